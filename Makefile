@@ -1,0 +1,71 @@
+# `make demo` and `make test` do everything, set-up included, and leave nothing outside this folder but package caches.
+
+.DEFAULT_GOAL := help
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+
+VENV := .venv
+BIN := $(VENV)/bin
+UV_VERSION := 0.13.9
+UV := UV_NO_CONFIG=1 $(BIN)/uv
+READY := $(VENV)/ready
+PLUGINS := $(VENV)/plugins-ready
+MELTANO := MELTANO_SEND_ANONYMOUS_USAGE_STATS=false MELTANO_CLI_LOG_LEVEL=warning $(BIN)/meltano
+
+# The newest Python that works; a name on the PATH alone may be a shim that does not.
+FIND_PYTHON := for python in $${PYTHON:-} python3.14 python3.13 python3.12 python3.11 python3; do \
+	if "$$python" -c 'import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info < (3, 15))' 2>/dev/null; \
+	then echo "$$python"; exit; fi; done
+
+.PHONY: help
+help: ## Show what there is
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
+
+.PHONY: demo
+demo: $(PLUGINS) ## Load a made-up company into DuckDB through Meltano, twice, and show the result
+	@$(BIN)/python -m demo
+
+.PHONY: test
+test: $(PLUGINS) ## Run all tests, with real targets
+	@$(BIN)/python -m pytest -n 2 $(ARGS)
+
+.PHONY: lint
+lint: $(READY) ## Check style and types
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	@$(BIN)/mypy
+	@$(BIN)/deptry .
+
+.PHONY: format
+format: $(READY) ## Put the code into its form
+	@$(BIN)/ruff check --fix
+	@$(BIN)/ruff format
+
+.PHONY: install
+install: $(PLUGINS) ## Set everything up in this folder
+
+.PHONY: lock
+lock: $(READY) ## Choose the newest versions of all dependencies
+	@$(UV) pip compile pyproject.toml --universal --python-version 3.11 --all-extras --group dev --upgrade \
+		--generate-hashes --no-emit-index-url --custom-compile-command 'make lock' --quiet -o requirements.lock
+
+.PHONY: clean
+clean: ## Remove what the other commands made
+	@rm -rf $(VENV) .meltano demo-data .mypy_cache .pytest_cache .ruff_cache .hypothesis
+
+$(READY): requirements.lock pyproject.toml
+	@python=$$($(FIND_PYTHON)); \
+	if [ -z "$$python" ]; then echo "tap-aircall needs Python 3.11 to 3.14 with its venv module; none was found." >&2; exit 1; fi; \
+	if ! { mkdir -p $(VENV) && touch $(VENV)/.writable; } 2>/dev/null; then \
+		echo "This folder cannot be written to: $$PWD" >&2; exit 1; fi; \
+	if ! [ -x $(BIN)/python ]; then echo "Setting up with $$("$$python" --version) ..."; "$$python" -m venv $(VENV); fi
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION) 2>$(VENV)/pip.log \
+		|| { cat $(VENV)/pip.log >&2; exit 1; }
+	@$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock
+	@$(UV) pip install --quiet --python $(BIN)/python --no-deps --editable .
+	@touch $@
+
+$(PLUGINS): $(READY) meltano.yml
+	@echo "Installing the targets ..."
+	@$(MELTANO) install --force >$(VENV)/meltano.log 2>&1 || { tail -20 $(VENV)/meltano.log >&2; exit 1; }
+	@touch $@

@@ -1,0 +1,129 @@
+"""What the command line adds to the SDK's: whole lines, one line for each failure, and a prompt end."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from singer_sdk.contrib.msgspec import MsgSpecWriter
+from singer_sdk.plugin_base import SingerCommand
+from typing_extensions import override
+
+from tap_aircall.errors import InputError, TapAircallError
+
+if TYPE_CHECKING:
+    from singer_sdk.singerlib.encoding.simple import Message
+
+GRACE_SECONDS = 5.0
+"""How long a terminated run may take to hand a half-written line to a slow target."""
+
+
+class TerminatedError(BaseException):
+    """A signal ended the run. Not an `Exception`, so that nothing takes it for a fault to survive."""
+
+    def __init__(self, signum: int) -> None:
+        super().__init__(signum)
+        self.exit_code = 128 + signum
+
+
+class InterruptibleWriter(MsgSpecWriter):
+    """Writes Singer messages as whole lines, also when a signal arrives in the middle of one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._writing = False
+        self._terminated: TerminatedError | None = None
+
+    @override
+    def write_message(self, message: Message) -> None:
+        self._writing = True
+        try:
+            super().write_message(message)
+        finally:
+            self._writing = False
+        if self._terminated is not None:
+            raise self._terminated
+
+    def terminate(self, signum: int) -> None:
+        """End the run: at once, or as soon as the line that is being written is whole.
+
+        Raises:
+            TerminatedError: Unless a line is being written; then from `write_message`.
+        """
+        terminated = TerminatedError(signum)
+        if not self._writing:
+            raise terminated
+        self._terminated = terminated
+        timer = threading.Timer(GRACE_SECONDS, os._exit, (terminated.exit_code,))
+        timer.daemon = True
+        timer.start()
+
+
+class AircallCommand(SingerCommand):
+    """The command line, where every failure is one line and an exit code."""
+
+    @override
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return super().main(*args, **kwargs)
+        except TapAircallError as error:
+            self._fail(str(error))
+        except TerminatedError as terminated:
+            self.logger.error("The run was terminated; the last state written is safe to go on from.")  # noqa: TRY400
+            logging.shutdown()
+            # Threads may still wait for an answer of Aircall that nobody needs.
+            os._exit(terminated.exit_code)
+        except OSError as error:
+            discard_stdout()
+            self._fail(f"{error.strerror or type(error).__name__}: {error.filename or 'standard output'}")
+        except Exception as error:
+            self.logger.debug("Details of the failure:", exc_info=True)
+            self._fail(f"Unexpected {type(error).__name__}; LOGLEVEL=DEBUG shows where. Please report it.")
+
+    def _fail(self, line: str) -> NoReturn:
+        self.logger.error(" ".join(line.split()))
+        sys.exit(1)
+
+
+def discard_stdout() -> None:
+    """Point standard output nowhere, since Python would try to flush what could not be written when it exits."""
+    devnull = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(devnull, sys.stdout.fileno())
+    os.close(devnull)
+
+
+def read_json(path: str, what: str) -> dict[str, Any]:
+    """Read a JSON object from a file.
+
+    Args:
+        path: The file.
+        what: What to call it in an error, which also names the file.
+
+    Raises:
+        InputError: If it cannot be read, or holds something else.
+    """
+    try:
+        return parse_json(Path(path).read_text(encoding="utf-8"), f"{what} {path}")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not text in UTF-8"
+        message = f"{what} {path}: cannot be read: {reason}."
+        raise InputError(message) from error
+
+
+def parse_json(text: str, what: str) -> dict[str, Any]:
+    """Read a JSON object from text; for the arguments and errors, see `read_json`."""
+    try:
+        value = json.loads(text)
+    except ValueError as error:
+        place = f" (line {error.lineno}, column {error.colno})" if isinstance(error, json.JSONDecodeError) else ""
+        message = f"{what}: is not JSON{place}."
+        raise InputError(message) from error
+    if not isinstance(value, dict):
+        message = f"{what}: must be a JSON object."
+        raise InputError(message)
+    return value

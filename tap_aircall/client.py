@@ -1,0 +1,251 @@
+"""The one HTTP client: every request of a run is paced, authenticated, sent, checked and decoded here.
+
+What it survives, and for how long: answers of 5xx and 408, time-outs, resets, cut or undecodable bodies and answers
+without the documented shape are asked for again, with growing waits, for about four minutes of waiting. A 429 stops all
+threads until the time that Aircall names, else for a minute. Until Aircall has answered once, failed connections are
+tried for some seconds only, since then a typing error in `api_url` is likelier than an outage.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
+from http import HTTPStatus
+from http.cookiejar import DefaultCookiePolicy
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import msgspec
+import requests
+from requests.adapters import HTTPAdapter
+
+from tap_aircall.errors import (
+    AircallError,
+    CredentialsError,
+    NotFoundError,
+    RejectedRequestError,
+    ResponseError,
+    UnavailableError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+
+    from requests.auth import AuthBase
+
+    from tap_aircall.clock import Clock
+    from tap_aircall.limiter import RateLimiter
+
+T = TypeVar("T")
+S = TypeVar("S")
+
+ATTEMPTS = 11
+ATTEMPTS_BEFORE_FIRST_ANSWER = 4
+LONGEST_BACKOFF_SECONDS = 60.0
+REFUSALS = 20
+"""So many answers of 429 in a row to one request end the run."""
+BLOCK_SECONDS = 60.0
+"""How long Aircall blocks a company that was too fast, when it does not say (facts, section 2)."""
+LONGEST_BLOCK_SECONDS = 120.0
+MILLISECONDS_FROM = 1e12
+"""A reset time above this is in milliseconds: as seconds it would be the year 33658."""
+
+logger = logging.getLogger(__name__)
+
+
+class TransientError(AircallError):
+    """One request failed in a way that the next attempt may not."""
+
+
+class AircallClient:
+    """Reads Aircall over HTTP. Safe to use from several threads.
+
+    Args:
+        api_url: API root without version, such as `https://api.aircall.io`.
+        authenticator: Adds the credentials to each request.
+        limiter: Says when a request may be sent.
+        clock: Where the time of day comes from.
+        user_agent: Value of the `User-Agent` header.
+        timeout: Seconds to wait for a connection, and for each next part of an answer.
+        max_concurrent_requests: How many requests `in_flight` keeps under way.
+    """
+
+    def __init__(
+        self,
+        *,
+        api_url: str,
+        authenticator: AuthBase,
+        limiter: RateLimiter,
+        clock: Clock,
+        user_agent: str,
+        timeout: float,
+        max_concurrent_requests: int,
+    ) -> None:
+        self.limiter = limiter
+        self.requests_sent = 0
+        self._root = api_url.rstrip("/")
+        self._clock = clock
+        self._timeout = timeout
+        self._width = max_concurrent_requests
+        self._pool = ThreadPoolExecutor(max_concurrent_requests, thread_name_prefix="aircall")
+        self._count_lock = threading.Lock()
+        self._answered = False
+        self._random = random.SystemRandom()
+        self._session = requests.Session()
+        self._session.auth = authenticator
+        self._session.headers["User-Agent"] = user_agent
+        self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+        adapter = HTTPAdapter(pool_maxsize=max_concurrent_requests)
+        self._session.mount("https://", adapter)
+        self._session.mount("http://", adapter)
+
+    def get(self, path: str, params: Mapping[str, str], parse: Callable[[Any], T]) -> T:
+        """Ask for one path until there is a usable answer.
+
+        Args:
+            path: Path with its version, such as `/v1/calls`.
+            params: Query parameters.
+            parse: Turns the decoded JSON into what the caller wants. A `ResponseError` from it is taken for a
+                fault on the way, and the request is made again.
+
+        Returns:
+            What `parse` made of the answer.
+
+        Raises:
+            AircallError: One of its kinds, when asking again would not help or did not.
+        """
+        attempt = refusals = 0
+        while True:
+            try:
+                response = self._send(path, params)
+                if response.status_code == HTTPStatus.TOO_MANY_REQUESTS:
+                    refusals += 1
+                    self._pause(response.headers, path, refusals)
+                    continue
+                _raise_for_status(response.status_code, path)
+                return parse(_decode(response.content, path))
+            except (TransientError, ResponseError) as error:
+                attempt += 1
+                if attempt >= (ATTEMPTS if self._answered else ATTEMPTS_BEFORE_FIRST_ANSWER):
+                    if isinstance(error, ResponseError):
+                        raise
+                    raise UnavailableError(str(error)) from error
+                seconds = min(LONGEST_BACKOFF_SECONDS, 2.0 ** (attempt - 1)) * self._random.uniform(0.5, 1)
+                logger.info("%s Trying again in %.0f s.", error, seconds)
+                self.limiter.wait(seconds)
+
+    def in_flight(self, function: Callable[[S], T], items: Iterable[S]) -> Iterator[T]:
+        """Apply a function that makes one request or more to each item, several at once.
+
+        Items are taken only as fast as results are: at most `max_concurrent_requests` are ahead of the consumer.
+        Closing the iterator drops what has not begun.
+
+        Yields:
+            The results in the order of the items.
+        """
+        ahead: deque[Future[T]] = deque()
+        try:
+            for item in items:
+                ahead.append(self._pool.submit(function, item))
+                if len(ahead) >= self._width:
+                    yield ahead.popleft().result()
+            while ahead:
+                yield ahead.popleft().result()
+        finally:
+            for future in ahead:
+                future.cancel()
+
+    def close(self) -> None:
+        """End all waiting and send nothing more."""
+        self.limiter.close()
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        self._session.close()
+
+    def _send(self, path: str, params: Mapping[str, str]) -> requests.Response:
+        self.limiter.acquire()
+        with self._count_lock:
+            self.requests_sent += 1
+        try:
+            response = self._session.get(self._root + path, params=params, timeout=self._timeout, allow_redirects=False)
+        except requests.exceptions.SSLError as error:
+            message = f"No secure connection to {self._root}: its certificate was not accepted."
+            raise UnavailableError(message) from error
+        except requests.exceptions.Timeout as error:
+            message = f"Aircall did not answer {path} within {self._timeout:g} s (setting request_timeout)."
+            raise TransientError(message) from error
+        except requests.exceptions.ConnectionError as error:
+            message = f"The connection to {self._root} failed or broke (setting api_url)."
+            raise TransientError(message) from error
+        except (
+            requests.exceptions.ChunkedEncodingError,
+            requests.exceptions.ContentDecodingError,
+        ) as error:
+            message = f"The answer of Aircall to {path} was cut short."
+            raise TransientError(message) from error
+        except requests.exceptions.RequestException as error:
+            message = f"No request to {self._root} is possible: check the setting api_url."
+            raise UnavailableError(message) from error
+        self._answered = True
+        return response
+
+    def _pause(self, headers: Mapping[str, str], path: str, refusals: int) -> None:
+        if refusals >= REFUSALS:
+            message = (
+                f"Aircall refused {path} {refusals} times for too many requests: lower requests_per_minute, since "
+                "other integrations share the company's limit."
+            )
+            raise UnavailableError(message)
+        seconds = block_seconds(headers, self._clock.time())
+        logger.info("Aircall asks to slow down; no request for %.0f s.", seconds)
+        self.limiter.pause(seconds)
+
+
+def block_seconds(headers: Mapping[str, str], now: float) -> float:
+    """Say how long to keep quiet after a 429.
+
+    Args:
+        headers: Headers of the answer. `X-AircallApi-Reset` counts (UNIX time in seconds or milliseconds: the facts,
+            section 2, know both), then `Retry-After` (seconds).
+        now: UNIX time in seconds.
+
+    Returns:
+        Seconds, one more than named so that the block is over; a minute where nothing useful is named.
+    """
+    candidates = []
+    for name, origin in (("X-AircallApi-Reset", now), ("Retry-After", 0.0)):
+        try:
+            value = float(headers.get(name, ""))
+        except ValueError:
+            continue
+        if value > MILLISECONDS_FROM:
+            value /= 1000
+        candidates.append(value - origin)
+    useful = (seconds for seconds in candidates if 0 < seconds <= LONGEST_BLOCK_SECONDS)
+    return next(useful, BLOCK_SECONDS) + 1
+
+
+def _raise_for_status(status: int, path: str) -> None:
+    """Raise what a status other than 200 means for the run."""
+    if status == HTTPStatus.OK:
+        return
+    if status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
+        message = f"Aircall rejects the credentials for {path} (status {status}): check the settings user and password."
+        raise CredentialsError(message)
+    if status == HTTPStatus.NOT_FOUND:
+        message = f"Aircall knows no {path} (status 404): check the setting api_url."
+        raise NotFoundError(message)
+    if status == HTTPStatus.REQUEST_TIMEOUT or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        message = f"Aircall answered {path} with status {status}."
+        raise TransientError(message)
+    message = f"Aircall refuses {path} with status {status}: is the setting api_url right?"
+    raise RejectedRequestError(message)
+
+
+def _decode(body: bytes, path: str) -> Any:
+    try:
+        return msgspec.json.decode(body)
+    except msgspec.DecodeError as error:
+        message = f"Aircall answered {path} with something that is not JSON."
+        raise TransientError(message) from error

@@ -1,0 +1,112 @@
+"""When to read a call again: cursors that trail the clock.
+
+Aircall rewrites calls for weeks without saying so (facts, section 6.1). One cursor follows the clock and reads what is
+new; one more for each age of `reread_after_hours` follows at that distance. A run moves each cursor up to its distance
+from now, by reading the calls in between. So a call is read when it is new and once more at each age, however often the
+tap runs, and however long it did not run.
+
+What holds at any time, for each age: all calls up to the cursor were read when they were at least that old.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from tap_aircall.times import to_rfc3339, to_seconds
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+NEW = 0
+"""The age of the cursor that reads what is new."""
+BEGINNING = -(2**62)
+"""Position of a cursor that has read nothing: before all calls."""
+
+POSITIONS = "cursors"
+FIRST_RUN = "first_run_at"
+
+
+class Window(NamedTuple):
+    """Calls to read: `after < started_at <= until`, in UNIX seconds; `after` None is the beginning."""
+
+    after: int | None
+    until: int
+
+
+class Cursors:
+    """The cursors of one run.
+
+    Args:
+        state: What `to_state` returned after an earlier run, or an empty mapping. A state with a bookmark alone, as
+            other taps write it, is taken for that of a run that was made at the time of the bookmark.
+        bookmark: The replication key value of that state, if any.
+        ages: Ages in seconds at which to read again.
+        now: Up to which second the clock-following cursor may go (UNIX).
+        start: First second to read (UNIX); None for as far back as there is.
+        end: Last second to read (UNIX); None for now.
+
+    Raises:
+        ValueError: If the state holds something else than times.
+    """
+
+    def __init__(
+        self,
+        state: Mapping[str, Any],
+        bookmark: Any,
+        *,
+        ages: Iterable[int],
+        now: int,
+        start: int | None,
+        end: int | None,
+    ) -> None:
+        last = now if end is None else min(now, end)
+        self._floor = BEGINNING if start is None else start - 1
+        self._targets = {age: min(now - age, last) for age in sorted({NEW, *ages})}
+        known: dict[int, int] = {}
+        if POSITIONS in state:
+            self._first_run = to_seconds(state[FIRST_RUN])
+            known = {int(age): to_seconds(position) for age, position in state[POSITIONS].items()}
+        elif bookmark is not None:
+            self._first_run = to_seconds(bookmark)
+            known[NEW] = self._first_run - 1
+        else:
+            self._first_run = now
+        self._positions = {age: self._resume(age, known) for age in self._targets}
+
+    def _resume(self, age: int, known: Mapping[int, int]) -> int:
+        """Say where the cursor of an age goes on, also if it is new in the settings.
+
+        Calls up to the cursor of a longer age were read late enough for this one too, and so was all that the first run
+        read of calls that were old by then.
+        """
+        newest = known.get(NEW, BEGINNING)
+        reached = [position for other, position in known.items() if other >= age]
+        return min(newest, max([*reached, self._first_run - age]))
+
+    def windows(self) -> list[Window]:
+        """Return what to read in this run, oldest first; what touches is one window."""
+        merged: list[Window] = []
+        for after, until in sorted(
+            (max(position, self._floor), self._targets[age]) for age, position in self._positions.items()
+        ):
+            if until <= after:
+                continue
+            if merged and after <= merged[-1].until:
+                merged[-1] = Window(merged[-1].after, max(until, merged[-1].until))
+            else:
+                merged.append(Window(after, until))
+        return [Window(None if after == BEGINNING else after, until) for after, until in merged]
+
+    def advance(self, through: int) -> None:
+        """Note that all calls of the current window up to this second (UNIX) were emitted."""
+        for age, target in self._targets.items():
+            self._positions[age] = max(self._positions[age], min(through, target))
+
+    def to_state(self) -> dict[str, Any]:
+        """Return what the next run needs, in a form that people can read."""
+        return {
+            FIRST_RUN: to_rfc3339(self._first_run),
+            POSITIONS: {
+                str(age): to_rfc3339(position) for age, position in self._positions.items() if position > BEGINNING
+            },
+        }

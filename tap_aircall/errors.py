@@ -1,0 +1,46 @@
+"""Everything that can stop a run, each with one line that tells the user what to change.
+
+A message never holds a response body, a phone number, a token or a query: it may end up in a log that others read.
+"""
+
+from __future__ import annotations
+
+
+class TapAircallError(Exception):
+    """The run cannot go on; the message is the one line that the user sees."""
+
+
+class InputError(TapAircallError):
+    """The config, the catalog or the state given to the tap cannot be used."""
+
+
+class AircallError(TapAircallError):
+    """Aircall did not give what was asked for."""
+
+
+class CredentialsError(AircallError):
+    """Aircall rejects the credentials (401 or 403 on a core endpoint; facts, section 11)."""
+
+
+class NotFoundError(AircallError):
+    """Aircall has no such object or path (404)."""
+
+
+class RejectedRequestError(AircallError):
+    """Aircall refuses this request, and would refuse it again (any other 4xx, or a redirect)."""
+
+
+class UnavailableError(AircallError):
+    """Aircall could not be reached, or kept failing for as long as the tap was willing to wait."""
+
+
+class ResponseError(AircallError):
+    """Aircall answered with data that has not the documented shape."""
+
+
+class UnreadableError(AircallError):
+    """The data exists, but this API has no way to read it (10,000 calls or more in one second)."""
+
+
+class RunEndedError(TapAircallError):
+    """The client was closed while a request was waiting for its turn."""

@@ -1,0 +1,59 @@
+"""What can go wrong between a client and Aircall, on demand."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+Failure = Literal["reset", "cut", "cut_json", "html", "empty"]
+
+
+@dataclass(kw_only=True)
+class Fault:
+    """Something that befalls requests. Without any of `status`, `failure` and `mutate`, it only delays.
+
+    A `failure` is one of: `reset` (the connection is reset before the answer), `cut` (in the middle of the body),
+    `cut_json` (half of the body, with a Content-Length that says so), `html` (a page with status 200) and `empty` (no
+    body with status 200).
+    """
+
+    path: str = "/"
+    """Only requests whose path begins so."""
+    query: Mapping[str, str] = field(default_factory=dict)
+    """Only requests with these parameters."""
+    times: float = 1
+    """How many requests it befalls."""
+    after: int = 0
+    """How many requests it lets pass first."""
+    probability: float = 1.0
+    """How likely it befalls a request that it could."""
+    seed: int = 0
+    """What the dice are cast with."""
+    status: int | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b'{"error":"Internal Server Error"}'
+    failure: Failure | None = None
+    mutate: Callable[[Any], Any] | None = None
+    """Makes another payload out of the one that would be sent."""
+    delay: float = 0.0
+    """Real seconds to wait before answering."""
+
+    def __post_init__(self) -> None:
+        """Take the dice."""
+        self._dice = random.Random(self.seed)  # noqa: S311 - not for secrets
+
+    def befalls(self, path: str, query: Mapping[str, str]) -> bool:
+        """Say whether it befalls a request, and count it."""
+        if not path.startswith(self.path) or any(query.get(name) != value for name, value in self.query.items()):
+            return False
+        if self.after > 0:
+            self.after -= 1
+            return False
+        if self.times <= 0 or self._dice.random() >= self.probability:
+            return False
+        self.times -= 1
+        return True

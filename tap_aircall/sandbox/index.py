@@ -1,0 +1,54 @@
+"""Records in the order of a time, found without looking at all of them."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right, insort
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+class TimeIndex:
+    """Ids ordered by a time in UNIX seconds, then by themselves."""
+
+    def __init__(self, entries: Iterable[tuple[int, int]] = ()) -> None:
+        self._entries = sorted(entries)
+
+    def add(self, time: int, identity: int) -> None:
+        """Add an id."""
+        if not self._entries or (time, identity) > self._entries[-1]:
+            self._entries.append((time, identity))
+        else:
+            insort(self._entries, (time, identity))
+
+    def remove(self, time: int, identity: int) -> None:
+        """Take an id away again.
+
+        Raises:
+            KeyError: If it is not there at that time.
+        """
+        position = bisect_left(self._entries, (time, identity))
+        if self._entries[position : position + 1] != [(time, identity)]:
+            raise KeyError(identity)
+        del self._entries[position]
+
+    def select(self, first: float, last: float, start: int, count: int, *, descending: bool) -> tuple[list[int], int]:
+        """Return some of the ids with times from `first` to `last`, both inclusive, and how many there are in all.
+
+        Args:
+            first: UNIX seconds.
+            last: UNIX seconds.
+            start: Position of the first id to return, from 0.
+            count: How many to return at most.
+            descending: Whether the latest come first.
+        """
+        low = bisect_left(self._entries, (first, float("-inf")))
+        high = bisect_right(self._entries, (last, float("inf")))
+        total = max(0, high - low)
+        if descending:
+            stop = max(low, high - start)
+            chosen = self._entries[max(low, stop - count) : stop][::-1]
+        else:
+            chosen = self._entries[min(low + start, high) : min(low + start + count, high)]
+        return [identity for _, identity in chosen], total

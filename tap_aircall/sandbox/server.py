@@ -1,0 +1,274 @@
+"""The sandbox's HTTP server: credentials, rate limit, faults, and a way in for tests and demos."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import socket
+import struct
+import threading
+import time
+from collections import deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+import msgspec
+import uvicorn
+from starlette.applications import Starlette
+from starlette.responses import Response
+from starlette.routing import Route
+from typing_extensions import override
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from tap_aircall.sandbox import control
+from tap_aircall.sandbox.api import FORBIDDEN, UNAUTHORIZED, Answer, Api
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from types import TracebackType
+
+    from starlette.requests import Request
+    from starlette.types import Receive, Scope, Send
+
+    from tap_aircall.sandbox.faults import Fault
+    from tap_aircall.sandbox.world import World
+
+WINDOW_SECONDS = 60.0
+ResetUnit = Literal["seconds", "milliseconds", "none"]
+
+
+@dataclass(frozen=True)
+class RequestLog:
+    """A request that the sandbox got."""
+
+    method: str
+    path: str
+    query: dict[str, str]
+    at: float
+    """Time of the sandbox's clock, in UNIX seconds."""
+    headers: Mapping[str, str] = field(repr=False)
+    status: int = 0
+
+
+class Sandbox:
+    """A local Aircall on the loopback interface. Use it as a context manager, or `serve` it.
+
+    Args:
+        world: The company that it tells of.
+        clock: Returns the time of day in UNIX seconds.
+        api_id: API id of the only key.
+        api_token: Its token.
+        requests_per_minute: Rate limit; None for none.
+        block_seconds: How long a company that was too fast is blocked.
+        reset_unit: Unit of the `X-AircallApi-Reset` header of a 429, or whether there is none.
+        retry_after: Whether a 429 has a `Retry-After` header.
+        latency: Real seconds before each answer.
+        port: Port to listen on; 0 for a free one.
+        retired_users_v1: Whether version 1 of the users is gone.
+    """
+
+    def __init__(
+        self,
+        world: World,
+        *,
+        clock: Callable[[], float] = time.time,
+        api_id: str = "sandbox-id",
+        api_token: str = "sandbox-token",  # noqa: S107 - of the sandbox
+        requests_per_minute: float | None = None,
+        block_seconds: float = 60.0,
+        reset_unit: ResetUnit = "seconds",
+        retry_after: bool = False,
+        latency: float = 0.0,
+        port: int = 0,
+        retired_users_v1: bool = True,
+    ) -> None:
+        self.world = world
+        self.clock_offset = 0.0
+        self.api_id = api_id
+        self.api_token = api_token
+        self.requests: list[RequestLog] = []
+        self.faults: list[Fault] = []
+        self.on_request: Callable[[RequestLog], None] | None = None
+        self.lock = threading.RLock()
+        self.latency = latency
+        self._clock = clock
+        self._api = Api(world, retired_users_v1=retired_users_v1)
+        self._limit = requests_per_minute
+        self._block_seconds = block_seconds
+        self._reset_unit = reset_unit
+        self._retry_after = retry_after
+        self._recent: deque[float] = deque()
+        self._blocked_until = float("-inf")
+        self._port = port
+        self._socket: socket.socket | None = None
+        self._server: uvicorn.Server | None = None
+        self._thread: threading.Thread | None = None
+        routes = [*control.routes(self), Route("/{path:path}", self._handle, methods=["GET", "POST", "PUT", "DELETE"])]
+        self._app = Starlette(routes=routes)
+
+    def now(self) -> float:
+        """Return the time of day in the sandbox, in UNIX seconds."""
+        return self._clock() + self.clock_offset
+
+    @property
+    def url(self) -> str:
+        """Root of the API.
+
+        Raises:
+            RuntimeError: If nothing listens yet.
+        """
+        if self._socket is None:
+            message = "The sandbox is not running."
+            raise RuntimeError(message)
+        return f"http://127.0.0.1:{self._socket.getsockname()[1]}"
+
+    def listen(self) -> None:
+        """Take the port.
+
+        Raises:
+            OSError: If something else has it.
+        """
+        self._socket = socket.create_server(("127.0.0.1", self._port), backlog=256)
+
+    def serve(self) -> None:
+        """Answer requests in this thread until a signal, or the end of the context, stops it."""
+        if self._socket is None:
+            self.listen()
+        config = uvicorn.Config(
+            self._app, http=_TrackedProtocol, log_level="critical", access_log=False, lifespan="off", ws="none"
+        )
+        self._server = uvicorn.Server(config)
+        self._server.run(sockets=[self._socket] if self._socket else None)
+
+    def __enter__(self) -> Self:
+        """Serve in a thread of its own."""
+        self.listen()
+        self._thread = threading.Thread(target=self.serve, name="sandbox", daemon=True)
+        self._thread.start()
+        while not (self._server and self._server.started):
+            time.sleep(0.002)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Stop serving."""
+        if self._server is not None and self._thread is not None:
+            self._server.should_exit = self._server.force_exit = True
+            self._thread.join()
+        if self._socket is not None:
+            self._socket.close()
+
+    # One request
+
+    async def _handle(self, request: Request) -> Response:
+        headers = dict(request.headers)
+        path, query = request.url.path, dict(request.query_params)
+        with self.lock:
+            now = self.now()
+            log = RequestLog(request.method, path, query, now, headers)
+            if self.on_request is not None:
+                self.on_request(log)
+            self.world.move_on(self.now())
+            fault = next((fault for fault in self.faults if fault.befalls(path, query)), None)
+            answer, extra = self._answer(request, now)
+            if fault is not None:
+                if fault.status is not None:
+                    answer = Answer(fault.status, msgspec.Raw(fault.body))
+                    extra = dict(fault.headers)
+                if fault.mutate is not None:
+                    answer = Answer(
+                        answer.status, fault.mutate(msgspec.json.decode(msgspec.json.encode(answer.payload)))
+                    )
+            body = msgspec.json.encode(answer.payload)
+            self.requests.append(RequestLog(log.method, path, query, now, headers, answer.status))
+        if self.latency or (fault and fault.delay):
+            await asyncio.sleep(self.latency + (fault.delay if fault else 0))
+        if fault is not None and fault.failure is not None:
+            return _failed(fault.failure, body)
+        return Response(body, answer.status, extra, "application/json")
+
+    def _answer(self, request: Request, now: float) -> tuple[Answer, dict[str, str]]:
+        """Decide as Aircall's edge does: rate limit and credentials first."""
+        refused = self._count(now)
+        if refused is not None:
+            return Answer(429, {"error": "Too Many Requests"}), refused
+        authorization = request.headers.get("authorization")
+        path = request.url.path
+        tags = request.query_params.getlist("tags[]")
+        answer = self._api.answer(path, dict(request.query_params), tags)
+        if answer.payload == {"message": "Not Found"} or authorization is None:
+            return (answer if authorization is not None else Answer(*UNAUTHORIZED)), {}
+        expected = base64.b64encode(f"{self.api_id}:{self.api_token}".encode()).decode()
+        return (answer if authorization == f"Basic {expected}" else Answer(*FORBIDDEN)), {}
+
+    def _count(self, now: float) -> dict[str, str] | None:
+        """Count a request; return the headers of a 429 when there are too many."""
+        if not self._limit:
+            return None
+        if now >= self._blocked_until:
+            while self._recent and self._recent[0] <= now - WINDOW_SECONDS:
+                self._recent.popleft()
+            if len(self._recent) < self._limit:
+                self._recent.append(now)
+                return None
+            self._blocked_until = now + self._block_seconds
+        headers = {"X-AircallApi-Limit": f"{self._limit:g}", "X-AircallApi-Remaining": "0"}
+        if self._reset_unit != "none":
+            scale = 1000 if self._reset_unit == "milliseconds" else 1
+            headers["X-AircallApi-Reset"] = str(int(self._blocked_until * scale))
+        if self._retry_after:
+            headers["Retry-After"] = str(int(self._blocked_until - now))
+        return headers
+
+
+class _TrackedProtocol(H11Protocol):
+    """Lets a fault reach the connection that a request came over."""
+
+    transports: dict[Any, asyncio.Transport] = {}  # noqa: RUF012 - one for all, as ports are
+
+    @override
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        # asyncio does so for its own sockets only; without it each answer waits 40 ms for an acknowledgement.
+        transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.transports[transport.get_extra_info("peername")] = transport
+
+    @override
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self.transports.pop(self.client, None)
+
+
+class _Broken(Response):
+    """Sends a part of a body, or nothing, and drops the connection."""
+
+    def __init__(self, body: bytes, sent: int, *, reset: bool) -> None:
+        super().__init__(body, media_type="application/json")
+        self._sent = sent
+        self._reset = reset
+
+    @override
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        transport = _TrackedProtocol.transports[scope["client"]]
+        if self._reset:
+            linger = struct.pack("ii", 1, 0)
+            transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+            transport.abort()
+            return
+        await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+        await send({"type": "http.response.body", "body": bytes(self.body)[: self._sent], "more_body": True})
+        transport.close()
+
+
+def _failed(failure: str, body: bytes) -> Response:
+    match failure:
+        case "reset":
+            return _Broken(body, 0, reset=True)
+        case "cut":
+            return _Broken(body, len(body) // 2, reset=False)
+        case "cut_json":
+            return Response(body[: len(body) // 2], media_type="application/json")
+        case "html":
+            return Response("<html><body>Back in a minute</body></html>", media_type="text/html")
+    return Response(b"", media_type="application/json")

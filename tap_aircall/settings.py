@@ -1,0 +1,246 @@
+"""The settings: what users can write, and what the tap makes of it."""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import ipaddress
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import singer_sdk.typing as th
+
+from tap_aircall.errors import InputError
+from tap_aircall.times import parse_setting
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from datetime import datetime
+
+    from jsonschema import ValidationError
+
+SECONDS_PER_HOUR = 3600
+
+DEFINITION = th.PropertiesList(
+    th.Property(
+        "auth_scheme",
+        th.StringType,
+        default="BASIC",
+        title="Authentication scheme",
+        description="How to authenticate: BASIC, with an API id and token. Any letter case.",
+    ),
+    th.Property(
+        "user",
+        th.StringType,
+        title="API id",
+        description="API id for Basic authentication. An admin makes one under Integrations > API keys.",
+    ),
+    th.Property(
+        "password",
+        th.StringType,
+        secret=True,
+        title="API token",
+        description="API token for Basic authentication; Aircall shows it once, when the key is made.",
+    ),
+    th.Property(
+        "start_date",
+        th.StringType,
+        title="Start date",
+        description=(
+            "Start of the earliest call to extract, inclusive: a date or date-time with any offset, UTC without one. "
+            "Default: all that Aircall still serves, six months. Other streams are not limited by it."
+        ),
+    ),
+    th.Property(
+        "end_date",
+        th.StringType,
+        title="End date",
+        description=(
+            "Start of the latest call to extract, inclusive: a date (its first second) or date-time. Default: now."
+        ),
+    ),
+    th.Property(
+        "reread_after_hours",
+        th.ArrayType(th.NumberType(exclusive_minimum=0)),
+        default=[0.5, 6, 24, 72, 168, 720],
+        title="Read calls again after",
+        description=(
+            "Ages in hours at which each call is read once more, so that late calls, recalculated fields and later "
+            "tags, comments and assignments arrive. Empty: never."
+        ),
+    ),
+    th.Property(
+        "requests_per_minute",
+        th.NumberType(exclusive_minimum=0),
+        default=60,
+        title="Requests per minute",
+        description=(
+            "The tap's share of the company's rate limit. Aircall allows 120 a minute to all integrations together."
+        ),
+    ),
+    th.Property(
+        "max_concurrent_requests",
+        th.IntegerType(minimum=1),
+        default=4,
+        title="Requests in flight",
+        description="How many requests may be under way at once.",
+    ),
+    th.Property(
+        "request_timeout",
+        th.NumberType(exclusive_minimum=0),
+        default=60,
+        title="Request timeout",
+        description="Seconds to wait for a connection, and for each next part of an answer.",
+    ),
+    th.Property(
+        "api_url",
+        th.StringType,
+        default="https://api.aircall.io",
+        title="API root",
+        description="Root of the API, without a version. Plain http is accepted for this machine only.",
+    ),
+    th.Property(
+        "user_agent",
+        th.StringType,
+        title="User agent",
+        description="Value of the User-Agent header. Default: tap-aircall/<version>.",
+    ),
+).to_dict()
+"""JSON schema of the settings, without those that the SDK adds for every tap."""
+
+_CONSTRAINTS = {
+    "type": "must be {}",
+    "exclusiveMinimum": "must be greater than {}",
+    "minimum": "must be at least {}",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """The settings of one run, checked and in the units that the tap works with."""
+
+    user: str
+    password: str
+    start: int | None
+    """First second of calls to extract (UNIX)."""
+    end: int | None
+    """Last second of calls to extract (UNIX)."""
+    reread_after_seconds: tuple[int, ...]
+    requests_per_minute: float
+    max_concurrent_requests: int
+    request_timeout: float
+    """Seconds."""
+    api_url: str
+    user_agent: str
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any], *, now: float, version: str) -> Settings:
+        """Make sense of a config that satisfies the JSON schema.
+
+        Args:
+            config: The config, defaults filled in.
+            now: UNIX time in seconds.
+            version: Version of the tap, for the default user agent.
+
+        Raises:
+            InputError: Naming the setting that cannot be used and what it should be.
+        """
+        scheme = str(config["auth_scheme"])
+        if scheme.upper() != "BASIC":
+            message = f"Setting auth_scheme: '{scheme}' is unknown; it must be BASIC."
+            raise InputError(message)
+        if missing := [name for name in ("user", "password") if not config.get(name)]:
+            message = f"Setting {' and '.join(missing)}: missing; give the API id (user) and API token (password)."
+            raise InputError(message)
+        start, end = _moment(config, "start_date"), _moment(config, "end_date")
+        if start is not None and start.timestamp() > now:
+            message = "Setting start_date: lies in the future."
+            raise InputError(message)
+        if start is not None and end is not None and start > end:
+            message = "Setting start_date: lies after end_date."
+            raise InputError(message)
+        return cls(
+            user=config["user"],
+            password=config["password"],
+            start=None if start is None else math.ceil(start.timestamp()),
+            end=None if end is None else math.floor(end.timestamp()),
+            reread_after_seconds=tuple(
+                max(1, round(hours * SECONDS_PER_HOUR)) for hours in config["reread_after_hours"]
+            ),
+            requests_per_minute=config["requests_per_minute"],
+            max_concurrent_requests=config["max_concurrent_requests"],
+            request_timeout=config["request_timeout"],
+            api_url=_checked_url(config, "api_url"),
+            user_agent=config.get("user_agent") or f"tap-aircall/{version}",
+        )
+
+
+def parse_numbers(config: dict[str, Any], properties: Mapping[str, Any]) -> None:
+    """Turn numbers that an environment variable gave as text into numbers, in place; the SDK knows integers only."""
+    for name, definition in properties.items():
+        value = config.get(name)
+        if isinstance(value, str) and "number" in definition.get("type", ()):
+            with contextlib.suppress(ValueError):
+                config[name] = float(value)
+
+
+def explain(error: ValidationError) -> str:
+    """Say in one line which setting is wrong and what it must be, without its value, which may be a secret."""
+    name = ".".join(str(part) for part in error.absolute_path)
+    expected: Any = error.validator_value
+    if error.validator == "type":
+        kinds = [expected] if isinstance(expected, str) else expected
+        expected = " or ".join(kind for kind in kinds if kind != "null")
+    text = _CONSTRAINTS.get(str(error.validator), "cannot be used; see tap-aircall --about").format(expected)
+    return f"Setting {name}: {text}."
+
+
+def unknown_settings(config: Iterable[str], known: Iterable[str]) -> list[str]:
+    """Say of each key of a config that is no setting what may have been meant."""
+    known = list(known)
+    lines = []
+    for name in config:
+        if name not in known:
+            close = difflib.get_close_matches(name, known, n=1)
+            hint = f"did you mean {close[0]}?" if close else "see tap-aircall --about for those there are."
+            lines.append(f"Setting {name}: unknown; {hint}")
+    return lines
+
+
+def _moment(config: Mapping[str, Any], name: str) -> datetime | None:
+    text = config.get(name)
+    if not text:
+        return None
+    try:
+        return parse_setting(text)
+    except ValueError as error:
+        message = f"Setting {name}: must be a date or date-time, such as 2026-01-31 or 2026-01-31T08:00:00Z."
+        raise InputError(message) from error
+
+
+def _checked_url(config: Mapping[str, Any], name: str) -> str:
+    """Accept https, and http to this machine, so that credentials never travel in the open."""
+    url = str(config[name])
+    try:
+        parts = urlsplit(url)
+        host, _port = parts.hostname, parts.port
+    except ValueError:
+        host, parts = None, urlsplit("")
+    if not host or parts.scheme not in {"http", "https"} or parts.username or parts.query or parts.fragment:
+        message = f"Setting {name}: must be a plain URL, such as https://api.aircall.io."
+        raise InputError(message)
+    if parts.scheme == "http" and not _is_loopback(host):
+        message = f"Setting {name}: must begin with https://; plain http is accepted for this machine only."
+        raise InputError(message)
+    return url.rstrip("/")
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

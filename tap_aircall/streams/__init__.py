@@ -1,0 +1,35 @@
+"""The streams, one class each."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tap_aircall.streams import directory
+from tap_aircall.streams.calls import Calls
+from tap_aircall.streams.contacts import Contacts
+
+if TYPE_CHECKING:
+    from tap_aircall.streams.base import AircallStream
+    from tap_aircall.tap import TapAircall
+
+STREAMS: dict[str, type[AircallStream]] = {
+    stream.name: stream
+    for stream in (
+        Calls,
+        Contacts,
+        directory.Users,
+        directory.UserAvailabilities,
+        directory.UserNumbers,
+        directory.Teams,
+        directory.Numbers,
+        directory.Tags,
+        directory.Webhooks,
+        directory.Company,
+    )
+}
+"""Every stream class by the name of its stream."""
+
+
+def all_streams(tap: TapAircall) -> list[AircallStream]:
+    """Return every stream of a tap."""
+    return [stream(tap) for stream in STREAMS.values()]

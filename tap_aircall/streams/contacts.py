@@ -1,0 +1,130 @@
+"""Contacts: all of them first, then those that changed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from typing_extensions import override
+
+from tap_aircall import walks
+from tap_aircall.streams.base import AircallStream
+from tap_aircall.times import to_rfc3339, to_seconds
+from tap_aircall.walks import AscendingWalk
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterator, Mapping
+
+    from tap_aircall.walks import Record
+
+BACKFILL = "backfill"
+"""Key of the state of a reading of all contacts that is not at its end."""
+
+PAGES_PER_STATE = 10
+
+
+class Backfill(NamedTuple):
+    """How far a reading of all contacts is. Times are UNIX seconds."""
+
+    bookmark: int | None
+    """The bookmark to take when all are read; None where there is none."""
+    created_through: int | None
+    """All contacts created up to here were emitted."""
+
+    def to_state(self) -> dict[str, str]:
+        """Return it in a form that people can read."""
+        return {name: to_rfc3339(value) for name, value in self._asdict().items()}
+
+
+class Contacts(AircallStream):
+    """Shared contacts of the company; Aircall shows no others (facts, section 6.6).
+
+    The bookmark is the newest `updated_at` that Aircall showed *before* a walk began. Whatever changes during the walk
+    gets a later one, by Aircall's own clock, and is found by the next run.
+    """
+
+    name = "contacts"
+    primary_keys = ("id",)
+    replication_key = "updated_at"
+    path = "/v1/contacts"
+    envelope = "contacts"
+
+    @override
+    def extract(self) -> Iterator[Record]:
+        if self.is_full_table:
+            yield from self._all(Backfill(None, None))
+            return
+        bookmark, backfill = self.parse_state(self.stream_state)
+        if bookmark is not None and backfill is None:
+            newest, reached = yield from self._changed_since(bookmark)
+            if reached:
+                self._finish(newest)
+                return
+            backfill = Backfill(newest, None)
+            self.logger.info("More than 10,000 contacts changed: all contacts are read instead.")
+        elif backfill is None:
+            backfill = Backfill(self._newest(), None)
+        yield from self._all(backfill)
+        self._finish(backfill.bookmark)
+
+    @override
+    def parse_state(self, state: Mapping[str, Any]) -> tuple[int | None, Backfill | None]:
+        bookmark = state.get("replication_key_value")
+        backfill = None
+        if BACKFILL in state:
+            saved = state[BACKFILL]
+            backfill = Backfill(to_seconds(saved["bookmark"]), to_seconds(saved["created_through"]))
+        return None if bookmark is None else to_seconds(bookmark), backfill
+
+    def _changed_since(self, bookmark: int) -> Generator[Record, None, tuple[int | None, bool]]:
+        """Read what changed, newest first.
+
+        Returns:
+            The next bookmark, and whether the old one was reached.
+        """
+        newest: int | None = None
+        changes = walks.newest_first(self.reader(), "updated_at", bookmark, {"order_by": "updated_at"})
+        while True:
+            try:
+                page = next(changes)
+            except StopIteration as end:
+                return newest, end.value
+            if newest is None and page.records:
+                newest = to_seconds(page.records[0]["updated_at"])
+            self.progress.add(len(page.records))
+            yield from page.records
+
+    def _all(self, backfill: Backfill) -> Iterator[Record]:
+        """Read all contacts in the order of their creation; without a bookmark to come, no state is kept."""
+        walk = AscendingWalk(
+            self.reader(),
+            "created_at",
+            from_is_exclusive=False,
+            params={"order_by": "created_at"},
+            name=self.name,
+        )
+        steps = walk.steps(backfill.created_through, int(self.clock.time()))
+        for number, step in enumerate(steps, start=1):
+            self.progress.expect(step.remaining or 0)
+            self.progress.add(len(step.records))
+            yield from step.records
+            if backfill.bookmark and step.through is not None and number % PAGES_PER_STATE == 0:
+                self.write_state({BACKFILL: Backfill(backfill.bookmark, step.through).to_state()})
+
+    def _newest(self) -> int | None:
+        """Ask for the newest `updated_at` there is."""
+        query = {"order_by": "updated_at", "order": "desc", "page": "1", "per_page": "1"}
+        records = self.read_page(self.path, query).records
+        return to_seconds(records[0]["updated_at"]) if records else None
+
+    def _finish(self, newest: int | None) -> None:
+        """Set the bookmark, never backwards."""
+        if newest is not None:
+            before = self.stream_state.get("replication_key_value")
+            latest = newest if before is None else max(newest, to_seconds(before))
+            self.write_state(
+                {
+                    "replication_key": self.replication_key,
+                    "replication_key_value": to_rfc3339(latest),
+                }
+            )
+        self.stream_state.pop(BACKFILL, None)

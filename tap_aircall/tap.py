@@ -1,0 +1,264 @@
+"""The tap: its settings, its streams and its command line."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import IO, TYPE_CHECKING, Any, ClassVar, cast
+
+from singer_sdk import Tap
+from singer_sdk.helpers.capabilities import PluginCapabilities, TapCapabilities
+from singer_sdk.plugin_base import JSONSchemaValidator
+from singer_sdk.singerlib import Catalog
+from singer_sdk.tap_base import CliTestOptionValue
+from typing_extensions import override
+
+from tap_aircall.cli import AircallCommand, InterruptibleWriter, discard_stdout, parse_json, read_json
+from tap_aircall.clock import SystemClock
+from tap_aircall.errors import InputError, TapAircallError
+from tap_aircall.settings import (
+    DEFINITION,
+    Settings,
+    explain,
+    parse_numbers,
+    unknown_settings,
+)
+from tap_aircall.streams import STREAMS, all_streams
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from types import FrameType
+
+    import click
+    from singer_sdk.plugin_base import _ConfigInput
+
+    from tap_aircall.client import AircallClient
+    from tap_aircall.clock import Clock
+    from tap_aircall.streams.base import AircallStream
+
+
+class TapAircall(Tap):
+    """Singer tap for Aircall: calls, contacts and the whole directory of a company, complete and kept up to date."""
+
+    name = "tap-aircall"
+    package_name = "tap-aircall"
+    config_jsonschema: ClassVar[dict[str, Any]] = DEFINITION
+    message_writer_class = InterruptibleWriter
+    capabilities: ClassVar = [
+        TapCapabilities.CATALOG,
+        TapCapabilities.STATE,
+        TapCapabilities.DISCOVER,
+        TapCapabilities.ACTIVATE_VERSION,
+        PluginCapabilities.ABOUT,
+        PluginCapabilities.STREAM_MAPS,
+        PluginCapabilities.FLATTENING,
+        PluginCapabilities.STRUCTURED_LOGGING,
+    ]
+
+    message_writer: InterruptibleWriter
+
+    def __init__(
+        self,
+        *,
+        catalog: dict[str, Any] | Catalog | None = None,
+        parse_env_config: bool = False,
+        clock: Clock | None = None,
+        **kwargs: Any,
+    ) -> None:
+        self.clock = clock or SystemClock()
+        try:
+            super().__init__(catalog=_as_catalog(catalog), parse_env_config=parse_env_config, **kwargs)
+        except ValueError as error:
+            if not parse_env_config:
+                raise
+            message = f"One of the variables {self._env_var_prefix}* is not the number or JSON it must be."
+            raise InputError(message) from error
+
+    @cached_property
+    def settings(self) -> Settings:
+        """The settings of this run.
+
+        Raises:
+            InputError: If one cannot be used.
+        """
+        return Settings.from_config(self.config, now=self.clock.time(), version=self.plugin_version)
+
+    @cached_property
+    def client(self) -> AircallClient:
+        """The one HTTP client of this run, with its limiter and authenticator."""
+        from tap_aircall.auth import BasicAuthenticator  # noqa: PLC0415 - discovery needs none of it
+        from tap_aircall.client import AircallClient  # noqa: PLC0415
+        from tap_aircall.limiter import RateLimiter  # noqa: PLC0415
+
+        settings = self.settings
+        return AircallClient(
+            api_url=settings.api_url,
+            authenticator=BasicAuthenticator(settings.user, settings.password),
+            limiter=RateLimiter(settings.requests_per_minute, self.clock),
+            clock=self.clock,
+            user_agent=settings.user_agent,
+            timeout=settings.request_timeout,
+            max_concurrent_requests=settings.max_concurrent_requests,
+        )
+
+    @override
+    def discover_streams(self) -> list[AircallStream]:
+        return all_streams(self)
+
+    @override
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Take over a state, unless it is another tap's.
+
+        Raises:
+            InputError: If it is not a state of this tap.
+        """
+        bookmarks = state.get("bookmarks", {})
+        if not isinstance(bookmarks, dict) or not all(isinstance(of, dict) for of in bookmarks.values()):
+            message = "State: not a Singer state; it must be an object with 'bookmarks'."
+            raise InputError(message)
+        if strangers := sorted(bookmarks.keys() - self.streams.keys()):
+            message = f"State: has unknown streams ({', '.join(strangers)}); is it another tap's?"
+            raise InputError(message)
+        super().load_state(state)
+        for stream in cast("list[AircallStream]", list(self.streams.values())):
+            stream.check_state()
+
+    def check_credentials(self) -> None:
+        """Ask Aircall with `GET /v1/ping` whether it accepts the credentials.
+
+        Raises:
+            AircallError: If it does not, or cannot be reached.
+        """
+        self.client.get("/v1/ping", {}, lambda payload: payload)
+        self.logger.info("Aircall accepts the credentials.")
+
+    def run(self) -> None:
+        """Read all selected streams, and leave a state that says how far.
+
+        Raises:
+            TapAircallError: If a stream could not be read to its end.
+        """
+        try:
+            self.check_credentials()
+            self.sync_all()
+        except BrokenPipeError as error:
+            discard_stdout()
+            message = "The target stopped reading; the last state that it kept is safe to go on from."
+            raise TapAircallError(message) from error
+        except BaseException:
+            if self.state:
+                self.state_writer.write_state(self.state)
+            raise
+        finally:
+            self.client.close()
+
+    # What the SDK calls
+
+    @override
+    def _validate_config(self, *, raise_errors: bool = True) -> list[str]:
+        # The SDK's messages quote the value, which may be a secret, and pass over unknown settings.
+        schema = self.config_jsonschema
+        self.append_builtin_config(schema)
+        parse_numbers(self._config, schema["properties"])
+        errors = unknown_settings(self._config, schema["properties"])
+        errors += [explain(error) for error in JSONSchemaValidator(schema).iter_errors(self._config)]
+        if raise_errors:
+            if errors:
+                raise InputError(" ".join(errors))
+            _ = self.settings
+        return errors
+
+    @override
+    def _handle_termination(self, signum: int, frame: FrameType | None) -> None:
+        self.message_writer.terminate(signum)
+
+    @classmethod
+    @override
+    def cb_config(cls, ctx: click.Context, param: click.Option, value: tuple[str, ...]) -> Any:
+        for path in value:
+            if path != "ENV":
+                read_json(path, "Config")
+        return super().cb_config(ctx, param, value)
+
+    @classmethod
+    @override
+    def cb_test(cls, ctx: click.Context, param: click.Option, value: str) -> None:
+        if value != CliTestOptionValue.All.value:
+            super().cb_test(ctx, param, value)
+            return
+        config = ctx.params["config"]
+        tap = cls(config=config.config, parse_env_config=config.parse_env)
+        try:
+            tap.check_credentials()
+            tap.run_connection_test()
+        finally:
+            tap.client.close()
+        ctx.exit()
+
+    @classmethod
+    @override
+    def invoke(  # type: ignore[override]
+        cls,
+        *,
+        config: _ConfigInput,
+        about: bool = False,
+        about_format: str | None = None,
+        state: IO[str] | None = None,
+        catalog: IO[str] | None = None,
+    ) -> None:
+        """Run the tap from its command line.
+
+        Args:
+            config: What `--config` gave.
+            about: Print what the tap is and can, and do nothing else.
+            about_format: `json` or `markdown`, for `about`.
+            state: A state to go on from.
+            catalog: Which streams and fields to read.
+
+        Raises:
+            TapAircallError: If the run fails.
+        """
+        if about:
+            cls.print_about(about_format)
+            return
+        cls.print_version(print_fn=cls.logger.info)
+        tap = cls(
+            config=config.config,
+            parse_env_config=config.parse_env,
+            state=None if state is None else parse_json(state.read(), f"State {state.name}"),
+            catalog=None if catalog is None else parse_json(catalog.read(), f"Catalog {catalog.name}"),
+        )
+        tap.run()
+
+    @classmethod
+    @override
+    def get_singer_command(cls) -> click.Command:
+        command = super().get_singer_command()
+        command.__class__ = AircallCommand
+        return command
+
+
+def _as_catalog(catalog: dict[str, Any] | Catalog | None) -> Catalog | None:
+    """Build the SDK's catalog out of what was given.
+
+    A catalog that is silent about the keys of a stream does not mean "without keys": the stream would be read whole
+    and, worse, older rows would leave the warehouse. So they are filled in.
+
+    Raises:
+        InputError: If it is not a Singer catalog, or another tap's.
+    """
+    if catalog is None:
+        return None
+    try:
+        if not isinstance(catalog, Catalog):
+            catalog = Catalog.from_dict(dict(catalog))
+    except (KeyError, TypeError, AttributeError) as error:
+        message = "Catalog: not a Singer catalog; make one with --discover."
+        raise InputError(message) from error
+    if strangers := sorted(catalog.keys() - STREAMS.keys()):
+        message = f"Catalog: has unknown streams ({', '.join(strangers)}); make a new one with --discover."
+        raise InputError(message)
+    for name, entry in catalog.items():
+        root = entry.metadata.root
+        entry.key_properties = entry.key_properties or root.table_key_properties or list(STREAMS[name].primary_keys)
+        entry.replication_key = entry.replication_key or root.replication_key or STREAMS[name].replication_key
+    return catalog

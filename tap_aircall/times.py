@@ -1,0 +1,92 @@
+"""Times as Aircall sends them, as the tap emits them, and as users write them.
+
+Aircall mixes UNIX seconds and ISO 8601 strings (facts, section 6.8). They leave the tap as RFC 3339 in UTC.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Any
+
+_UTC_STRING = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
+_NUMBER = re.compile(r"-?\d+(\.\d+)?")
+
+
+def to_rfc3339(value: Any) -> str:
+    """Turn a time of Aircall's into RFC 3339 in UTC.
+
+    Args:
+        value: UNIX seconds, as a number or in a string, or an ISO 8601 string with any offset. A string that is in UTC
+            already stays as it is, with its fraction.
+
+    Raises:
+        ValueError: If it is no time; the message does not hold the value.
+    """
+    if isinstance(value, str):
+        return _from_text(value)
+    return _format(_parse(value))
+
+
+def to_seconds(value: Any) -> int:
+    """Turn a time of Aircall's, or one that `to_rfc3339` made, into whole UNIX seconds, rounded down.
+
+    Raises:
+        ValueError: If it is no time; the message does not hold the value.
+    """
+    if type(value) is int:
+        return value
+    return math.floor(_parse(value))
+
+
+@lru_cache(maxsize=4096)
+def _from_text(text: str) -> str:
+    seconds = _parse(text)
+    return text if _UTC_STRING.fullmatch(text) else _format(seconds)
+
+
+@lru_cache(maxsize=4096)
+def _format(seconds: float) -> str:
+    moment = datetime.fromtimestamp(seconds, UTC)
+    return moment.isoformat().removesuffix("+00:00") + "Z"
+
+
+def _parse(value: Any) -> float:
+    """Read a time, in UNIX seconds with their fraction."""
+    try:
+        if isinstance(value, str) and not _NUMBER.fullmatch(value):
+            moment = datetime.fromisoformat(value)
+            return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+        if isinstance(value, (str, int, float)) and not isinstance(value, bool):
+            seconds = float(value) if isinstance(value, str) else value
+            datetime.fromtimestamp(seconds, UTC)  # within the years that a date can have
+            return seconds
+    except (ValueError, OverflowError, OSError):
+        pass
+    message = f"{type(value).__name__} that is no time"
+    raise ValueError(message)
+
+
+def parse_setting(text: str) -> datetime:
+    """Read a date or date-time as a user writes it.
+
+    Args:
+        text: ISO 8601. A date alone is its first moment; without an offset it is UTC.
+
+    Returns:
+        The moment, in UTC.
+
+    Raises:
+        ValueError: If it is neither.
+    """
+    import pendulum  # noqa: PLC0415 - takes longer to load than discovery should wait
+
+    moment = pendulum.parse(text, exact=True, tz="UTC")
+    if isinstance(moment, pendulum.DateTime):
+        return moment.in_timezone("UTC")
+    if isinstance(moment, pendulum.Date):
+        return datetime(moment.year, moment.month, moment.day, tzinfo=UTC)
+    message = "not a date"
+    raise ValueError(message)

@@ -1,0 +1,339 @@
+"""The ways to read a list of Aircall to its end.
+
+Aircall has page numbers and nothing else: no cursor, no lower bound on changes, and nothing beyond position 10,000
+(facts, section 3). A page number is an offset, so whatever is added or removed in front of it moves the rest. The
+walks read such lists completely nevertheless. They make no request themselves: each is given a `Reader`, a function
+that turns queries into pages, in order, and may have several under way.
+"""
+
+from __future__ import annotations
+
+import math
+from contextlib import closing
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+
+from tap_aircall.errors import ResponseError, UnreadableError
+from tap_aircall.times import to_seconds
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterable, Iterator
+
+Record: TypeAlias = dict[str, Any]
+Query: TypeAlias = dict[str, str]
+Reader: TypeAlias = "Callable[[Iterable[Query]], Iterator[Page]]"
+
+PAGE_SIZE = 50
+"""The most that Aircall puts on a page; more is silently clamped."""
+LAST_PAGE = 10_000 // PAGE_SIZE
+"""Pages beyond this one are refused with a 400, whatever the list holds."""
+SLACK_SECONDS = (2, 1)
+"""How far behind the last record to start again. `started_at` may move by a second after a call was listed, so that the
+order is exact to a second only; where two seconds hold more than a chunk, one has to do."""
+PATIENCE = 3
+"""So many readings of a moving list that bring nothing new are taken for its true content."""
+
+
+class Page(NamedTuple):
+    """One page of a list."""
+
+    records: list[Record]
+    total: int | None
+    """How many records the whole list has, as far as Aircall says."""
+    linked: bool | None
+    """Whether Aircall names a next page; None where it does not say (webhooks)."""
+
+    @classmethod
+    def parse(cls, payload: Any, envelope: str) -> Page:
+        """Take a page out of a decoded answer.
+
+        Args:
+            payload: The decoded JSON.
+            envelope: Key of the list in it.
+
+        Raises:
+            ResponseError: If the list is not there. Anything odd in `meta` is taken for "not said".
+        """
+        records = payload.get(envelope) if isinstance(payload, dict) else None
+        if not isinstance(records, list) or not all(isinstance(record, dict) for record in records):
+            message = f"Aircall answered without the list '{envelope}'."
+            raise ResponseError(message)
+        meta = payload.get("meta")
+        if not isinstance(meta, dict):
+            meta = {}
+        total = meta.get("total")
+        return cls(
+            records=records,
+            total=total if isinstance(total, int) and total >= 0 else None,
+            linked=meta["next_page_link"] is not None if "next_page_link" in meta else None,
+        )
+
+    def is_last(self, number: int) -> bool:
+        """Say whether the list ends with this page.
+
+        A full page ends the list only when the total and the missing link agree: a request more is cheaper than a page
+        lost to a wrong total.
+        """
+        if len(self.records) < PAGE_SIZE:
+            return True
+        return self.linked is False and self.total is not None and self.total <= number * PAGE_SIZE
+
+
+def pages(read: Reader, params: Query) -> Generator[tuple[int, Page]]:
+    """Read a list page by page, as far as its last page or page 200.
+
+    The first page says how many there are; the rest is then asked for at once.
+
+    Yields:
+        Page numbers from 1 on, with their pages.
+    """
+    number = planned = 1
+    while number <= LAST_PAGE:
+        queries = ({**params, "page": str(n), "per_page": str(PAGE_SIZE)} for n in range(number, planned + 1))
+        total = None
+        for page in read(queries):
+            yield number, page
+            if page.is_last(number):
+                return
+            number, total = number + 1, page.total
+        planned = min(LAST_PAGE, max(number, math.ceil((total or 0) / PAGE_SIZE)))
+
+
+def whole_list(read: Reader, key: str, name: str) -> Iterator[Page]:
+    """Read a short list whole.
+
+    When the total shrinks on the way, something in front of us was deleted and something else slid past: the list is
+    read again, and what was given out before is not repeated.
+
+    Args:
+        read: Reads the pages.
+        key: The field that identifies a record.
+        name: What to call the list in an error.
+
+    Yields:
+        Pages with the records not given out before.
+
+    Raises:
+        UnreadableError: If the list goes on past position 10,000.
+    """
+    seen: set[Any] = set()
+    for _ in range(1 + PATIENCE):
+        total: int | None = None
+        shrank = False
+        for number, page in pages(read, {}):
+            shrank = shrank or (total is not None and page.total is not None and page.total < total)
+            total = page.total
+            fresh = [record for record in page.records if record.get(key) not in seen]
+            seen.update(record.get(key) for record in fresh)
+            yield page._replace(records=fresh)
+            if number == LAST_PAGE and not page.is_last(number):
+                message = f"Aircall has more than 10,000 {name}, and does not let anyone read the rest."
+                raise UnreadableError(message)
+        if not shrank:
+            return
+
+
+class End(NamedTuple):
+    """How the reading of one chunk ended."""
+
+    complete: bool = False
+    """Whether everything was read; otherwise it goes on."""
+    behind: int | None = None
+    """The last second seen, or an earlier one: where to start again; None: where the chunk began."""
+    moved: bool = False
+    """Whether because the list moved, rather than at the cap."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """What one page of an ascending walk brought."""
+
+    records: list[Record]
+    through: int | None
+    """No record up to this second (UNIX, inclusive) is missing any more; None: nothing is known yet."""
+    last: int | None
+    """The latest time (UNIX seconds) among the records given out so far."""
+    remaining: int | None = None
+    """Records still to come when the page was read, its own included, as far as Aircall says."""
+
+
+class AscendingWalk:
+    """Reads a list that is ordered by a time, oldest first, past the cap of 10,000.
+
+    At the cap it starts again just before the last record seen, and drops what it gave out already. The same is done
+    whenever the list shows that it moved: it repeats a record, its total shrinks, or it ends short of its total. One
+    mechanism, and one extra request each time.
+
+    Args:
+        read: Reads the pages.
+        key: Name of the time (UNIX seconds) that the list is ordered by and filtered with.
+        from_is_exclusive: Whether the API's `from` excludes its own second (calls) or not (contacts).
+        params: Further query parameters.
+        name: What to call the list in an error.
+    """
+
+    def __init__(self, read: Reader, key: str, *, from_is_exclusive: bool, params: Query, name: str) -> None:
+        self._read = read
+        self._key = key
+        self._from_offset = 0 if from_is_exclusive else 1
+        self._params = params
+        self._name = name
+
+    def steps(self, after: int | None, until: int) -> Iterator[Step]:
+        """Read everything in `after < time <= until`.
+
+        Args:
+            after: UNIX seconds, exclusive; None for "from the beginning".
+            until: UNIX seconds, inclusive.
+
+        Yields:
+            The pages in order, without repeats; a last one without records says that all is read.
+
+        Raises:
+            UnreadableError: If 10,000 records or more share one second.
+            ResponseError: If a record lacks its id or its time.
+        """
+        anchor = after
+        given: dict[Any, int] = {}
+        idle = 0
+        while True:
+            known = len(given)
+            end = yield from self._chunk(anchor, after, until, given, patient=idle < PATIENCE)
+            if end.complete:
+                yield Step([], until, end.behind)
+                return
+            idle = 0 if len(given) > known else idle + 1
+            ahead = self._anchor(end.behind, anchor)
+            if ahead == anchor and not end.moved:
+                message = (
+                    f"10,000 {self._name} or more share one second; Aircall's API cannot show them all, so that "
+                    "reading on would lose some."
+                )
+                raise UnreadableError(message)
+            anchor = ahead
+            given = {key: second for key, second in given.items() if anchor is None or second > anchor}
+
+    def _chunk(
+        self,
+        anchor: int | None,
+        after: int | None,
+        until: int,
+        given: dict[Any, int],
+        *,
+        patient: bool,
+    ) -> Generator[Step, None, End]:
+        """Read from an anchor as far as page 200, or until the list shows that it moved.
+
+        Args:
+            anchor: Where to read from, exclusive.
+            after: Where the walk began, exclusive.
+            until: Where it ends, inclusive.
+            given: Ids given out since the anchor, with their times; grows.
+            patient: Whether to start again when the list moved.
+
+        Returns:
+            How the chunk ended.
+        """
+        here: set[Any] = set()
+        last = max(given.values(), default=None)
+        total: int | None = None
+        with closing(pages(self._read, self._query(anchor, until))) as numbered:
+            for number, page in numbered:
+                stamped = [self._stamp(record) for record in page.records]
+                if patient:
+                    repeated = [given[key] for key, _ in stamped if key in here and key in given]
+                    if repeated:
+                        return End(behind=min(repeated), moved=True)
+                    if total is not None and page.total is not None and page.total < total:
+                        return End(behind=last, moved=True)
+                total = page.total
+                remaining = None if total is None else total - len(here)
+                here.update(key for key, _ in stamped)
+                fresh = []
+                for record, (key, second) in zip(page.records, stamped, strict=True):
+                    if key in given or second > until or (after is not None and second <= after):
+                        continue
+                    given[key] = second
+                    last = second if last is None else max(last, second)
+                    fresh.append(record)
+                through = None if last is None else last - SLACK_SECONDS[0]
+                yield Step(fresh, through, last, remaining)
+                # Nobody knows whether a total beyond 10,000 is exact: a full page 200 is never taken for the last.
+                if page.is_last(number) and (number < LAST_PAGE or len(page.records) < PAGE_SIZE):
+                    moved = patient and total is not None and len(here) < total
+                    return End(complete=not moved, behind=last, moved=moved)
+        return End(behind=last, moved=False)
+
+    def _query(self, anchor: int | None, until: int) -> Query:
+        query = {**self._params, "order": "asc", "to": str(until)}
+        if anchor is not None:
+            query["from"] = str(anchor + self._from_offset)
+        return query
+
+    def _stamp(self, record: Record) -> tuple[Any, int]:
+        try:
+            return record["id"], to_seconds(record[self._key])
+        except (KeyError, ValueError) as error:
+            message = f"Aircall sent one of the {self._name} without a usable 'id' or '{self._key}'."
+            raise ResponseError(message) from error
+
+    @staticmethod
+    def _anchor(behind: int | None, anchor: int | None) -> int | None:
+        """Step back from a second as far as there is room since the last anchor."""
+        if behind is None:
+            return anchor
+        for slack in SLACK_SECONDS:
+            if anchor is None or behind - slack > anchor:
+                return behind - slack
+        return anchor
+
+
+def newest_first(read: Reader, key: str, bookmark: int, params: Query) -> Generator[Page, None, bool]:
+    """Read a list that is ordered by its time of change, newest first, back to a bookmark.
+
+    Changes during the walk go to the front, where the next run finds them. A deletion slides unread records onto pages
+    that were read, so that as many pages are read again as it takes.
+
+    Args:
+        read: Reads the pages.
+        key: Name of the time of change (UNIX seconds).
+        bookmark: UNIX seconds; records of this very second are read again, since more may have changed within it.
+        params: Further query parameters.
+
+    Yields:
+        Pages with the records that changed at the bookmark or later and were not given out before.
+
+    Returns:
+        Whether the bookmark was reached; False if the list is cut at 10,000 before.
+
+    Raises:
+        ResponseError: If a record lacks its id or its time.
+    """
+    given: dict[Any, int] = {}
+    number, total = 1, None
+    while number <= LAST_PAGE:
+        query = {**params, "order": "desc", "page": str(number), "per_page": str(PAGE_SIZE)}
+        page = next(read([query]))
+        if total is not None and page.total is not None and page.total < total and number > 1:
+            number = max(1, number - math.ceil((total - page.total) / PAGE_SIZE))
+            total = page.total
+            continue
+        total = page.total
+        fresh = []
+        reached = page.is_last(number)
+        for record in page.records:
+            try:
+                changed, identity = to_seconds(record[key]), record["id"]
+            except (KeyError, ValueError) as error:
+                message = f"Aircall sent a record without a usable 'id' or '{key}'."
+                raise ResponseError(message) from error
+            if changed < bookmark:
+                reached = True
+            elif given.get(identity) != changed:
+                given[identity] = changed
+                fresh.append(record)
+        yield page._replace(records=fresh)
+        if reached:
+            return True
+        number += 1
+    return False

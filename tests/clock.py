@@ -1,0 +1,39 @@
+"""A clock that tests hold in their hands."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+from typing_extensions import override
+
+from tap_aircall.clock import Clock
+
+if TYPE_CHECKING:
+    from threading import Event
+
+NOW = 1_795_438_800.0
+"""2026-11-23T13:00:00Z, a Monday."""
+
+
+class FakeClock(Clock):
+    """Stands still but for waiting, which takes no time at all and moves it on at once."""
+
+    def __init__(self, now: float = NOW) -> None:
+        self.now = now
+        self.waits: list[float] = []
+        self._lock = threading.Lock()
+
+    @override
+    def time(self) -> float:
+        return self.now
+
+    @override
+    def monotonic(self) -> float:
+        return self.now
+
+    @override
+    def wait(self, seconds: float, interrupt: Event) -> None:
+        with self._lock:
+            self.waits.append(seconds)
+            self.now += seconds

@@ -1,0 +1,172 @@
+"""Fixtures: a sandbox on the loopback interface, and the tap run against it in this process."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from typing_extensions import override
+
+from tap_aircall.cli import InterruptibleWriter
+from tap_aircall.sandbox import Sandbox, World
+from tap_aircall.tap import TapAircall
+from tests.clock import FakeClock
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from singer_sdk.singerlib.encoding.simple import Message
+
+Record = dict[str, Any]
+
+
+@dataclass
+class Run:
+    """What a run of the tap wrote."""
+
+    messages: list[Record] = field(default_factory=list)
+    requests: int = 0
+    """Requests that reached the sandbox, without the ping."""
+
+    def records(self, stream: str) -> list[Record]:
+        """Return the records of a stream in the order of their messages."""
+        return [m["record"] for m in self.messages if m["type"] == "RECORD" and m["stream"] == stream]
+
+    def ids(self, stream: str) -> list[Any]:
+        """Return the ids of a stream's records in the order of their messages."""
+        return [record["id"] for record in self.records(stream)]
+
+    @property
+    def states(self) -> list[Record]:
+        """All states, in order."""
+        return [m["value"] for m in self.messages if m["type"] == "STATE"]
+
+    @property
+    def state(self) -> Record:
+        """The last state."""
+        return self.states[-1]
+
+    def types(self, stream: str) -> list[str]:
+        """Return the message types of a stream, repeats collapsed."""
+        types = [m["type"] for m in self.messages if m.get("stream") == stream]
+        return [kind for kind, before in zip(types, [None, *types], strict=False) if kind != before]
+
+
+class Recorder(InterruptibleWriter):
+    """Keeps the lines that a tap writes, and dies when it is told to."""
+
+    def __init__(self, run: Run, die_after: int | None = None) -> None:
+        super().__init__()
+        self._run = run
+        self._die_after = die_after
+
+    @override
+    def write_message(self, message: Message) -> None:
+        if self._die_after is not None and len(self._run.messages) >= self._die_after:
+            raise KilledError
+        self._run.messages.append(json.loads(self.format_message(message)))
+
+
+class KilledError(BaseException):
+    """The process was killed."""
+
+
+class Aircall:
+    """A sandbox with a clock, and a tap that reads it by the same clock."""
+
+    def __init__(self, sandbox: Sandbox, clock: FakeClock) -> None:
+        self.sandbox = sandbox
+        self.world = sandbox.world
+        self.clock = clock
+
+    def config(self, **settings: Any) -> Record:
+        """Return a config for the sandbox."""
+        return {
+            "user": self.sandbox.api_id,
+            "password": self.sandbox.api_token,
+            "api_url": self.sandbox.url,
+            "requests_per_minute": 1_000_000,
+            **settings,
+        }
+
+    def tap(self, run: Run | None = None, **options: Any) -> TapAircall:
+        """Make a tap; `options` are those of `run`."""
+        streams, catalog = options.pop("streams", None), options.pop("catalog", None)
+        state, die_after = options.pop("state", None), options.pop("die_after", None)
+        if streams is not None:
+            catalog = self.catalog(*streams)
+        return TapAircall(
+            config=self.config(**options),
+            state=json.loads(json.dumps(state)) if state else None,
+            catalog=catalog,
+            clock=self.clock,
+            message_writer=Recorder(run or Run(), die_after),
+        )
+
+    def run(
+        self,
+        *streams: str,
+        state: Record | None = None,
+        catalog: Record | None = None,
+        die_after: int | None = None,
+        **settings: Any,
+    ) -> Run:
+        """Run the tap.
+
+        Args:
+            *streams: Names of the streams to select; by default the catalog's, or the tap's own choice.
+            state: State to begin with.
+            catalog: Catalog to use.
+            die_after: Kill the run at so many messages.
+            **settings: Settings that differ from `config`.
+        """
+        run = Run()
+        before = len(self.sandbox.requests)
+        tap = self.tap(run, streams=streams or None, catalog=catalog, state=state, die_after=die_after, **settings)
+        try:
+            tap.run()
+        except KilledError:
+            pass
+        finally:
+            asked = [log for log in self.sandbox.requests[before:] if log.path != "/v1/ping"]
+            run.requests = len(asked)
+        return run
+
+    def catalog(self, *streams: str) -> Record:
+        """Discover the catalog and select streams in it."""
+        catalog: Record = json.loads(json.dumps(TapAircall(config={}, validate_config=False).catalog_dict))
+        for entry in catalog["streams"]:
+            for item in entry["metadata"]:
+                if item["breadcrumb"] == []:
+                    item["metadata"]["selected"] = entry["tap_stream_id"] in streams
+        return catalog
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    """A clock that stands at 2026-11-23T13:00:00Z."""
+    return FakeClock()
+
+
+@pytest.fixture
+def aircall(clock: FakeClock) -> Iterator[Aircall]:
+    """An empty Aircall."""
+    with Sandbox(World(now=clock.now), clock=clock.time) as sandbox:
+        yield Aircall(sandbox, clock)
+
+
+@pytest.fixture
+def make_aircall(clock: FakeClock) -> Iterator[Callable[..., Aircall]]:
+    """Make an Aircall with options of the sandbox."""
+    running: list[Sandbox] = []
+
+    def make(world: World | None = None, **options: Any) -> Aircall:
+        sandbox = Sandbox(world or World(now=clock.now), clock=clock.time, **options)
+        running.append(sandbox.__enter__())
+        return Aircall(sandbox, clock)
+
+    yield make
+    for sandbox in running:
+        sandbox.__exit__(None, None, None)

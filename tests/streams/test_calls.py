@@ -1,0 +1,364 @@
+"""Calls over real HTTP: complete, economical, read again, resumable."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections import Counter
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tap_aircall.errors import UnreadableError
+from tap_aircall.sandbox import Fault
+from tests.clock import NOW
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from tests.conftest import Aircall
+
+T0 = int(NOW)
+HOUR = 3600
+DAY = 24 * HOUR
+
+
+def add_calls(aircall: Aircall, seconds: Iterable[int]) -> list[int]:
+    return [aircall.world.add_call(started_at=second)["id"] for second in seconds]
+
+
+def rfc3339(second: int) -> str:
+    return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+@pytest.mark.parametrize(
+    "spread",
+    [
+        pytest.param([], id="none"),
+        pytest.param([T0 - DAY + n for n in range(10_000)], id="10,000"),
+        pytest.param([T0 - DAY + n for n in range(10_001)], id="10,001"),
+        pytest.param([T0 - 2 * HOUR + n * HOUR // 25_000 for n in range(25_000)], id="25,000 in an hour"),
+        pytest.param([T0 - DAY + n // 400 for n in range(12_000)], id="hundreds in one second"),
+        pytest.param([T0 - DAY + n // 50 for n in range(20_050)], id="a page in each second"),
+    ],
+)
+def test_all_calls_are_read_in_order_and_economically(aircall: Aircall, spread: list[int]) -> None:
+    ids = add_calls(aircall, spread)
+
+    run = aircall.run("calls")
+
+    assert run.ids("calls") == ids
+    if max(Counter(spread).values(), default=0) <= 50:
+        assert run.requests <= math.ceil(len(ids) / 50) * 1.02 + 2
+
+
+def test_10_000_calls_in_one_second_cannot_be_read(aircall: Aircall) -> None:
+    add_calls(aircall, [T0 - HOUR] * 10_001)
+
+    with pytest.raises(UnreadableError, match="10,000 calls or more share one second"):
+        aircall.run("calls")
+
+
+def test_start_and_end_are_respected_to_the_second(aircall: Aircall) -> None:
+    ids = add_calls(aircall, range(T0 - 100, T0))
+
+    run = aircall.run("calls", start_date=rfc3339(T0 - 80), end_date="2026-11-23T14:59:30+02:00")
+
+    assert run.ids("calls") == ids[20:71]
+
+
+def test_values_reach_the_target_as_aircall_sent_them(aircall: Aircall) -> None:
+    world = aircall.world
+    user = world.add("users", name="Zoë", created_at="2019-12-29T10:03:18.000Z")
+    number = world.add("numbers")
+    call = world.add_call(
+        started_at=T0 - HOUR,
+        user=world.call_user(user["id"]),
+        number=world.call_number(number["id"]),
+        missed_call_reason=None,
+        raw_digits="anonymous",
+        comments=[{"id": 1, "content": "Ça va\n\u202e😀", "posted_at": T0 - 60, "posted_by": world.author(user["id"])}],
+        tags=[{"id": 2**40, "name": "VIP", "created_at": T0 - 30, "tagged_by": None}],
+    )
+
+    (record,) = aircall.run("calls").records("calls")
+
+    expected = {key: value for key, value in call.items() if key not in FETCHED} | {
+        "started_at": rfc3339(T0 - HOUR),
+        "answered_at": rfc3339(T0 - HOUR + 5),
+        "ended_at": rfc3339(T0 - HOUR + 60),
+        "comments": [{**call["comments"][0], "posted_at": rfc3339(T0 - 60)}],
+        "tags": [{**call["tags"][0], "created_at": rfc3339(T0 - 30)}],
+        "recording": f"{call['recording']}?expires=3600&reading=1",
+    }
+    assert record == expected
+    assert record["user"]["created_at"] == "2019-12-29T10:03:18.000Z"
+
+
+FETCHED = {"contact", "recording_short_url", "voicemail_short_url", "ivr_options_selected", "ai_voice_agents"}
+
+
+class TestExpensiveParts:
+    def flags(self, aircall: Aircall, catalog: dict[str, Any] | None) -> set[str]:
+        aircall.sandbox.requests.clear()
+        aircall.run(catalog=catalog)
+        (log,) = [log for log in aircall.sandbox.requests if log.path == "/v1/calls"]
+        return {name for name in log.query if name.startswith("fetch_")}
+
+    def select(self, aircall: Aircall, *fields: str) -> dict[str, Any]:
+        catalog = aircall.catalog("calls")
+        (calls,) = [entry for entry in catalog["streams"] if entry["tap_stream_id"] == "calls"]
+        for item in calls["metadata"]:
+            if item["breadcrumb"] and item["breadcrumb"][1] in fields:
+                item["metadata"]["selected"] = True
+        return catalog
+
+    def test_are_not_asked_for_by_default(self, aircall: Aircall) -> None:
+        assert self.flags(aircall, aircall.catalog("calls")) == set()
+        assert self.flags(aircall, None) == set()
+
+    @pytest.mark.parametrize(
+        ("field", "flag"),
+        [
+            ("contact", "fetch_contact"),
+            ("recording_short_url", "fetch_short_urls"),
+            ("voicemail_short_url", "fetch_short_urls"),
+            ("ivr_options_selected", "fetch_call_timeline"),
+            ("ai_voice_agents", "fetch_aiva_conv"),
+        ],
+    )
+    def test_are_asked_for_when_selected(self, aircall: Aircall, field: str, flag: str) -> None:
+        assert self.flags(aircall, self.select(aircall, field)) == {flag}
+
+    def test_arrive_when_selected(self, aircall: Aircall) -> None:
+        contact = aircall.world.add_contact(created_at=T0 - DAY)
+        aircall.world.add_call(started_at=T0 - HOUR, contact=contact)
+
+        (record,) = aircall.run(catalog=self.select(aircall, "contact", "recording_short_url")).records("calls")
+
+        assert record["contact"] == {
+            **contact,
+            "created_at": rfc3339(T0 - DAY),
+            "updated_at": rfc3339(T0 - DAY),
+        }
+        assert record["recording_short_url"].startswith("https://short.example.com/r/")
+        assert not {"voicemail_short_url", "ivr_options_selected"} & record.keys()
+
+
+class TestReadingAgain:
+    def test_over_40_days_each_call_is_read_when_new_and_once_at_each_age(self, aircall: Aircall) -> None:
+        """Hourly runs, with edits at any moment of the first 30 days of a call."""
+        dice = random.Random(4)  # noqa: S311 - not for secrets
+        ages = [0.5, 6, 24, 72, 168, 720]
+        arrivals = sorted(dice.randrange(T0, T0 + 40 * DAY) for _ in range(150))
+        ids = {aircall.world.add_call(started_at=second)["id"]: second for second in arrivals}
+        edits = {call: second + dice.randrange(60, 30 * DAY) for call, second in ids.items()}
+        edited: dict[int, float] = {}
+        reads: Counter[int] = Counter()
+        arrived: dict[int, float] = {}
+        state = None
+
+        catalog = aircall.catalog("calls")
+        catalog["streams"] = [entry for entry in catalog["streams"] if entry["tap_stream_id"] == "calls"]
+        for hour in range(40 * 24 + 1):
+            aircall.clock.now = T0 + hour * HOUR
+            for call, at in edits.items():
+                if call not in edited and at <= aircall.clock.now:
+                    aircall.world.edit_call(call, archived=True)
+                    edited[call] = at
+            run = aircall.run(catalog=catalog, state=state, reread_after_hours=ages)
+            state = run.state
+            reads.update(run.ids("calls"))
+            for record in run.records("calls"):
+                if record["archived"]:
+                    arrived.setdefault(record["id"], aircall.clock.now)
+
+        assert reads.keys() == ids.keys()
+        assert max(reads.values()) <= 7
+        end = T0 + 40 * DAY
+        for call, began in ids.items():
+            due = [began + hours * HOUR for hours in ages if began + hours * HOUR >= edits[call]]
+            if due and due[0] <= end - HOUR:
+                assert arrived[call] <= due[0] + HOUR + 1
+
+    def test_missed_runs_leave_no_gap_and_repeat_nothing(self, aircall: Aircall) -> None:
+        state = aircall.run("calls").state
+        ids = add_calls(aircall, range(T0 + 100, T0 + 20 * DAY, HOUR))
+
+        aircall.clock.now = T0 + 20 * DAY
+        run = aircall.run("calls", state=state)
+
+        assert run.ids("calls") == ids
+
+    def test_a_late_call_is_met_half_an_hour_later(self, aircall: Aircall) -> None:
+        late = aircall.world.add_call(started_at=T0 - 60, visible_at=T0 + 120)["id"]
+
+        first = aircall.run("calls")
+        aircall.clock.now += HOUR
+        second = aircall.run("calls", state=first.state)
+
+        assert first.ids("calls") == []
+        assert second.ids("calls") == [late]
+
+    def test_a_changed_setting_takes_effect_at_the_next_run(self, aircall: Aircall) -> None:
+        old, *young = add_calls(aircall, [T0 - 3 * DAY, T0 - HOUR, T0 - HOUR + 1])
+        state = aircall.run("calls", reread_after_hours=[]).state
+        aircall.clock.now += HOUR
+
+        # Old enough at the first reading already: not read again.
+        assert aircall.run("calls", state=state, reread_after_hours=[48]).ids("calls") == []
+        run = aircall.run("calls", state=state, reread_after_hours=[1.5])
+        assert run.ids("calls") == young
+        assert old not in run.ids("calls")
+
+    def test_a_call_that_is_recalculated_arrives_as_it_ended_up(self, aircall: Aircall) -> None:
+        call = aircall.world.add_call(started_at=T0 - 20, talk_seconds=300, moves_start=True)["id"]
+
+        first = aircall.run("calls")
+        aircall.clock.now += HOUR
+        second = aircall.run("calls", state=first.state)
+
+        fields = ("id", "status", "started_at", "ended_at", "duration", "cost", "pricing_type")
+        assert [[r[name] for name in fields] for r in first.records("calls")] == [
+            [call, "answered", rfc3339(T0 - 20), None, 0, "0.0", None]
+        ]
+        assert [[r[name] for name in fields] for r in second.records("calls")] == [
+            [call, "done", rfc3339(T0 - 19), rfc3339(T0 + 285), 304, "3.0", "in_bundle"]
+        ]
+
+
+class TestState:
+    def test_is_small_constant_and_often_written(self, aircall: Aircall) -> None:
+        add_calls(aircall, range(T0 - 12_000, T0 - 1_000))
+
+        run = aircall.run("calls")
+
+        assert len({len(str(state)) for state in run.states[2:]}) == 1
+        assert len(str(run.state)) < 600
+        since = 0
+        for message in run.messages:
+            since = 0 if message["type"] == "STATE" else since + (message["type"] == "RECORD")
+            assert since <= 1_000
+
+    def test_is_exact_at_the_end(self, aircall: Aircall) -> None:
+        add_calls(aircall, [T0 - 100, T0 - 50])
+
+        run = aircall.run("calls", reread_after_hours=[0.5])
+
+        assert run.state["bookmarks"]["calls"] == {
+            "replication_key": "started_at",
+            "replication_key_value": rfc3339(T0 - 50),
+            "first_run_at": rfc3339(T0 - 1),
+            "cursors": {"0": rfc3339(T0 - 1), "1800": rfc3339(T0 - 1801)},
+        }
+
+    def test_never_moves_backwards(self, aircall: Aircall) -> None:
+        add_calls(aircall, range(T0 - 5 * DAY, T0, 60))
+        run = aircall.run("calls")
+        aircall.clock.now += 3 * HOUR
+
+        states = run.states + aircall.run("calls", state=run.state).states
+
+        marks = [state["bookmarks"]["calls"] for state in states if state["bookmarks"].get("calls")]
+        bookmarks = [mark["replication_key_value"] for mark in marks]
+        assert bookmarks == sorted(bookmarks)
+        for age in marks[-1]["cursors"]:
+            positions = [mark["cursors"].get(age, "") for mark in marks]
+            assert positions == sorted(positions)
+
+    def test_is_never_past_what_was_emitted(self, aircall: Aircall) -> None:
+        add_calls(aircall, range(T0 - 9_000, T0))
+        latest = ""
+        for message in aircall.run("calls").messages:
+            if message["type"] == "RECORD":
+                latest = max(latest, message["record"]["started_at"])
+            elif message["type"] == "STATE" and message["value"]["bookmarks"].get("calls"):
+                assert message["value"]["bookmarks"]["calls"]["replication_key_value"] <= latest
+
+    @pytest.mark.parametrize("die_after", [2, 700, 1_337, 5_000, 10_100, 11_999])
+    def test_a_killed_run_goes_on_from_its_last_state(self, aircall: Aircall, die_after: int) -> None:
+        ids = add_calls(aircall, range(T0 - 12_000, T0))
+
+        killed = aircall.run("calls", die_after=die_after)
+        state = killed.states[-1] if killed.states else None
+        resumed = aircall.run("calls", state=state)
+
+        assert set(killed.ids("calls")) | set(resumed.ids("calls")) == set(ids)
+        assert len(killed.ids("calls")) + len(resumed.ids("calls")) - len(ids) <= 1_000
+
+    def test_goes_on_from_another_taps_bookmark(self, aircall: Aircall) -> None:
+        ids = add_calls(aircall, [T0 - 3 * DAY, T0 - 2 * DAY, T0 - DAY])
+        state = {
+            "bookmarks": {"calls": {"replication_key": "started_at", "replication_key_value": rfc3339(T0 - 2 * DAY)}}
+        }
+
+        assert aircall.run("calls", state=state, reread_after_hours=[]).ids("calls") == ids[1:]
+
+
+def test_a_full_table_run_reads_everything_and_drops_the_rest(aircall: Aircall) -> None:
+    ids = add_calls(aircall, [T0 - DAY, T0 - HOUR])
+    state = aircall.run("calls").state
+    catalog = aircall.catalog("calls")
+    (calls,) = [entry for entry in catalog["streams"] if entry["tap_stream_id"] == "calls"]
+    calls["replication_method"] = "FULL_TABLE"
+
+    run = aircall.run(catalog=catalog, state=state)
+
+    assert run.ids("calls") == ids
+    assert run.types("calls") == ["SCHEMA", "RECORD", "ACTIVATE_VERSION"]
+
+
+def test_a_catalog_without_keys_stays_incremental(aircall: Aircall) -> None:
+    catalog = aircall.catalog("calls")
+    for entry in catalog["streams"]:
+        for name in ("key_properties", "replication_key", "replication_method"):
+            entry.pop(name, None)
+        for item in entry["metadata"]:
+            for name in ("table-key-properties", "valid-replication-keys", "forced-replication-method"):
+                item["metadata"].pop(name, None)
+    add_calls(aircall, [T0 - HOUR])
+
+    run = aircall.run(catalog=catalog)
+
+    assert run.types("calls") == ["SCHEMA", "RECORD"]
+    assert next(m for m in run.messages if m["type"] == "SCHEMA")["key_properties"] == ["id"]
+
+
+def test_calls_that_move_during_the_walk_are_not_lost(make_aircall: Callable[..., Aircall]) -> None:
+    aircall = make_aircall()
+    ids = add_calls(aircall, range(T0 - 500, T0 - 10))
+    moves = iter([ids[49], ids[99], ids[149]])
+
+    def move(_: Any) -> None:
+        if (call := next(moves, None)) is not None:
+            aircall.world.edit_call(call, started_at=aircall.world.calls[call]["started_at"] + 1)
+
+    aircall.sandbox.on_request = move
+    assert set(aircall.run("calls").ids("calls")) == set(ids)
+
+
+def test_unknown_fields_are_named_once_and_dropped(aircall: Aircall, caplog: pytest.LogCaptureFixture) -> None:
+    add_calls(aircall, [T0 - 100, T0 - 50])
+    for call in aircall.world.calls.values():
+        call["mood"] = "secret mood"
+        call["number"] = {"id": 1, "shoe_size": 43}
+
+    run = aircall.run("calls")
+
+    assert all("mood" not in record and record["number"] == {"id": 1} for record in run.records("calls"))
+    warnings = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert sorted(warnings) == [
+        f"Aircall sends a field '{name}' in 'calls' that this version of the tap does not know; it is left out."
+        for name in ("mood", "number.shoe_size")
+    ]
+
+
+def test_a_broken_page_is_read_again(aircall: Aircall) -> None:
+    ids = add_calls(aircall, range(T0 - 1_000, T0))
+    aircall.sandbox.faults.append(Fault(path="/v1/calls", query={"page": "3"}, failure="cut_json", times=2))
+
+    run = aircall.run("calls")
+
+    assert run.ids("calls") == ids
+    assert run.requests == 22

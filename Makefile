@@ -23,7 +23,7 @@ help: ## Show what there is
 
 .PHONY: demo
 demo: $(PLUGINS) ## Load a made-up company into DuckDB through Meltano, twice, and show the result
-	@$(BIN)/python -m demo
+	@$(BIN)/python -m tap_aircall.sandbox.demo
 
 .PHONY: test
 test: $(PLUGINS) ## Run all tests, with real targets

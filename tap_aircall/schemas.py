@@ -17,17 +17,20 @@ if TYPE_CHECKING:
 
 P = th.Property
 
+INTEGER = th.IntegerType(minimum=-(2**63), maximum=2**63 - 1)
+"""Aircall's ids are 64 bits wide; a target that is told so chooses a bigint, neither less nor more."""
 
-def _key(name: str, kind: type[th.JSONTypeHelper[Any]], description: str) -> P[Any]:
+
+def _key(name: str, kind: th.JSONTypeHelper[Any] | type[th.JSONTypeHelper[Any]], description: str) -> P[Any]:
     return P(name, kind, required=True, nullable=False, description=description)
 
 
 def _id(of: str) -> P[Any]:
-    return _key("id", th.IntegerType, f"Identifier of the {of}.")
+    return _key("id", INTEGER, f"Identifier of the {of}.")
 
 
 def _ref(of: str) -> P[Any]:
-    return P("id", th.IntegerType, description=f"Identifier of the {of}.")
+    return P("id", INTEGER, description=f"Identifier of the {of}.")
 
 
 def _link() -> P[Any]:
@@ -58,11 +61,9 @@ _SUBSTATUS = P(
     th.StringType,
     description="Why the user is unavailable, such as 'On a break', or always_opened or always_closed.",
 )
-_WRAP_UP = P("wrap_up_time", th.IntegerType, description="Pause after each call, in seconds.")
+_WRAP_UP = P("wrap_up_time", INTEGER, description="Pause after each call, in seconds.")
 _EXTENSION = P("extension", th.StringType, description="Internal extension, with leading zeros.")
-_DEFAULT_NUMBER = P(
-    "default_number_id", th.IntegerType, description="Number that outbound calls of the user show by default."
-)
+_DEFAULT_NUMBER = P("default_number_id", INTEGER, description="Number that outbound calls of the user show by default.")
 
 
 @cache
@@ -102,7 +103,7 @@ def _number_fields() -> tuple[P[Any], ...]:
         P("availability_status", th.StringType, description="Opening hours of the number: open, custom or closed."),
         P("is_ivr", th.BooleanType, description="Whether the number has a classic IVR; frozen since Smartflows."),
         P("live_recording_activated", th.BooleanType, description="Whether calls on the number are recorded."),
-        P("priority", th.IntegerType, description="1 if the number goes before others in the queue, 0 if not."),
+        P("priority", INTEGER, description="1 if the number goes before others in the queue, 0 if not."),
         P(
             "messages",
             th.ObjectType(
@@ -134,7 +135,7 @@ def _contact_fields() -> tuple[P[Any], ...]:
             name,
             th.ArrayType(
                 th.ObjectType(
-                    P("id", th.IntegerType, description=f"Identifier of the {what}."),
+                    P("id", INTEGER, description=f"Identifier of the {what}."),
                     P("label", th.StringType, description=f"Label of the {what}, such as Work."),
                     P("value", th.StringType, description=f"The {what}."),
                 )
@@ -201,7 +202,7 @@ def _calls() -> th.PropertiesList:
         ),
         P("answered_at", th.DateTimeType, description="When the call was answered; null if it was not."),
         P("ended_at", th.DateTimeType, description="When the call ended; null while it goes on."),
-        P("duration", th.IntegerType, description="Length in seconds from start to end, ringing included."),
+        P("duration", INTEGER, description="Length in seconds from start to end, ringing included."),
         P(
             "raw_digits",
             th.StringType,
@@ -367,7 +368,7 @@ def _numbers() -> th.PropertiesList:
 
 def _user_numbers() -> th.PropertiesList:
     return th.PropertiesList(
-        _key("user_id", th.IntegerType, "Identifier of the user who may use the number; added by the tap."),
+        _key("user_id", INTEGER, "Identifier of the user who may use the number; added by the tap."),
         _id("number"),
         *_number_fields(),
         _FLOW_EDITOR,
@@ -414,7 +415,7 @@ def _tags() -> th.PropertiesList:
 def _webhooks() -> th.PropertiesList:
     return th.PropertiesList(
         _key("webhook_id", th.StringType, "Identifier of the webhook, a UUID."),
-        P("id", th.IntegerType, description="Identifier of the webhook before there were UUIDs; deprecated."),
+        P("id", INTEGER, description="Identifier of the webhook before there were UUIDs; deprecated."),
         _link(),
         P("url", th.StringType, description="Where Aircall sends the events."),
         P("active", th.BooleanType, description="Whether it sends them; Aircall stops when too many fail."),
@@ -427,8 +428,8 @@ def _webhooks() -> th.PropertiesList:
 def _company() -> th.PropertiesList:
     return th.PropertiesList(
         _key("name", th.StringType, "Name of the company."),
-        P("users_count", th.IntegerType, description="How many users the company has."),
-        P("numbers_count", th.IntegerType, description="How many numbers the company has."),
+        P("users_count", INTEGER, description="How many users the company has."),
+        P("numbers_count", INTEGER, description="How many numbers the company has."),
     )
 
 

@@ -25,7 +25,6 @@ from tap_aircall.settings import (
 from tap_aircall.streams import STREAMS, all_streams
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from types import FrameType
 
     import click
@@ -158,6 +157,8 @@ class TapAircall(Tap):
         # The SDK's messages quote the value, which may be a secret, and pass over unknown settings.
         schema = self.config_jsonschema
         self.append_builtin_config(schema)
+        for name in [name for name, value in self._config.items() if value is None]:
+            del self._config[name]  # null is the same as not set
         parse_numbers(self._config, schema["properties"])
         errors = unknown_settings(self._config, schema["properties"])
         errors += [explain(error) for error in JSONSchemaValidator(schema).iter_errors(self._config)]
@@ -250,7 +251,7 @@ def _as_catalog(catalog: dict[str, Any] | Catalog | None) -> Catalog | None:
         return None
     try:
         if not isinstance(catalog, Catalog):
-            catalog = Catalog.from_dict(dict(catalog))
+            catalog = Catalog.from_dict(cast("dict[str, Any]", catalog))
     except (KeyError, TypeError, AttributeError) as error:
         message = "Catalog: not a Singer catalog; make one with --discover."
         raise InputError(message) from error

@@ -30,8 +30,8 @@ LAST_PAGE = 10_000 // PAGE_SIZE
 SLACK_SECONDS = (2, 1)
 """How far behind the last record to start again. `started_at` may move by a second after a call was listed, so that the
 order is exact to a second only; where two seconds hold more than a chunk, one has to do."""
-PATIENCE = 3
-"""So many readings of a moving list that bring nothing new are taken for its true content."""
+PATIENCE = 10
+"""A list that moves during so many readings in a row, none of which brings anything new, is taken as it is."""
 
 
 class Page(NamedTuple):
@@ -198,7 +198,7 @@ class AscendingWalk:
         idle = 0
         while True:
             known = len(given)
-            end = yield from self._chunk(anchor, after, until, given, patient=idle < PATIENCE)
+            end = yield from self._chunk(anchor, after, until, given, idle=idle)
             if end.complete:
                 yield Step([], until, end.behind)
                 return
@@ -220,7 +220,7 @@ class AscendingWalk:
         until: int,
         given: dict[Any, int],
         *,
-        patient: bool,
+        idle: int,
     ) -> Generator[Step, None, End]:
         """Read from an anchor as far as page 200, or until the list shows that it moved.
 
@@ -229,7 +229,7 @@ class AscendingWalk:
             after: Where the walk began, exclusive.
             until: Where it ends, inclusive.
             given: Ids given out since the anchor, with their times; grows.
-            patient: Whether to start again when the list moved.
+            idle: How many readings before this one brought nothing new.
 
         Returns:
             How the chunk ended.
@@ -240,7 +240,7 @@ class AscendingWalk:
         with closing(pages(self._read, self._query(anchor, until))) as numbered:
             for number, page in numbered:
                 stamped = [self._stamp(record) for record in page.records]
-                if patient:
+                if idle < PATIENCE:
                     repeated = [given[key] for key, _ in stamped if key in here and key in given]
                     if repeated:
                         return End(behind=min(repeated), moved=True)
@@ -260,7 +260,8 @@ class AscendingWalk:
                 yield Step(fresh, through, last, remaining)
                 # Nobody knows whether a total beyond 10,000 is exact: a full page 200 is never taken for the last.
                 if page.is_last(number) and (number < LAST_PAGE or len(page.records) < PAGE_SIZE):
-                    moved = patient and total is not None and len(here) < total
+                    # A total that stays too high after another reading is just wrong.
+                    moved = idle == 0 and total is not None and len(here) < total
                     return End(complete=not moved, behind=last, moved=moved)
         return End(behind=last, moved=False)
 

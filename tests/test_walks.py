@@ -165,6 +165,9 @@ def test_totals_may_lie(total: Callable[[int], int | None], linked: bool) -> Non
     from_is_exclusive=st.booleans(),
 )
 @example(counts=[(5, 120)], changes={2: ("delete", 0)}, from_is_exclusive=True)
+@example(
+    counts=[(0, 154)], changes={4: ("move", 0), **dict.fromkeys((6, 9, 12, 16), ("delete", 0))}, from_is_exclusive=False
+)
 @example(counts=[(5, 49), (6, 60)], changes={2: ("move", 48)}, from_is_exclusive=True)
 def test_nothing_that_stays_is_lost_while_the_list_moves(
     counts: list[tuple[int, int]],

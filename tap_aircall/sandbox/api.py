@@ -361,7 +361,7 @@ def _bound(text: str | None, default: float) -> float:
     try:
         return float(text)
     except ValueError:
-        return float("nan")
+        return -default
 
 
 def _seconds(text: str) -> float:

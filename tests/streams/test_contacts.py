@@ -1,0 +1,180 @@
+"""Contacts over real HTTP: all of them, then what changed, whatever happens on the way."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tap_aircall.times import to_rfc3339
+from tests.clock import NOW
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.conftest import Aircall
+
+T0 = int(NOW)
+DAY = 86_400
+
+
+def add_contacts(aircall: Aircall, count: int) -> list[int]:
+    """Add contacts, one a minute, the newest ten minutes old."""
+    return [aircall.world.add_contact(created_at=T0 - 600 - 60 * (count - n))["id"] for n in range(count)]
+
+
+def bookmark(state: dict[str, Any]) -> dict[str, Any]:
+    contacts: dict[str, Any] = state["bookmarks"]["contacts"]
+    return contacts
+
+
+@pytest.mark.parametrize(("count", "requests"), [(0, 2), (1, 2), (10_000, 202), (10_001, 202), (11_000, 222)])
+def test_the_first_run_reads_all_past_the_cap(aircall: Aircall, count: int, requests: int) -> None:
+    ids = add_contacts(aircall, count)
+
+    run = aircall.run("contacts")
+
+    assert run.ids("contacts") == ids
+    assert run.requests == requests
+
+
+def test_many_created_in_one_second_are_read(aircall: Aircall) -> None:
+    """As an import makes them, across a page and an anchor border."""
+    ids = [aircall.world.add_contact(created_at=T0 - DAY + n // 900)["id"] for n in range(11_000)]
+
+    assert aircall.run("contacts").ids("contacts") == ids
+
+
+def test_later_runs_cost_what_changed(aircall: Aircall) -> None:
+    ids = add_contacts(aircall, 3_000)
+    state = aircall.run("contacts").state
+    assert bookmark(state) == {"replication_key": "updated_at", "replication_key_value": to_rfc3339(T0 - 660)}
+
+    for position, old in enumerate(ids[:120]):
+        aircall.world.edit_contact(old, at=T0 + position, information="edited")
+    new = aircall.world.add_contact(created_at=T0 + 500)["id"]
+    aircall.clock.now += 3600
+    run = aircall.run("contacts", state=state)
+
+    assert run.ids("contacts") == [new, *reversed(ids[:120]), ids[-1]]
+    assert run.requests == 3
+    assert {r["information"] for r in run.records("contacts")[1:121]} == {"edited"}
+    assert bookmark(run.state)["replication_key_value"] == to_rfc3339(T0 + 500)
+    assert aircall.run("contacts", state=run.state).requests == 1
+
+
+def test_an_edit_within_the_second_of_the_bookmark_arrives(aircall: Aircall) -> None:
+    first, second = add_contacts(aircall, 2)
+    aircall.world.edit_contact(first, at=T0 - 5)
+    state = aircall.run("contacts").state
+    aircall.world.edit_contact(second, at=T0 - 5)
+
+    assert set(aircall.run("contacts", state=state).ids("contacts")) == {first, second}
+
+
+def test_what_changes_during_the_first_run_arrives_with_the_next(aircall: Aircall) -> None:
+    ids = add_contacts(aircall, 400)
+    edits = iter([(0, ids[5]), (1, ids[390]), (2, ids[200])])
+
+    def edit(log: Any) -> None:
+        if log.query.get("page", "1") != "1" and (change := next(edits, None)):
+            aircall.world.edit_contact(change[1], at=T0 + change[0], information="edited")
+
+    aircall.sandbox.on_request = edit
+    run = aircall.run("contacts")
+    aircall.sandbox.on_request = None
+    later = aircall.run("contacts", state=run.state)
+
+    assert set(run.ids("contacts")) == set(ids)
+    last = {r["id"]: r["information"] for r in run.records("contacts") + later.records("contacts")}
+    assert [last[ids[n]] for n in (5, 390, 200)] == ["edited"] * 3
+
+
+def test_deletions_during_a_walk_lose_no_other(make_aircall: Callable[..., Aircall]) -> None:
+    aircall = make_aircall()
+    ids = add_contacts(aircall, 400)
+    doomed = iter(ids[:40:4])
+    deleted: set[int] = set()
+
+    def delete(log: Any) -> None:
+        if log.path == "/v1/contacts" and (contact := next(doomed, None)):
+            aircall.world.delete_contact(contact)
+            deleted.add(contact)
+
+    aircall.sandbox.on_request = delete
+    assert set(aircall.run("contacts").ids("contacts")) >= set(ids) - deleted
+
+
+def test_more_than_10_000_changes_are_read_by_creation(aircall: Aircall) -> None:
+    ids = add_contacts(aircall, 10_200)
+    state = aircall.run("contacts").state
+    for position, contact in enumerate(ids):
+        aircall.world.edit_contact(contact, at=T0 + position // 10)
+    aircall.clock.now += 7200
+
+    run = aircall.run("contacts", state=state)
+
+    assert set(run.ids("contacts")) == set(ids)
+    assert bookmark(run.state)["replication_key_value"] == to_rfc3339(T0 + 10_199 // 10)
+    assert aircall.run("contacts", state=run.state).requests == 1
+
+
+@pytest.mark.parametrize("die_after", [2, 800, 5_000, 10_400])
+def test_a_killed_first_run_goes_on_and_misses_no_edit(aircall: Aircall, die_after: int) -> None:
+    ids = add_contacts(aircall, 10_500)
+
+    killed = aircall.run("contacts", die_after=die_after)
+    aircall.world.edit_contact(ids[3], at=T0 + 1, information="edited")
+    resumed = aircall.run("contacts", state=killed.states[-1] if killed.states else None)
+    later = aircall.run("contacts", state=resumed.state)
+
+    together = killed.records("contacts") + resumed.records("contacts") + later.records("contacts")
+    assert {record["id"] for record in together} == set(ids)
+    assert {r["id"]: r["information"] for r in together}[ids[3]] == "edited"
+    assert len(killed.ids("contacts")) + len(resumed.ids("contacts")) - len(ids) <= 1_000
+
+
+def test_a_killed_later_run_reads_the_changes_again(aircall: Aircall) -> None:
+    ids = add_contacts(aircall, 500)
+    state = aircall.run("contacts").state
+    for position, contact in enumerate(ids[:300]):
+        aircall.world.edit_contact(contact, at=T0 + position)
+
+    killed = aircall.run("contacts", state=state, die_after=120)
+    resumed = aircall.run("contacts", state=killed.states[-1])
+
+    assert bookmark(killed.states[-1]) == bookmark(state)
+    assert set(resumed.ids("contacts")) >= set(ids[:300])
+
+
+def test_values_reach_the_target_as_aircall_sent_them(aircall: Aircall) -> None:
+    contact = aircall.world.add_contact(
+        created_at=T0 - DAY,
+        updated_at=T0 - 100,
+        id=2**40,
+        last_name=None,
+        emails=[{"id": 2**33, "label": None, "value": "ada@example.org"}],
+    )
+
+    assert aircall.run("contacts").records("contacts") == [
+        {**contact, "created_at": "2026-11-22T13:00:00Z", "updated_at": "2026-11-23T12:58:20Z"}
+    ]
+
+
+def test_start_date_is_for_calls_only(aircall: Aircall) -> None:
+    ids = add_contacts(aircall, 3)
+
+    assert aircall.run("contacts", start_date="2026-11-23").ids("contacts") == ids
+
+
+def test_a_full_table_run_drops_deleted_contacts(aircall: Aircall) -> None:
+    ids = add_contacts(aircall, 60)
+    catalog = aircall.catalog("contacts")
+    for entry in catalog["streams"]:
+        if entry["tap_stream_id"] == "contacts":
+            entry["replication_method"] = "FULL_TABLE"
+
+    run = aircall.run(catalog=catalog)
+
+    assert run.ids("contacts") == ids
+    assert run.types("contacts") == ["SCHEMA", "RECORD", "ACTIVATE_VERSION"]

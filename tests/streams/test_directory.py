@@ -1,0 +1,113 @@
+"""The short lists over real HTTP: whole at every run, and nothing that was deleted."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tap_aircall.errors import AircallError
+from tap_aircall.sandbox import Fault
+
+if TYPE_CHECKING:
+    from tests.conftest import Aircall
+
+LISTS = ("users", "user_availabilities", "teams", "numbers", "tags", "webhooks")
+
+
+@pytest.mark.parametrize("stream", LISTS)
+@pytest.mark.parametrize(("count", "requests"), [(0, 1), (1, 1), (51, 2), (130, 3)])
+def test_every_page_is_read(aircall: Aircall, stream: str, count: int, requests: int) -> None:
+    kind: Any = "users" if stream == "user_availabilities" else stream
+    records = [aircall.world.add(kind) for _ in range(count)]
+
+    run = aircall.run(stream)
+
+    assert run.ids(stream) == [record["id"] for record in records]
+    assert run.requests == requests
+
+
+def test_records_are_as_aircall_sends_them(aircall: Aircall) -> None:
+    world = aircall.world
+    number = world.add("numbers", priority=1)
+    user = world.add("users", default_number_id=number["id"], extension="007", substatus="On a break")
+    world.user_numbers[user["id"]].append(number["id"])
+    team = world.add("teams", users=[world.member(user["id"])])
+    tag = world.add("tags", description="queue_callback")
+    webhook = world.add("webhooks")
+
+    run = aircall.run()
+
+    assert run.records("users") == [{k: v for k, v in user.items() if k != "availability"}]
+    assert run.records("user_availabilities") == [{"id": user["id"], "availability": "available"}]
+    assert run.records("user_numbers") == [{"user_id": user["id"], **world.call_number(number["id"])}]
+    assert run.records("teams") == [team]
+    assert run.records("numbers") == [number]
+    assert run.records("tags") == [tag]
+    assert run.records("webhooks") == [{k: v for k, v in webhook.items() if k != "token"}]
+    assert run.records("company") == [{"name": "Acme", "users_count": 1, "numbers_count": 1}]
+
+
+def test_the_webhook_secret_is_nowhere(aircall: Aircall, caplog: pytest.LogCaptureFixture) -> None:
+    webhook = aircall.world.add("webhooks")
+
+    run = aircall.run("webhooks")
+
+    assert webhook["token"] not in str(run.messages)
+    assert "token" not in caplog.text
+
+
+def test_users_come_from_version_2_once_for_all_streams(aircall: Aircall) -> None:
+    world = aircall.world
+    numbers = [world.add("numbers")["id"] for _ in range(60)]
+    users = [world.add("users")["id"] for _ in range(3)]
+    world.user_numbers |= {users[0]: numbers, users[1]: [], users[2]: numbers[:1]}
+
+    run = aircall.run("users", "user_numbers")
+
+    keys = [(record["user_id"], record["id"]) for record in run.records("user_numbers")]
+    assert keys == [(users[0], number) for number in numbers] + [(users[2], numbers[0])]
+    paths = [log.path for log in aircall.sandbox.requests]
+    assert paths.count("/v2/users") == 1
+    assert run.requests == 1 + 2 + 1 + 1
+
+
+def test_a_user_deleted_meanwhile_has_no_numbers(aircall: Aircall) -> None:
+    world = aircall.world
+    gone, stays = (world.add("users")["id"] for _ in range(2))
+    number = world.add("numbers")["id"]
+    world.user_numbers |= {gone: [number], stays: [number]}
+
+    def delete(log: Any) -> None:
+        if log.path.endswith("/numbers"):
+            world.kinds["users"].pop(gone, None)
+
+    aircall.sandbox.on_request = delete
+    assert [record["user_id"] for record in aircall.run("user_numbers").records("user_numbers")] == [stays]
+
+
+@pytest.mark.parametrize("stream", [*LISTS, "user_numbers", "company"])
+def test_a_new_version_is_activated_when_all_is_there(aircall: Aircall, stream: str) -> None:
+    world = aircall.world
+    for kind in world.kinds:
+        world.add(kind)
+    world.user_numbers = {user: list(world.kinds["numbers"]) for user in world.kinds["users"]}
+
+    run = aircall.run(stream)
+
+    assert run.types(stream) == ["SCHEMA", "RECORD", "ACTIVATE_VERSION"]
+    versions = {m["version"] for m in run.messages if m.get("stream") == stream and m["type"] != "SCHEMA"}
+    assert len(versions) == 1
+
+
+def test_no_version_is_activated_when_reading_fails(aircall: Aircall) -> None:
+    for _ in range(60):
+        aircall.world.add("tags")
+    aircall.sandbox.faults.append(Fault(path="/v1/tags", query={"page": "2"}, status=400))
+    tap = aircall.tap(streams=("tags",))
+
+    with pytest.raises(AircallError):
+        tap.run()
+
+    messages = tap.message_writer._run.messages  # type: ignore[attr-defined]  # noqa: SLF001
+    assert {m["type"] for m in messages} == {"SCHEMA", "RECORD"}

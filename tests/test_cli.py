@@ -1,0 +1,295 @@
+"""The command line as users meet it: real processes, what they print, and how they end."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tap_aircall.sandbox import Fault, Sandbox, World
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+TAP = Path(sys.executable).parent / "tap-aircall"
+SECRET = "s3cret-t0ken"
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> Iterator[Sandbox]:
+    world = World.generate(seed=2, now=time.time(), calls=2_300, contacts=80, users=3)
+    with Sandbox(world, api_token=SECRET) as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+def config(sandbox: Sandbox, tmp_path: Path) -> Path:
+    return write(
+        tmp_path / "config.json",
+        {
+            "user": sandbox.api_id,
+            "password": SECRET,
+            "api_url": sandbox.url,
+            "requests_per_minute": 100_000,
+        },
+    )
+
+
+def write(path: Path, content: Any) -> Path:
+    path.write_text(content if isinstance(content, str) else json.dumps(content), encoding="utf-8")
+    return path
+
+
+def changed(config: Path, **settings: Any) -> Path:
+    return write(config, json.loads(config.read_text(encoding="utf-8")) | settings)
+
+
+def run(*arguments: Any, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [TAP, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, **environment},
+        timeout=60,
+    )
+
+
+def problems(done: subprocess.CompletedProcess[str]) -> list[str]:
+    """Return what is on stderr beyond information, without time stamps."""
+    lines = [line for line in done.stderr.splitlines() if "| INFO " not in line]
+    return [line.split("|", 3)[-1].strip() for line in lines]
+
+
+def call_ids(messages: Iterable[dict[str, Any]]) -> list[int]:
+    return [m["record"]["id"] for m in messages if m["type"] == "RECORD" and m["stream"] == "calls"]
+
+
+def fails_with(done: subprocess.CompletedProcess[str], line: str) -> None:
+    assert problems(done) == [line]
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert SECRET not in done.stderr
+
+
+def test_discovery_needs_neither_config_nor_network() -> None:
+    done = run("--discover")
+
+    assert done.returncode == 0
+    catalog = {entry["tap_stream_id"]: entry for entry in json.loads(done.stdout)["streams"]}
+    assert {name: (entry["key_properties"], entry["replication_method"]) for name, entry in catalog.items()} == {
+        "calls": (["id"], "INCREMENTAL"),
+        "contacts": (["id"], "INCREMENTAL"),
+        "users": (["id"], "FULL_TABLE"),
+        "user_availabilities": (["id"], "FULL_TABLE"),
+        "user_numbers": (["user_id", "id"], "FULL_TABLE"),
+        "teams": (["id"], "FULL_TABLE"),
+        "numbers": (["id"], "FULL_TABLE"),
+        "tags": (["id"], "FULL_TABLE"),
+        "webhooks": (["webhook_id"], "FULL_TABLE"),
+        "company": (["name"], "FULL_TABLE"),
+    }
+    assert problems(done) == []
+
+
+def test_a_run_is_quiet_and_ends_with_0(config: Path, sandbox: Sandbox) -> None:
+    done = run("--config", config)
+
+    assert done.returncode == 0
+    assert problems(done) == []
+    calls = [json.loads(line)["record"] for line in done.stdout.splitlines() if '"stream":"calls","record"' in line]
+    assert [call["id"] for call in calls] == sorted(sandbox.world.calls)
+    assert SECRET not in done.stdout + done.stderr
+    assert "Aircall accepts the credentials." in done.stderr
+
+
+def test_settings_come_from_the_environment(config: Path, tmp_path: Path, sandbox: Sandbox) -> None:
+    del config
+    done = run(
+        "--config=ENV",
+        "--test",
+        TAP_AIRCALL_USER=sandbox.api_id,
+        TAP_AIRCALL_PASSWORD=SECRET,
+        TAP_AIRCALL_API_URL=sandbox.url,
+        TAP_AIRCALL_REQUESTS_PER_MINUTE="99999.5",
+        TAP_AIRCALL_MAX_CONCURRENT_REQUESTS="2",
+        TAP_AIRCALL_REREAD_AFTER_HOURS="[1, 2.5]",
+    )
+    assert (done.returncode, problems(done)) == (0, [])
+
+    fails_with(
+        run("--config=ENV", TAP_AIRCALL_MAX_CONCURRENT_REQUESTS="many", HOME=str(tmp_path)),
+        "One of the variables TAP_AIRCALL_* is not the number or JSON it must be.",
+    )
+
+
+class TestTest:
+    def test_says_that_the_credentials_are_accepted(self, config: Path) -> None:
+        done = run("--config", config, "--test")
+
+        assert done.returncode == 0
+        assert "Aircall accepts the credentials." in done.stderr
+        assert problems(done) == []
+
+    def test_says_that_they_are_not(self, config: Path) -> None:
+        fails_with(
+            run("--config", changed(config, password="wrong"), "--test"),
+            "Aircall rejects the credentials for /v1/ping (status 403): check the settings user and password.",
+        )
+
+
+DATES = "must be a date or date-time, such as 2026-01-31 or 2026-01-31T08:00:00Z."
+URL = "must begin with https://; plain http is accepted for this machine only."
+
+
+@pytest.mark.parametrize(
+    ("settings", "line"),
+    [
+        (
+            {"password": "wrong"},
+            "Aircall rejects the credentials for /v1/ping (status 403): check the settings user and password.",
+        ),
+        ({"user": None}, "Setting user: missing; give the API id (user) and API token (password)."),
+        (
+            {"user": "", "password": ""},
+            "Setting user and password: missing; give the API id (user) and API token (password).",
+        ),
+        ({"password": 12345}, "Setting password: must be string."),
+        ({"start_date": "2999-01-01"}, "Setting start_date: lies in the future."),
+        ({"start_date": "2026-02-01", "end_date": "2026-01-01"}, "Setting start_date: lies after end_date."),
+        ({"start_date": "last week"}, f"Setting start_date: {DATES}"),
+        ({"end_date": "13:00"}, f"Setting end_date: {DATES}"),
+        ({"requests_per_minute": -1}, "Setting requests_per_minute: must be greater than 0."),
+        ({"requests_per_minute": "fast"}, "Setting requests_per_minute: must be number."),
+        ({"reread_after_hours": [1, 0]}, "Setting reread_after_hours.1: must be greater than 0."),
+        ({"max_concurrent_requests": 0}, "Setting max_concurrent_requests: must be at least 1."),
+        ({"auth_scheme": "Digest"}, "Setting auth_scheme: 'Digest' is unknown; it must be BASIC."),
+        ({"api_url": "http://api.aircall.io"}, f"Setting api_url: {URL}"),
+        ({"api_url": "http://127.0.0.1.example.com"}, f"Setting api_url: {URL}"),
+        ({"api_url": "aircall"}, "Setting api_url: must be a plain URL, such as https://api.aircall.io."),
+        ({"pasword": "x"}, "Setting pasword: unknown; did you mean password?"),
+    ],
+)
+def test_bad_settings_get_one_line(config: Path, settings: dict[str, Any], line: str) -> None:
+    fails_with(run("--config", changed(config, **settings)), line)
+
+
+def test_an_unreachable_host_gets_one_line(config: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as unused:
+        url = f"http://127.0.0.1:{unused.getsockname()[1]}"
+
+    fails_with(
+        run("--config", changed(config, api_url=url)), f"The connection to {url} failed or broke (setting api_url)."
+    )
+
+
+@pytest.mark.parametrize(
+    ("option", "content", "line"),
+    [
+        ("--config", '{"user": "a', "Config {}: is not JSON (line 1, column 10)."),
+        ("--config", "[]", "Config {}: must be a JSON object."),
+        ("--state", '{"bookmarks": {"calls": {"curs', "State {}: is not JSON (line 1, column 26)."),
+        ("--state", '{"bookmarks": {"orders": {}}}', "State: has unknown streams (orders); is it another tap's?"),
+        ("--state", '{"bookmarks": []}', "State: not a Singer state; it must be an object with 'bookmarks'."),
+        (
+            "--state",
+            '{"bookmarks": {"calls": {"replication_key_value": "yesterday"}}}',
+            "State of stream 'calls': not as tap-aircall writes it; restore it, or start without.",
+        ),
+        (
+            "--state",
+            '{"bookmarks": {"contacts": {"backfill": 7}}}',
+            "State of stream 'contacts': not as tap-aircall writes it; restore it, or start without.",
+        ),
+        ("--catalog", '{"stream', "Catalog {}: is not JSON (line 1, column 2)."),
+        ("--catalog", "{}", "Catalog: not a Singer catalog; make one with --discover."),
+        (
+            "--catalog",
+            '{"streams": [{"tap_stream_id": "orders", "stream": "orders", "schema": {}, "metadata": []}]}',
+            "Catalog: has unknown streams (orders); make a new one with --discover.",
+        ),
+    ],
+)
+def test_bad_files_get_one_line(config: Path, tmp_path: Path, option: str, content: str, line: str) -> None:
+    path = write(tmp_path / "bad.json", content)
+    good = [] if option == "--config" else ["--config", config]
+
+    fails_with(run(*good, option, path), line.format(path))
+
+
+def test_a_missing_config_gets_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "none.json"
+
+    fails_with(run("--config", path), f"Config {path}: cannot be read: No such file or directory.")
+
+
+class Endless:
+    """A run that is in the middle of its calls, with its output in a file."""
+
+    def __init__(self, config: Path, sandbox: Sandbox, output: Path) -> None:
+        self.output = output
+        sandbox.faults.append(Fault(path="/v1/calls", query={"page": "30"}, delay=60))
+        with output.open("w") as stdout:
+            command: list[str | Path] = [TAP, "--config", changed(config, max_concurrent_requests=1)]
+            self.process = subprocess.Popen(command, stdout=stdout, stderr=subprocess.PIPE, text=True)
+        until = time.monotonic() + 30
+        while self.records() < 1_450 and time.monotonic() < until:
+            time.sleep(0.02)
+
+    def records(self) -> int:
+        return self.output.read_text(encoding="utf-8").count('"type":"RECORD","stream":"calls"')
+
+
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_leaves_whole_lines_and_a_usable_state(
+    config: Path, sandbox: Sandbox, tmp_path: Path, signum: int
+) -> None:
+    endless = Endless(config, sandbox, tmp_path / "out.jsonl")
+
+    began = time.monotonic()
+    endless.process.send_signal(signum)
+    _, stderr = endless.process.communicate(timeout=20)
+    sandbox.faults.clear()
+
+    assert time.monotonic() - began < 5
+    assert endless.process.returncode == 128 + signum
+    assert stderr.splitlines()[-1].endswith("The run was terminated; the last state written is safe to go on from.")
+    messages = [json.loads(line) for line in endless.output.read_text(encoding="utf-8").splitlines()]
+    state = next(m["value"] for m in reversed(messages) if m["type"] == "STATE")
+    done = run("--config", config, "--state", write(tmp_path / "state.json", state))
+    first, second = (call_ids(lines) for lines in (messages, map(json.loads, done.stdout.splitlines())))
+    assert set(first) | set(second) == set(sandbox.world.calls)
+    assert len(first) + len(second) - len(sandbox.world.calls) <= 1_000
+
+
+def test_a_target_that_dies_ends_the_run_with_one_line(config: Path) -> None:
+    process = subprocess.Popen([TAP, "--config", config], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout
+    assert process.stderr
+    process.stdout.readline()
+    process.stdout.close()
+    stderr = process.stderr.read()
+    process.stderr.close()
+
+    assert process.wait() == 1
+    lines = [line for line in stderr.splitlines() if "| INFO " not in line]
+    assert [line.split("|", 3)[-1].strip() for line in lines] == [
+        "The target stopped reading; the last state that it kept is safe to go on from."
+    ]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a device that is always full")
+def test_a_full_disk_ends_the_run_with_one_line(config: Path) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run([TAP, "--config", config], stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+
+    assert done.returncode == 1
+    assert problems(done) == ["No space left on device: standard output"]

@@ -10,8 +10,22 @@ On a command line: `python -m tap_aircall.sandbox --help`.
 
 from __future__ import annotations
 
-from tap_aircall.sandbox.faults import Fault
-from tap_aircall.sandbox.server import RequestLog, Sandbox
-from tap_aircall.sandbox.world import World
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tap_aircall.sandbox.faults import Fault
+    from tap_aircall.sandbox.server import RequestLog, Sandbox
+    from tap_aircall.sandbox.world import World
 
 __all__ = ["Fault", "RequestLog", "Sandbox", "World"]
+
+_MODULES = {"Fault": "faults", "RequestLog": "server", "Sandbox": "server", "World": "world"}
+
+
+def __getattr__(name: str) -> Any:
+    """Import what is asked for only then, so that the command line can say which package is missing."""
+    if name not in _MODULES:
+        message = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(message)
+    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)

@@ -13,10 +13,13 @@ from urllib.parse import urlencode
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from tap_aircall.sandbox.world import Kind, Record, World
+    from tap_aircall.sandbox.templates import Kind, Record
+    from tap_aircall.sandbox.world import World
 
 RETENTION_SECONDS = 183 * 86_400
 """Calls older than six months are not served (facts, section 3); the exact edge is unknown."""
+TIMELINE_SECONDS = 61 * 86_400
+"""What a caller chose in a menu is served for two months (facts, section 6.5)."""
 LARGEST_PAGE = 50
 CAP = 10_000
 
@@ -120,11 +123,11 @@ class Api:
             case ["v1", "company"]:
                 return Answer(200, {"company": self._company()})
             case ["v1", "calls"]:
-                return self._calls(path, query, lambda _: True)
+                return self._calls(path, query, None)
             case ["v1", "calls", "search"]:
                 return self._calls(path, query, self._search_calls(query, tags))
             case ["v1", "calls", call_id]:
-                call = self.world.calls.get(_integer(call_id, 0))
+                call = self.world.shown_call(_integer(call_id, 0))
                 return _one("call", call and self._shown_call(call, query))
             case ["v1", "contacts"]:
                 return self._contacts(path, query)
@@ -152,7 +155,7 @@ class Api:
             case ["v1", "numbers", number_id]:
                 return self._number(_integer(number_id, 0))
             case ["v1", "tags"]:
-                return self._kind(path, query, "tags", dict)
+                return self._kind(path, _unordered(query), "tags", dict)
             case ["v1", "teams" | "tags" as kind, identity]:
                 return _one(kind[:-1], self.world.kinds[kind].get(_integer(identity, 0)))
             case ["v1", "webhooks"]:
@@ -170,7 +173,7 @@ class Api:
             return Answer(*OVER_CAP)
         first = max(listing.first + 1, self.world.now - RETENTION_SECONDS)
         calls, index = self.world.calls, self.world.calls_by_start
-        if path.endswith("/search") and matches is not None:
+        if matches is not None:
             everything, _ = index.select(first, listing.last, 0, len(calls), descending=listing.descending)
             found = [identity for identity in everything if matches(calls[identity])]
             total = len(found)
@@ -182,7 +185,9 @@ class Api:
         return listing.answer("calls", [self._shown_call(calls[identity], query) for identity in found], total)
 
     @staticmethod
-    def _search_calls(query: Mapping[str, str], tags: Sequence[str]) -> Callable[[Record], bool]:
+    def _search_calls(query: Mapping[str, str], tags: Sequence[str]) -> Callable[[Record], bool] | None:
+        if not tags and not query.keys() & {"direction", "user_id", "phone_number"}:
+            return None
         wanted = {_integer(tag, 0) for tag in tags}
 
         def matches(call: Record) -> bool:
@@ -213,6 +218,8 @@ class Api:
             shown["recording_short_url"] = shown["voicemail_short_url"] = None
         if query.get("fetch_call_timeline") != "true":
             del shown["ivr_options_selected"]
+        elif shown["started_at"] < self.world.now - TIMELINE_SECONDS:
+            shown["ivr_options_selected"] = []
         if query.get("fetch_aiva_conv") != "true":
             del shown["ai_voice_agents"]
         return shown
@@ -298,13 +305,13 @@ class Api:
             return _unknown_object()
         ids = self.world.user_numbers.get(user["id"], [])
         numbers = [self.world.call_number(identity) for identity in ids if identity in self.world.kinds["numbers"]]
-        return _page_of(Listing.of(path, query), "numbers", numbers)
+        return _page_of(Listing.of(path, _unordered(query)), "numbers", numbers)
 
     def _number(self, identity: int) -> Answer:
         number = self.world.kinds["numbers"].get(identity)
         if number is None:
             return _unknown_object()
-        users = [self.world.call_user(user) for user, ids in self.world.user_numbers.items() if identity in ids]
+        users = [self.world.number_user(user) for user, ids in self.world.user_numbers.items() if identity in ids]
         return _one("number", number | {"users": users})
 
     def _webhook(self, identity: str) -> Record | None:
@@ -323,6 +330,11 @@ def _page_of(listing: Listing, envelope: str, records: list[Record], *, links: b
     ordered = records[::-1] if listing.descending else records
     page = ordered[listing.start : listing.start + listing.per_page]
     return listing.answer(envelope, page, len(records), links=links)
+
+
+def _unordered(query: Mapping[str, str]) -> dict[str, str]:
+    """Leave out the parameters that a list without an order ignores (facts, section 3)."""
+    return {name: value for name, value in query.items() if name not in {"order", "from", "to"}}
 
 
 def _one(envelope: str, record: Record | None) -> Answer:

@@ -3,10 +3,13 @@
 | request | effect |
 |---|---|
 | `GET /_sandbox/requests` | `{"count": n, "requests": [...]}`; `?since=n` leaves out the first n |
+| `DELETE /_sandbox/requests` | forget them |
 | `POST /_sandbox/clock` | `{"advance": seconds}`, or `{"set": UNIX seconds}` |
 | `POST /_sandbox/faults` | a fault: the fields of `Fault` but for `mutate` |
 | `POST /_sandbox/<kind>` | add a call, contact, user, team, number, tag or webhook |
 | `PATCH /_sandbox/<kind>/<id>`, `DELETE /_sandbox/<kind>/<id>` | edit or delete it |
+
+A request that asks for what is not there gets 404, one that cannot be understood 400, both with `{"error": "..."}`.
 """
 
 from __future__ import annotations
@@ -19,21 +22,27 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from tap_aircall.sandbox.faults import Fault
-from tap_aircall.sandbox.world import KINDS
+from tap_aircall.sandbox.templates import KINDS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable, Mapping
 
     from starlette.requests import Request
 
     from tap_aircall.sandbox.server import Sandbox
     from tap_aircall.sandbox.world import World
 
+    Handler = Callable[[Request], Awaitable[Response]]
+
 
 def routes(sandbox: Sandbox) -> list[Route]:
     """Return the routes that control a sandbox."""
 
     async def requests(request: Request) -> Response:
+        if request.method == "DELETE":
+            with sandbox.lock:
+                sandbox.requests.clear()
+            return _json({})
         since = int(request.query_params.get("since", 0))
         listed = [
             {"method": log.method, "path": log.path, "query": log.query, "status": log.status, "at": log.at}
@@ -58,23 +67,43 @@ def routes(sandbox: Sandbox) -> list[Route]:
         if kind not in _add(sandbox.world):
             return _json({"error": f"no such kind: {kind}"}, 404)
         fields = await request.json() if request.method != "DELETE" else {}
+        identity: Any = int(key) if key and kind != "webhooks" else key
         with sandbox.lock:
             sandbox.world.move_on(sandbox.now())
-            return _json(_apply(sandbox.world, request.method, kind, key, fields))
+            if key is not None and identity not in _records(sandbox.world, kind):
+                return _json({"error": f"no such record: {kind} {key}"}, 404)
+            return _json(_apply(sandbox.world, request.method, kind, identity, fields))
 
     return [
-        Route("/_sandbox/requests", requests, methods=["GET"]),
-        Route("/_sandbox/clock", clock, methods=["POST"]),
-        Route("/_sandbox/faults", faults, methods=["POST"]),
-        Route("/_sandbox/{kind}", records, methods=["POST"]),
-        Route("/_sandbox/{kind}/{key}", records, methods=["PATCH", "DELETE"]),
+        Route("/_sandbox/requests", _explained(requests), methods=["GET", "DELETE"]),
+        Route("/_sandbox/clock", _explained(clock), methods=["POST"]),
+        Route("/_sandbox/faults", _explained(faults), methods=["POST"]),
+        Route("/_sandbox/{kind}", _explained(records), methods=["POST"]),
+        Route("/_sandbox/{kind}/{key}", _explained(records), methods=["PATCH", "DELETE"]),
     ]
 
 
-def _apply(world: World, method: str, kind: str, key: str | None, fields: dict[str, Any]) -> Any:
+def _explained(handler: Handler) -> Handler:
+    """Say what is wrong with a request rather than fail."""
+
+    @functools.wraps(handler)
+    async def handle(request: Request) -> Response:
+        try:
+            return await handler(request)
+        except (KeyError, TypeError, ValueError) as error:
+            return _json({"error": f"{type(error).__name__}: {error}"}, 400)
+
+    return handle
+
+
+def _records(world: World, kind: str) -> Mapping[Any, Any]:
+    kinds: dict[str, Mapping[Any, Any]] = {str(name): records for name, records in world.kinds.items()}
+    return kinds.get(kind) or {"calls": world.calls, "contacts": world.contacts}.get(kind, {})
+
+
+def _apply(world: World, method: str, kind: str, identity: Any, fields: dict[str, Any]) -> Any:
     if method == "POST":
         return _add(world)[kind](**fields)
-    identity: Any = key if kind == "webhooks" else int(key or 0)
     change = {
         "calls": (world.edit_call, world.delete_call),
         "contacts": (world.edit_contact, world.delete_contact),

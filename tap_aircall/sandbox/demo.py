@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 FOLDER = Path("demo-data")
 WAREHOUSE = FOLDER / "warehouse.duckdb"
 LOG = FOLDER / "meltano.log"
+OTHERS_SETTINGS = ("MELTANO_", "TAP_AIRCALL_", "TARGET_DUCKDB_")
 BAR_WIDTH = 48
 NEW_CALLS = 30
 EDITED_CONTACTS = 12
@@ -46,7 +47,8 @@ class Load:
 
 def main() -> int:
     """Run the demo; return the exit code."""
-    signal.signal(signal.SIGTERM, _interrupt)
+    for signum in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(signum, _interrupt)
     try:
         for line in _demo():
             print(line, flush=True)  # noqa: T201 - it is for people to read
@@ -98,10 +100,15 @@ def _make_folder() -> None:
 
 
 def _load(name: str, sandbox: Sandbox) -> Load:
-    """Run Meltano from the sandbox into the warehouse."""
-    environment = os.environ | {
+    """Run Meltano from the sandbox into the warehouse, with settings of the demo's own.
+
+    What the user has set for their own account, in the environment or an .env file, would make another demo of it.
+    """
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(OTHERS_SETTINGS)} | {
         "MELTANO_DATABASE_URI": f"sqlite:///{FOLDER.absolute()}/meltano.db",  # the demo has a state of its own
         "MELTANO_AUTO_INSTALL": "false",
+        "MELTANO_CLI_DISABLE_VERSION_CHECK": "true",
+        "XDG_STATE_HOME": str(FOLDER.absolute()),  # where Meltano writes its logs
         "TAP_AIRCALL_API_URL": sandbox.url,
         "TAP_AIRCALL_USER": sandbox.api_id,
         "TAP_AIRCALL_PASSWORD": sandbox.api_token,
@@ -110,7 +117,8 @@ def _load(name: str, sandbox: Sandbox) -> Load:
     }
     before, began = len(sandbox.requests), time.monotonic()
     with LOG.open("a", encoding="utf-8") as log:
-        command = [str(Path(sys.executable).parent / "meltano"), "run", "tap-aircall", "target-duckdb"]
+        meltano = str(Path(sys.executable).parent / "meltano")
+        command = [meltano, "--env-file", os.devnull, "run", "tap-aircall", "target-duckdb"]
         process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)  # noqa: S603 - our own
         try:
             code = process.wait()
@@ -132,7 +140,7 @@ def _live_on(sandbox: Sandbox) -> str:
         template = list(world.calls.values())
         for number in range(NEW_CALLS):
             world.add_call(
-                started_at=now - 5 + number % 4,
+                started_at=now,  # later than what the first run has read, however fast it was
                 number=template[number]["number"],
                 user=template[number]["user"],
                 talk_seconds=None if number % 5 == 0 else 60,

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from faker import Faker
 
-from tap_aircall.sandbox.world import iso
+from tap_aircall.sandbox.templates import iso
 
 if TYPE_CHECKING:
-    from tap_aircall.sandbox.world import Record, World
+    from tap_aircall.sandbox.templates import Record
+    from tap_aircall.sandbox.world import World
 
 DAY = 86_400
 HOUR = 3_600
@@ -199,6 +200,7 @@ class _Maker:
             "ring_seconds": dice.randint(2, 40),
             "talk_seconds": None if missed else int(dice.expovariate(1 / 240)) + 5,
             "recalculated_after": dice.randint(90, 1_200),
+            "duration_excess": int(not missed and self.chance(0.3)),
             "moves_start": self.chance(0.01),
             "number": dice.choice(numbers),
             "user": None if missed and inbound else users[user_id],
@@ -210,31 +212,31 @@ class _Maker:
             call["teams"] = dice.sample(teams, dice.randint(0, min(2, len(teams))))
         if missed and inbound:
             call["missed_call_reason"] = dice.choice(MISSED_REASONS)
-            if self.chance(0.4):
-                call["voicemail"] = f"https://voicemails.example.com/signed/{started_at}.mp3"
-                call["voicemail_short_url"] = f"https://short.example.com/v/{started_at}"
+            call["leaves_voicemail"] = self.chance(0.4)
         if not missed and self.chance(0.08):
             call["transferred_by"] = users[user_id]
             call["transferred_to"] = users[dice.choice(list(users))]
         if self.chance(0.05):
             call["assigned_to"] = users[dice.choice(list(users))]
         call["archived"] = self.chance(0.1)
-        if self.chance(0.25):
+        edited_at = started_at + dice.randint(60, DAY)
+        edited = edited_at <= self.now
+        if self.chance(0.25) and edited:
             call["tags"] = [
                 {
                     "id": tag["id"],
                     "name": tag["name"],
-                    "created_at": started_at + dice.randint(60, DAY),
+                    "created_at": edited_at,
                     "tagged_by": authors[user_id],
                 }
                 for tag in dice.sample(tags, dice.randint(1, 2))
             ]
-        if self.chance(0.15):
+        if self.chance(0.15) and edited:
             call["comments"] = [
                 {
                     "id": 150_000_000 + dice.randrange(10_000_000),
                     "content": dice.choice(self.sentences),
-                    "posted_at": started_at + dice.randint(60, DAY),
+                    "posted_at": edited_at,
                     "posted_by": authors[user_id] if self.chance(0.8) else None,
                 }
             ]

@@ -21,7 +21,7 @@ from typing_extensions import override
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from tap_aircall.sandbox import control
-from tap_aircall.sandbox.api import FORBIDDEN, UNAUTHORIZED, Answer, Api
+from tap_aircall.sandbox.api import FORBIDDEN, NO_SUCH_PATH, UNAUTHORIZED, Answer, Api
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -135,7 +135,13 @@ class Sandbox:
         if self._socket is None:
             self.listen()
         config = uvicorn.Config(
-            self._app, http=_TrackedProtocol, log_level="critical", access_log=False, lifespan="off", ws="none"
+            self._app,
+            http=_TrackedProtocol,
+            log_level="critical",
+            access_log=False,
+            lifespan="off",
+            ws="none",
+            timeout_graceful_shutdown=1,  # an answer that is delayed by a minute is not waited for
         )
         self._server = uvicorn.Server(config)
         self._server.run(sockets=[self._socket] if self._socket else None)
@@ -196,7 +202,8 @@ class Sandbox:
         authorization = request.headers.get("authorization")
         path = request.url.path
         tags = request.query_params.getlist("tags[]")
-        answer = self._api.answer(path, dict(request.query_params), tags)
+        known = request.method == "GET"
+        answer = self._api.answer(path, dict(request.query_params), tags) if known else Answer(*NO_SUCH_PATH)
         if answer.payload == {"message": "Not Found"} or authorization is None:
             return (answer if authorization is not None else Answer(*UNAUTHORIZED)), {}
         expected = base64.b64encode(f"{self.api_id}:{self.api_token}".encode()).decode()
@@ -225,19 +232,19 @@ class Sandbox:
 class _TrackedProtocol(H11Protocol):
     """Lets a fault reach the connection that a request came over."""
 
-    transports: dict[Any, asyncio.Transport] = {}  # noqa: RUF012 - one for all, as ports are
+    transports: dict[Any, asyncio.Transport] = {}  # noqa: RUF012 - one for all, as pairs of ports are
 
     @override
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         # asyncio does so for its own sockets only; without it each answer waits 40 ms for an acknowledgement.
         transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.transports[transport.get_extra_info("peername")] = transport
+        self.transports[self.client, self.server] = transport
 
     @override
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
-        self.transports.pop(self.client, None)
+        self.transports.pop((self.client, self.server), None)
 
 
 class _Broken(Response):
@@ -250,7 +257,7 @@ class _Broken(Response):
 
     @override
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        transport = _TrackedProtocol.transports[scope["client"]]
+        transport = _TrackedProtocol.transports[scope["client"], scope["server"]]
         if self._reset:
             linger = struct.pack("ii", 1, 0)
             transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)

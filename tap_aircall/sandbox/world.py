@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import heapq
 import itertools
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
+from typing import TYPE_CHECKING, Any
 
 from tap_aircall.sandbox.index import TimeIndex
+from tap_aircall.sandbox.templates import KINDS, MESSAGES, NEW, Kind, Record, new_call
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-
-Record: TypeAlias = dict[str, Any]
-Kind: TypeAlias = Literal["users", "teams", "numbers", "tags", "webhooks"]
-KINDS: tuple[Kind, ...] = get_args(Kind)
 
 FIRST_CALL_ID = 4_200_000_001
 """Beyond 32 bits, as Aircall's are (facts, section 6.7)."""
@@ -43,23 +39,7 @@ MEMBER_FIELDS = (
     "language",
     "wrap_up_time",
 )
-MESSAGES = (
-    "welcome",
-    "waiting",
-    "ivr",
-    "voicemail",
-    "closed",
-    "callback_later",
-    "unanswered_call",
-    "after_hours",
-    "ringing_tone",
-)
-STANDING_MESSAGES = {"waiting", "closed", "callback_later", "unanswered_call"}
-
-
-def iso(seconds: float) -> str:
-    """Write UNIX seconds as Aircall writes times of users, teams, numbers and webhooks."""
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")
+NUMBER_USER_FIELDS = (*CALL_USER_FIELDS[:8], "substatus", "wrap_up_time")
 
 
 class World:
@@ -113,7 +93,10 @@ class World:
         talk_seconds: int | None = 55,
         visible_at: float | None = None,
         recalculated_after: int | None = 300,
+        duration_excess: int = 0,
         moves_start: bool = False,
+        missed_call_reason: str | None = None,
+        leaves_voicemail: bool = False,
         **fields: Any,
     ) -> Record:
         """Add a call, which goes through its life as the clock of the sandbox moves.
@@ -124,7 +107,10 @@ class World:
             talk_seconds: How long it is talked; None for a missed call.
             visible_at: When the API begins to show it, if not as soon as it began.
             recalculated_after: So many seconds after its end, cost and pricing are filled in; None for never.
+            duration_excess: So many seconds too many are in `duration` from its end until then.
             moves_start: Whether that moves `started_at` by a second as well.
+            missed_call_reason: Why nobody took it, told when it ends.
+            leaves_voicemail: Whether there is a voicemail when it ends.
             **fields: Fields as they are from the beginning, whatever happens.
 
         Returns:
@@ -133,7 +119,7 @@ class World:
         identity = fields.pop("id", None) or next(self._call_ids)
         answered = talk_seconds is not None
         ended_at = started_at + ring_seconds + (talk_seconds or 0)
-        call = _new_call(identity, started_at, fields.get("number"))
+        call = new_call(identity, started_at, fields.get("number"))
         appears = max(started_at, visible_at or 0)
         self.calls[identity] = call
         self._hidden_calls.add(identity)
@@ -145,18 +131,31 @@ class World:
                     {"status": "answered", "answered_at": started_at + ring_seconds},
                 )
             )
-        end = {"status": "done", "ended_at": ended_at, "duration": ended_at - started_at}
+        end = {
+            "status": "done",
+            "ended_at": ended_at,
+            "duration": ended_at - started_at + duration_excess,
+        }
+        if missed_call_reason is not None:
+            end["missed_call_reason"] = missed_call_reason
         if answered:
             end |= {
                 "recording": f"https://recordings.example.com/signed/{identity}.mp3",
                 "recording_short_url": f"https://short.example.com/r/{identity}",
                 "asset": f"https://assets.aircall.io/calls/{identity}/recording",
             }
+        if leaves_voicemail:
+            end |= {
+                "voicemail": f"https://voicemails.example.com/signed/{identity}.mp3",
+                "voicemail_short_url": f"https://short.example.com/v/{identity}",
+                "asset": f"https://assets.aircall.io/calls/{identity}/voicemail",
+            }
         stages.append((max(appears, ended_at), end))
         if recalculated_after is not None:
             rewritten: Record = {"cost": "3.0" if answered else "0.0", "pricing_type": "in_bundle"}
-            if moves_start:
-                rewritten |= {"started_at": started_at + 1, "duration": ended_at - started_at - 1}
+            if duration_excess or moves_start:
+                begin = started_at + moves_start
+                rewritten |= {"started_at": begin, "duration": ended_at - begin}
             stages.append((max(appears, ended_at + recalculated_after), rewritten))
         for at, changes in stages:
             kept = {name: value for name, value in changes.items() if name not in fields}
@@ -167,6 +166,10 @@ class World:
                 heapq.heappush(self._agenda, (at, next(self._order), identity, kept))
         self.edit_call(identity, **fields)
         return call
+
+    def shown_call(self, identity: int) -> Record | None:
+        """Return a call, or None when there is none or the API does not show it yet."""
+        return None if identity in self._hidden_calls else self.calls.get(identity)
 
     def edit_call(self, identity: int, **changes: Any) -> None:
         """Change fields of a call; nothing tells when, as in Aircall."""
@@ -230,7 +233,7 @@ class World:
     def add(self, kind: Kind, **fields: Any) -> Record:
         """Add a user, team, number, tag or webhook with everything that it needs."""
         key = "webhook_id" if kind == "webhooks" else "id"
-        record = _NEW[kind](next(self._ids), self.now) | fields
+        record = NEW[kind](next(self._ids), self.now) | fields
         self.kinds[kind][record[key]] = record
         if kind == "users":
             self.user_numbers.setdefault(record["id"], [])
@@ -243,6 +246,8 @@ class World:
     def delete(self, kind: Kind, identity: Any) -> None:
         """Delete one of them; a deleted tag also leaves past calls (facts, section 6.3)."""
         del self.kinds[kind][identity]
+        if kind == "users":
+            self.user_numbers.pop(identity, None)
         if kind == "tags":
             for call in self.calls.values():
                 call["tags"] = [tag for tag in call["tags"] if tag["id"] != identity]
@@ -252,6 +257,10 @@ class World:
     def call_user(self, identity: int) -> Record:
         """Return a user as calls show them."""
         return _with_link(self.kinds["users"][identity], CALL_USER_FIELDS, "users")
+
+    def number_user(self, identity: int) -> Record:
+        """Return a user as a single number shows them."""
+        return _with_link(self.kinds["users"][identity], NUMBER_USER_FIELDS, "users")
 
     def author(self, identity: int) -> Record:
         """Return a user as comments and tags show them."""
@@ -271,105 +280,3 @@ class World:
 def _with_link(record: Record, fields: Iterable[str], path: str) -> Record:
     link = f"https://api.aircall.io/v1/{path}/{record['id']}"
     return {field: record[field] for field in fields} | {"direct_link": link}
-
-
-def _new_call(identity: int, started_at: int, number: Record | None) -> Record:
-    return {
-        "id": identity,
-        "sid": f"CA{identity:032x}",
-        "direct_link": f"https://api.aircall.io/v1/calls/{identity}",
-        "direction": "inbound",
-        "status": "initial",
-        "missed_call_reason": None,
-        "started_at": started_at,
-        "answered_at": None,
-        "ended_at": None,
-        "duration": 0,
-        "archived": False,
-        "cost": "0.0",
-        "voicemail": None,
-        "recording": None,
-        "asset": None,
-        "raw_digits": "+1 800-123-4567",
-        "user": None,
-        "contact": None,
-        "assigned_to": None,
-        "transferred_by": None,
-        "transferred_to": None,
-        "comments": [],
-        "number": number,
-        "teams": [],
-        "tags": [],
-        "recording_short_url": None,
-        "voicemail_short_url": None,
-        "country_code_a2": "US",
-        "pricing_type": None,
-        "ivr_options_selected": [],
-        "ai_voice_agents": [],
-    }
-
-
-def _new_user(identity: int, now: float) -> Record:
-    return {
-        "id": identity,
-        "name": f"User {identity}",
-        "email": f"user{identity}@example.com",
-        "direct_link": f"https://api.aircall.io/v2/users/{identity}",
-        "language": "en-US",
-        "created_at": iso(now),
-        "time_zone": "Etc/UTC",
-        "state": "always_opened",
-        "wrap_up_time": 0,
-        "extension": "001",
-        "availability_status": "available",
-        "available": True,
-        "default_number_id": None,
-        "substatus": "always_opened",
-        "availability": "available",
-    }
-
-
-def _new_team(identity: int, now: float) -> Record:
-    link = f"https://api.aircall.io/v1/teams/{identity}"
-    return {"id": identity, "name": f"Team {identity}", "direct_link": link, "created_at": iso(now), "users": []}
-
-
-def _new_number(identity: int, now: float) -> Record:
-    return {
-        "id": identity,
-        "digits": "+33 1 99 00 00 00",
-        "direct_link": f"https://api.aircall.io/v1/numbers/{identity}",
-        "name": f"Number {identity}",
-        "country": "FR",
-        "time_zone": "Europe/Paris",
-        "availability_status": "open",
-        "is_ivr": False,
-        "live_recording_activated": True,
-        "priority": 0,
-        "messages": {
-            name: f"https://example.com/{name}.mp3" if name in STANDING_MESSAGES else None for name in MESSAGES
-        },
-        "created_at": iso(now),
-        "open": True,
-    }
-
-
-def _new_tag(identity: int, _now: float) -> Record:
-    return {"id": identity, "name": f"Tag {identity}", "color": "#29C8FF", "description": None}
-
-
-def _new_webhook(identity: int, now: float) -> Record:
-    uuid = f"c2501111-8a69-4342-bb34-{identity:012x}"
-    return {
-        "id": identity,
-        "direct_link": f"https://api.aircall.io/v1/webhooks/{uuid}",
-        "url": "https://example.com/webhook",
-        "active": True,
-        "events": ["call.created", "contact.updated"],
-        "token": f"secret-of-webhook-{identity}",
-        "created_at": iso(now),
-        "webhook_id": uuid,
-    }
-
-
-_NEW = {"users": _new_user, "teams": _new_team, "numbers": _new_number, "tags": _new_tag, "webhooks": _new_webhook}

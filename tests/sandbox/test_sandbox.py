@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import requests
 
-from tap_aircall.sandbox import Fault, Sandbox, World
+from tap_aircall.sandbox import World
 from tests.clock import NOW
+from tests.sandbox.asking import get, listed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,17 +19,11 @@ if TYPE_CHECKING:
 
 T0 = int(NOW)
 DAY = 86_400
-
-
-def get(aircall: Aircall, path: str, **params: Any) -> requests.Response:
-    auth = (aircall.sandbox.api_id, aircall.sandbox.api_token)
-    return requests.get(aircall.sandbox.url + path, params=params, auth=auth, timeout=10)
-
-
-def listed(aircall: Aircall, path: str, **params: Any) -> list[int]:
-    payload = get(aircall, path, **params).json()
-    (records,) = (value for name, value in payload.items() if name != "meta")
-    return [record["id"] for record in records]
+NUMBER_USER = (
+    *("id", "direct_link", "name", "email", "available", "availability_status"),
+    *("created_at", "time_zone", "language", "substatus", "wrap_up_time"),
+)
+"""Fields of a user in a single number, as documented."""
 
 
 class TestEdge:
@@ -43,9 +36,14 @@ class TestEdge:
             ("/v1/pong", ("sandbox-id", "sandbox-token"), 404, b'{"message":"Not Found"}'),
         ],
     )
-    def test_bodies_are_exact(self, aircall: Aircall, path: str, auth: Any, status: int, body: bytes) -> None:
-        answer = requests.get(aircall.sandbox.url + path, auth=auth, timeout=10)
+    def test_bodies_are_exact(self, lasting: Aircall, path: str, auth: Any, status: int, body: bytes) -> None:
+        answer = requests.get(lasting.sandbox.url + path, auth=auth, timeout=10)
         assert (answer.status_code, answer.content) == (status, body)
+
+    def test_nothing_is_written(self, aircall: Aircall) -> None:
+        auth = (aircall.sandbox.api_id, aircall.sandbox.api_token)
+        answer = requests.post(aircall.sandbox.url + "/v1/tags", json={"name": "VIP"}, auth=auth, timeout=10)
+        assert (answer.status_code, answer.content) == (404, b'{"message":"Not Found"}')
 
     def test_normal_answers_have_no_rate_limit_headers(self, make_aircall: Callable[..., Aircall]) -> None:
         headers = get(make_aircall(requests_per_minute=5), "/v1/ping").headers
@@ -75,9 +73,9 @@ class TestLists:
     @pytest.mark.parametrize(
         "path", ["/v1/calls", "/v1/contacts", "/v1/tags", "/v2/users", "/v1/teams", "/v1/numbers", "/v1/webhooks"]
     )
-    def test_position_10_000_is_the_last_even_of_an_empty_list(self, aircall: Aircall, path: str) -> None:
-        assert get(aircall, path, page=200, per_page=50).status_code == 200
-        refused = get(aircall, path, page=201, per_page=50)
+    def test_position_10_000_is_the_last_even_of_an_empty_list(self, lasting: Aircall, path: str) -> None:
+        assert get(lasting, path, page=200, per_page=50).status_code == 200
+        refused = get(lasting, path, page=201, per_page=50)
         assert refused.status_code == 400
         assert refused.json() == {
             "error": "Bad Request",
@@ -90,7 +88,7 @@ class TestLists:
             "troubleshoot": "BAD_REQUEST",
             "success": False,
         }
-        assert get(aircall, path, page=501, per_page=20).status_code == 400
+        assert get(lasting, path, page=501, per_page=20).status_code == 400
 
     def test_meta_and_links(self, aircall: Aircall) -> None:
         for n in range(60):
@@ -112,6 +110,12 @@ class TestLists:
         assert len(listed(aircall, "/v1/tags")) == 20
         assert len(listed(aircall, "/v1/tags", per_page=500)) == 50
         assert len(listed(aircall, "/v1/tags", per_page=0)) == 1
+
+    def test_tags_have_no_order(self, aircall: Aircall) -> None:
+        ids = [aircall.world.add("tags")["id"] for _ in range(3)]
+        assert listed(aircall, "/v1/tags", order="desc") == ids
+        link = get(aircall, "/v1/tags", order="desc", per_page=2).json()["meta"]["next_page_link"]
+        assert link == "https://api.aircall.io/v1/tags?per_page=2&page=2"
 
     def test_a_next_page_is_named_beyond_the_cap(self, aircall: Aircall) -> None:
         for n in range(10_001):
@@ -185,6 +189,42 @@ class TestCalls:
             ["done", T0 + 11, T0 + 75, 64, "3.0", "in_bundle"],
         ]
 
+    def test_duration_is_corrected_after_the_end(self, aircall: Aircall) -> None:
+        call = aircall.world.add_call(started_at=T0 - 65, duration_excess=1)
+        durations = []
+        for now in (T0, T0 + 300):
+            aircall.clock.now = now
+            durations.append(get(aircall, f"/v1/calls/{call['id']}").json()["call"]["duration"])
+        assert durations == [61, 60]
+
+    def test_missed_calls_end_with_a_reason_and_a_voicemail(self, aircall: Aircall) -> None:
+        call = aircall.world.add_call(
+            started_at=T0 - 10,
+            ring_seconds=30,
+            talk_seconds=None,
+            missed_call_reason="no_available_agent",
+            leaves_voicemail=True,
+        )["id"]
+        fields = ("status", "missed_call_reason", "answered_at", "voicemail_short_url", "asset", "cost")
+        seen = []
+        for now in (T0, T0 + 20):
+            aircall.clock.now = now
+            shown = get(aircall, f"/v1/calls/{call}", fetch_short_urls="true").json()["call"]
+            seen.append([shown[name] for name in fields])
+        short = f"https://short.example.com/v/{call}-2"
+        asset = f"https://assets.aircall.io/calls/{call}/voicemail"
+        assert seen == [
+            ["initial", None, None, None, None, "0.0"],
+            ["done", "no_available_agent", None, short, asset, "0.0"],
+        ]
+
+    def test_menu_choices_are_served_for_two_months(self, aircall: Aircall) -> None:
+        choice = [{"id": "ivr-1", "title": "Sales", "key": "1", "branch": None}]
+        for days in (70, 50):
+            aircall.world.add_call(started_at=T0 - days * DAY, ivr_options_selected=choice)
+        calls = get(aircall, "/v1/calls", fetch_call_timeline="true").json()["calls"]
+        assert [call["ivr_options_selected"] for call in calls] == [[], choice]
+
     def test_search_filters(self, aircall: Aircall) -> None:
         user = aircall.world.add("users")["id"]
         tag = {"id": 9, "name": "VIP", "created_at": T0, "tagged_by": None}
@@ -202,6 +242,16 @@ class TestCalls:
         call = aircall.world.add_call(started_at=T0 - 20)["id"]
         assert get(aircall, f"/v1/calls/{call}").json()["call"]["id"] == call
         assert get(aircall, "/v1/calls/1").status_code == 404
+
+    def test_calls_that_are_not_shown_yet_are_unknown(self, aircall: Aircall) -> None:
+        late = aircall.world.add_call(started_at=T0 - 20, visible_at=T0 + 5)["id"]
+        ahead = aircall.world.add_call(started_at=T0 + 20)["id"]
+        paths = [f"/v1/calls/{late}", f"/v1/calls/{ahead}"]
+        assert [get(aircall, path).status_code for path in paths] == [404, 404]
+        assert listed(aircall, "/v1/calls") == []
+        aircall.clock.now = T0 + 30
+        assert [get(aircall, path).status_code for path in paths] == [200, 200]
+        assert listed(aircall, "/v1/calls") == [late, ahead]
 
 
 class TestContacts:
@@ -247,7 +297,8 @@ class TestDirectory:
         world = aircall.world
         user, number = world.add("users")["id"], world.add("numbers")["id"]
         world.user_numbers[user].append(number)
-        assert [u["id"] for u in get(aircall, f"/v1/numbers/{number}").json()["number"]["users"]] == [user]
+        (member,) = get(aircall, f"/v1/numbers/{number}").json()["number"]["users"]
+        assert member == {name: member[name] for name in NUMBER_USER} | {"id": user}
         (through_user,) = get(aircall, f"/v2/users/{user}/numbers").json()["numbers"]
         assert through_user["flow_editor_enabled"] is True
         tag, team, webhook = world.add("tags"), world.add("teams"), world.add("webhooks")
@@ -255,6 +306,14 @@ class TestDirectory:
         assert get(aircall, f"/v1/teams/{team['id']}").json() == {"team": team}
         for identity in (webhook["webhook_id"], webhook["id"]):
             assert get(aircall, f"/v1/webhooks/{identity}").json() == {"webhook": webhook}
+
+    def test_a_deleted_user_leaves_its_numbers(self, aircall: Aircall) -> None:
+        world = aircall.world
+        user, number = world.add("users")["id"], world.add("numbers")["id"]
+        world.user_numbers[user].append(number)
+        world.delete("users", user)
+        assert get(aircall, f"/v1/numbers/{number}").json()["number"]["users"] == []
+        assert get(aircall, f"/v2/users/{user}/numbers").status_code == 404
 
     def test_a_deleted_tag_leaves_past_calls(self, aircall: Aircall) -> None:
         tag = aircall.world.add("tags")["id"]
@@ -284,69 +343,7 @@ def test_the_made_up_company_has_what_a_company_has() -> None:
         "answered_at": 0.6,
     }.items():
         assert len([call for call in calls if call[field]]) > share * len(calls)
+    written = [n.get("posted_at") or n["created_at"] for call in calls for n in call["comments"] + call["tags"]]
+    assert max(written) <= NOW
     weekend = len([call for call in calls if (call["started_at"] // DAY + 3) % 7 > 4])
     assert 0 < weekend < 0.1 * len(calls)
-
-
-class TestControl:
-    def post(self, aircall: Aircall, path: str, body: Any) -> Any:
-        return requests.post(f"{aircall.sandbox.url}/_sandbox/{path}", json=body, timeout=10).json()
-
-    def test_records_come_change_and_go(self, aircall: Aircall) -> None:
-        call = self.post(aircall, "calls", {"started_at": T0 - 10})["id"]
-        url = f"{aircall.sandbox.url}/_sandbox/calls/{call}"
-        requests.patch(url, json={"archived": True}, timeout=10)
-        assert get(aircall, f"/v1/calls/{call}").json()["call"]["archived"] is True
-        requests.delete(url, timeout=10)
-        assert listed(aircall, "/v1/calls") == []
-        tag = self.post(aircall, "tags", {"name": "VIP"})["id"]
-        requests.delete(f"{aircall.sandbox.url}/_sandbox/tags/{tag}", timeout=10)
-        assert listed(aircall, "/v1/tags") == []
-
-    def test_the_clock_moves(self, aircall: Aircall) -> None:
-        assert self.post(aircall, "clock", {"advance": 100}) == {"now": NOW + 100}
-        assert self.post(aircall, "clock", {"set": NOW + 7}) == {"now": NOW + 7}
-
-    def test_faults_and_requests(self, aircall: Aircall) -> None:
-        self.post(aircall, "faults", {"status": 503, "times": 1})
-        assert [get(aircall, "/v1/ping", x="y").status_code for _ in range(2)] == [503, 200]
-        told = requests.get(f"{aircall.sandbox.url}/_sandbox/requests", params={"since": 1}, timeout=10).json()
-        logged = {"method": "GET", "path": "/v1/ping", "query": {"x": "y"}, "status": 200, "at": NOW}
-        assert told == {"count": 2, "requests": [logged]}
-
-
-def test_a_fault_befalls_what_it_should(aircall: Aircall) -> None:
-    aircall.sandbox.faults.append(Fault(path="/v1/tags", query={"page": "2"}, after=1, times=2, status=500))
-    statuses = [get(aircall, "/v1/tags", page=page).status_code for page in (1, 2, 2, 2, 2)]
-    assert statuses == [200, 200, 500, 500, 200]
-
-
-class TestCommandLine:
-    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "tap_aircall.sandbox", *arguments]
-        return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
-
-    def test_a_port_in_use_gets_one_line(self) -> None:
-        with Sandbox(World()) as sandbox:
-            port = sandbox.url.rpartition(":")[2]
-            done = self.run("--port", port, "--calls", "0", "--contacts", "0", "--users", "1")
-        assert done.returncode == 1
-        (line,) = done.stderr.splitlines()
-        assert line.startswith(f"Port {port} cannot be used: ")
-        assert line.endswith("Choose another with --port.")
-
-    def test_a_bad_option_is_named(self) -> None:
-        done = self.run("--calls", "-1")
-        assert done.returncode == 2
-        assert "argument --calls: must not be negative" in done.stderr
-
-    def test_serves_and_ends_on_a_signal(self) -> None:
-        command = [sys.executable, "-m", "tap_aircall.sandbox", "--port=0", "--calls=5", "--contacts=5", "--users=2"]
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        assert process.stdout
-        words = process.stdout.readline().replace(",", "").split()
-        answer = requests.get(words[3] + "/v1/ping", auth=(words[5], words[7]), timeout=10)
-        process.terminate()
-        _, stderr = process.communicate(timeout=20)
-        assert answer.json() == {"ping": "pong"}
-        assert stderr == ""

@@ -1,0 +1,89 @@
+"""`python -m tap_aircall.sandbox` in processes of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+import requests
+
+from tap_aircall.sandbox import Sandbox, World
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+COMMAND = [sys.executable, "-m", "tap_aircall.sandbox"]
+SMALL = ["--calls=5", "--contacts=5", "--users=2"]
+
+
+def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*COMMAND, *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+        env=os.environ | environment,
+    )
+
+
+def test_a_port_in_use_gets_one_line() -> None:
+    with Sandbox(World()) as sandbox:
+        port = sandbox.url.rpartition(":")[2]
+        done = run("--port", port, *SMALL)
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(f"Port {port} cannot be used: ")
+    assert line.endswith("Choose another with --port.")
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ("--calls=-1", "must not be negative"),
+        ("--seed=one", "must be a whole number"),
+        ("--users=0", "must be at least 1"),
+        ("--latency=nan", "must be a number of seconds, not negative"),
+    ],
+)
+def test_a_bad_option_gets_one_line(option: str, message: str) -> None:
+    done = run(option)
+    name = option.partition("=")[0]
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == f"python -m tap_aircall.sandbox: argument {name}: {message}\n"
+
+
+@pytest.mark.parametrize("package", ["uvicorn", "faker"])
+def test_a_missing_package_gets_one_line(package: str, tmp_path: Path) -> None:
+    (tmp_path / f"{package}.py").write_text(f'raise ModuleNotFoundError("gone", name="{package}")')
+    done = run(*SMALL, PYTHONPATH=str(tmp_path))
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == f"The sandbox needs {package}: pip install 'tap-aircall[sandbox]'\n"
+
+
+def test_serves_and_ends_on_a_signal_whatever_is_under_way() -> None:
+    signals = (signal.SIGTERM, signal.SIGINT)
+    arguments = [*COMMAND, "--port=0", *SMALL]
+    processes = [
+        subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in signals
+    ]
+    with contextlib.ExitStack() as clients:
+        for process, number in zip(processes, signals, strict=True):
+            assert process.stdout
+            words = process.stdout.readline().replace(",", "").split()
+            url = words[3]
+            answer = requests.get(url + "/v1/ping", auth=(words[5], words[7]), timeout=10)
+            assert answer.json() == {"ping": "pong"}
+            requests.post(url + "/_sandbox/faults", json={"delay": 60}, timeout=10)
+            client = socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2])))
+            clients.enter_context(client).sendall(b"GET /v1/ping HTTP/1.1\r\nHost: x\r\n\r\n")
+            while requests.get(url + "/_sandbox/requests", timeout=10).json()["count"] < 2:
+                pass
+            process.send_signal(number)
+        assert [process.communicate(timeout=10)[1] for process in processes] == ["", ""]

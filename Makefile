@@ -10,7 +10,9 @@ UV_VERSION := 0.13.9
 UV := UV_NO_CONFIG=1 $(BIN)/uv
 READY := $(VENV)/ready
 PLUGINS := $(VENV)/plugins-ready
-MELTANO := MELTANO_SEND_ANONYMOUS_USAGE_STATS=false MELTANO_CLI_LOG_LEVEL=warning $(BIN)/meltano
+# Its logs would go to the home directory, and a look for news of itself to the network.
+MELTANO := XDG_STATE_HOME="$(CURDIR)/.meltano/state" MELTANO_CLI_DISABLE_VERSION_CHECK=true \
+	MELTANO_SEND_ANONYMOUS_USAGE_STATS=false MELTANO_CLI_LOG_LEVEL=warning $(BIN)/meltano
 
 # The newest Python that works; a name on the PATH alone may be a shim that does not.
 FIND_PYTHON := for python in $${PYTHON:-} python3.14 python3.13 python3.12 python3.11 python3; do \
@@ -28,6 +30,12 @@ demo: $(PLUGINS) ## Load a made-up company into DuckDB through Meltano, twice, a
 .PHONY: test
 test: $(PLUGINS) ## Run all tests, with real targets
 	@$(BIN)/python -m pytest -n 2 $(ARGS)
+
+.PHONY: bench
+bench: $(READY) ## Measure CPU, memory, start-up and requests, as ratios
+	@$(BIN)/python -m benchmarks.cpu
+	@$(BIN)/python -m benchmarks.memory
+	@$(BIN)/python -m benchmarks.startup
 
 .PHONY: lint
 lint: $(READY) ## Check style and types
@@ -58,14 +66,14 @@ $(READY): requirements.lock pyproject.toml
 	if [ -z "$$python" ]; then echo "tap-aircall needs Python 3.11 to 3.14 with its venv module; none was found." >&2; exit 1; fi; \
 	if ! { mkdir -p $(VENV) && touch $(VENV)/.writable; } 2>/dev/null; then \
 		echo "This folder cannot be written to: $$PWD" >&2; exit 1; fi; \
-	if ! [ -x $(BIN)/python ]; then echo "Setting up with $$("$$python" --version) ..."; "$$python" -m venv $(VENV); fi
+	if ! $(BIN)/python -m pip --version >/dev/null 2>&1; then echo "Setting up with $$("$$python" --version) ..."; "$$python" -m venv $(VENV); fi
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION) 2>$(VENV)/pip.log \
 		|| { cat $(VENV)/pip.log >&2; exit 1; }
 	@$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock
 	@$(UV) pip install --quiet --python $(BIN)/python --no-deps --editable .
 	@touch $@
 
-$(PLUGINS): $(READY) meltano.yml
+$(PLUGINS): $(READY) meltano.yml $(wildcard loaders/*/pyproject.toml)
 	@echo "Installing the targets ..."
 	@$(MELTANO) install --force >$(VENV)/meltano.log 2>&1 || { tail -20 $(VENV)/meltano.log >&2; exit 1; }
 	@touch $@

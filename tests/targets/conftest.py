@@ -24,7 +24,12 @@ if TYPE_CHECKING:
     from tests.conftest import Run
 
 ROOT = Path(__file__).parents[2]
-EXECUTABLES = {"target-postgres": "target-postgres-typed"}
+EXECUTABLES = {"target-duckdb": "target-duckdb-exact", "target-postgres": "target-postgres-typed"}
+
+
+def executable(name: str) -> Path:
+    """Return the path of a target that `meltano install` installed."""
+    return ROOT / f".meltano/loaders/{name}/venv/bin/{EXECUTABLES.get(name, name)}"
 
 
 @pytest.fixture(scope="session")
@@ -74,7 +79,7 @@ def load(tmp_path: Path) -> Any:
         path.write_text(json.dumps(config), encoding="utf-8")
         lines = "".join(json.dumps(message) + "\n" for message in run.messages)
         done = subprocess.run(
-            [ROOT / f".meltano/loaders/{name}/venv/bin/{EXECUTABLES.get(name, name)}", "--config", path],
+            [executable(name), "--config", path],
             input=lines,
             capture_output=True,
             text=True,
@@ -130,6 +135,8 @@ def project(tmp_path: Path, live_sandbox: Sandbox) -> Project:
     settings = {
         "MELTANO_PROJECT_ROOT": str(folder),
         "MELTANO_AUTO_INSTALL": "false",
+        "MELTANO_CLI_DISABLE_VERSION_CHECK": "true",
+        "XDG_STATE_HOME": str(folder),  # where Meltano writes its logs
         "TAP_AIRCALL_API_URL": live_sandbox.url,
         "TAP_AIRCALL_USER": live_sandbox.api_id,
         "TAP_AIRCALL_PASSWORD": live_sandbox.api_token,

@@ -1,10 +1,15 @@
 from __future__ import annotations
 
+import json
+import subprocess
 from typing import TYPE_CHECKING, Any
 
 import duckdb
+import pytest
+import yaml
 
 from tests.clock import NOW
+from tests.targets.conftest import ROOT, executable
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -46,6 +51,56 @@ def test_rows_are_exact_and_a_second_run_changes_them_in_place(aircall: Aircall,
         "JSON",
         "VARCHAR",
     ]
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["'VIP'"],  # alone in a batch: nothing else says what a quote is
+        ["", "''", 'say "hi"', "a\nb\r\nc", "comma, semicolon; tab\t", "NULL", "back\\slash", "Zoë 😀"],
+    ],
+)
+def test_text_arrives_as_it_was_sent(names: list[str], aircall: Aircall, load: Any, tmp_path: Path) -> None:
+    path = tmp_path / "warehouse.duckdb"
+    tags = [aircall.world.add("tags", name=name, description=None) for name in names]
+
+    load("target-duckdb", aircall.run("tags"), {"filepath": str(path), "default_target_schema": "aircall"})
+
+    assert query(path, "SELECT id, name, description FROM aircall.tags ORDER BY id") == [
+        (tag["id"], tag["name"], None) for tag in tags
+    ]
+
+
+def test_a_run_that_breaks_off_saves_no_state_ahead_of_its_rows(tmp_path: Path) -> None:
+    (plugin,) = (
+        plugin
+        for plugin in yaml.safe_load((ROOT / "meltano.yml").read_text(encoding="utf-8"))["plugins"]["loaders"]
+        if plugin["name"] == "target-duckdb"
+    )
+    path, config = tmp_path / "warehouse.duckdb", tmp_path / "config.json"
+    settings = {setting["name"]: setting["value"] for setting in plugin["settings"]}
+    config.write_text(json.dumps(settings | {"filepath": str(path), "batch_size_rows": 3}), encoding="utf-8")
+    schema = {"properties": {"id": {"type": ["integer"]}}}
+    state = {"bookmarks": {"calls": {"replication_key_value": "2026-11-23T13:00:00Z"}}}
+    messages = [
+        *({"type": "SCHEMA", "stream": name, "schema": schema, "key_properties": ["id"]} for name in ("calls", "tags")),
+        *({"type": "RECORD", "stream": "calls", "record": {"id": number}} for number in range(2)),
+        {"type": "STATE", "value": state},
+        *({"type": "RECORD", "stream": "tags", "record": {"id": number}} for number in range(3)),
+    ]
+    lines = [*map(json.dumps, messages), '{"type": "RECORD", "stream": "tags", "rec']
+
+    done = subprocess.run(
+        [executable("target-duckdb"), "--config", config],
+        input="\n".join(lines),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode != 0
+    assert [json.loads(line) for line in done.stdout.splitlines()] == [state]
+    assert query(path, "SELECT id FROM aircall.calls ORDER BY id") == [(0,), (1,)]
 
 
 def test_meltano_loads_and_goes_on(project: Project, live_sandbox: Any) -> None:

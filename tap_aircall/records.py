@@ -6,7 +6,7 @@ compiled once into the few places where something is to be done.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from tap_aircall.errors import ResponseError
 from tap_aircall.times import to_rfc3339
@@ -17,64 +17,92 @@ if TYPE_CHECKING:
     from tap_aircall.walks import Record
 
 
+Breadcrumb: TypeAlias = tuple[str, ...]
+"""Place of a field in a catalog, such as `("properties", "number", "properties", "name")`."""
+
+
 class RecordShaper:
     """Brings records of one stream into the shape of its schema, in place.
 
     Args:
         schema: JSON schema of the stream, or of an object within its records.
+        mask: Which fields are selected, by breadcrumb.
         report: Called with the dotted name of each field that is dropped because the schema lacks it.
-        path: Dotted name of the object that the schema is for, empty for the record itself.
+        breadcrumb: Where in the record the object is that the schema is for.
     """
 
-    def __init__(self, schema: Mapping[str, Any], report: Callable[[str], None], path: str = "") -> None:
+    def __init__(
+        self,
+        schema: Mapping[str, Any],
+        mask: Mapping[Breadcrumb, bool],
+        report: Callable[[str], None],
+        breadcrumb: Breadcrumb = (),
+    ) -> None:
         self._report = report
-        self._path = path
-        properties: Mapping[str, Any] = schema["properties"]
-        self._known = frozenset(properties)
+        self._path = "".join(f"{name}." for name in breadcrumb[1::2])
         self._times: list[str] = []
         self._objects: list[tuple[str, RecordShaper]] = []
         self._arrays: list[tuple[str, RecordShaper]] = []
-        for name, definition in properties.items():
+        properties: Mapping[str, Any] = schema["properties"]
+        self._deselected = {name for name in properties if not mask[*breadcrumb, "properties", name]}
+        self._known = properties.keys() - self._deselected
+        for name in self._known:
+            definition, place = properties[name], (*breadcrumb, "properties", name)
             if definition.get("format") == "date-time":
                 self._times.append(name)
             elif "properties" in definition:
-                self._objects.append((name, RecordShaper(definition, report, f"{path}{name}.")))
+                self._objects.append((name, RecordShaper(definition, mask, report, place)))
             elif "properties" in definition.get("items", {}):
-                self._arrays.append((name, RecordShaper(definition["items"], report, f"{path}{name}.")))
+                self._arrays.append((name, RecordShaper(definition["items"], mask, report, place)))
 
-    def shape(self, record: Record) -> None:
-        """Convert the times of a record and drop what is unknown, at every depth.
+    def shape(self, record: Record) -> None:  # noqa: C901 - unrolled: it runs for each object of each record
+        """Convert the times of a record, and drop what is unknown or deselected, at every depth.
 
         Raises:
             ResponseError: If a time cannot be read, or an object or array is something else; names the field, never
                 its value.
         """
         if not record.keys() <= self._known:
-            for name in record.keys() - self._known:
-                del record[name]
-                self._report(self._path + name)
+            for name in self._deselected:
+                record.pop(name, None)
+            if not record.keys() <= self._known:
+                self._drop_unknown(record)
         for name in self._times:
-            if record.get(name) is not None:
-                record[name] = self._to_time(name, record[name])
+            value = record.get(name)
+            if value is not None:
+                try:
+                    record[name] = to_rfc3339(value)
+                except ValueError as error:
+                    raise self._unusable(name, str(error)) from error
         for name, shaper in self._objects:
             value = record.get(name)
             if value is not None:
-                shaper.shape(self._expect(dict, name, value))
+                if type(value) is not dict:
+                    raise self._unusable(name, f"{type(value).__name__} instead of an object")
+                shaper.shape(value)
         for name, shaper in self._arrays:
-            for item in self._expect(list, name, record.get(name) or []):
-                if item is not None:
-                    shaper.shape(self._expect(dict, name, item))
+            value = record.get(name)
+            if value:
+                shaper.shape_each(value, self._path + name)
 
-    def _to_time(self, name: str, value: Any) -> str:
-        try:
-            return to_rfc3339(value)
-        except ValueError as error:
-            raise self._unusable(name, str(error)) from error
+    def shape_each(self, items: Any, name: str) -> None:
+        """Do so with every object of an array; null in its place is let pass.
 
-    def _expect(self, kind: type, name: str, value: Any) -> Any:
-        if not isinstance(value, kind):
-            raise self._unusable(name, f"{type(value).__name__} instead of {kind.__name__}")
-        return value
+        Args:
+            items: What should be an array of objects.
+            name: What to call it in an error.
+        """
+        if type(items) is not list or not all(item is None or type(item) is dict for item in items):
+            message = f"Aircall sent a field '{name}' that is not a list of objects."
+            raise ResponseError(message)
+        for item in items:
+            if item is not None:
+                self.shape(item)
+
+    def _drop_unknown(self, record: Record) -> None:
+        for name in record.keys() - self._known:
+            del record[name]
+            self._report(self._path + name)
 
     def _unusable(self, name: str, what: str) -> ResponseError:
         return ResponseError(f"Aircall sent a field '{self._path}{name}' with a {what}.")

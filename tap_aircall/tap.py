@@ -12,7 +12,14 @@ from singer_sdk.singerlib import Catalog
 from singer_sdk.tap_base import CliTestOptionValue
 from typing_extensions import override
 
-from tap_aircall.cli import AircallCommand, InterruptibleWriter, discard_stdout, parse_json, read_json
+from tap_aircall.cli import (
+    AircallCommand,
+    InterruptibleWriter,
+    discard_stdout,
+    expect_many_records,
+    parse_json,
+    read_json,
+)
 from tap_aircall.clock import SystemClock
 from tap_aircall.errors import InputError, TapAircallError
 from tap_aircall.settings import (
@@ -228,6 +235,7 @@ class TapAircall(Tap):
             state=None if state is None else parse_json(state.read(), f"State {state.name}"),
             catalog=None if catalog is None else parse_json(catalog.read(), f"Catalog {catalog.name}"),
         )
+        expect_many_records()
         tap.run()
 
     @classmethod

@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pytest
 from typing_extensions import override
 
@@ -16,8 +17,6 @@ from tests.clock import FakeClock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-
-    from singer_sdk.singerlib.encoding.simple import Message
 
 Record = dict[str, Any]
 
@@ -63,10 +62,11 @@ class Recorder(InterruptibleWriter):
         self._die_after = die_after
 
     @override
-    def write_message(self, message: Message) -> None:
-        if self._die_after is not None and len(self._run.messages) >= self._die_after:
-            raise KilledError
-        self._run.messages.append(json.loads(self.format_message(message)))
+    def send(self, messages: list[Record]) -> None:
+        for message in messages:
+            if self._die_after is not None and len(self._run.messages) >= self._die_after:
+                raise KilledError
+            self._run.messages.append(json.loads(msgspec.json.encode(message)))
 
 
 class KilledError(BaseException):

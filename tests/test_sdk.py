@@ -42,6 +42,8 @@ TestTapAircall = get_tap_test_class(
     [
         ("_increment_stream_state", Stream._sync_records),  # noqa: SLF001
         ("_write_starting_replication_value", Stream._sync_records),  # noqa: SLF001
+        ("_process_record", Stream._sync_records),  # noqa: SLF001
+        ("_write_record_message", Stream._sync_records),  # noqa: SLF001
         ("_write_activate_version_message", Stream.sync),
         ("_generate_schema_messages", Stream._write_schema_message),  # noqa: SLF001
     ],
@@ -49,7 +51,8 @@ TestTapAircall = get_tap_test_class(
 def test_the_inner_methods_that_the_tap_replaces_are_what_the_sdk_calls(method: str, caller: Any) -> None:
     assert f"self.{method}(" in inspect.getsource(caller)
     ours, theirs = getattr(AircallStream, method), getattr(Stream, method)
-    assert list(inspect.signature(ours).parameters) == list(inspect.signature(theirs).parameters)
+    if method != "_process_record":  # ours takes anything
+        assert list(inspect.signature(ours).parameters) == list(inspect.signature(theirs).parameters)
 
 
 def test_the_sdk_emits_nothing_of_its_own_into_the_state(aircall: Aircall) -> None:

@@ -1,0 +1,94 @@
+"""Runs commands against the benchmarks' server and measures whole processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tap_aircall.tap import TapAircall
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+TAP = str(Path(sys.executable).parent / "tap-aircall")
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What one process took."""
+
+    cpu: float
+    """Seconds of user and system time."""
+    wall: float
+    """Seconds."""
+    peak: float
+    """Megabytes of resident memory at the most."""
+
+
+def measure(*command: str) -> Usage:
+    """Run a command to its end and say what it took; its output goes nowhere.
+
+    Raises:
+        RuntimeError: If it fails.
+    """
+    with tempfile.TemporaryFile() as errors:
+        began = time.monotonic()
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=errors)  # noqa: S603 - our own commands
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode != 0:
+            errors.seek(0)
+            message = f"{command[0]} failed: {errors.read().decode()[-2000:]}"
+            raise RuntimeError(message)
+        return Usage(usage.ru_utime + usage.ru_stime, time.monotonic() - began, usage.ru_maxrss / 1024)
+
+
+@contextmanager
+def server(**options: float) -> Iterator[str]:
+    """Run the server, with its command line's options; yields its address."""
+    arguments = [word for name, value in options.items() for word in (f"--{name.replace('_', '-')}", str(value))]
+    command = [sys.executable, "-m", "benchmarks.server", *arguments]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603
+        assert process.stdin  # noqa: S101
+        assert process.stdout  # noqa: S101
+        yield process.stdout.readline().strip()
+        process.stdin.close()
+
+
+def counts(url: str) -> dict[str, int]:
+    """Say how many requests the server got and refused."""
+    with urllib.request.urlopen(f"{url}/counts") as answer:  # noqa: S310 - our own server
+        answered: dict[str, int] = json.load(answer)
+    return answered
+
+
+@contextmanager
+def tap_command(url: str, **settings: Any) -> Iterator[list[str]]:
+    """Yield the command that reads all calls of a server with the tap."""
+    catalog: Any = json.loads(TapAircall(config={}, validate_config=False).catalog_json_text)
+    for entry in catalog["streams"]:
+        for item in entry["metadata"]:
+            if not item["breadcrumb"]:
+                item["metadata"]["selected"] = entry["tap_stream_id"] == "calls"
+    config = {"user": "id", "password": "token", "api_url": url, "requests_per_minute": 10_000_000, **settings}
+    with tempfile.TemporaryDirectory() as folder:
+        paths = {}
+        for name, content in (("config", config), ("catalog", catalog)):
+            paths[name] = Path(folder) / f"{name}.json"
+            paths[name].write_text(json.dumps(content), encoding="utf-8")
+        yield [TAP, "--config", str(paths["config"]), "--catalog", str(paths["catalog"])]
+
+
+def median(values: list[float]) -> float:
+    """Return the middle value."""
+    return statistics.median(values)

@@ -1,0 +1,30 @@
+"""Peak memory of a run, with 10,000 calls and with twenty times as many, and its requests.
+
+Usage: `python -m benchmarks.memory [calls]`.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from benchmarks.harness import counts, measure, server, tap_command
+
+FEW = 10_000
+
+
+def main() -> None:
+    """Measure and print."""
+    many = int(sys.argv[1]) if len(sys.argv) > 1 else 200_000
+    peaks = []
+    for calls in (FEW, many):
+        with server(calls=calls) as url, tap_command(url) as tap:
+            usage = measure(*tap)
+            requests = counts(url)["requests"]
+        peaks.append(usage.peak)
+        ratio = requests / (calls / 50)
+        print(f"{calls:,} calls: {usage.peak:.0f} MB at most, {requests:,} requests, {ratio:.4f} a page")  # noqa: T201
+    print(f"memory at {many:,} / at {FEW:,}: {peaks[1] / peaks[0]:.2f}")  # noqa: T201
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,142 @@
+"""A server that only hands out pages of calls, made before: the sandbox itself would be the limit.
+
+It runs in a process of its own, prints its address, and ends when its standard input does. It knows what the walks
+need: `page`, `from` (exclusive), `to`, the total and the next link; answers of 429 beyond a limit; and a latency.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+import time
+from collections import deque
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import msgspec
+
+from tap_aircall.sandbox import World
+
+TEMPLATES = 500
+"""So many different calls are made up, and repeated with other ids and times."""
+WINDOW_SECONDS = 60.0
+
+
+class Calls:
+    """So many calls, a second apart or closer, the last one an hour old.
+
+    Args:
+        count: How many.
+        per_second: How many share a second.
+    """
+
+    def __init__(self, count: int, per_second: int = 2) -> None:
+        self._count = count
+        self._per_second = per_second
+        self._first = int(time.time()) - 3_600 - count // per_second
+        world = World.generate(seed=1, now=time.time(), calls=TEMPLATES, contacts=50)
+        flagged = ("ivr_options_selected", "ai_voice_agents")
+        blank: dict[str, Any] = {"contact": None, "recording_short_url": None, "voicemail_short_url": None}
+        self._templates = [
+            {name: value for name, value in call.items() if name not in flagged} | blank
+            for call in world.calls.values()
+        ]
+
+    def page(self, query: dict[str, list[str]]) -> bytes:
+        """Return the body of one page."""
+        number, size = int(query.get("page", ["1"])[0]), int(query.get("per_page", ["20"])[0])
+        after = int(query["from"][0]) if "from" in query else 0
+        skipped = max(0, after - self._first + 1) * self._per_second
+        total = max(0, self._count - skipped)
+        begin = min(self._count, skipped + (number - 1) * size)
+        calls = [self._call(position) for position in range(begin, min(begin + size, self._count))]
+        more = number * size < total
+        meta = {"count": len(calls), "total": total, "current_page": number, "per_page": size}
+        links = {"next_page_link": "https://api.aircall.io/v1/calls" if more else None, "previous_page_link": None}
+        return msgspec.json.encode({"calls": calls, "meta": meta | links})
+
+    def _call(self, position: int) -> dict[str, Any]:
+        second = self._first + position // self._per_second
+        return self._templates[position % TEMPLATES] | {"id": 4_200_000_000 + position, "started_at": second}
+
+
+class Server:
+    """Answers requests, and counts them.
+
+    Args:
+        calls: What there is.
+        latency: Seconds before each answer.
+        limit: Requests allowed in a minute; 0 for no limit.
+    """
+
+    def __init__(self, calls: Calls, latency: float, limit: int) -> None:
+        self._calls = calls
+        self._latency = latency
+        self._limit = limit
+        self._recent: deque[float] = deque()
+        self._counts = {"requests": 0, "refused": 0}
+        self._pages: dict[str, bytes] = {}
+
+    async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Serve one connection until it ends."""
+        try:
+            while True:
+                head = await reader.readuntil(b"\r\n\r\n")
+                target = head.split(b" ", 2)[1].decode()
+                status, body = self._answer(target)
+                if self._latency and "/v1/" in target:
+                    await asyncio.sleep(self._latency)
+                writer.write(
+                    b"HTTP/1.1 %d OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+                    % (status, len(body))
+                    + body
+                )
+                await writer.drain()
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass
+        finally:
+            writer.close()
+
+    def _answer(self, target: str) -> tuple[int, bytes]:
+        parts = urlsplit(target)
+        if parts.path == "/counts":
+            return 200, msgspec.json.encode(self._counts)
+        if parts.path == "/v1/ping":
+            return 200, b'{"ping":"pong"}'
+        self._counts["requests"] += 1
+        if self._limit:
+            now = time.monotonic()
+            while self._recent and self._recent[0] <= now - WINDOW_SECONDS:
+                self._recent.popleft()
+            if len(self._recent) >= self._limit:
+                self._counts["refused"] += 1
+                return 429, b"{}"
+            self._recent.append(now)
+        # What was served once is kept: the second of two clients must not wait longer or shorter than the first.
+        if target not in self._pages:
+            self._pages[target] = self._calls.page(parse_qs(parts.query))
+        return 200, self._pages[target]
+
+
+async def serve(options: argparse.Namespace) -> None:
+    """Serve until standard input ends."""
+    handler = Server(Calls(options.calls, options.per_second), options.latency, options.limit)
+    server = await asyncio.start_server(handler.handle, "127.0.0.1", 0, limit=2**20)
+    print(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", flush=True)  # noqa: T201 - for who started it
+    await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
+    server.close()
+
+
+def main() -> None:
+    """Run the server."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--calls", type=int, default=10_000)
+    parser.add_argument("--per-second", type=int, default=2)
+    parser.add_argument("--latency", type=float, default=0)
+    parser.add_argument("--limit", type=int, default=0)
+    asyncio.run(serve(parser.parse_args()))
+
+
+if __name__ == "__main__":
+    main()

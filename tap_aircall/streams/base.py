@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from abc import abstractmethod
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -75,12 +76,12 @@ class AircallStream(Stream):
         """Whether the catalog or the stream asks for everything at every run."""
         return self.replication_method == REPLICATION_FULL_TABLE
 
+    @abstractmethod
     def extract(self) -> Iterable[Record]:
         """Read the records from Aircall, in the order to emit them.
 
         A generator runs on only after what it yielded was written, so that it may move the state after a `yield`.
         """
-        raise NotImplementedError
 
     def check_state(self) -> None:
         """Refuse a state that cannot be this stream's.

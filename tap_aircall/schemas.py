@@ -49,6 +49,11 @@ def _name(of: str) -> P[Any]:
     return P("name", th.StringType, description=f"Name of the {of}.")
 
 
+def _list_of(*fields: P[Any]) -> th.ArrayType[th.ObjectType]:
+    """Build a list of objects; null may stand in place of any, as the tap lets it pass."""
+    return th.ArrayType(th.ObjectType(*fields, nullable=True))
+
+
 _EMAIL = P("email", th.StringType, description="Email address of the user.")
 _LANGUAGE = P("language", th.StringType, description="Language the user chose, such as en-US.")
 _AVAILABLE = P("available", th.BooleanType, description="Whether the user is within their working hours.")
@@ -133,12 +138,10 @@ def _contact_fields() -> tuple[P[Any], ...]:
     def details(name: str, what: str) -> P[Any]:
         return P(
             name,
-            th.ArrayType(
-                th.ObjectType(
-                    P("id", INTEGER, description=f"Identifier of the {what}."),
-                    P("label", th.StringType, description=f"Label of the {what}, such as Work."),
-                    P("value", th.StringType, description=f"The {what}."),
-                )
+            _list_of(
+                P("id", INTEGER, description=f"Identifier of the {what}."),
+                P("label", th.StringType, description=f"Label of the {what}, such as Work."),
+                P("value", th.StringType, description=f"The {what}."),
             ),
             description=f"Each {what} of the contact.",
         )
@@ -163,17 +166,15 @@ _CONTACT_UPDATED = "When the contact itself was last edited, or created."
 def _participants(name: str, note: str) -> P[Any]:
     return P(
         name,
-        th.ArrayType(
-            th.ObjectType(
-                P(
-                    "id",
-                    th.CustomType({"type": ["string", "integer", "null"]}),
-                    description="Identifier of the user or contact; text or a number.",
-                ),
-                P("type", th.StringType, description="user, contact or external."),
-                P("name", th.StringType, description="Name of the participant."),
-                P("phone_number", th.StringType, description="Phone number of the participant."),
-            )
+        _list_of(
+            P(
+                "id",
+                th.CustomType({"type": ["string", "integer", "null"]}),
+                description="Identifier of the user or contact; text or a number.",
+            ),
+            P("type", th.StringType, description="user, contact or external."),
+            P("name", th.StringType, description="Name of the participant."),
+            P("phone_number", th.StringType, description="Phone number of the participant."),
         ),
         description=f"Who took part in a conference call{note}.",
     )
@@ -253,30 +254,26 @@ def _calls() -> th.PropertiesList:
         ),
         P(
             "teams",
-            th.ArrayType(th.ObjectType(_ref("team"), _name("team"), _link(), _created("team"))),
+            _list_of(_ref("team"), _name("team"), _link(), _created("team")),
             description="Teams that the call rang for; inbound calls only.",
         ),
         P(
             "comments",
-            th.ArrayType(
-                th.ObjectType(
-                    _ref("comment"),
-                    P("content", th.StringType, description="Text of the comment, without emojis."),
-                    P("posted_at", th.DateTimeType, description="When the comment was written."),
-                    P("posted_by", user, description="Who wrote it; null if an integration did."),
-                )
+            _list_of(
+                _ref("comment"),
+                P("content", th.StringType, description="Text of the comment, without emojis."),
+                P("posted_at", th.DateTimeType, description="When the comment was written."),
+                P("posted_by", user, description="Who wrote it; null if an integration did."),
             ),
             description="Comments on the call, at most five.",
         ),
         P(
             "tags",
-            th.ArrayType(
-                th.ObjectType(
-                    _ref("tag"),
-                    _name("tag"),
-                    P("created_at", th.DateTimeType, description="When the call was tagged."),
-                    P("tagged_by", user, description="Who tagged the call; null if an integration did."),
-                )
+            _list_of(
+                _ref("tag"),
+                _name("tag"),
+                P("created_at", th.DateTimeType, description="When the call was tagged."),
+                P("tagged_by", user, description="Who tagged the call; null if an integration did."),
             ),
             description="Tags of the call; a deleted tag disappears from past calls.",
         ),
@@ -284,16 +281,14 @@ def _calls() -> th.PropertiesList:
         _participants("participants", ", under the name that webhooks use"),
         P(
             "ivr_options_selected",
-            th.ArrayType(
-                th.ObjectType(
-                    P("id", th.StringType, description="Identifier of the choice."),
-                    P("title", th.StringType, description="Title of the option."),
-                    P("key", th.StringType, description="Key that the caller pressed."),
-                    P("branch", th.StringType, description="Branch of the flow that the call took."),
-                    P("created_at", th.DateTimeType, description="When the key was pressed."),
-                    P("transition_started_at", th.DateTimeType, description="When the flow began to move on."),
-                    P("transition_ended_at", th.DateTimeType, description="When the flow had moved on."),
-                )
+            _list_of(
+                P("id", th.StringType, description="Identifier of the choice."),
+                P("title", th.StringType, description="Title of the option."),
+                P("key", th.StringType, description="Key that the caller pressed."),
+                P("branch", th.StringType, description="Branch of the flow that the call took."),
+                P("created_at", th.DateTimeType, description="When the key was pressed."),
+                P("transition_started_at", th.DateTimeType, description="When the flow began to move on."),
+                P("transition_ended_at", th.DateTimeType, description="When the flow had moved on."),
             ),
             description=(
                 "Keys that the caller pressed in a Smartflow, for calls of the last two months; filled only when this "
@@ -302,23 +297,21 @@ def _calls() -> th.PropertiesList:
         ),
         P(
             "ai_voice_agents",
-            th.ArrayType(
-                th.ObjectType(
-                    P("agent_id", th.StringType, description="Identifier of the AI voice agent."),
-                    P("agent_name", th.StringType, description="Name of the AI voice agent."),
-                    P("started_at", th.DateTimeType, description="When the agent took the call."),
-                    P("ended_at", th.DateTimeType, description="When the agent was done."),
-                    P("end_reason", th.StringType, description="Why the agent's part ended."),
-                    P("escalation_reason", th.StringType, description="Why the agent passed the call on."),
-                    P(
-                        "escalation_target",
-                        th.ObjectType(
-                            P("type", th.StringType, description="branch, user, team or external."),
-                            P("destination", th.StringType, description="Name or number passed on to."),
-                        ),
-                        description="Where the agent passed the call on to.",
+            _list_of(
+                P("agent_id", th.StringType, description="Identifier of the AI voice agent."),
+                P("agent_name", th.StringType, description="Name of the AI voice agent."),
+                P("started_at", th.DateTimeType, description="When the agent took the call."),
+                P("ended_at", th.DateTimeType, description="When the agent was done."),
+                P("end_reason", th.StringType, description="Why the agent's part ended."),
+                P("escalation_reason", th.StringType, description="Why the agent passed the call on."),
+                P(
+                    "escalation_target",
+                    th.ObjectType(
+                        P("type", th.StringType, description="branch, user, team or external."),
+                        P("destination", th.StringType, description="Name or number passed on to."),
                     ),
-                )
+                    description="Where the agent passed the call on to.",
+                ),
             ),
             description="Parts of the call that AI voice agents handled; filled only when this field is selected.",
         ),
@@ -383,19 +376,17 @@ def _teams() -> th.PropertiesList:
         _created("team"),
         P(
             "users",
-            th.ArrayType(
-                th.ObjectType(
-                    _ref("user"),
-                    _link(),
-                    _name("user"),
-                    _EMAIL,
-                    _AVAILABILITY,
-                    _DEFAULT_NUMBER,
-                    _created("user"),
-                    _time_zone("user"),
-                    _LANGUAGE,
-                    _WRAP_UP,
-                )
+            _list_of(
+                _ref("user"),
+                _link(),
+                _name("user"),
+                _EMAIL,
+                _AVAILABILITY,
+                _DEFAULT_NUMBER,
+                _created("user"),
+                _time_zone("user"),
+                _LANGUAGE,
+                _WRAP_UP,
             ),
             description="Members of the team.",
         ),
@@ -419,7 +410,7 @@ def _webhooks() -> th.PropertiesList:
         _link(),
         P("url", th.StringType, description="Where Aircall sends the events."),
         P("active", th.BooleanType, description="Whether it sends them; Aircall stops when too many fail."),
-        P("events", th.ArrayType(th.StringType), description="Events sent, such as call.created."),
+        P("events", th.ArrayType(th.StringType(nullable=True)), description="Events sent, such as call.created."),
         _created("webhook"),
         P("custom_name", th.StringType, description="Name that a user gave the webhook."),
     )

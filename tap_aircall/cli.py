@@ -62,28 +62,25 @@ class InterruptibleWriter(MsgSpecWriter):
         Raises:
             TerminatedError: If a signal came meanwhile.
         """
+        self._waiting.append(message)
+        if not wait or len(self._waiting) >= BATCH:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what waits.
+
+        Raises:
+            TerminatedError: If a signal came meanwhile.
+        """
         self._writing = True
         try:
-            self._waiting.append(message)
-            if not wait or len(self._waiting) >= BATCH:
-                self._send_waiting()
+            messages, self._waiting = self._waiting, []
+            if messages:
+                self.send(messages)
         finally:
             self._writing = False
         if self._terminated is not None:
             raise self._terminated
-
-    def flush(self) -> None:
-        """Write what waits."""
-        self._writing = True
-        try:
-            self._send_waiting()
-        finally:
-            self._writing = False
-
-    def _send_waiting(self) -> None:
-        messages, self._waiting = self._waiting, []
-        if messages:
-            self.send(messages)
 
     def send(self, messages: list[dict[str, Any]]) -> None:
         """Encode messages, a line each, and hand them to the target."""
@@ -94,7 +91,7 @@ class InterruptibleWriter(MsgSpecWriter):
         """End the run: at once, or as soon as the line that is being written is whole.
 
         Raises:
-            TerminatedError: Unless a line is being written; then from `write_message`.
+            TerminatedError: Unless a line is being written; then from `flush`.
         """
         terminated = TerminatedError(signum)
         if not self._writing:

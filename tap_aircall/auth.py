@@ -2,19 +2,59 @@
 
 from __future__ import annotations
 
-from requests.auth import HTTPBasicAuth
+import base64
+from typing import Protocol
+
+from typing_extensions import override
 
 
-class BasicAuthenticator(HTTPBasicAuth):
+class Authenticator(Protocol):
+    """What the client asks of the credentials of a run. Safe to use from several threads."""
+
+    renewable: bool
+    """Whether `renew` can do anything."""
+    advice: str
+    """What users can do when Aircall rejects the credentials: the end of a sentence."""
+
+    def authorization(self) -> str:
+        """Return the value of the `Authorization` header for the next request.
+
+        Raises:
+            AircallError: If there are no credentials that can still be used.
+        """
+
+    def renew(self, refused: str) -> bool:
+        """Get other credentials than those that Aircall refused.
+
+        Args:
+            refused: What `authorization` returned for the request that was refused.
+
+        Returns:
+            Whether there are others now.
+
+        Raises:
+            AircallError: If there can be none.
+        """
+
+
+class BasicAuthenticator(Authenticator):
     """HTTP Basic with an API id and token, as made by an admin under Integrations > API keys.
-
-    Being a requests authenticator, it also keeps requests from using a `.netrc` entry instead.
 
     Args:
         user: API id.
         password: API token.
     """
 
+    renewable = False
+    advice = "check the settings user and password."
+
     def __init__(self, user: str, password: str) -> None:
-        # As bytes, for requests would encode a str as Latin-1 and fail on anything else.
-        super().__init__(user.encode(), password.encode())
+        self._authorization = "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode("ascii")
+
+    @override
+    def authorization(self) -> str:
+        return self._authorization
+
+    @override
+    def renew(self, refused: str) -> bool:
+        return False

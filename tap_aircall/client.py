@@ -15,7 +15,7 @@ from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from http import HTTPStatus
 from http.cookiejar import DefaultCookiePolicy
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import msgspec
 import requests
@@ -25,6 +25,7 @@ from requests.adapters import HTTPAdapter
 from tap_aircall.errors import (
     AircallError,
     CredentialsError,
+    ForbiddenError,
     NotFoundError,
     RejectedRequestError,
     ResponseError,
@@ -34,8 +35,7 @@ from tap_aircall.errors import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
-    from requests.auth import AuthBase
-
+    from tap_aircall.auth import Authenticator
     from tap_aircall.clock import Clock
     from tap_aircall.limiter import RateLimiter
 
@@ -53,7 +53,21 @@ LONGEST_BLOCK_SECONDS = 120.0
 MILLISECONDS_FROM = 1e12
 """A reset time above this is in milliseconds: as seconds it would be the year 33658."""
 
+PING = "/v1/ping"
+"""The cheapest request that needs credentials (facts, section 1)."""
+REJECTED = {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}
+
 logger = logging.getLogger(__name__)
+
+
+class _Request(NamedTuple):
+    """What to ask for."""
+
+    method: str
+    path: str
+    params: Mapping[str, str]
+    body: Mapping[str, Any] | None = None
+    """What to send as JSON; may hold secrets."""
 
 
 class TransientError(AircallError):
@@ -65,7 +79,7 @@ class AircallClient:
 
     Args:
         api_url: API root without version, such as `https://api.aircall.io`.
-        authenticator: Adds the credentials to each request.
+        authenticator: Knows the credentials, and may renew them; None for requests without any.
         limiter: Says when a request may be sent.
         clock: Where the time of day comes from.
         user_agent: Value of the `User-Agent` header.
@@ -77,7 +91,7 @@ class AircallClient:
         self,
         *,
         api_url: str,
-        authenticator: AuthBase,
+        authenticator: Authenticator | None,
         limiter: RateLimiter,
         clock: Clock,
         user_agent: str,
@@ -86,6 +100,7 @@ class AircallClient:
     ) -> None:
         self.limiter = limiter
         self.requests_sent = 0
+        self._authenticator = authenticator
         self._root = api_url.rstrip("/")
         self._clock = clock
         self._timeout = timeout
@@ -95,7 +110,6 @@ class AircallClient:
         self._answered = False
         self._random = random.SystemRandom()
         self._session = requests.Session()
-        self._session.auth = authenticator
         self._session.headers["User-Agent"] = user_agent
         self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
         # The environment's proxies and certificates, asked for once rather than at each request.
@@ -122,25 +136,25 @@ class AircallClient:
         Raises:
             AircallError: One of its kinds, when asking again would not help or did not.
         """
-        attempt = refusals = 0
-        while True:
-            try:
-                status, headers, body = self._send(path, params)
-                if status == HTTPStatus.TOO_MANY_REQUESTS:
-                    refusals += 1
-                    self._pause(headers, path, refusals)
-                    continue
-                _raise_for_status(status, path)
-                return parse(_decode(body, path))
-            except (TransientError, ResponseError) as error:
-                attempt += 1
-                if attempt >= (ATTEMPTS if self._answered else ATTEMPTS_BEFORE_FIRST_ANSWER):
-                    if isinstance(error, ResponseError):
-                        raise
-                    raise UnavailableError(str(error)) from error
-                seconds = min(LONGEST_BACKOFF_SECONDS, 2.0 ** (attempt - 1)) * self._random.uniform(0.5, 1)
-                logger.info("%s Trying again in %.0f s.", error, seconds)
-                self.limiter.wait(seconds)
+        return self._ask(_Request("GET", path, params), parse, ATTEMPTS)
+
+    def post(self, path: str, body: Mapping[str, Any], parse: Callable[[Any], T], *, attempts: int = ATTEMPTS) -> T:
+        """Send JSON to one path, as `get` asks for one.
+
+        Args:
+            path: Path with its version.
+            body: What to send.
+            parse: As for `get`.
+            attempts: How often to send it at most: 1 where Aircall may have acted on a request whose answer was lost,
+                and must not do so twice.
+
+        Returns:
+            What `parse` made of the answer.
+
+        Raises:
+            AircallError: One of its kinds, when asking again would not help or did not.
+        """
+        return self._ask(_Request("POST", path, {}, body), parse, attempts)
 
     def in_flight(self, function: Callable[[S], T], items: Iterable[S]) -> Iterator[T]:
         """Apply a function that makes one request or more to each item, several at once.
@@ -169,14 +183,63 @@ class AircallClient:
         self._pool.shutdown(wait=False, cancel_futures=True)
         self._session.close()
 
-    def _send(self, path: str, params: Mapping[str, str]) -> tuple[int, Mapping[str, str], bytes]:
+    def _ask(self, request: _Request, parse: Callable[[Any], T], attempts: int) -> T:
+        path = request.path
+        attempt = refusals = 0
+        renewed = False
+        while True:
+            try:
+                credentials = self._authenticator.authorization() if self._authenticator else None
+                status, headers, body = self._send(request, credentials)
+                if status == HTTPStatus.TOO_MANY_REQUESTS:
+                    refusals += 1
+                    self._pause(headers, path, refusals)
+                    continue
+                if status in REJECTED and not renewed and self._renew(credentials, request, status):
+                    renewed = True
+                    continue
+                self._raise_for_status(status, path)
+                return parse(_decode(body, path))
+            except (TransientError, ResponseError) as error:
+                attempt += 1
+                if attempt >= (attempts if self._answered else min(attempts, ATTEMPTS_BEFORE_FIRST_ANSWER)):
+                    if isinstance(error, ResponseError):
+                        raise
+                    raise UnavailableError(str(error)) from error
+                seconds = min(LONGEST_BACKOFF_SECONDS, 2.0 ** (attempt - 1)) * self._random.uniform(0.5, 1)
+                logger.info("%s Trying again in %.0f s.", error, seconds)
+                self.limiter.wait(seconds)
+
+    def _renew(self, credentials: str | None, request: _Request, status: int) -> bool:
+        """Get other credentials if it was for these that a request was rejected; return whether there are others."""
+        if credentials is None or self._authenticator is None or not self._authenticator.renewable:
+            return False
+        if status == HTTPStatus.FORBIDDEN and request.path != PING:
+            # The credentials may be fine, and this resource not for them: only the ping is for everyone.
+            status, _, _ = self._send(_Request("GET", PING, {}), credentials)
+            if status == HTTPStatus.OK:
+                return False
+            if status not in REJECTED:
+                message = f"Aircall answered {PING} with status {status}."
+                raise TransientError(message)
+        return self._authenticator.renew(credentials)
+
+    def _send(self, request: _Request, credentials: str | None) -> tuple[int, Mapping[str, str], bytes]:
         """Send one request; return the status, the headers and the body of its answer."""
+        path = request.path
         self.limiter.acquire()
         with self._count_lock:
             self.requests_sent += 1
         try:
-            response = self._session.get(
-                self._root + path, params=params, timeout=self._timeout, allow_redirects=False, stream=True
+            response = self._session.request(
+                request.method,
+                self._root + path,
+                params=request.params,
+                json=request.body,
+                headers={"Authorization": credentials} if credentials else None,
+                timeout=self._timeout,
+                allow_redirects=False,
+                stream=True,
             )
             # In one piece, where requests would join pieces of 10 kB.
             body: bytes = response.raw.read(decode_content=True)
@@ -209,6 +272,23 @@ class AircallClient:
         logger.info("Aircall asks to slow down; no request for %.0f s.", seconds)
         self.limiter.pause(seconds)
 
+    def _raise_for_status(self, status: int, path: str) -> None:
+        """Raise what a status other than 200 means for the run."""
+        if status == HTTPStatus.OK:
+            return
+        if status in REJECTED:
+            advice = self._authenticator.advice if self._authenticator else "check the credentials."
+            message = f"Aircall rejects the credentials for {path} (status {status}): {advice}"
+            raise (ForbiddenError if status == HTTPStatus.FORBIDDEN else CredentialsError)(message)
+        if status == HTTPStatus.NOT_FOUND:
+            message = f"Aircall knows no {path} (status 404): check the setting api_url."
+            raise NotFoundError(message)
+        if status == HTTPStatus.REQUEST_TIMEOUT or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            message = f"Aircall answered {path} with status {status}."
+            raise TransientError(message)
+        message = f"Aircall refuses {path} with status {status}: is the setting api_url right?"
+        raise RejectedRequestError(message)
+
 
 def block_seconds(headers: Mapping[str, str], now: float) -> float:
     """Say how long to keep quiet after a 429.
@@ -232,23 +312,6 @@ def block_seconds(headers: Mapping[str, str], now: float) -> float:
         candidates.append(value - origin)
     useful = (seconds for seconds in candidates if 0 < seconds <= LONGEST_BLOCK_SECONDS)
     return next(useful, BLOCK_SECONDS) + 1
-
-
-def _raise_for_status(status: int, path: str) -> None:
-    """Raise what a status other than 200 means for the run."""
-    if status == HTTPStatus.OK:
-        return
-    if status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
-        message = f"Aircall rejects the credentials for {path} (status {status}): check the settings user and password."
-        raise CredentialsError(message)
-    if status == HTTPStatus.NOT_FOUND:
-        message = f"Aircall knows no {path} (status 404): check the setting api_url."
-        raise NotFoundError(message)
-    if status == HTTPStatus.REQUEST_TIMEOUT or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        message = f"Aircall answered {path} with status {status}."
-        raise TransientError(message)
-    message = f"Aircall refuses {path} with status {status}: is the setting api_url right?"
-    raise RejectedRequestError(message)
 
 
 def _decode(body: bytes, path: str) -> Any:

@@ -22,6 +22,14 @@ class CredentialsError(AircallError):
     """Aircall rejects the credentials (401 or 403 on a core endpoint; facts, section 11)."""
 
 
+class ForbiddenError(CredentialsError):
+    """Aircall answers 403: it rejects the credentials, or keeps this one resource from them.
+
+    A stream whose resource not every account has may take it for "none here"; the client has made sure that it is not
+    about OAuth tokens that ended.
+    """
+
+
 class NotFoundError(AircallError):
     """Aircall has no such object or path (404)."""
 

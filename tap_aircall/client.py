@@ -156,6 +156,14 @@ class AircallClient:
         """
         return self._ask(_Request("POST", path, {}, body), parse, attempts)
 
+    def ping(self) -> None:
+        """Ask Aircall whether it accepts the credentials.
+
+        Raises:
+            AircallError: If it does not, or cannot be reached.
+        """
+        self.get(PING, {}, lambda payload: payload)
+
     def in_flight(self, function: Callable[[S], T], items: Iterable[S]) -> Iterator[T]:
         """Apply a function that makes one request or more to each item, several at once.
 
@@ -180,6 +188,8 @@ class AircallClient:
     def close(self) -> None:
         """End all waiting and send nothing more."""
         self.limiter.close()
+        if self._authenticator is not None:
+            self._authenticator.close()
         self._pool.shutdown(wait=False, cancel_futures=True)
         self._session.close()
 
@@ -189,6 +199,7 @@ class AircallClient:
         renewed = False
         while True:
             try:
+                self.limiter.acquire()
                 credentials = self._authenticator.authorization() if self._authenticator else None
                 status, headers, body = self._send(request, credentials)
                 if status == HTTPStatus.TOO_MANY_REQUESTS:
@@ -216,6 +227,7 @@ class AircallClient:
             return False
         if status == HTTPStatus.FORBIDDEN and request.path != PING:
             # The credentials may be fine, and this resource not for them: only the ping is for everyone.
+            self.limiter.acquire()
             status, _, _ = self._send(_Request("GET", PING, {}), credentials)
             if status == HTTPStatus.OK:
                 return False
@@ -227,7 +239,6 @@ class AircallClient:
     def _send(self, request: _Request, credentials: str | None) -> tuple[int, Mapping[str, str], bytes]:
         """Send one request; return the status, the headers and the body of its answer."""
         path = request.path
-        self.limiter.acquire()
         with self._count_lock:
             self.requests_sent += 1
         try:

@@ -30,6 +30,14 @@ class ForbiddenError(CredentialsError):
     """
 
 
+class LoginNeededError(CredentialsError):
+    """There are no OAuth tokens that Aircall accepts, and no way to get some without a person."""
+
+
+class LoginFailedError(TapAircallError):
+    """The OAuth login did not come to its end."""
+
+
 class NotFoundError(AircallError):
     """Aircall has no such object or path (404)."""
 
@@ -48,6 +56,10 @@ class ResponseError(AircallError):
 
 class UnreadableError(AircallError):
     """The data exists, but this API has no way to read it (10,000 calls or more in one second)."""
+
+
+class StreamUnavailableError(AircallError):
+    """This account has not what a stream reads; the stream is left out with this line, and the run goes on."""
 
 
 class RunEndedError(TapAircallError):

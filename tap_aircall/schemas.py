@@ -20,6 +20,8 @@ P = th.Property
 INTEGER = th.IntegerType(minimum=-(2**63), maximum=2**63 - 1)
 """Aircall's ids are 64 bits wide; a target that is told so chooses a bigint, neither less nor more."""
 
+_MAYBE_INTEGER = th.IntegerType(minimum=-(2**63), maximum=2**63 - 1, nullable=True)
+
 
 def _key(name: str, kind: th.JSONTypeHelper[Any] | type[th.JSONTypeHelper[Any]], description: str) -> P[Any]:
     return P(name, kind, required=True, nullable=False, description=description)
@@ -424,6 +426,20 @@ def _company() -> th.PropertiesList:
     )
 
 
+def _integrations() -> th.PropertiesList:
+    return th.PropertiesList(
+        _key("company_id", INTEGER, "Identifier of the company."),
+        _key("name", th.StringType, "Name of the app."),
+        P("custom_name", th.StringType, description="Name that an admin gave the integration."),
+        P("logo", th.StringType, description="Address of the app's logo."),
+        P("status", th.StringType, description="Whether the app is installed."),
+        P("active", th.BooleanType, description="Whether the integration is switched on."),
+        P("number_ids", th.ArrayType(_MAYBE_INTEGER), description="Numbers that admins let the app see."),
+        P("numbers_count", INTEGER, description="How many numbers those are."),
+        P("user", _call_user(), description="Who installed the app."),
+    )
+
+
 _BUILDERS: Mapping[str, Callable[[], th.PropertiesList]] = {
     "calls": _calls,
     "contacts": _contacts,
@@ -435,6 +451,7 @@ _BUILDERS: Mapping[str, Callable[[], th.PropertiesList]] = {
     "tags": _tags,
     "webhooks": _webhooks,
     "company": _company,
+    "integrations": _integrations,
 }
 
 

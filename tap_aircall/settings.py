@@ -6,7 +6,8 @@ import contextlib
 import difflib
 import ipaddress
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -29,7 +30,10 @@ DEFINITION = th.PropertiesList(
         th.StringType,
         default="BASIC",
         title="Authentication scheme",
-        description="How to authenticate: BASIC, with an API id and token. Any letter case.",
+        description=(
+            "How to authenticate: BASIC, with an API id and token; or OAUTH, as a technology partner's app. Any letter "
+            "case."
+        ),
     ),
     th.Property(
         "user",
@@ -43,6 +47,62 @@ DEFINITION = th.PropertiesList(
         secret=True,
         title="API token",
         description="API token for Basic authentication; Aircall shows it once, when the key is made.",
+    ),
+    th.Property(
+        "oauth_client_id",
+        th.StringType,
+        title="OAuth client id",
+        description="Client id that Aircall issued to the app.",
+    ),
+    th.Property(
+        "oauth_client_secret",
+        th.StringType,
+        secret=True,
+        title="OAuth client secret",
+        description="Client secret that Aircall issued to the app.",
+    ),
+    th.Property(
+        "callback_url",
+        th.StringType,
+        title="OAuth callback",
+        description=(
+            "Redirect URL that is registered with Aircall for the app: where the browser ends after a login. When it "
+            "is on this machine (http://localhost:8765/callback), the tap listens there."
+        ),
+    ),
+    th.Property(
+        "initiate_oauth",
+        th.StringType,
+        default="REFRESH",
+        title="OAuth initiation",
+        description=(
+            "OFF: use oauth_access_token as it is. REFRESH: use the tokens given or saved, and renew them when "
+            "needed. GETANDREFRESH: also run the login when there is no token yet and a person at the terminal. Any "
+            "letter case."
+        ),
+    ),
+    th.Property(
+        "oauth_access_token",
+        th.StringType,
+        secret=True,
+        title="OAuth access token",
+        description="Access token, where there is one already.",
+    ),
+    th.Property(
+        "oauth_refresh_token",
+        th.StringType,
+        secret=True,
+        title="OAuth refresh token",
+        description="Refresh token, where there is one already.",
+    ),
+    th.Property(
+        "oauth_settings_location",
+        th.StringType,
+        title="OAuth token file",
+        description=(
+            "File in which tokens are kept between runs, readable by its owner alone. Default: tokens.json in the "
+            "folder that the platform has for the state of applications (on Linux ~/.local/state/tap-aircall)."
+        ),
     ),
     th.Property(
         "start_date",
@@ -102,6 +162,13 @@ DEFINITION = th.PropertiesList(
         description="Root of the API, without a version. Plain http is accepted for this machine only.",
     ),
     th.Property(
+        "dashboard_url",
+        th.StringType,
+        default="https://dashboard.aircall.io",
+        title="Dashboard root",
+        description="Root of the page on which an admin allows the access over OAuth.",
+    ),
+    th.Property(
         "user_agent",
         th.StringType,
         title="User agent",
@@ -117,12 +184,75 @@ _CONSTRAINTS = {
 }
 
 
+class InitiateOAuth(StrEnum):
+    """What the tap may do to get tokens."""
+
+    OFF = "OFF"
+    REFRESH = "REFRESH"
+    GETANDREFRESH = "GETANDREFRESH"
+
+
+@dataclass(frozen=True, kw_only=True)
+class BasicSettings:
+    """The settings of Basic authentication."""
+
+    user: str
+    password: str = field(repr=False)
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> BasicSettings:
+        """Make sense of a config; see `Settings.from_config`."""
+        forgot = config.get("oauth_client_id") or config.get("oauth_access_token")
+        hint = "give the API id (user) and API token (password)"
+        _require(config, "user", "password", hint="set auth_scheme to OAUTH for the OAuth settings" if forgot else hint)
+        return cls(user=config["user"], password=config["password"])
+
+
+@dataclass(frozen=True, kw_only=True)
+class OAuthSettings:
+    """The settings of OAuth; texts that are not set are empty."""
+
+    client_id: str
+    client_secret: str = field(repr=False)
+    callback_url: str
+    """As it was written: Aircall compares it letter for letter."""
+    dashboard_url: str
+    initiate: InitiateOAuth
+    access_token: str = field(repr=False)
+    refresh_token: str = field(repr=False)
+    location: str
+    """File for the tokens; empty for the default."""
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> OAuthSettings:
+        """Make sense of a config; see `Settings.from_config`."""
+        initiate = str(config["initiate_oauth"])
+        if initiate.upper() not in InitiateOAuth.__members__:
+            message = f"Setting initiate_oauth: '{initiate}' is unknown; it must be OFF, REFRESH or GETANDREFRESH."
+            raise InputError(message)
+        if initiate.upper() == InitiateOAuth.OFF:
+            _require(config, "oauth_access_token", hint="with initiate_oauth OFF it is the only way in")
+        elif config.get("oauth_refresh_token") or not config.get("oauth_access_token"):
+            _require(config, "oauth_client_id", "oauth_client_secret", hint="Aircall issues them with the app")
+        if config.get("callback_url"):
+            _checked_url(config, "callback_url", query=True)
+        return cls(
+            client_id=config.get("oauth_client_id", ""),
+            client_secret=config.get("oauth_client_secret", ""),
+            callback_url=config.get("callback_url", ""),
+            dashboard_url=_checked_url(config, "dashboard_url"),
+            initiate=InitiateOAuth(initiate.upper()),
+            access_token=config.get("oauth_access_token", ""),
+            refresh_token=config.get("oauth_refresh_token", ""),
+            location=config.get("oauth_settings_location", ""),
+        )
+
+
 @dataclass(frozen=True, kw_only=True)
 class Settings:
     """The settings of one run, checked and in the units that the tap works with."""
 
-    user: str
-    password: str
+    auth: BasicSettings | OAuthSettings
     start: int | None
     """First second of calls to extract (UNIX)."""
     end: int | None
@@ -148,12 +278,10 @@ class Settings:
             InputError: Naming the setting that cannot be used and what it should be.
         """
         scheme = str(config["auth_scheme"])
-        if scheme.upper() != "BASIC":
-            message = f"Setting auth_scheme: '{scheme}' is unknown; it must be BASIC."
+        if scheme.upper() not in AUTH_SCHEMES:
+            message = f"Setting auth_scheme: '{scheme}' is unknown; it must be BASIC or OAUTH."
             raise InputError(message)
-        if missing := [name for name in ("user", "password") if not config.get(name)]:
-            message = f"Setting {' and '.join(missing)}: missing; give the API id (user) and API token (password)."
-            raise InputError(message)
+        auth = AUTH_SCHEMES[scheme.upper()].from_config(config)
         start, end = _moment(config, "start_date"), _moment(config, "end_date")
         if start is not None and start.timestamp() > now:
             message = "Setting start_date: lies in the future."
@@ -162,8 +290,7 @@ class Settings:
             message = "Setting start_date: lies after end_date."
             raise InputError(message)
         return cls(
-            user=config["user"],
-            password=config["password"],
+            auth=auth,
             start=None if start is None else math.ceil(start.timestamp()),
             end=None if end is None else math.floor(end.timestamp()),
             reread_after_seconds=tuple(
@@ -175,6 +302,9 @@ class Settings:
             api_url=_checked_url(config, "api_url"),
             user_agent=config.get("user_agent") or f"tap-aircall/{version}",
         )
+
+
+AUTH_SCHEMES: dict[str, type[BasicSettings | OAuthSettings]] = {"BASIC": BasicSettings, "OAUTH": OAuthSettings}
 
 
 def parse_numbers(config: dict[str, Any], properties: Mapping[str, Any]) -> None:
@@ -209,6 +339,12 @@ def unknown_settings(config: Iterable[str], known: Iterable[str]) -> list[str]:
     return lines
 
 
+def _require(config: Mapping[str, Any], *names: str, hint: str) -> None:
+    if missing := [name for name in names if not config.get(name)]:
+        message = f"Setting {' and '.join(missing)}: missing; {hint}."
+        raise InputError(message)
+
+
 def _moment(config: Mapping[str, Any], name: str) -> datetime | None:
     text = config.get(name)
     if not text:
@@ -220,7 +356,7 @@ def _moment(config: Mapping[str, Any], name: str) -> datetime | None:
         raise InputError(message) from error
 
 
-def _checked_url(config: Mapping[str, Any], name: str) -> str:
+def _checked_url(config: Mapping[str, Any], name: str, *, query: bool = False) -> str:
     """Accept https, and http to this machine, so that credentials never travel in the open."""
     url = str(config[name])
     try:
@@ -228,16 +364,23 @@ def _checked_url(config: Mapping[str, Any], name: str) -> str:
         host, _port = parts.hostname, parts.port
     except ValueError:
         host, parts = None, urlsplit("")
-    if not host or parts.scheme not in {"http", "https"} or parts.username or parts.query or parts.fragment:
+    if (
+        not host
+        or parts.scheme not in {"http", "https"}
+        or parts.username
+        or parts.fragment
+        or (parts.query and not query)
+    ):
         message = f"Setting {name}: must be a plain URL, such as https://api.aircall.io."
         raise InputError(message)
-    if parts.scheme == "http" and not _is_loopback(host):
+    if parts.scheme == "http" and not is_loopback(host):
         message = f"Setting {name}: must begin with https://; plain http is accepted for this machine only."
         raise InputError(message)
     return url.rstrip("/")
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Say whether a host of a URL is this machine."""
     if host == "localhost":
         return True
     try:

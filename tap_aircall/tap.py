@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cached_property
 from typing import IO, TYPE_CHECKING, Any, ClassVar, cast
 
+import click
 from singer_sdk import Tap
 from singer_sdk.helpers.capabilities import PluginCapabilities, TapCapabilities
 from singer_sdk.plugin_base import JSONSchemaValidator
@@ -24,6 +25,7 @@ from tap_aircall.clock import SystemClock
 from tap_aircall.errors import InputError, TapAircallError
 from tap_aircall.settings import (
     DEFINITION,
+    BasicSettings,
     Settings,
     explain,
     parse_numbers,
@@ -34,11 +36,15 @@ from tap_aircall.streams import STREAMS, all_streams
 if TYPE_CHECKING:
     from types import FrameType
 
-    import click
     from singer_sdk.plugin_base import _ConfigInput
 
+    from tap_aircall.auth import Authenticator
     from tap_aircall.client import AircallClient
     from tap_aircall.clock import Clock
+    from tap_aircall.limiter import RateLimiter
+    from tap_aircall.login import Person
+    from tap_aircall.oauth import OAuthApp
+    from tap_aircall.settings import OAuthSettings
     from tap_aircall.streams.base import AircallStream
 
 
@@ -92,14 +98,50 @@ class TapAircall(Tap):
     def client(self) -> AircallClient:
         """The one HTTP client of this run, with its limiter and authenticator."""
         from tap_aircall.auth import BasicAuthenticator  # noqa: PLC0415 - discovery needs none of it
-        from tap_aircall.client import AircallClient  # noqa: PLC0415
+
+        auth = self.settings.auth
+        if isinstance(auth, BasicSettings):
+            return self._make_client(BasicAuthenticator(auth.user, auth.password))
+        return self._make_client(self._app(auth).authenticator(self.person))
+
+    @cached_property
+    def person(self) -> Person:
+        """Whoever may log in."""
+        from tap_aircall.login import PersonAtTerminal  # noqa: PLC0415
+
+        return PersonAtTerminal()
+
+    def log_in(self) -> None:
+        """Lead a person through the OAuth login, and save the tokens for later runs.
+
+        Raises:
+            TapAircallError: If it did not come to its end.
+        """
+        auth = self.settings.auth
+        if isinstance(auth, BasicSettings):
+            message = "Setting auth_scheme: must be OAUTH for a login."
+            raise InputError(message)
+        self._app(auth).log_in(self.person)
+
+    def _app(self, auth: OAuthSettings) -> OAuthApp:
+        from tap_aircall.oauth import OAuthApp  # noqa: PLC0415
+
+        return OAuthApp(auth, self.settings.api_url, self._make_client, self.clock)
+
+    @cached_property
+    def _limiter(self) -> RateLimiter:
         from tap_aircall.limiter import RateLimiter  # noqa: PLC0415
+
+        return RateLimiter(self.settings.requests_per_minute, self.clock)
+
+    def _make_client(self, authenticator: Authenticator | None) -> AircallClient:
+        from tap_aircall.client import AircallClient  # noqa: PLC0415
 
         settings = self.settings
         return AircallClient(
             api_url=settings.api_url,
-            authenticator=BasicAuthenticator(settings.user, settings.password),
-            limiter=RateLimiter(settings.requests_per_minute, self.clock),
+            authenticator=authenticator,
+            limiter=self._limiter,
             clock=self.clock,
             user_agent=settings.user_agent,
             timeout=settings.request_timeout,
@@ -134,7 +176,7 @@ class TapAircall(Tap):
         Raises:
             AircallError: If it does not, or cannot be reached.
         """
-        self.client.get("/v1/ping", {}, lambda payload: payload)
+        self.client.ping()
         self.logger.info("Aircall accepts the credentials.")
 
     def run(self) -> None:
@@ -143,6 +185,7 @@ class TapAircall(Tap):
         Raises:
             TapAircallError: If a stream could not be read to its end.
         """
+        client = self.client
         try:
             self.check_credentials()
             self.sync_all()
@@ -155,7 +198,7 @@ class TapAircall(Tap):
                 self.state_writer.write_state(self.state)
             raise
         finally:
-            self.client.close()
+            client.close()
 
     # What the SDK calls
 
@@ -195,11 +238,12 @@ class TapAircall(Tap):
             return
         config = ctx.params["config"]
         tap = cls(config=config.config, parse_env_config=config.parse_env)
+        client = tap.client
         try:
             tap.check_credentials()
             tap.run_connection_test()
         finally:
-            tap.client.close()
+            client.close()
         ctx.exit()
 
     @classmethod
@@ -212,6 +256,7 @@ class TapAircall(Tap):
         about_format: str | None = None,
         state: IO[str] | None = None,
         catalog: IO[str] | None = None,
+        login: bool = False,
     ) -> None:
         """Run the tap from its command line.
 
@@ -221,6 +266,7 @@ class TapAircall(Tap):
             about_format: `json` or `markdown`, for `about`.
             state: A state to go on from.
             catalog: Which streams and fields to read.
+            login: Lead a person through the OAuth login, and read nothing.
 
         Raises:
             TapAircallError: If the run fails.
@@ -235,6 +281,9 @@ class TapAircall(Tap):
             state=None if state is None else parse_json(state.read(), f"State {state.name}"),
             catalog=None if catalog is None else parse_json(catalog.read(), f"Catalog {catalog.name}"),
         )
+        if login:
+            tap.log_in()
+            return
         expect_many_records()
         tap.run()
 
@@ -243,6 +292,9 @@ class TapAircall(Tap):
     def get_singer_command(cls) -> click.Command:
         command = super().get_singer_command()
         command.__class__ = AircallCommand
+        command.params.append(
+            click.Option(["--login"], is_flag=True, help="Log in over OAuth with a browser, and save the tokens.")
+        )
         return command
 
 

@@ -17,6 +17,7 @@ from tests.clock import FakeClock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
 Record = dict[str, Any]
 
@@ -88,6 +89,19 @@ class Aircall:
             "password": self.sandbox.api_token,
             "api_url": self.sandbox.url,
             "requests_per_minute": 1_000_000,
+            **settings,
+        }
+
+    def oauth(self, folder: Path, **settings: Any) -> Record:
+        """Return settings for OAuth instead, with the tokens in a folder."""
+        return {
+            "auth_scheme": "OAUTH",
+            "user": None,
+            "password": None,
+            "oauth_client_id": self.sandbox.oauth.client_id,
+            "oauth_client_secret": self.sandbox.oauth.client_secret,
+            "dashboard_url": self.sandbox.url,
+            "oauth_settings_location": str(folder / "tokens.json"),
             **settings,
         }
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 MELTANO = yaml.safe_load((ROOT / "meltano.yml").read_text(encoding="utf-8"))
-SAMPLE = json.loads((ROOT / "sample_config.json").read_text(encoding="utf-8"))
+SAMPLES = {path.name: json.loads(path.read_text(encoding="utf-8")) for path in ROOT.glob("sample_config*.json")}
 (EXTRACTOR,) = MELTANO["plugins"]["extractors"]
 OWN = [name for name in DEFINITION["properties"] if not re.match("stream_map|flattening|faker", name)]
 
@@ -31,6 +31,12 @@ def about() -> dict[str, Any]:
     TapAircall.append_builtin_config(TapAircall.config_jsonschema)
     properties: dict[str, Any] = TapAircall.config_jsonschema["properties"]
     return properties
+
+
+def test_the_readme_says_which_streams_are_selected_by_default() -> None:
+    assert [stream.selected_by_default for stream in STREAMS.values()].index(False) == 10
+    assert not any(stream.selected_by_default for stream in list(STREAMS.values())[10:])
+    assert "The first ten are selected by default" in README
 
 
 def rows(heading: str) -> dict[str, list[str]]:
@@ -95,7 +101,7 @@ def test_meltano_has_every_capability_and_stream() -> None:
     assert EXTRACTOR["capabilities"] == sorted(capability.value for capability in TapAircall.capabilities)
     selected = [pattern for pattern in EXTRACTOR["select"] if not pattern.startswith("!")]
     excluded = [pattern for pattern in EXTRACTOR["select"] if pattern.startswith("!")]
-    assert selected == [f"{name}.*" for name in STREAMS]
+    assert selected == [f"{name}.*" for name, stream in STREAMS.items() if stream.selected_by_default]
     assert excluded == [f"!calls.{field}" for field in FETCH_FLAGS]
 
 
@@ -108,12 +114,15 @@ def test_meltano_installs_without_the_hub() -> None:
     assert [schedule["job"] in jobs for schedule in MELTANO["schedules"]] == [True]
 
 
-def test_the_sample_config_is_valid_and_shows_what_users_change() -> None:
-    assert SAMPLE.keys() <= set(OWN)
-    TapAircall(config=dict(SAMPLE))
-    for name, value in SAMPLE.items():
-        default = DEFINITION["properties"][name].get("default")
-        assert default is None or value == default
+@pytest.mark.parametrize("name", sorted(SAMPLES))
+def test_a_sample_config_is_valid_and_shows_what_users_change(name: str) -> None:
+    sample = SAMPLES[name]
+    assert f"({name})" in README
+    assert sample.keys() <= set(OWN)
+    TapAircall(config=dict(sample))
+    for setting, value in sample.items():
+        default = DEFINITION["properties"][setting].get("default")
+        assert default is None or value == default or setting == "auth_scheme"
 
 
 @pytest.mark.parametrize("command", sorted(set(re.findall(r"(?:^|`)make (\w+)", README, re.MULTILINE))))
@@ -137,5 +146,11 @@ def test_the_stream_maps_of_the_readme_hide_personal_data(aircall: Aircall) -> N
 
 
 def test_files_of_the_readme_exist() -> None:
-    for path in re.findall(r"\]\((?!http)([^)]+)\)|`(tap_aircall/[\w/]+\.py)`", README):
+    for path in re.findall(r"\]\((?!http|#)([^)]+)\)|`(tap_aircall/[\w/]+\.py)`", README):
         assert (ROOT / (path[0] or path[1])).exists()
+
+
+def test_links_within_the_readme_have_a_heading() -> None:
+    headings = re.findall(r"^#+ (.*)", README, re.MULTILINE)
+    anchors = {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+    assert set(re.findall(r"\]\(#([^)]+)\)", README)) <= anchors

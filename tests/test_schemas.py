@@ -184,6 +184,17 @@ FULL: Mapping[str, dict[str, Any]] = {
         "custom_name": "To the warehouse",
     },
     "company": {"name": "Ink Ltd", "users_count": 4, "numbers_count": 2},
+    "integrations": {
+        "company_id": 8,
+        "name": "tap-aircall",
+        "custom_name": "Warehouse",
+        "logo": "https://example.com/logo.png",
+        "status": "installed",
+        "active": True,
+        "number_ids": [1234],
+        "numbers_count": 1,
+        "user": CALL_USER,
+    },
 }
 """A record of each stream as it leaves the tap, with every field there is."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -21,17 +22,24 @@ if TYPE_CHECKING:
 _sandbox = Sandbox(World.generate(seed=5, now=time.time(), calls=60, contacts=20, users=3))
 _sandbox.__enter__()
 SETTINGS = {
-    "user": _sandbox.api_id,
-    "password": _sandbox.api_token,
+    "auth_scheme": "OAUTH",  # which sees all streams
+    "initiate_oauth": "OFF",
+    "oauth_access_token": _sandbox.oauth.tokens()["access_token"],
     "api_url": _sandbox.url,
     "requests_per_minute": 100_000,
 }
+
+CATALOG = json.loads(json.dumps(TapAircall(config={}, validate_config=False).catalog_dict))
+for _entry in CATALOG["streams"]:
+    for _item in _entry["metadata"]:
+        _item["metadata"]["selected"] = True  # those that are deselected by default as well
 
 # primary_keys and valid_final_state cannot fail in the SDK's version: test_calls.py and others have real ones.
 # It warns of fields that no record has: those that Aircall documents and the facts have never seen.
 TestTapAircall = get_tap_test_class(
     TapAircall,
     config=SETTINGS,
+    catalog=CATALOG,
     parse_env_config=False,
     suite_config=SuiteConfig(max_records_limit=50),
 )

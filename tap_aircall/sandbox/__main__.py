@@ -47,6 +47,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--rate-limit", type=_count, default=0, help="requests allowed in a minute; 0 for no limit")
     parser.add_argument("--block", type=_seconds, default=60, help="seconds of block after too many requests")
     parser.add_argument("--latency", type=_seconds, default=0, help="seconds before each answer")
+    kinds = ("permanent", "expiring", "rotating")
+    parser.add_argument("--oauth", choices=kinds, default="permanent", help="kind of tokens that OAuth grants")
     return parser
 
 
@@ -67,6 +69,7 @@ def _serve(options: argparse.Namespace) -> int:
         requests_per_minute=options.rate_limit or None,
         block_seconds=options.block,
         latency=options.latency,
+        oauth=options.oauth,
     )
     try:
         sandbox.listen()
@@ -74,6 +77,8 @@ def _serve(options: argparse.Namespace) -> int:
         print(f"Port {options.port} cannot be used: {error}. Choose another with --port.", file=sys.stderr)  # noqa: T201
         return 1
     print(f"Aircall sandbox at {sandbox.url}, user {sandbox.api_id}, password {sandbox.api_token}", flush=True)  # noqa: T201
+    oauth = sandbox.oauth
+    print(f"OAuth ({oauth.mode} tokens): client id {oauth.client_id}, client secret {oauth.client_secret}", flush=True)  # noqa: T201
     sandbox.serve()
     return 0
 

@@ -23,6 +23,9 @@ TIMELINE_SECONDS = 61 * 86_400
 LARGEST_PAGE = 50
 CAP = 10_000
 
+OAUTH_ONLY = "/v1/integrations"
+"""What begins so fails with Basic (facts, section 1)."""
+
 UNAUTHORIZED = (401, {"message": "Unauthorized"})
 FORBIDDEN = (403, {"message": "Forbidden"})
 NO_SUCH_PATH = (404, {"message": "Not Found"})
@@ -122,6 +125,8 @@ class Api:
                 return Answer(200, {"ping": "pong"})
             case ["v1", "company"]:
                 return Answer(200, {"company": self._company()})
+            case ["v1", "integrations", "me"]:
+                return Answer(200, {"integration": self._integration()})
             case ["v1", "calls"]:
                 return self._calls(path, query, None)
             case ["v1", "calls", "search"]:
@@ -270,6 +275,21 @@ class Api:
         kinds = self.world.kinds
         counts = {f"{kind}_count": len(kinds[kind]) for kind in ("users", "numbers")}
         return {"name": self.world.company_name, **counts}
+
+    def _integration(self) -> Record:
+        """Return the app as it is installed, by the first user there is."""
+        numbers, users = self.world.kinds["numbers"], self.world.kinds["users"]
+        return {
+            "name": "tap-aircall",
+            "custom_name": None,
+            "logo": "https://example.com/logo.png",
+            "company_id": self.world.company_id,
+            "status": "installed",
+            "active": True,
+            "number_ids": list(numbers),
+            "numbers_count": len(numbers),
+            "user": next((self.world.number_user(identity) for identity in users), None),
+        }
 
     def _kind(
         self,

@@ -6,6 +6,7 @@
 | `DELETE /_sandbox/requests` | forget them |
 | `POST /_sandbox/clock` | `{"advance": seconds}`, or `{"set": UNIX seconds}` |
 | `POST /_sandbox/faults` | a fault: the fields of `Fault` but for `mutate` |
+| `POST /_sandbox/oauth` | `{"uninstall": true}` the app, or `{"end_access": true}` for all access tokens |
 | `POST /_sandbox/<kind>` | add a call, contact, user, team, number, tag or webhook |
 | `PATCH /_sandbox/<kind>/<id>`, `DELETE /_sandbox/<kind>/<id>` | edit or delete it |
 
@@ -62,6 +63,9 @@ def routes(sandbox: Sandbox) -> list[Route]:
         sandbox.faults.append(Fault(**fault))
         return _json({})
 
+    async def oauth(request: Request) -> Response:
+        return _json(_end(sandbox, await request.json()))
+
     async def records(request: Request) -> Response:
         kind, key = request.path_params["kind"], request.path_params.get("key")
         if kind not in _add(sandbox.world):
@@ -78,9 +82,19 @@ def routes(sandbox: Sandbox) -> list[Route]:
         Route("/_sandbox/requests", _explained(requests), methods=["GET", "DELETE"]),
         Route("/_sandbox/clock", _explained(clock), methods=["POST"]),
         Route("/_sandbox/faults", _explained(faults), methods=["POST"]),
+        Route("/_sandbox/oauth", _explained(oauth), methods=["POST"]),
         Route("/_sandbox/{kind}", _explained(records), methods=["POST"]),
         Route("/_sandbox/{kind}/{key}", _explained(records), methods=["PATCH", "DELETE"]),
     ]
+
+
+def _end(sandbox: Sandbox, wish: Mapping[str, bool]) -> dict[str, Any]:
+    with sandbox.lock:
+        if wish.get("uninstall"):
+            sandbox.oauth.uninstall()
+        if wish.get("end_access"):
+            sandbox.oauth.end_access()
+    return {}
 
 
 def _explained(handler: Handler) -> Handler:

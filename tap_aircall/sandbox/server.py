@@ -21,7 +21,8 @@ from typing_extensions import override
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from tap_aircall.sandbox import control
-from tap_aircall.sandbox.api import FORBIDDEN, NO_SUCH_PATH, UNAUTHORIZED, Answer, Api
+from tap_aircall.sandbox.api import FORBIDDEN, NO_SUCH_PATH, OAUTH_ONLY, UNAUTHORIZED, Answer, Api
+from tap_aircall.sandbox.oauth import OAuth
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -31,9 +32,11 @@ if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
 
     from tap_aircall.sandbox.faults import Fault
+    from tap_aircall.sandbox.oauth import Mode
     from tap_aircall.sandbox.world import World
 
 WINDOW_SECONDS = 60.0
+TOKEN_PATH = "/v1/oauth/token"  # noqa: S105 - no secret
 ResetUnit = Literal["seconds", "milliseconds", "none"]
 
 
@@ -65,6 +68,7 @@ class Sandbox:
         latency: Real seconds before each answer.
         port: Port to listen on; 0 for a free one.
         retired_users_v1: Whether version 1 of the users is gone.
+        oauth: What kind of tokens apps get over OAuth; see `tap_aircall.sandbox.oauth.OAuth`.
     """
 
     def __init__(
@@ -81,6 +85,7 @@ class Sandbox:
         latency: float = 0.0,
         port: int = 0,
         retired_users_v1: bool = True,
+        oauth: Mode = "permanent",
     ) -> None:
         self.world = world
         self.clock_offset = 0.0
@@ -91,6 +96,7 @@ class Sandbox:
         self.on_request: Callable[[RequestLog], None] | None = None
         self.lock = threading.RLock()
         self.latency = latency
+        self.oauth = OAuth(self, mode=oauth)
         self._clock = clock
         self._api = Api(world, retired_users_v1=retired_users_v1)
         self._limit = requests_per_minute
@@ -102,8 +108,8 @@ class Sandbox:
         self._port = port
         self._socket: socket.socket | None = None
         self._server: uvicorn.Server | None = None
-        self._thread: threading.Thread | None = None
-        routes = [*control.routes(self), Route("/{path:path}", self._handle, methods=["GET", "POST", "PUT", "DELETE"])]
+        everything = Route("/{path:path}", self._handle, methods=["GET", "POST", "PUT", "DELETE"])
+        routes = [*control.routes(self), *self.oauth.routes(), everything]
         self._app = Starlette(routes=routes)
 
     def now(self) -> float:
@@ -149,8 +155,7 @@ class Sandbox:
     def __enter__(self) -> Self:
         """Serve in a thread of its own."""
         self.listen()
-        self._thread = threading.Thread(target=self.serve, name="sandbox", daemon=True)
-        self._thread.start()
+        threading.Thread(target=self.serve, name="sandbox", daemon=True).start()
         while not (self._server and self._server.started):
             time.sleep(0.002)
         return self
@@ -158,18 +163,16 @@ class Sandbox:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Stop serving."""
-        if self._server is not None and self._thread is not None:
+        """Stop serving, within a fifth of a second; it is not waited for."""
+        if self._server is not None:
             self._server.should_exit = self._server.force_exit = True
-            self._thread.join()
-        if self._socket is not None:
-            self._socket.close()
 
     # One request
 
     async def _handle(self, request: Request) -> Response:
         headers = dict(request.headers)
         path, query = request.url.path, dict(request.query_params)
+        sent = await request.body()
         with self.lock:
             now = self.now()
             log = RequestLog(request.method, path, query, now, headers)
@@ -177,15 +180,12 @@ class Sandbox:
                 self.on_request(log)
             self.world.move_on(self.now())
             fault = next((fault for fault in self.faults if fault.befalls(path, query)), None)
-            answer, extra = self._answer(request, now)
-            if fault is not None:
-                if fault.status is not None:
-                    answer = Answer(fault.status, msgspec.Raw(fault.body))
-                    extra = dict(fault.headers)
-                if fault.mutate is not None:
-                    answer = Answer(
-                        answer.status, fault.mutate(msgspec.json.decode(msgspec.json.encode(answer.payload)))
-                    )
+            if fault is not None and fault.status is not None:
+                answer, extra = Answer(fault.status, msgspec.Raw(fault.body)), dict(fault.headers)
+            else:
+                answer, extra = self._answer(request, sent, now)
+            if fault is not None and fault.mutate is not None:
+                answer = Answer(answer.status, fault.mutate(msgspec.json.decode(msgspec.json.encode(answer.payload))))
             body = msgspec.json.encode(answer.payload)
             self.requests.append(RequestLog(log.method, path, query, now, headers, answer.status))
         if self.latency or (fault and fault.delay):
@@ -194,20 +194,33 @@ class Sandbox:
             return _failed(fault.failure, body)
         return Response(body, answer.status, extra, "application/json")
 
-    def _answer(self, request: Request, now: float) -> tuple[Answer, dict[str, str]]:
+    def _answer(self, request: Request, sent: bytes, now: float) -> tuple[Answer, dict[str, str]]:
         """Decide as Aircall's edge does: rate limit and credentials first."""
         refused = self._count(now)
         if refused is not None:
             return Answer(429, {"error": "Too Many Requests"}), refused
         authorization = request.headers.get("authorization")
         path = request.url.path
+        if path == TOKEN_PATH and request.method == "POST":
+            return self.oauth.answer(_json(sent, request.headers.get("content-type", ""))), {}
         tags = request.query_params.getlist("tags[]")
         known = request.method == "GET"
         answer = self._api.answer(path, dict(request.query_params), tags) if known else Answer(*NO_SUCH_PATH)
         if answer.payload == {"message": "Not Found"} or authorization is None:
             return (answer if authorization is not None else Answer(*UNAUTHORIZED)), {}
+        return self._rejection(authorization, path) or answer, {}
+
+    def _rejection(self, authorization: str, path: str) -> Answer | None:
+        """Say how credentials are rejected; None for good ones."""
+        scheme, _, credentials = authorization.partition(" ")
+        if scheme == "Bearer":
+            if self.oauth.accepts(credentials):
+                return None
+            return Answer(*(UNAUTHORIZED if self.oauth.dead_token_status == UNAUTHORIZED[0] else FORBIDDEN))
         expected = base64.b64encode(f"{self.api_id}:{self.api_token}".encode()).decode()
-        return (answer if authorization == f"Basic {expected}" else Answer(*FORBIDDEN)), {}
+        if (scheme, credentials) != ("Basic", expected):
+            return Answer(*FORBIDDEN)
+        return Answer(*FORBIDDEN) if path.startswith(OAUTH_ONLY) else None
 
     def _count(self, now: float) -> dict[str, str] | None:
         """Count a request; return the headers of a 429 when there are too many."""
@@ -266,6 +279,14 @@ class _Broken(Response):
         await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
         await send({"type": "http.response.body", "body": bytes(self.body)[: self._sent], "more_body": True})
         transport.close()
+
+
+def _json(body: bytes, content_type: str) -> Any:
+    """Decode a body that says that it is JSON."""
+    try:
+        return msgspec.json.decode(body) if content_type.startswith("application/json") else None
+    except msgspec.DecodeError:
+        return None
 
 
 def _failed(failure: str, body: bytes) -> Response:

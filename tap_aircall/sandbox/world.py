@@ -52,6 +52,7 @@ class World:
     def __init__(self, now: float = 0.0) -> None:
         self.now = now
         self.company_name = "Acme"
+        self.company_id = 77
         self.calls: dict[int, Record] = {}
         self.contacts: dict[int, Record] = {}
         self.kinds: dict[Kind, dict[Any, Record]] = {kind: {} for kind in KINDS}

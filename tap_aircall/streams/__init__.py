@@ -25,6 +25,7 @@ STREAMS: dict[str, type[AircallStream]] = {
         directory.Tags,
         directory.Webhooks,
         directory.Company,
+        directory.Integrations,
     )
 }
 """Every stream class by the name of its stream."""

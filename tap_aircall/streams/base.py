@@ -14,7 +14,7 @@ from singer_sdk.singerlib.catalog import REPLICATION_FULL_TABLE
 from typing_extensions import override
 
 from tap_aircall import schemas
-from tap_aircall.errors import InputError, ResponseError
+from tap_aircall.errors import InputError, ResponseError, StreamUnavailableError
 from tap_aircall.progress import Progress
 from tap_aircall.records import RecordShaper
 from tap_aircall.times import to_rfc3339
@@ -108,6 +108,9 @@ class AircallStream(Stream):
         self.progress = Progress(self.name, self.client, self.clock, self.logger)
         try:
             yield from self.extract()
+        except StreamUnavailableError as reason:
+            self.logger.info("%s", reason)
+            return  # what a target has of it stays
         finally:
             self.progress.close()
             self._tap.message_writer.flush()

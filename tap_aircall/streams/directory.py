@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 from typing_extensions import override
 
 from tap_aircall import walks
-from tap_aircall.errors import NotFoundError, ResponseError
+from tap_aircall.errors import NotFoundError, ResponseError, StreamUnavailableError
+from tap_aircall.settings import BasicSettings
 from tap_aircall.streams.base import AircallStream
 from tap_aircall.walks import Page
 
@@ -128,13 +129,8 @@ class Webhooks(ReferenceStream):
     secret_fields: ClassVar = frozenset({"token"})
 
 
-class Company(AircallStream):
-    """The company itself: one record."""
-
-    name = "company"
-    primary_keys = ("name",)
-    path = "/v1/company"
-    envelope = "company"
+class SingleObject(AircallStream):
+    """A resource that is one object: one record."""
 
     @override
     def extract(self) -> Iterable[Record]:
@@ -142,8 +138,34 @@ class Company(AircallStream):
         self.progress.add(1)
 
     def _parse(self, payload: Any) -> Record:
-        company = payload.get(self.envelope) if isinstance(payload, dict) else None
-        if not isinstance(company, dict):
+        record = payload.get(self.envelope) if isinstance(payload, dict) else None
+        if not isinstance(record, dict):
             message = f"Aircall answered without the object '{self.envelope}'."
             raise ResponseError(message)
-        return company
+        return record
+
+
+class Company(SingleObject):
+    """The company itself."""
+
+    name = "company"
+    primary_keys = ("name",)
+    path = "/v1/company"
+    envelope = "company"
+
+
+class Integrations(SingleObject):
+    """The app whose tokens the tap uses, as the company installed it. Basic authentication has none."""
+
+    name = "integrations"
+    primary_keys = ("company_id", "name")
+    path = "/v1/integrations/me"
+    envelope = "integration"
+    selected_by_default = False
+
+    @override
+    def extract(self) -> Iterable[Record]:
+        if isinstance(self._tap.settings.auth, BasicSettings):
+            message = "Stream 'integrations' is left out: Aircall shows it to OAuth apps only."
+            raise StreamUnavailableError(message)
+        yield from super().extract()

@@ -10,6 +10,8 @@ from tap_aircall.errors import AircallError
 from tap_aircall.sandbox import Fault
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.conftest import Aircall
 
 LISTS = ("users", "user_availabilities", "teams", "numbers", "tags", "webhooks")
@@ -111,3 +113,43 @@ def test_no_version_is_activated_when_reading_fails(aircall: Aircall) -> None:
 
     messages = tap.message_writer._run.messages  # type: ignore[attr-defined]  # noqa: SLF001
     assert [m["type"] for m in messages] == ["SCHEMA"] + ["RECORD"] * 50
+
+
+class TestIntegrations:
+    def test_the_app_is_one_record(self, aircall: Aircall, tmp_path: Path) -> None:
+        number, user = aircall.world.add("numbers"), aircall.world.add("users")
+
+        run = aircall.run("integrations", **self.oauth(aircall, tmp_path))
+
+        (record,) = run.records("integrations")
+        shown_by = record.pop("user")
+        assert (shown_by["id"], shown_by["created_at"]) == (user["id"], user["created_at"])
+        assert record == {
+            "company_id": 77,
+            "name": "tap-aircall",
+            "custom_name": None,
+            "logo": "https://example.com/logo.png",
+            "status": "installed",
+            "active": True,
+            "number_ids": [number["id"]],
+            "numbers_count": 1,
+        }
+        assert run.types("integrations") == ["SCHEMA", "RECORD", "ACTIVATE_VERSION"]
+
+    def test_with_basic_it_is_left_out_with_one_line(self, aircall: Aircall, caplog: pytest.LogCaptureFixture) -> None:
+        with caplog.at_level("INFO"):
+            run = aircall.run("integrations")
+
+        assert run.types("integrations") == ["SCHEMA"]
+        assert run.requests == 0
+        lines = [record for record in caplog.records if "integrations' is left out" in record.message]
+        assert [record.levelname for record in lines] == ["INFO"]
+
+    def test_it_is_not_selected_by_default(self, aircall: Aircall, tmp_path: Path) -> None:
+        run = aircall.run(**self.oauth(aircall, tmp_path))
+
+        assert run.types("integrations") == []
+
+    @staticmethod
+    def oauth(aircall: Aircall, folder: Path) -> dict[str, Any]:
+        return aircall.oauth(folder, oauth_access_token=aircall.sandbox.oauth.tokens()["access_token"])

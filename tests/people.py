@@ -1,0 +1,96 @@
+"""People who log in, for tests."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qsl, urlsplit
+
+import requests
+from typing_extensions import override
+
+from tap_aircall.login import Person
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class Admin(Person):
+    """Somebody with a browser, who decides at the sandbox's page.
+
+    Args:
+        decision: What they press: allow or deny; None to do nothing.
+        at_terminal: Whether they can type.
+        pastes: Makes what they paste out of the address that the browser ended on; None not to paste.
+        changes: Makes another address out of the one that the browser is sent to.
+    """
+
+    def __init__(
+        self,
+        decision: str | None = "allow",
+        *,
+        at_terminal: bool = True,
+        has_browser: bool = True,
+        pastes: Callable[[str], str] | None = None,
+        changes: Callable[[str], str] = str,
+    ) -> None:
+        self.lines: list[str] = []
+        self.opened: list[str] = []
+        self.pages: list[requests.Response] = []
+        self._decision = decision
+        self._at_terminal = at_terminal
+        self._has_browser = has_browser
+        self._pastes = pastes
+        self._changes = changes
+        self._pasted = ""
+        self._has_pasted = threading.Event()
+        self._threads: list[threading.Thread] = []
+
+    @property
+    def told(self) -> str:
+        """All that they were shown."""
+        return "\n".join(self.lines)
+
+    @property
+    def page(self) -> requests.Response:
+        """The page that the browser ended on."""
+        for thread in self._threads:
+            thread.join(10)
+        (page,) = self.pages
+        return page
+
+    @override
+    def tell(self, line: str) -> None:
+        self.lines.append(line)
+
+    @override
+    def open_browser(self, url: str) -> bool:
+        self.opened.append(url)
+        if self._decision is not None:
+            thread = threading.Thread(target=self._decide, args=(url,))
+            thread.start()
+            self._threads.append(thread)
+        return self._has_browser
+
+    @override
+    def can_type(self) -> bool:
+        return self._at_terminal
+
+    @override
+    def read_line(self) -> str:
+        self._has_pasted.wait(10)
+        return self._pasted
+
+    def _decide(self, url: str) -> None:
+        assert requests.get(url, timeout=10).status_code == 200
+        parts = urlsplit(url)
+        form = dict(parse_qsl(parts.query)) | {"decision": self._decision}
+        answer = requests.post(
+            f"{parts.scheme}://{parts.netloc}{parts.path}", data=form, allow_redirects=False, timeout=10
+        )
+        address = self._changes(answer.headers["Location"])
+        if self._pastes is not None:
+            self._pasted = self._pastes(address) + "\n"
+            self._has_pasted.set()
+        else:
+            self.pages.append(requests.get(address, timeout=10))

@@ -59,7 +59,16 @@ class UnreadableError(AircallError):
 
 
 class StreamUnavailableError(AircallError):
-    """This account has not what a stream reads; the stream is left out with this line, and the run goes on."""
+    """This account has not what a stream reads; the stream ends with this line, and the run goes on.
+
+    Args:
+        message: The line.
+        is_expected: Whether that is no reason for a warning.
+    """
+
+    def __init__(self, message: str, *, is_expected: bool = False) -> None:
+        super().__init__(message)
+        self.is_expected = is_expected
 
 
 class RunEndedError(TapAircallError):

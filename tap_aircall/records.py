@@ -29,6 +29,7 @@ class RecordShaper:
         mask: Which fields are selected, by breadcrumb.
         report: Called with the dotted name of each field that is dropped because the schema lacks it.
         breadcrumb: Where in the record the object is that the schema is for.
+        is_open: Whether unknown fields stay, at this level.
     """
 
     def __init__(
@@ -37,7 +38,10 @@ class RecordShaper:
         mask: Mapping[Breadcrumb, bool],
         report: Callable[[str], None],
         breadcrumb: Breadcrumb = (),
+        *,
+        is_open: bool = False,
     ) -> None:
+        self._is_open = is_open
         self._report = report
         self._path = "".join(f"{name}." for name in breadcrumb[1::2])
         self._times: list[str] = []
@@ -65,7 +69,7 @@ class RecordShaper:
         if not record.keys() <= self._known:
             for name in self._deselected:
                 record.pop(name, None)
-            if not record.keys() <= self._known:
+            if not self._is_open and not record.keys() <= self._known:
                 self._drop_unknown(record)
         for name in self._times:
             value = record.get(name)

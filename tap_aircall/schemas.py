@@ -20,6 +20,9 @@ P = th.Property
 INTEGER = th.IntegerType(minimum=-(2**63), maximum=2**63 - 1)
 """Aircall's ids are 64 bits wide; a target that is told so chooses a bigint, neither less nor more."""
 
+OPEN: th.CustomType = th.CustomType({"type": ["object", "null"], "additionalProperties": True})
+"""An object of which nothing is known; it leaves the tap as it is."""
+
 _MAYBE_INTEGER = th.IntegerType(minimum=-(2**63), maximum=2**63 - 1, nullable=True)
 
 
@@ -440,6 +443,86 @@ def _integrations() -> th.PropertiesList:
     )
 
 
+_CAMPAIGN_NUMBER = (
+    P("called", th.BooleanType, description="Whether the dialer has called it."),
+    P("created_at", th.DateTimeType, description="When it was added to the campaign."),
+)
+
+
+def _dialer_campaigns() -> th.PropertiesList:
+    return th.PropertiesList(
+        _id("campaign"),
+        P("user_id", INTEGER, description="Identifier of the user whose campaign it is; added by the tap."),
+        P("number_id", th.StringType, description="Identifier of the number that the calls show, as text."),
+        _created("campaign"),
+        P(
+            "phone_numbers",
+            _list_of(_ref("entry"), P("number", th.StringType, description="Phone number to call."), *_CAMPAIGN_NUMBER),
+            description="Phone numbers of the campaign.",
+        ),
+    )
+
+
+def _dialer_campaign_phone_numbers() -> th.PropertiesList:
+    return th.PropertiesList(
+        _key("user_id", INTEGER, "Identifier of the user whose campaign it is; added by the tap."),
+        _key("number", th.StringType, "Phone number to call."),
+        _ref("entry"),
+        *_CAMPAIGN_NUMBER,
+    )
+
+
+_NUMBER_KEY = _key("number_id", INTEGER, "Identifier of the number; added by the tap.")
+_WHOLE = P(
+    "record",
+    OPEN,
+    description="All that Aircall sent, for targets that make columns of named fields only; without secrets.",
+)
+
+
+def _number_registration_statuses() -> th.PropertiesList:
+    return th.PropertiesList(_NUMBER_KEY, _WHOLE)
+
+
+def _number_message_configurations() -> th.PropertiesList:
+    return th.PropertiesList(
+        _NUMBER_KEY,
+        P("callbackUrl", th.StringType, description="Where Aircall sends messages to the number."),
+        P("type", th.StringType, description="Kind of the configuration."),
+        _WHOLE,
+    )
+
+
+def _number_whatsapp_statuses() -> th.PropertiesList:
+    return th.PropertiesList(
+        _NUMBER_KEY,
+        P("wabaId", th.StringType, description="Identifier of the WhatsApp business account."),
+        P("status", th.StringType, description="Whether the number is online, such as ONLINE."),
+        P("canSendMessage", th.BooleanType, description="Whether messages can be sent from the number."),
+        P("messagingLimitTier", th.StringType, description="How many messages a day are allowed, such as TIER_1K."),
+        P("qualityRating", th.StringType, description="How receivers rate the number, such as GREEN."),
+        P("businessVerificationStatus", th.StringType, description="Whether the business is verified."),
+    )
+
+
+def _whatsapp_templates() -> th.PropertiesList:
+    return th.PropertiesList(
+        _NUMBER_KEY,
+        _id("template"),
+        P("wabaId", th.StringType, description="Identifier of the WhatsApp business account."),
+        _name("template"),
+        P("category", th.StringType, description="Kind of the template, such as UTILITY."),
+        P("status", th.StringType, description="Whether it may be used, such as APPROVED."),
+        P("language", th.StringType, description="Language of the text, such as en."),
+    )
+
+
+def _sms_templates() -> th.PropertiesList:
+    return th.PropertiesList(
+        _id("template"), _name("template"), P("body", th.StringType, description="Text of the template.")
+    )
+
+
 _BUILDERS: Mapping[str, Callable[[], th.PropertiesList]] = {
     "calls": _calls,
     "contacts": _contacts,
@@ -452,6 +535,13 @@ _BUILDERS: Mapping[str, Callable[[], th.PropertiesList]] = {
     "webhooks": _webhooks,
     "company": _company,
     "integrations": _integrations,
+    "dialer_campaigns": _dialer_campaigns,
+    "dialer_campaign_phone_numbers": _dialer_campaign_phone_numbers,
+    "number_registration_statuses": _number_registration_statuses,
+    "number_message_configurations": _number_message_configurations,
+    "number_whatsapp_statuses": _number_whatsapp_statuses,
+    "whatsapp_templates": _whatsapp_templates,
+    "sms_templates": _sms_templates,
 }
 
 

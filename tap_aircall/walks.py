@@ -25,7 +25,9 @@ Reader: TypeAlias = "Callable[[Iterable[Query]], Iterator[Page]]"
 
 PAGE_SIZE = 50
 """The most that Aircall puts on a page; more is silently clamped."""
-LAST_PAGE = 10_000 // PAGE_SIZE
+CAP = 10_000
+"""Aircall lets nobody read beyond this position of a list."""
+LAST_PAGE = CAP // PAGE_SIZE
 """Pages beyond this one are refused with a 400, whatever the list holds."""
 SLACK_SECONDS = (2, 1)
 """How far behind the last record to start again. `started_at` may move by a second after a call was listed, so that the
@@ -42,6 +44,8 @@ class Page(NamedTuple):
     """How many records the whole list has, as far as Aircall says."""
     linked: bool | None
     """Whether Aircall names a next page; None where it does not say (webhooks)."""
+    size: int | None = None
+    """How many records Aircall says it puts on a page."""
 
     @classmethod
     def parse(cls, payload: Any, envelope: str) -> Page:
@@ -61,45 +65,57 @@ class Page(NamedTuple):
         meta = payload.get("meta")
         if not isinstance(meta, dict):
             meta = {}
-        total = meta.get("total")
+        total, size = meta.get("total"), meta.get("per_page")
         return cls(
             records=records,
             total=total if isinstance(total, int) and total >= 0 else None,
             linked=meta["next_page_link"] is not None if "next_page_link" in meta else None,
+            size=size if isinstance(size, int) and size > 0 else None,
         )
 
-    def is_last(self, number: int) -> bool:
+    def is_last(self, number: int, asked: int = PAGE_SIZE) -> bool:
         """Say whether the list ends with this page.
 
         A full page ends the list only when the total and the missing link agree: a request more is cheaper than a page
-        lost to a wrong total.
+        lost to a wrong total. What is full Aircall decides: it may put less on a page than was asked for.
+
+        Args:
+            number: Number of the page.
+            asked: How many records were asked for.
         """
-        if len(self.records) < PAGE_SIZE:
+        size = min(asked, self.size or asked)
+        if len(self.records) < size:
             return True
-        return self.linked is False and self.total is not None and self.total <= number * PAGE_SIZE
+        return self.linked is False and self.total is not None and self.total <= number * size
 
 
-def pages(read: Reader, params: Query) -> Generator[tuple[int, Page]]:
-    """Read a list page by page, as far as its last page or page 200.
+def pages(read: Reader, params: Query, size: int = PAGE_SIZE) -> Generator[tuple[int, Page]]:
+    """Read a list page by page, as far as its last page or position 10,000.
 
     The first page says how many there are; the rest is then asked for at once.
+
+    Args:
+        read: Reads the pages.
+        params: Further query parameters.
+        size: How many records to ask for on a page.
 
     Yields:
         Page numbers from 1 on, with their pages.
     """
     number = planned = 1
-    while number <= LAST_PAGE:
-        queries = ({**params, "page": str(n), "per_page": str(PAGE_SIZE)} for n in range(number, planned + 1))
+    last = CAP // size
+    while number <= last:
+        queries = ({**params, "page": str(n), "per_page": str(size)} for n in range(number, planned + 1))
         total = None
         for page in read(queries):
             yield number, page
-            if page.is_last(number):
+            if page.is_last(number, size):
                 return
             number, total = number + 1, page.total
-        planned = min(LAST_PAGE, max(number, math.ceil((total or 0) / PAGE_SIZE)))
+        planned = min(last, max(number, math.ceil((total or 0) / size)))
 
 
-def whole_list(read: Reader, key: str, name: str) -> Iterator[Page]:
+def whole_list(read: Reader, key: str, name: str, size: int = PAGE_SIZE) -> Iterator[Page]:
     """Read a short list whole.
 
     When the total shrinks on the way, something in front of us was deleted and something else slid past: the list is
@@ -109,6 +125,7 @@ def whole_list(read: Reader, key: str, name: str) -> Iterator[Page]:
         read: Reads the pages.
         key: The field that identifies a record.
         name: What to call the list in an error.
+        size: How many records to ask for on a page.
 
     Yields:
         Pages with the records not given out before.
@@ -120,17 +137,50 @@ def whole_list(read: Reader, key: str, name: str) -> Iterator[Page]:
     for _ in range(1 + PATIENCE):
         total: int | None = None
         shrank = False
-        for number, page in pages(read, {}):
+        for number, page in pages(read, {}, size):
             shrank = shrank or (total is not None and page.total is not None and page.total < total)
             total = page.total
             fresh = [record for record in page.records if record.get(key) not in seen]
             seen.update(record.get(key) for record in fresh)
             yield page._replace(records=fresh)
-            if number == LAST_PAGE and not page.is_last(number):
+            if page.total is None and page.records and not fresh:
+                return  # a list without pages, which gives all of it whatever page is asked for
+            if number == CAP // size and not page.is_last(number, size):
                 message = f"Aircall has more than 10,000 {name}, and does not let anyone read the rest."
                 raise UnreadableError(message)
         if not shrank:
             return
+
+
+def behind_tokens(ask: Callable[[Query], Any], envelope: str, key: str) -> Iterator[list[Record]]:
+    """Read a list whose pages are found by a token (facts, section 4.6: the templates of WhatsApp).
+
+    Args:
+        ask: Sends a query and returns the decoded answer.
+        envelope: Key of the list in it.
+        key: The field that identifies a record.
+
+    Yields:
+        Records not given out before, page by page, until there is no further token, or one that was there before.
+
+    Raises:
+        ResponseError: If the list is not there.
+    """
+    seen: set[Any] = set()
+    tokens: set[str] = set()
+    query: Query = {}
+    while True:
+        payload = ask(query)
+        records = Page.parse(payload, envelope).records
+        fresh = [record for record in records if record.get(key) not in seen]
+        seen.update(record.get(key) for record in fresh)
+        yield fresh
+        info = payload.get("pageInfo")
+        following = info.get("nextToken") if isinstance(info, dict) else None
+        if not records or following in {None, ""} or str(following) in tokens:
+            return
+        tokens.add(str(following))
+        query = {"token": str(following)}
 
 
 class End(NamedTuple):

@@ -98,6 +98,13 @@ def test_discovery_needs_neither_config_nor_network() -> None:
         "webhooks": (["webhook_id"], "FULL_TABLE"),
         "company": (["name"], "FULL_TABLE"),
         "integrations": (["company_id", "name"], "FULL_TABLE"),
+        "dialer_campaigns": (["id"], "FULL_TABLE"),
+        "dialer_campaign_phone_numbers": (["user_id", "number"], "FULL_TABLE"),
+        "number_registration_statuses": (["number_id"], "FULL_TABLE"),
+        "number_message_configurations": (["number_id"], "FULL_TABLE"),
+        "number_whatsapp_statuses": (["number_id"], "FULL_TABLE"),
+        "whatsapp_templates": (["number_id", "id"], "FULL_TABLE"),
+        "sms_templates": (["id"], "FULL_TABLE"),
     }
     items = [(name, item) for name, entry in catalog.items() for item in entry["metadata"]]
     selected = {name for name, item in items if not item["breadcrumb"] and item["metadata"].get("selected-by-default")}

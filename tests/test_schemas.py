@@ -195,6 +195,46 @@ FULL: Mapping[str, dict[str, Any]] = {
         "numbers_count": 1,
         "user": CALL_USER,
     },
+    "dialer_campaigns": {
+        "id": 3,
+        "user_id": 61,
+        "number_id": "1234",
+        "created_at": TIME,
+        "phone_numbers": [{"id": 1, "number": "+33 1 99 00 00 01", "called": False, "created_at": TIME}],
+    },
+    "dialer_campaign_phone_numbers": {
+        "user_id": 61,
+        "number": "+33 1 99 00 00 01",
+        "id": 1,
+        "called": True,
+        "created_at": TIME,
+    },
+    "number_registration_statuses": {"number_id": 7, "record": {}},
+    "number_message_configurations": {
+        "number_id": 7,
+        "callbackUrl": "https://example.com/sms",
+        "type": "proxy",
+        "record": {},
+    },
+    "number_whatsapp_statuses": {
+        "number_id": 7,
+        "wabaId": "123456789",
+        "status": "ONLINE",
+        "canSendMessage": True,
+        "messagingLimitTier": "TIER_1K",
+        "qualityRating": "GREEN",
+        "businessVerificationStatus": "VERIFIED",
+    },
+    "whatsapp_templates": {
+        "number_id": 7,
+        "id": 1,
+        "wabaId": "123456789",
+        "name": "order_confirmation",
+        "category": "UTILITY",
+        "status": "APPROVED",
+        "language": "en",
+    },
+    "sms_templates": {"id": 8821, "name": "order_update", "body": "Your order is on its way."},
 }
 """A record of each stream as it leaves the tap, with every field there is."""
 

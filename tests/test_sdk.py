@@ -21,6 +21,15 @@ if TYPE_CHECKING:
 
 _sandbox = Sandbox(World.generate(seed=5, now=time.time(), calls=60, contacts=20, users=3))
 _sandbox.__enter__()
+_optional = _sandbox.world.optional
+for _id in _sandbox.world.kinds["users"]:
+    _optional.dialer_campaigns[_id] = {"id": _id, "phone_numbers": [{"number": "+33 1 99 00 00 01"}]}
+for _id in _sandbox.world.kinds["numbers"]:
+    _optional.registration_statuses[_id] = {}
+    _optional.message_configurations[_id] = {"type": "proxy"}
+    _optional.whatsapp_statuses[_id] = {"status": "ONLINE"}
+    _optional.whatsapp_templates[_id] = [{"id": 1, "name": "order"}]
+_optional.sms_templates.append({"id": 1, "name": "order", "body": "On its way"})
 SETTINGS = {
     "auth_scheme": "OAUTH",  # which sees all streams
     "initiate_oauth": "OFF",

@@ -29,6 +29,7 @@ OAUTH_ONLY = "/v1/integrations"
 UNAUTHORIZED = (401, {"message": "Unauthorized"})
 FORBIDDEN = (403, {"message": "Forbidden"})
 NO_SUCH_PATH = (404, {"message": "Not Found"})
+UNKNOWN_OBJECT = (404, {"error": "Not Found", "troubleshoot": "No object has this id"})
 OVER_CAP = (
     400,
     {
@@ -120,7 +121,11 @@ class Api:
             query: Parameters, the last of each name.
             tags: All values of `tags[]`.
         """
-        match path.strip("/").split("/"):
+        parts = path.strip("/").split("/")
+        optional = self.world.optional.answer(parts[1:], query) if parts[0] == "v1" else None
+        if optional is not None:
+            return optional
+        match parts:
             case ["v1", "ping"]:
                 return Answer(200, {"ping": "pong"})
             case ["v1", "company"]:
@@ -362,7 +367,7 @@ def _one(envelope: str, record: Record | None) -> Answer:
 
 
 def _unknown_object() -> Answer:
-    return Answer(404, {"error": "Not Found", "troubleshoot": "No object has this id"})
+    return Answer(*UNKNOWN_OBJECT)
 
 
 def _user_v2(user: Record) -> Record:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tap_aircall.streams import directory
+from tap_aircall.streams import directory, optional
 from tap_aircall.streams.calls import Calls
 from tap_aircall.streams.contacts import Contacts
 
@@ -26,6 +26,13 @@ STREAMS: dict[str, type[AircallStream]] = {
         directory.Webhooks,
         directory.Company,
         directory.Integrations,
+        optional.DialerCampaigns,
+        optional.DialerCampaignPhoneNumbers,
+        optional.NumberRegistrationStatuses,
+        optional.NumberMessageConfigurations,
+        optional.NumberWhatsappStatuses,
+        optional.WhatsappTemplates,
+        optional.SmsTemplates,
     )
 }
 """Every stream class by the name of its stream."""

@@ -46,6 +46,8 @@ class AircallStream(Stream):
     """Key of the list or object in the answer."""
     primary_keys: Sequence[str] = ()
     replication_key: str | None = None
+    is_open: ClassVar[bool] = False
+    """Whether fields that the schema lacks leave the tap as well, since Aircall does not document them all."""
     secret_fields: ClassVar[frozenset[str]] = frozenset()
     """Fields that Aircall sends and nobody should have: dropped without a word."""
 
@@ -109,7 +111,7 @@ class AircallStream(Stream):
         try:
             yield from self.extract()
         except StreamUnavailableError as reason:
-            self.logger.info("%s", reason)
+            self.logger.log(logging.INFO if reason.is_expected else logging.WARNING, "%s", reason)
             return  # what a target has of it stays
         finally:
             self.progress.close()
@@ -207,7 +209,7 @@ class AircallStream(Stream):
 
     @cached_property
     def _shaper(self) -> RecordShaper:
-        return RecordShaper(self.effective_schema, self.mask, self._report_unknown)
+        return RecordShaper(self.effective_schema, self.mask, self._report_unknown, is_open=self.is_open)
 
     def _report_unknown(self, field: str) -> None:
         """Report a field that the schema lacks, once; not those that the catalog left out, nor secrets."""

@@ -27,6 +27,7 @@ class ReferenceStream(AircallStream):
     """A list that is read whole."""
 
     primary_keys = ("id",)
+    page_size: ClassVar[int] = walks.PAGE_SIZE
 
     @override
     def extract(self) -> Iterable[Record]:
@@ -37,24 +38,29 @@ class ReferenceStream(AircallStream):
 
     def pages(self) -> Iterator[Page]:
         """Read the list, page by page."""
-        return walks.whole_list(self.reader(), self.primary_keys[0], self.name)
+        return walks.whole_list(self.reader(), self.primary_keys[0], self.name, self.page_size)
 
 
-class Users(ReferenceStream):
+class SharedStream(ReferenceStream):
+    """A list that other streams need as well."""
+
+    @cached_property
+    def listed(self) -> list[Record]:
+        """All records, asked for once a run however many streams need them."""
+        return [record for page in super().pages() for record in page.records]
+
+    @override
+    def pages(self) -> Iterator[Page]:
+        # Copies, since records are brought into their shape in place.
+        yield Page([dict(record) for record in self.listed], len(self.listed), linked=False)
+
+
+class Users(SharedStream):
     """Users, from version 2 of the API: version 1 ended on 2026-09-30 (facts, section 4.9)."""
 
     name = "users"
     path = "/v2/users"
     envelope = "users"
-
-    @cached_property
-    def listed(self) -> list[Record]:
-        """All users, asked for once a run however many streams need them."""
-        return [user for page in super().pages() for user in page.records]
-
-    @override
-    def pages(self) -> Iterator[Page]:
-        yield Page(self.listed, len(self.listed), linked=False)
 
 
 class UserAvailabilities(ReferenceStream):
@@ -65,34 +71,49 @@ class UserAvailabilities(ReferenceStream):
     envelope = "users"
 
 
-class UserNumbers(AircallStream):
-    """Which user may use which numbers: one request a user."""
+class OwnedStream(AircallStream):
+    """What each user or number has: one request for each of them, or more where that is a long list."""
+
+    owners: ClassVar[str]
+    """Name of the stream of those who have it, a `SharedStream`. `path` has a place for their id."""
+    owner_key: ClassVar[str]
+    """The field that holds the owner's id, added to each record."""
+
+    @override
+    def extract(self) -> Iterable[Record]:
+        owners = cast("SharedStream", self._tap.streams[self.owners])
+        ids = [owner["id"] for owner in owners.listed]
+        for done, records in enumerate(self.client.in_flight(self.read_of, ids), start=1):
+            self.progress.add(len(records))
+            self.progress.expect(len(ids) - done)
+            yield from records
+
+    def read_of(self, owner: int) -> list[Record]:
+        """Read what one has: nothing, if Aircall knows nothing of it (404)."""
+        try:
+            return [{**record, self.owner_key: owner} for record in self.ask(self.path.format(owner))]
+        except NotFoundError:
+            return []
+
+    def ask(self, path: str) -> list[Record]:
+        """Read a list with pages; a subclass whose resource is something else has its own way."""
+
+        def read(queries: Iterable[Query]) -> Iterator[Page]:
+            return (self.read_page(path, query) for query in queries)
+
+        key = next(key for key in self.primary_keys if key != self.owner_key)
+        return [record for page in walks.whole_list(read, key, self.name) for record in page.records]
+
+
+class UserNumbers(OwnedStream):
+    """Which user may use which numbers."""
 
     name = "user_numbers"
     primary_keys = ("user_id", "id")
     path = "/v2/users/{}/numbers"
     envelope = "numbers"
-
-    @override
-    def extract(self) -> Iterable[Record]:
-        users = cast("Users", self._tap.streams[Users.name])
-        ids = [user["id"] for user in users.listed]
-        for done, numbers in enumerate(self.client.in_flight(self._numbers_of, ids), start=1):
-            self.progress.add(len(numbers))
-            self.progress.expect(len(ids) - done)
-            yield from numbers
-
-    def _numbers_of(self, user_id: int) -> list[Record]:
-        """Read the numbers of one user, none if the user was deleted since the list was read."""
-
-        def read(queries: Iterable[Query]) -> Iterator[Page]:
-            return (self.read_page(self.path.format(user_id), query) for query in queries)
-
-        try:
-            listed = list(walks.whole_list(read, "id", self.name))
-        except NotFoundError:
-            return []
-        return [{**record, "user_id": user_id} for page in listed for record in page.records]
+    owners = Users.name
+    owner_key = "user_id"
 
 
 class Teams(ReferenceStream):
@@ -103,7 +124,7 @@ class Teams(ReferenceStream):
     envelope = "teams"
 
 
-class Numbers(ReferenceStream):
+class Numbers(SharedStream):
     """The company's phone numbers."""
 
     name = "numbers"
@@ -167,5 +188,5 @@ class Integrations(SingleObject):
     def extract(self) -> Iterable[Record]:
         if isinstance(self._tap.settings.auth, BasicSettings):
             message = "Stream 'integrations' is left out: Aircall shows it to OAuth apps only."
-            raise StreamUnavailableError(message)
+            raise StreamUnavailableError(message, is_expected=True)
         yield from super().extract()

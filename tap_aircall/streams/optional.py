@@ -1,0 +1,201 @@
+"""Streams of resources that not every user, number or account has.
+
+That one is missing (404), or that the account may not see it (403), is normal here: it costs one line at most, and the
+run goes on.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from typing_extensions import override
+
+from tap_aircall import walks
+from tap_aircall.errors import ForbiddenError, NotFoundError, ResponseError, StreamUnavailableError
+from tap_aircall.streams.directory import Numbers, OwnedStream, ReferenceStream, Users
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from tap_aircall.walks import Page, Record
+
+ENOUGH_REFUSALS = 3
+"""When so many are refused and none is granted, the account has no permission at all."""
+
+
+class OptionalOwnedStream(OwnedStream):
+    """What some users or numbers have."""
+
+    selected_by_default = False
+
+    @override
+    def extract(self) -> Iterable[Record]:
+        self._refused: set[int] = set()
+        self._granted: set[int] = set()
+        yield from super().extract()
+        if self._refused and not self._granted:
+            raise _left_out(self.name)
+        if self._refused:
+            count = f"{len(self._refused)} of {len(self._refused | self._granted)}"
+            message = f"Stream '{self.name}': Aircall keeps {count} from this account (status 403); the rest was read."
+            raise StreamUnavailableError(message)
+
+    @override
+    def read_of(self, owner: int) -> list[Record]:
+        try:
+            records = super().read_of(owner)
+        except ForbiddenError as error:
+            self._refused.add(owner)
+            if len(self._refused) >= ENOUGH_REFUSALS and not self._granted:
+                raise _left_out(self.name) from error
+            return []
+        self._granted.add(owner)
+        return records
+
+
+class DialerCampaigns(OptionalOwnedStream):
+    """The campaign that a user works through with the power dialer."""
+
+    name = "dialer_campaigns"
+    primary_keys = ("id",)
+    path = "/v1/users/{}/dialer_campaign"
+    envelope = "dialer_campaign"
+    owners = Users.name
+    owner_key = "user_id"
+
+    @override
+    def ask(self, path: str) -> list[Record]:
+        return [self.client.get(path, {}, self._parse)]
+
+    def _parse(self, payload: Any) -> Record:
+        """Take the campaign out of its envelope, or as it is (facts, section 4.2)."""
+        campaign = _unwrapped(payload, self.envelope)
+        if not isinstance(campaign, dict) or "id" not in campaign:
+            message = "Aircall answered without a dialer campaign."
+            raise ResponseError(message)
+        return campaign
+
+
+class DialerCampaignPhoneNumbers(OptionalOwnedStream):
+    """The phone numbers of a user's campaign; whether the list has pages is not known, and does not matter."""
+
+    name = "dialer_campaign_phone_numbers"
+    primary_keys = ("user_id", "number")
+    path = "/v1/users/{}/dialer_campaign/phone_numbers"
+    envelope = "numbers"
+    owners = Users.name
+    owner_key = "user_id"
+
+
+class NumberStream(OptionalOwnedStream):
+    """An object that some numbers have, of which not all fields are known."""
+
+    primary_keys = ("number_id",)
+    owners = Numbers.name
+    owner_key = "number_id"
+    is_open = True
+
+    @override
+    def ask(self, path: str) -> list[Record]:
+        found = _without(self.secret_fields, self.client.get(path, {}, lambda payload: payload))
+        record = _unwrapped(found, self.envelope)
+        if not isinstance(record, dict):
+            record = {self.envelope: record}
+        return [{**record, "record": record}]
+
+
+class NumberRegistrationStatuses(NumberStream):
+    """Whether a number is registered as its country demands."""
+
+    name = "number_registration_statuses"
+    path = "/v1/numbers/{}/registration_status"
+    envelope = "registration_status"
+
+
+class NumberMessageConfigurations(NumberStream):
+    """Where messages to a number are sent; the token in it leaves the tap with nobody."""
+
+    name = "number_message_configurations"
+    path = "/v1/numbers/{}/messages/configuration"
+    envelope = "configuration"
+    secret_fields: ClassVar = frozenset({"token"})
+
+
+class NumberWhatsappStatuses(OptionalOwnedStream):
+    """What a number may do on WhatsApp."""
+
+    name = "number_whatsapp_statuses"
+    primary_keys = ("number_id",)
+    path = "/v1/numbers/{}/whatsapp_status"
+    envelope = "whatsapp_status"
+    owners = Numbers.name
+    owner_key = "number_id"
+
+    @override
+    def ask(self, path: str) -> list[Record]:
+        return [self.client.get(path, {}, self._parse)]
+
+    def _parse(self, payload: Any) -> Record:
+        status = _unwrapped(payload, self.envelope)
+        if not isinstance(status, dict):
+            message = "Aircall answered without a status of WhatsApp."
+            raise ResponseError(message)
+        return status
+
+
+class WhatsappTemplates(OptionalOwnedStream):
+    """Message templates for WhatsApp, behind a token rather than on numbered pages."""
+
+    name = "whatsapp_templates"
+    primary_keys = ("number_id", "id")
+    path = "/v1/numbers/{}/templates"
+    envelope = "templates"
+    owners = Numbers.name
+    owner_key = "number_id"
+
+    @override
+    def ask(self, path: str) -> list[Record]:
+        def ask(query: walks.Query) -> Any:
+            return self.client.get(path, query, self._checked)
+
+        return [record for records in walks.behind_tokens(ask, self.envelope, "id") for record in records]
+
+    def _checked(self, payload: Any) -> Any:
+        walks.Page.parse(payload, self.envelope)
+        return payload
+
+
+class SmsTemplates(ReferenceStream):
+    """Message templates for SMS; the one list with up to a hundred records on a page."""
+
+    name = "sms_templates"
+    path = "/v1/sms/templates"
+    envelope = "templates"
+    selected_by_default = False
+    page_size = 100
+
+    @override
+    def pages(self) -> Iterator[Page]:
+        try:
+            yield from super().pages()
+        except (ForbiddenError, NotFoundError) as error:
+            raise _left_out(self.name) from error
+
+
+def _left_out(name: str) -> StreamUnavailableError:
+    return StreamUnavailableError(
+        f"Stream '{name}' is left out: this account may not see it, or its plan lacks it (Aircall refuses it)."
+    )
+
+
+def _unwrapped(payload: Any, envelope: str) -> Any:
+    """Take an object out of its envelope, if it is in one."""
+    wrapped = payload.get(envelope) if isinstance(payload, dict) else None
+    return payload if wrapped is None else wrapped
+
+
+def _without(secrets: frozenset[str], value: Any) -> Any:
+    """Drop secrets, wherever they are."""
+    if isinstance(value, dict):
+        return {name: _without(secrets, inner) for name, inner in value.items() if name.lower() not in secrets}
+    return [_without(secrets, inner) for inner in value] if isinstance(value, list) else value

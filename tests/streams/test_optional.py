@@ -1,0 +1,301 @@
+"""What some users and numbers have: read where it is, and one line at most where it is not."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tap_aircall.errors import RejectedRequestError
+from tap_aircall.sandbox import Fault
+from tap_aircall.streams import STREAMS, optional
+
+if TYPE_CHECKING:
+    from tests.conftest import Aircall, Run
+
+CREATED = "2020-01-02T11:41:01.000Z"
+NUMBER_STREAMS = {
+    "number_registration_statuses": "registration_statuses",
+    "number_message_configurations": "message_configurations",
+    "number_whatsapp_statuses": "whatsapp_statuses",
+    "whatsapp_templates": "whatsapp_templates",
+}
+OWNED = ["dialer_campaigns", "dialer_campaign_phone_numbers", *NUMBER_STREAMS]
+
+
+def entry(number: int) -> dict[str, Any]:
+    return {"id": number, "number": f"+33 1 99 00 {number:04d}", "called": number % 2 == 0, "created_at": CREATED}
+
+
+def campaign(identity: int, entries: int) -> dict[str, Any]:
+    numbers = [entry(number) for number in range(entries)]
+    return {"id": identity, "number_id": "1234", "created_at": CREATED, "phone_numbers": numbers}
+
+
+def template(identity: int) -> dict[str, Any]:
+    return {
+        "id": identity,
+        "wabaId": "123",
+        "name": f"template_{identity}",
+        "category": "UTILITY",
+        "status": "APPROVED",
+        "language": "en",
+    }
+
+
+def users(aircall: Aircall, count: int) -> list[int]:
+    return [aircall.world.add("users")["id"] for _ in range(count)]
+
+
+def numbers(aircall: Aircall, count: int) -> list[int]:
+    return [aircall.world.add("numbers")["id"] for _ in range(count)]
+
+
+def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.message for record in caplog.records if record.levelname == "WARNING"]
+
+
+@pytest.mark.parametrize("is_wrapped", [True, False])
+class TestDialer:
+    def test_campaigns(self, aircall: Aircall, is_wrapped: bool) -> None:  # noqa: FBT001
+        one, _none, two = users(aircall, 3)
+        aircall.world.optional.is_wrapped = is_wrapped
+        aircall.world.optional.dialer_campaigns = {one: campaign(7, 2), two: campaign(8, 0)}
+
+        run = aircall.run("dialer_campaigns")
+
+        assert run.records("dialer_campaigns") == [campaign(7, 2) | {"user_id": one}, campaign(8, 0) | {"user_id": two}]
+        assert run.requests == 1 + 3
+        assert run.types("dialer_campaigns") == ["SCHEMA", "RECORD", "ACTIVATE_VERSION"]
+
+    @pytest.mark.parametrize("entries", [0, 1, 50, 130])
+    def test_phone_numbers_though_the_list_has_no_pages(
+        self,
+        aircall: Aircall,
+        is_wrapped: bool,  # noqa: FBT001
+        entries: int,
+    ) -> None:
+        (user,) = users(aircall, 1)
+        aircall.world.optional.is_wrapped = is_wrapped
+        aircall.world.optional.dialer_campaigns = {user: campaign(7, entries)}
+
+        run = aircall.run("dialer_campaign_phone_numbers")
+
+        expected = [entry(number) | {"user_id": user} for number in range(entries)]
+        assert run.records("dialer_campaign_phone_numbers") == expected
+        assert run.requests <= 3
+
+    def test_phone_numbers_may_lack_an_id(self, aircall: Aircall, is_wrapped: bool) -> None:  # noqa: FBT001
+        (user,) = users(aircall, 1)
+        aircall.world.optional.is_wrapped = is_wrapped
+        entries = [{"number": f"+33 {n}", "called": False} for n in range(2)]
+        aircall.world.optional.dialer_campaigns = {user: campaign(7, 0) | {"phone_numbers": entries}}
+
+        records = aircall.run("dialer_campaign_phone_numbers").records("dialer_campaign_phone_numbers")
+
+        assert records == [each | {"user_id": user} for each in entries]
+
+
+@pytest.mark.parametrize("is_wrapped", [True, False])
+class TestOpenObjects:
+    def test_registration_statuses(
+        self,
+        aircall: Aircall,
+        is_wrapped: bool,  # noqa: FBT001
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        one, _none = numbers(aircall, 2)
+        status = {"status": "approved", "documents": [{"kind": "passport"}], "reviewed_at": CREATED}
+        aircall.world.optional.is_wrapped = is_wrapped
+        aircall.world.optional.registration_statuses = {one: status}
+
+        run = aircall.run("number_registration_statuses")
+
+        assert run.records("number_registration_statuses") == [{**status, "number_id": one, "record": status}]
+        assert warnings(caplog) == []
+
+    def test_message_configurations_without_their_token(
+        self,
+        aircall: Aircall,
+        is_wrapped: bool,  # noqa: FBT001
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        (one,) = numbers(aircall, 1)
+        known = {"callbackUrl": "https://example.com/sms", "type": "proxy", "extra": {"a": [{"b": 1}]}}
+        secret = {"token": "s3cret-1", "extra": {"Token": "s3cret-2", "a": [{"b": 1, "token": "s3cret-3"}]}}
+        aircall.world.optional.is_wrapped = is_wrapped
+        aircall.world.optional.message_configurations = {one: known | secret}
+
+        run = aircall.run("number_message_configurations")
+
+        assert run.records("number_message_configurations") == [{**known, "number_id": one, "record": known}]
+        assert "s3cret" not in str(run.messages) + caplog.text
+
+    def test_whatever_they_are(self, aircall: Aircall, is_wrapped: bool) -> None:  # noqa: FBT001
+        (one,) = numbers(aircall, 1)
+        aircall.world.optional.is_wrapped = is_wrapped
+        aircall.world.optional.registration_statuses = {one: ["pending"]}  # type: ignore[dict-item]
+
+        (record,) = aircall.run("number_registration_statuses").records("number_registration_statuses")
+
+        assert record == {
+            "number_id": one,
+            "registration_status": ["pending"],
+            "record": {"registration_status": ["pending"]},
+        }
+
+
+def test_whatsapp_statuses(aircall: Aircall) -> None:
+    one, _none = numbers(aircall, 2)
+    status = {
+        "wabaId": "123456789",
+        "status": "ONLINE",
+        "canSendMessage": True,
+        "messagingLimitTier": "TIER_1K",
+        "qualityRating": "GREEN",
+        "businessVerificationStatus": "VERIFIED",
+    }
+    aircall.world.optional.whatsapp_statuses = {one: status}
+
+    assert aircall.run("number_whatsapp_statuses").records("number_whatsapp_statuses") == [status | {"number_id": one}]
+
+
+@pytest.mark.parametrize(("count", "requests"), [(0, 1), (1, 1), (10, 1), (11, 2), (35, 4)])
+def test_whatsapp_templates_behind_their_tokens(aircall: Aircall, count: int, requests: int) -> None:
+    (one,) = numbers(aircall, 1)
+    aircall.world.optional.whatsapp_templates = {one: [template(n) for n in range(count)]}
+
+    run = aircall.run("whatsapp_templates")
+
+    assert run.records("whatsapp_templates") == [template(n) | {"number_id": one} for n in range(count)]
+    assert run.requests == 1 + requests
+
+
+def test_a_token_that_comes_again_ends_the_list(aircall: Aircall) -> None:
+    (one,) = numbers(aircall, 1)
+    aircall.world.optional.whatsapp_templates = {one: [template(n) for n in range(30)]}
+
+    def always_ten(payload: Any) -> Any:
+        payload["pageInfo"]["nextToken"] = 10
+        return payload
+
+    aircall.sandbox.faults.append(Fault(path=f"/v1/numbers/{one}/templates", times=99, mutate=always_ten))
+
+    assert aircall.run("whatsapp_templates").ids("whatsapp_templates") == list(range(20))
+
+
+@pytest.mark.parametrize(("count", "requests"), [(0, 1), (60, 1), (100, 1), (101, 2), (230, 3)])
+def test_sms_templates_a_hundred_a_page(aircall: Aircall, count: int, requests: int) -> None:
+    templates = [{"id": n, "name": f"Name {n}", "body": None if n % 7 == 0 else f"Body {n}"} for n in range(count)]
+    aircall.world.optional.sms_templates = templates
+
+    run = aircall.run("sms_templates")
+
+    assert run.records("sms_templates") == templates
+    assert run.requests == requests
+
+
+def test_sms_templates_though_aircall_should_put_fifty_on_a_page(aircall: Aircall) -> None:
+    aircall.world.optional.sms_templates = [{"id": n, "name": None, "body": None} for n in range(130)]
+
+    def clamp(payload: Any) -> Any:
+        records, page = aircall.world.optional.sms_templates, payload["meta"]["current_page"]
+        return {
+            "templates": records[(page - 1) * 50 : page * 50],
+            "meta": payload["meta"] | {"per_page": 50, "next_page_link": "x" if page < 3 else None},
+        }
+
+    aircall.sandbox.faults.append(Fault(path="/v1/sms/templates", times=9, mutate=clamp))
+
+    assert aircall.run("sms_templates").ids("sms_templates") == list(range(130))
+
+
+class TestRefusals:
+    def run(self, aircall: Aircall, stream: str) -> Run:
+        return aircall.run(stream, max_concurrent_requests=1)
+
+    @pytest.mark.parametrize("stream", OWNED)
+    def test_absence_says_nothing(self, aircall: Aircall, stream: str, caplog: pytest.LogCaptureFixture) -> None:
+        users(aircall, 5)
+        numbers(aircall, 5)
+
+        run = self.run(aircall, stream)
+
+        assert run.types(stream) == ["SCHEMA", "ACTIVATE_VERSION"]
+        assert run.requests == 1 + 5
+        assert warnings(caplog) == []
+
+    @pytest.mark.parametrize("stream", OWNED)
+    @pytest.mark.parametrize("count", [1, 20])
+    def test_an_account_without_permission_costs_one_line(
+        self, aircall: Aircall, stream: str, count: int, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        users(aircall, count)
+        numbers(aircall, count)
+        aircall.world.optional.denied = set(optional_kinds())
+
+        run = self.run(aircall, stream)
+
+        assert run.types(stream) == ["SCHEMA"]  # what a target has stays
+        assert run.requests == 1 + min(count, optional.ENOUGH_REFUSALS)
+        assert warnings(caplog) == [
+            f"Stream '{stream}' is left out: this account may not see it, or its plan lacks it (Aircall refuses it)."
+        ]
+
+    def test_one_that_is_kept_back_costs_one_line(self, aircall: Aircall, caplog: pytest.LogCaptureFixture) -> None:
+        ids = numbers(aircall, 6)
+        aircall.world.optional.whatsapp_statuses = {number: {"status": "ONLINE"} for number in ids}
+        aircall.world.optional.denied_ids = {ids[0], ids[1], ids[4]}
+
+        run = aircall.run("number_whatsapp_statuses", max_concurrent_requests=2)
+
+        found = [record["number_id"] for record in run.records("number_whatsapp_statuses")]
+        assert found == [ids[2], ids[3], ids[5]]
+        assert run.types("number_whatsapp_statuses") == ["SCHEMA", "RECORD"]
+        assert warnings(caplog) == [
+            "Stream 'number_whatsapp_statuses': Aircall keeps 3 of 6 from this account (status 403); the rest was read."
+        ]
+
+    @pytest.mark.parametrize("fault", [{"status": 404}, {"status": 403}])
+    def test_sms_templates(self, aircall: Aircall, fault: dict[str, Any], caplog: pytest.LogCaptureFixture) -> None:
+        aircall.sandbox.faults.append(Fault(path="/v1/sms", **fault))
+
+        run = self.run(aircall, "sms_templates")
+
+        assert run.types("sms_templates") == ["SCHEMA"]
+        assert len(warnings(caplog)) == 1
+
+    def test_anything_else_is_a_failure(self, aircall: Aircall) -> None:
+        numbers(aircall, 1)
+        aircall.sandbox.faults.append(Fault(path="/v1/numbers/", status=400))
+
+        with pytest.raises(RejectedRequestError):
+            self.run(aircall, "number_whatsapp_statuses")
+
+
+def optional_kinds() -> Any:
+    from tap_aircall.sandbox.optional import RESOURCES  # noqa: PLC0415
+
+    return RESOURCES
+
+
+def test_none_of_them_is_selected_by_default(aircall: Aircall) -> None:
+    users(aircall, 1)
+    numbers(aircall, 1)
+
+    run = aircall.run()
+
+    streams = [*OWNED, "sms_templates"]
+    assert [run.types(stream) for stream in streams] == [[]] * len(streams)
+    assert not any(STREAMS[stream].selected_by_default for stream in streams)
+
+
+def test_users_and_numbers_are_asked_for_once(aircall: Aircall) -> None:
+    number, user = numbers(aircall, 1)[0], users(aircall, 1)[0]
+    aircall.world.optional.whatsapp_statuses = {number: {"status": "ONLINE"}}
+
+    run = aircall.run("users", "numbers", *OWNED)
+
+    paths = [log.path for log in aircall.sandbox.requests]
+    assert (paths.count("/v2/users"), paths.count("/v1/numbers")) == (1, 1)
+    assert (run.ids("users"), run.ids("numbers")) == ([user], [number])

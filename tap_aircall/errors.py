@@ -50,5 +50,17 @@ class UnreadableError(AircallError):
     """The data exists, but this API has no way to read it (10,000 calls or more in one second)."""
 
 
+class StreamUnavailableError(AircallError):
+    """This account has not what a stream reads; the stream is left out with this line, and the run goes on."""
+
+
+class ExpiredError(AircallError):
+    """The address of a file has ended; there may be another one for the same file."""
+
+
+class ReportError(AircallError):
+    """Aircall did not make a report, or what it made cannot be read; other reports may be fine."""
+
+
 class RunEndedError(TapAircallError):
     """The client was closed while a request was waiting for its turn."""

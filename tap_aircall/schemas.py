@@ -20,6 +20,9 @@ P = th.Property
 INTEGER = th.IntegerType(minimum=-(2**63), maximum=2**63 - 1)
 """Aircall's ids are 64 bits wide; a target that is told so chooses a bigint, neither less nor more."""
 
+OPEN: th.CustomType = th.CustomType({"type": ["object", "null"], "additionalProperties": True})
+"""An object of which nothing is known; it leaves the tap as it is."""
+
 
 def _key(name: str, kind: th.JSONTypeHelper[Any] | type[th.JSONTypeHelper[Any]], description: str) -> P[Any]:
     return P(name, kind, required=True, nullable=False, description=description)
@@ -424,6 +427,22 @@ def _company() -> th.PropertiesList:
     )
 
 
+def _analytics_reports() -> th.PropertiesList:
+    return th.PropertiesList(
+        _key("report_name", th.StringType, "Aircall's name of the report, such as CALLS_HISTORY; added by the tap."),
+        _key("report_date", th.DateType, "Day that the report is of, in analytics_timezone; added by the tap."),
+        _key("row_number", INTEGER, "Position of the row within the report of that day, from 1; added by the tap."),
+        P(
+            "row",
+            OPEN,
+            description=(
+                "The cells of the row, as text, by the names of their columns. Null where a later export of the same "
+                "day had fewer rows."
+            ),
+        ),
+    )
+
+
 _BUILDERS: Mapping[str, Callable[[], th.PropertiesList]] = {
     "calls": _calls,
     "contacts": _contacts,
@@ -435,6 +454,7 @@ _BUILDERS: Mapping[str, Callable[[], th.PropertiesList]] = {
     "tags": _tags,
     "webhooks": _webhooks,
     "company": _company,
+    "analytics_reports": _analytics_reports,
 }
 
 

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import difflib
-import ipaddress
 import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo, available_timezones
 
 import singer_sdk.typing as th
 
+from tap_aircall.addresses import is_loopback
 from tap_aircall.errors import InputError
+from tap_aircall.report_names import REPORTS
 from tap_aircall.times import parse_setting
 
 if TYPE_CHECKING:
@@ -107,6 +109,23 @@ DEFINITION = th.PropertiesList(
         title="User agent",
         description="Value of the User-Agent header. Default: tap-aircall/<version>.",
     ),
+    th.Property(
+        "analytics_reports",
+        th.ArrayType(th.StringType),
+        default=[],
+        title="Reports",
+        description=(
+            "Reports that the stream analytics_reports exports, by Aircall's names, such as CALLS_HISTORY. They need "
+            "Analytics+."
+        ),
+    ),
+    th.Property(
+        "analytics_timezone",
+        th.StringType,
+        default="UTC",
+        title="Time zone of reports",
+        description="Time zone in which the days of reports begin: an IANA name, such as Europe/Paris.",
+    ),
 ).to_dict()
 """JSON schema of the settings, without those that the SDK adds for every tap."""
 
@@ -134,6 +153,10 @@ class Settings:
     """Seconds."""
     api_url: str
     user_agent: str
+    analytics_reports: tuple[str, ...]
+    """Names of reports, each once."""
+    analytics_timezone: str
+    """IANA name."""
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any], *, now: float, version: str) -> Settings:
@@ -174,6 +197,8 @@ class Settings:
             request_timeout=config["request_timeout"],
             api_url=_checked_url(config, "api_url"),
             user_agent=config.get("user_agent") or f"tap-aircall/{version}",
+            analytics_reports=_checked_reports(config),
+            analytics_timezone=_checked_timezone(config),
         )
 
 
@@ -220,6 +245,28 @@ def _moment(config: Mapping[str, Any], name: str) -> datetime | None:
         raise InputError(message) from error
 
 
+def _checked_reports(config: Mapping[str, Any]) -> tuple[str, ...]:
+    for number, name in enumerate(config["analytics_reports"]):
+        if name not in REPORTS:
+            close = difflib.get_close_matches(name.upper(), REPORTS, n=1)
+            hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(REPORTS)}."
+            message = f"Setting analytics_reports.{number}: '{name}' is unknown; {hint}"
+            raise InputError(message)
+    return tuple(dict.fromkeys(config["analytics_reports"]))
+
+
+def _checked_timezone(config: Mapping[str, Any]) -> str:
+    name = str(config["analytics_timezone"])
+    try:
+        ZoneInfo(name)
+    except (KeyError, ValueError, OSError) as error:
+        close = difflib.get_close_matches(name, available_timezones(), n=1)
+        hint = f"did you mean {close[0]}?" if close else "it must be an IANA name, such as Europe/Paris."
+        message = f"Setting analytics_timezone: '{name}' is unknown; {hint}"
+        raise InputError(message) from error
+    return name
+
+
 def _checked_url(config: Mapping[str, Any], name: str) -> str:
     """Accept https, and http to this machine, so that credentials never travel in the open."""
     url = str(config[name])
@@ -231,16 +278,7 @@ def _checked_url(config: Mapping[str, Any], name: str) -> str:
     if not host or parts.scheme not in {"http", "https"} or parts.username or parts.query or parts.fragment:
         message = f"Setting {name}: must be a plain URL, such as https://api.aircall.io."
         raise InputError(message)
-    if parts.scheme == "http" and not _is_loopback(host):
+    if parts.scheme == "http" and not is_loopback(host):
         message = f"Setting {name}: must begin with https://; plain http is accepted for this machine only."
         raise InputError(message)
     return url.rstrip("/")
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from types import FrameType
 
     import click
+    from singer_sdk import Stream
     from singer_sdk.plugin_base import _ConfigInput
 
     from tap_aircall.client import AircallClient
@@ -110,6 +111,12 @@ class TapAircall(Tap):
     def discover_streams(self) -> list[AircallStream]:
         return all_streams(self)
 
+    @cached_property
+    @override
+    def streams(self) -> dict[str, Stream]:
+        """All streams by name, in the order in which they are read."""
+        return dict(sorted(super().streams.items(), key=lambda item: cast("AircallStream", item[1]).turn))
+
     @override
     def load_state(self, state: dict[str, Any]) -> None:
         """Take over a state, unless it is another tap's.
@@ -145,6 +152,9 @@ class TapAircall(Tap):
         """
         try:
             self.check_credentials()
+            for stream in cast("list[AircallStream]", list(self.streams.values())):
+                if stream.selected:
+                    stream.prepare()
             self.sync_all()
         except BrokenPipeError as error:
             discard_stdout()

@@ -6,6 +6,7 @@
 | `DELETE /_sandbox/requests` | forget them |
 | `POST /_sandbox/clock` | `{"advance": seconds}`, or `{"set": UNIX seconds}` |
 | `POST /_sandbox/faults` | a fault: the fields of `Fault` but for `mutate` |
+| `POST /_sandbox/analytics` | how reports are made: attributes of `Analytics`, such as `{"plan": false}` |
 | `POST /_sandbox/<kind>` | add a call, contact, user, team, number, tag or webhook |
 | `PATCH /_sandbox/<kind>/<id>`, `DELETE /_sandbox/<kind>/<id>` | edit or delete it |
 
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
     from tap_aircall.sandbox.world import World
 
     Handler = Callable[[Request], Awaitable[Response]]
+
+ANALYTICS = {"plan", "seconds", "slow", "failing", "zipped", "address_seconds", "kept_seconds", "rows"}
 
 
 def routes(sandbox: Sandbox) -> list[Route]:
@@ -62,6 +65,9 @@ def routes(sandbox: Sandbox) -> list[Route]:
         sandbox.faults.append(Fault(**fault))
         return _json({})
 
+    async def analytics(request: Request) -> Response:
+        return _json(_change_reports(sandbox, await request.json()))
+
     async def records(request: Request) -> Response:
         kind, key = request.path_params["kind"], request.path_params.get("key")
         if kind not in _add(sandbox.world):
@@ -78,9 +84,19 @@ def routes(sandbox: Sandbox) -> list[Route]:
         Route("/_sandbox/requests", _explained(requests), methods=["GET", "DELETE"]),
         Route("/_sandbox/clock", _explained(clock), methods=["POST"]),
         Route("/_sandbox/faults", _explained(faults), methods=["POST"]),
+        Route("/_sandbox/analytics", _explained(analytics), methods=["POST"]),
         Route("/_sandbox/{kind}", _explained(records), methods=["POST"]),
         Route("/_sandbox/{kind}/{key}", _explained(records), methods=["PATCH", "DELETE"]),
     ]
+
+
+def _change_reports(sandbox: Sandbox, wish: Mapping[str, Any]) -> dict[str, Any]:
+    if unknown := wish.keys() - ANALYTICS:
+        raise KeyError(*sorted(unknown))
+    with sandbox.lock:
+        for name, value in wish.items():
+            setattr(sandbox.analytics, name, value)
+    return {}
 
 
 def _explained(handler: Handler) -> Handler:

@@ -21,6 +21,7 @@ from typing_extensions import override
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from tap_aircall.sandbox import control
+from tap_aircall.sandbox.analytics import EXPORT_PATH, FILE_PATH, Analytics
 from tap_aircall.sandbox.api import FORBIDDEN, NO_SUCH_PATH, UNAUTHORIZED, Answer, Api
 
 if TYPE_CHECKING:
@@ -91,6 +92,7 @@ class Sandbox:
         self.on_request: Callable[[RequestLog], None] | None = None
         self.lock = threading.RLock()
         self.latency = latency
+        self.analytics = Analytics(world, lambda: self.url)
         self._clock = clock
         self._api = Api(world, retired_users_v1=retired_users_v1)
         self._limit = requests_per_minute
@@ -170,6 +172,7 @@ class Sandbox:
     async def _handle(self, request: Request) -> Response:
         headers = dict(request.headers)
         path, query = request.url.path, dict(request.query_params)
+        sent = await request.body()
         with self.lock:
             now = self.now()
             log = RequestLog(request.method, path, query, now, headers)
@@ -177,7 +180,7 @@ class Sandbox:
                 self.on_request(log)
             self.world.move_on(self.now())
             fault = next((fault for fault in self.faults if fault.befalls(path, query)), None)
-            answer, extra = self._answer(request, now)
+            answer, extra = self._answer(request, sent, now)
             if fault is not None:
                 if fault.status is not None:
                     answer = Answer(fault.status, msgspec.Raw(fault.body))
@@ -186,7 +189,7 @@ class Sandbox:
                     answer = Answer(
                         answer.status, fault.mutate(msgspec.json.decode(msgspec.json.encode(answer.payload)))
                     )
-            body = msgspec.json.encode(answer.payload)
+            body = answer.payload if isinstance(answer.payload, bytes) else msgspec.json.encode(answer.payload)
             self.requests.append(RequestLog(log.method, path, query, now, headers, answer.status))
         if self.latency or (fault and fault.delay):
             await asyncio.sleep(self.latency + (fault.delay if fault else 0))
@@ -194,8 +197,10 @@ class Sandbox:
             return _failed(fault.failure, body)
         return Response(body, answer.status, extra, "application/json")
 
-    def _answer(self, request: Request, now: float) -> tuple[Answer, dict[str, str]]:
+    def _answer(self, request: Request, sent: bytes, now: float) -> tuple[Answer, dict[str, str]]:
         """Decide as Aircall's edge does: rate limit and credentials first."""
+        if request.url.path.startswith(FILE_PATH):  # storage, where neither is known
+            return self.analytics.file(request.url.path, request.headers.get("authorization"), now), {}
         refused = self._count(now)
         if refused is not None:
             return Answer(429, {"error": "Too Many Requests"}), refused
@@ -204,6 +209,8 @@ class Sandbox:
         tags = request.query_params.getlist("tags[]")
         known = request.method == "GET"
         answer = self._api.answer(path, dict(request.query_params), tags) if known else Answer(*NO_SUCH_PATH)
+        if path.startswith(EXPORT_PATH):
+            answer = self.analytics.answer(request.method, path, _json(sent), now)
         if answer.payload == {"message": "Not Found"} or authorization is None:
             return (answer if authorization is not None else Answer(*UNAUTHORIZED)), {}
         expected = base64.b64encode(f"{self.api_id}:{self.api_token}".encode()).decode()
@@ -266,6 +273,14 @@ class _Broken(Response):
         await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
         await send({"type": "http.response.body", "body": bytes(self.body)[: self._sent], "more_body": True})
         transport.close()
+
+
+def _json(body: bytes) -> Any:
+    """Decode a body, if it is JSON."""
+    try:
+        return msgspec.json.decode(body)
+    except msgspec.DecodeError:
+        return None
 
 
 def _failed(failure: str, body: bytes) -> Response:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tap_aircall.streams import directory
+from tap_aircall.streams.analytics import AnalyticsReports
 from tap_aircall.streams.calls import Calls
 from tap_aircall.streams.contacts import Contacts
 
@@ -25,6 +26,7 @@ STREAMS: dict[str, type[AircallStream]] = {
         directory.Tags,
         directory.Webhooks,
         directory.Company,
+        AnalyticsReports,
     )
 }
 """Every stream class by the name of its stream."""

@@ -14,7 +14,7 @@ from singer_sdk.singerlib.catalog import REPLICATION_FULL_TABLE
 from typing_extensions import override
 
 from tap_aircall import schemas
-from tap_aircall.errors import InputError, ResponseError
+from tap_aircall.errors import InputError, ResponseError, StreamUnavailableError
 from tap_aircall.progress import Progress
 from tap_aircall.records import RecordShaper
 from tap_aircall.times import to_rfc3339
@@ -48,6 +48,9 @@ class AircallStream(Stream):
     replication_key: str | None = None
     secret_fields: ClassVar[frozenset[str]] = frozenset()
     """Fields that Aircall sends and nobody should have: dropped without a word."""
+
+    turn: ClassVar[int] = 0
+    """Streams with a lower number are read first."""
 
     TYPE_CONFORMANCE_LEVEL = TypeConformanceLevel.NONE  # RecordShaper does it
 
@@ -83,6 +86,9 @@ class AircallStream(Stream):
         A generator runs on only after what it yielded was written, so that it may move the state after a `yield`.
         """
 
+    def prepare(self) -> None:
+        """Begin what Aircall needs time for; called when the stream is selected, before any stream is read."""
+
     def check_state(self) -> None:
         """Refuse a state that cannot be this stream's.
 
@@ -108,6 +114,9 @@ class AircallStream(Stream):
         self.progress = Progress(self.name, self.client, self.clock, self.logger)
         try:
             yield from self.extract()
+        except StreamUnavailableError as reason:
+            self.logger.info("%s", reason)
+            return  # what a target has of it stays
         finally:
             self.progress.close()
             self._tap.message_writer.flush()

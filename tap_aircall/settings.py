@@ -126,6 +126,17 @@ DEFINITION = th.PropertiesList(
         title="Time zone of reports",
         description="Time zone in which the days of reports begin: an IANA name, such as Europe/Paris.",
     ),
+    th.Property(
+        "custom_streams",
+        th.ArrayType(th.ObjectType()),
+        default=[],
+        title="Further streams",
+        description=(
+            "Further lists or single objects of the API to read. Each has a name, a path, a records_key (where the "
+            "records are in the answer) and primary_keys; and, where the list can be asked for new or changed records, "
+            "a replication (from_to or newest_first) and its replication_key."
+        ),
+    ),
 ).to_dict()
 """JSON schema of the settings, without those that the SDK adds for every tap."""
 

@@ -59,8 +59,8 @@ class AircallStream(Stream):
 
     _tap: TapAircall
 
-    def __init__(self, tap: TapAircall) -> None:
-        super().__init__(tap, schema=schemas.of(self.name))
+    def __init__(self, tap: TapAircall, schema: dict[str, Any] | None = None) -> None:
+        super().__init__(tap, schema=schema or schemas.of(self.name))
         self._reported: set[str] = set()
         self._extracted_at = to_rfc3339(int(self.clock.time()))
 

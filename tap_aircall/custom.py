@@ -26,7 +26,8 @@ _REQUIRED = {
     "records_key": "the key of the list or object in Aircall's answer",
     "primary_keys": 'the fields that identify a record, such as ["id"]',
 }
-_FIELDS = (*_REQUIRED, "replication", "replication_key")
+FIELDS = (*_REQUIRED, "replication", "replication_key")
+"""The fields of a definition."""
 
 
 class Replication(StrEnum):
@@ -88,14 +89,14 @@ def _problems_of_form(item: Any) -> Iterator[tuple[str, str]]:
     """Find fields that are unknown, missing or of another type; yield their name and what is wrong with them."""
     if not isinstance(item, dict):
         yield "", "must be object."
-    for name in (name for name in item if name not in _FIELDS):
-        close = difflib.get_close_matches(str(name), _FIELDS, n=1)
-        hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(_FIELDS)}."
+    for name in (name for name in item if name not in FIELDS):
+        close = difflib.get_close_matches(str(name), FIELDS, n=1)
+        hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(FIELDS)}."
         yield name, f"unknown; {hint}"
     for name, meaning in _REQUIRED.items():
         if item.get(name) in (None, "", []):
             yield name, f"missing; give {meaning}."
-    for name in _FIELDS:
+    for name in FIELDS:
         kind, expected = ("array", list) if name == "primary_keys" else ("string", str)
         if item.get(name) is not None and not isinstance(item[name], expected):
             yield name, f"must be {kind}."

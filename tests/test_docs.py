@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
+from tap_aircall.custom import FIELDS, Replication, parse_definitions
+from tap_aircall.report_names import REPORTS
 from tap_aircall.settings import DEFINITION
 from tap_aircall.streams import STREAMS
 from tap_aircall.streams.calls import FETCH_FLAGS
@@ -77,6 +79,30 @@ def test_readme_lists_every_stream_with_key_and_replication() -> None:
         assert f"`{field}`" in README
 
 
+def test_readme_says_which_streams_are_to_be_selected() -> None:
+    for name, (_, _, cost) in rows("Streams").items():
+        assert cost.endswith("; not selected by default") != STREAMS[name].selected_by_default
+
+
+def test_readme_names_every_report() -> None:
+    section = README.split("\n## Analytics reports\n")[1].split("\n## ")[0]
+    assert set(re.findall("`([A-Z_]+)`", section)) == set(REPORTS)
+
+
+def test_readme_lists_every_field_of_a_custom_stream() -> None:
+    table = rows("Lists that the tap does not know yet")
+    assert tuple(table) == FIELDS
+    for replication in Replication:
+        assert f"`{replication}`" in str(table["replication"])
+
+
+def test_the_custom_streams_of_the_readme_can_be_used() -> None:
+    section = README.split("\n## Lists that the tap does not know yet\n")[1]
+    example = json.loads(section.split("```json\n")[1].split("```")[0])
+    names = [definition.name for definition in parse_definitions(example["custom_streams"], taken=STREAMS)]
+    assert names == ["campaigns", "trackers"]
+
+
 def test_meltano_has_every_setting() -> None:
     settings = {setting["name"]: setting for setting in EXTRACTOR["settings"]}
     assert settings.keys() == about().keys()
@@ -95,7 +121,7 @@ def test_meltano_has_every_capability_and_stream() -> None:
     assert EXTRACTOR["capabilities"] == sorted(capability.value for capability in TapAircall.capabilities)
     selected = [pattern for pattern in EXTRACTOR["select"] if not pattern.startswith("!")]
     excluded = [pattern for pattern in EXTRACTOR["select"] if pattern.startswith("!")]
-    assert selected == [f"{name}.*" for name in STREAMS]
+    assert selected == [f"{name}.*" for name, stream in STREAMS.items() if stream.selected_by_default]
     assert excluded == [f"!calls.{field}" for field in FETCH_FLAGS]
 
 
@@ -137,5 +163,10 @@ def test_the_stream_maps_of_the_readme_hide_personal_data(aircall: Aircall) -> N
 
 
 def test_files_of_the_readme_exist() -> None:
-    for path in re.findall(r"\]\((?!http)([^)]+)\)|`(tap_aircall/[\w/]+\.py)`", README):
+    for path in re.findall(r"\]\((?!http|#)([^)]+)\)|`(tap_aircall/[\w/]+\.py)`", README):
         assert (ROOT / (path[0] or path[1])).exists()
+
+
+def test_sections_that_the_readme_points_to_exist() -> None:
+    sections = {heading.lower().replace(" ", "-") for heading in re.findall(r"^## (.+)$", README, re.MULTILINE)}
+    assert set(re.findall(r"\]\(#([^)]+)\)", README)) <= sections

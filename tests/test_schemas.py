@@ -184,6 +184,7 @@ FULL: Mapping[str, dict[str, Any]] = {
         "custom_name": "To the warehouse",
     },
     "company": {"name": "Ink Ltd", "users_count": 4, "numbers_count": 2},
+    "analytics_reports": {"report_name": "CALLS_HISTORY", "report_date": "2026-05-20", "row_number": 1, "row": {}},
 }
 """A record of each stream as it leaves the tap, with every field there is."""
 
@@ -287,6 +288,8 @@ class TestEverySchema:
         ("numbers", {"priority": "1"}, "$.priority"),
         ("webhooks", {"events": "call.created"}, "$.events"),
         ("company", {"users_count": "4"}, "$.users_count"),
+        ("analytics_reports", {"row_number": "1"}, "$.row_number"),
+        ("analytics_reports", {"row": ["cell"]}, "$.row"),
     ],
 )
 def test_wrong_values_are_refused(stream: str, change: dict[str, Any], where: str) -> None:

@@ -115,7 +115,7 @@ class AircallStream(Stream):
         try:
             yield from self.extract()
         except StreamUnavailableError as reason:
-            self.logger.info("%s", reason)
+            self.logger.warning("%s", reason)
             return  # what a target has of it stays
         finally:
             self.progress.close()

@@ -120,7 +120,7 @@ class Analytics:
         except (KeyError, TypeError, ValueError, OSError) as error:
             return Answer(400, {"error": "Bad Request", "troubleshoot": f"Invalid input: {error}"})
         self.exports[export.identity] = export
-        return Answer(201, self._pending(export))
+        return Answer(201, self._status(export, now))
 
     def _parse(self, wish: Mapping[str, Any], now: float) -> Export:
         filters, options = wish["filter"], wish.get("exportOptions", {})

@@ -69,7 +69,8 @@ class AnalyticsReports(AircallStream):
 
     @override
     def prepare(self) -> None:
-        self._positions = {} if self.is_full_table else self.parse_state(self.stream_state)
+        state = self._tap.state.get("bookmarks", {}).get(self.name, {})  # without making one, as stream_state would
+        self._positions = {} if self.is_full_table else self.parse_state(state)
         if not self._tap.settings.analytics_reports:
             return
         self._reports = self._make_reports()

@@ -76,6 +76,7 @@ class TestDays:
             "reports": {CALLS: {"through": "2026-11-22", "rows": {"2026-11-20": 2, "2026-11-21": 0, "2026-11-22": 1}}}
         }
         assert run.types(STREAM) == ["SCHEMA", "RECORD"]
+        assert run.messages[0]["type"] == "SCHEMA"
 
     def test_each_export_is_of_one_whole_day_in_the_time_zone(self, aircall: Aircall) -> None:
         aircall.clock.now = NOW - 13.5 * 3600  # 2026-11-22T23:30:00Z: in Paris, it is the 23rd
@@ -175,7 +176,6 @@ class TestAskingAhead:
 
     def test_the_first_exports_are_asked_for_before_other_streams_are_read(self, aircall: Aircall) -> None:
         aircall.world.add("users")
-        aircall.sandbox.analytics.seconds = 0
 
         aircall.run("users", STREAM, analytics_reports=[CALLS], start_date="2026-11-21")
 

@@ -30,17 +30,8 @@ CALLS = define("/v1/calls", "calls", replication="from_to", replication_key="sta
 CONTACTS = define("/v1/contacts", "contacts", replication="newest_first", replication_key="updated_at")
 
 
-def catalog(definitions: list[Record]) -> Record:
-    """Select nothing but the streams of a user."""
-    tap = TapAircall(config={"custom_streams": definitions}, validate_config=False)
-    found: Record = json.loads(json.dumps(tap.catalog_dict))
-    for entry in found["streams"]:
-        entry["metadata"][-1]["metadata"]["selected"] = entry["stream"] == NAME
-    return found
-
-
 def read(aircall: Aircall, definitions: list[Record], **options: Any) -> Run:
-    chosen = options.pop("catalog", None) or catalog(definitions)
+    chosen = options.pop("catalog", None) or aircall.catalog(NAME, custom_streams=definitions)
     return aircall.run(catalog=chosen, custom_streams=definitions, **options)
 
 
@@ -118,7 +109,7 @@ class TestWhole:
 
     def test_a_deselected_field_is_left_out(self, aircall: Aircall) -> None:
         aircall.world.add("tags")
-        chosen = catalog(TAGS)
+        chosen = aircall.catalog(NAME, custom_streams=TAGS)
         entry = next(entry for entry in chosen["streams"] if entry["stream"] == NAME)
         (field,) = [item for item in entry["metadata"] if item["breadcrumb"] == ["properties", "record"]]
         field["metadata"]["selected"] = False
@@ -167,7 +158,7 @@ class TestFromTo:
     def test_a_full_table_run_reads_all(self, aircall: Aircall) -> None:
         calls = [aircall.world.add_call(started_at=T0 - 100 + n)["id"] for n in range(3)]
         state = read(aircall, CALLS).state
-        chosen = catalog(CALLS)
+        chosen = aircall.catalog(NAME, custom_streams=CALLS)
         next(entry for entry in chosen["streams"] if entry["stream"] == NAME)["replication_method"] = "FULL_TABLE"
 
         run = read(aircall, CALLS, catalog=chosen, state=state)
@@ -281,7 +272,7 @@ class TestState:
 
     def test_a_catalog_of_streams_that_are_gone_is_refused(self, aircall: Aircall) -> None:
         with pytest.raises(InputError, match=r"^Catalog: has unknown streams \(mine\);"):
-            aircall.tap(catalog=catalog(TAGS))
+            aircall.tap(catalog=aircall.catalog(NAME, custom_streams=TAGS))
 
     def test_a_bookmark_that_is_no_time_gets_one_line(self, aircall: Aircall) -> None:
         state = {"bookmarks": {NAME: {"replication_key": "started_at", "replication_key_value": "soon"}}}

@@ -173,11 +173,10 @@ class Reports:
         """
         while True:
             self.ask()
-            for report in [name for name, queue in self._queues.items() if not queue.jobs]:
-                del self._queues[report]
+            self._queues = {name: queue for name, queue in self._queues.items() if queue.jobs or queue.days}
             if not self._queues:
                 return
-            heads = (queue.jobs[0] for queue in self._queues.values())
+            heads = (queue.jobs[0] for queue in self._queues.values() if queue.jobs)
             job = next((job for job in heads if job.is_over), None)
             if job is None:
                 self._poll()

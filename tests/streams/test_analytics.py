@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tap_aircall.errors import InputError, ReportError
+from tap_aircall.report_names import REPORTS
 from tap_aircall.reports import AHEAD, PATIENCE_SECONDS, POLL_SECONDS
 from tap_aircall.sandbox import Fault
 from tap_aircall.sandbox.analytics import EXPORT_PATH, FILE_PATH
@@ -174,6 +175,13 @@ class TestAskingAhead:
         aircall.run(analytics_reports=[CALLS])
         assert asked(aircall) == []
 
+    def test_a_test_of_the_connection_asks_for_one(self, aircall: Aircall) -> None:
+        tap = aircall.tap(analytics_reports=[CALLS, STATUS])
+        tap.run_connection_test()
+        tap.client.close()
+
+        assert asked(aircall) == [(CALLS, "2026-11-22")]
+
     def test_the_first_exports_are_asked_for_before_other_streams_are_read(self, aircall: Aircall) -> None:
         aircall.world.add("users")
 
@@ -209,6 +217,21 @@ class TestAskingAhead:
 
         assert positions(run) == {CALLS: last}
         assert most == at_once
+
+    @pytest.mark.parametrize("requests_per_minute", [60, 4, 1])
+    def test_more_reports_than_may_be_in_preparation_are_all_read(
+        self, aircall: Aircall, requests_per_minute: float
+    ) -> None:
+        for name in REPORTS:
+            for day in days("2026-11-21", "2026-11-22"):
+                report(aircall, name, day, "x")
+
+        run = read(aircall, *REPORTS, start_date="2026-11-21", requests_per_minute=requests_per_minute)
+
+        assert sorted(records(run)) == sorted(
+            (name, day, 1, {"Cell": "x"}) for name in REPORTS for day in days("2026-11-21", "2026-11-22")
+        )
+        assert positions(run) == dict.fromkeys(REPORTS, "2026-11-22")
 
     def test_two_requests_a_day_when_aircall_is_quick(self, aircall: Aircall) -> None:
         run = read(aircall, CALLS, STATUS, start_date="2026-11-03", requests_per_minute=60)

@@ -15,13 +15,14 @@ from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from http import HTTPStatus
 from http.cookiejar import DefaultCookiePolicy
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import IO, TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import msgspec
 import requests
 import urllib3
 from requests.adapters import HTTPAdapter
 
+from tap_aircall.downloads import Downloader
 from tap_aircall.errors import (
     AircallError,
     CredentialsError,
@@ -56,6 +57,7 @@ MILLISECONDS_FROM = 1e12
 PING = "/v1/ping"
 """The cheapest request that needs credentials (facts, section 1)."""
 REJECTED = {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}
+ACCEPTED = {HTTPStatus.OK, HTTPStatus.CREATED, HTTPStatus.ACCEPTED}
 
 logger = logging.getLogger(__name__)
 
@@ -120,6 +122,9 @@ class AircallClient:
         adapter = HTTPAdapter(pool_maxsize=max_concurrent_requests)
         self._session.mount("https://", adapter)
         self._session.mount("http://", adapter)
+        self._downloader = Downloader(
+            session=self._session, wait=limiter.wait, timeout=timeout, plain_http=self._root.startswith("http://")
+        )
 
     def get(self, path: str, params: Mapping[str, str], parse: Callable[[Any], T]) -> T:
         """Ask for one path until there is a usable answer.
@@ -163,6 +168,14 @@ class AircallClient:
             AircallError: If it does not, or cannot be reached.
         """
         self.get(PING, {}, lambda payload: payload)
+
+    def download(self, url: str, largest: int) -> IO[bytes]:
+        """Fetch a file from an address that Aircall gave.
+
+        Nothing that says who asks goes along, and it does not count as a request to Aircall. For the arguments, the
+        result and the errors, see `Downloader.fetch`.
+        """
+        return self._downloader.fetch(url, largest)
 
     def in_flight(self, function: Callable[[S], T], items: Iterable[S]) -> Iterator[T]:
         """Apply a function that makes one request or more to each item, several at once.
@@ -284,8 +297,8 @@ class AircallClient:
         self.limiter.pause(seconds)
 
     def _raise_for_status(self, status: int, path: str) -> None:
-        """Raise what a status other than 200 means for the run."""
-        if status == HTTPStatus.OK:
+        """Raise what a status other than 200, 201 and 202 means for the run."""
+        if status in ACCEPTED:
             return
         if status in REJECTED:
             advice = self._authenticator.advice if self._authenticator else "check the credentials."

@@ -71,5 +71,13 @@ class StreamUnavailableError(AircallError):
         self.is_expected = is_expected
 
 
+class ExpiredError(AircallError):
+    """The address of a file has ended; there may be another one for the same file."""
+
+
+class ReportError(AircallError):
+    """Aircall did not make a report, or what it made cannot be read; other reports may be fine."""
+
+
 class RunEndedError(TapAircallError):
     """The client was closed while a request was waiting for its turn."""

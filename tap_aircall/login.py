@@ -23,8 +23,8 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 
 from typing_extensions import override
 
+from tap_aircall.addresses import is_loopback
 from tap_aircall.errors import LoginFailedError, TapAircallError
-from tap_aircall.settings import is_loopback
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

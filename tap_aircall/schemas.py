@@ -523,6 +523,22 @@ def _sms_templates() -> th.PropertiesList:
     )
 
 
+def _analytics_reports() -> th.PropertiesList:
+    return th.PropertiesList(
+        _key("report_name", th.StringType, "Aircall's name of the report, such as CALLS_HISTORY; added by the tap."),
+        _key("report_date", th.DateType, "Day that the report is of, in analytics_timezone; added by the tap."),
+        _key("row_number", INTEGER, "Position of the row within the report of that day, from 1; added by the tap."),
+        P(
+            "row",
+            OPEN,
+            description=(
+                "The cells of the row, as text, by the names of their columns. Null where a later export of the same "
+                "day had fewer rows."
+            ),
+        ),
+    )
+
+
 _BUILDERS: Mapping[str, Callable[[], th.PropertiesList]] = {
     "calls": _calls,
     "contacts": _contacts,
@@ -542,6 +558,7 @@ _BUILDERS: Mapping[str, Callable[[], th.PropertiesList]] = {
     "number_whatsapp_statuses": _number_whatsapp_statuses,
     "whatsapp_templates": _whatsapp_templates,
     "sms_templates": _sms_templates,
+    "analytics_reports": _analytics_reports,
 }
 
 

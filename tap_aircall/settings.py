@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import difflib
-import ipaddress
 import math
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo, available_timezones
 
 import singer_sdk.typing as th
 
+from tap_aircall.addresses import is_loopback
 from tap_aircall.errors import InputError
+from tap_aircall.report_names import REPORTS
 from tap_aircall.times import parse_setting
 
 if TYPE_CHECKING:
@@ -174,6 +176,34 @@ DEFINITION = th.PropertiesList(
         title="User agent",
         description="Value of the User-Agent header. Default: tap-aircall/<version>.",
     ),
+    th.Property(
+        "analytics_reports",
+        th.ArrayType(th.StringType),
+        default=[],
+        title="Reports",
+        description=(
+            "Reports that the stream analytics_reports exports, by Aircall's names, such as CALLS_HISTORY. They need "
+            "Analytics+."
+        ),
+    ),
+    th.Property(
+        "analytics_timezone",
+        th.StringType,
+        default="UTC",
+        title="Time zone of reports",
+        description="Time zone in which the days of reports begin: an IANA name, such as Europe/Paris.",
+    ),
+    th.Property(
+        "custom_streams",
+        th.ArrayType(th.ObjectType()),
+        default=[],
+        title="Further streams",
+        description=(
+            "Further lists or single objects of the API to read. Each has a name, a path, a records_key (where the "
+            "records are in the answer) and primary_keys; and, where the list can be asked for new or changed records, "
+            "a replication (from_to or newest_first) and its replication_key."
+        ),
+    ),
 ).to_dict()
 """JSON schema of the settings, without those that the SDK adds for every tap."""
 
@@ -264,6 +294,10 @@ class Settings:
     """Seconds."""
     api_url: str
     user_agent: str
+    analytics_reports: tuple[str, ...]
+    """Names of reports, each once."""
+    analytics_timezone: str
+    """IANA name."""
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any], *, now: float, version: str) -> Settings:
@@ -301,6 +335,8 @@ class Settings:
             request_timeout=config["request_timeout"],
             api_url=_checked_url(config, "api_url"),
             user_agent=config.get("user_agent") or f"tap-aircall/{version}",
+            analytics_reports=_checked_reports(config),
+            analytics_timezone=_checked_timezone(config),
         )
 
 
@@ -356,6 +392,28 @@ def _moment(config: Mapping[str, Any], name: str) -> datetime | None:
         raise InputError(message) from error
 
 
+def _checked_reports(config: Mapping[str, Any]) -> tuple[str, ...]:
+    for number, name in enumerate(config["analytics_reports"]):
+        if name not in REPORTS:
+            close = difflib.get_close_matches(name.upper(), REPORTS, n=1)
+            hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(REPORTS)}."
+            message = f"Setting analytics_reports.{number}: '{name}' is unknown; {hint}"
+            raise InputError(message)
+    return tuple(dict.fromkeys(config["analytics_reports"]))
+
+
+def _checked_timezone(config: Mapping[str, Any]) -> str:
+    name = str(config["analytics_timezone"])
+    try:
+        ZoneInfo(name)
+    except (KeyError, ValueError, OSError) as error:
+        close = difflib.get_close_matches(name, available_timezones(), n=1)
+        hint = f"did you mean {close[0]}?" if close else "it must be an IANA name, such as Europe/Paris."
+        message = f"Setting analytics_timezone: '{name}' is unknown; {hint}"
+        raise InputError(message) from error
+    return name
+
+
 def _checked_url(config: Mapping[str, Any], name: str, *, query: bool = False) -> str:
     """Accept https, and http to this machine, so that credentials never travel in the open."""
     url = str(config[name])
@@ -377,13 +435,3 @@ def _checked_url(config: Mapping[str, Any], name: str, *, query: bool = False) -
         message = f"Setting {name}: must begin with https://; plain http is accepted for this machine only."
         raise InputError(message)
     return url.rstrip("/")
-
-
-def is_loopback(host: str) -> bool:
-    """Say whether a host of a URL is this machine."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

@@ -22,6 +22,7 @@ from tap_aircall.cli import (
     read_json,
 )
 from tap_aircall.clock import SystemClock
+from tap_aircall.custom import SETTING, parse_definitions
 from tap_aircall.errors import InputError, TapAircallError
 from tap_aircall.settings import (
     DEFINITION,
@@ -32,15 +33,19 @@ from tap_aircall.settings import (
     unknown_settings,
 )
 from tap_aircall.streams import STREAMS, all_streams
+from tap_aircall.streams.custom import MARK
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from types import FrameType
 
+    from singer_sdk import Stream
     from singer_sdk.plugin_base import _ConfigInput
 
     from tap_aircall.auth import Authenticator
     from tap_aircall.client import AircallClient
     from tap_aircall.clock import Clock
+    from tap_aircall.custom import Definition
     from tap_aircall.limiter import RateLimiter
     from tap_aircall.login import Person
     from tap_aircall.oauth import OAuthApp
@@ -93,6 +98,15 @@ class TapAircall(Tap):
             InputError: If one cannot be used.
         """
         return Settings.from_config(self.config, now=self.clock.time(), version=self.plugin_version)
+
+    @cached_property
+    def definitions(self) -> list[Definition]:
+        """The streams that the settings define, beside those that the tap has itself.
+
+        Raises:
+            InputError: If one cannot be used.
+        """
+        return parse_definitions(self.config.get(SETTING), taken=STREAMS)
 
     @cached_property
     def client(self) -> AircallClient:
@@ -150,7 +164,16 @@ class TapAircall(Tap):
 
     @override
     def discover_streams(self) -> list[AircallStream]:
-        return all_streams(self)
+        streams = all_streams(self)
+        if self.input_catalog is not None:
+            _complete(self.input_catalog, streams)
+        return streams
+
+    @cached_property
+    @override
+    def streams(self) -> dict[str, Stream]:
+        """All streams by name, in the order in which they are read."""
+        return dict(sorted(super().streams.items(), key=lambda item: cast("AircallStream", item[1]).turn))
 
     @override
     def load_state(self, state: dict[str, Any]) -> None:
@@ -163,7 +186,7 @@ class TapAircall(Tap):
         if not isinstance(bookmarks, dict) or not all(isinstance(of, dict) for of in bookmarks.values()):
             message = "State: not a Singer state; it must be an object with 'bookmarks'."
             raise InputError(message)
-        if strangers := sorted(bookmarks.keys() - self.streams.keys()):
+        if strangers := sorted(name for name in bookmarks.keys() - self.streams.keys() if MARK not in bookmarks[name]):
             message = f"State: has unknown streams ({', '.join(strangers)}); is it another tap's?"
             raise InputError(message)
         super().load_state(state)
@@ -188,6 +211,9 @@ class TapAircall(Tap):
         client = self.client
         try:
             self.check_credentials()
+            for stream in cast("list[AircallStream]", list(self.streams.values())):
+                if stream.selected:
+                    stream.prepare()
             self.sync_all()
         except BrokenPipeError as error:
             discard_stdout()
@@ -215,7 +241,7 @@ class TapAircall(Tap):
         if raise_errors:
             if errors:
                 raise InputError(" ".join(errors))
-            _ = self.settings
+            _ = self.settings, self.definitions
         return errors
 
     @override
@@ -301,11 +327,8 @@ class TapAircall(Tap):
 def _as_catalog(catalog: dict[str, Any] | Catalog | None) -> Catalog | None:
     """Build the SDK's catalog out of what was given.
 
-    A catalog that is silent about the keys of a stream does not mean "without keys": the stream would be read whole
-    and, worse, older rows would leave the warehouse. So they are filled in.
-
     Raises:
-        InputError: If it is not a Singer catalog, or another tap's.
+        InputError: If it is not a Singer catalog.
     """
     if catalog is None:
         return None
@@ -316,11 +339,23 @@ def _as_catalog(catalog: dict[str, Any] | Catalog | None) -> Catalog | None:
     except (KeyError, TypeError, AttributeError) as error:
         message = "Catalog: not a Singer catalog; make one with --discover."
         raise InputError(message) from error
-    if strangers := sorted(catalog.keys() - STREAMS.keys()):
+    return catalog
+
+
+def _complete(catalog: Catalog, streams: Iterable[AircallStream]) -> None:
+    """Fill in what a catalog is silent about.
+
+    One that does not name the keys of a stream does not mean "without keys": the stream would be read whole and, worse,
+    older rows would leave the warehouse.
+
+    Raises:
+        InputError: If it is another tap's.
+    """
+    known = {stream.name: stream for stream in streams}
+    if strangers := sorted(catalog.keys() - known.keys()):
         message = f"Catalog: has unknown streams ({', '.join(strangers)}); make a new one with --discover."
         raise InputError(message)
     for name, entry in catalog.items():
-        root = entry.metadata.root
-        entry.key_properties = entry.key_properties or root.table_key_properties or list(STREAMS[name].primary_keys)
-        entry.replication_key = entry.replication_key or root.replication_key or STREAMS[name].replication_key
-    return catalog
+        root, stream = entry.metadata.root, known[name]
+        entry.key_properties = entry.key_properties or root.table_key_properties or list(stream.primary_keys)
+        entry.replication_key = entry.replication_key or root.replication_key or stream.replication_key

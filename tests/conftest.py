@@ -148,9 +148,9 @@ class Aircall:
             run.requests = len(asked)
         return run
 
-    def catalog(self, *streams: str) -> Record:
+    def catalog(self, *streams: str, **settings: Any) -> Record:
         """Discover the catalog and select streams in it."""
-        catalog: Record = json.loads(json.dumps(TapAircall(config={}, validate_config=False).catalog_dict))
+        catalog: Record = json.loads(json.dumps(TapAircall(config=settings, validate_config=False).catalog_dict))
         for entry in catalog["streams"]:
             for item in entry["metadata"]:
                 if item["breadcrumb"] == []:

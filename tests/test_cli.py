@@ -105,6 +105,7 @@ def test_discovery_needs_neither_config_nor_network() -> None:
         "number_whatsapp_statuses": (["number_id"], "FULL_TABLE"),
         "whatsapp_templates": (["number_id", "id"], "FULL_TABLE"),
         "sms_templates": (["id"], "FULL_TABLE"),
+        "analytics_reports": (["report_name", "report_date", "row_number"], "INCREMENTAL"),
     }
     items = [(name, item) for name, entry in catalog.items() for item in entry["metadata"]]
     selected = {name for name, item in items if not item["breadcrumb"] and item["metadata"].get("selected-by-default")}
@@ -140,6 +141,19 @@ def test_settings_come_from_the_environment(config: Path, tmp_path: Path, sandbo
     fails_with(
         run("--config=ENV", TAP_AIRCALL_MAX_CONCURRENT_REQUESTS="many", HOME=str(tmp_path)),
         "One of the variables TAP_AIRCALL_* is not the number or JSON it must be.",
+    )
+
+
+def test_discovery_lists_the_streams_of_a_user(tmp_path: Path) -> None:
+    campaigns = {"name": "campaigns", "path": "/v1/campaigns", "records_key": "campaigns", "primary_keys": ["id"]}
+    done = run("--config", write(tmp_path / "config.json", {"custom_streams": [campaigns]}), "--discover")
+
+    assert (done.returncode, problems(done)) == (0, [])
+    assert "campaigns" in [entry["tap_stream_id"] for entry in json.loads(done.stdout)["streams"]]
+
+    fails_with(
+        run("--config=ENV", "--discover", TAP_AIRCALL_CUSTOM_STREAMS=json.dumps([campaigns | {"path": "campaigns"}])),
+        "Setting custom_streams.0.path: must begin with /v1/ or /v2/, and have no ?, #, %, .. or spaces.",
     )
 
 
@@ -187,6 +201,14 @@ URL = "must begin with https://; plain http is accepted for this machine only."
         ({"api_url": "http://api.aircall.io"}, f"Setting api_url: {URL}"),
         ({"api_url": "http://127.0.0.1.example.com"}, f"Setting api_url: {URL}"),
         ({"api_url": "aircall"}, "Setting api_url: must be a plain URL, such as https://api.aircall.io."),
+        (
+            {"analytics_reports": ["CALL_HISTORY"]},
+            "Setting analytics_reports.0: 'CALL_HISTORY' is unknown; did you mean CALLS_HISTORY?",
+        ),
+        (
+            {"custom_streams": [{"name": "campaigns"}]},
+            "Setting custom_streams.0.path: missing; give where the list or object is, such as /v1/campaigns.",
+        ),
         ({"pasword": "x"}, "Setting pasword: unknown; did you mean password?"),
     ],
 )

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
+from tap_aircall.custom import FIELDS, Replication, parse_definitions
+from tap_aircall.report_names import REPORTS
 from tap_aircall.settings import DEFINITION
 from tap_aircall.streams import STREAMS
 from tap_aircall.streams.calls import FETCH_FLAGS
@@ -81,6 +83,25 @@ def test_readme_lists_every_stream_with_key_and_replication() -> None:
         assert cost
     for field in FETCH_FLAGS:
         assert f"`{field}`" in README
+
+
+def test_readme_names_every_report() -> None:
+    section = README.split("\n## Analytics reports\n")[1].split("\n## ")[0]
+    assert set(re.findall("`([A-Z_]+)`", section)) == set(REPORTS)
+
+
+def test_readme_lists_every_field_of_a_custom_stream() -> None:
+    table = rows("Lists that the tap does not know yet")
+    assert tuple(table) == FIELDS
+    for replication in Replication:
+        assert f"`{replication}`" in str(table["replication"])
+
+
+def test_the_custom_streams_of_the_readme_can_be_used() -> None:
+    section = README.split("\n## Lists that the tap does not know yet\n")[1]
+    example = json.loads(section.split("```json\n")[1].split("```")[0])
+    names = [definition.name for definition in parse_definitions(example["custom_streams"], taken=STREAMS)]
+    assert names == ["campaigns", "trackers"]
 
 
 def test_meltano_has_every_setting() -> None:

@@ -235,6 +235,7 @@ FULL: Mapping[str, dict[str, Any]] = {
         "language": "en",
     },
     "sms_templates": {"id": 8821, "name": "order_update", "body": "Your order is on its way."},
+    "analytics_reports": {"report_name": "CALLS_HISTORY", "report_date": "2026-05-20", "row_number": 1, "row": {}},
 }
 """A record of each stream as it leaves the tap, with every field there is."""
 
@@ -338,6 +339,8 @@ class TestEverySchema:
         ("numbers", {"priority": "1"}, "$.priority"),
         ("webhooks", {"events": "call.created"}, "$.events"),
         ("company", {"users_count": "4"}, "$.users_count"),
+        ("analytics_reports", {"row_number": "1"}, "$.row_number"),
+        ("analytics_reports", {"row": ["cell"]}, "$.row"),
     ],
 )
 def test_wrong_values_are_refused(stream: str, change: dict[str, Any], where: str) -> None:

@@ -7,6 +7,7 @@
 | `POST /_sandbox/clock` | `{"advance": seconds}`, or `{"set": UNIX seconds}` |
 | `POST /_sandbox/faults` | a fault: the fields of `Fault` but for `mutate` |
 | `POST /_sandbox/oauth` | `{"uninstall": true}` the app, or `{"end_access": true}` for all access tokens |
+| `POST /_sandbox/analytics` | how reports are made: attributes of `Analytics`, such as `{"plan": false}` |
 | `POST /_sandbox/<kind>` | add a call, contact, user, team, number, tag or webhook |
 | `PATCH /_sandbox/<kind>/<id>`, `DELETE /_sandbox/<kind>/<id>` | edit or delete it |
 
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
     from tap_aircall.sandbox.world import World
 
     Handler = Callable[[Request], Awaitable[Response]]
+
+ANALYTICS = {"plan", "seconds", "slow", "failing", "zipped", "address_seconds", "kept_seconds", "rows"}
 
 
 def routes(sandbox: Sandbox) -> list[Route]:
@@ -63,9 +66,6 @@ def routes(sandbox: Sandbox) -> list[Route]:
         sandbox.faults.append(Fault(**fault))
         return _json({})
 
-    async def oauth(request: Request) -> Response:
-        return _json(_end(sandbox, await request.json()))
-
     async def records(request: Request) -> Response:
         kind, key = request.path_params["kind"], request.path_params.get("key")
         if kind not in _add(sandbox.world):
@@ -82,10 +82,20 @@ def routes(sandbox: Sandbox) -> list[Route]:
         Route("/_sandbox/requests", _explained(requests), methods=["GET", "DELETE"]),
         Route("/_sandbox/clock", _explained(clock), methods=["POST"]),
         Route("/_sandbox/faults", _explained(faults), methods=["POST"]),
-        Route("/_sandbox/oauth", _explained(oauth), methods=["POST"]),
+        Route("/_sandbox/oauth", _explained(_wish(sandbox, _end)), methods=["POST"]),
+        Route("/_sandbox/analytics", _explained(_wish(sandbox, _change_reports)), methods=["POST"]),
         Route("/_sandbox/{kind}", _explained(records), methods=["POST"]),
         Route("/_sandbox/{kind}/{key}", _explained(records), methods=["PATCH", "DELETE"]),
     ]
+
+
+def _wish(sandbox: Sandbox, change: Callable[[Sandbox, Any], dict[str, Any]]) -> Handler:
+    """Make a handler of a function that takes the body of a request."""
+
+    async def handle(request: Request) -> Response:
+        return _json(change(sandbox, await request.json()))
+
+    return handle
 
 
 def _end(sandbox: Sandbox, wish: Mapping[str, bool]) -> dict[str, Any]:
@@ -94,6 +104,15 @@ def _end(sandbox: Sandbox, wish: Mapping[str, bool]) -> dict[str, Any]:
             sandbox.oauth.uninstall()
         if wish.get("end_access"):
             sandbox.oauth.end_access()
+    return {}
+
+
+def _change_reports(sandbox: Sandbox, wish: Mapping[str, Any]) -> dict[str, Any]:
+    if unknown := wish.keys() - ANALYTICS:
+        raise KeyError(*sorted(unknown))
+    with sandbox.lock:
+        for name, value in wish.items():
+            setattr(sandbox.analytics, name, value)
     return {}
 
 

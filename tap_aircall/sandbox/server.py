@@ -21,6 +21,7 @@ from typing_extensions import override
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from tap_aircall.sandbox import control
+from tap_aircall.sandbox.analytics import EXPORT_PATH, FILE_PATH, Analytics
 from tap_aircall.sandbox.api import FORBIDDEN, NO_SUCH_PATH, OAUTH_ONLY, UNAUTHORIZED, Answer, Api
 from tap_aircall.sandbox.oauth import OAuth
 
@@ -97,6 +98,7 @@ class Sandbox:
         self.lock = threading.RLock()
         self.latency = latency
         self.oauth = OAuth(self, mode=oauth)
+        self.analytics = Analytics(world, lambda: self.url)
         self._clock = clock
         self._api = Api(world, retired_users_v1=retired_users_v1)
         self._limit = requests_per_minute
@@ -186,7 +188,7 @@ class Sandbox:
                 answer, extra = self._answer(request, sent, now)
             if fault is not None and fault.mutate is not None:
                 answer = Answer(answer.status, fault.mutate(msgspec.json.decode(msgspec.json.encode(answer.payload))))
-            body = msgspec.json.encode(answer.payload)
+            body = answer.payload if isinstance(answer.payload, bytes) else msgspec.json.encode(answer.payload)
             self.requests.append(RequestLog(log.method, path, query, now, headers, answer.status))
         if self.latency or (fault and fault.delay):
             await asyncio.sleep(self.latency + (fault.delay if fault else 0))
@@ -196,16 +198,21 @@ class Sandbox:
 
     def _answer(self, request: Request, sent: bytes, now: float) -> tuple[Answer, dict[str, str]]:
         """Decide as Aircall's edge does: rate limit and credentials first."""
+        if request.url.path.startswith(FILE_PATH):  # storage, where neither is known
+            return self.analytics.file(request.url.path, request.headers.get("authorization"), now), {}
         refused = self._count(now)
         if refused is not None:
             return Answer(429, {"error": "Too Many Requests"}), refused
         authorization = request.headers.get("authorization")
         path = request.url.path
+        said = _json(sent, request.headers.get("content-type", ""))
         if path == TOKEN_PATH and request.method == "POST":
-            return self.oauth.answer(_json(sent, request.headers.get("content-type", ""))), {}
+            return self.oauth.answer(said), {}
         tags = request.query_params.getlist("tags[]")
         known = request.method == "GET"
         answer = self._api.answer(path, dict(request.query_params), tags) if known else Answer(*NO_SUCH_PATH)
+        if path.startswith(EXPORT_PATH):
+            answer = self.analytics.answer(request.method, path, said, now)
         if answer.payload == {"message": "Not Found"} or authorization is None:
             return (answer if authorization is not None else Answer(*UNAUTHORIZED)), {}
         return self._rejection(authorization, path) or answer, {}

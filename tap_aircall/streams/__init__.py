@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tap_aircall.streams import directory, optional
+from tap_aircall.streams.analytics import AnalyticsReports
 from tap_aircall.streams.calls import Calls
 from tap_aircall.streams.contacts import Contacts
+from tap_aircall.streams.custom import CustomStream
 
 if TYPE_CHECKING:
     from tap_aircall.streams.base import AircallStream
@@ -33,11 +35,13 @@ STREAMS: dict[str, type[AircallStream]] = {
         optional.NumberWhatsappStatuses,
         optional.WhatsappTemplates,
         optional.SmsTemplates,
+        AnalyticsReports,
     )
 }
-"""Every stream class by the name of its stream."""
+"""Every stream class that the tap has itself, by the name of its stream."""
 
 
 def all_streams(tap: TapAircall) -> list[AircallStream]:
-    """Return every stream of a tap."""
-    return [stream(tap) for stream in STREAMS.values()]
+    """Return every stream of a tap, those that its settings define included."""
+    custom = (CustomStream(tap, definition) for definition in tap.definitions)
+    return [*(stream(tap) for stream in STREAMS.values()), *custom]

@@ -51,6 +51,9 @@ class AircallStream(Stream):
     secret_fields: ClassVar[frozenset[str]] = frozenset()
     """Fields that Aircall sends and nobody should have: dropped without a word."""
 
+    turn: ClassVar[int] = 0
+    """Streams with a lower number are read first."""
+
     TYPE_CONFORMANCE_LEVEL = TypeConformanceLevel.NONE  # RecordShaper does it
 
     progress: Progress
@@ -58,8 +61,8 @@ class AircallStream(Stream):
 
     _tap: TapAircall
 
-    def __init__(self, tap: TapAircall) -> None:
-        super().__init__(tap, schema=schemas.of(self.name))
+    def __init__(self, tap: TapAircall, schema: dict[str, Any] | None = None) -> None:
+        super().__init__(tap, schema=schema or schemas.of(self.name))
         self._reported: set[str] = set()
         self._extracted_at = to_rfc3339(int(self.clock.time()))
 
@@ -84,6 +87,9 @@ class AircallStream(Stream):
 
         A generator runs on only after what it yielded was written, so that it may move the state after a `yield`.
         """
+
+    def prepare(self) -> None:
+        """Begin what Aircall needs time for; called when the stream is selected, before any stream is read."""
 
     def check_state(self) -> None:
         """Refuse a state that cannot be this stream's.

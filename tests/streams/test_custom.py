@@ -1,0 +1,280 @@
+"""Streams that users define, over real HTTP; lists that the sandbox has stand in for those of tomorrow."""
+
+from __future__ import annotations
+
+import json
+import logging
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tap_aircall.errors import AircallError, InputError
+from tap_aircall.sandbox import Fault
+from tap_aircall.tap import TapAircall
+from tests.clock import NOW
+from tests.conftest import Run
+
+if TYPE_CHECKING:
+    from tests.conftest import Aircall, Record
+
+T0 = int(NOW)
+NAME = "mine"
+
+
+def define(path: str, key: str, *primary_keys: str, **more: str) -> list[Record]:
+    return [{"name": NAME, "path": path, "records_key": key, "primary_keys": list(primary_keys or ["id"]), **more}]
+
+
+TAGS = define("/v1/tags", "tags")
+CALLS = define("/v1/calls", "calls", replication="from_to", replication_key="started_at")
+CONTACTS = define("/v1/contacts", "contacts", replication="newest_first", replication_key="updated_at")
+
+
+def read(aircall: Aircall, definitions: list[Record], **options: Any) -> Run:
+    chosen = options.pop("catalog", None) or aircall.catalog(NAME, custom_streams=definitions)
+    return aircall.run(catalog=chosen, custom_streams=definitions, **options)
+
+
+def fail(aircall: Aircall, definitions: list[Record], **options: Any) -> str:
+    with pytest.raises(AircallError) as caught:
+        read(aircall, definitions, **options)
+    return str(caught.value)
+
+
+def ids(run: Run) -> list[int]:
+    return [int(record["id"]) for record in run.records(NAME)]
+
+
+def bookmark(run: Run) -> str | None:
+    found: str | None = run.state["bookmarks"][NAME].get("replication_key_value")
+    return found
+
+
+class TestDiscovery:
+    def test_needs_no_credentials_and_lists_them_selected(self) -> None:
+        tap = TapAircall(config={"custom_streams": CALLS}, validate_config=False)
+        entry = json.loads(json.dumps(tap.catalog_dict))["streams"][-2]
+
+        assert entry["tap_stream_id"] == NAME
+        assert entry["key_properties"] == ["id"]
+        assert (entry["replication_method"], entry["replication_key"]) == ("INCREMENTAL", "started_at")
+        assert {name: field["type"] for name, field in entry["schema"]["properties"].items()} == {
+            "id": ["string"],
+            "started_at": ["string", "null"],
+            "record": ["object", "null"],
+        }
+        assert entry["schema"]["properties"]["record"]["additionalProperties"] is True
+        assert entry["metadata"][-1]["metadata"]["selected"] is True
+
+    def test_a_bad_definition_gets_its_line_also_without_other_checks(self) -> None:
+        with pytest.raises(InputError, match=r"^Setting custom_streams\.0\.path: missing;"):
+            _ = TapAircall(config={"custom_streams": [{"name": "x"}]}, validate_config=False).streams
+
+    def test_a_run_checks_definitions_first(self, aircall: Aircall) -> None:
+        with pytest.raises(InputError, match=r"^Setting custom_streams\.0\.name: 'tags' is a stream of the tap's own;"):
+            aircall.tap(custom_streams=[TAGS[0] | {"name": "tags"}])
+        assert aircall.sandbox.requests == []
+
+    def test_they_are_read_by_default(self, aircall: Aircall) -> None:
+        tag = aircall.world.add("tags")
+        assert aircall.run(custom_streams=TAGS).ids(NAME) == [str(tag["id"])]
+
+
+class TestWhole:
+    @pytest.mark.parametrize(("count", "requests"), [(0, 1), (51, 2), (130, 3)])
+    def test_every_page_is_read(self, aircall: Aircall, count: int, requests: int) -> None:
+        tags = [aircall.world.add("tags") for _ in range(count)]
+
+        run = read(aircall, TAGS)
+
+        assert [record["record"] for record in run.records(NAME)] == tags
+        assert ids(run) == [tag["id"] for tag in tags]
+        assert run.requests == requests
+        assert run.types(NAME)[-1] == "ACTIVATE_VERSION"
+
+    def test_a_single_object_is_one_record(self, aircall: Aircall) -> None:
+        run = read(aircall, define("/v1/company", "company", "name"))
+
+        company = {"name": "Acme", "users_count": 0, "numbers_count": 0}
+        assert run.records(NAME) == [{"name": "Acme", "record": company}]
+        assert run.requests == 1
+
+    def test_several_keys_identify_a_record_together(self, aircall: Aircall) -> None:
+        for number in range(60):
+            aircall.world.add("tags", name=f"tag {number}", color=f"#{number % 2}")
+
+        run = read(aircall, define("/v1/tags", "tags", "color", "name"))
+
+        assert len({(record["color"], record["name"]) for record in run.records(NAME)}) == 60
+
+    def test_a_deselected_field_is_left_out(self, aircall: Aircall) -> None:
+        aircall.world.add("tags")
+        chosen = aircall.catalog(NAME, custom_streams=TAGS)
+        entry = next(entry for entry in chosen["streams"] if entry["stream"] == NAME)
+        (field,) = [item for item in entry["metadata"] if item["breadcrumb"] == ["properties", "record"]]
+        field["metadata"]["selected"] = False
+
+        assert [record.keys() for record in read(aircall, TAGS, catalog=chosen).records(NAME)] == [{"id"}]
+
+    def test_secrets_leave_the_tap_with_nobody(self, aircall: Aircall) -> None:
+        webhook = aircall.world.add("webhooks")
+        deep = Fault(
+            path="/v1/webhooks", mutate=lambda p: p | {"webhooks": [{**p["webhooks"][0], "a": [{"Secret": 1}]}]}
+        )
+        aircall.sandbox.faults.append(deep)
+
+        run = read(aircall, define("/v1/webhooks", "webhooks", "webhook_id"))
+
+        (record,) = run.records(NAME)
+        assert record["record"] == {k: v for k, v in webhook.items() if k != "token"} | {"a": [{}]}
+        assert webhook["token"] not in str(run.messages)
+
+
+class TestFromTo:
+    def test_a_list_is_read_past_the_cap_and_then_what_is_new(self, aircall: Aircall) -> None:
+        calls = [aircall.world.add_call(started_at=T0 - 80_000 + 7 * n)["id"] for n in range(10_150)]
+        first = read(aircall, CALLS)
+        assert ids(first) == calls
+        assert first.records(NAME)[0]["started_at"] == "2026-11-22T14:46:40Z"
+        assert bookmark(first) == "2026-11-23T10:30:43Z"
+        aircall.clock.now += 60
+        new = aircall.world.add_call(started_at=T0 + 10)["id"]
+
+        second = read(aircall, CALLS, state=first.state)
+
+        assert ids(second) == [calls[-1], new]  # the bookmark's own second may have got more
+        assert second.requests == 1
+        assert bookmark(second) == "2026-11-23T13:00:10Z"
+
+    def test_a_killed_run_goes_on(self, aircall: Aircall) -> None:
+        calls = [aircall.world.add_call(started_at=T0 - 80_000 + 7 * n)["id"] for n in range(1_300)]
+        killed = read(aircall, CALLS, die_after=1_210)
+
+        second = read(aircall, CALLS, state=killed.state)
+
+        assert {*ids(killed), *ids(second)} == set(calls)
+        assert len(ids(second)) < 850
+
+    def test_a_full_table_run_reads_all(self, aircall: Aircall) -> None:
+        calls = [aircall.world.add_call(started_at=T0 - 100 + n)["id"] for n in range(3)]
+        state = read(aircall, CALLS).state
+        chosen = aircall.catalog(NAME, custom_streams=CALLS)
+        next(entry for entry in chosen["streams"] if entry["stream"] == NAME)["replication_method"] = "FULL_TABLE"
+
+        run = read(aircall, CALLS, catalog=chosen, state=state)
+
+        assert ids(run) == calls
+        assert run.types(NAME)[-1] == "ACTIVATE_VERSION"
+        assert bookmark(run) == bookmark(Run([{"type": "STATE", "value": state}]))
+
+    def test_another_key_begins_anew(self, aircall: Aircall) -> None:
+        aircall.world.add_call(started_at=T0 - 100)
+        state = read(aircall, CALLS).state
+        aircall.world.add_call(started_at=T0 - 50_000)
+
+        assert len(ids(read(aircall, [CALLS[0] | {"replication_key": "ended_at"}], state=state))) == 2
+
+    def test_a_list_in_another_order_is_refused(self, aircall: Aircall) -> None:
+        for n in range(3):
+            aircall.world.add("users", created_at=f"2026-01-0{3 - n}T00:00:00.000Z")
+        users = define("/v2/users", "users", replication="from_to", replication_key="created_at")
+
+        assert fail(aircall, users) == (
+            "Stream 'mine': Aircall does not list it in the order of 'created_at': use the replication full_table."
+        )
+
+
+class TestNewestFirst:
+    def test_all_are_read_and_then_what_changed(self, aircall: Aircall) -> None:
+        world = aircall.world
+        contacts = [world.add_contact(created_at=T0 - 1_000 + n)["id"] for n in range(120)]
+        first = read(aircall, CONTACTS)
+        assert ids(first) == contacts[::-1]
+        world.edit_contact(contacts[5], at=T0 + 5, first_name="Edited")
+
+        second = read(aircall, CONTACTS, state=first.state)
+
+        assert ids(second) == [contacts[5], contacts[-1]]
+        assert second.requests == 1
+        assert bookmark(second) == "2026-11-23T13:00:05Z"
+
+    def test_more_than_the_cap_cannot_be_read(self, aircall: Aircall) -> None:
+        for n in range(10_001):
+            aircall.world.add_contact(created_at=T0 - 20_000 + n)
+
+        assert fail(aircall, CONTACTS).startswith("Aircall lists more than 10,000 changes of 'mine'")
+
+    def test_a_list_in_another_order_is_refused(self, aircall: Aircall) -> None:
+        for n in range(3):
+            aircall.world.add("numbers", created_at=f"2026-01-0{1 + n}T00:00:00.000Z")
+        aircall.sandbox.faults.append(
+            Fault(path="/v1/numbers", mutate=lambda payload: payload | {"numbers": payload["numbers"][::-1]})
+        )
+        numbers = define("/v1/numbers", "numbers", replication="newest_first", replication_key="created_at")
+
+        assert "does not list it in the order of 'created_at'" in fail(aircall, numbers)
+
+
+class TestMistakes:
+    @pytest.mark.parametrize(
+        ("definitions", "line"),
+        [
+            (
+                define("/v1/campaigns", "campaigns"),
+                "Stream 'mine': Aircall knows no /v1/campaigns (status 404): check its path",
+            ),
+            (
+                define("/v1/tags", "labels"),
+                "Stream 'mine': Aircall's answer has no list and no object 'labels': check its records_key",
+            ),
+            (
+                define("/v1/tags", "tags", "uuid"),
+                "Stream 'mine': Aircall sent a record whose 'uuid' is no text or number: check the keys",
+            ),
+            (
+                define("/v1/tags", "tags", replication="from_to", replication_key="name"),
+                "Stream 'mine': Aircall sent a record whose 'name' is no time: check the keys",
+            ),
+        ],
+    )
+    def test_get_one_line_at_once(self, aircall: Aircall, definitions: list[Record], line: str) -> None:
+        aircall.world.add("tags", name="VIP")
+
+        assert fail(aircall, definitions) == f"{line} in custom_streams."
+        assert aircall.clock.waits == []
+
+    def test_what_the_account_may_not_see_is_left_out(self, aircall: Aircall, caplog: pytest.LogCaptureFixture) -> None:
+        aircall.sandbox.faults.append(Fault(path="/v1/tags", status=403))
+
+        run = read(aircall, TAGS)
+
+        (warning,) = [r.getMessage() for r in caplog.records if r.levelno >= logging.WARNING]
+        assert warning == "Stream 'mine' is left out: Aircall keeps /v1/tags from this account (status 403)."
+        assert run.types(NAME) == ["SCHEMA"]
+
+    def test_errors_on_the_way_are_survived(self, aircall: Aircall) -> None:
+        for _ in range(60):
+            aircall.world.add("tags")
+        aircall.sandbox.faults.append(Fault(path="/v1/tags", query={"page": "2"}, status=502, times=3))
+
+        assert len(read(aircall, TAGS).records(NAME)) == 60
+
+
+class TestState:
+    def test_a_definition_may_be_gone_and_come_back(self, aircall: Aircall) -> None:
+        aircall.world.add_call(started_at=T0 - 100)
+        first = read(aircall, CALLS)
+
+        without = aircall.run("tags", state=first.state)
+
+        assert without.state["bookmarks"][NAME] == first.state["bookmarks"][NAME]
+        assert bookmark(read(aircall, CALLS, state=without.state)) == bookmark(first)
+
+    def test_a_catalog_of_streams_that_are_gone_is_refused(self, aircall: Aircall) -> None:
+        with pytest.raises(InputError, match=r"^Catalog: has unknown streams \(mine\);"):
+            aircall.tap(catalog=aircall.catalog(NAME, custom_streams=TAGS))
+
+    def test_a_bookmark_that_is_no_time_gets_one_line(self, aircall: Aircall) -> None:
+        state = {"bookmarks": {NAME: {"replication_key": "started_at", "replication_key_value": "soon"}}}
+        with pytest.raises(InputError, match=r"^State of stream 'mine': not as tap-aircall writes it"):
+            aircall.tap(state=state, custom_streams=CALLS)

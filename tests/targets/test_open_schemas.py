@@ -1,0 +1,128 @@
+"""Streams whose fields nobody knows beforehand, in real warehouses."""
+
+from __future__ import annotations
+
+import json
+from datetime import date, timedelta
+from typing import TYPE_CHECKING, Any
+
+import duckdb
+import pytest
+
+from tests.clock import NOW
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tap_aircall.sandbox import Sandbox
+    from tests.conftest import Aircall, Run
+    from tests.targets.conftest import Postgres, Project
+
+T0 = int(NOW)
+REPORT = "CALLS_HISTORY"
+MINE = [
+    {"name": "labels", "path": "/v1/tags", "records_key": "tags", "primary_keys": ["id"]},
+    {
+        "name": "people",
+        "path": "/v1/contacts",
+        "records_key": "contacts",
+        "primary_keys": ["id"],
+        "replication": "newest_first",
+        "replication_key": "updated_at",
+    },
+]
+REPORTS = """
+    SELECT report_name, report_date::date, row_number, "row" FROM aircall.analytics_reports
+    ORDER BY report_date, row_number
+"""
+
+
+@pytest.fixture
+def runs(aircall: Aircall) -> list[Run]:
+    """Two runs, with changes between them."""
+    world, rows = aircall.world, aircall.sandbox.analytics.rows
+    tag = world.add("tags", name="VIP")["id"]
+    contact = world.add_contact(created_at=T0 - 500, first_name="Zoë")["id"]
+    rows |= {
+        f"{REPORT} 2026-11-21": [{"Call ID": "1", "Größe": 'say "hi"'}],
+        f"{REPORT} 2026-11-22": [{"A": "1"}, {"A": "2"}],
+    }
+    settings: dict[str, Any] = {
+        "analytics_reports": [REPORT],
+        "start_date": "2026-11-21",
+        "custom_streams": MINE,
+        "catalog": aircall.catalog("analytics_reports", "labels", "people", custom_streams=MINE),
+    }
+    first = aircall.run(**settings)
+    rows[f"{REPORT} 2026-11-22"] = [{"A": "9"}]
+    aircall.clock.now += 60
+    world.edit("tags", tag, name="VVIP")
+    world.edit_contact(contact, at=T0 + 30, first_name="Zoe")
+    return [first, aircall.run(state=first.state, **settings)]
+
+
+def loaded(value: Any) -> Any:
+    """Decode what DuckDB returns of a JSON column."""
+    return json.loads(value) if isinstance(value, str) else value
+
+
+EXPECTED = [
+    (REPORT, date(2026, 11, 21), 1, {"Call ID": "1", "Größe": 'say "hi"'}),
+    (REPORT, date(2026, 11, 22), 1, {"A": "9"}),
+    (REPORT, date(2026, 11, 22), 2, None),
+]
+
+
+def test_duckdb_has_rows_and_records_as_objects(runs: list[Run], load: Any, tmp_path: Path) -> None:
+    path = tmp_path / "warehouse.duckdb"
+    for run in runs:
+        load("target-duckdb", run, {"filepath": str(path), "default_target_schema": "aircall"})
+
+    with duckdb.connect(str(path), read_only=True) as connection:
+        reports = connection.execute(REPORTS).fetchall()
+        labels = connection.execute("SELECT id, record->>'name' FROM aircall.labels").fetchall()
+        people = connection.execute("SELECT id, epoch(updated_at), record->>'first_name' FROM aircall.people")
+        changed = people.fetchall()
+
+    assert [(*key, loaded(row)) for *key, row in reports] == EXPECTED
+    assert labels == [(runs[0].records("labels")[0]["id"], "VVIP")]
+    assert changed == [(runs[0].records("people")[0]["id"], T0 + 30, "Zoe")]
+
+
+def test_postgres_has_rows_and_records_as_objects(runs: list[Run], load: Any, postgres: Postgres) -> None:
+    for run in runs:
+        config = {"sqlalchemy_url": postgres.url, "default_target_schema": "aircall", "hard_delete": True}
+        load("target-postgres", run, config)
+
+    assert postgres.query(REPORTS) == EXPECTED
+    assert postgres.query("SELECT id, record->>'name' FROM aircall.labels") == [
+        (runs[0].records("labels")[0]["id"], "VVIP")
+    ]
+    assert postgres.query(
+        "SELECT id, extract(epoch FROM updated_at)::bigint, record->>'first_name' FROM aircall.people"
+    ) == [(runs[0].records("people")[0]["id"], T0 + 30, "Zoe")]
+    types = dict(
+        postgres.query("SELECT column_name, udt_name FROM information_schema.columns WHERE table_name = 'people'")
+    )
+    assert (types["id"], types["updated_at"], types["record"]) == ("text", "timestamptz", "jsonb")
+
+
+def test_meltano_hands_over_what_is_chosen(project: Project, live_sandbox: Sandbox) -> None:
+    live_sandbox.analytics.seconds = 0
+    project.environment |= {
+        "TAP_AIRCALL_ANALYTICS_REPORTS": json.dumps(["USER_STATUS_HISTORY"]),
+        "TAP_AIRCALL_CUSTOM_STREAMS": json.dumps(MINE),
+        "TAP_AIRCALL_START_DATE": str(date.today() - timedelta(days=3)),  # noqa: DTZ011
+        "TAP_AIRCALL__SELECT": json.dumps(["analytics_reports.*", "labels.*", "people.*"]),
+    }
+
+    project.meltano("run", "tap-aircall", "target-duckdb")
+
+    with duckdb.connect(str(project.folder / "output/warehouse.duckdb"), read_only=True) as connection:
+        tables = connection.execute("SELECT table_name, estimated_size FROM duckdb_tables()").fetchall()
+    kinds = live_sandbox.world.kinds
+    assert dict(tables) == {
+        "analytics_reports": len(live_sandbox.analytics.exports) * len(kinds["users"]),
+        "labels": len(kinds["tags"]),
+        "people": len(live_sandbox.world.contacts),
+    }

@@ -176,6 +176,11 @@ class TapAircall(Tap):
         return dict(sorted(super().streams.items(), key=lambda item: cast("AircallStream", item[1]).turn))
 
     @override
+    def setup_mapper(self) -> None:
+        _ = self.streams  # the mapper reads the catalog, which discover_streams completes
+        super().setup_mapper()
+
+    @override
     def load_state(self, state: dict[str, Any]) -> None:
         """Take over a state, unless it is another tap's.
 

@@ -1,12 +1,19 @@
-"""Makes of an Aircall object a Singer record: times in RFC 3339, and nothing that the schema does not know.
+"""Makes of an Aircall object a Singer record: times in RFC 3339, and all else as the schema promises.
 
-The SDK could do this as well, at several times the cost (it asks for the type of every value anew). Here the schema is
-compiled once into the few places where something is to be done.
+The SDK could do most of this, at several times the cost (it asks for the type of every value anew). Here each *shape*
+of an object, that is the names and types of its fields, is looked at once, and turned into the few things to do; most
+objects of a stream have one of a handful of shapes.
 """
 
 from __future__ import annotations
 
+import re
+from dataclasses import dataclass, field
+from enum import Enum
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
+
+import msgspec
 
 from tap_aircall.errors import ResponseError
 from tap_aircall.times import to_rfc3339
@@ -19,6 +26,51 @@ if TYPE_CHECKING:
 
 Breadcrumb: TypeAlias = tuple[str, ...]
 """Place of a field in a catalog, such as `("properties", "number", "properties", "name")`."""
+Shape: TypeAlias = tuple[tuple[str, ...], tuple[type, ...]]
+"""The names and the types of the fields of an object, in their order."""
+
+MANY_SHAPES = 5_000
+"""So many shapes are remembered; an API that sends more of them is not worth remembering."""
+LONGEST_NAME = 80
+_TYPES: Mapping[str, frozenset[type]] = {
+    "string": frozenset({str}),
+    "integer": frozenset({int}),
+    "number": frozenset({int, float}),
+    "boolean": frozenset({bool}),
+    "object": frozenset({dict}),
+    "array": frozenset({list}),
+    "null": frozenset({type(None)}),
+}
+_NAMES: Mapping[type | str, str] = {
+    **dict.fromkeys([str, "string"], "text"),
+    **dict.fromkeys([int, "integer"], "a whole number"),
+    **dict.fromkeys([float, "number"], "a number"),
+    **dict.fromkeys([bool, "boolean"], "true or false"),
+    **dict.fromkeys([dict, "object"], "an object"),
+    **dict.fromkeys([list, "array"], "a list"),
+    type(None): "null",
+}
+_INTEGER = re.compile(r"-?(0|[1-9]\d{0,17})")
+
+
+class Oddity(Enum):
+    """What is worth telling the user about a field."""
+
+    UNKNOWN = "unknown"
+    """The schema lacks it; it is left out."""
+    CONVERTED = "converted"
+    """It has another type than documented; the same value is written in the documented one."""
+
+
+@dataclass
+class Plan:
+    """What to do with all objects of a shape."""
+
+    drops: list[str] = field(default_factory=list)
+    times: list[str] = field(default_factory=list)
+    objects: list[tuple[str, RecordShaper]] = field(default_factory=list)
+    arrays: list[tuple[str, RecordShaper]] = field(default_factory=list)
+    others: list[tuple[str, Callable[[Any], Any]]] = field(default_factory=list)
 
 
 class RecordShaper:
@@ -27,7 +79,7 @@ class RecordShaper:
     Args:
         schema: JSON schema of the stream, or of an object within its records.
         mask: Which fields are selected, by breadcrumb.
-        report: Called with the dotted name of each field that is dropped because the schema lacks it.
+        report: Called with the dotted name of each field that is odd, and what is; more than once for a field.
         breadcrumb: Where in the record the object is that the schema is for.
         is_open: Whether unknown fields stay, at this level.
     """
@@ -36,77 +88,150 @@ class RecordShaper:
         self,
         schema: Mapping[str, Any],
         mask: Mapping[Breadcrumb, bool],
-        report: Callable[[str], None],
+        report: Callable[[str, Oddity], None],
         breadcrumb: Breadcrumb = (),
         *,
         is_open: bool = False,
     ) -> None:
-        self._is_open = is_open
         self._report = report
+        self._is_open = is_open
         self._path = "".join(f"{name}." for name in breadcrumb[1::2])
-        self._times: list[str] = []
-        self._objects: list[tuple[str, RecordShaper]] = []
-        self._arrays: list[tuple[str, RecordShaper]] = []
+        self._plans: dict[Shape, Plan] = {}
         properties: Mapping[str, Any] = schema["properties"]
         self._deselected = {name for name in properties if not mask[*breadcrumb, "properties", name]}
-        self._known = properties.keys() - self._deselected
-        for name in self._known:
-            definition, place = properties[name], (*breadcrumb, "properties", name)
-            if definition.get("format") == "date-time":
-                self._times.append(name)
-            elif "properties" in definition:
-                self._objects.append((name, RecordShaper(definition, mask, report, place)))
-            elif "properties" in definition.get("items", {}):
-                self._arrays.append((name, RecordShaper(definition["items"], mask, report, place)))
+        self._known = {name: definition for name, definition in properties.items() if name not in self._deselected}
+        self._required = [name for name in schema.get("required", ()) if name in self._known]
+        self._inner: dict[str, RecordShaper] = {}
+        for name, definition in self._known.items():
+            inner = definition if "properties" in definition else definition.get("items", {})
+            if "properties" in inner:
+                place = (*breadcrumb, "properties", name)
+                self._inner[name] = RecordShaper(inner, mask, report, place)
 
-    def shape(self, record: Record) -> None:  # noqa: C901 - unrolled: it runs for each object of each record
+    def shape(self, record: Record) -> None:
         """Convert the times of a record, and drop what is unknown or deselected, at every depth.
 
         Raises:
-            ResponseError: If a time cannot be read, or an object or array is something else; names the field, never
-                its value.
+            ResponseError: If a value is not what the schema says and cannot be made so without a loss; names the
+                field, never its value.
         """
-        if not record.keys() <= self._known:
-            for name in self._deselected:
-                record.pop(name, None)
-            if not self._is_open and not record.keys() <= self._known:
-                self._drop_unknown(record)
-        for name in self._times:
-            value = record.get(name)
-            if value is not None:
-                try:
-                    record[name] = to_rfc3339(value)
-                except ValueError as error:
-                    raise self._unusable(name, str(error)) from error
-        for name, shaper in self._objects:
-            value = record.get(name)
-            if value is not None:
-                if type(value) is not dict:
-                    raise self._unusable(name, f"{type(value).__name__} instead of an object")
-                shaper.shape(value)
-        for name, shaper in self._arrays:
-            value = record.get(name)
-            if value:
-                shaper.shape_each(value, self._path + name)
-
-    def shape_each(self, items: Any, name: str) -> None:
-        """Do so with every object of an array; null in its place is let pass.
-
-        Args:
-            items: What should be an array of objects.
-            name: What to call it in an error.
-        """
-        if type(items) is not list or not all(item is None or type(item) is dict for item in items):
-            message = f"Aircall sent a field '{name}' that is not a list of objects."
-            raise ResponseError(message)
-        for item in items:
-            if item is not None:
-                self.shape(item)
-
-    def _drop_unknown(self, record: Record) -> None:
-        for name in record.keys() - self._known:
+        shape: Shape = (tuple(record), tuple(map(type, record.values())))
+        plan = self._plans.get(shape)
+        if plan is None:
+            plan = self._plan(shape)
+        for name in plan.drops:
             del record[name]
-            self._report(self._path + name)
+        for name in plan.times:
+            try:
+                record[name] = to_rfc3339(record[name])
+            except ValueError as error:
+                raise self._unusable(name, f"with a {error}") from error
+        for name, shaper in plan.objects:
+            shaper.shape(record[name])
+        for name, shaper in plan.arrays:
+            self._shape_each(name, shaper, record[name])
+        for name, convert in plan.others:
+            record[name] = convert(record[name])
+
+    def _shape_each(self, name: str, shaper: RecordShaper, items: list[Any]) -> None:
+        """Shape the objects of a list; null in place of one is let pass."""
+        for item in items:
+            if type(item) is dict:
+                shaper.shape(item)
+            elif item is not None:
+                raise self._unusable(name, "that is not a list of objects")
+
+    def _plan(self, shape: Shape) -> Plan:
+        """Find out what to do with objects of a shape that was not met before."""
+        plan = Plan()
+        for name, kind in zip(*shape, strict=True):
+            definition = self._known.get(name)
+            if definition is not None:
+                self._add(plan, name, kind, definition)
+            elif name in self._deselected:
+                plan.drops.append(name)
+            elif not self._is_open:
+                plan.drops.append(name)
+                self._report(self._path + name, Oddity.UNKNOWN)
+        for name in self._required:
+            if name not in shape[0]:
+                message = f"Aircall sent a record without its '{self._path}{name}'."
+                raise ResponseError(message)
+        if len(self._plans) >= MANY_SHAPES:
+            self._plans.clear()
+        self._plans[shape] = plan
+        return plan
+
+    def _add(self, plan: Plan, name: str, kind: type, definition: Mapping[str, Any]) -> None:
+        """Add to a plan what is to be done with one field."""
+        if kind is type(None) and kind in _allowed(definition):
+            return
+        if definition.get("format") == "date-time":
+            plan.times.append(name)
+        elif kind not in _allowed(definition):
+            plan.others.append((name, self._converter(name, kind, definition)))
+        elif kind is dict and name in self._inner:
+            plan.objects.append((name, self._inner[name]))
+        elif kind is list and name in self._inner:
+            plan.arrays.append((name, self._inner[name]))
+        elif kind is list and "items" in definition:
+            plan.others.append((name, partial(self._check_items, name, _allowed(definition["items"]))))
+
+    def _converter(self, name: str, kind: type, definition: Mapping[str, Any]) -> Callable[[Any], Any]:
+        """Return what writes a value of another type in the documented one, or fails."""
+        types = definition["type"]
+        wanted = next(each for each in ([types] if isinstance(types, str) else types) if each != "null")
+        problem = self._unusable(name, f"with {_NAMES[kind]} where {_NAMES[wanted]} belongs")
+        converted: Callable[[Any], Any] | None = _CONVERSIONS.get((kind, wanted))
+        if converted is None:
+            raise problem
+        self._report(self._path + name, Oddity.CONVERTED)
+
+        def convert(value: Any) -> Any:
+            result = converted(value)
+            if result is None:
+                raise problem
+            return result
+
+        return convert
+
+    def _check_items(self, name: str, allowed: frozenset[type], items: list[Any]) -> list[Any]:
+        if not allowed.issuperset(map(type, items)):
+            raise self._unusable(name, "that is a list of other things than documented")
+        return items
 
     def _unusable(self, name: str, what: str) -> ResponseError:
-        return ResponseError(f"Aircall sent a field '{self._path}{name}' with a {what}.")
+        return ResponseError(f"Aircall sent a field '{self._path}{name}' {what}.")
+
+
+def printable(name: str) -> str:
+    """Make a name that Aircall sent fit for a line of the log, which it must not break or imitate."""
+    return name.encode("unicode_escape").decode("ascii")[:LONGEST_NAME]
+
+
+def _allowed(definition: Mapping[str, Any]) -> frozenset[type]:
+    """Return the types that a value may have."""
+    types = definition.get("type", list(_TYPES))
+    return frozenset().union(*(_TYPES[name] for name in ([types] if isinstance(types, str) else types)))
+
+
+def _to_text(value: Any) -> str:
+    return msgspec.json.encode(value).decode()
+
+
+def _text_to_integer(text: str) -> int | None:
+    return int(text) if _INTEGER.fullmatch(text) else None
+
+
+def _float_to_integer(number: float) -> int | None:
+    return int(number) if number.is_integer() else None
+
+
+_CONVERSIONS: Mapping[tuple[type, str], Callable[[Any], Any]] = {
+    (int, "string"): _to_text,
+    (float, "string"): _to_text,
+    (bool, "string"): _to_text,
+    (str, "integer"): _text_to_integer,
+    (float, "integer"): _float_to_integer,
+}
+"""How to write a value of one type in another without a loss; None where it would be one."""

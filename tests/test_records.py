@@ -6,7 +6,7 @@ import pytest
 import singer_sdk.typing as th
 
 from tap_aircall.errors import ResponseError
-from tap_aircall.records import Breadcrumb, RecordShaper
+from tap_aircall.records import MANY_SHAPES, Breadcrumb, Oddity, RecordShaper
 
 USER = th.ObjectType(th.Property("name", th.StringType), th.Property("created_at", th.DateTimeType))
 SCHEMA = th.PropertiesList(
@@ -17,6 +17,8 @@ SCHEMA = th.PropertiesList(
         "comments", th.ArrayType(th.ObjectType(th.Property("posted_at", th.DateTimeType), th.Property("by", USER)))
     ),
     th.Property("events", th.ArrayType(th.StringType)),
+    th.Property("active", th.BooleanType),
+    th.Property("score", th.NumberType),
 ).to_dict()
 
 
@@ -28,11 +30,15 @@ class Mask(dict[Breadcrumb, bool]):
 
 
 def shape(record: dict[str, Any], *deselected: tuple[str, ...]) -> tuple[dict[str, Any], list[str]]:
-    """Shape a record; return it and the unknown fields reported."""
+    """Shape a record; return it and the fields reported."""
     mask = Mask({tuple(part for name in path for part in ("properties", name)): False for path in deselected})
-    unknown: list[str] = []
-    RecordShaper(SCHEMA, mask, unknown.append).shape(record)
-    return record, unknown
+    odd: list[str] = []
+
+    def report(field: str, oddity: Oddity) -> None:
+        odd.append(field if oddity is Oddity.UNKNOWN else f"{field} {oddity.value}")
+
+    RecordShaper(SCHEMA, mask, report).shape(record)
+    return record, odd
 
 
 def test_times_are_converted_at_every_depth() -> None:
@@ -85,10 +91,19 @@ def test_deselected_fields_are_dropped_without_a_word() -> None:
     [
         ({"started_at": "secret"}, "Aircall sent a field 'started_at' with a str that is no time."),
         ({"user": {"created_at": []}}, "Aircall sent a field 'user.created_at' with a list that is no time."),
-        ({"user": "secret"}, "Aircall sent a field 'user' with a str instead of an object."),
-        ({"comments": "secret"}, "Aircall sent a field 'comments' that is not a list of objects."),
+        ({"user": "secret"}, "Aircall sent a field 'user' with text where an object belongs."),
+        ({"comments": "secret"}, "Aircall sent a field 'comments' with text where a list belongs."),
         ({"comments": [{"by": {}}, "secret"]}, "Aircall sent a field 'comments' that is not a list of objects."),
-        ({"comments": [{"by": 7}]}, "Aircall sent a field 'comments.by' with a int instead of an object."),
+        ({"comments": [{"by": 7}]}, "Aircall sent a field 'comments.by' with a whole number where an object belongs."),
+        ({"id": "4.5"}, "Aircall sent a field 'id' with text where a whole number belongs."),
+        ({"id": 4.5}, "Aircall sent a field 'id' with a number where a whole number belongs."),
+        ({"id": "9" * 30}, "Aircall sent a field 'id' with text where a whole number belongs."),
+        ({"user": {"name": ["secret"]}}, "Aircall sent a field 'user.name' with a list where text belongs."),
+        ({"user": {"name": {"a": 1}}}, "Aircall sent a field 'user.name' with an object where text belongs."),
+        ({"events": ["a", 1]}, "Aircall sent a field 'events' that is a list of other things than documented."),
+        ({"active": 1}, "Aircall sent a field 'active' with a whole number where true or false belongs."),
+        ({"active": "true"}, "Aircall sent a field 'active' with text where true or false belongs."),
+        ({"score": "secret"}, "Aircall sent a field 'score' with text where a number belongs."),
     ],
 )
 def test_what_cannot_be_used_is_named_without_its_value(record: dict[str, Any], line: str) -> None:
@@ -96,3 +111,46 @@ def test_what_cannot_be_used_is_named_without_its_value(record: dict[str, Any], 
         shape(record)
 
     assert str(caught.value) == line
+
+
+@pytest.mark.parametrize(
+    ("sent", "written", "converted"),
+    [
+        ({"user": {"name": 7}}, {"user": {"name": "7"}}, ["user.name converted"]),
+        ({"user": {"name": 0.5}}, {"user": {"name": "0.5"}}, ["user.name converted"]),
+        ({"user": {"name": True}}, {"user": {"name": "true"}}, ["user.name converted"]),
+        ({"id": "4200000001"}, {"id": 4200000001}, ["id converted"]),
+        ({"id": "-7"}, {"id": -7}, ["id converted"]),
+        ({"id": 7.0}, {"id": 7}, ["id converted"]),
+        ({"score": 7}, {"score": 7}, []),
+        ({"score": 7.5}, {"score": 7.5}, []),
+        ({"id": 2**63 - 1, "score": None, "active": False}, {"id": 2**63 - 1, "score": None, "active": False}, []),
+    ],
+)
+def test_values_of_another_type_are_converted_where_nothing_is_lost(
+    sent: dict[str, Any], written: dict[str, Any], converted: list[str]
+) -> None:
+    record, odd = shape(sent)
+
+    assert (record, odd) == (written, converted)
+    assert [type(value) for value in record.values()] == [type(value) for value in written.values()]
+
+
+def test_a_key_that_is_missing_is_named() -> None:
+    schema = th.PropertiesList(th.Property("id", th.IntegerType, required=True, nullable=False)).to_dict()
+    shaper = RecordShaper(schema, Mask(), lambda field, oddity: None)  # noqa: ARG005
+
+    with pytest.raises(ResponseError, match=r"^Aircall sent a record without its 'id'\.$"):
+        shaper.shape({})
+    with pytest.raises(ResponseError, match=r"^Aircall sent a field 'id' with null where a whole number belongs\.$"):
+        shaper.shape({"id": None})
+
+
+def test_endless_variety_takes_no_endless_memory() -> None:
+    shaper = RecordShaper(SCHEMA, Mask(), lambda field, oddity: None)  # noqa: ARG005
+    for number in range(2 * MANY_SHAPES + 7):
+        record: dict[str, Any] = {"id": 1, f"field_{number}": 1}
+        shaper.shape(record)
+        assert record == {"id": 1}
+
+    assert len(shaper._plans) <= MANY_SHAPES  # noqa: SLF001 - memory shows in no other way

@@ -16,7 +16,7 @@ from typing_extensions import override
 from tap_aircall import schemas
 from tap_aircall.errors import InputError, ResponseError, StreamUnavailableError
 from tap_aircall.progress import Progress
-from tap_aircall.records import RecordShaper
+from tap_aircall.records import Oddity, RecordShaper, printable
 from tap_aircall.times import to_rfc3339
 from tap_aircall.walks import Page
 
@@ -215,19 +215,20 @@ class AircallStream(Stream):
 
     @cached_property
     def _shaper(self) -> RecordShaper:
-        return RecordShaper(self.effective_schema, self.mask, self._report_unknown, is_open=self.is_open)
+        return RecordShaper(self.effective_schema, self.mask, self._report_odd, is_open=self.is_open)
 
-    def _report_unknown(self, field: str) -> None:
-        """Report a field that the schema lacks, once; not those that the catalog left out, nor secrets."""
+    def _report_odd(self, field: str, oddity: Oddity) -> None:
+        """Report a field that is odd, once; not those that the catalog left out, nor secrets."""
         if field in self._reported:
             return
         self._reported.add(field)
-        if field not in self.secret_fields and not schemas.has(self.schema, field):
-            self.logger.warning(
-                "Aircall sends a field '%s' in '%s' that this version of the tap does not know; it is left out.",
-                field,
-                self.name,
-            )
+        if oddity is Oddity.CONVERTED:
+            message = "Aircall sends the field '%s' in '%s' with another type than documented; it is converted."
+        elif field in self.secret_fields or schemas.has(self.schema, field):
+            return
+        else:
+            message = "Aircall sends a field '%s' in '%s' that this version of the tap does not know; it is left out."
+        self.logger.warning(message, printable(field), self.name)
 
     def _activate_version(self, version: int) -> None:
         """Tell the target that this version is complete, so that it may drop rows of older ones."""

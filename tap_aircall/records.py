@@ -110,3 +110,10 @@ class RecordShaper:
 
     def _unusable(self, name: str, what: str) -> ResponseError:
         return ResponseError(f"Aircall sent a field '{self._path}{name}' with a {what}.")
+
+
+def without(secrets: frozenset[str], value: Any) -> Any:
+    """Return a value of an answer without some fields, named in lower case, wherever in it they are."""
+    if isinstance(value, dict):
+        return {name: without(secrets, inner) for name, inner in value.items() if name.lower() not in secrets}
+    return [without(secrets, inner) for inner in value] if isinstance(value, list) else value

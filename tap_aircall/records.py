@@ -235,3 +235,10 @@ _CONVERSIONS: Mapping[tuple[type, str], Callable[[Any], Any]] = {
     (float, "integer"): _float_to_integer,
 }
 """How to write a value of one type in another without a loss; None where it would be one."""
+
+
+def without(secrets: frozenset[str], value: Any) -> Any:
+    """Return a value of an answer without some fields, named in lower case, wherever in it they are."""
+    if isinstance(value, dict):
+        return {name: without(secrets, inner) for name, inner in value.items() if name.lower() not in secrets}
+    return [without(secrets, inner) for inner in value] if isinstance(value, list) else value

@@ -1,8 +1,8 @@
 """Streams that users define in the setting `custom_streams`.
 
 Nothing is known of their fields, and a Singer schema must name those that a target is to make columns of: most targets
-drop all others. So a record has its keys as columns, as text, since ids may be numbers or not, and beside them all that
-Aircall sent, as one open object.
+drop all others. So all that Aircall sent passes through, and stands once more in one field, an open object. The keys
+are in the schema, as text, since ids may be numbers or not.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing_extensions import override
 from tap_aircall import walks
 from tap_aircall.custom import RECORD, Definition, Replication
 from tap_aircall.errors import ForbiddenError, NotFoundError, StreamUnavailableError, UnreadableError
+from tap_aircall.records import without
 from tap_aircall.schemas import OPEN
 from tap_aircall.streams.base import AircallStream
 from tap_aircall.times import to_rfc3339, to_seconds
@@ -56,6 +57,7 @@ class CustomStream(AircallStream):
     """One list or object, as a user defined it."""
 
     turn = 1
+    is_open = True
 
     def __init__(self, tap: TapAircall, definition: Definition) -> None:
         self.name = definition.name
@@ -159,13 +161,13 @@ class CustomStream(AircallStream):
     def _item(self, record: Record) -> Record:
         """Pack a record together with what a walk has to know of it."""
         keys = {key: self._text(record, key) for key in self.primary_keys}
-        item: Record = {ID: tuple(keys.values()), RECORD: {**keys, RECORD: _without_secrets(record)}}
+        whole = without(SECRETS, record)
+        item: Record = {ID: tuple(keys.values()), RECORD: {**whole, **keys, RECORD: whole}}
         if self.replication_key is not None:
             try:
                 item[TIME] = to_seconds(record.get(self.replication_key))
             except ValueError as error:
                 raise self._unusable(self.replication_key, "time") from error
-            item[RECORD][self.replication_key] = record[self.replication_key]
         return item
 
     def _text(self, record: Record, key: str) -> str:
@@ -198,9 +200,3 @@ class CustomStream(AircallStream):
 
 def _is_list_of_objects(value: Any) -> TypeGuard[list[Record]]:
     return isinstance(value, list) and all(isinstance(record, dict) for record in value)
-
-
-def _without_secrets(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {name: _without_secrets(inner) for name, inner in value.items() if name.lower() not in SECRETS}
-    return [_without_secrets(inner) for inner in value] if isinstance(value, list) else value

@@ -12,6 +12,7 @@ from typing_extensions import override
 
 from tap_aircall import walks
 from tap_aircall.errors import ForbiddenError, NotFoundError, ResponseError, StreamUnavailableError
+from tap_aircall.records import without
 from tap_aircall.streams.directory import Numbers, OwnedStream, ReferenceStream, Users
 
 if TYPE_CHECKING:
@@ -97,7 +98,7 @@ class NumberStream(OptionalOwnedStream):
 
     @override
     def ask(self, path: str) -> list[Record]:
-        found = _without(self.secret_fields, self.client.get(path, {}, lambda payload: payload))
+        found = without(self.secret_fields, self.client.get(path, {}, lambda payload: payload))
         record = _unwrapped(found, self.envelope)
         if not isinstance(record, dict):
             record = {self.envelope: record}
@@ -192,10 +193,3 @@ def _unwrapped(payload: Any, envelope: str) -> Any:
     """Take an object out of its envelope, if it is in one."""
     wrapped = payload.get(envelope) if isinstance(payload, dict) else None
     return payload if wrapped is None else wrapped
-
-
-def _without(secrets: frozenset[str], value: Any) -> Any:
-    """Drop secrets, wherever they are."""
-    if isinstance(value, dict):
-        return {name: _without(secrets, inner) for name, inner in value.items() if name.lower() not in secrets}
-    return [_without(secrets, inner) for inner in value] if isinstance(value, list) else value

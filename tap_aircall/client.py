@@ -22,6 +22,7 @@ import requests
 import urllib3
 from requests.adapters import HTTPAdapter
 
+from tap_aircall import texts
 from tap_aircall.downloads import Downloader
 from tap_aircall.errors import (
     AircallError,
@@ -340,7 +341,7 @@ def block_seconds(headers: Mapping[str, str], now: float) -> float:
 
 def _decode(body: bytes, path: str) -> Any:
     try:
-        return msgspec.json.decode(body)
+        return texts.decode(body)
     except msgspec.DecodeError as error:
         message = f"Aircall answered {path} with something that is not JSON."
         raise TransientError(message) from error

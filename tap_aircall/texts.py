@@ -1,0 +1,49 @@
+"""Reads JSON whose text no target could store.
+
+Aircall's users write what they like, and its API hands it on. Three things cannot go into a database as they are: NUL
+(PostgreSQL refuses it), halves of surrogate pairs and bytes that are no UTF-8 (neither is Unicode text). Each becomes
+U+FFFD, the character that stands for what cannot be shown, for every target alike; nothing else is changed.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import msgspec
+
+REPLACEMENT = "\ufffd"
+_NUL = b"\\u0000"
+_ESCAPE = re.compile(
+    rb"""
+    (?P<kept> \\[^u] | \\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2} )  # of those a backslash may be one
+    | \\u0000
+    | \\u[dD][89a-fA-F][0-9a-fA-F]{2}
+    """,
+    re.VERBOSE,
+)
+
+
+def decode(body: bytes) -> Any:
+    """Decode JSON.
+
+    Args:
+        body: The JSON, supposed to be in UTF-8.
+
+    Returns:
+        Its value, in which all text is Unicode without NUL.
+
+    Raises:
+        msgspec.DecodeError: If it is not JSON.
+    """
+    if _NUL not in body:
+        try:
+            return msgspec.json.decode(body)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            pass  # perhaps only for its text
+    text = body.decode("utf-8", "replace").encode()
+    return msgspec.json.decode(_ESCAPE.sub(_replace, text))
+
+
+def _replace(match: re.Match[bytes]) -> bytes:
+    return match["kept"] or b"\\ufffd"

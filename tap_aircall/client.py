@@ -312,7 +312,7 @@ class AircallClient:
             message = f"Aircall answered {path} with status {status}."
             raise TransientError(message)
         message = f"Aircall refuses {path} with status {status}: is the setting api_url right?"
-        raise RejectedRequestError(message)
+        raise RejectedRequestError(message, status)
 
 
 def block_seconds(headers: Mapping[str, str], now: float) -> float:

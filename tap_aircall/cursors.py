@@ -97,6 +97,16 @@ class Cursors:
                 merged.append(Window(after, until))
         return [Window(None if after == BEGINNING else after, until) for after, until in merged]
 
+    @property
+    def ages(self) -> list[int]:
+        """Ages in seconds at which calls are read, in order; the first is that of new ones."""
+        return sorted(self._positions)
+
+    def position_at(self, age: int) -> int:
+        """Return where the first cursor stands that trails by so many seconds or more, or else the last (UNIX)."""
+        ages = self.ages
+        return self._positions[next((each for each in ages if each >= age), ages[-1])]
+
     def advance(self, through: int) -> None:
         """Note that all calls of the current window up to this second (UNIX) were emitted."""
         for age, target in self._targets.items():

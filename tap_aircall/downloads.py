@@ -138,4 +138,4 @@ class Downloader:
             raise ExpiredError(message)
         if status in PASSING or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             raise _PassingError(message)
-        raise RejectedRequestError(message)
+        raise RejectedRequestError(message, status)

@@ -43,7 +43,16 @@ class NotFoundError(AircallError):
 
 
 class RejectedRequestError(AircallError):
-    """Aircall refuses this request, and would refuse it again (any other 4xx, or a redirect)."""
+    """Aircall refuses this request, and would refuse it again (any other 4xx, or a redirect).
+
+    Args:
+        message: The line.
+        status: Status of the answer.
+    """
+
+    def __init__(self, message: str, status: int) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 class UnavailableError(AircallError):

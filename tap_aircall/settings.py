@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from jsonschema import ValidationError
 
 SECONDS_PER_HOUR = 3600
+TRANSCRIPTION_MODES = ("async", "realtime")
 
 DEFINITION = th.PropertiesList(
     th.Property(
@@ -177,6 +178,16 @@ DEFINITION = th.PropertiesList(
         description="Value of the User-Agent header. Default: tap-aircall/<version>.",
     ),
     th.Property(
+        "transcription_mode",
+        th.StringType,
+        default="async",
+        title="Transcription mode",
+        description=(
+            "Which transcription call_transcriptions reads: async, made after the call, or realtime, made during it, "
+            "which needs AI Assist Pro."
+        ),
+    ),
+    th.Property(
         "analytics_reports",
         th.ArrayType(th.StringType),
         default=[],
@@ -294,6 +305,7 @@ class Settings:
     """Seconds."""
     api_url: str
     user_agent: str
+    transcription_mode: str
     analytics_reports: tuple[str, ...]
     """Names of reports, each once."""
     analytics_timezone: str
@@ -335,6 +347,7 @@ class Settings:
             request_timeout=config["request_timeout"],
             api_url=_checked_url(config, "api_url"),
             user_agent=config.get("user_agent") or f"tap-aircall/{version}",
+            transcription_mode=_checked_mode(config),
             analytics_reports=_checked_reports(config),
             analytics_timezone=_checked_timezone(config),
         )
@@ -390,6 +403,14 @@ def _moment(config: Mapping[str, Any], name: str) -> datetime | None:
     except ValueError as error:
         message = f"Setting {name}: must be a date or date-time, such as 2026-01-31 or 2026-01-31T08:00:00Z."
         raise InputError(message) from error
+
+
+def _checked_mode(config: Mapping[str, Any]) -> str:
+    mode = str(config["transcription_mode"])
+    if mode.lower() not in TRANSCRIPTION_MODES:
+        message = f"Setting transcription_mode: '{mode}' is unknown; it must be async or realtime."
+        raise InputError(message)
+    return mode.lower()
 
 
 def _checked_reports(config: Mapping[str, Any]) -> tuple[str, ...]:

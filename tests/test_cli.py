@@ -105,6 +105,20 @@ def test_discovery_needs_neither_config_nor_network() -> None:
         "number_whatsapp_statuses": (["number_id"], "FULL_TABLE"),
         "whatsapp_templates": (["number_id", "id"], "FULL_TABLE"),
         "sms_templates": (["id"], "FULL_TABLE"),
+        **{
+            f"call_{kind}": (["call_id"], "INCREMENTAL")
+            for kind in (
+                "transcriptions",
+                "sentiments",
+                "topics",
+                "summaries",
+                "custom_summaries",
+                "playbook_results",
+                "evaluations",
+                "csat_predictions",
+            )
+        },
+        "call_action_items": (["call_id", "id"], "INCREMENTAL"),
         "analytics_reports": (["report_name", "report_date", "row_number"], "INCREMENTAL"),
     }
     items = [(name, item) for name, entry in catalog.items() for item in entry["metadata"]]

@@ -235,6 +235,85 @@ FULL: Mapping[str, dict[str, Any]] = {
         "language": "en",
     },
     "sms_templates": {"id": 8821, "name": "order_update", "body": "Your order is on its way."},
+    "call_transcriptions": {
+        "call_id": 5,
+        "id": 50,
+        "call_uuid": "CA5",
+        "call_created_at": TIME,
+        "type": "call",
+        "content": {
+            "language": "en",
+            "utterances": [
+                {
+                    "start_time": 1.5,
+                    "end_time": 2,
+                    "text": "Hello",
+                    "participant_type": "internal",
+                    "user_id": 61,
+                    "phone_number": None,
+                    "ai_voice_agent_id": None,
+                    "timestamp": 1790000000,
+                    "duration_ms": 500,
+                    "language": "en",
+                }
+            ],
+        },
+    },
+    "call_sentiments": {
+        "call_id": 5,
+        "id": 5,
+        "participants": [{"phone_number": "+33 1 99 00 00 01", "value": "NEUTRAL", "type": "external"}],
+    },
+    "call_topics": {"call_id": 5, "id": 50, "created_at": TIME, "content": ["billing"]},
+    "call_summaries": {"call_id": 5, "id": 50, "created_at": TIME, "content": "About a bill."},
+    "call_custom_summaries": {
+        "call_id": 5,
+        "id": 50,
+        "number_id": 7,
+        "language": "en",
+        "created_at": TIME,
+        "custom_summary": {},
+        "summary_template_results": [{}],
+    },
+    "call_action_items": {
+        "call_id": 5,
+        "id": 1,
+        "content": "Send the quote",
+        "ai_generated": True,
+        "created_by": 61,
+        "created_at": TIME,
+        "updated_by": 61,
+        "updated_at": TIME,
+        "assignee_user_id": 61,
+        "due_at": TIME,
+        "completed_at": TIME,
+    },
+    "call_playbook_results": {
+        "call_id": 5,
+        "id": 55,
+        "user_id": 61,
+        "number_id": 7,
+        "adherence_score": 0.8,
+        "created_at": TIME,
+        "updated_at": TIME,
+        "playbook": {},
+        "playbook_result_topics": [{}],
+    },
+    "call_evaluations": {
+        "call_id": 5,
+        "id": 77,
+        "ai_generated": True,
+        "reviewed_at": TIME,
+        "created_at": TIME,
+        "updated_at": TIME,
+        "evaluations": [{}],
+    },
+    "call_csat_predictions": {
+        "call_id": 5,
+        "call_uuid": "CA5",
+        "score": 75,
+        "drivers": [{"polarity": "POSITIVE", "label": "Quick answer"}],
+    },
     "analytics_reports": {"report_name": "CALLS_HISTORY", "report_date": "2026-05-20", "row_number": 1, "row": {}},
 }
 """A record of each stream as it leaves the tap, with every field there is."""
@@ -267,7 +346,7 @@ def blank(schema: Mapping[str, Any]) -> dict[str, Any]:
 
 def errors(stream: str, record: Mapping[str, Any]) -> list[str]:
     """Validate a record; return where it is wrong."""
-    validator = Draft202012Validator(schemas.of(stream), format_checker=FORMATS)
+    validator = Draft202012Validator(STREAMS[stream].schema, format_checker=FORMATS)
     return [error.json_path for error in validator.iter_errors(record)]
 
 

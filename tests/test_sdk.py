@@ -12,6 +12,7 @@ from singer_sdk import Stream
 from singer_sdk.testing import SuiteConfig, get_tap_test_class
 
 from tap_aircall.sandbox import Sandbox, World
+from tap_aircall.sandbox.intelligence import ARTEFACTS
 from tap_aircall.streams.base import AircallStream
 from tap_aircall.tap import TapAircall
 from tests.clock import NOW
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 _sandbox = Sandbox(World.generate(seed=5, now=time.time(), calls=60, contacts=20, users=3))
 _sandbox.analytics.seconds = 0  # nobody is to wait
 _sandbox.__enter__()
+for _id in _sandbox.world.calls:
+    for _artefact in ARTEFACTS:
+        _sandbox.world.intelligence.add(_id, _artefact)
 _optional = _sandbox.world.optional
 for _id in _sandbox.world.kinds["users"]:
     _optional.dialer_campaigns[_id] = {"id": _id, "phone_numbers": [{"number": "+33 1 99 00 00 01"}]}

@@ -123,6 +123,8 @@ class Api:
         """
         parts = path.strip("/").split("/")
         optional = self.world.optional.answer(parts[1:], query) if parts[0] == "v1" else None
+        if optional is None and parts[:2] == ["v1", "calls"] and len(parts) == 4:  # noqa: PLR2004
+            optional = self.world.intelligence.answer(parts[2], parts[3], query)
         if optional is not None:
             return optional
         match parts:

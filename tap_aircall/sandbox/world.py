@@ -7,6 +7,7 @@ import itertools
 from typing import TYPE_CHECKING, Any
 
 from tap_aircall.sandbox.index import TimeIndex
+from tap_aircall.sandbox.intelligence import Intelligence
 from tap_aircall.sandbox.optional import OptionalResources
 from tap_aircall.sandbox.templates import KINDS, MESSAGES, NEW, Kind, Record, new_call
 
@@ -59,6 +60,7 @@ class World:
         self.kinds: dict[Kind, dict[Any, Record]] = {kind: {} for kind in KINDS}
         self.user_numbers: dict[int, list[int]] = {}
         self.optional = OptionalResources()
+        self.intelligence = Intelligence(self)
         self.calls_by_start = TimeIndex()
         self.contacts_by_creation = TimeIndex()
         self.contacts_by_change = TimeIndex()

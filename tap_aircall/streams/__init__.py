@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tap_aircall.streams import directory, optional
+from tap_aircall.streams import directory, intelligence, optional
 from tap_aircall.streams.analytics import AnalyticsReports
 from tap_aircall.streams.calls import Calls
 from tap_aircall.streams.contacts import Contacts
@@ -35,6 +35,15 @@ STREAMS: dict[str, type[AircallStream]] = {
         optional.NumberWhatsappStatuses,
         optional.WhatsappTemplates,
         optional.SmsTemplates,
+        intelligence.CallTranscriptions,
+        intelligence.CallSentiments,
+        intelligence.CallTopics,
+        intelligence.CallSummaries,
+        intelligence.CallCustomSummaries,
+        intelligence.CallActionItems,
+        intelligence.CallPlaybookResults,
+        intelligence.CallEvaluations,
+        intelligence.CallCsatPredictions,
         AnalyticsReports,
     )
 }

@@ -127,6 +127,8 @@ class AircallStream(Stream):
 
     @override
     def post_process(self, row: Record, context: Context | None = None) -> Record:
+        if not self.selected:
+            return row  # it is read for another stream
         try:
             self._shaper.shape(row)
         except ResponseError as error:

@@ -8,6 +8,7 @@ from typing_extensions import override
 
 from tap_aircall.cursors import Cursors, Window
 from tap_aircall.streams.base import AircallStream
+from tap_aircall.streams.intelligence import Artefacts, Reading
 from tap_aircall.times import to_rfc3339, to_seconds
 from tap_aircall.walks import AscendingWalk
 
@@ -28,8 +29,11 @@ FETCH_FLAGS = {
 """Fields that Aircall fills only when asked to, and what to ask (facts, section 4.1). They cost Aircall time and a
 target space, so that they are opted into."""
 
+FOLLOWED = ("id", "started_at")
+"""What the streams that follow calls have to know of one."""
 PAGES_PER_STATE = 10
-"""After so many pages, 500 calls, the target is told where to go on after a failure."""
+"""After so many pages, 500 calls, the target is told where to go on after a failure; after each, when each of its calls
+costs further requests."""
 
 
 class Calls(AircallStream):
@@ -40,6 +44,9 @@ class Calls(AircallStream):
     replication_key = "started_at"
     path = "/v1/calls"
     envelope = "calls"
+
+    was_read = False
+    """Whether this run has read calls, for itself or for the streams that follow them."""
 
     @property
     @override
@@ -53,8 +60,16 @@ class Calls(AircallStream):
     @override
     def extract(self) -> Iterator[Record]:
         cursors = self.parse_state({} if self.is_full_table else self.stream_state)
+        reading = Reading.of(cursors, int(self.clock.time()))
+        self.was_read = True
+        streams = self._tap.streams.values()
+        followers = [stream for stream in streams if isinstance(stream, Artefacts) and stream.selected]
+        for follower in followers:
+            follower.begin()
         for window in cursors.windows():
-            yield from self._read(window, cursors)
+            yield from self._read(window, cursors, followers, reading)
+        for follower in followers:
+            follower.finish()
 
     @override
     def parse_state(self, state: Mapping[str, Any]) -> Cursors:
@@ -68,7 +83,7 @@ class Calls(AircallStream):
             end=settings.end,
         )
 
-    def _read(self, window: Window, cursors: Cursors) -> Iterator[Record]:
+    def _read(self, window: Window, cursors: Cursors, followers: list[Artefacts], reading: Reading) -> Iterator[Record]:
         walk = AscendingWalk(
             self.reader(),
             "started_at",
@@ -79,10 +94,17 @@ class Calls(AircallStream):
         for number, step in enumerate(walk.steps(*window), start=1):
             self.progress.expect(step.remaining or 0)
             self.progress.add(len(step.records))
+            # Taken before the records are brought into their shape; what follows calls is written after them.
+            calls = step.records if followers else []
+            ripe = [{name: call[name] for name in FOLLOWED} for call in calls if reading.is_ripe(call)]
             yield from step.records
+            for follower in followers:
+                follower.follow(ripe, reading)
             if step.through is not None:
                 cursors.advance(step.through)
-            if not self.is_full_table and (number % PAGES_PER_STATE == 0 or not step.records):
+            if not self.is_full_table and (followers or number % PAGES_PER_STATE == 0 or not step.records):
+                for follower in followers:
+                    follower.note(Reading.of(cursors, reading.now))
                 self.write_state(self._state(cursors, step.last))
 
     def _state(self, cursors: Cursors, last: int | None) -> dict[str, Any]:

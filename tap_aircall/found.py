@@ -1,0 +1,62 @@
+"""Which calls' artefacts were found already: the memory that saves asking for them again."""
+
+from __future__ import annotations
+
+import itertools
+from typing import TYPE_CHECKING
+
+from tap_aircall.times import to_rfc3339, to_seconds
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+HOUR = 3600
+MOST = 5_000
+"""So many calls are remembered, the latest. Those beyond may be asked for once more; nothing is lost."""
+
+
+class Found:
+    """Ids of calls, by the hour in which they started. Its state has a bounded size."""
+
+    def __init__(self) -> None:
+        self._hours: dict[int, int] = {}
+
+    @classmethod
+    def parse(cls, state: Mapping[str, list[int]]) -> Found:
+        """Read what `to_state` wrote.
+
+        Raises:
+            AttributeError, TypeError, ValueError: If it is something else.
+        """
+        found = cls()
+        for hour, differences in state.items():
+            second = to_seconds(hour)
+            for call_id in itertools.accumulate(differences):
+                found.add(call_id, second)
+        return found
+
+    def add(self, call_id: int, started_at: int) -> None:
+        """Remember a call; its start in UNIX seconds."""
+        self._hours[call_id] = started_at // HOUR
+
+    def __contains__(self, call_id: int) -> bool:
+        """Say whether a call is remembered."""
+        return call_id in self._hours
+
+    def to_state(self, forgotten_before: int) -> dict[str, list[int]]:
+        """Forget what is not needed any more, and return the rest.
+
+        Args:
+            forgotten_before: Calls of the hours before this UNIX second are forgotten.
+
+        Returns:
+            Hours with the ids of their calls: the first, then the difference of each to the one before.
+        """
+        first_hour = forgotten_before // HOUR
+        kept = sorted(((hour, call_id) for call_id, hour in self._hours.items() if hour >= first_hour), reverse=True)
+        self._hours = {call_id: hour for hour, call_id in kept[:MOST]}
+        state = {}
+        for hour, group in itertools.groupby(reversed(kept[:MOST]), key=lambda pair: pair[0]):
+            ids = [call_id for _, call_id in group]
+            state[to_rfc3339(hour * HOUR)] = [ids[0], *(later - earlier for earlier, later in itertools.pairwise(ids))]
+        return state

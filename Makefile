@@ -32,10 +32,11 @@ test: $(PLUGINS) ## Run all tests, with real targets
 	@$(BIN)/python -m pytest -n 2 $(ARGS)
 
 .PHONY: bench
-bench: $(READY) ## Measure CPU, memory, start-up and requests, as ratios
+bench: $(READY) ## Measure CPU, memory, start-up, requests and the use of the budget, as ratios
 	@$(BIN)/python -m benchmarks.cpu
 	@$(BIN)/python -m benchmarks.memory
 	@$(BIN)/python -m benchmarks.startup
+	@$(BIN)/python -m benchmarks.budget
 
 .PHONY: lint
 lint: $(READY) ## Check style and types

@@ -144,6 +144,17 @@ DEFINITION = th.PropertiesList(
         ),
     ),
     th.Property(
+        "rate_limit_store",
+        th.StringType,
+        secret=True,
+        title="Shared rate limit",
+        description=(
+            "Where taps of one company that run at the same time share requests_per_minute: a file, for those on one "
+            "machine, or a Redis URL (redis://, rediss://, unix://). One store is one company's; a # and a name at the "
+            "end of a Redis URL tell companies apart. Default: each tap counts for itself."
+        ),
+    ),
+    th.Property(
         "max_concurrent_requests",
         th.IntegerType(minimum=1),
         default=4,
@@ -300,6 +311,8 @@ class Settings:
     """Last second of calls to extract (UNIX)."""
     reread_after_seconds: tuple[int, ...]
     requests_per_minute: float
+    rate_limit_store: str
+    """File path or Redis URL; empty for none."""
     max_concurrent_requests: int
     request_timeout: float
     """Seconds."""
@@ -343,6 +356,7 @@ class Settings:
                 max(1, round(hours * SECONDS_PER_HOUR)) for hours in config["reread_after_hours"]
             ),
             requests_per_minute=config["requests_per_minute"],
+            rate_limit_store=config.get("rate_limit_store", ""),
             max_concurrent_requests=config["max_concurrent_requests"],
             request_timeout=config["request_timeout"],
             api_url=_checked_url(config, "api_url"),

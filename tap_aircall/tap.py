@@ -145,8 +145,10 @@ class TapAircall(Tap):
     @cached_property
     def _limiter(self) -> RateLimiter:
         from tap_aircall.limiter import RateLimiter  # noqa: PLC0415
+        from tap_aircall.stores import open_store  # noqa: PLC0415
 
-        return RateLimiter(self.settings.requests_per_minute, self.clock)
+        store = open_store(self.settings.rate_limit_store, self.clock)
+        return RateLimiter(self.settings.requests_per_minute, self.clock, store)
 
     def _make_client(self, authenticator: Authenticator | None) -> AircallClient:
         from tap_aircall.client import AircallClient  # noqa: PLC0415

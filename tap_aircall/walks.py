@@ -89,7 +89,7 @@ class Page(NamedTuple):
         return self.linked is False and self.total is not None and self.total <= number * size
 
 
-def pages(read: Reader, params: Query, size: int = PAGE_SIZE) -> Generator[tuple[int, Page]]:
+def pages(read: Reader, params: Query, size: int = PAGE_SIZE, *, planned: int = 1) -> Generator[tuple[int, Page]]:
     """Read a list page by page, as far as its last page or position 10,000.
 
     The first page says how many there are; the rest is then asked for at once.
@@ -98,11 +98,12 @@ def pages(read: Reader, params: Query, size: int = PAGE_SIZE) -> Generator[tuple
         read: Reads the pages.
         params: Further query parameters.
         size: How many records to ask for on a page.
+        planned: How many pages to ask for at once before any has said how many there are.
 
     Yields:
         Page numbers from 1 on, with their pages.
     """
-    number = planned = 1
+    number = 1
     last = CAP // size
     while number <= last:
         queries = ({**params, "page": str(n), "per_page": str(size)} for n in range(number, planned + 1))
@@ -192,6 +193,8 @@ class End(NamedTuple):
     """The last second seen, or an earlier one: where to start again; None: where the chunk began."""
     moved: bool = False
     """Whether because the list moved, rather than at the cap."""
+    pages_left: int = 1
+    """How many full pages the next chunk has at least, as far as is known: they need not wait for its first page."""
 
 
 @dataclass(frozen=True)
@@ -245,10 +248,10 @@ class AscendingWalk:
         """
         anchor = after
         given: dict[Any, int] = {}
-        idle = 0
+        idle, planned = 0, 1
         while True:
             known = len(given)
-            end = yield from self._chunk(anchor, after, until, given, idle=idle)
+            end = yield from self._chunk(anchor, after, until, given, idle=idle, planned=planned)
             if end.complete:
                 yield Step([], until, end.behind)
                 return
@@ -260,7 +263,7 @@ class AscendingWalk:
                     "reading on would lose some."
                 )
                 raise UnreadableError(message)
-            anchor = ahead
+            anchor, planned = ahead, end.pages_left
             given = {key: second for key, second in given.items() if anchor is None or second > anchor}
 
     def _chunk(
@@ -271,6 +274,7 @@ class AscendingWalk:
         given: dict[Any, int],
         *,
         idle: int,
+        planned: int,
     ) -> Generator[Step, None, End]:
         """Read from an anchor as far as page 200, or until the list shows that it moved.
 
@@ -280,6 +284,7 @@ class AscendingWalk:
             until: Where it ends, inclusive.
             given: Ids given out since the anchor, with their times; grows.
             idle: How many readings before this one brought nothing new.
+            planned: How many pages to ask for before one has said how many there are.
 
         Returns:
             How the chunk ended.
@@ -287,7 +292,7 @@ class AscendingWalk:
         here: set[Any] = set()
         last = max(given.values(), default=None)
         total: int | None = None
-        with closing(pages(self._read, self._query(anchor, until))) as numbered:
+        with closing(pages(self._read, self._query(anchor, until), planned=planned)) as numbered:
             for number, page in numbered:
                 stamped = [self._stamp(record) for record in page.records]
                 if idle < PATIENCE:
@@ -313,7 +318,7 @@ class AscendingWalk:
                     # A total that stays too high after another reading is just wrong.
                     moved = idle == 0 and total is not None and len(here) < total
                     return End(complete=not moved, behind=last, moved=moved)
-        return End(behind=last, moved=False)
+        return End(behind=last, pages_left=min(LAST_PAGE, max(1, ((total or 0) - CAP) // PAGE_SIZE)))
 
     def _query(self, anchor: int | None, until: int) -> Query:
         query = {**self._params, "order": "asc", "to": str(until)}

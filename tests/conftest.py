@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import msgspec
 import pytest
@@ -20,6 +20,16 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 Record = dict[str, Any]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let whoever runs the tests say how many requests the tap has under way at once."""
+    parser.addoption("--in-flight", type=int, default=4, help="max_concurrent_requests of the tap (default: 4)")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Take it over for all tests."""
+    Aircall.in_flight = config.getoption("--in-flight")
 
 
 @dataclass
@@ -77,6 +87,8 @@ class KilledError(BaseException):
 class Aircall:
     """A sandbox with a clock, and a tap that reads it by the same clock."""
 
+    in_flight: ClassVar[int]
+
     def __init__(self, sandbox: Sandbox, clock: FakeClock) -> None:
         self.sandbox = sandbox
         self.world = sandbox.world
@@ -89,6 +101,7 @@ class Aircall:
             "password": self.sandbox.api_token,
             "api_url": self.sandbox.url,
             "requests_per_minute": 1_000_000,
+            "max_concurrent_requests": self.in_flight,
             **settings,
         }
 

@@ -25,7 +25,10 @@ _sandbox.analytics.seconds = 0  # nobody is to wait
 _sandbox.__enter__()
 for _id in _sandbox.world.calls:
     for _artefact in ARTEFACTS:
-        _sandbox.world.intelligence.add(_id, _artefact)
+        _payload = _sandbox.world.intelligence.add(_id, _artefact)
+        for _item in _payload.get("action_items", ()):
+            _time = "2026-05-20T09:35:12.000Z"
+            _item |= {"created_by": 1, "assignee_user_id": 1, "due_at": _time, "completed_at": _time}
 _optional = _sandbox.world.optional
 for _id in _sandbox.world.kinds["users"]:
     _optional.dialer_campaigns[_id] = {"id": _id, "phone_numbers": [{"number": "+33 1 99 00 00 01"}]}

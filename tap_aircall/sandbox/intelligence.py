@@ -133,7 +133,7 @@ def example(artefact: Artefact, call_id: int, now: float) -> Record:  # noqa: PL
             template = {"custom_summary": {"name": "BANT"}, "summary_template_results": sections}
             return about | {"number_id": 1, "language": "en"} | template
         case "action_items":
-            item = {"content": "Send the quote", "ai_generated": True, "created_by": None, "updated_by": None}
+            item = {"content": "Send the quote", "ai_generated": True, "created_by": None, "updated_by": 1}
             times_of_item = {"created_at": made_at, "updated_at": made_at}
             return {"call_id": call_id, "action_items": [{"id": n} | item | times_of_item for n in (1, 2)]}
         case "playbook_result":

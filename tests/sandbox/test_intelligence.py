@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tap_aircall.sandbox.intelligence import ARTEFACTS, ENVELOPES, Artefact
-from tests.sandbox.asking import ask
+from tests.sandbox.asking import get
 
 if TYPE_CHECKING:
     from tests.conftest import Aircall
@@ -27,7 +27,7 @@ def test_an_artefact_has_its_envelope(aircall: Aircall, artefact: Artefact, is_w
     aircall.world.intelligence.is_wrapped = is_wrapped
     payload = aircall.world.intelligence.add(identity, artefact)
 
-    answer = ask(aircall, f"/v1/calls/{identity}/{artefact}", fetch_playbook="true")
+    answer = get(aircall, f"/v1/calls/{identity}/{artefact}", fetch_playbook="true")
 
     assert answer.status_code == 200
     envelope = ENVELOPES.get(artefact)
@@ -37,14 +37,14 @@ def test_an_artefact_has_its_envelope(aircall: Aircall, artefact: Artefact, is_w
 def test_there_is_nothing_until_some_time_after_the_call(aircall: Aircall) -> None:
     identity = call(aircall)
     aircall.world.intelligence.add(identity, "topics", visible_at=aircall.clock.now + 60)
-    assert ask(aircall, f"/v1/calls/{identity}/topics").status_code == 404
+    assert get(aircall, f"/v1/calls/{identity}/topics").status_code == 404
 
     aircall.clock.now += 60
 
-    assert ask(aircall, f"/v1/calls/{identity}/topics").status_code == 200
-    assert ask(aircall, f"/v1/calls/{identity}/summary").status_code == 404
-    assert ask(aircall, "/v1/calls/1/topics").status_code == 404
-    assert ask(aircall, "/v1/calls/one/topics").status_code == 400
+    assert get(aircall, f"/v1/calls/{identity}/topics").status_code == 200
+    assert get(aircall, f"/v1/calls/{identity}/summary").status_code == 404
+    assert get(aircall, "/v1/calls/1/topics").status_code == 404
+    assert get(aircall, "/v1/calls/one/topics").status_code == 400
 
 
 def test_without_the_plan_all_is_refused(aircall: Aircall) -> None:
@@ -53,9 +53,9 @@ def test_without_the_plan_all_is_refused(aircall: Aircall) -> None:
     aircall.world.intelligence.add(other, "topics")
 
     aircall.world.intelligence.denied_calls = {other}
-    assert [ask(aircall, f"/v1/calls/{each}/topics").status_code for each in (identity, other)] == [200, 403]
+    assert [get(aircall, f"/v1/calls/{each}/topics").status_code for each in (identity, other)] == [200, 403]
     aircall.world.intelligence.plan = False
-    assert [ask(aircall, f"/v1/calls/{each}/topics").status_code for each in (identity, other)] == [403, 403]
+    assert [get(aircall, f"/v1/calls/{each}/topics").status_code for each in (identity, other)] == [403, 403]
 
 
 def test_transcriptions_have_two_modes_and_one_path(aircall: Aircall) -> None:
@@ -64,19 +64,19 @@ def test_transcriptions_have_two_modes_and_one_path(aircall: Aircall) -> None:
     made_during = aircall.world.intelligence.add(identity, "realtime_transcription")
 
     def transcription(**query: str) -> Any:
-        return ask(aircall, f"/v1/calls/{identity}/transcription", **query).json()["transcription"]
+        return get(aircall, f"/v1/calls/{identity}/transcription", **query).json()["transcription"]
 
     assert transcription() == transcription(mode="async") == made_after
     assert transcription(mode="realtime") == made_during
-    assert ask(aircall, f"/v1/calls/{identity}/realtime_transcription").json() == {"message": "Not Found"}
+    assert get(aircall, f"/v1/calls/{identity}/realtime_transcription").json() == {"message": "Not Found"}
 
 
 def test_a_playbook_comes_when_it_is_asked_for(aircall: Aircall) -> None:
     identity = call(aircall)
     aircall.world.intelligence.add(identity, "playbook_result")
 
-    assert "playbook" not in ask(aircall, f"/v1/calls/{identity}/playbook_result").json()
-    assert "playbook" in ask(aircall, f"/v1/calls/{identity}/playbook_result", fetch_playbook="true").json()
+    assert "playbook" not in get(aircall, f"/v1/calls/{identity}/playbook_result").json()
+    assert "playbook" in get(aircall, f"/v1/calls/{identity}/playbook_result", fetch_playbook="true").json()
 
 
 def test_people_edit(aircall: Aircall) -> None:
@@ -85,4 +85,4 @@ def test_people_edit(aircall: Aircall) -> None:
 
     aircall.world.intelligence.edit(identity, "evaluations", ai_generated=False)
 
-    assert ask(aircall, f"/v1/calls/{identity}/evaluations").json()["ai_generated"] is False
+    assert get(aircall, f"/v1/calls/{identity}/evaluations").json()["ai_generated"] is False

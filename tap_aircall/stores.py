@@ -1,0 +1,235 @@
+"""Where a limiter counts requests: in this process, in a file for all processes of a machine, or in a Redis server.
+
+The counting is pyrate-limiter's, by one of its buckets for each kind of store. What is ours is one time for all who
+share a store, and one line for each way in which a store can fail.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from abc import ABC, abstractmethod
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+from urllib.parse import unquote, urlsplit
+
+from pyrate_limiter import InMemoryBucket, RedisBucket, SQLiteBucket
+from typing_extensions import override
+
+from tap_aircall.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pyrate_limiter import AbstractBucket, Rate
+
+    from tap_aircall.clock import Clock
+
+SETTING = "Setting rate_limit_store"
+REDIS_TIMEOUT = 5.0
+"""Seconds to wait for a Redis server, which is near or useless."""
+
+
+class Store(ABC):
+    """Keeps buckets.
+
+    Args:
+        clock: Where time comes from.
+    """
+
+    keeps: ClassVar[int] = 600_000
+    """For how many milliseconds more than its own window a sharer keeps requests: others may have longer windows, since
+    a budget of 0.1 requests a minute has one of ten minutes."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+
+    @abstractmethod
+    def bucket(self, name: str, rate: Rate) -> AbstractBucket:
+        """Return the bucket of a name (letters), the same for everyone who shares the store.
+
+        Raises:
+            InputError: If the store cannot be used.
+        """
+
+    def now(self) -> float:
+        """Return seconds on a clock that all who share the store see alike."""
+        return self._clock.time()
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep everyone else from counting where the buckets do not do so themselves; explains failures, too."""
+        with self.explained():
+            yield
+
+    @contextmanager
+    def explained(self) -> Iterator[None]:
+        """Say in one line what fails when the store does, without what a URL may hold of secrets.
+
+        Raises:
+            InputError: Instead of the errors of the store.
+        """
+        yield
+
+    @abstractmethod
+    def close(self) -> None:
+        """Let go of what the store holds open."""
+
+
+class MemoryStore(Store):
+    """Counts the requests of this process alone."""
+
+    keeps = 0
+
+    @override
+    def bucket(self, name: str, rate: Rate) -> AbstractBucket:
+        return InMemoryBucket([rate])
+
+    @override
+    def now(self) -> float:
+        return self._clock.monotonic()
+
+    @override
+    def close(self) -> None:
+        pass
+
+
+class FileStore(Store):
+    """Counts in an SQLite file, for all processes of this machine; it holds times and nothing else.
+
+    Args:
+        path: The file, made when it is not there; locked by a second file beside it.
+        clock: Where time comes from.
+    """
+
+    def __init__(self, path: str, clock: Clock) -> None:
+        super().__init__(clock)
+        self._path = Path(path).expanduser().absolute()
+        self._buckets: list[SQLiteBucket] = []
+
+    @override
+    def bucket(self, name: str, rate: Rate) -> AbstractBucket:
+        # The lock would be made nevertheless.
+        if not self._path.parent.is_dir():
+            message = f"{SETTING}: there is no folder {self._path.parent}."
+            raise InputError(message)
+        if self._path.is_dir():
+            message = f"{SETTING}: {self._path} is a folder; name a file in it."
+            raise InputError(message)
+        with self.explained():
+            bucket = SQLiteBucket.init_from_file([rate], table=name, db_path=str(self._path), use_file_lock=True)
+        self._buckets.append(bucket)
+        return bucket
+
+    @override
+    @contextmanager
+    def explained(self) -> Iterator[None]:
+        try:
+            yield
+        except (OSError, sqlite3.Error) as error:
+            reason = getattr(error, "strerror", None) or str(error)
+            message = f"{SETTING}: the file {self._path} cannot be used: {reason}."
+            raise InputError(message) from error
+
+    @override
+    def close(self) -> None:
+        for bucket in self._buckets:
+            bucket.close()  # type: ignore[no-untyped-call]
+
+
+class RedisStore(Store):
+    """Counts in a Redis server, for the processes of many machines.
+
+    Time is the server's, since the clocks of the machines may differ: how far this one is away is measured at the
+    beginning.
+
+    Args:
+        url: `redis://`, `rediss://` or `unix://`, as redis-py takes it. What follows a `#` tells companies apart that
+            share a server.
+        clock: Where time comes from.
+
+    Raises:
+        InputError: If the server cannot be used, or redis-py is not installed.
+    """
+
+    def __init__(self, url: str, clock: Clock) -> None:
+        super().__init__(clock)
+        parts = urlsplit(url)
+        self._place = parts.path if parts.scheme == "unix" else parts.netloc.rpartition("@")[2]
+        self._prefix = ":".join(filter(None, ("tap-aircall", unquote(parts.fragment))))
+        try:
+            import redis  # noqa: PLC0415 - an extra that few need
+            from redis.backoff import ExponentialBackoff  # noqa: PLC0415
+            from redis.retry import Retry  # noqa: PLC0415
+        except ImportError as error:
+            message = f"{SETTING}: needs the package redis; install tap-aircall[redis]."
+            raise InputError(message) from error
+        self._failures = (redis.RedisError, OSError)
+        try:
+            self._redis = redis.Redis.from_url(
+                url.partition("#")[0],
+                socket_connect_timeout=REDIS_TIMEOUT,
+                socket_timeout=REDIS_TIMEOUT,
+                retry=Retry(ExponentialBackoff(cap=1, base=0.1), retries=2),
+            )
+            with self.explained():
+                seconds, microseconds = self._redis.time()
+        except (ValueError, TypeError) as error:
+            message = f"{SETTING}: is not a Redis URL, such as redis://localhost:6379/0."
+            raise InputError(message) from error
+        self._ahead = seconds + microseconds / 1e6 - time.time()
+        self._mutex = self._redis.lock(f"{self._prefix}:lock", timeout=REDIS_TIMEOUT, sleep=0.01)
+
+    @override
+    def bucket(self, name: str, rate: Rate) -> AbstractBucket:
+        with self.explained():
+            bucket = RedisBucket.init([rate], self._redis, f"{self._prefix}:{name}")
+        assert isinstance(bucket, RedisBucket)  # noqa: S101 - awaitable for other clients only
+        return bucket
+
+    @override
+    def now(self) -> float:
+        return self._clock.time() + self._ahead
+
+    @override
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        # The bucket overlooks requests that bear a later time than the one to count, such as those of a process that
+        # read the time after this one and was quicker.
+        with self.explained(), self._mutex:
+            yield
+
+    @override
+    @contextmanager
+    def explained(self) -> Iterator[None]:
+        try:
+            yield
+        except self._failures as error:
+            message = f"{SETTING}: the Redis server {self._place} cannot be used ({type(error).__name__})."
+            raise InputError(message) from error
+
+    @override
+    def close(self) -> None:
+        self._redis.close()
+
+
+def open_store(location: str, clock: Clock) -> Store:
+    """Open what the setting `rate_limit_store` names.
+
+    Args:
+        location: File path or Redis URL; empty for no sharing.
+        clock: Where time comes from.
+
+    Raises:
+        InputError: If it cannot be used.
+    """
+    if not location:
+        return MemoryStore(clock)
+    scheme, separator, _ = location.partition("://")
+    if not separator:
+        return FileStore(location, clock)
+    if scheme.lower() not in {"redis", "rediss", "unix"}:
+        message = f"{SETTING}: must be a file path or a Redis URL (redis://, rediss:// or unix://)."
+        raise InputError(message)
+    return RedisStore(location, clock)

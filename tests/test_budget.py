@@ -1,0 +1,88 @@
+"""A long read fills its budget, whatever the latency: the walk and the limiter by a clock that only they move."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tap_aircall.limiter import RateLimiter
+from tap_aircall.walks import PAGE_SIZE, AscendingWalk, Page
+from tests.clock import NOW, FakeClock
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from tap_aircall.walks import Query, Record
+
+LATENCY = 0.5
+LIMIT = 50
+"""Requests a second."""
+
+
+class Line:
+    """Reads pages of calls, two a second, as `in_flight` does: so many at once, given out in order."""
+
+    def __init__(self, calls: int, width: int, *, totals: bool = True) -> None:
+        self.calls = calls
+        self.requests = 0
+        self.clock = FakeClock()
+        self._limiter = RateLimiter(60 * LIMIT, self.clock)
+        self._width = width
+        self._totals = totals
+
+    def read(self, queries: Iterable[Query]) -> Iterator[Page]:
+        ahead: deque[tuple[float, Page]] = deque()
+        for query in queries:
+            self._limiter.acquire()
+            self.requests += 1
+            ahead.append((self.clock.now + LATENCY, self._page(query)))
+            if len(ahead) >= self._width:
+                yield self._first(ahead)
+        while ahead:
+            yield self._first(ahead)
+
+    def _first(self, ahead: deque[tuple[float, Page]]) -> Page:
+        answered, page = ahead.popleft()
+        self.clock.now = max(self.clock.now, answered)
+        return page
+
+    def _page(self, query: Query) -> Page:
+        skipped = 2 * (int(query.get("from", -1)) + 1)
+        begin = skipped + (int(query["page"]) - 1) * PAGE_SIZE
+        end = min(begin + PAGE_SIZE, self.calls)
+        records: list[Record] = [{"id": n, "started_at": n // 2} for n in range(begin, end)]
+        return Page(records, self.calls - skipped if self._totals else None, linked=end < self.calls)
+
+
+def share_used(line: Line) -> float:
+    """Read all calls; return which share of the allowed rate was used."""
+    walk = AscendingWalk(line.read, "started_at", from_is_exclusive=True, params={}, name="calls")
+    ids = [record["id"] for step in walk.steps(None, 10**9) for record in step.records]
+    assert ids == list(range(line.calls))
+    return line.requests / (line.clock.now - NOW) / LIMIT
+
+
+@pytest.mark.parametrize(("width", "share"), [(1, 0.04), (4, 0.155), (8, 0.31), (16, 0.59), (32, 0.95), (64, 0.95)])
+def test_a_long_read_uses_what_is_allowed(width: int, share: float) -> None:
+    line = Line(300_000, width)
+
+    assert share <= share_used(line) < share + 0.05
+    assert line.requests <= 1.01 * math.ceil(line.calls / PAGE_SIZE)
+
+
+def test_a_chunk_that_is_known_to_be_full_does_not_wait_for_its_first_page() -> None:
+    line = Line(100_000, 32)
+    share_used(line)
+
+    # 200 pages at 64 a second, and one answer to wait for at each end of ten chunks; at the first, two.
+    assert line.clock.now - NOW == pytest.approx(100_000 / 50 / 64 + 11 * LATENCY, rel=0.05)
+
+
+def test_without_totals_no_page_is_asked_for_that_is_not_there() -> None:
+    line = Line(20_001, 32, totals=False)
+    share_used(line)
+
+    assert line.requests == 401

@@ -1,10 +1,11 @@
-"""The demo: a made-up company into DuckDB through Meltano, twice, and a look at the result.
+"""The demo: a made-up company into DuckDB through Meltano, three times, and a look at the result.
 
 `make demo` sets up what it needs and runs it from the project's folder.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -12,6 +13,7 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +30,7 @@ WAREHOUSE = FOLDER / "warehouse.duckdb"
 LOG = FOLDER / "meltano.log"
 OTHERS_SETTINGS = ("MELTANO_", "TAP_AIRCALL_", "TARGET_DUCKDB_")
 BAR_WIDTH = 48
+LATEST_CALLS = 200
 NEW_CALLS = 30
 EDITED_CONTACTS = 12
 
@@ -75,15 +78,18 @@ def _demo() -> Iterator[str]:
         yield f"Meanwhile: {changes}."
         yield "Second run: what changed ..."
         second = _load("second run", sandbox)
+        yield "Third run: the transcripts of the latest calls, a request a call ..."
+        third = _load("transcripts", sandbox, **_transcripts(world))
     yield ""
-    yield from _table(
-        ("run", "seconds", "requests"), [(r.name, f"{r.seconds:.1f}", r.requests) for r in (first, second)]
-    )
+    loads = (first, second, third)
+    yield from _table(("run", "seconds", "requests"), [(r.name, f"{r.seconds:.1f}", r.requests) for r in loads])
     yield ""
     with duckdb.connect(str(WAREHOUSE), read_only=True) as connection:
         yield from _table(("table", "rows"), _counts(connection))
         yield ""
         yield from _chart(connection)
+        yield ""
+        yield from _quote(connection)
     yield ""
     yield f"The warehouse is {WAREHOUSE}, the log of Meltano {LOG}."
 
@@ -99,22 +105,39 @@ def _make_folder() -> None:
         raise DemoError(message) from error
 
 
-def _load(name: str, sandbox: Sandbox) -> Load:
+def _transcripts(world: World) -> dict[str, str]:
+    """Give the latest calls transcripts, most of them; return the settings that read those."""
+    calls = sorted(world.calls.values(), key=lambda call: int(call["started_at"]))[-LATEST_CALLS:]
+    for call in calls:
+        if call["answered_at"] and call["id"] % 4:
+            world.intelligence.add(call["id"], "transcription")
+    return {
+        "TAP_AIRCALL_START_DATE": datetime.fromtimestamp(calls[0]["started_at"], UTC).isoformat(),
+        "TAP_AIRCALL__SELECT": '["call_transcriptions.*"]',
+        "MELTANO_RUN_STATE_ID_SUFFIX": "transcripts",  # a state of its own, so that these calls are new to it
+    }
+
+
+def _load(name: str, sandbox: Sandbox, **settings: str) -> Load:
     """Run Meltano from the sandbox into the warehouse, with settings of the demo's own.
 
     What the user has set for their own account, in the environment or an .env file, would make another demo of it.
     """
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(OTHERS_SETTINGS)} | {
-        "MELTANO_DATABASE_URI": f"sqlite:///{FOLDER.absolute()}/meltano.db",  # the demo has a state of its own
-        "MELTANO_AUTO_INSTALL": "false",
-        "MELTANO_CLI_DISABLE_VERSION_CHECK": "true",
-        "XDG_STATE_HOME": str(FOLDER.absolute()),  # where Meltano writes its logs
-        "TAP_AIRCALL_API_URL": sandbox.url,
-        "TAP_AIRCALL_USER": sandbox.api_id,
-        "TAP_AIRCALL_PASSWORD": sandbox.api_token,
-        "TAP_AIRCALL_REQUESTS_PER_MINUTE": "100000",  # the real Aircall allows 120
-        "TARGET_DUCKDB_FILEPATH": str(WAREHOUSE),
-    }
+    environment = (
+        {name: value for name, value in os.environ.items() if not name.startswith(OTHERS_SETTINGS)}
+        | {
+            "MELTANO_DATABASE_URI": f"sqlite:///{FOLDER.absolute()}/meltano.db",  # the demo has a state of its own
+            "MELTANO_AUTO_INSTALL": "false",
+            "MELTANO_CLI_DISABLE_VERSION_CHECK": "true",
+            "XDG_STATE_HOME": str(FOLDER.absolute()),  # where Meltano writes its logs
+            "TAP_AIRCALL_API_URL": sandbox.url,
+            "TAP_AIRCALL_USER": sandbox.api_id,
+            "TAP_AIRCALL_PASSWORD": sandbox.api_token,
+            "TAP_AIRCALL_REQUESTS_PER_MINUTE": "100000",  # the real Aircall allows 120
+            "TARGET_DUCKDB_FILEPATH": str(WAREHOUSE),
+        }
+        | settings
+    )
     before, began = len(sandbox.requests), time.monotonic()
     with LOG.open("a", encoding="utf-8") as log:
         meltano = str(Path(sys.executable).parent / "meltano")
@@ -174,6 +197,17 @@ def _chart(connection: duckdb.DuckDBPyConnection) -> Iterator[str]:
     for hour, answered, missed in hours:
         bar = "█" * round(BAR_WIDTH * answered / most) + "░" * round(BAR_WIDTH * missed / most)
         yield f"  {hour:02d}h  {bar} {answered:,} + {missed:,}"
+
+
+def _quote(connection: duckdb.DuckDBPyConnection) -> Iterator[str]:
+    """Quote a transcript."""
+    row = connection.execute(
+        "SELECT call_id, content::JSON FROM aircall.call_transcriptions ORDER BY call_id LIMIT 1"
+    ).fetchone()
+    if row:
+        yield f"What was said in call {row[0]}"
+        for utterance in json.loads(row[1])["utterances"]:
+            yield f"  {utterance['participant_type']}: {utterance['text']}"
 
 
 def _table(header: tuple[str, ...], rows: list[tuple[Any, ...]]) -> Iterator[str]:

@@ -30,7 +30,7 @@ def small_company(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("small_company")
-def test_it_shows_what_both_runs_brought_whatever_the_user_has_set(
+def test_it_shows_what_all_runs_brought_whatever_the_user_has_set(
     project: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(project.folder)
@@ -49,6 +49,10 @@ def test_it_shows_what_both_runs_brought_whatever_the_user_has_set(
     assert ["users", "5"] in rows
     assert [row[:2] for row in rows if row[1:2] == ["run"]] == [["first", "run"], ["second", "run"]]
     assert "Calls by hour of the day (UTC)" in out
+    ((_, _, requests),) = [row for row in rows if row[:1] == ["transcripts"]]
+    ((_, transcripts),) = [row for row in rows if row[:1] == ["call_transcriptions"]]
+    assert 0 < int(transcripts) < int(requests) < 200
+    assert "internal: Of course, one moment." in out
 
 
 @pytest.mark.usefixtures("small_company")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import date, timedelta
+from datetime import date
 from typing import TYPE_CHECKING, Any
 
 import duckdb
@@ -14,9 +14,8 @@ from tests.clock import NOW
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tap_aircall.sandbox import Sandbox
     from tests.conftest import Aircall, Run
-    from tests.targets.conftest import Postgres, Project
+    from tests.targets.conftest import Postgres
 
 T0 = int(NOW)
 REPORT = "CALLS_HISTORY"
@@ -105,24 +104,3 @@ def test_postgres_has_rows_and_records_as_objects(runs: list[Run], load: Any, po
         postgres.query("SELECT column_name, udt_name FROM information_schema.columns WHERE table_name = 'people'")
     )
     assert (types["id"], types["updated_at"], types["record"]) == ("text", "timestamptz", "jsonb")
-
-
-def test_meltano_hands_over_what_is_chosen(project: Project, live_sandbox: Sandbox) -> None:
-    live_sandbox.analytics.seconds = 0
-    project.environment |= {
-        "TAP_AIRCALL_ANALYTICS_REPORTS": json.dumps(["USER_STATUS_HISTORY"]),
-        "TAP_AIRCALL_CUSTOM_STREAMS": json.dumps(MINE),
-        "TAP_AIRCALL_START_DATE": str(date.today() - timedelta(days=3)),  # noqa: DTZ011
-        "TAP_AIRCALL__SELECT": json.dumps(["analytics_reports.*", "labels.*", "people.*"]),
-    }
-
-    project.meltano("run", "tap-aircall", "target-duckdb")
-
-    with duckdb.connect(str(project.folder / "output/warehouse.duckdb"), read_only=True) as connection:
-        tables = connection.execute("SELECT table_name, estimated_size FROM duckdb_tables()").fetchall()
-    kinds = live_sandbox.world.kinds
-    assert dict(tables) == {
-        "analytics_reports": len(live_sandbox.analytics.exports) * len(kinds["users"]),
-        "labels": len(kinds["tags"]),
-        "people": len(live_sandbox.world.contacts),
-    }

@@ -37,6 +37,7 @@ bench: $(READY) ## Measure CPU, memory, start-up, requests and the use of the bu
 	@$(BIN)/python -m benchmarks.memory
 	@$(BIN)/python -m benchmarks.startup
 	@$(BIN)/python -m benchmarks.budget
+	@$(BIN)/python -m benchmarks.intelligence
 
 .PHONY: lint
 lint: $(READY) ## Check style and types

@@ -18,7 +18,7 @@ LATENCY = 0.5
 def read(calls: int, in_flight: int) -> tuple[Usage, dict[str, int]]:
     """Read all calls under the limit; return what it took and the requests."""
     limit = {"requests_per_minute": LIMIT * 60, "max_concurrent_requests": in_flight}
-    with server(calls=calls, latency=LATENCY, limit=LIMIT * 60) as url, tap_command(url, **limit) as tap:
+    with server(calls=calls, latency=LATENCY, limit=LIMIT * 60) as url, tap_command(url, ("calls",), **limit) as tap:
         usage = measure(*tap)
         return usage, counts(url)
 

@@ -73,13 +73,13 @@ def counts(url: str) -> dict[str, int]:
 
 
 @contextmanager
-def tap_command(url: str, **settings: Any) -> Iterator[list[str]]:
-    """Yield the command that reads all calls of a server with the tap."""
+def tap_command(url: str, streams: tuple[str, ...] = ("calls",), **settings: Any) -> Iterator[list[str]]:
+    """Yield the command that reads all of some streams of a server with the tap."""
     catalog: Any = json.loads(TapAircall(config={}, validate_config=False).catalog_json_text)
     for entry in catalog["streams"]:
         for item in entry["metadata"]:
             if not item["breadcrumb"]:
-                item["metadata"]["selected"] = entry["tap_stream_id"] == "calls"
+                item["metadata"]["selected"] = entry["tap_stream_id"] in streams
     config = {"user": "id", "password": "token", "api_url": url, "requests_per_minute": 10_000_000, **settings}
     with tempfile.TemporaryDirectory() as folder:
         paths = {}

@@ -62,7 +62,10 @@ class Reading(NamedTuple):
         if call.get("status") != "done" or not (call.get("answered_at") or call.get("voicemail")):
             return False
         started_at = to_seconds(call["started_at"])
-        ended_at = to_seconds(call.get("ended_at") or started_at)
+        try:
+            ended_at = to_seconds(call.get("ended_at") or started_at)
+        except ValueError:
+            return False  # `calls` says what is wrong with it
         return ended_at + SETTLE_SECONDS <= self.now or started_at + self.last_age <= self.now
 
     def is_open(self, started_at: int) -> bool:

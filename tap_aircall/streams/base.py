@@ -128,14 +128,7 @@ class AircallStream(Stream):
 
     @override
     def post_process(self, row: Record, context: Context | None = None) -> Record:
-        if not self.selected:
-            return row  # it is read for another stream
-        try:
-            self._shaper.shape(row)
-        except ResponseError as error:
-            message = f"Stream '{self.name}': {error}"
-            raise ResponseError(message) from error
-        return row
+        return self._shaped(row) if self.selected else row  # otherwise it is read for another stream
 
     @property
     @override
@@ -198,7 +191,7 @@ class AircallStream(Stream):
             return
         with self.get_record_counter() as counter, self.get_sync_timer():
             for record in self.get_records(context):
-                self._write_record_message(self.post_process(record, context))
+                self._write_record_message(self._shaped(record))
                 counter.increment()
         self._finalize_state(self.stream_state)
         self._write_state_message()
@@ -238,6 +231,13 @@ class AircallStream(Stream):
         if others or type(first) is not SameRecordTransform or first.flattening_enabled:
             return None
         return first.stream_alias
+
+    def _shaped(self, record: Record) -> Record:
+        try:
+            return self._shaper.shape(record)
+        except ResponseError as error:
+            message = f"Stream '{self.name}': {error}"
+            raise ResponseError(message) from error
 
     def _write_mapped(self, stream: str, record: Record) -> None:
         message: dict[str, Any] = {"type": "RECORD", "stream": stream, "record": record}

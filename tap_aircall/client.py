@@ -33,6 +33,7 @@ from tap_aircall.errors import (
     ResponseError,
     UnavailableError,
 )
+from tap_aircall.transport import Transport
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -123,6 +124,7 @@ class AircallClient:
         adapter = HTTPAdapter(pool_maxsize=max_concurrent_requests)
         self._session.mount("https://", adapter)
         self._session.mount("http://", adapter)
+        self._transport = Transport(self._session, adapter, self._root, timeout)
         self._downloader = Downloader(
             session=self._session, wait=limiter.wait, timeout=timeout, plain_http=self._root.startswith("http://")
         )
@@ -255,36 +257,28 @@ class AircallClient:
         path = request.path
         with self._count_lock:
             self.requests_sent += 1
+        headers = {"Authorization": credentials} if credentials else {}
+        response: urllib3.BaseHTTPResponse | None = None
         try:
-            response = self._session.request(
-                request.method,
-                self._root + path,
-                params=request.params,
-                json=request.body,
-                headers={"Authorization": credentials} if credentials else None,
-                timeout=self._timeout,
-                allow_redirects=False,
-                stream=True,
-            )
-            # In one piece, where requests would join pieces of 10 kB.
-            body: bytes = response.raw.read(decode_content=True)
-        except requests.exceptions.SSLError as error:
+            response = self._transport.send(request.method, path, request.params, headers, request.body)
+            body = response.read()
+            response.release_conn()
+        except urllib3.exceptions.SSLError as error:
             message = f"No secure connection to {self._root}: its certificate was not accepted."
             raise UnavailableError(message) from error
-        except requests.exceptions.Timeout as error:
-            message = f"Aircall did not answer {path} within {self._timeout:g} s (setting request_timeout)."
-            raise TransientError(message) from error
-        except requests.exceptions.ConnectionError as error:
-            message = f"The connection to {self._root} failed or broke (setting api_url)."
-            raise TransientError(message) from error
-        except urllib3.exceptions.HTTPError as error:
-            message = f"The answer of Aircall to {path} was cut short."
-            raise TransientError(message) from error
-        except requests.exceptions.RequestException as error:
+        except (requests.exceptions.RequestException, urllib3.exceptions.LocationValueError) as error:
             message = f"No request to {self._root} is possible: check the setting api_url."
             raise UnavailableError(message) from error
+        except urllib3.exceptions.HTTPError as error:
+            if response is not None:
+                message = f"The answer of Aircall to {path} was cut short."
+            elif _timed_out(error):
+                message = f"Aircall did not answer {path} within {self._timeout:g} s (setting request_timeout)."
+            else:
+                message = f"The connection to {self._root} failed or broke (setting api_url)."
+            raise TransientError(message) from error
         self._answered = True
-        return response.status_code, response.headers, body
+        return response.status, response.headers, body
 
     def _pause(self, headers: Mapping[str, str], path: str, refusals: int) -> None:
         if refusals >= REFUSALS:
@@ -337,6 +331,13 @@ def block_seconds(headers: Mapping[str, str], now: float) -> float:
         candidates.append(value - origin)
     useful = (seconds for seconds in candidates if 0 < seconds <= LONGEST_BLOCK_SECONDS)
     return next(useful, BLOCK_SECONDS) + 1
+
+
+def _timed_out(error: urllib3.exceptions.HTTPError) -> bool:
+    """Say whether there was no answer in time; urllib3 counts connections that are refused among the time-outs."""
+    return isinstance(error, urllib3.exceptions.TimeoutError) and not isinstance(
+        error, urllib3.exceptions.NewConnectionError
+    )
 
 
 def _decode(body: bytes, path: str) -> Any:

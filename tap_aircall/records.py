@@ -62,15 +62,13 @@ class Oddity(Enum):
     """It has another type than documented; the same value is written in the documented one."""
 
 
-@dataclass
+@dataclass(slots=True)
 class Plan:
     """What to do with all objects of a shape."""
 
     drops: list[str] = field(default_factory=list)
-    times: list[str] = field(default_factory=list)
-    objects: list[tuple[str, RecordShaper]] = field(default_factory=list)
-    arrays: list[tuple[str, RecordShaper]] = field(default_factory=list)
-    others: list[tuple[str, Callable[[Any], Any]]] = field(default_factory=list)
+    changes: list[tuple[str, Callable[[Any], Any]]] = field(default_factory=list)
+    """What makes of the value of a field the one to emit; a `ValueError` says that it is no time."""
 
 
 class RecordShaper:
@@ -108,38 +106,35 @@ class RecordShaper:
                 place = (*breadcrumb, "properties", name)
                 self._inner[name] = RecordShaper(inner, mask, report, place)
 
-    def shape(self, record: Record) -> None:
+    def shape(self, record: Record) -> Record:
         """Convert the times of a record, and drop what is unknown or deselected, at every depth.
+
+        Returns:
+            The same record.
 
         Raises:
             ResponseError: If a value is not what the schema says and cannot be made so without a loss; names the
                 field, never its value.
         """
         shape: Shape = (tuple(record), tuple(map(type, record.values())))
-        plan = self._plans.get(shape)
-        if plan is None:
-            plan = self._plan(shape)
+        plan = self._plans.get(shape) or self._plan(shape)
         for name in plan.drops:
             del record[name]
-        for name in plan.times:
+        for name, change in plan.changes:
             try:
-                record[name] = to_rfc3339(record[name])
+                record[name] = change(record[name])
             except ValueError as error:
                 raise self._unusable(name, f"with a {error}") from error
-        for name, shaper in plan.objects:
-            shaper.shape(record[name])
-        for name, shaper in plan.arrays:
-            self._shape_each(name, shaper, record[name])
-        for name, convert in plan.others:
-            record[name] = convert(record[name])
+        return record
 
-    def _shape_each(self, name: str, shaper: RecordShaper, items: list[Any]) -> None:
+    def _shape_each(self, name: str, shaper: RecordShaper, items: list[Any]) -> list[Any]:
         """Shape the objects of a list; null in place of one is let pass."""
         for item in items:
             if type(item) is dict:
                 shaper.shape(item)
             elif item is not None:
                 raise self._unusable(name, "that is not a list of objects")
+        return items
 
     def _plan(self, shape: Shape) -> Plan:
         """Find out what to do with objects of a shape that was not met before."""
@@ -167,15 +162,15 @@ class RecordShaper:
         if kind is type(None) and kind in _allowed(definition):
             return
         if definition.get("format") == "date-time":
-            plan.times.append(name)
+            plan.changes.append((name, to_rfc3339))
         elif kind not in _allowed(definition):
-            plan.others.append((name, self._converter(name, kind, definition)))
+            plan.changes.append((name, self._converter(name, kind, definition)))
         elif kind is dict and name in self._inner:
-            plan.objects.append((name, self._inner[name]))
+            plan.changes.append((name, self._inner[name].shape))
         elif kind is list and name in self._inner:
-            plan.arrays.append((name, self._inner[name]))
+            plan.changes.append((name, partial(self._shape_each, name, self._inner[name])))
         elif kind is list and "items" in definition:
-            plan.others.append((name, partial(self._check_items, name, _allowed(definition["items"]))))
+            plan.changes.append((name, partial(self._check_items, name, _allowed(definition["items"]))))
 
     def _converter(self, name: str, kind: type, definition: Mapping[str, Any]) -> Callable[[Any], Any]:
         """Return what writes a value of another type in the documented one, or fails."""

@@ -13,7 +13,26 @@ from typing import Any
 
 _UTC_STRING = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
 _YEAR_10000 = 253_402_300_800
+_IN_AN_HOUR = [f"{minute:02d}:{second:02d}Z" for minute in range(60) for second in range(60)]
+HOURS = 10_000
+"""So many are remembered: more than a year."""
 _NUMBER = re.compile(r"-?\d+(\.\d+)?")
+
+
+class _Hours(dict[int, str]):
+    """Dates with their hours, such as `2026-11-23T13:`, by hours since 1970.
+
+    The times of a call, and those of its neighbours, share them.
+    """
+
+    def __missing__(self, hour: int) -> str:
+        if len(self) >= HOURS:
+            self.clear()
+        self[hour] = datetime.fromtimestamp(hour * 3600, UTC).isoformat()[:14]
+        return self[hour]
+
+
+_HOURS = _Hours()
 
 
 def to_rfc3339(value: Any) -> str:
@@ -27,8 +46,7 @@ def to_rfc3339(value: Any) -> str:
         ValueError: If it is no time; the message does not hold the value.
     """
     if type(value) is int and 0 <= value < _YEAR_10000:
-        minutes, seconds = divmod(value, 60)
-        return f"{_minute(minutes)}{seconds:02d}Z"
+        return _HOURS[value // 3600] + _IN_AN_HOUR[value % 3600]
     if type(value) is str:
         return _from_text(value)
     return _format(_parse(value))
@@ -43,12 +61,6 @@ def to_seconds(value: Any) -> int:
     if type(value) is int:
         return value
     return math.floor(_parse(value))
-
-
-@lru_cache(maxsize=4096)
-def _minute(minutes: int) -> str:
-    """Write the date, the hour and the minute: the times of a call, and those of its neighbours, share them."""
-    return datetime.fromtimestamp(minutes * 60, UTC).isoformat()[:17]
 
 
 @lru_cache(maxsize=4096)

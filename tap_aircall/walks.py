@@ -295,15 +295,16 @@ class AscendingWalk:
         with closing(pages(self._read, self._query(anchor, until), planned=planned)) as numbered:
             for number, page in numbered:
                 stamped = [self._stamp(record) for record in page.records]
+                keys = {key for key, _ in stamped}
                 if idle < PATIENCE:
-                    repeated = [given[key] for key, _ in stamped if key in here and key in given]
+                    repeated = [given[key] for key in keys & here if key in given]
                     if repeated:
                         return End(behind=min(repeated), moved=True)
                     if total is not None and page.total is not None and page.total < total:
                         return End(behind=last, moved=True)
                 total = page.total
                 remaining = None if total is None else total - len(here)
-                here.update(key for key, _ in stamped)
+                here |= keys
                 fresh = []
                 for record, (key, second) in zip(page.records, stamped, strict=True):
                     if key in given or second > until or (after is not None and second <= after):

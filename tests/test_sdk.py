@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import re
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -74,6 +75,7 @@ TestTapAircall = get_tap_test_class(
         ("_write_starting_replication_value", Stream._sync_records),  # noqa: SLF001
         ("_process_record", Stream._sync_records),  # noqa: SLF001
         ("_write_record_message", Stream._sync_records),  # noqa: SLF001
+        ("_sync_records", Stream.sync),
         ("_write_activate_version_message", Stream.sync),
         ("_generate_schema_messages", Stream._write_schema_message),  # noqa: SLF001
     ],
@@ -83,6 +85,29 @@ def test_the_inner_methods_that_the_tap_replaces_are_what_the_sdk_calls(method: 
     ours, theirs = getattr(AircallStream, method), getattr(Stream, method)
     if method != "_process_record":  # ours takes anything
         assert list(inspect.signature(ours).parameters) == list(inspect.signature(theirs).parameters)
+
+
+def test_the_loop_over_records_that_the_tap_replaces_does_nothing_that_it_did_not() -> None:
+    source = inspect.getsource(Stream._sync_records)  # noqa: SLF001
+
+    assert set(re.findall(r"self\.([\w.]+)\(", source)) == {
+        # for partitions, child streams, bookmarks out of records and dry runs, which the tap has none of
+        "_check_max_record_limit",
+        "_get_state_partition_context",
+        "_increment_stream_state",
+        "_process_record",
+        "_write_starting_replication_value",
+        "get_context_state",
+        "state_manager.log_sort_error",
+        # what the tap does as well
+        "_finalize_state",
+        "_write_record_message",
+        "_write_state_message",
+        "get_record_counter",
+        "get_records",
+        "get_sync_timer",
+        "post_process",
+    }
 
 
 def test_the_sdk_emits_nothing_of_its_own_into_the_state(aircall: Aircall) -> None:

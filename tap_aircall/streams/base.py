@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from singer_sdk import Stream
 from singer_sdk.helpers.conform import TypeConformanceLevel
+from singer_sdk.mapper import SameRecordTransform
 from singer_sdk.singerlib import ActivateVersionMessage
 from singer_sdk.singerlib.catalog import REPLICATION_FULL_TABLE
 from typing_extensions import override
@@ -21,7 +22,7 @@ from tap_aircall.times import to_rfc3339
 from tap_aircall.walks import Page
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 
     from singer_sdk.helpers.types import Context
 
@@ -127,14 +128,7 @@ class AircallStream(Stream):
 
     @override
     def post_process(self, row: Record, context: Context | None = None) -> Record:
-        if not self.selected:
-            return row  # it is read for another stream
-        try:
-            self._shaper.shape(row)
-        except ResponseError as error:
-            message = f"Stream '{self.name}': {error}"
-            raise ResponseError(message) from error
-        return row
+        return self._shaped(row) if self.selected else row  # otherwise it is read for another stream
 
     @property
     @override
@@ -177,15 +171,30 @@ class AircallStream(Stream):
     def _write_record_message(self, record: Record) -> None:
         # Without the SDK's own selection and conversion of types, since the record was shaped already, and without a
         # dataclass for each message.
-        for stream_map in self.stream_maps:
-            mapped = stream_map.transform(record)
-            if mapped is not None:
-                message: dict[str, Any] = {"type": "RECORD", "stream": stream_map.stream_alias, "record": mapped}
-                if self._stream_version is not None:
-                    message["version"] = self._stream_version
-                message["time_extracted"] = self._extracted_at
-                self._tap.message_writer.write(message, wait=True)
+        if self._unmapped is not None:
+            self._write_mapped(self._unmapped, record)
+        else:
+            for stream_map in self.stream_maps:
+                mapped = stream_map.transform(record)
+                if mapped is not None:
+                    self._write_mapped(stream_map.stream_alias, mapped)
         self.state_manager.is_flushed = False
+
+    @override
+    def _sync_records(
+        self, context: Context | None = None, *, write_messages: bool = True
+    ) -> Generator[Record, Any, None]:
+        # The SDK asks seven things about each record that no stream of this tap has to be asked: it has no contexts, no
+        # child streams and no bookmark out of a record. Where nothing is written, or only so many, the SDK does it.
+        if not self.selected or not write_messages or self.ABORT_AT_RECORD_COUNT is not None:
+            yield from super()._sync_records(context, write_messages=write_messages)
+            return
+        with self.get_record_counter() as counter, self.get_sync_timer():
+            for record in self.get_records(context):
+                self._write_record_message(self._shaped(record))
+                counter.increment()
+        self._finalize_state(self.stream_state)
+        self._write_state_message()
 
     @override
     def _increment_stream_state(self, latest_record: Record, *, context: Context | None = None) -> None:
@@ -214,6 +223,28 @@ class AircallStream(Stream):
         self._tap.state_writer.write_state(self._tap.state)
 
     # Inner workings
+
+    @cached_property
+    def _unmapped(self) -> str | None:
+        """Under which name records go out as they are; None where stream maps or flattening change them."""
+        (first, *others) = self.stream_maps
+        if others or type(first) is not SameRecordTransform or first.flattening_enabled:
+            return None
+        return first.stream_alias
+
+    def _shaped(self, record: Record) -> Record:
+        try:
+            return self._shaper.shape(record)
+        except ResponseError as error:
+            message = f"Stream '{self.name}': {error}"
+            raise ResponseError(message) from error
+
+    def _write_mapped(self, stream: str, record: Record) -> None:
+        message: dict[str, Any] = {"type": "RECORD", "stream": stream, "record": record}
+        if self._stream_version is not None:
+            message["version"] = self._stream_version
+        message["time_extracted"] = self._extracted_at
+        self._tap.message_writer.write(message, wait=True)
 
     @cached_property
     def _shaper(self) -> RecordShaper:

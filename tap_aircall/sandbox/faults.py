@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-Failure = Literal["reset", "cut", "cut_json", "html", "empty"]
+Failure = Literal["reset", "cut", "stall", "cut_json", "html", "empty"]
 
 
 @dataclass(kw_only=True)
@@ -17,6 +17,7 @@ class Fault:
     """Something that befalls requests. Without any of `status`, `failure` and `mutate`, it only delays.
 
     A `failure` is one of: `reset` (the connection is reset before the answer), `cut` (in the middle of the body),
+    `stall` (half of the body, and then nothing more),
     `cut_json` (half of the body, with a Content-Length that says so), `html` (a page with status 200) and `empty` (no
     body with status 200).
     """

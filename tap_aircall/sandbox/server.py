@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from tap_aircall.sandbox.world import World
 
 WINDOW_SECONDS = 60.0
+STALL_SECONDS = 2.0
+"""A body that stalls is given up by the sandbox after this time; a client should have before."""
 TOKEN_PATH = "/v1/oauth/token"  # noqa: S105 - no secret
 ResetUnit = Literal["seconds", "milliseconds", "none"]
 
@@ -270,8 +272,9 @@ class _TrackedProtocol(H11Protocol):
 class _Broken(Response):
     """Sends a part of a body, or nothing, and drops the connection."""
 
-    def __init__(self, body: bytes, sent: int, *, reset: bool) -> None:
+    def __init__(self, body: bytes, sent: int, *, reset: bool, seconds: float = 0.0) -> None:
         super().__init__(body, media_type="application/json")
+        self._seconds = seconds
         self._sent = sent
         self._reset = reset
 
@@ -285,6 +288,8 @@ class _Broken(Response):
             return
         await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
         await send({"type": "http.response.body", "body": bytes(self.body)[: self._sent], "more_body": True})
+        if self._seconds:
+            await asyncio.sleep(self._seconds)
         transport.close()
 
 
@@ -302,6 +307,8 @@ def _failed(failure: str, body: bytes) -> Response:
             return _Broken(body, 0, reset=True)
         case "cut":
             return _Broken(body, len(body) // 2, reset=False)
+        case "stall":
+            return _Broken(body, len(body) // 2, reset=False, seconds=STALL_SECONDS)
         case "cut_json":
             return Response(body[: len(body) // 2], media_type="application/json")
         case "html":

@@ -1,0 +1,148 @@
+"""Whatever goes wrong on the way, what a target holds in the end is the truth, exactly."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import socket
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tap_aircall.errors import UnavailableError
+from tap_aircall.sandbox import Fault, Sandbox, World
+from tests.clock import NOW, FakeClock
+from tests.conftest import Aircall
+from tests.warehouse import Warehouse
+
+if TYPE_CHECKING:
+    import threading
+    from collections.abc import Callable
+
+T0 = int(NOW)
+TIMEOUT = 0.15
+
+
+def lying(**meta: Any) -> Callable[[Any], Any]:
+    """Make the `meta` of a list say something else; other answers stay."""
+
+    def mutate(payload: Any) -> Any:
+        if isinstance(payload, dict) and "meta" in payload:
+            payload["meta"] |= meta
+        return payload
+
+    return mutate
+
+
+def without_meta(payload: Any) -> Any:
+    return {name: value for name, value in payload.items() if name != "meta"}
+
+
+FAULTS: dict[str, dict[str, Any]] = {
+    **{f"status {status}": {"status": status} for status in (408, 500, 502, 503, 504)},
+    **{failure: {"failure": failure} for failure in ("reset", "cut", "stall", "cut_json", "html", "empty")},
+    "time-out": {"delay": 2.5 * TIMEOUT},
+    "429 in seconds": {"status": 429, "headers": {"X-AircallApi-Reset": str(T0 + 30)}},
+    "429 in milliseconds": {"status": 429, "headers": {"X-AircallApi-Reset": str((T0 + 30) * 1000)}},
+    "429 in the past": {"status": 429, "headers": {"X-AircallApi-Reset": str(T0 - 30)}},
+    "429 with Retry-After": {"status": 429, "headers": {"Retry-After": "3"}},
+    "429 with nothing": {"status": 429},
+    "a list where an object belongs": {"mutate": lambda _: []},
+    "no envelope": {"mutate": lambda _: {}},
+    "null in the envelope": {"mutate": dict.fromkeys},
+    "no meta": {"mutate": without_meta},
+    "total too high": {"mutate": lying(total=10**6)},
+    "total too low": {"mutate": lying(total=1)},
+    "total null": {"mutate": lying(total=None)},
+    "total text": {"mutate": lying(total="many", next_page_link=7)},
+}
+
+
+def furnish(world: World, *, calls: int, contacts: int, users: int) -> None:
+    """Put some of everything into a world."""
+    numbers = [world.add("numbers")["id"] for _ in range(3)]
+    for _ in range(users):
+        world.user_numbers[world.add("users")["id"]].extend(numbers)
+    for _ in range(4):
+        world.add("tags")
+        world.add("teams")
+        world.add("webhooks")
+    for n in range(calls):
+        world.add_call(started_at=T0 - 90_000 - n * 37)
+    for n in range(contacts):
+        world.add_contact(created_at=T0 - 90_000 - n * 37)
+
+
+def loaded(aircall: Aircall, **settings: Any) -> dict[str, Any]:
+    """Run the tap, and return the tables of a target."""
+    warehouse = Warehouse()
+    warehouse.load(aircall.run(request_timeout=TIMEOUT, **settings).messages)
+    return warehouse.tables
+
+
+@pytest.fixture
+def small(aircall: Aircall) -> Aircall:
+    """A company of a few pages a list."""
+    furnish(aircall.world, calls=130, contacts=120, users=6)
+    return aircall
+
+
+@pytest.mark.parametrize("in_flight", [1, 8])
+@pytest.mark.parametrize("times", [1, 5])
+@pytest.mark.parametrize("name", FAULTS)
+def test_each_fault_alone(small: Aircall, name: str, times: int, in_flight: int) -> None:
+    truth = loaded(small)
+    small.sandbox.faults.append(Fault(after=2, times=times, **FAULTS[name]))
+
+    assert loaded(small, max_concurrent_requests=in_flight) == truth
+    assert small.sandbox.faults[0].times == 0
+
+
+@pytest.mark.parametrize("in_flight", [1, 8])
+@pytest.mark.parametrize("seed", range(2))
+def test_all_of_them_at_random_over_a_long_run(make_aircall: Callable[..., Aircall], seed: int, in_flight: int) -> None:
+    aircall = make_aircall()
+    furnish(aircall.world, calls=5_000, contacts=3_000, users=40)
+    truth = loaded(aircall)
+    share = 0.05 / len(FAULTS)
+    aircall.sandbox.faults = [
+        Fault(times=math.inf, probability=share, seed=100 * seed + number, **fault)
+        for number, fault in enumerate(FAULTS.values())
+    ]
+    before = len(aircall.sandbox.requests)
+
+    assert loaded(aircall, max_concurrent_requests=in_flight) == truth
+    assert len(aircall.sandbox.requests) - before > 203
+
+
+def test_connections_that_are_refused_for_a_while(clock: FakeClock) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as unused:
+        port = unused.getsockname()[1]
+    world = World(now=clock.now)
+    furnish(world, calls=130, contacts=120, users=6)
+    with contextlib.ExitStack() as later:
+        sandbox = Sandbox(world, clock=clock.time, port=port)
+
+        def wait(seconds: float, interrupt: threading.Event) -> None:
+            FakeClock.wait(clock, seconds, interrupt)
+            if clock.now > NOW + 2:
+                later.enter_context(contextlib.nullcontext() if sandbox._socket else sandbox)  # noqa: SLF001
+
+        clock.wait = wait  # type: ignore[method-assign]
+        aircall = Aircall(sandbox, clock)
+        settings = {"api_url": f"http://127.0.0.1:{port}"}
+        aircall.config = lambda **changes: {"user": "sandbox-id", "password": "sandbox-token", **settings, **changes}  # type: ignore[method-assign]
+
+        run = aircall.run("tags")
+
+    assert run.ids("tags") == list(world.kinds["tags"])
+
+
+def test_a_server_that_is_gone_for_good_ends_the_run_within_five_minutes(small: Aircall) -> None:
+    small.sandbox.faults.append(Fault(path="/v1/contacts", failure="reset", times=math.inf))
+    began = small.clock.now
+
+    with pytest.raises(UnavailableError, match=r"^The connection to \S+ failed or broke \(setting api_url\)\.$"):
+        small.run()
+
+    assert small.clock.now - began < 300

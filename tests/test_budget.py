@@ -65,7 +65,9 @@ def share_used(line: Line) -> float:
     return line.requests / (line.clock.now - NOW) / LIMIT
 
 
-@pytest.mark.parametrize(("width", "share"), [(1, 0.04), (4, 0.155), (8, 0.31), (16, 0.59), (32, 0.95), (64, 0.95)])
+@pytest.mark.parametrize(
+    ("width", "share"), [(1, 0.04), (4, 0.155), (8, 0.31), (16, 0.59), (25, 0.95), (32, 0.95), (64, 0.95)]
+)
 def test_a_long_read_uses_what_is_allowed(width: int, share: float) -> None:
     line = Line(300_000, width)
 

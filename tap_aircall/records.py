@@ -32,6 +32,8 @@ Shape: TypeAlias = tuple[tuple[str, ...], tuple[type, ...]]
 MANY_SHAPES = 5_000
 """So many shapes are remembered; an API that sends more of them is not worth remembering."""
 LONGEST_NAME = 80
+MANY_OBJECTS = 1_000
+"""So many objects of a kind are remembered as they came."""
 _TYPES: Mapping[str, frozenset[type]] = {
     "string": frozenset({str}),
     "integer": frozenset({int}),
@@ -95,9 +97,11 @@ class RecordShaper:
         self._is_open = is_open
         self._path = "".join(f"{name}." for name in breadcrumb[1::2])
         self._plans: dict[Shape, Plan] = {}
+        self._met: dict[Any, tuple[Record, Record]] = {}
         properties: Mapping[str, Any] = schema["properties"]
         self._deselected = {name for name in properties if not mask[*breadcrumb, "properties", name]}
         self._known = {name: definition for name, definition in properties.items() if name not in self._deselected}
+        self.fields = self._known.keys()
         self._required = [name for name in schema.get("required", ()) if name in self._known]
         self._inner: dict[str, RecordShaper] = {}
         for name, definition in self._known.items():
@@ -125,6 +129,24 @@ class RecordShaper:
                 record[name] = change(record[name])
             except ValueError as error:
                 raise self._unusable(name, f"with a {error}") from error
+        return record
+
+    def shape_again(self, record: Record) -> Record:
+        """Do so with an object that other records hold as well, as calls do their number and their user.
+
+        Returns:
+            The object in its shape: the one of before, if it came as this one did.
+        """
+        identity = record.get("id")
+        if type(identity) is not int:
+            return self.shape(record)
+        before = self._met.get(identity)
+        if before is not None and before[0] == record:
+            return before[1]
+        if len(self._met) >= MANY_OBJECTS:
+            self._met.clear()
+        sent = dict(record)
+        self._met[identity] = sent, self.shape(record)
         return record
 
     def _shape_each(self, name: str, shaper: RecordShaper, items: list[Any]) -> list[Any]:
@@ -166,7 +188,8 @@ class RecordShaper:
         elif kind not in _allowed(definition):
             plan.changes.append((name, self._converter(name, kind, definition)))
         elif kind is dict and name in self._inner:
-            plan.changes.append((name, self._inner[name].shape))
+            inner = self._inner[name]
+            plan.changes.append((name, inner.shape_again if "id" in inner.fields else inner.shape))
         elif kind is list and name in self._inner:
             plan.changes.append((name, partial(self._shape_each, name, self._inner[name])))
         elif kind is list and "items" in definition:

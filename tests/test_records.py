@@ -154,3 +154,29 @@ def test_endless_variety_takes_no_endless_memory() -> None:
         assert record == {"id": 1}
 
     assert len(shaper._plans) <= MANY_SHAPES  # noqa: SLF001 - memory shows in no other way
+
+
+def test_an_object_that_comes_again_is_shaped_as_it_came() -> None:
+    schema = th.PropertiesList(
+        th.Property(
+            "user",
+            th.ObjectType(
+                th.Property("id", th.IntegerType),
+                th.Property("created_at", th.DateTimeType),
+                th.Property("team", th.ObjectType(th.Property("name", th.StringType))),
+            ),
+        )
+    ).to_dict()
+    shaper = RecordShaper(schema, Mask(), lambda field, oddity: None)  # noqa: ARG005
+
+    def user(second: int, **fields: Any) -> dict[str, Any]:
+        return {"user": {"id": 7, "created_at": second, "team": {"name": "A", "x": 1}, **fields}}
+
+    for second in (0, 0, 60, 0):
+        assert shaper.shape(user(second)) == {
+            "user": {"id": 7, "created_at": f"1970-01-01T00:0{second // 60}:00Z", "team": {"name": "A"}}
+        }
+    assert shaper.shape(user(0, team={"name": "B"}))["user"]["team"] == {"name": "B"}
+    assert shaper.shape(user(0, team={"name": "B"}))["user"]["team"] == {"name": "B"}
+    with pytest.raises(ResponseError):
+        shaper.shape({"user": {"id": [7]}})

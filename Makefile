@@ -31,6 +31,10 @@ demo: $(PLUGINS) ## Load a made-up company into DuckDB through Meltano, twice, a
 test: $(PLUGINS) ## Run all tests, with real targets
 	@$(BIN)/python -m pytest -n 2 $(ARGS)
 
+.PHONY: soak
+soak: $(READY) ## Let faults and kills at random work on it for some minutes
+	@SOAK=1 $(BIN)/python -m pytest -n 2 tests/test_faults.py tests/test_kills.py
+
 .PHONY: bench
 bench: $(READY) ## Measure CPU, memory, start-up, requests and the use of the budget, as ratios
 	@$(BIN)/python -m benchmarks.cpu

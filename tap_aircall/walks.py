@@ -294,7 +294,7 @@ class AscendingWalk:
         total: int | None = None
         with closing(pages(self._read, self._query(anchor, until), planned=planned)) as numbered:
             for number, page in numbered:
-                stamped = [self._stamp(record) for record in page.records]
+                stamped = [stamp(record, self._key, self._name) for record in page.records]
                 keys = {key for key, _ in stamped}
                 if idle < PATIENCE:
                     repeated = [given[key] for key in keys & here if key in given]
@@ -327,13 +327,6 @@ class AscendingWalk:
             query["from"] = str(anchor + self._from_offset)
         return query
 
-    def _stamp(self, record: Record) -> tuple[Any, int]:
-        try:
-            return record["id"], to_seconds(record[self._key])
-        except (KeyError, ValueError) as error:
-            message = f"Aircall sent one of the {self._name} without a usable 'id' or '{self._key}'."
-            raise ResponseError(message) from error
-
     @staticmethod
     def _anchor(behind: int | None, anchor: int | None) -> int | None:
         """Step back from a second as far as there is room since the last anchor."""
@@ -345,7 +338,25 @@ class AscendingWalk:
         return anchor
 
 
-def newest_first(read: Reader, key: str, bookmark: int, params: Query) -> Generator[Page, None, bool]:
+def stamp(record: Record, key: str, name: str) -> tuple[Any, int]:
+    """Return what identifies a record, and its time.
+
+    Args:
+        record: The record.
+        key: Name of the time.
+        name: What to call the list in an error.
+
+    Raises:
+        ResponseError: If it lacks one of them.
+    """
+    try:
+        return record["id"], to_seconds(record[key])
+    except (KeyError, ValueError) as error:
+        message = f"Aircall sent one of the {name} without a usable 'id' or '{key}'."
+        raise ResponseError(message) from error
+
+
+def newest_first(read: Reader, key: str, bookmark: int, params: Query, name: str) -> Generator[Page, None, bool]:
     """Read a list that is ordered by its time of change, newest first, back to a bookmark.
 
     Changes during the walk go to the front, where the next run finds them. A deletion slides unread records onto pages
@@ -356,6 +367,7 @@ def newest_first(read: Reader, key: str, bookmark: int, params: Query) -> Genera
         key: Name of the time of change (UNIX seconds).
         bookmark: UNIX seconds; records of this very second are read again, since more may have changed within it.
         params: Further query parameters.
+        name: What to call the list in an error.
 
     Yields:
         Pages with the records that changed at the bookmark or later and were not given out before.
@@ -379,11 +391,7 @@ def newest_first(read: Reader, key: str, bookmark: int, params: Query) -> Genera
         fresh = []
         reached = page.is_last(number)
         for record in page.records:
-            try:
-                changed, identity = to_seconds(record[key]), record["id"]
-            except (KeyError, ValueError) as error:
-                message = f"Aircall sent a record without a usable 'id' or '{key}'."
-                raise ResponseError(message) from error
+            identity, changed = stamp(record, key, name)
             if changed < bookmark:
                 reached = True
             elif given.get(identity) != changed:

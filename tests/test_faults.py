@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import os
 import socket
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 T0 = int(NOW)
 TIMEOUT = 0.15
+SOAK = "SOAK" in os.environ
+"""Whether `make soak` asks for more of it."""
 
 
 def lying(**meta: Any) -> Callable[[Any], Any]:
@@ -99,7 +102,7 @@ def test_each_fault_alone(small: Aircall, name: str, times: int, in_flight: int)
 
 
 @pytest.mark.parametrize("in_flight", [1, 8])
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", range(30 if SOAK else 1))
 def test_all_of_them_at_random_over_a_long_run(make_aircall: Callable[..., Aircall], seed: int, in_flight: int) -> None:
     aircall = make_aircall()
     furnish(aircall.world, calls=5_000, contacts=3_000, users=40)

@@ -234,7 +234,7 @@ class TestWholeList:
 
 class TestNewestFirst:
     def read(self, model: Model, bookmark: int) -> tuple[list[int], bool]:
-        changes = walks.newest_first(model.read, "updated_at", bookmark, {})
+        changes = walks.newest_first(model.read, "updated_at", bookmark, {}, "contacts")
         found: list[int] = []
         while True:
             try:

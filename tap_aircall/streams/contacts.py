@@ -20,6 +20,9 @@ BACKFILL = "backfill"
 """Key of the state of a reading of all contacts that is not at its end."""
 
 PAGES_PER_STATE = 10
+SKEW_SECONDS = 86_400
+"""All contacts are those created until so long after now: this machine's clock may be behind Aircall's, and what seems
+to be of the future would lie before the bookmark, and never be read."""
 
 
 class Backfill(NamedTuple):
@@ -82,7 +85,7 @@ class Contacts(AircallStream):
             The next bookmark, and whether the old one was reached.
         """
         newest: int | None = None
-        changes = walks.newest_first(self.reader(), "updated_at", bookmark, {"order_by": "updated_at"})
+        changes = walks.newest_first(self.reader(), "updated_at", bookmark, {"order_by": "updated_at"}, self.name)
         while True:
             try:
                 page = next(changes)
@@ -102,7 +105,7 @@ class Contacts(AircallStream):
             params={"order_by": "created_at"},
             name=self.name,
         )
-        steps = walk.steps(backfill.created_through, int(self.clock.time()))
+        steps = walk.steps(backfill.created_through, int(self.clock.time()) + SKEW_SECONDS)
         for number, step in enumerate(steps, start=1):
             self.progress.expect(step.remaining or 0)
             self.progress.add(len(step.records))
@@ -114,7 +117,7 @@ class Contacts(AircallStream):
         """Ask for the newest `updated_at` there is."""
         query = {"order_by": "updated_at", "order": "desc", "page": "1", "per_page": "1"}
         records = self.read_page(self.path, query).records
-        return to_seconds(records[0]["updated_at"]) if records else None
+        return walks.stamp(records[0], "updated_at", self.name)[1] if records else None
 
     def _finish(self, newest: int | None) -> None:
         """Set the bookmark, never backwards."""

@@ -119,7 +119,7 @@ class CustomStream(AircallStream):
 
     def _changed_since(self, reader: walks.Reader, bookmark: int) -> Iterator[list[Record]]:
         newest: int | None = None
-        changes = walks.newest_first(reader, TIME, bookmark, {"order_by": str(self.replication_key)})
+        changes = walks.newest_first(reader, TIME, bookmark, {"order_by": str(self.replication_key)}, self.name)
         while True:
             try:
                 page = next(changes)

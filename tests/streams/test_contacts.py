@@ -178,3 +178,13 @@ def test_a_full_table_run_drops_deleted_contacts(aircall: Aircall) -> None:
 
     assert run.ids("contacts") == ids
     assert run.types("contacts") == ["SCHEMA", "RECORD", "ACTIVATE_VERSION"]
+
+
+def test_contacts_are_not_lost_when_this_clock_is_behind(aircall: Aircall) -> None:
+    contacts = [aircall.world.add_contact(created_at=T0 - 30 + n)["id"] for n in range(60)]
+
+    first = aircall.run("contacts")
+    second = aircall.run("contacts", state=first.state)
+
+    assert first.ids("contacts") == contacts
+    assert set(second.ids("contacts")) <= set(contacts)

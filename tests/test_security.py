@@ -1,0 +1,117 @@
+"""Nothing secret and nobody's data outside of records, whatever happens and however much is logged."""
+
+from __future__ import annotations
+
+import json
+import logging
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tap_aircall.errors import TapAircallError
+from tap_aircall.sandbox import Fault
+from tap_aircall.sandbox.intelligence import ARTEFACTS
+from tap_aircall.streams import STREAMS
+from tests.clock import NOW
+
+if TYPE_CHECKING:
+    from tests.conftest import Aircall
+
+T0 = int(NOW)
+PLANTED = ("Planted Person", "planted@example.com", "+33 6 12 34 56 78", "planted words", "planted-token")
+
+
+@pytest.fixture
+def company(aircall: Aircall) -> Aircall:
+    """A company with a person whom nobody may find in a log."""
+    world = aircall.world
+    name, email, phone, words, token = PLANTED
+    user = world.add("users", name=name, email=email)
+    number = world.add("numbers", name=words, digits=phone)
+    world.user_numbers[user["id"]].append(number["id"])
+    world.add("teams", name=words, users=[world.member(user["id"])])
+    world.add("tags", name=words)
+    world.add("webhooks", token=token)
+    comment = {"id": 1, "content": words, "posted_at": T0 - 60, "posted_by": world.author(user["id"])}
+    for n in range(60):
+        call = world.add_call(
+            started_at=T0 - 90_000 - n, raw_digits=phone, user=world.call_user(user["id"]), comments=[comment]
+        )
+        for artefact in ARTEFACTS:
+            world.intelligence.add(call["id"], artefact)
+            if artefact == "summary":
+                world.intelligence.edit(call["id"], artefact, content=words)
+        world.add_contact(created_at=T0 - 90_000 - n, first_name=name, information=words, emails=[{"value": email}])
+    world.optional.message_configurations[number["id"]] = {"type": words, "token": token}
+    return aircall
+
+
+def assert_nothing_planted(*texts: str) -> None:
+    for text in texts:
+        assert not [each for each in PLANTED if each in text]
+
+
+def test_a_run_of_everything_logs_nothing_planted(company: Aircall, caplog: pytest.LogCaptureFixture) -> None:
+    for failure in ("cut", "cut_json", "html", "reset"):
+        company.sandbox.faults.append(Fault(after=3, times=2, failure=failure))
+
+    with caplog.at_level(logging.DEBUG):
+        run = company.run(*STREAMS)
+
+    assert len(run.records("calls")) == 60
+    assert "GET /v1/calls" in caplog.text  # debugging does show requests
+    assert "sandbox-token" not in caplog.text
+    assert_nothing_planted(caplog.text, json.dumps(run.states))
+    assert "planted-token" not in json.dumps(run.messages)
+
+
+@pytest.mark.parametrize(
+    ("stream", "path", "change"),
+    [
+        ("calls", "calls", {"duration": {"x": PLANTED[0]}}),
+        ("calls", "calls", {"started_at": PLANTED[0]}),
+        ("calls", "calls", {"ended_at": PLANTED[0]}),
+        ("calls", "calls", {"user": PLANTED[1]}),
+        ("contacts", "contacts", {"emails": PLANTED[1]}),
+        ("contacts", "contacts", {"updated_at": PLANTED[2]}),
+        ("users", "users", {"wrap_up_time": PLANTED[3]}),
+    ],
+)
+def test_an_error_names_stream_and_field_but_no_value(
+    company: Aircall, caplog: pytest.LogCaptureFixture, stream: str, path: str, change: dict[str, Any]
+) -> None:
+    def spoil(payload: Any) -> Any:
+        payload[path][0] |= change
+        return payload
+
+    version = "v2" if path == "users" else "v1"
+    company.sandbox.faults.append(Fault(path=f"/{version}/{path}", times=99, mutate=spoil))
+
+    with caplog.at_level(logging.DEBUG), pytest.raises(TapAircallError) as caught:
+        company.run(stream)
+
+    assert "\n" not in str(caught.value)
+    assert next(iter(change)) in str(caught.value)
+    assert stream in str(caught.value)
+    assert_nothing_planted(str(caught.value), caplog.text)
+
+
+def test_data_cannot_forge_a_line_of_the_log(aircall: Aircall, caplog: pytest.LogCaptureFixture) -> None:
+    aircall.world.add("tags", **{"x\nERROR | tap-aircall | all is lost": 1, "y" * 10_000: 1})
+
+    with caplog.at_level(logging.DEBUG):
+        aircall.run("tags")
+
+    lines = [record.getMessage() for record in caplog.records if "does not know" in record.getMessage()]
+    assert len(lines) == 2
+    assert not [line for line in lines if "\n" in line or len(line) > 300]
+
+
+def test_a_redirect_is_not_followed(aircall: Aircall) -> None:
+    headers = {"Location": f"{aircall.sandbox.url.replace('127.0.0.1', 'localhost')}/v1/company"}
+    aircall.sandbox.faults.append(Fault(path="/v1/tags", status=302, headers=headers))
+
+    with pytest.raises(TapAircallError, match="refuses /v1/tags with status 302"):
+        aircall.run("tags")
+
+    assert [log.path for log in aircall.sandbox.requests] == ["/v1/ping", "/v1/tags"]

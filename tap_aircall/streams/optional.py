@@ -54,7 +54,22 @@ class OptionalOwnedStream(OwnedStream):
         return records
 
 
-class DialerCampaigns(OptionalOwnedStream):
+class OwnedObject(OptionalOwnedStream):
+    """One object of each, in an envelope or as it is: sources differ (facts, section 4.2)."""
+
+    @override
+    def ask(self, path: str) -> list[Record]:
+        return [self.client.get(path, {}, self._parse)]
+
+    def _parse(self, payload: Any) -> Record:
+        found = _unwrapped(payload, self.envelope)
+        if not isinstance(found, dict):
+            message = f"Aircall answered without the object '{self.envelope}'."
+            raise ResponseError(message)
+        return found
+
+
+class DialerCampaigns(OwnedObject):
     """The campaign that a user works through with the power dialer."""
 
     name = "dialer_campaigns"
@@ -63,18 +78,6 @@ class DialerCampaigns(OptionalOwnedStream):
     envelope = "dialer_campaign"
     owners = Users.name
     owner_key = "user_id"
-
-    @override
-    def ask(self, path: str) -> list[Record]:
-        return [self.client.get(path, {}, self._parse)]
-
-    def _parse(self, payload: Any) -> Record:
-        """Take the campaign out of its envelope, or as it is (facts, section 4.2)."""
-        campaign = _unwrapped(payload, self.envelope)
-        if not isinstance(campaign, dict) or "id" not in campaign:
-            message = "Aircall answered without a dialer campaign."
-            raise ResponseError(message)
-        return campaign
 
 
 class DialerCampaignPhoneNumbers(OptionalOwnedStream):
@@ -122,7 +125,7 @@ class NumberMessageConfigurations(NumberStream):
     secret_fields: ClassVar = frozenset({"token"})
 
 
-class NumberWhatsappStatuses(OptionalOwnedStream):
+class NumberWhatsappStatuses(OwnedObject):
     """What a number may do on WhatsApp."""
 
     name = "number_whatsapp_statuses"
@@ -131,17 +134,6 @@ class NumberWhatsappStatuses(OptionalOwnedStream):
     envelope = "whatsapp_status"
     owners = Numbers.name
     owner_key = "number_id"
-
-    @override
-    def ask(self, path: str) -> list[Record]:
-        return [self.client.get(path, {}, self._parse)]
-
-    def _parse(self, payload: Any) -> Record:
-        status = _unwrapped(payload, self.envelope)
-        if not isinstance(status, dict):
-            message = "Aircall answered without a status of WhatsApp."
-            raise ResponseError(message)
-        return status
 
 
 class WhatsappTemplates(OptionalOwnedStream):

@@ -1,0 +1,92 @@
+"""Data that nobody hopes for, in real warehouses: as it was sent, or altered as the README says, in both alike."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import duckdb
+import pytest
+
+from tap_aircall.sandbox import Fault
+from tests.clock import NOW
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.conftest import Aircall, Run
+    from tests.targets.conftest import Postgres
+
+T0 = int(NOW)
+LARGEST = 2**63 - 1
+LAST_SECOND = 253_402_300_799
+TEXTS = {
+    "nul": ("a\x00b", "a\ufffdb"),
+    "right to left": ("שלום \u202e123", "שלום \u202e123"),
+    "emoji": ("👩‍👩‍👧 Zoë", "👩‍👩‍👧 Zoë"),
+    "quotes": ("""'"`\\;--""", """'"`\\;--"""),
+    "lines": ("a\nb\r\n\tc", "a\nb\r\n\tc"),
+    "a megabyte": ("é" * 500_000, "é" * 500_000),
+    "empty": ("", ""),
+}
+QUERY = """
+    SELECT id, first_name, extract(epoch FROM created_at)::bigint, extract(epoch FROM updated_at)::bigint, emails
+    FROM aircall.contacts ORDER BY first_name, id
+"""
+
+
+@pytest.fixture
+def run(aircall: Aircall) -> Run:
+    for number, (sent, _) in enumerate(TEXTS.values()):
+        aircall.world.add_contact(
+            id=LARGEST - number,
+            created_at=T0 - 100 + number,
+            first_name=sent,
+            emails=[{"id": 1, "value": sent}],
+            phone_numbers=[],
+        )
+    aircall.world.add_contact(
+        id=7, created_at=T0 - 50, first_name=None, last_name=None, phone_numbers=None, emails=None
+    )
+
+    def surprise(payload: Any) -> Any:
+        for contact in payload["contacts"]:
+            if contact["id"] == 7:
+                contact |= {"surprise": {"a": 1}}
+        return payload
+
+    aircall.sandbox.faults.append(Fault(path="/v1/contacts", times=99, mutate=surprise))
+    aircall.world.add_call(started_at=T0 - 500, ended_at=0, answered_at=LAST_SECOND, id=LARGEST)
+    return aircall.run("contacts", "calls")
+
+
+def expected() -> list[tuple[Any, ...]]:
+    rows = [
+        (LARGEST - number, text, T0 - 100 + number, T0 - 100 + number, [{"id": 1, "value": text}])
+        for number, (_, text) in enumerate(TEXTS.values())
+    ]
+    return [*rows, (7, None, T0 - 50, T0 - 50, None)]
+
+
+def by_id(rows: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+    decoded = [(*row[:-1], json.loads(row[-1]) if isinstance(row[-1], str) else row[-1]) for row in rows]
+    return sorted(decoded, key=lambda row: int(row[0]))
+
+
+CALLS = "SELECT id, extract(epoch FROM ended_at)::bigint, extract(epoch FROM answered_at)::bigint FROM aircall.calls"
+
+
+def test_duckdb(run: Run, load: Any, tmp_path: Path) -> None:
+    path = tmp_path / "warehouse.duckdb"
+    load("target-duckdb", run, {"filepath": str(path), "default_target_schema": "aircall"})
+
+    with duckdb.connect(str(path), read_only=True) as connection:
+        assert by_id(connection.execute(QUERY).fetchall()) == by_id(expected())
+        assert connection.execute(CALLS).fetchall() == [(LARGEST, 0, LAST_SECOND)]
+
+
+def test_postgres(run: Run, load: Any, postgres: Postgres) -> None:
+    load("target-postgres", run, {"sqlalchemy_url": postgres.url, "default_target_schema": "aircall"})
+
+    assert by_id(postgres.query(QUERY)) == by_id(expected())
+    assert postgres.query(CALLS) == [(LARGEST, 0, LAST_SECOND)]

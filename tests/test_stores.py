@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 import socket
@@ -165,7 +166,7 @@ def test_real_processes_stay_under_one_budget(location: str) -> None:
             scores = client.zrange(f"tap-aircall:{name}:requests", 0, -1, withscores=True)
             times = [int(score) for _, score in scores]
     else:
-        with sqlite3.connect(location) as connection:
+        with contextlib.closing(sqlite3.connect(location)) as connection:
             times = [at for (at,) in connection.execute("SELECT item_timestamp FROM requests ORDER BY 1")]
     assert len(times) <= len(statuses)
     assert all(later - earlier > WINDOW for earlier, later in zip(times, times[BUDGET:], strict=False))

@@ -64,7 +64,8 @@ class Postgres:
 @pytest.fixture
 def postgres(postgres_server: Path, request: pytest.FixtureRequest) -> Postgres:
     """A database for one test."""
-    name = "".join(character if character.isalnum() else "_" for character in request.node.name.lower())
+    test = f"{request.node.path.stem}_{request.node.name}".lower()
+    name = "".join(character if character.isalnum() else "_" for character in test)[:60]
     with psycopg.connect(host=str(postgres_server), user="postgres", dbname="postgres", autocommit=True) as connection:
         connection.execute(f'CREATE DATABASE "{name}"')
     return Postgres(postgres_server, name)

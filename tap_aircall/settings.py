@@ -254,9 +254,8 @@ class BasicSettings:
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> BasicSettings:
         """Make sense of a config; see `Settings.from_config`."""
-        forgot = config.get("oauth_client_id") or config.get("oauth_access_token")
-        hint = "give the API id (user) and API token (password)"
-        _require(config, "user", "password", hint="set auth_scheme to OAUTH for the OAuth settings" if forgot else hint)
+        hint = "give the API id (user) and API token (password), or set auth_scheme to OAUTH"
+        _require(config, "user", "password", hint=hint)
         return cls(user=config["user"], password=config["password"])
 
 

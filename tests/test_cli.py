@@ -186,6 +186,7 @@ class TestTest:
         )
 
 
+CREDENTIALS = "give the API id (user) and API token (password), or set auth_scheme to OAUTH."
 DATES = "must be a date or date-time, such as 2026-01-31 or 2026-01-31T08:00:00Z."
 URL = "must begin with https://; plain http is accepted for this machine only."
 
@@ -197,10 +198,13 @@ URL = "must begin with https://; plain http is accepted for this machine only."
             {"password": "wrong"},
             "Aircall rejects the credentials for /v1/ping (status 403): check the settings user and password.",
         ),
-        ({"user": None}, "Setting user: missing; give the API id (user) and API token (password)."),
+        (
+            {"user": None},
+            f"Setting user: missing; {CREDENTIALS}",
+        ),
         (
             {"user": "", "password": ""},
-            "Setting user and password: missing; give the API id (user) and API token (password).",
+            f"Setting user and password: missing; {CREDENTIALS}",
         ),
         ({"password": 12345}, "Setting password: must be string."),
         ({"start_date": "2999-01-01"}, "Setting start_date: lies in the future."),

@@ -50,20 +50,20 @@ class InterruptibleWriter(MsgSpecWriter):
     @override
     def write_message(self, message: Message) -> None:
         """Write a message, and the records that wait before it."""
-        self.write(message.to_dict(), wait=False)
+        self._waiting.append(message.to_dict())
+        self.flush()
 
-    def write(self, message: dict[str, Any], *, wait: bool) -> None:
-        """Take a message.
+    def write_records(self, messages: list[dict[str, Any]]) -> None:
+        """Take record messages, which may wait for some more.
 
         Args:
-            message: The message as it is to be encoded; not to be changed afterwards.
-            wait: Whether it may wait for some more.
+            messages: The messages as they are to be encoded; not to be changed afterwards.
 
         Raises:
             TerminatedError: If a signal came meanwhile.
         """
-        self._waiting.append(message)
-        if not wait or len(self._waiting) >= BATCH:
+        self._waiting += messages
+        if len(self._waiting) >= BATCH:
             self.flush()
 
     def flush(self) -> None:

@@ -13,9 +13,10 @@ import random
 import threading
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from http import HTTPStatus
 from http.cookiejar import DefaultCookiePolicy
-from typing import IO, TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 import requests
@@ -64,14 +65,22 @@ ACCEPTED = {HTTPStatus.OK, HTTPStatus.CREATED, HTTPStatus.ACCEPTED}
 logger = logging.getLogger(__name__)
 
 
-class _Request(NamedTuple):
-    """What to ask for."""
+@dataclass(slots=True)
+class _Request:
+    """What to ask for, and how often that went wrong."""
 
     method: str
     path: str
     params: Mapping[str, str]
     body: Mapping[str, Any] | None = None
     """What to send as JSON; may hold secrets."""
+    attempts: int = ATTEMPTS
+    """How often to send it at most."""
+    failures: int = 0
+    refusals: int = 0
+    """Answers of 429 so far."""
+    renewed: bool = False
+    """Whether there are other credentials since it was rejected."""
 
 
 class TransientError(AircallError):
@@ -144,7 +153,32 @@ class AircallClient:
         Raises:
             AircallError: One of its kinds, when asking again would not help or did not.
         """
-        return self._ask(_Request("GET", path, params), parse, ATTEMPTS)
+        return self._ask(_Request("GET", path, params), parse)
+
+    def get_each(self, path: str, queries: Iterable[Mapping[str, str]], parse: Callable[[Any], T]) -> Iterator[T]:
+        """Ask for one path with one query after the other, several at once.
+
+        The answers are decoded in the thread that calls, as they are used there: to hand large objects from one thread
+        to another costs as much as decoding them.
+
+        Args:
+            path: Path with its version.
+            queries: Query parameters of each request, taken as `in_flight` takes items.
+            parse: As for `get`.
+
+        Yields:
+            What `parse` made of each answer, in the order of the queries.
+
+        Raises:
+            AircallError: As `get` does.
+        """
+
+        def send(query: Mapping[str, str]) -> tuple[_Request, bytes]:
+            request = _Request("GET", path, query)
+            return request, self._receive(request)
+
+        for request, body in self.in_flight(send, queries):
+            yield self._ask(request, parse, body)
 
     def post(self, path: str, body: Mapping[str, Any], parse: Callable[[Any], T], *, attempts: int = ATTEMPTS) -> T:
         """Send JSON to one path, as `get` asks for one.
@@ -162,7 +196,7 @@ class AircallClient:
         Raises:
             AircallError: One of its kinds, when asking again would not help or did not.
         """
-        return self._ask(_Request("POST", path, {}, body), parse, attempts)
+        return self._ask(_Request("POST", path, {}, body, attempts), parse)
 
     def ping(self) -> None:
         """Ask Aircall whether it accepts the credentials.
@@ -209,33 +243,50 @@ class AircallClient:
         self._pool.shutdown(wait=False, cancel_futures=True)
         self._session.close()
 
-    def _ask(self, request: _Request, parse: Callable[[Any], T], attempts: int) -> T:
-        path = request.path
-        attempt = refusals = 0
-        renewed = False
+    def _ask(self, request: _Request, parse: Callable[[Any], T], body: bytes | None = None) -> T:
+        """Send a request, unless the body of its answer is there already, until the answer is usable."""
+        while True:
+            if body is None:
+                body = self._receive(request)
+            try:
+                return parse(_decode(body, request.path))
+            except (TransientError, ResponseError) as error:
+                self._failed(request, error)
+                body = None
+
+    def _receive(self, request: _Request) -> bytes:
+        """Send a request until it is accepted; return the body of the answer."""
         while True:
             try:
                 self.limiter.acquire()
                 credentials = self._authenticator.authorization() if self._authenticator else None
                 status, headers, body = self._send(request, credentials)
                 if status == HTTPStatus.TOO_MANY_REQUESTS:
-                    refusals += 1
-                    self._pause(headers, path, refusals)
-                    continue
-                if status in REJECTED and not renewed and self._renew(credentials, request, status):
-                    renewed = True
-                    continue
-                self._raise_for_status(status, path)
-                return parse(_decode(body, path))
-            except (TransientError, ResponseError) as error:
-                attempt += 1
-                if attempt >= (attempts if self._answered else min(attempts, ATTEMPTS_BEFORE_FIRST_ANSWER)):
-                    if isinstance(error, ResponseError):
-                        raise
-                    raise UnavailableError(str(error)) from error
-                seconds = min(LONGEST_BACKOFF_SECONDS, 2.0 ** (attempt - 1)) * self._random.uniform(0.5, 1)
-                logger.info("%s Trying again in %.0f s.", error, seconds)
-                self.limiter.wait(seconds)
+                    self._pause(headers, request)
+                elif status in REJECTED and not request.renewed and self._renew(credentials, request, status):
+                    request.renewed = True
+                else:
+                    self._raise_for_status(status, request.path)
+                    return body
+            except TransientError as error:
+                self._failed(request, error)
+
+    def _failed(self, request: _Request, error: TransientError | ResponseError) -> None:
+        """Wait before the next attempt.
+
+        Raises:
+            AircallError: If there is none.
+        """
+        request.failures += 1
+        attempts = request.attempts if self._answered else min(request.attempts, ATTEMPTS_BEFORE_FIRST_ANSWER)
+        if request.failures >= attempts:
+            if isinstance(error, ResponseError):
+                raise error
+            raise UnavailableError(str(error)) from error
+        longest = min(LONGEST_BACKOFF_SECONDS, 2.0 ** (request.failures - 1))
+        seconds = longest * self._random.uniform(0.5, 1)
+        logger.info("%s Trying again in %.0f s.", error, seconds)
+        self.limiter.wait(seconds)
 
     def _renew(self, credentials: str | None, request: _Request, status: int) -> bool:
         """Get other credentials if it was for these that a request was rejected; return whether there are others."""
@@ -280,11 +331,12 @@ class AircallClient:
         self._answered = True
         return response.status, response.headers, body
 
-    def _pause(self, headers: Mapping[str, str], path: str, refusals: int) -> None:
-        if refusals >= REFUSALS:
+    def _pause(self, headers: Mapping[str, str], request: _Request) -> None:
+        request.refusals += 1
+        if request.refusals >= REFUSALS:
             message = (
-                f"Aircall refused {path} {refusals} times for too many requests: lower requests_per_minute, since "
-                "other integrations share the company's limit."
+                f"Aircall refused {request.path} {request.refusals} times for too many requests: lower "
+                "requests_per_minute, since other integrations share the company's limit."
             )
             raise UnavailableError(message)
         seconds = block_seconds(headers, self._clock.time())

@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 REPLACEMENT = "\ufffd"
+_BACKSLASH = b"\\"
 _NUL = b"\\u0000"
 _ESCAPE = re.compile(
     rb"""
@@ -36,7 +37,7 @@ def decode(body: bytes) -> Any:
     Raises:
         msgspec.DecodeError: If it is not JSON.
     """
-    if _NUL not in body:
+    if _BACKSLASH not in body or _NUL not in body:  # one byte is found much faster than six
         try:
             return msgspec.json.decode(body)
         except (msgspec.DecodeError, UnicodeDecodeError):

@@ -82,7 +82,7 @@ class AnalyticsReports(AircallStream):
             self.logger.info("%s Reports are asked for later.", error)
 
     @override
-    def extract(self) -> Iterator[Record]:
+    def extract(self) -> Iterator[list[Record]]:
         if self._reports is None:
             self.prepare()
         if self._unavailable is not None:
@@ -125,14 +125,14 @@ class AnalyticsReports(AircallStream):
             first = max(first, self._positions[report].through - timedelta(days=REREAD_DAYS - 1))
         return days_between(first, last)
 
-    def _records(self, report: str, day: date, rows: Iterator[Record]) -> Iterator[Record]:
+    def _records(self, report: str, day: date, rows: Iterator[Record]) -> Iterator[list[Record]]:
         """Emit the rows of a day, and note that they were."""
         count = 0
         for count, row in enumerate(rows, start=1):
-            yield self._record(report, day, count, row)
+            yield [self._record(report, day, count, row)]
         before = self._positions.get(report, Position(day, {}))
         for number in range(count + 1, before.rows.get(day, 0) + 1):
-            yield self._record(report, day, number, None)
+            yield [self._record(report, day, number, None)]
         self._positions[report] = before.after(day, count)
         if not self.is_full_table:
             self.write_state({REPORTS: {name: position.to_state() for name, position in self._positions.items()}})

@@ -83,8 +83,8 @@ class AircallStream(Stream):
         return self.replication_method == REPLICATION_FULL_TABLE
 
     @abstractmethod
-    def extract(self) -> Iterable[Record]:
-        """Read the records from Aircall, in the order to emit them.
+    def extract(self) -> Iterable[list[Record]]:
+        """Read the records from Aircall, in the order to emit them; as a rule, a page at a time.
 
         A generator runs on only after what it yielded was written, so that it may move the state after a `yield`.
         """
@@ -114,21 +114,12 @@ class AircallStream(Stream):
 
     @override
     def get_records(self, context: Context | None) -> Iterator[Record]:
-        self.progress = Progress(self.name, self.client, self.clock, self.logger)
-        try:
-            yield from self.extract()
-        except StreamUnavailableError as reason:
-            self.logger.log(logging.INFO if reason.is_expected else logging.WARNING, "%s", reason)
-            return  # what a target has of it stays
-        finally:
-            self.progress.close()
-            self._tap.message_writer.flush()
-        if self._stream_version is not None:
-            self._activate_version(self._stream_version)
+        for records in self._extracted():
+            yield from records
 
     @override
     def post_process(self, row: Record, context: Context | None = None) -> Record:
-        return self._shaped(row) if self.selected else row  # otherwise it is read for another stream
+        return self._shaped([row])[0] if self.selected else row  # otherwise it is read for another stream
 
     @property
     @override
@@ -169,16 +160,7 @@ class AircallStream(Stream):
 
     @override
     def _write_record_message(self, record: Record) -> None:
-        # Without the SDK's own selection and conversion of types, since the record was shaped already, and without a
-        # dataclass for each message.
-        if self._unmapped is not None:
-            self._write_mapped(self._unmapped, record)
-        else:
-            for stream_map in self.stream_maps:
-                mapped = stream_map.transform(record)
-                if mapped is not None:
-                    self._write_mapped(stream_map.stream_alias, mapped)
-        self.state_manager.is_flushed = False
+        self._write_shaped([record])
 
     @override
     def _sync_records(
@@ -190,9 +172,9 @@ class AircallStream(Stream):
             yield from super()._sync_records(context, write_messages=write_messages)
             return
         with self.get_record_counter() as counter, self.get_sync_timer():
-            for record in self.get_records(context):
-                self._write_record_message(self._shaped(record))
-                counter.increment()
+            for records in self._extracted():
+                self.write_records(records)
+                counter.increment(len(records))
         self._finalize_state(self.stream_state)
         self._write_state_message()
 
@@ -206,7 +188,7 @@ class AircallStream(Stream):
         """Return a function that reads pages of the list, several at once."""
 
         def read(queries: Iterable[Query]) -> Iterator[Page]:
-            for page in self.client.in_flight(lambda query: self.read_page(path or self.path, query), queries):
+            for page in self.read_pages(path or self.path, queries):
                 self._extracted_at = to_rfc3339(int(self.clock.time()))
                 yield page
 
@@ -214,7 +196,23 @@ class AircallStream(Stream):
 
     def read_page(self, path: str, query: Query) -> Page:
         """Read one page of a list."""
-        return self.client.get(path, query, lambda payload: Page.parse(payload, self.envelope))
+        return self.client.get(path, query, self.parse_page)
+
+    def read_pages(self, path: str, queries: Iterable[Query]) -> Iterator[Page]:
+        """Read pages of a list, several at once."""
+        return self.client.get_each(path, queries, self.parse_page)
+
+    def parse_page(self, payload: Any) -> Page:
+        """Take a page out of a decoded answer."""
+        return Page.parse(payload, self.envelope)
+
+    def write_records(self, records: list[Record]) -> None:
+        """Bring records into their shape, and hand them to the target.
+
+        Raises:
+            ResponseError: If one of them is not what the schema says; names the stream and the field.
+        """
+        self._write_shaped(self._shaped(records))
 
     def write_state(self, state: Mapping[str, Any]) -> None:
         """Make this the state of the stream, and tell the target."""
@@ -232,19 +230,45 @@ class AircallStream(Stream):
             return None
         return first.stream_alias
 
-    def _shaped(self, record: Record) -> Record:
+    def _extracted(self) -> Iterator[list[Record]]:
+        """Read the stream from its beginning to its end, with what the user is to see of it."""
+        self.progress = Progress(self.name, self.client, self.clock, self.logger)
         try:
-            return self._shaper.shape(record)
+            yield from self.extract()
+        except StreamUnavailableError as reason:
+            self.logger.log(logging.INFO if reason.is_expected else logging.WARNING, "%s", reason)
+            return  # what a target has of it stays
+        finally:
+            self.progress.close()
+            self._tap.message_writer.flush()
+        if self._stream_version is not None:
+            self._activate_version(self._stream_version)
+
+    def _shaped(self, records: list[Record]) -> list[Record]:
+        try:
+            return list(map(self._shaper.shape, records))
         except ResponseError as error:
             message = f"Stream '{self.name}': {error}"
             raise ResponseError(message) from error
 
-    def _write_mapped(self, stream: str, record: Record) -> None:
-        message: dict[str, Any] = {"type": "RECORD", "stream": stream, "record": record}
+    def _write_shaped(self, records: list[Record]) -> None:
+        # Without the SDK's own selection and conversion of types, since the records were shaped already, and without a
+        # dataclass for each message.
+        self.state_manager.is_flushed = False
+        if self._unmapped is not None:
+            self._write_mapped(self._unmapped, records)
+            return
+        for stream_map in self.stream_maps:
+            mapped = [record for record in map(stream_map.transform, records) if record is not None]
+            self._write_mapped(stream_map.stream_alias, mapped)
+
+    def _write_mapped(self, stream: str, records: list[Any]) -> None:
+        rest: dict[str, Any] = {"time_extracted": self._extracted_at}
         if self._stream_version is not None:
-            message["version"] = self._stream_version
-        message["time_extracted"] = self._extracted_at
-        self._tap.message_writer.write(message, wait=True)
+            rest["version"] = self._stream_version
+        self._tap.message_writer.write_records(
+            [{"type": "RECORD", "stream": stream, "record": record, **rest} for record in records]
+        )
 
     @cached_property
     def _shaper(self) -> RecordShaper:

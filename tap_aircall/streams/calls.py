@@ -58,7 +58,7 @@ class Calls(AircallStream):
         return metadata
 
     @override
-    def extract(self) -> Iterator[Record]:
+    def extract(self) -> Iterator[list[Record]]:
         cursors = self.parse_state({} if self.is_full_table else self.stream_state)
         reading = Reading.of(cursors, int(self.clock.time()))
         self.was_read = True
@@ -83,7 +83,9 @@ class Calls(AircallStream):
             end=settings.end,
         )
 
-    def _read(self, window: Window, cursors: Cursors, followers: list[Artefacts], reading: Reading) -> Iterator[Record]:
+    def _read(
+        self, window: Window, cursors: Cursors, followers: list[Artefacts], reading: Reading
+    ) -> Iterator[list[Record]]:
         walk = AscendingWalk(
             self.reader(),
             "started_at",
@@ -97,7 +99,7 @@ class Calls(AircallStream):
             # Taken before the records are brought into their shape; what follows calls is written after them.
             calls = step.records if followers else []
             ripe = [{name: call[name] for name in FOLLOWED} for call in calls if reading.is_ripe(call)]
-            yield from step.records
+            yield step.records
             for follower in followers:
                 follower.follow(ripe, reading)
             if step.through is not None:

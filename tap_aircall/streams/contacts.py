@@ -52,7 +52,7 @@ class Contacts(AircallStream):
     envelope = "contacts"
 
     @override
-    def extract(self) -> Iterator[Record]:
+    def extract(self) -> Iterator[list[Record]]:
         if self.is_full_table:
             yield from self._all(Backfill(None, None))
             return
@@ -78,7 +78,7 @@ class Contacts(AircallStream):
             backfill = Backfill(to_seconds(saved["bookmark"]), to_seconds(saved["created_through"]))
         return None if bookmark is None else to_seconds(bookmark), backfill
 
-    def _changed_since(self, bookmark: int) -> Generator[Record, None, tuple[int | None, bool]]:
+    def _changed_since(self, bookmark: int) -> Generator[list[Record], None, tuple[int | None, bool]]:
         """Read what changed, newest first.
 
         Returns:
@@ -94,9 +94,9 @@ class Contacts(AircallStream):
             if newest is None and page.records:
                 newest = to_seconds(page.records[0]["updated_at"])
             self.progress.add(len(page.records))
-            yield from page.records
+            yield page.records
 
-    def _all(self, backfill: Backfill) -> Iterator[Record]:
+    def _all(self, backfill: Backfill) -> Iterator[list[Record]]:
         """Read all contacts in the order of their creation; without a bookmark to come, no state is kept."""
         walk = AscendingWalk(
             self.reader(),
@@ -109,7 +109,7 @@ class Contacts(AircallStream):
         for number, step in enumerate(steps, start=1):
             self.progress.expect(step.remaining or 0)
             self.progress.add(len(step.records))
-            yield from step.records
+            yield step.records
             if backfill.bookmark and step.through is not None and number % PAGES_PER_STATE == 0:
                 self.write_state({BACKFILL: Backfill(backfill.bookmark, step.through).to_state()})
 

@@ -23,7 +23,7 @@ from tap_aircall.times import to_rfc3339, to_seconds
 from tap_aircall.walks import AscendingWalk, Page
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from tap_aircall.tap import TapAircall
     from tap_aircall.walks import Query, Record
@@ -67,12 +67,11 @@ class CustomStream(AircallStream):
         super().__init__(tap, schema_of(definition))
 
     @override
-    def extract(self) -> Iterator[Record]:
+    def extract(self) -> Iterator[list[Record]]:
         self.stream_state[MARK] = True
         for page in self._pages():
             self.progress.add(len(page))
-            for item in page:
-                yield item[RECORD]
+            yield [item[RECORD] for item in page]
 
     @override
     def parse_state(self, state: Mapping[str, Any]) -> int | None:
@@ -82,18 +81,21 @@ class CustomStream(AircallStream):
         return to_seconds(state["replication_key_value"])
 
     @override
-    def read_page(self, path: str, query: Query) -> Page:
+    def read_pages(self, path: str, queries: Iterable[Query]) -> Iterator[Page]:
         try:
-            payload = self.client.get(path, query, lambda payload: payload)
+            yield from super().read_pages(path, queries)
         except NotFoundError as error:
             message = f"Stream '{self.name}': Aircall knows no {path} (status 404): check its path in custom_streams."
             raise NotFoundError(message) from error
         except ForbiddenError as error:
             message = f"Stream '{self.name}' is left out: Aircall keeps {path} from this account (status 403)."
             raise StreamUnavailableError(message) from error
+
+    @override
+    def parse_page(self, payload: Any) -> Page:
         page = self._parse(payload)
         page = page._replace(records=[self._item(record) for record in page.records])
-        self._check_order(page.records, query.get("order"))
+        self._check_order(page.records)
         return page
 
     def _pages(self) -> Iterator[list[Record]]:
@@ -181,15 +183,16 @@ class CustomStream(AircallStream):
             f"Stream '{self.name}': Aircall sent a record whose '{key}' is no {kind}: check the keys in custom_streams."
         )
 
-    def _check_order(self, items: list[Record], order: str | None) -> None:
-        """Refuse a list that is not in the order asked for: reading it by time would lose records.
+    def _check_order(self, items: list[Record]) -> None:
+        """Refuse a list that is not in the order in which it is walked: reading it by time would lose records.
 
         Raises:
             UnreadableError: Saying which replication works.
         """
-        if order is None:
+        replication = self._definition.replication
+        if replication is Replication.FULL_TABLE:
             return
-        times = [item[TIME] for item in (items if order == "asc" else reversed(items))]
+        times = [item[TIME] for item in (items if replication is Replication.FROM_TO else reversed(items))]
         if any(later < earlier - TOLERANCE_SECONDS for earlier, later in itertools.pairwise(times)):
             message = (
                 f"Stream '{self.name}': Aircall does not list it in the order of '{self.replication_key}': use the "

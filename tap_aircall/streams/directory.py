@@ -30,11 +30,11 @@ class ReferenceStream(AircallStream):
     page_size: ClassVar[int] = walks.PAGE_SIZE
 
     @override
-    def extract(self) -> Iterable[Record]:
+    def extract(self) -> Iterable[list[Record]]:
         for page in self.pages():
             self.progress.expect(page.total or 0)
             self.progress.add(len(page.records))
-            yield from page.records
+            yield page.records
 
     def pages(self) -> Iterator[Page]:
         """Read the list, page by page."""
@@ -80,13 +80,13 @@ class OwnedStream(AircallStream):
     """The field that holds the owner's id, added to each record."""
 
     @override
-    def extract(self) -> Iterable[Record]:
+    def extract(self) -> Iterable[list[Record]]:
         owners = cast("SharedStream", self._tap.streams[self.owners])
         ids = [owner["id"] for owner in owners.listed]
         for done, records in enumerate(self.client.in_flight(self.read_of, ids), start=1):
             self.progress.add(len(records))
             self.progress.expect(len(ids) - done)
-            yield from records
+            yield records
 
     def read_of(self, owner: int) -> list[Record]:
         """Read what one has: nothing, if Aircall knows nothing of it (404)."""
@@ -154,8 +154,8 @@ class SingleObject(AircallStream):
     """A resource that is one object: one record."""
 
     @override
-    def extract(self) -> Iterable[Record]:
-        yield self.client.get(self.path, {}, self._parse)
+    def extract(self) -> Iterable[list[Record]]:
+        yield [self.client.get(self.path, {}, self._parse)]
         self.progress.add(1)
 
     def _parse(self, payload: Any) -> Record:
@@ -185,7 +185,7 @@ class Integrations(SingleObject):
     selected_by_default = False
 
     @override
-    def extract(self) -> Iterable[Record]:
+    def extract(self) -> Iterable[list[Record]]:
         if isinstance(self._tap.settings.auth, BasicSettings):
             message = "Stream 'integrations' is left out: Aircall shows it to OAuth apps only."
             raise StreamUnavailableError(message, is_expected=True)

@@ -113,7 +113,7 @@ class Artefacts(AircallStream):
         return REPLICATION_INCREMENTAL  # it reads what `calls` reads, and no version of the whole
 
     @override
-    def extract(self) -> Iterable[Record]:
+    def extract(self) -> Iterable[list[Record]]:
         calls = cast("Calls", self._tap.streams["calls"])
         if not calls.was_read:
             for _ in calls.get_records(None):
@@ -151,8 +151,7 @@ class Artefacts(AircallStream):
             if records is None:
                 continue
             self.progress.add(len(records))
-            for record in records:
-                self._write_record_message(self.post_process({**record, "call_id": call["id"]}))
+            self.write_records([{**record, "call_id": call["id"]} for record in records])
             if not self.is_editable:
                 self._found.add(call["id"], to_seconds(call["started_at"]))
 

@@ -30,7 +30,7 @@ class OptionalOwnedStream(OwnedStream):
     selected_by_default = False
 
     @override
-    def extract(self) -> Iterable[Record]:
+    def extract(self) -> Iterable[list[Record]]:
         self._refused: set[int] = set()
         self._granted: set[int] = set()
         yield from super().extract()

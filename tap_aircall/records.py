@@ -71,6 +71,8 @@ class Plan:
     drops: list[str] = field(default_factory=list)
     changes: list[tuple[str, Callable[[Any], Any]]] = field(default_factory=list)
     """What makes of the value of a field the one to emit; a `ValueError` says that it is no time."""
+    lists: list[tuple[str, RecordShaper]] = field(default_factory=list)
+    """Lists of objects, and what shapes these."""
 
 
 class RecordShaper:
@@ -129,6 +131,12 @@ class RecordShaper:
                 record[name] = change(record[name])
             except ValueError as error:
                 raise self._unusable(name, f"with a {error}") from error
+        for name, inner in plan.lists:
+            for item in record[name]:
+                if type(item) is dict:
+                    inner.shape(item)
+                elif item is not None:  # null in place of an object is let pass
+                    raise self._unusable(name, "that is not a list of objects")
         return record
 
     def shape_again(self, record: Record) -> Record:
@@ -148,15 +156,6 @@ class RecordShaper:
         sent = dict(record)
         self._met[identity] = sent, self.shape(record)
         return record
-
-    def _shape_each(self, name: str, shaper: RecordShaper, items: list[Any]) -> list[Any]:
-        """Shape the objects of a list; null in place of one is let pass."""
-        for item in items:
-            if type(item) is dict:
-                shaper.shape(item)
-            elif item is not None:
-                raise self._unusable(name, "that is not a list of objects")
-        return items
 
     def _plan(self, shape: Shape) -> Plan:
         """Find out what to do with objects of a shape that was not met before."""
@@ -191,7 +190,7 @@ class RecordShaper:
             inner = self._inner[name]
             plan.changes.append((name, inner.shape_again if "id" in inner.fields else inner.shape))
         elif kind is list and name in self._inner:
-            plan.changes.append((name, partial(self._shape_each, name, self._inner[name])))
+            plan.lists.append((name, self._inner[name]))
         elif kind is list and "items" in definition:
             plan.changes.append((name, partial(self._check_items, name, _allowed(definition["items"]))))
 

@@ -26,8 +26,10 @@ if TYPE_CHECKING:
 
 Breadcrumb: TypeAlias = tuple[str, ...]
 """Place of a field in a catalog, such as `("properties", "number", "properties", "name")`."""
-Shape: TypeAlias = tuple[tuple[str, ...], tuple[type, ...]]
-"""The names and the types of the fields of an object, in their order."""
+Names: TypeAlias = tuple[str, ...]
+"""The names of the fields of an object, in their order."""
+Types: TypeAlias = tuple[type, ...]
+"""The types of their values, in the same order."""
 
 MANY_SHAPES = 5_000
 """So many shapes are remembered; an API that sends more of them is not worth remembering."""
@@ -98,7 +100,10 @@ class RecordShaper:
         self._report = report
         self._is_open = is_open
         self._path = "".join(f"{name}." for name in breadcrumb[1::2])
-        self._plans: dict[Shape, Plan] = {}
+        self._shapes = 0
+        self._plans: dict[Names, dict[Types, Plan]] = {}
+        self._names: Names = ()
+        self._plans_of_names: dict[Types, Plan] = {}
         self._met: dict[Any, tuple[Record, Record]] = {}
         properties: Mapping[str, Any] = schema["properties"]
         self._deselected = {name for name in properties if not mask[*breadcrumb, "properties", name]}
@@ -122,8 +127,10 @@ class RecordShaper:
             ResponseError: If a value is not what the schema says and cannot be made so without a loss; names the
                 field, never its value.
         """
-        shape: Shape = (tuple(record), tuple(map(type, record.values())))
-        plan = self._plans.get(shape) or self._plan(shape)
+        names, types = tuple(record), tuple(map(type, record.values()))
+        if names != self._names:  # most objects have the names of the one before
+            self._names, self._plans_of_names = names, self._plans.setdefault(names, {})
+        plan = self._plans_of_names.get(types) or self._plan(names, types)
         for name in plan.drops:
             del record[name]
         for name, change in plan.changes:
@@ -157,10 +164,10 @@ class RecordShaper:
         self._met[identity] = sent, self.shape(record)
         return record
 
-    def _plan(self, shape: Shape) -> Plan:
+    def _plan(self, names: Names, types: Types) -> Plan:
         """Find out what to do with objects of a shape that was not met before."""
         plan = Plan()
-        for name, kind in zip(*shape, strict=True):
+        for name, kind in zip(names, types, strict=True):
             definition = self._known.get(name)
             if definition is not None:
                 self._add(plan, name, kind, definition)
@@ -170,12 +177,15 @@ class RecordShaper:
                 plan.drops.append(name)
                 self._report(self._path + name, Oddity.UNKNOWN)
         for name in self._required:
-            if name not in shape[0]:
+            if name not in names:
                 message = f"Aircall sent a record without its '{self._path}{name}'."
                 raise ResponseError(message)
-        if len(self._plans) >= MANY_SHAPES:
-            self._plans.clear()
-        self._plans[shape] = plan
+        if self._shapes >= MANY_SHAPES:
+            self._shapes = 0
+            self._plans = {names: {}}
+            self._plans_of_names = self._plans[names]
+        self._shapes += 1
+        self._plans_of_names[types] = plan
         return plan
 
     def _add(self, plan: Plan, name: str, kind: type, definition: Mapping[str, Any]) -> None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import gc
+import io
 import json
 import logging
 import os
+import signal
 import sys
 import threading
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -18,6 +21,8 @@ from typing_extensions import override
 from tap_aircall.errors import InputError, TapAircallError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from singer_sdk.singerlib.encoding.simple import Message
 
 BATCH = 100
@@ -91,12 +96,11 @@ class InterruptibleWriter(MsgSpecWriter):
         """End the run: at once, or as soon as the line that is being written is whole.
 
         Raises:
-            TerminatedError: Unless a line is being written; then from `flush`.
+            TerminatedError: Unless a line is being written; from `flush` then, and also if something swallowed it.
         """
-        terminated = TerminatedError(signum)
+        self._terminated = terminated = TerminatedError(signum)
         if not self._writing:
             raise terminated
-        self._terminated = terminated
         timer = threading.Timer(GRACE_SECONDS, os._exit, (terminated.exit_code,))
         timer.daemon = True
         timer.start()
@@ -108,7 +112,8 @@ class AircallCommand(SingerCommand):
     @override
     def main(self, *args: Any, **kwargs: Any) -> Any:
         try:
-            return super().main(*args, **kwargs)
+            with signals_until_the_end(), whole_stdout():
+                return super().main(*args, **kwargs)
         except TapAircallError as error:
             self._fail(str(error))
         except TerminatedError as terminated:
@@ -137,6 +142,35 @@ def expect_many_records() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(100_000, 20, 100)
+
+
+@contextmanager
+def signals_until_the_end() -> Iterator[None]:
+    """Let signals just end the process afterwards, as there is nothing left that they could leave half done."""
+    try:
+        yield
+    finally:
+        for signum in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(signum, signal.SIG_DFL)
+
+
+@contextmanager
+def whole_stdout() -> Iterator[None]:
+    """Write all that goes to standard output, or fail.
+
+    When it has no buffer (`PYTHONUNBUFFERED`, as in many container images), Python takes a write for done of which a
+    disk that fills up took only a part. And what Python itself flushes as it exits would fail with a line of its own.
+
+    Raises:
+        OSError: From the end of the context at the latest.
+    """
+    raw = isinstance(sys.stdout.buffer, io.RawIOBase)
+    stdout = open(sys.stdout.fileno(), "w", encoding="utf-8", closefd=False) if raw else sys.stdout  # noqa: SIM115
+    with redirect_stdout(stdout):
+        try:
+            yield
+        finally:
+            stdout.flush()
 
 
 def discard_stdout() -> None:

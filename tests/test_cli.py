@@ -338,10 +338,25 @@ def test_a_target_that_dies_ends_the_run_with_one_line(config: Path) -> None:
     ]
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a device that is always full")
-def test_a_full_disk_ends_the_run_with_one_line(config: Path) -> None:
-    with Path("/dev/full").open("w") as full:
-        done = subprocess.run([TAP, "--config", config], stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("options", [(), ("--about",), ("--discover",)], ids=str)
+def test_a_disk_that_fills_at_the_very_end_ends_the_run_with_one_line(
+    config: Path, tmp_path: Path, options: tuple[str, ...], unbuffered: str
+) -> None:
+    command = [str(TAP), "--config", str(config), *options]
+    room = len(subprocess.run(command, capture_output=True, check=True).stdout) - 30  # less than the last message
+    limited = "import os, resource"
+    limited += f"; resource.setrlimit(resource.RLIMIT_FSIZE, ({room}, {room})); os.execv({command[0]!r}, {command})"
 
+    with (tmp_path / "disk").open("wb") as disk:
+        done = subprocess.run(
+            [sys.executable, "-c", limited],
+            stdout=disk,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+            env={**os.environ, "PYTHONUNBUFFERED": unbuffered},
+        )
+
+    assert problems(done) == ["File too large: standard output"]
     assert done.returncode == 1
-    assert problems(done) == ["No space left on device: standard output"]

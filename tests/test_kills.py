@@ -1,88 +1,270 @@
-"""Runs that are killed at random moments, and go on from the last state that a target kept."""
+"""Runs that end before their time, at random moments, and go on from the last state that a target kept.
+
+They are processes that are killed or terminated, whose target dies or whose disk is full. However often that happens,
+what the target holds in the end is the truth, and no run repeats more than what came after the last state.
+"""
 
 from __future__ import annotations
 
+import json
 import os
 import random
+import time
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tap_aircall.sandbox import Fault, Sandbox, World
 from tap_aircall.sandbox.intelligence import ARTEFACTS
+from tap_aircall.streams.calls import PAGES_PER_STATE
 from tests.clock import NOW
+from tests.conftest import Aircall
+from tests.fast import SPEED, FastClock
+from tests.processes import PATIENCE_SECONDS, Command, Mishap, Process
 from tests.warehouse import Warehouse
 
 if TYPE_CHECKING:
-    from tests.conftest import Aircall
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
 
 T0 = int(NOW)
 SOAK = "SOAK" in os.environ
 """Whether `make soak` asks for more of it."""
-STREAMS = ("calls", "contacts", "users", "tags", "call_topics", "call_action_items")
-KILLS = 6
-REPEATED = 1_100
-"""At most so many records come again after a kill: 1,000, and what was on its way."""
+TOKEN = "/v1/oauth/token"
+FOLLOWERS = ("call_topics", "call_action_items")
+EXPECTED = {
+    Mishap.KILL: (-9, []),
+    Mishap.TERMINATE: (143, ["The run was terminated; the last state written is safe to go on from."]),
+    Mishap.CLOSED_PIPE: (1, ["The target stopped reading; the last state that it kept is safe to go on from."]),
+    Mishap.FULL_DISK: (1, ["File too large: standard output"]),
+}
+"""Exit codes, and what the run says."""
+
+REPEATED = {"calls": 500, "contacts": 500}
+"""At most so many records come again after a mishap in a first run: ten pages, as the state is written after them."""
+FOLLOWED = 50
+"""So many calls come again, each with what follows it, when streams that follow calls are selected."""
+AGES = 7
+"""So many cursors of calls move on while the clock runs, each with a request a run and a call now and then."""
+CALL_EVERY = 600
+"""Seconds from one call to the next."""
+LISTS = 4
+"""Pages of users and tags, which are read whole by each run."""
 
 
-@pytest.mark.parametrize("seed", range(40 if SOAK else 2))
-def test_what_arrives_is_the_truth_however_often_runs_die(aircall: Aircall, seed: int) -> None:
-    dice = random.Random(seed)  # noqa: S311 - not for secrets
-    world = aircall.world
-    for n in range(700):
-        call = world.add_call(started_at=T0 - 10 * 86_400 + n * 600)
+class Company:
+    """A sandbox, a clock that runs, and the tap's command for them."""
+
+    def __init__(self, sandbox: Sandbox, clock: FastClock, folder: Path, dice: random.Random) -> None:
+        self.sandbox = sandbox
+        self.world = sandbox.world
+        self.aircall = Aircall(sandbox, clock)  # type: ignore[arg-type] # who moves it has it from here
+        self.clock = clock
+        self.dice = dice
+        self.befell: Counter[Mishap] = Counter()
+        self._folder = folder
+
+    def command(self, *streams: str, **settings: Any) -> Command:
+        """Return the command for some streams."""
+        config = {name: value for name, value in self.aircall.config(**settings).items() if value is not None}
+        return Command(self._folder, config, self.aircall.catalog(*streams), self.clock)
+
+    def pass_time(self, seconds: float) -> None:
+        """Move the clock on."""
+        self.clock.began -= seconds / SPEED
+        self.world.move_on(self.clock.time())
+
+    def truth(self, *streams: str) -> Warehouse:
+        """Read everything anew, undisturbed."""
+        truth = Warehouse()
+        truth.load(self.aircall.run(*streams).messages)
+        return truth
+
+    def interrupt(self, command: Command, state: dict[str, Any], *, requests: int, size: int) -> Process:
+        """Let some mishap befall a run at some moment, and check what the run makes of it.
+
+        Args:
+            command: What to run.
+            state: Where to begin.
+            requests: About how many it would make.
+            size: About how many bytes it would write.
+        """
+        mishap = self.dice.choice(list(Mishap))
+        before = len(self.sandbox.requests)
+        asked, written = self.dice.randrange(1, requests + 1), self.dice.randrange(size)
+        by_requests = self.dice.random() < 1 / 2
+        delay = self.dice.random() / 100
+        moment: list[float] = []
+
+        def when(output: bytearray) -> bool:
+            if not moment and (len(self.sandbox.requests) - before >= asked if by_requests else len(output) > written):
+                moment.append(time.monotonic() + delay)
+            return bool(moment) and time.monotonic() >= moment[0]
+
+        done = command.run(state, mishap, when=when, room=written // 3)
+        if done.exit_code == 0:  # it had come to its end, perhaps with what a target that died had still to read
+            assert done.problems() == []
+            done.befell = mishap is Mishap.CLOSED_PIPE and done.befell
+        else:
+            assert (done.exit_code, done.problems()) == EXPECTED[mishap], done.stderr
+        self.befell[mishap] += done.befell
+        return done
+
+
+@pytest.fixture
+def make_company(tmp_path: Path, record_property: Callable[[str, object], None]) -> Iterator[Callable[..., Company]]:
+    """Make a company whose moves are a seed's dice; `--junitxml` tells how often what befell its runs."""
+    made: list[Company] = []
+
+    def make(seed: int, **options: Any) -> Company:
+        clock = FastClock(time.time())
+        sandbox = Sandbox(World(now=NOW), clock=clock.time, **options)
+        dice = random.Random(seed)  # noqa: S311 - not for secrets
+        made.append(Company(sandbox.__enter__(), clock, tmp_path, dice))
+        return made[-1]
+
+    yield make
+    for company in made:
+        company.sandbox.__exit__(None, None, None)
+        for mishap, times in company.befell.items():
+            record_property(mishap.name, times)
+
+
+def go_through(company: Company, command: Command, warehouse: Warehouse, *, size: int, mishaps: int) -> Counter[str]:
+    """Run a command until it comes to its end, with mishaps on the way, and load all that it writes.
+
+    Returns:
+        How many records of each stream were written, and how many `requests` were made.
+    """
+    spent: Counter[str] = Counter()
+    before = len(company.sandbox.requests)
+    requests = max(2, size // 60_000)
+    for number in range(mishaps + 1):
+        if number < mishaps:
+            done = company.interrupt(command, warehouse.state, requests=requests, size=size)
+        else:
+            done = command.run(warehouse.state)
+            assert (done.exit_code, done.problems()) == (0, [])
+        spent.update(message["stream"] for message in done.messages if message["type"] == "RECORD")
+        warehouse.load(done.messages)
+        if not done.befell:
+            break
+    spent["requests"] = len(company.sandbox.requests) - before
+    return spent
+
+
+@pytest.mark.parametrize("seed", range(12 if SOAK else 2))
+def test_what_arrives_is_the_truth_however_often_a_first_run_dies(
+    make_company: Callable[..., Company], seed: int
+) -> None:
+    company = make_company(seed)
+    world = company.world
+    for n in range(1_400):
+        call = world.add_call(started_at=T0 - 10 * 86_400 + n * CALL_EVERY)
         if n % 40 == 0:
             for artefact in ARTEFACTS:
                 world.intelligence.add(call["id"], artefact)
-        world.add_contact(created_at=T0 - 10 * 86_400 + n * 600)
+        world.add_contact(created_at=T0 - 10 * 86_400 + n * CALL_EVERY)
     for _ in range(60):
         world.add("users")
         world.add("tags")
-    truth = Warehouse()
-    truth.load(aircall.run(*STREAMS).messages)
+    followers = FOLLOWERS[: 2 * (seed % 2)]
+    streams = ("calls", "contacts", "users", "tags", *followers)
+    truth = company.truth(*streams)
+    undisturbed = len(company.sandbox.requests)
 
-    warehouse = Warehouse()
-    kills = 0
-    while True:
-        die_after = dice.randrange(1, 1_500) if kills < KILLS else None
-        run = aircall.run(*STREAMS, state=warehouse.state or None, die_after=die_after)
-        before = {stream: set(table) for stream, table in warehouse.tables.items()}
-        warehouse.load(run.messages)
-        for stream in ("calls", "contacts"):
-            again = sum((record["id"],) in before.get(stream, ()) for record in run.records(stream))
-            assert again <= REPEATED
-        if die_after is None:
-            break
-        kills += 1
+    for _ in range(3 if SOAK else 1):
+        warehouse = Warehouse()
+        before, began = company.befell.total(), company.clock.time()
+        spent = go_through(company, company.command(*streams), warehouse, size=4_000_000, mishaps=6 if SOAK else 3)
+        mishaps = company.befell.total() - before
+        aged = AGES * (mishaps + 1 + int(company.clock.time() - began) // CALL_EVERY)
 
-    assert warehouse.tables == truth.tables
+        assert warehouse.tables == truth.tables
+        for stream, most in REPEATED.items():
+            again = FOLLOWED if followers and stream == "calls" else most
+            assert spent[stream] <= 1_400 + mishaps * again + aged
+        again = 1 + 2 * PAGES_PER_STATE + company.aircall.in_flight + LISTS + FOLLOWED * len(followers)
+        assert spent["requests"] <= undisturbed + mishaps * again + aged * (1 + len(followers))
 
 
-def test_an_incremental_run_that_dies_loses_no_change(aircall: Aircall) -> None:
-    dice = random.Random(5)  # noqa: S311 - not for secrets
-    world = aircall.world
-    calls = [world.add_call(started_at=T0 - 5 * 3600 + n)["id"] for n in range(400)]
+@pytest.mark.parametrize("seed", range(8 if SOAK else 1))
+def test_incremental_runs_that_die_lose_no_change(make_company: Callable[..., Company], seed: int) -> None:
+    company = make_company(seed)
+    world, dice = company.world, company.dice
+    calls = [world.add_call(started_at=T0 - 5 * 3600 + n)["id"] for n in range(700)]
     contacts = [world.add_contact(created_at=T0 - 86_400 + n)["id"] for n in range(400)]
+    command = company.command("calls", "contacts")
     warehouse = Warehouse()
-    warehouse.load(aircall.run("calls", "contacts").messages)
+    warehouse.load(command.run().messages)
 
-    for _ in range(20 if SOAK else 8):
-        aircall.clock.now += 3600
-        world.move_on(aircall.clock.now)
+    for _ in range(10 if SOAK else 2):
+        company.pass_time(3600)
         for identity in dice.sample(calls, 30):
             world.edit_call(identity, archived=bool(dice.getrandbits(1)))
         for identity in dice.sample(contacts, 60):
-            world.edit_contact(identity, at=aircall.clock.now - dice.randrange(60), first_name=str(dice.random()))
-        die_after = dice.randrange(1, 150)
-        warehouse.load(aircall.run("calls", "contacts", state=warehouse.state, die_after=die_after).messages)
-        warehouse.load(aircall.run("calls", "contacts", state=warehouse.state).messages)
-        for identity in contacts:
-            row = warehouse.tables["contacts"][identity,]
-            assert row["first_name"] == world.contacts[identity]["first_name"]
+            at = company.clock.time() - dice.randrange(60)
+            world.edit_contact(identity, at=at, first_name=str(dice.random()))
+        state, before = warehouse.state, company.befell.total()
+        spent = go_through(company, command, warehouse, size=150_000, mishaps=2)
+        mishaps = company.befell.total() - before
+        undisturbed = company.aircall.run("calls", "contacts", state=state)
 
-    aircall.clock.now += 40 * 86_400
-    warehouse.load(aircall.run("calls", "contacts", state=warehouse.state).messages)
-    archived: Counter[Any] = Counter()
-    for identity in calls:
-        archived[warehouse.tables["calls"][identity,]["archived"] == world.calls[identity]["archived"]] += 1
-    assert archived == {True: 400}
+        assert spent["calls"] <= len(undisturbed.records("calls")) + mishaps * REPEATED["calls"]
+        assert spent["contacts"] <= len(undisturbed.records("contacts")) * (mishaps + 1)  # what changed comes again
+        for identity in contacts:
+            assert warehouse.tables["contacts"][identity,]["first_name"] == world.contacts[identity]["first_name"]
+
+    company.pass_time(40 * 86_400)
+    warehouse.load(command.run(warehouse.state).messages)
+    assert warehouse.tables == company.truth("calls", "contacts").tables
+
+
+@pytest.mark.parametrize("seed", range(4 if SOAK else 1))
+def test_a_renewal_that_dies_needs_a_login_only_if_its_answer_was_lost(
+    make_company: Callable[..., Company], tmp_path: Path, seed: int
+) -> None:
+    company = make_company(seed, oauth="rotating")
+    company.world.add("tags", name="VIP")
+    oauth, dice = company.sandbox.oauth, company.dice
+    command = company.command("tags", **company.aircall.oauth(tmp_path))
+    file = tmp_path / "tokens.json"
+    log_in(company, file)
+
+    for _ in range(20 if SOAK else 4):
+        oauth.end_access()
+        company.sandbox.faults.append(Fault(path=TOKEN, delay=0.1))
+        before, granted, saved = len(company.sandbox.requests), len(oauth.grants), file.read_bytes()
+        mishap = dice.choice((Mishap.KILL, Mishap.TERMINATE))
+        asked, moment = dice.randrange(1, 4), time.monotonic() + PATIENCE_SECONDS
+
+        def when(_: bytearray) -> bool:
+            nonlocal moment
+            if len(company.sandbox.requests) - before >= asked:  # noqa: B023 - called at once
+                moment = min(moment, time.monotonic() + dice.random() / 5)
+            return time.monotonic() >= moment
+
+        done = command.run(None, mishap, when=when)
+        company.sandbox.faults.clear()
+        if done.exit_code != 0:
+            assert (done.exit_code, done.problems()) == EXPECTED[mishap]
+            company.befell[mishap] += 1
+        answer_was_lost = mishap is Mishap.KILL and file.read_bytes() == saved
+        done = command.run()
+
+        if done.exit_code == 0:
+            assert [tag["name"] for tag in done.records("tags")] == ["VIP"]
+        else:
+            assert answer_was_lost
+            assert len(oauth.grants) == granted + 1
+            assert done.problems()[-1].startswith("Aircall does not accept the refresh token: log in again")
+            log_in(company, file)
+
+
+def log_in(company: Company, file: Path) -> None:
+    """Put tokens where a login would have put them."""
+    granted = company.sandbox.oauth.tokens()
+    entry = {name: granted[name] for name in ("access_token", "refresh_token")}
+    entry |= {"expires_at": None, "lifetime": None, "company": None, "ancestors": []}
+    file.write_text(json.dumps({f"{company.sandbox.url} {company.sandbox.oauth.client_id}": entry}), encoding="utf-8")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from abc import abstractmethod
+from contextlib import closing
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -114,8 +115,9 @@ class AircallStream(Stream):
 
     @override
     def get_records(self, context: Context | None) -> Iterator[Record]:
-        for records in self._extracted():
-            yield from records
+        with closing(self._extracted()) as pages:
+            for records in pages:
+                yield from records
 
     @override
     def post_process(self, row: Record, context: Context | None = None) -> Record:
@@ -171,8 +173,9 @@ class AircallStream(Stream):
         if not self.selected or not write_messages or self.ABORT_AT_RECORD_COUNT is not None:
             yield from super()._sync_records(context, write_messages=write_messages)
             return
-        with self.get_record_counter() as counter, self.get_sync_timer():
-            for records in self._extracted():
+        # Closed here, since what ends the run must not come up while the garbage collector closes it.
+        with self.get_record_counter() as counter, self.get_sync_timer(), closing(self._extracted()) as pages:
+            for records in pages:
                 self.write_records(records)
                 counter.increment(len(records))
         self._finalize_state(self.stream_state)
@@ -230,7 +233,7 @@ class AircallStream(Stream):
             return None
         return first.stream_alias
 
-    def _extracted(self) -> Iterator[list[Record]]:
+    def _extracted(self) -> Generator[list[Record]]:
         """Read the stream from its beginning to its end, with what the user is to see of it."""
         self.progress = Progress(self.name, self.client, self.clock, self.logger)
         try:

@@ -1,0 +1,167 @@
+"""Runs of the tap's command in processes of their own, each of which something may befall.
+
+The processes are forked from one that has imported the tap already, since there are many of them.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import multiprocessing
+import os
+import resource
+import select
+import time
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import TYPE_CHECKING, Any
+
+from tests.fast import FastClock
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from multiprocessing.connection import Connection
+    from pathlib import Path
+
+    Record = dict[str, Any]
+
+PATIENCE_SECONDS = 60
+ROOM_FOR_STDERR = 8_192
+"""The limit that stands for a full disk is for each file of a process."""
+FORKED = multiprocessing.get_context("forkserver")
+FORKED.set_forkserver_preload(["tests.processes", "tap_aircall.tap", "tap_aircall.client", "tap_aircall.login"])
+
+
+class Mishap(Enum):
+    """What ends a run before its time."""
+
+    KILL = "SIGKILL"
+    TERMINATE = "SIGTERM"
+    CLOSED_PIPE = "the target dies"
+    FULL_DISK = "the disk is full"
+
+
+@dataclass
+class Process:
+    """One run, as a target and an operator see it."""
+
+    exit_code: int | None = None
+    """That of the process; below zero for the signal that killed it."""
+    stderr: str = ""
+    messages: list[Record] = field(default_factory=list)
+    """What a target got in whole lines."""
+    befell: bool = False
+    """Whether the mishap came in time."""
+
+    def problems(self) -> list[str]:
+        """Return the lines that are no mere information."""
+        lines = (line.split(" | ", 3) for line in self.stderr.splitlines())
+        return [parts[-1] for parts in lines if len(parts) < 4 or parts[1].strip() != "INFO"]
+
+    def records(self, stream: str) -> list[Record]:
+        """Return the records of one stream."""
+        return [m["record"] for m in self.messages if m["type"] == "RECORD" and m["stream"] == stream]
+
+
+class Command:
+    """The tap's command, with its files in a folder.
+
+    Args:
+        folder: Where to write config, catalog and state.
+        config: The config.
+        catalog: The catalog.
+        clock: The clock that the tap is to live by.
+    """
+
+    def __init__(self, folder: Path, config: Record, catalog: Record, clock: FastClock) -> None:
+        self._folder = folder
+        self._clock = clock
+        self._arguments = ["--config", self._write("config", config), "--catalog", self._write("catalog", catalog)]
+
+    def run(
+        self,
+        state: Record | None = None,
+        mishap: Mishap | None = None,
+        *,
+        when: Callable[[bytearray], bool] = lambda _: True,
+        room: int = 0,
+    ) -> Process:
+        """Run it to its end.
+
+        Args:
+            state: Where to begin.
+            mishap: What befalls it.
+            when: Whether it is time for that, with what the run has written so far; not asked for a full disk.
+            room: Bytes of room on the disk, when it is full after that; at least `ROOM_FOR_STDERR`.
+        """
+        arguments = list(self._arguments)
+        if state:
+            arguments += ["--state", self._write("state", state)]
+        errors, disk = self._folder / "stderr.txt", self._folder / "out.jsonl"
+        reader, writer = FORKED.Pipe(duplex=False)
+        room = max(room, ROOM_FOR_STDERR)
+        full = (str(disk), room) if mishap is Mishap.FULL_DISK else None
+        process = FORKED.Process(target=_live, args=(self._clock.began, arguments, writer, str(errors), full))
+        process.start()
+        writer.close()
+        done = Process()
+        try:
+            output = bytearray()
+            until = time.monotonic() + PATIENCE_SECONDS
+            while not reader.closed:
+                assert time.monotonic() < until
+                if mishap is not None and full is None and not done.befell and when(output):
+                    done.befell = True
+                    _befall(mishap, process.pid, reader)
+                elif select.select([reader.fileno()], [], [], 0.002)[0]:
+                    piece = os.read(reader.fileno(), 65_536)
+                    output += piece
+                    if not piece:
+                        reader.close()
+            process.join(PATIENCE_SECONDS)
+            done.exit_code = process.exitcode
+        finally:
+            process.kill()
+            process.join()
+            process.close()
+        if full is not None:
+            output = bytearray(disk.read_bytes())
+            done.befell = done.exit_code != 0
+        whole = output[: output.rfind(b"\n") + 1]
+        done.messages = [json.loads(line) for line in whole.splitlines()]
+        done.stderr = errors.read_text(encoding="utf-8")
+        return done
+
+    def _write(self, name: str, content: Record) -> str:
+        path = self._folder / f"{name}.json"
+        path.write_text(json.dumps(content), encoding="utf-8")
+        return str(path)
+
+
+def _befall(mishap: Mishap, pid: int | None, reader: Connection) -> None:
+    assert pid
+    match mishap:
+        case Mishap.KILL:
+            os.kill(pid, 9)
+        case Mishap.TERMINATE:
+            os.kill(pid, 15)
+        case Mishap.CLOSED_PIPE:
+            reader.close()
+
+
+def _live(began: float, arguments: list[str], output: Connection, errors: str, full: tuple[str, int] | None) -> None:
+    """Be the process: the command with another clock, and with its output where it belongs."""
+    from tap_aircall import tap  # noqa: PLC0415 - loaded before this module was
+
+    with open(errors, "w", encoding="utf-8") as file:  # noqa: PTH123 - short
+        os.dup2(file.fileno(), 2)
+    os.dup2(output.fileno(), 1)
+    output.close()
+    if full is not None:
+        path, room = full
+        resource.setrlimit(resource.RLIMIT_FSIZE, (room, resource.RLIM_INFINITY))
+        with open(path, "wb") as disk:  # noqa: PTH123
+            os.dup2(disk.fileno(), 1)
+    logging.shutdown()
+    vars(tap)["SystemClock"] = lambda: FastClock(began)
+    tap.TapAircall.cli(arguments)

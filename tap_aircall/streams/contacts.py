@@ -50,6 +50,8 @@ class Contacts(AircallStream):
     replication_key = "updated_at"
     path = "/v1/contacts"
     envelope = "contacts"
+    state_keys = (BACKFILL,)
+    follows_aircalls_clock = True
 
     @override
     def extract(self) -> Iterator[list[Record]]:

@@ -58,11 +58,13 @@ class CustomStream(AircallStream):
 
     turn = 1
     is_open = True
+    state_keys = (MARK,)
 
     def __init__(self, tap: TapAircall, definition: Definition) -> None:
         self.name = definition.name
         self.primary_keys = definition.primary_keys
         self.replication_key = definition.replication_key
+        self.follows_aircalls_clock = definition.replication is Replication.NEWEST_FIRST
         self._definition = definition
         super().__init__(tap, schema_of(definition))
 

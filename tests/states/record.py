@@ -87,6 +87,7 @@ WAYS = {
     ),
 }
 KINDS = {"name": "[a-z_]+", "number": "[0-9]+", "day": r"[0-9-]{10}", "time": r"[0-9-]{10}T[0-9:]{8}Z"}
+"""What a value or key may be, by pattern; anything else is text."""
 WALKED = ("calls", "contacts", "call_topics", "call_action_items", "analytics_reports", "my_calls", "my_contacts")
 """Streams of which a run need not read all."""
 

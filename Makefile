@@ -32,8 +32,36 @@ test: $(PLUGINS) ## Run all tests, with real targets
 	@$(BIN)/python -m pytest -n 2 $(ARGS)
 
 .PHONY: soak
-soak: $(READY) ## Let faults and kills at random work on it for some minutes
-	@SOAK=1 $(BIN)/python -m pytest -n 2 tests/test_faults.py tests/test_kills.py
+soak: $(PLUGINS) ## Let faults and kills at random work on it for some minutes
+	@SOAK=1 $(BIN)/python -m pytest -n 2 tests/test_faults.py tests/test_kills.py tests/test_states.py \
+		tests/targets/test_meltano.py
+
+# Each in an environment of its own. Of a Python that pyenv has, the command works only when its version is chosen.
+# Meltano gives the tap the newest versions in any case, so that `make test` has run tests/targets with those.
+COMPAT := .compat
+COMPAT_PYTHONS := $(addprefix compat-3.,11 12 13 14)
+compat-lowest: RESOLUTION := lowest-direct
+compat-highest: RESOLUTION := highest
+
+.PHONY: compat
+compat: compat-lowest compat-highest $(COMPAT_PYTHONS) ## Run the tests on each Python there is, and with the lowest and highest versions
+
+.PHONY: compat-lowest compat-highest
+compat-lowest compat-highest: compat-%: $(READY)
+	@echo "Testing with the $* versions ..."
+	@$(UV) venv --quiet --clear --python $(BIN)/python $(COMPAT)/$*
+	@$(UV) pip compile --quiet pyproject.toml --all-extras --resolution $(RESOLUTION) --upgrade --no-emit-index-url \
+		--python $(COMPAT)/$*/bin/python --output-file $(COMPAT)/$*/requirements.txt >/dev/null
+	@$(UV) pip install --quiet --python $(COMPAT)/$*/bin/python -r $(COMPAT)/$*/requirements.txt --group test
+	@$(UV) pip install --quiet --python $(COMPAT)/$*/bin/python --no-deps --editable .
+	@$(COMPAT)/$*/bin/python -m pytest -n 2 --ignore tests/targets $(ARGS)
+
+.PHONY: $(COMPAT_PYTHONS)
+$(COMPAT_PYTHONS): compat-%:
+	@python=$$(PYENV_VERSION=$* python$* -c 'import sys; print(sys.executable)' 2>/dev/null || true); \
+	if [ -z "$$python" ]; then echo "Python $*: not on this machine, skipped."; exit; fi; \
+	echo "Testing on Python $* ..."; \
+	$(MAKE) --no-print-directory test PYTHON="$$python" VENV=$(COMPAT)/$* MELTANO_SYS_DIR_ROOT="$(CURDIR)/$(COMPAT)/$*/meltano"
 
 .PHONY: bench
 bench: $(READY) ## Measure CPU, memory, start-up, requests and the use of the budget, as ratios
@@ -65,7 +93,7 @@ lock: $(READY) ## Choose the newest versions of all dependencies
 
 .PHONY: clean
 clean: ## Remove what the other commands made
-	@rm -rf $(VENV) .meltano demo-data .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	@rm -rf $(VENV) $(COMPAT) .meltano demo-data .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 $(READY): requirements.lock pyproject.toml
 	@python=$$($(FIND_PYTHON)); \

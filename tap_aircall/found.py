@@ -31,6 +31,9 @@ class Found:
         found = cls()
         for hour, differences in state.items():
             second = to_seconds(hour)
+            if not all(type(difference) is int for difference in differences):
+                message = "an id that is no number"
+                raise TypeError(message)
             for call_id in itertools.accumulate(differences):
                 found.add(call_id, second)
         return found

@@ -18,7 +18,7 @@ import webbrowser
 from dataclasses import dataclass
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 from typing_extensions import override
@@ -252,6 +252,11 @@ class _CallbackServer(ThreadingHTTPServer):
         if self.last is not None and self.last.is_known.is_set():
             self.last.is_sent.wait(SEND_SECONDS)
 
+    @override
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        if not isinstance(sys.exception(), ConnectionError):  # a browser may hang up whenever it likes
+            super().handle_error(request, client_address)
+
 
 class _CallbackHandler(BaseHTTPRequestHandler):
     server: _CallbackServer
@@ -265,13 +270,14 @@ class _CallbackHandler(BaseHTTPRequestHandler):
         outcome = self.server.last = _Outcome()
         self.server.answers.put(_Answer(parts.query, outcome))
         outcome.is_known.wait(PATIENCE_SECONDS)
-        self.send_response(HTTPStatus.OK)
-        for name, value in PAGE_HEADERS.items():
-            self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(outcome.page or b"")
-        self.wfile.flush()
-        outcome.is_sent.set()
+        try:
+            self.send_response(HTTPStatus.OK)
+            for name, value in PAGE_HEADERS.items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(outcome.page or b"")
+        finally:
+            outcome.is_sent.set()
 
     @override
     def log_message(self, format: str, *args: object) -> None:

@@ -32,6 +32,7 @@ from tap_aircall.settings import (
     parse_numbers,
     unknown_settings,
 )
+from tap_aircall.states import bookmarks_of
 from tap_aircall.streams import STREAMS, all_streams
 from tap_aircall.streams.custom import MARK
 
@@ -189,10 +190,7 @@ class TapAircall(Tap):
         Raises:
             InputError: If it is not a state of this tap.
         """
-        bookmarks = state.get("bookmarks", {})
-        if not isinstance(bookmarks, dict) or not all(isinstance(of, dict) for of in bookmarks.values()):
-            message = "State: not a Singer state; it must be an object with 'bookmarks'."
-            raise InputError(message)
+        bookmarks = bookmarks_of(state)
         if strangers := sorted(name for name in bookmarks.keys() - self.streams.keys() if MARK not in bookmarks[name]):
             message = f"State: has unknown streams ({', '.join(strangers)}); is it another tap's?"
             raise InputError(message)

@@ -58,7 +58,7 @@ def to_seconds(value: Any) -> int:
     Raises:
         ValueError: If it is no time; the message does not hold the value.
     """
-    if type(value) is int:
+    if type(value) is int and 0 <= value < _YEAR_10000:
         return value
     return math.floor(_parse(value))
 

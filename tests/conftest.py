@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import hypothesis
 import msgspec
 import pytest
 from typing_extensions import override
@@ -28,8 +29,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Take it over for all tests."""
+    """Take it over for all tests, which may take their time."""
     Aircall.in_flight = config.getoption("--in-flight")
+    hypothesis.settings.register_profile("any machine", deadline=None)  # a busy one is no reason to fail
+    hypothesis.settings.load_profile("any machine")
 
 
 @dataclass

@@ -6,6 +6,7 @@ import contextlib
 import json
 import queue
 import socket
+import struct
 import time
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlsplit
@@ -158,6 +159,19 @@ class TestThroughTheBrowser:
 
         for connection in idle:
             connection.close()
+
+    def test_a_browser_that_hangs_up_leaves_no_trace(
+        self, callback: str, log_in: Callable[..., Admin], capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        def hang_up_first(address: str) -> str:
+            with socket.create_connection(("127.0.0.1", urlsplit(callback).port or 0)) as connection:
+                connection.sendall(b"GET / HT")
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            return address
+
+        log_in(Admin(changes=hang_up_first))
+
+        assert capsys.readouterr().err == ""
 
     def test_without_a_browser_the_address_is_shown(self, log_in: Callable[..., Admin]) -> None:
         admin = log_in(Admin(has_browser=False))

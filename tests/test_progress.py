@@ -48,7 +48,10 @@ def test_without_a_total_no_end_is_named(clock: FakeClock, caplog: pytest.LogCap
     assert caplog.messages == ["calls: 100 records, 2 requests"]
 
 
-def test_a_terminal_gets_a_bar(clock: FakeClock, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_terminal_gets_a_bar(
+    clock: FakeClock, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")  # so that nothing is cut off
     progress, client = make(clock, terminal=True)
     client.requests_sent += 4
     progress.expect(400)

@@ -61,6 +61,7 @@ class AnalyticsReports(AircallStream):
     name = "analytics_reports"
     primary_keys = ("report_name", "report_date", "row_number")
     replication_key = "report_date"
+    state_keys = (REPORTS,)
     selected_by_default = False
     turn = 2
 

@@ -15,7 +15,7 @@ from singer_sdk.singerlib import ActivateVersionMessage
 from singer_sdk.singerlib.catalog import REPLICATION_FULL_TABLE
 from typing_extensions import override
 
-from tap_aircall import schemas
+from tap_aircall import schemas, states
 from tap_aircall.errors import InputError, ResponseError, StreamUnavailableError
 from tap_aircall.progress import Progress
 from tap_aircall.records import Oddity, RecordShaper, printable
@@ -52,6 +52,11 @@ class AircallStream(Stream):
     """Whether fields that the schema lacks leave the tap as well, since Aircall does not document them all."""
     secret_fields: ClassVar[frozenset[str]] = frozenset()
     """Fields that Aircall sends and nobody should have: dropped without a word."""
+
+    state_keys: ClassVar[tuple[str, ...]] = ()
+    """Keys of its state beside those that Singer has."""
+    follows_aircalls_clock: bool = False
+    """Whether the times in its state are Aircall's, rather than how far this machine's clock was."""
 
     turn: ClassVar[int] = 0
     """Streams with a lower number are read first."""
@@ -102,6 +107,9 @@ class AircallStream(Stream):
         state = self._tap.state.get("bookmarks", {}).get(self.name)
         if not state or self.is_full_table:
             return
+        states.check_keys(self.name, state, self.state_keys)
+        if not self.follows_aircalls_clock:
+            states.check_times(self.name, state, self.clock.time())
         try:
             self.parse_state(state)
         except (AttributeError, KeyError, TypeError, ValueError) as error:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from typing_extensions import override
 
-from tap_aircall.cursors import Cursors, Window
+from tap_aircall.cursors import FIRST_RUN, POSITIONS, Cursors, Window
 from tap_aircall.streams.base import AircallStream
 from tap_aircall.streams.intelligence import Artefacts, Reading
 from tap_aircall.times import to_rfc3339, to_seconds
@@ -44,6 +44,7 @@ class Calls(AircallStream):
     replication_key = "started_at"
     path = "/v1/calls"
     envelope = "calls"
+    state_keys = (FIRST_RUN, POSITIONS)
 
     was_read = False
     """Whether this run has read calls, for itself or for the streams that follow them."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from typing_extensions import override
@@ -14,15 +15,12 @@ from tap_aircall.walks import AscendingWalk
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Mapping
 
-    from tap_aircall.walks import Record
+    from tap_aircall.walks import Page, Record
 
 BACKFILL = "backfill"
 """Key of the state of a reading of all contacts that is not at its end."""
 
 PAGES_PER_STATE = 10
-SKEW_SECONDS = 86_400
-"""All contacts are those created until so long after now: this machine's clock may be behind Aircall's, and what seems
-to be of the future would lie before the bookmark, and never be read."""
 
 
 class Backfill(NamedTuple):
@@ -50,6 +48,8 @@ class Contacts(AircallStream):
     replication_key = "updated_at"
     path = "/v1/contacts"
     envelope = "contacts"
+    state_keys = (BACKFILL,)
+    follows_aircalls_clock = True
 
     @override
     def extract(self) -> Iterator[list[Record]]:
@@ -71,12 +71,18 @@ class Contacts(AircallStream):
 
     @override
     def parse_state(self, state: Mapping[str, Any]) -> tuple[int | None, Backfill | None]:
+        """Return the bookmark and the reading that is not at its end; what lies in the future is none."""
+        now = self.clock.time()
         bookmark = state.get("replication_key_value")
+        if bookmark is not None:
+            bookmark = walks.newest_of([to_seconds(bookmark)], now)
         backfill = None
         if BACKFILL in state:
             saved = state[BACKFILL]
             backfill = Backfill(to_seconds(saved["bookmark"]), to_seconds(saved["created_through"]))
-        return None if bookmark is None else to_seconds(bookmark), backfill
+            if backfill.bookmark and not walks.has_come(backfill.bookmark, now):
+                backfill = None
+        return bookmark, backfill
 
     def _changed_since(self, bookmark: int) -> Generator[list[Record], None, tuple[int | None, bool]]:
         """Read what changed, newest first.
@@ -91,8 +97,7 @@ class Contacts(AircallStream):
                 page = next(changes)
             except StopIteration as end:
                 return newest, end.value
-            if newest is None and page.records:
-                newest = to_seconds(page.records[0]["updated_at"])
+            newest = newest or self._newest_on(page)
             self.progress.add(len(page.records))
             yield page.records
 
@@ -105,7 +110,8 @@ class Contacts(AircallStream):
             params={"order_by": "created_at"},
             name=self.name,
         )
-        steps = walk.steps(backfill.created_through, int(self.clock.time()) + SKEW_SECONDS)
+        # Those that seem to be of the future, too: they may lie before the bookmark, and would never be read.
+        steps = walk.steps(backfill.created_through, int(self.clock.time()) + walks.SKEW_SECONDS)
         for number, step in enumerate(steps, start=1):
             self.progress.expect(step.remaining or 0)
             self.progress.add(len(step.records))
@@ -115,15 +121,19 @@ class Contacts(AircallStream):
 
     def _newest(self) -> int | None:
         """Ask for the newest `updated_at` there is."""
-        query = {"order_by": "updated_at", "order": "desc", "page": "1", "per_page": "1"}
-        records = self.read_page(self.path, query).records
-        return walks.stamp(records[0], "updated_at", self.name)[1] if records else None
+        query = {"order_by": "updated_at", "order": "desc"}
+        with closing(walks.pages(self.reader(), query)) as numbered:
+            return next(filter(None, (self._newest_on(page) for _, page in numbered)), None)
+
+    def _newest_on(self, page: Page) -> int | None:
+        times = (walks.stamp(record, "updated_at", self.name)[1] for record in page.records)
+        return walks.newest_of(times, self.clock.time())
 
     def _finish(self, newest: int | None) -> None:
         """Set the bookmark, never backwards."""
         if newest is not None:
-            before = self.stream_state.get("replication_key_value")
-            latest = newest if before is None else max(newest, to_seconds(before))
+            before, _ = self.parse_state(self.stream_state)
+            latest = newest if before is None else max(newest, before)
             self.write_state(
                 {
                     "replication_key": self.replication_key,

@@ -58,11 +58,13 @@ class CustomStream(AircallStream):
 
     turn = 1
     is_open = True
+    state_keys = (MARK,)
 
     def __init__(self, tap: TapAircall, definition: Definition) -> None:
         self.name = definition.name
         self.primary_keys = definition.primary_keys
         self.replication_key = definition.replication_key
+        self.follows_aircalls_clock = definition.replication is Replication.NEWEST_FIRST
         self._definition = definition
         super().__init__(tap, schema_of(definition))
 
@@ -75,10 +77,11 @@ class CustomStream(AircallStream):
 
     @override
     def parse_state(self, state: Mapping[str, Any]) -> int | None:
-        """Return the bookmark in UNIX seconds; None if there is none for this replication key."""
+        """Return the bookmark in UNIX seconds; None if there is none for this replication key, or of the future."""
         if state.get("replication_key") != self.replication_key or self.replication_key is None:
             return None
-        return to_seconds(state["replication_key_value"])
+        bookmark = to_seconds(state["replication_key_value"])
+        return walks.newest_of([bookmark], self.clock.time()) if self.follows_aircalls_clock else bookmark
 
     @override
     def read_pages(self, path: str, queries: Iterable[Query]) -> Iterator[Page]:
@@ -134,8 +137,7 @@ class CustomStream(AircallStream):
                     raise UnreadableError(message) from None
                 self._move_to(newest)
                 return
-            if newest is None and page.records:
-                newest = page.records[0][TIME]
+            newest = newest or walks.newest_of((item[TIME] for item in page.records), self.clock.time())
             yield page.records
 
     def _move_to(self, second: int | None) -> None:

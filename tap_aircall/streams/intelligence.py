@@ -92,6 +92,7 @@ class Artefacts(AircallStream):
     selected_by_default = False
     turn = 1  # after the calls
     primary_keys: Sequence[str] = ("call_id",)
+    state_keys = (FOUND,)
     is_editable: ClassVar[bool] = False
     """Whether people change it later, so that it is asked for whenever its call is read."""
 

@@ -188,3 +188,44 @@ def test_contacts_are_not_lost_when_this_clock_is_behind(aircall: Aircall) -> No
 
     assert first.ids("contacts") == contacts
     assert set(second.ids("contacts")) <= set(contacts)
+
+
+class TestTimesToCome:
+    """One contact that claims to have changed in years to come."""
+
+    FAR = T0 + 10 * 365 * 86_400
+
+    def test_hides_no_change_of_others(self, aircall: Aircall) -> None:
+        honest, odd = (aircall.world.add_contact(created_at=T0 - 1000)["id"] for _ in range(2))
+        aircall.world.edit_contact(odd, at=self.FAR)
+        first = aircall.run("contacts")
+        aircall.clock.now += 3600
+        aircall.world.edit_contact(honest, at=T0 + 1800)
+
+        second = aircall.run("contacts", state=first.state)
+
+        assert bookmark(first.state)["replication_key_value"] == to_rfc3339(T0 - 1000)
+        assert second.ids("contacts") == [odd, honest]
+        assert bookmark(second.state)["replication_key_value"] == to_rfc3339(T0 + 1800)
+
+    def test_a_bookmark_made_of_it_is_none(self, aircall: Aircall) -> None:
+        """As earlier versions wrote it."""
+        contact = aircall.world.add_contact(created_at=T0 - 1000)["id"]
+        mark = {"replication_key": "updated_at", "replication_key_value": to_rfc3339(self.FAR)}
+
+        run = aircall.run("contacts", state={"bookmarks": {"contacts": mark}})
+
+        assert run.ids("contacts") == [contact]
+        assert bookmark(run.state)["replication_key_value"] == to_rfc3339(T0 - 1000)
+
+    def test_a_reading_that_would_end_with_it_begins_again(self, aircall: Aircall) -> None:
+        contact = aircall.world.add_contact(created_at=T0 - 1000)["id"]
+        backfill = {"bookmark": to_rfc3339(self.FAR), "created_through": to_rfc3339(T0)}
+
+        run = aircall.run("contacts", state={"bookmarks": {"contacts": {"backfill": backfill}}})
+
+        assert run.ids("contacts") == [contact]
+        assert bookmark(run.state) == {
+            "replication_key": "updated_at",
+            "replication_key_value": to_rfc3339(T0 - 1000),
+        }

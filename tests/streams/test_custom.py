@@ -199,6 +199,20 @@ class TestNewestFirst:
         assert second.requests == 1
         assert bookmark(second) == "2026-11-23T13:00:05Z"
 
+    def test_one_that_changed_in_years_to_come_hides_no_change_of_others(self, aircall: Aircall) -> None:
+        world = aircall.world
+        honest, odd = (world.add_contact(created_at=T0 - 1_000)["id"] for _ in range(2))
+        world.edit_contact(odd, at=T0 + 10**8)
+        first = read(aircall, CONTACTS)
+        world.edit_contact(honest, at=T0 + 5)
+
+        second = read(aircall, CONTACTS, state=first.state)
+        mark = first.state["bookmarks"][NAME] | {"replication_key_value": "2029-12-31T00:00:00Z"}
+        healed = read(aircall, CONTACTS, state={"bookmarks": {NAME: mark}})
+
+        assert ids(second) == ids(healed) == [odd, honest]
+        assert bookmark(second) == bookmark(healed) == "2026-11-23T13:00:05Z"
+
     def test_more_than_the_cap_cannot_be_read(self, aircall: Aircall) -> None:
         for n in range(10_001):
             aircall.world.add_contact(created_at=T0 - 20_000 + n)

@@ -1,4 +1,7 @@
-"""Real targets: those that `meltano install` put below `.meltano`, a real PostgreSQL, and Meltano itself."""
+"""Real targets: those that `meltano install` put below `.meltano`, a real PostgreSQL, and Meltano itself.
+
+`MELTANO_SYS_DIR_ROOT` names another folder than `.meltano`, as `make compat` needs for other Pythons.
+"""
 
 from __future__ import annotations
 
@@ -24,12 +27,13 @@ if TYPE_CHECKING:
     from tests.conftest import Run
 
 ROOT = Path(__file__).parents[2]
+PLUGINS = Path(os.environ.get("MELTANO_SYS_DIR_ROOT", ROOT / ".meltano"))
 EXECUTABLES = {"target-duckdb": "target-duckdb-exact", "target-postgres": "target-postgres-typed"}
 
 
 def executable(name: str) -> Path:
     """Return the path of a target that `meltano install` installed."""
-    return ROOT / f".meltano/loaders/{name}/venv/bin/{EXECUTABLES.get(name, name)}"
+    return PLUGINS / f"loaders/{name}/venv/bin/{EXECUTABLES.get(name, name)}"
 
 
 @pytest.fixture(scope="session")
@@ -130,11 +134,12 @@ def project(tmp_path: Path, live_sandbox: Sandbox) -> Project:
     shutil.copy(ROOT / "meltano.yml", folder)
     for kind in ("extractors", "loaders"):
         (folder / ".meltano" / kind).mkdir()
-        for plugin in (ROOT / ".meltano" / kind).iterdir():
+        for plugin in (PLUGINS / kind).iterdir():
             (folder / ".meltano" / kind / plugin.name).mkdir()
             (folder / ".meltano" / kind / plugin.name / "venv").symlink_to(plugin / "venv")
     settings = {
         "MELTANO_PROJECT_ROOT": str(folder),
+        "MELTANO_SYS_DIR_ROOT": str(folder / ".meltano"),
         "MELTANO_AUTO_INSTALL": "false",
         "MELTANO_CLI_DISABLE_VERSION_CHECK": "true",
         "XDG_STATE_HOME": str(folder),  # where Meltano writes its logs

@@ -1,0 +1,95 @@
+"""What a state must be like, whatever stream it is of.
+
+What a stream does not understand of its state it would pass over: it would read all anew, or nothing until a time to
+come.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from tap_aircall.errors import InputError
+from tap_aircall.records import printable
+from tap_aircall.times import to_rfc3339, to_seconds
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Mapping
+
+SINGER_KEYS = frozenset(
+    {
+        "partitions",
+        "progress_markers",
+        "replication_key",
+        "replication_key_signpost",
+        "replication_key_value",
+        "starting_replication_value",
+    }
+)
+"""Keys of a stream's state that taps write which are built with the SDK; this one goes on from their bookmark."""
+TOLERANCE_SECONDS = 600
+"""Clocks may be set back by so much between two runs."""
+
+
+def bookmarks_of(state: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return the states of all streams in a state.
+
+    Raises:
+        InputError: If it is no Singer state, such as the message that one came in.
+    """
+    bookmarks = state.get("bookmarks") if state else {}
+    if not isinstance(bookmarks, dict) or not all(isinstance(mark, dict) for mark in bookmarks.values()):
+        message = "State: not a Singer state; it must be an object with 'bookmarks'."
+        raise InputError(message)
+    return bookmarks
+
+
+def check_keys(stream: str, mark: Mapping[str, Any], keys: Collection[str]) -> None:
+    """Refuse what nobody would look at.
+
+    Args:
+        stream: Name of the stream.
+        mark: Its state.
+        keys: What it has there beside what Singer has.
+
+    Raises:
+        InputError: If there is anything else.
+    """
+    if unknown := sorted(mark.keys() - SINGER_KEYS - set(keys)):
+        message = (
+            f"State of stream '{stream}': has '{printable(unknown[0])}', which this version of tap-aircall does not "
+            "know; use the version that wrote it, restore an earlier state, or start without."
+        )
+        raise InputError(message)
+
+
+def check_times(stream: str, mark: Mapping[str, Any], now: float) -> None:
+    """Refuse a state that says how far a run came by this machine's clock, when the clock has not come so far.
+
+    Args:
+        stream: Name of the stream.
+        mark: Its state.
+        now: UNIX seconds.
+
+    Raises:
+        InputError: If it holds a time to come.
+    """
+    latest = max(_times(mark), default=0)
+    if latest > now + TOLERANCE_SECONDS:
+        message = (
+            f"State of stream '{stream}': goes on from {to_rfc3339(latest)}, which is still to come by this machine's "
+            "clock; set the clock right, restore an earlier state, or start without."
+        )
+        raise InputError(message)
+
+
+def _times(value: Any) -> Iterator[int]:
+    """Find all times in a state, which the tap writes as text; among keys, too."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield from _times(key)
+            yield from _times(inner)
+    elif isinstance(value, str) and "-" in value:
+        try:
+            yield to_seconds(value)
+        except ValueError:
+            return

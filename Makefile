@@ -33,7 +33,7 @@ test: $(PLUGINS) ## Run all tests, with real targets
 
 .PHONY: soak
 soak: $(READY) ## Let faults and kills at random work on it for some minutes
-	@SOAK=1 $(BIN)/python -m pytest -n 2 tests/test_faults.py tests/test_kills.py
+	@SOAK=1 $(BIN)/python -m pytest -n 2 tests/test_faults.py tests/test_kills.py tests/test_moving.py
 
 .PHONY: bench
 bench: $(READY) ## Measure CPU, memory, start-up, requests and the use of the budget, as ratios

@@ -20,9 +20,6 @@ BACKFILL = "backfill"
 """Key of the state of a reading of all contacts that is not at its end."""
 
 PAGES_PER_STATE = 10
-SKEW_SECONDS = 86_400
-"""All contacts are those created until so long after now: this machine's clock may be behind Aircall's, and what seems
-to be of the future would lie before the bookmark, and never be read."""
 
 
 class Backfill(NamedTuple):
@@ -42,7 +39,8 @@ class Contacts(AircallStream):
     """Shared contacts of the company; Aircall shows no others (facts, section 6.6).
 
     The bookmark is the newest `updated_at` that Aircall showed *before* a walk began. Whatever changes during the walk
-    gets a later one, by Aircall's own clock, and is found by the next run.
+    gets a later one, by Aircall's own clock, and is found by the next run. A walk through all of them ends with the
+    newest one of before it began, by that clock too: new ones in it could hide that others were deleted.
     """
 
     name = "contacts"
@@ -65,7 +63,7 @@ class Contacts(AircallStream):
             backfill = Backfill(newest, None)
             self.logger.info("More than 10,000 contacts changed: all contacts are read instead.")
         elif backfill is None:
-            backfill = Backfill(self._newest(), None)
+            backfill = Backfill(self._newest("updated_at"), None)
         yield from self._all(backfill)
         self._finish(backfill.bookmark)
 
@@ -105,7 +103,10 @@ class Contacts(AircallStream):
             params={"order_by": "created_at"},
             name=self.name,
         )
-        steps = walk.steps(backfill.created_through, int(self.clock.time()) + SKEW_SECONDS)
+        newest = self._newest("created_at")
+        if newest is None:
+            return
+        steps = walk.steps(backfill.created_through, newest)
         for number, step in enumerate(steps, start=1):
             self.progress.expect(step.remaining or 0)
             self.progress.add(len(step.records))
@@ -113,11 +114,11 @@ class Contacts(AircallStream):
             if backfill.bookmark and step.through is not None and number % PAGES_PER_STATE == 0:
                 self.write_state({BACKFILL: Backfill(backfill.bookmark, step.through).to_state()})
 
-    def _newest(self) -> int | None:
-        """Ask for the newest `updated_at` there is."""
-        query = {"order_by": "updated_at", "order": "desc", "page": "1", "per_page": "1"}
+    def _newest(self, key: str) -> int | None:
+        """Ask for the newest `updated_at` or `created_at` there is."""
+        query = {"order_by": key, "order": "desc", "page": "1", "per_page": "1"}
         records = self.read_page(self.path, query).records
-        return walks.stamp(records[0], "updated_at", self.name)[1] if records else None
+        return walks.stamp(records[0], key, self.name)[1] if records else None
 
     def _finish(self, newest: int | None) -> None:
         """Set the bookmark, never backwards."""

@@ -297,6 +297,10 @@ class DirectClient:
         assert answer.status == 200, answer
         return parse(msgspec.json.decode(msgspec.json.encode(answer.payload)))
 
+    def get_each(self, path: str, queries: Iterable[Mapping[str, str]], parse: Callable[[Any], T]) -> Iterator[T]:
+        """Ask for one path with one query after the other."""
+        return self.in_flight(lambda query: self.get(path, query, parse), queries)
+
     def in_flight(self, function: Callable[[S], T], items: Iterable[S]) -> Iterator[T]:
         """Apply a function to each item, several ahead of the consumer."""
         ahead: deque[tuple[S, list[T]]] = deque()

@@ -21,8 +21,9 @@ if TYPE_CHECKING:
 
 SOAK = "SOAK" in os.environ
 """Whether `make soak` asks for more of it."""
+pytestmark = pytest.mark.timeout(1_200 if SOAK else 120)
 MOVING = settings(
-    max_examples=2_000 if SOAK else 12,
+    max_examples=1_000 if SOAK else 12,
     derandomize=not SOAK,
     database=None,
     deadline=None,

@@ -46,6 +46,9 @@ OWN_OUTPUT = ("tap_aircall.sandbox", "--about")
 BROWSER = "browser"
 """Name of the threads of a person's browser, which of course knows the addresses that it is sent to."""
 
+LOGGERS = ("tap_aircall", "tap-aircall", "urllib3")
+"""Whose lines of all levels are looked at: others log what they have to say at the usual ones."""
+
 
 class Watch(logging.Handler):
     """Collects what leaked since it was last asked."""
@@ -85,6 +88,8 @@ class Watch(logging.Handler):
     def watch(self, patch: pytest.MonkeyPatch) -> None:
         """Begin to watch logs, errors and processes."""
         logging.getLogger().addHandler(self)
+        for name in LOGGERS:
+            logging.getLogger(name).setLevel(logging.DEBUG)
         make_error, communicate = TapAircallError.__init__, subprocess.Popen.communicate
 
         def watched_error(error: TapAircallError, *args: Any) -> None:

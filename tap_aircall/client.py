@@ -34,6 +34,7 @@ from tap_aircall.errors import (
     ResponseError,
     UnavailableError,
 )
+from tap_aircall.records import printable
 from tap_aircall.transport import Transport
 
 if TYPE_CHECKING:
@@ -395,6 +396,10 @@ def _timed_out(error: urllib3.exceptions.HTTPError) -> bool:
 def _decode(body: bytes, path: str) -> Any:
     try:
         return texts.decode(body)
+    except msgspec.ValidationError as error:
+        place = printable(texts.place_of_endless_number(body))
+        message = f"Aircall answered {path} with a number in '{place}' that is too large for any type of number."
+        raise ResponseError(message) from error
     except msgspec.DecodeError as error:
         message = f"Aircall answered {path} with something that is not JSON."
         raise TransientError(message) from error

@@ -22,6 +22,11 @@ NEW = 0
 BEGINNING = -(2**62)
 """Position of a cursor that has read nothing: before all calls."""
 
+LATE = 86_400
+"""Aircall may show calls later than they began, by less than so many seconds."""
+OLD = 30 * 86_400
+"""Calls that began longer ago may be about to reach the age at which Aircall shows them no more."""
+
 POSITIONS = "cursors"
 FIRST_RUN = "first_run_at"
 
@@ -59,6 +64,7 @@ class Cursors:
         start: int | None,
         end: int | None,
     ) -> None:
+        self._now = now
         last = now if end is None else min(now, end)
         self._floor = BEGINNING if start is None else start - 1
         self._targets = {age: min(now - age, last) for age in sorted({NEW, *ages})}
@@ -84,17 +90,25 @@ class Cursors:
         return min(newest, max([*reached, self._first_run - age]))
 
     def windows(self) -> list[Window]:
-        """Return what to read in this run, oldest first; what touches is one window."""
-        merged: list[Window] = []
+        """Return what to read in this run, oldest first; what touches is one window.
+
+        But no window has both calls that may be about to disappear and calls that may be about to appear: between two
+        pages, the one would hide that the other has moved what is in between (facts, section 3).
+        """
+        merged: list[tuple[int, int]] = []
         for after, until in sorted(
             (max(position, self._floor), self._targets[age]) for age, position in self._positions.items()
         ):
             if until <= after:
                 continue
-            if merged and after <= merged[-1].until:
-                merged[-1] = Window(merged[-1].after, max(until, merged[-1].until))
+            if merged and after <= merged[-1][1]:
+                merged[-1] = (merged[-1][0], max(until, merged[-1][1]))
             else:
-                merged.append(Window(after, until))
+                merged.append((after, until))
+        border = self._now - LATE
+        if merged and merged[-1][0] < self._now - OLD and border < merged[-1][1]:
+            after, until = merged.pop()
+            merged += [(after, border), (border, until)]
         return [Window(None if after == BEGINNING else after, until) for after, until in merged]
 
     @property

@@ -36,6 +36,7 @@ MANY_SHAPES = 5_000
 LONGEST_NAME = 80
 MANY_OBJECTS = 1_000
 """So many objects of a kind are remembered as they came."""
+SMALLEST, LARGEST = -(2**63), 2**63 - 1
 _TYPES: Mapping[str, frozenset[type]] = {
     "string": frozenset({str}),
     "integer": frozenset({int}),
@@ -196,6 +197,8 @@ class RecordShaper:
             plan.changes.append((name, to_rfc3339))
         elif kind not in _allowed(definition):
             plan.changes.append((name, self._converter(name, kind, definition)))
+        elif kind is int:
+            plan.changes.append((name, _storable))
         elif kind is dict and name in self._inner:
             inner = self._inner[name]
             plan.changes.append((name, inner.shape_again if "id" in inner.fields else inner.shape))
@@ -242,6 +245,14 @@ def _allowed(definition: Mapping[str, Any]) -> frozenset[type]:
     return frozenset().union(*(_TYPES[name] for name in ([types] if isinstance(types, str) else types)))
 
 
+def _storable(number: int) -> int:
+    """Let a whole number pass that fits into the 64 bits which databases have for one."""
+    if SMALLEST <= number <= LARGEST:
+        return number
+    message = "number beyond 64 bits"
+    raise ValueError(message)
+
+
 def _to_text(value: Any) -> str:
     return msgspec.json.encode(value).decode()
 
@@ -251,7 +262,7 @@ def _text_to_integer(text: str) -> int | None:
 
 
 def _float_to_integer(number: float) -> int | None:
-    return int(number) if number.is_integer() else None
+    return int(number) if number.is_integer() and SMALLEST <= number < LARGEST else None
 
 
 _CONVERSIONS: Mapping[tuple[type, str], Callable[[Any], Any]] = {

@@ -7,6 +7,8 @@ U+FFFD, the character that stands for what cannot be shown, for every target ali
 
 from __future__ import annotations
 
+import json
+import math
 import re
 from typing import Any
 
@@ -35,6 +37,7 @@ def decode(body: bytes) -> Any:
         Its value, in which all text is Unicode without NUL.
 
     Raises:
+        msgspec.ValidationError: If it has a number that is too large for any type of number.
         msgspec.DecodeError: If it is not JSON.
     """
     if _BACKSLASH not in body or _NUL not in body:  # one byte is found much faster than six
@@ -44,6 +47,28 @@ def decode(body: bytes) -> Any:
             pass  # perhaps only for its text
     text = body.decode("utf-8", "replace").encode()
     return msgspec.json.decode(_ESCAPE.sub(_replace, text))
+
+
+def place_of_endless_number(body: bytes) -> str:
+    """Say where in JSON a number is that is too large for any type of number, such as `1e400`.
+
+    Args:
+        body: JSON that `decode` refused with a `msgspec.ValidationError`, for no other reason.
+
+    Returns:
+        The names of the fields that lead there, with dots between them.
+    """
+    return ".".join(_way_to_infinity(json.loads(body.decode("utf-8", "replace"), parse_int=float)) or ())
+
+
+def _way_to_infinity(value: Any) -> list[str] | None:
+    if isinstance(value, float):
+        return [] if math.isinf(value) else None
+    if isinstance(value, dict):
+        ways = ((name, _way_to_infinity(inner)) for name, inner in value.items())
+        return next(([name, *way] for name, way in ways if way is not None), None)
+    ways_of_items = map(_way_to_infinity, value if isinstance(value, list) else ())
+    return next((way for way in ways_of_items if way is not None), None)
 
 
 def _replace(match: re.Match[bytes]) -> bytes:

@@ -14,6 +14,7 @@ from typing_extensions import override
 from tap_aircall.cli import InterruptibleWriter
 from tap_aircall.sandbox import Sandbox, World
 from tap_aircall.tap import TapAircall
+from tests import leaks
 from tests.clock import FakeClock
 
 if TYPE_CHECKING:
@@ -29,7 +30,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Take it over for all tests, which may take their time."""
+    """Take it over for all tests, which may take their time, and watch what they let out."""
+    leaks.pytest_configure(config)
     Aircall.in_flight = config.getoption("--in-flight")
     hypothesis.settings.register_profile("any machine", deadline=None)  # a busy one is no reason to fail
     hypothesis.settings.load_profile("any machine")
@@ -80,7 +82,9 @@ class Recorder(InterruptibleWriter):
         for message in messages:
             if self._die_after is not None and len(self._run.messages) >= self._die_after:
                 raise KilledError
-            self._run.messages.append(json.loads(msgspec.json.encode(message)))
+            line = msgspec.json.encode(message)
+            leaks.WATCH.look(f"a {message['type']}", line.decode(), is_record=message["type"] == "RECORD")
+            self._run.messages.append(json.loads(line))
 
 
 class KilledError(BaseException):

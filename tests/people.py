@@ -10,6 +10,7 @@ import requests
 from typing_extensions import override
 
 from tap_aircall.login import Person
+from tests.leaks import BROWSER
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -67,7 +68,7 @@ class Admin(Person):
     def open_browser(self, url: str) -> bool:
         self.opened.append(url)
         if self._decision is not None:
-            thread = threading.Thread(target=self._decide, args=(url,))
+            thread = threading.Thread(target=self._decide, args=(url,), name=BROWSER)
             thread.start()
             self._threads.append(thread)
         return self._has_browser

@@ -47,7 +47,7 @@ def run(
 def test_the_first_run_reads_everything_once() -> None:
     windows, state = run({}, T0)
 
-    assert windows == [Window(None, T0)]
+    assert windows == [Window(None, T0 - DAY), Window(T0 - DAY, T0)]
     assert state == {
         "first_run_at": "2026-11-23T13:00:00Z",
         "cursors": {
@@ -75,6 +75,12 @@ def test_the_next_run_reads_what_is_new_and_what_came_of_age() -> None:
         Window(T0 - 6 * HOUR, T0 - 5 * HOUR),
         Window(T0 - HOUR // 2, T0 + HOUR),
     ]
+
+
+def test_no_window_has_both_very_old_and_very_new_calls() -> None:
+    assert run({}, T0, start=T0 - 31 * DAY)[0] == [Window(T0 - 31 * DAY - 1, T0 - DAY), Window(T0 - DAY, T0)]
+    assert run({}, T0, start=T0 - 30 * DAY + 1)[0] == [Window(T0 - 30 * DAY, T0)]
+    assert run({}, T0, end=T0 - DAY)[0] == [Window(None, T0 - DAY)]
 
 
 def test_nothing_to_do_within_the_same_second() -> None:

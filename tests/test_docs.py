@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 import yaml
@@ -17,9 +17,6 @@ from tap_aircall.streams import STREAMS
 from tap_aircall.streams.calls import FETCH_FLAGS
 from tap_aircall.streams.intelligence import Artefacts
 from tap_aircall.tap import TapAircall
-
-if TYPE_CHECKING:
-    from tests.conftest import Aircall
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -151,21 +148,6 @@ def test_a_sample_config_is_valid_and_shows_what_users_change(name: str) -> None
 @pytest.mark.parametrize("command", sorted(set(re.findall(r"(?:^|`)make (\w+)", README, re.MULTILINE))))
 def test_commands_of_the_readme_exist(command: str) -> None:
     assert f"\n{command}: " in (ROOT / "Makefile").read_text(encoding="utf-8")
-
-
-def test_the_stream_maps_of_the_readme_hide_personal_data(aircall: Aircall) -> None:
-    section = README.split("## Personal data")[1]
-    stream_maps = json.loads(section.split("```json\n")[1].split("```")[0])
-    contact = aircall.world.add_contact(created_at=1_790_000_000, last_name="Lovelace")
-
-    run = aircall.run("contacts", **stream_maps)
-
-    (record,) = run.records("contacts")
-    assert record["id"] == contact["id"]
-    assert not record.keys() & {"last_name", "emails"}
-    assert re.fullmatch(r"[0-9a-f]{32}", record["phone_numbers"])
-    assert "Lovelace" not in str(run.messages)
-    assert contact["phone_numbers"][0]["value"] not in str(run.messages)
 
 
 def test_files_of_the_readme_exist() -> None:

@@ -75,6 +75,7 @@ def test_a_run_of_everything_logs_nothing_planted(company: Aircall, caplog: pyte
         ("contacts", "contacts", {"emails": PLANTED[1]}),
         ("contacts", "contacts", {"updated_at": PLANTED[2]}),
         ("users", "users", {"wrap_up_time": PLANTED[3]}),
+        ("users", "users", {"wrap_up_time": 2**63}),
     ],
 )
 def test_an_error_names_stream_and_field_but_no_value(

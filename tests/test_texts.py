@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tap_aircall.texts import decode
+from tap_aircall.texts import decode, place_of_endless_number
 
 JSON = st.recursive(
     st.none()
@@ -49,6 +49,20 @@ def test_what_is_no_text_is_replaced(body: bytes, value: Any) -> None:
 def test_what_is_no_json_is_refused(body: bytes) -> None:
     with pytest.raises(msgspec.DecodeError):
         decode(body)
+
+
+@pytest.mark.parametrize("number", ["1e400", "-1e400", pytest.param("9" * 5_000, id="5,000 digits")])
+def test_where_a_number_is_too_large_for_any_type_is_said(number: str) -> None:
+    body = f'{{"calls": [{{"id": 1, "a": "1e400"}}, {{"cost": [1.5, {number}]}}], "z": 1}}'.encode()
+
+    with pytest.raises(msgspec.ValidationError):
+        decode(body)
+    assert place_of_endless_number(body) == "calls.cost"
+
+
+@pytest.mark.parametrize("number", [2**63, 2**64, -(2**63) - 1, 10**300])
+def test_whole_numbers_stay_exact_however_large(number: int) -> None:
+    assert decode(str(number).encode()) == number
 
 
 def without_nul(value: Any) -> Any:

@@ -40,7 +40,8 @@ class Contacts(AircallStream):
     """Shared contacts of the company; Aircall shows no others (facts, section 6.6).
 
     The bookmark is the newest `updated_at` that Aircall showed *before* a walk began. Whatever changes during the walk
-    gets a later one, by Aircall's own clock, and is found by the next run.
+    gets a later one, by Aircall's own clock, and is found by the next run. A walk through all of them ends with the
+    newest one of before it began, by that clock too: new ones in it could hide that others were deleted.
     """
 
     name = "contacts"
@@ -65,7 +66,7 @@ class Contacts(AircallStream):
             backfill = Backfill(newest, None)
             self.logger.info("More than 10,000 contacts changed: all contacts are read instead.")
         elif backfill is None:
-            backfill = Backfill(self._newest(), None)
+            backfill = Backfill(self._newest_change(), None)
         yield from self._all(backfill)
         self._finish(backfill.bookmark)
 
@@ -110,8 +111,10 @@ class Contacts(AircallStream):
             params={"order_by": "created_at"},
             name=self.name,
         )
-        # Those that seem to be of the future, too: they may lie before the bookmark, and would never be read.
-        steps = walk.steps(backfill.created_through, int(self.clock.time()) + walks.SKEW_SECONDS)
+        newest = self._newest_created()
+        if newest is None:
+            return
+        steps = walk.steps(backfill.created_through, newest)
         for number, step in enumerate(steps, start=1):
             self.progress.expect(step.remaining or 0)
             self.progress.add(len(step.records))
@@ -119,7 +122,13 @@ class Contacts(AircallStream):
             if backfill.bookmark and step.through is not None and number % PAGES_PER_STATE == 0:
                 self.write_state({BACKFILL: Backfill(backfill.bookmark, step.through).to_state()})
 
-    def _newest(self) -> int | None:
+    def _newest_created(self) -> int | None:
+        """Ask for the newest `created_at` there is."""
+        query = {"order_by": "created_at", "order": "desc", "page": "1", "per_page": "1"}
+        records = self.read_page(self.path, query).records
+        return walks.stamp(records[0], "created_at", self.name)[1] if records else None
+
+    def _newest_change(self) -> int | None:
         """Ask for the newest `updated_at` there is."""
         query = {"order_by": "updated_at", "order": "desc"}
         with closing(walks.pages(self.reader(), query)) as numbered:

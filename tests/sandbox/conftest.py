@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 import pytest
@@ -20,3 +21,13 @@ def lasting() -> Iterator[Aircall]:
     clock = FakeClock()
     with Sandbox(World(now=clock.now), clock=clock.time) as sandbox:
         yield Aircall(sandbox, clock)
+
+
+@pytest.fixture(autouse=True)
+def quiet() -> Iterator[None]:
+    """Let these tests ask for people by their emails, in addresses that urllib3 logs; the tap never does."""
+    logger = logging.getLogger("urllib3")
+    level = logger.level
+    logger.setLevel(logging.INFO)
+    yield
+    logger.setLevel(level)

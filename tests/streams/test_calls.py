@@ -103,8 +103,9 @@ class TestExpensiveParts:
     def flags(self, aircall: Aircall, catalog: dict[str, Any] | None) -> set[str]:
         aircall.sandbox.requests.clear()
         aircall.run(catalog=catalog)
-        (log,) = [log for log in aircall.sandbox.requests if log.path == "/v1/calls"]
-        return {name for name in log.query if name.startswith("fetch_")}
+        queries = [log.query for log in aircall.sandbox.requests if log.path == "/v1/calls"]
+        (flags,) = {frozenset(name for name in query if name.startswith("fetch_")) for query in queries}
+        return set(flags)
 
     def select(self, aircall: Aircall, *fields: str) -> dict[str, Any]:
         catalog = aircall.catalog("calls")
@@ -274,7 +275,7 @@ class TestState:
             if message["type"] == "RECORD":
                 latest = max(latest, message["record"]["started_at"])
             elif message["type"] == "STATE" and message["value"]["bookmarks"].get("calls"):
-                assert message["value"]["bookmarks"]["calls"]["replication_key_value"] <= latest
+                assert message["value"]["bookmarks"]["calls"].get("replication_key_value", "") <= latest
 
     @pytest.mark.parametrize("die_after", [2, 700, 1_337, 5_000, 10_100, 11_999])
     def test_a_killed_run_goes_on_from_its_last_state(self, aircall: Aircall, die_after: int) -> None:
@@ -361,4 +362,4 @@ def test_a_broken_page_is_read_again(aircall: Aircall) -> None:
     run = aircall.run("calls")
 
     assert run.ids("calls") == ids
-    assert run.requests == 22
+    assert run.requests == 23

@@ -201,7 +201,7 @@ class TestWhichCalls:
         assert alone.ids("calls") == []
         assert together.ids("calls") == [call_id]
         assert alone.records("call_topics") == together.records("call_topics") != []
-        assert alone.requests == together.requests == 2
+        assert alone.requests == together.requests == 3
         assert alone.state == together.state
 
 

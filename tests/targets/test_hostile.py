@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tests.targets.conftest import Postgres
 
 T0 = int(NOW)
-LARGEST = 2**63 - 1
+LARGEST, SMALLEST = 2**63 - 1, -(2**63)
 LAST_SECOND = 253_402_300_799
 TEXTS = {
     "nul": ("a\x00b", "a\ufffdb"),
@@ -56,7 +56,7 @@ def run(aircall: Aircall) -> Run:
         return payload
 
     aircall.sandbox.faults.append(Fault(path="/v1/contacts", times=99, mutate=surprise))
-    aircall.world.add_call(started_at=T0 - 500, ended_at=0, answered_at=LAST_SECOND, id=LARGEST)
+    aircall.world.add_call(started_at=T0 - 500, ended_at=0, answered_at=LAST_SECOND, id=LARGEST, duration=SMALLEST)
     return aircall.run("contacts", "calls")
 
 
@@ -73,7 +73,10 @@ def by_id(rows: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
     return sorted(decoded, key=lambda row: int(row[0]))
 
 
-CALLS = "SELECT id, extract(epoch FROM ended_at)::bigint, extract(epoch FROM answered_at)::bigint FROM aircall.calls"
+CALLS = """
+    SELECT id, duration, extract(epoch FROM ended_at)::bigint, extract(epoch FROM answered_at)::bigint
+    FROM aircall.calls
+"""
 
 
 def test_duckdb(run: Run, load: Any, tmp_path: Path) -> None:
@@ -82,11 +85,11 @@ def test_duckdb(run: Run, load: Any, tmp_path: Path) -> None:
 
     with duckdb.connect(str(path), read_only=True) as connection:
         assert by_id(connection.execute(QUERY).fetchall()) == by_id(expected())
-        assert connection.execute(CALLS).fetchall() == [(LARGEST, 0, LAST_SECOND)]
+        assert connection.execute(CALLS).fetchall() == [(LARGEST, SMALLEST, 0, LAST_SECOND)]
 
 
 def test_postgres(run: Run, load: Any, postgres: Postgres) -> None:
     load("target-postgres", run, {"sqlalchemy_url": postgres.url, "default_target_schema": "aircall"})
 
     assert by_id(postgres.query(QUERY)) == by_id(expected())
-    assert postgres.query(CALLS) == [(LARGEST, 0, LAST_SECOND)]
+    assert postgres.query(CALLS) == [(LARGEST, SMALLEST, 0, LAST_SECOND)]

@@ -1,0 +1,382 @@
+"""A company that does not hold still while it is read, and a tap that reads it without a network between them.
+
+Things happen *at* a request: just before Aircall answers it. So whatever can happen between two requests of a run can
+be written down as a list of events, drawn by Hypothesis, and told again. Pages are short, so that they have many
+borders.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from collections import deque
+from dataclasses import dataclass
+from functools import cache
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
+from unittest import mock
+
+import msgspec
+
+from tap_aircall.errors import NotFoundError
+from tap_aircall.sandbox import World, api
+from tap_aircall.tap import TapAircall
+from tests.clock import NOW, FakeClock
+from tests.conftest import KilledError, Recorder, Run
+from tests.warehouse import Warehouse
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+    from tap_aircall.client import AircallClient
+    from tap_aircall.sandbox.intelligence import Artefact
+    from tap_aircall.sandbox.templates import Kind
+
+T = TypeVar("T")
+S = TypeVar("S")
+Record = dict[str, Any]
+PER_PAGE = 5
+LISTS: tuple[Kind, ...] = ("users", "tags", "webhooks")
+ARTEFACTS: Mapping[str, Artefact] = {"call_topics": "topics", "call_action_items": "action_items"}
+NEVER = float("inf")
+AGES = (1_800, 6 * 3600, 86_400, 3 * 86_400, 7 * 86_400, 30 * 86_400)
+"""At which calls are read again, in seconds."""
+
+
+class Event(NamedTuple):
+    """Something that happens at the company."""
+
+    run: int
+    """In which run, from 0; later ones than there are begin anew."""
+    request: int
+    """At which of its requests, from 1; 0 for before it."""
+    what: str
+    """Name of a method of `Company`."""
+    which: int
+    """To what, and how: any number."""
+
+
+class Plan(NamedTuple):
+    """How one run is made."""
+
+    hours: float
+    """How long after the one before."""
+    die_after: int | None = None
+    """After so many messages it is killed."""
+    width: int = 1
+    """How many requests are under way."""
+
+
+@dataclass
+class Outcome:
+    """What was there when a run began, and what the warehouse got from it."""
+
+    began: float
+    there: dict[str, dict[Any, Record]]
+    """What Aircall showed then, by stream and key; copies."""
+    before: Warehouse
+    """What the warehouse held then."""
+    kept: Run
+    """What the warehouse took of the run: all, or all up to the last state if the run was killed."""
+    is_complete: bool
+
+
+class Company:
+    """A company, what can happen at it, and to whom it happened since a run began."""
+
+    def __init__(self) -> None:
+        self.clock = FakeClock()
+        self.world = World(now=self.clock.now)
+        self.world.intelligence.is_wrapped = False
+        self._api = api.Api(self.world, retired_users_v1=True)
+        self.starts: dict[int, set[int]] = {}
+        """Each `started_at` that a call had since the run began."""
+        self.ever: set[tuple[str, Any]] = set()
+        """All that was there at some time since the run began, by stream and key."""
+        self.touched: set[tuple[str, Any]] = set()
+        """What appeared or changed since then."""
+        self.gone: set[tuple[str, Any]] = set()
+        """What was deleted since then."""
+        self.borders: set[int] = set()
+        """Where what calls.py reads begins or ends, in UNIX seconds."""
+        self._gap: str | None = None
+
+    def furnish(
+        self, *, calls: int = 0, old_calls: int = 0, per_second: int = 1, contacts: int = 0, members: int = 0
+    ) -> None:
+        """Let there be something from the beginning."""
+        for n in range(old_calls):
+            self.world.add_call(started_at=int(NOW) - 120 * 86_400 + n // per_second)
+        for n in range(calls):
+            self.world.add_call(started_at=int(NOW) - 7_000 + n // per_second)
+        for n in range(contacts):
+            self.world.add_contact(created_at=int(NOW) - 90_000 + n // per_second)
+        number = self.world.add("numbers")["id"]
+        for kind in LISTS * members:
+            self.world.add(kind)
+        for numbers in self.world.user_numbers.values():
+            numbers.append(number)
+
+    def begin(self) -> dict[str, dict[Any, Record]]:
+        """Forget what happened before; return a copy of what Aircall shows, by stream and key."""
+        world = self.world
+        world.move_on(self.clock.now)
+        there: dict[str, dict[Any, Record]] = {
+            "calls": {key: call for key, call in world.calls.items() if world.shown_call(key) is not None},
+            "contacts": world.contacts,
+            **{kind: world.kinds[kind] for kind in LISTS},
+        }
+        self.starts, self.touched, self.gone = {}, set(), set()
+        self.note_starts()
+        self.borders |= {int(self.clock.now) - 1 - age for age in (0, *AGES)}
+        self.ever = {(stream, key) for stream, records in there.items() for key in records}
+        return {stream: {key: dict(record) for key, record in of.items()} for stream, of in there.items()}
+
+    def answer(self, path: str, params: Mapping[str, str]) -> api.Answer:
+        """Answer a request."""
+        if path.count("/") == 2:
+            self._gap = None  # since the last request for a list
+        return self._api.answer(path, params, ())
+
+    def note_starts(self) -> None:
+        """Note when calls are said to have started."""
+        for identity, call in self.world.calls.items():
+            self.starts.setdefault(identity, set()).add(call["started_at"])
+
+    def artefact(self, stream: str, call: int) -> Any:
+        """Return what Aircall's AI made of a call; None for nothing."""
+        answer = self.world.intelligence.answer(str(call), ARTEFACTS[stream], {})
+        return answer.payload if answer and answer.status == 200 else None
+
+    # What can happen
+
+    def call_arrives(self, which: int) -> None:
+        """A call begins, or shows up late by minutes or hours; it goes on for a while, and may be recalculated."""
+        if not self._may("grow"):
+            return
+        late = (0, 1, 600, 5_000, 20_000)[which % 5]
+        call = self.world.add_call(
+            started_at=int(self.clock.now) - late, talk_seconds=which % 700, moves_start=which % 4 == 1
+        )
+        self._appears("calls", call["id"])
+
+    def call_moves(self, which: int) -> None:
+        """A call turns out to have started a second earlier or later; no call does so twice in a run."""
+        call = _pick(self.world.calls, which)
+        if call is None or len(self.starts.get(call, ())) > 1:
+            return
+        started_at = self.world.calls[call]["started_at"]
+        if not self.borders & {started_at - 1, started_at, started_at + 1} and self._may("move"):
+            self.move(call, 1 if which % 2 else -1)
+
+    def call_is_edited(self, which: int) -> None:
+        """A call gets a tag and a comment."""
+        if (call := _pick(self.world.calls, which)) is not None:
+            tag = {"id": which, "name": str(which), "created_at": 0, "tagged_by": None}
+            comment = {"id": which, "content": str(which), "posted_at": 0, "posted_by": None}
+            self.world.edit_call(call, tags=[tag], comments=[comment])
+            self.touched.add(("calls", call))
+
+    def call_disappears(self, which: int) -> None:
+        """A call is gone, for nobody knows what reason."""
+        if (call := _pick(self.world.calls, which)) is not None and self._may("shrink"):
+            self.world.delete_call(call)
+            self.gone.add(("calls", call))
+
+    def call_expires_as_another_arrives(self, which: int) -> None:
+        """Between two requests, the oldest call gets too old to be shown, and a new one shows up late."""
+        oldest = min(self.world.calls, key=lambda call: self.world.calls[call]["started_at"], default=None)
+        if self._gap is None and oldest and self.world.calls[oldest]["started_at"] < self.clock.now - AGES[-1]:
+            self.call_disappears(list(self.world.calls).index(oldest))
+            self._gap = None
+            self.call_arrives(which)
+            self._gap = "both"
+
+    def time_passes(self, which: int) -> None:
+        """Minutes go by; calls end meanwhile."""
+        self.clock.now += which % 400
+        self.world.move_on(self.clock.now)
+        self.note_starts()
+
+    def artefact_appears(self, which: int) -> None:
+        """There is something new of a call, or in place of what was there."""
+        if (call := _pick(self.world.calls, which)) is not None:
+            stream = list(ARTEFACTS)[which % 2]
+            payload: Record = {"id": call, "call_id": call, "content": [str(which)]}
+            if stream == "call_action_items":
+                payload = {"action_items": [{"id": 1, "content": str(which)}]}
+            self.world.intelligence.add(call, ARTEFACTS[stream], payload)
+            self.touched.add((stream, call))
+
+    def artefact_disappears(self, which: int) -> None:
+        """There is nothing any more: 404."""
+        if (call := _pick(self.world.calls, which)) is not None:
+            stream = list(ARTEFACTS)[which % 2]
+            self.world.intelligence.add(call, ARTEFACTS[stream], {}, visible_at=NEVER)
+            self.touched.add((stream, call))
+
+    def contact_appears(self, which: int) -> None:
+        """Somebody adds a contact, not in the second in which a run begins."""
+        self.clock.now += 1
+        contact = self.world.add_contact(created_at=int(self.clock.now), first_name=str(which))
+        self._appears("contacts", contact["id"])
+
+    def contact_is_edited(self, which: int) -> None:
+        """Somebody edits one."""
+        if (contact := _pick(self.world.contacts, which)) is not None:
+            self.world.edit_contact(contact, at=self.clock.now, first_name=str(which))
+            self.touched.add(("contacts", contact))
+
+    def contact_disappears(self, which: int) -> None:
+        """Somebody deletes one."""
+        if (contact := _pick(self.world.contacts, which)) is not None:
+            self.world.delete_contact(contact)
+            self.gone.add(("contacts", contact))
+
+    def list_grows(self, which: int) -> None:
+        """There is one more user, tag or webhook."""
+        kind = LISTS[which % len(LISTS)]
+        if not self._may("grow"):
+            return
+        record = self.world.add(kind)
+        self._appears(kind, record["webhook_id" if kind == "webhooks" else "id"])
+
+    def list_shrinks(self, which: int) -> None:
+        """There is one less."""
+        kind = LISTS[which % len(LISTS)]
+        if (identity := _pick(self.world.kinds[kind], which)) is not None and self._may("shrink"):
+            self.world.delete(kind, identity)
+            self.gone.add((kind, identity))
+
+    def move(self, call: int, seconds: int) -> None:
+        """Let a call have started so many seconds later."""
+        self.world.edit_call(call, started_at=self.world.calls[call]["started_at"] + seconds)
+        self.note_starts()
+        self.touched.add(("calls", call))
+
+    def _may(self, change: str) -> bool:
+        """Say whether a list may grow, shrink or move now: between two requests for it, nobody can see two of these."""
+        self._gap = self._gap or change
+        return self._gap == change
+
+    def _appears(self, stream: str, key: Any) -> None:
+        self.note_starts()
+        self.ever.add((stream, key))
+        self.touched.add((stream, key))
+
+
+def _pick(keys: Iterable[Any], which: int) -> Any:
+    listed = list(keys)
+    return listed[which % len(listed)] if listed else None
+
+
+class DirectClient:
+    """Asks a company without HTTP. What is in flight is answered in any order."""
+
+    def __init__(self, company: Company, at_request: Callable[[int], None], width: int) -> None:
+        self.requests_sent = 0
+        self.limiter = SimpleNamespace(requests_per_minute=60)
+        self._company = company
+        self._at_request = at_request
+        self._width = width
+        self._dice = random.Random(width)  # noqa: S311 - not for secrets
+
+    def ping(self) -> None:
+        """Do nothing."""
+
+    def close(self) -> None:
+        """Do nothing."""
+
+    def get(self, path: str, params: Mapping[str, str], parse: Callable[[Any], T]) -> T:
+        """Ask for one path."""
+        self.requests_sent += 1
+        self._at_request(self.requests_sent)
+        answer = self._company.answer(path, params)
+        if answer.status == 404:
+            raise NotFoundError(path)
+        assert answer.status == 200, answer
+        return parse(msgspec.json.decode(msgspec.json.encode(answer.payload)))
+
+    def get_each(self, path: str, queries: Iterable[Mapping[str, str]], parse: Callable[[Any], T]) -> Iterator[T]:
+        """Ask for one path with one query after the other."""
+        return self.in_flight(lambda query: self.get(path, query, parse), queries)
+
+    def in_flight(self, function: Callable[[S], T], items: Iterable[S]) -> Iterator[T]:
+        """Apply a function to each item, several ahead of the consumer."""
+        ahead: deque[tuple[S, list[T]]] = deque()
+
+        def first() -> T:
+            while not ahead[0][1]:
+                item, results = self._dice.choice([waiting for waiting in ahead if not waiting[1]])
+                results.append(function(item))
+            return ahead.popleft()[1][0]
+
+        for item in items:
+            ahead.append((item, []))
+            if len(ahead) >= self._width:
+                yield first()
+        while ahead:
+            yield first()
+
+
+@cache
+def _catalog(streams: Sequence[str]) -> str:
+    """Return a catalog with some streams alone: the fewer there are, the faster a run begins."""
+    whole: Record = TapAircall(config={}, validate_config=False).catalog_dict
+    for entry in whole["streams"]:
+        entry["metadata"] = [item for item in entry["metadata"] if item["breadcrumb"]]
+        entry["metadata"].append({"breadcrumb": [], "metadata": {"selected": entry["tap_stream_id"] in streams}})
+    needed = {*streams, *(("users",) if "user_numbers" in streams else ())}
+    return json.dumps({"streams": [entry for entry in whole["streams"] if entry["tap_stream_id"] in needed]})
+
+
+def outcomes(
+    company: Company, warehouse: Warehouse, streams: Sequence[str], plans: Iterable[Plan], events: Sequence[Event] = ()
+) -> Iterator[Outcome]:
+    """Run the tap again and again, while events befall the company, and load a warehouse with what it writes.
+
+    Yields:
+        What came of each run, right after it.
+    """
+    plans = list(plans)
+    for number, plan in enumerate(plans):
+        due: dict[int, list[Event]] = {}
+        for event in events:
+            if event.run % len(plans) == number:
+                due.setdefault(event.request, []).append(event)
+
+        def at_request(request: int, due: dict[int, list[Event]] = due) -> None:
+            for event in due.pop(request, ()):
+                getattr(company, event.what)(event.which)
+
+        company.clock.now += plan.hours * 3600
+        company.begin()
+        at_request(0)
+        there, began, before = company.begin(), company.clock.now, Warehouse()
+        before.tables = {stream: dict(table) for stream, table in warehouse.tables.items()}
+        before.state = json.loads(json.dumps(warehouse.state))
+        written = Run()
+        tap = TapAircall(
+            config={"user": "id", "password": "token"},
+            state=json.loads(json.dumps(before.state)) or None,
+            catalog=json.loads(_catalog(streams)),
+            clock=company.clock,
+            message_writer=Recorder(written, plan.die_after),
+        )
+        tap.client = cast("AircallClient", DirectClient(company, at_request, plan.width))
+        is_complete = True
+        try:
+            with mock.patch.object(api, "LARGEST_PAGE", PER_PAGE):
+                tap.run()
+        except KilledError:
+            is_complete = False
+        kept = Run(list(written.messages))
+        while not is_complete and kept.messages and kept.messages[-1]["type"] != "STATE":
+            kept.messages.pop()
+        for message in kept.messages:
+            if "version" in message:
+                message["version"] = int(began)  # the SDK takes a clock of its own
+        warehouse.load(kept.messages)
+        company.world.move_on(company.clock.now)
+        company.note_starts()
+        yield Outcome(began, there, before, kept, is_complete)

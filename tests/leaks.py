@@ -114,7 +114,7 @@ class Watch(logging.Handler):
         report = yield
         for title, text in report.sections:
             if "log" not in title:  # those were looked at one by one
-                self.look(title, text)
+                self.look_through_output(title, text)
         leaks, self.leaks = self.leaks, []
         if leaks and report.passed:
             report.outcome = "failed"

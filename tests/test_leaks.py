@@ -19,6 +19,7 @@ def test_traceback():
     try: raise ValueError(PERSON)
     except ValueError: logging.getLogger("x").exception("oh")
 def test_print(): print(SECRET)
+def test_printed_person(): print(PERSON)
 def test_error(): RejectedRequestError(f"no {SECRET}", 410)
 def test_process(): run("print(" + repr(PERSON) + ")")
 def test_secret_in_a_record(): run("print(" + repr('{"type":"RECORD","x":"' + SECRET + '"}') + ")")
@@ -51,6 +52,7 @@ def test_it_barks(tmp_path: Path) -> None:
         "test_error",
         "test_log",
         "test_print",
+        "test_printed_person",
         "test_process",
         "test_secret_in_a_record",
         "test_state",

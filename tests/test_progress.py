@@ -68,11 +68,11 @@ def test_a_long_run_shows_where_it_is(aircall: Aircall, caplog: pytest.LogCaptur
     """1,000 calls at two requests a minute: the waits alone make it long."""
     caplog.set_level(logging.INFO)
     for second in range(1_000):
-        aircall.world.add_call(started_at=int(NOW) - 5_000 + second)
+        aircall.world.add_call(started_at=int(NOW) - 10 * 86_400 + second)
 
     aircall.run("calls", requests_per_minute=2, max_concurrent_requests=1)
 
     lines = [m for m in caplog.messages if m.startswith("calls: ")]
-    assert lines[-1] == "calls: 1,000 records, 20 requests"
+    assert lines[-1] == "calls: 1,000 records, 21 requests"
     assert lines[0] == "calls: 100 of 1,000 records, 2 requests, about 9 min left"
     assert len(lines) == 11

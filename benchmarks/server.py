@@ -46,15 +46,19 @@ class Calls:
     def page(self, query: dict[str, list[str]]) -> bytes:
         """Return the body of one page."""
         number, size = int(query.get("page", ["1"])[0]), int(query.get("per_page", ["20"])[0])
-        after = int(query["from"][0]) if "from" in query else 0
-        skipped = max(0, after - self._first + 1) * self._per_second
-        total = max(0, self._count - skipped)
-        begin = min(self._count, skipped + (number - 1) * size)
-        calls = [self._call(position) for position in range(begin, min(begin + size, self._count))]
+        skipped = self._through(int(query["from"][0])) if "from" in query else 0
+        end = self._through(int(query["to"][0])) if "to" in query else self._count
+        total = max(0, end - skipped)
+        begin = skipped + (number - 1) * size
+        calls = [self._call(position) for position in range(begin, min(begin + size, end))]
         more = number * size < total
         meta = {"count": len(calls), "total": total, "current_page": number, "per_page": size}
         links = {"next_page_link": "https://api.aircall.io/v1/calls" if more else None, "previous_page_link": None}
         return msgspec.json.encode({"calls": calls, "meta": meta | links})
+
+    def _through(self, second: int) -> int:
+        """Return how many calls there are until the end of a second."""
+        return min(self._count, max(0, second - self._first + 1) * self._per_second)
 
     def _call(self, position: int) -> dict[str, Any]:
         second = self._first + position // self._per_second

@@ -37,6 +37,7 @@ LONGEST_NAME = 80
 MANY_OBJECTS = 1_000
 """So many objects of a kind are remembered as they came."""
 SMALLEST, LARGEST = -(2**63), 2**63 - 1
+"""What fits into the 64 bits that databases have for a whole number."""
 _TYPES: Mapping[str, frozenset[type]] = {
     "string": frozenset({str}),
     "integer": frozenset({int}),
@@ -74,6 +75,8 @@ class Plan:
     drops: list[str] = field(default_factory=list)
     changes: list[tuple[str, Callable[[Any], Any]]] = field(default_factory=list)
     """What makes of the value of a field the one to emit; a `ValueError` says that it is no time."""
+    integers: list[str] = field(default_factory=list)
+    """Whole numbers, which must fit into 64 bits."""
     lists: list[tuple[str, RecordShaper]] = field(default_factory=list)
     """Lists of objects, and what shapes these."""
 
@@ -139,6 +142,9 @@ class RecordShaper:
                 record[name] = change(record[name])
             except ValueError as error:
                 raise self._unusable(name, f"with a {error}") from error
+        for name in plan.integers:
+            if not SMALLEST <= record[name] <= LARGEST:
+                raise self._unusable(name, "with a number beyond 64 bits")
         for name, inner in plan.lists:
             for item in record[name]:
                 if type(item) is dict:
@@ -198,7 +204,7 @@ class RecordShaper:
         elif kind not in _allowed(definition):
             plan.changes.append((name, self._converter(name, kind, definition)))
         elif kind is int:
-            plan.changes.append((name, _storable))
+            plan.integers.append(name)
         elif kind is dict and name in self._inner:
             inner = self._inner[name]
             plan.changes.append((name, inner.shape_again if "id" in inner.fields else inner.shape))
@@ -243,14 +249,6 @@ def _allowed(definition: Mapping[str, Any]) -> frozenset[type]:
     """Return the types that a value may have."""
     types = definition.get("type", list(_TYPES))
     return frozenset().union(*(_TYPES[name] for name in ([types] if isinstance(types, str) else types)))
-
-
-def _storable(number: int) -> int:
-    """Let a whole number pass that fits into the 64 bits which databases have for one."""
-    if SMALLEST <= number <= LARGEST:
-        return number
-    message = "number beyond 64 bits"
-    raise ValueError(message)
 
 
 def _to_text(value: Any) -> str:

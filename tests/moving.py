@@ -97,6 +97,8 @@ class Company:
         """What appeared or changed since then."""
         self.gone: set[tuple[str, Any]] = set()
         """What was deleted since then."""
+        self.settled: set[int] = set()
+        """Calls that changed when they were past the last age, which nobody may notice."""
         self.borders: set[int] = set()
         """Where what calls.py reads begins or ends, in UNIX seconds."""
         self._gap: str | None = None
@@ -174,8 +176,7 @@ class Company:
         if (call := _pick(self.world.calls, which)) is not None:
             tag = {"id": which, "name": str(which), "created_at": 0, "tagged_by": None}
             comment = {"id": which, "content": str(which), "posted_at": 0, "posted_by": None}
-            self.world.edit_call(call, tags=[tag], comments=[comment])
-            self.touched.add(("calls", call))
+            self._change_call(call, tags=[tag], comments=[comment])
 
     def call_disappears(self, which: int) -> None:
         """A call is gone, for nobody knows what reason."""
@@ -250,8 +251,13 @@ class Company:
 
     def move(self, call: int, seconds: int) -> None:
         """Let a call have started so many seconds later."""
-        self.world.edit_call(call, started_at=self.world.calls[call]["started_at"] + seconds)
+        self._change_call(call, started_at=self.world.calls[call]["started_at"] + seconds)
         self.note_starts()
+
+    def _change_call(self, call: int, **changes: Any) -> None:
+        if self.world.calls[call]["started_at"] <= self.clock.now - AGES[-1] + 2:
+            self.settled.add(call)
+        self.world.edit_call(call, **changes)
         self.touched.add(("calls", call))
 
     def _may(self, change: str) -> bool:

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import duckdb
 import pytest
 
 from tap_aircall.sandbox import Fault
 from tests.clock import NOW
+from tests.conftest import Run
+from tests.test_schemas import FULL, blank
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from tests.conftest import Aircall, Run
+    from tap_aircall.streams.base import AircallStream
+    from tests.conftest import Aircall
     from tests.targets.conftest import Postgres
 
 T0 = int(NOW)
@@ -93,3 +97,58 @@ def test_postgres(run: Run, load: Any, postgres: Postgres) -> None:
 
     assert by_id(postgres.query(QUERY)) == by_id(expected())
     assert postgres.query(CALLS) == [(LARGEST, SMALLEST, 0, LAST_SECOND)]
+
+
+def variants(stream: AircallStream) -> list[dict[str, Any]]:
+    """Make a record with all fields, one with its keys alone, and one with null for all else, at every depth."""
+    full, key = FULL[stream.name], stream.primary_keys[-1]
+    keys = {name: full[name] for name in stream.schema["required"]}
+    records = full, keys, blank(stream.schema) | keys
+    return [
+        {**record, key: full[key] + n if isinstance(full[key], int) else f"{full[key]}{n}"}
+        for n, record in enumerate(records)
+    ]
+
+
+@pytest.fixture
+def sparse(aircall: Aircall) -> Run:
+    """A run with three such records of every stream."""
+    run = Run()
+    tap = aircall.tap(run, streams=tuple(FULL))
+    for stream in cast("list[AircallStream]", list(tap.streams.values())):
+        stream._write_schema_message()  # noqa: SLF001 - what the SDK does before records
+        stream.write_records(json.loads(json.dumps(variants(stream))))
+    tap.message_writer.flush()
+    return run
+
+
+def filled(record: Mapping[str, Any]) -> set[str]:
+    """Return what is not null, but for the columns that a target adds; in lower case, as some targets make them."""
+    return {name.lower() for name, value in record.items() if value is not None and not name.startswith("_sdc")}
+
+
+def check_sparse(run: Run, query: Callable[[str], list[dict[str, Any]]]) -> None:
+    for stream in FULL:
+        sent = run.records(stream)
+        assert len(sent) == 3
+        rows = query(f"SELECT * FROM aircall.{stream}")
+        assert sorted(map(sorted, map(filled, rows))) == sorted(map(sorted, map(filled, sent))), stream
+
+
+def test_null_and_absence_in_duckdb(sparse: Run, load: Any, tmp_path: Path) -> None:
+    path = tmp_path / "warehouse.duckdb"
+    load("target-duckdb", sparse, {"filepath": str(path), "default_target_schema": "aircall"})
+
+    with duckdb.connect(str(path), read_only=True) as connection:
+
+        def query(sql: str) -> list[dict[str, Any]]:
+            rows = connection.execute(sql)
+            return [dict(zip([name for name, *_ in rows.description], row, strict=True)) for row in rows.fetchall()]
+
+        check_sparse(sparse, query)
+
+
+def test_null_and_absence_in_postgres(sparse: Run, load: Any, postgres: Postgres) -> None:
+    load("target-postgres", sparse, {"sqlalchemy_url": postgres.url, "default_target_schema": "aircall"})
+
+    check_sparse(sparse, lambda sql: [row for (row,) in postgres.query(f"SELECT to_jsonb(t) FROM ({sql}) AS t")])

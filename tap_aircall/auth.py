@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from typing_extensions import override
 
+from tap_aircall.clock import result_of
 from tap_aircall.errors import LoginNeededError
 from tap_aircall.tokens import SavedTokens
 
@@ -134,7 +135,7 @@ class OAuthAuthenticator(Authenticator):
 
     def _replace(self, tokens: Tokens) -> Tokens:
         self._renewal = self._worker.submit(self._renew, tokens)
-        return self._renewal.result()
+        return result_of(self._renewal)
 
     def _renew(self, refused: Tokens) -> Tokens:
         """Find or get other tokens than these, and keep them before anyone uses them."""

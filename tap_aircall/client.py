@@ -24,6 +24,7 @@ import urllib3
 from requests.adapters import HTTPAdapter
 
 from tap_aircall import texts
+from tap_aircall.clock import result_of
 from tap_aircall.downloads import Downloader
 from tap_aircall.errors import (
     AircallError,
@@ -229,9 +230,9 @@ class AircallClient:
             for item in items:
                 ahead.append(self._pool.submit(function, item))
                 if len(ahead) >= self._width:
-                    yield ahead.popleft().result()
+                    yield result_of(ahead.popleft())
             while ahead:
-                yield ahead.popleft().result()
+                yield result_of(ahead.popleft())
         finally:
             for future in ahead:
                 future.cancel()

@@ -24,6 +24,7 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 from typing_extensions import override
 
 from tap_aircall.addresses import is_loopback
+from tap_aircall.clock import timeouts
 from tap_aircall.errors import LoginFailedError, TapAircallError
 
 if TYPE_CHECKING:
@@ -141,11 +142,7 @@ class Login:
             self._show_the_way(state)
             if self.person.can_type() or not self._is_here:
                 threading.Thread(target=self._read_pasted, args=(answers,), daemon=True).start()
-            try:
-                answer = answers.get(timeout=self.patience)
-            except queue.Empty:
-                message = f"Nobody logged in within {self.patience / 60:g} minutes; please begin again."
-                raise LoginFailedError(message) from None
+            answer = self._wait_for(answers)
             try:
                 told = redeem(_code(answer.query, state))
             except TapAircallError as error:
@@ -154,6 +151,13 @@ class Login:
             text = "tap-aircall can read your Aircall now. You can close this window and go back to the terminal."
             answer.outcome.tell("You are logged in", text)
             return told
+
+    def _wait_for(self, answers: queue.Queue[_Answer]) -> _Answer:
+        for timeout in timeouts(self.patience):
+            with contextlib.suppress(queue.Empty):
+                return answers.get(timeout=timeout)
+        message = f"Nobody logged in within {self.patience / 60:g} minutes; please begin again."
+        raise LoginFailedError(message)
 
     @property
     def _is_here(self) -> bool:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import base64
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Protocol
 
 from typing_extensions import override
@@ -102,7 +103,7 @@ class OAuthAuthenticator(Authenticator):
         self._endpoint = endpoint
         self._clock = clock
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="tokens")
-        self._renewal: Future[Tokens] | None = None
+        self._renewing = threading.Lock()
         self._tokens = given
         self._tokens = self._freshest()[0]
         self.renewable = store is not None
@@ -130,15 +131,19 @@ class OAuthAuthenticator(Authenticator):
     @override
     def close(self) -> None:
         self._worker.shutdown(wait=False, cancel_futures=True)
-        if self._renewal is not None:
-            wait([self._renewal], GRACE_SECONDS)
+        # Whoever asked for the renewal that is under way may have been stopped before it knew of the future.
+        if self._renewing.acquire(timeout=GRACE_SECONDS):
+            self._renewing.release()
 
     def _replace(self, tokens: Tokens) -> Tokens:
-        self._renewal = self._worker.submit(self._renew, tokens)
-        return result_of(self._renewal)
+        return result_of(self._worker.submit(self._renew, tokens))
 
     def _renew(self, refused: Tokens) -> Tokens:
         """Find or get other tokens than these, and keep them before anyone uses them."""
+        with self._renewing:
+            return self._others_than(refused)
+
+    def _others_than(self, refused: Tokens) -> Tokens:
         if self._tokens != refused:
             return self._tokens  # another thread was faster
         tokens, _ = self._freshest()

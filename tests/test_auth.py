@@ -3,11 +3,23 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+import signal
+import time
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
+from typing_extensions import override
 
-from tap_aircall.errors import AircallError, CredentialsError, InputError, LoginNeededError, RejectedRequestError
+from tap_aircall.cli import TerminatedError
+from tap_aircall.errors import (
+    AircallError,
+    CredentialsError,
+    InputError,
+    LoginNeededError,
+    RejectedRequestError,
+    RunEndedError,
+)
 from tap_aircall.sandbox import Fault
 
 if TYPE_CHECKING:
@@ -379,6 +391,72 @@ class TestTheEnd:
         )
 
         assert TOKEN not in asked(aircall)
+
+
+class TestInterruption:
+    """A signal may stop whoever asked for a renewal at any point; here in the middle of the call that begins it."""
+
+    def test_the_renewal_that_began_is_kept(
+        self,
+        aircall: Aircall,
+        tmp_path: Path,
+        granted: Callable[..., dict[str, Any]],
+        run: Callable[..., Run],
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        tokens = granted()
+        aircall.sandbox.oauth.end_access()
+        aircall.sandbox.faults.append(Fault(path=TOKEN, delay=0.3))
+
+        class Interrupted(ThreadPoolExecutor):
+            @override
+            def submit(self, *args: Any, **kwargs: Any) -> NoReturn:
+                super().submit(*args, **kwargs)
+                while TOKEN not in [log.path for log in aircall.sandbox.requests]:
+                    time.sleep(0.005)
+                raise TerminatedError(signal.SIGTERM)
+
+        with monkeypatch.context() as patch:
+            patch.setattr("tap_aircall.auth.ThreadPoolExecutor", Interrupted)
+            with pytest.raises(TerminatedError):
+                run(**tokens)
+
+        assert saved(tmp_path)["refresh_token"] != tokens["oauth_refresh_token"]
+        assert len(run(**tokens).records("tags")) == 1
+
+    def test_one_that_did_not_begin_is_left(
+        self,
+        aircall: Aircall,
+        granted: Callable[..., dict[str, Any]],
+        run: Callable[..., Run],
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        tokens = granted()
+        aircall.sandbox.oauth.end_access()
+        begun: list[Future[Any]] = []
+
+        class Late(ThreadPoolExecutor):
+            """Begins just after the end."""
+
+            later: list[Any] = []  # noqa: RUF012
+
+            @override
+            def submit(self, *args: Any, **_: Any) -> NoReturn:
+                self.later = list(args)
+                raise TerminatedError(signal.SIGTERM)
+
+            @override
+            def shutdown(self, *_: Any, **__: Any) -> None:
+                begun.append(super().submit(*self.later))
+                super().shutdown()
+
+        with monkeypatch.context() as patch:
+            patch.setattr("tap_aircall.auth.ThreadPoolExecutor", Late)
+            with pytest.raises(TerminatedError):
+                run(**tokens)
+
+        assert isinstance(begun[0].exception(timeout=10), RunEndedError)
+        assert TOKEN not in [log.path for log in aircall.sandbox.requests]
 
 
 class TestSettings:

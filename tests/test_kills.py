@@ -254,12 +254,13 @@ def test_a_renewal_that_dies_needs_a_login_only_if_its_answer_was_lost(
             assert (done.exit_code, done.problems()) in EXPECTED[mishap]
             company.befell[mishap] += 1
         answer_was_lost = mishap is Mishap.KILL and file.read_bytes() == saved
+        first = done
         done = command.run()
 
         if done.exit_code == 0:
             assert [tag["name"] for tag in done.records("tags")] == ["VIP"]
         else:
-            assert answer_was_lost
+            assert answer_was_lost, (mishap, first.exit_code, first.stderr, done.stderr)
             assert len(oauth.grants) == granted + 1
             assert done.problems()[-1].startswith("Aircall does not accept the refresh token: log in again")
             log_in(company, file)

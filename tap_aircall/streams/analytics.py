@@ -35,7 +35,10 @@ class Position(NamedTuple):
     @classmethod
     def parse(cls, state: Mapping[str, Any]) -> Position:
         """Read what `to_state` wrote; raise anything usual if it is something else."""
-        rows = {date.fromisoformat(day): int(count) for day, count in state["rows"].items()}
+        rows = {date.fromisoformat(day): count for day, count in state["rows"].items()}
+        if not all(type(count) is int and count >= 0 for count in rows.values()):
+            message = "a day with rows that cannot be counted"
+            raise ValueError(message)
         return cls(date.fromisoformat(state["through"]), rows)
 
     def after(self, day: date, rows: int) -> Position:

@@ -481,6 +481,8 @@ class TestSettings:
             {"reports": {CALLS: "2026-11-22"}},
             {"reports": {CALLS: {"through": "yesterday", "rows": {}}}},
             {"reports": {CALLS: {"through": "2026-11-22", "rows": {"2026-11-22": "many"}}}},
+            {"reports": {CALLS: {"through": "2026-11-22", "rows": {"2026-11-22": -1}}}},
+            {"reports": {CALLS: {"through": "2026-11-22", "rows": {"2026-11-22": True}}}},
             {"reports": []},
         ],
     )

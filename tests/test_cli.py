@@ -322,6 +322,18 @@ def test_a_signal_leaves_whole_lines_and_a_usable_state(
     assert len(first) + len(second) - len(sandbox.world.calls) <= 1_000
 
 
+def test_ctrl_c_while_loading_just_ends_it(config: Path) -> None:
+    command: list[str | Path] = [sys.executable, "-X", "importtime", "-m", "tap_aircall", "--config", config]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr
+        assert any(line.endswith(" click\n") for line in process.stderr)
+        process.send_signal(signal.SIGINT)
+        stdout, stderr = process.communicate(timeout=20)
+
+    assert (process.returncode, stdout) == (-signal.SIGINT, "")
+    assert [line for line in stderr.splitlines() if not line.startswith("import time:")] == []
+
+
 def test_a_target_that_dies_ends_the_run_with_one_line(config: Path) -> None:
     process = subprocess.Popen([TAP, "--config", config], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stdout

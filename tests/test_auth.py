@@ -396,16 +396,34 @@ class TestTheEnd:
 class TestInterruption:
     """A signal may stop whoever asked for a renewal at any point; here in the middle of the call that begins it."""
 
+    @pytest.fixture
+    def interrupt(
+        self,
+        aircall: Aircall,
+        granted: Callable[..., dict[str, Any]],
+        run: Callable[..., Run],
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> Callable[[type[ThreadPoolExecutor]], dict[str, Any]]:
+        """Return a function that runs the tap with such an executor, and returns the tokens that it had."""
+
+        def interrupt(executor: type[ThreadPoolExecutor]) -> dict[str, Any]:
+            tokens = granted()
+            aircall.sandbox.oauth.end_access()
+            with monkeypatch.context() as patch:
+                patch.setattr("tap_aircall.auth.ThreadPoolExecutor", executor)
+                with pytest.raises(TerminatedError):
+                    run(**tokens)
+            return tokens
+
+        return interrupt
+
     def test_the_renewal_that_began_is_kept(
         self,
         aircall: Aircall,
         tmp_path: Path,
-        granted: Callable[..., dict[str, Any]],
         run: Callable[..., Run],
-        monkeypatch: pytest.MonkeyPatch,
+        interrupt: Callable[[type[ThreadPoolExecutor]], dict[str, Any]],
     ) -> None:
-        tokens = granted()
-        aircall.sandbox.oauth.end_access()
         aircall.sandbox.faults.append(Fault(path=TOKEN, delay=0.3))
 
         class Interrupted(ThreadPoolExecutor):
@@ -416,44 +434,31 @@ class TestInterruption:
                     time.sleep(0.005)
                 raise TerminatedError(signal.SIGTERM)
 
-        with monkeypatch.context() as patch:
-            patch.setattr("tap_aircall.auth.ThreadPoolExecutor", Interrupted)
-            with pytest.raises(TerminatedError):
-                run(**tokens)
+        tokens = interrupt(Interrupted)
 
         assert saved(tmp_path)["refresh_token"] != tokens["oauth_refresh_token"]
         assert len(run(**tokens).records("tags")) == 1
 
     def test_one_that_did_not_begin_is_left(
-        self,
-        aircall: Aircall,
-        granted: Callable[..., dict[str, Any]],
-        run: Callable[..., Run],
-        monkeypatch: pytest.MonkeyPatch,
+        self, aircall: Aircall, interrupt: Callable[[type[ThreadPoolExecutor]], dict[str, Any]]
     ) -> None:
-        tokens = granted()
-        aircall.sandbox.oauth.end_access()
+        waiting: list[Any] = []
         begun: list[Future[Any]] = []
 
         class Late(ThreadPoolExecutor):
             """Begins just after the end."""
 
-            later: list[Any] = []  # noqa: RUF012
-
             @override
             def submit(self, *args: Any, **_: Any) -> NoReturn:
-                self.later = list(args)
+                waiting.extend(args)
                 raise TerminatedError(signal.SIGTERM)
 
             @override
             def shutdown(self, *_: Any, **__: Any) -> None:
-                begun.append(super().submit(*self.later))
+                begun.append(super().submit(*waiting))
                 super().shutdown()
 
-        with monkeypatch.context() as patch:
-            patch.setattr("tap_aircall.auth.ThreadPoolExecutor", Late)
-            with pytest.raises(TerminatedError):
-                run(**tokens)
+        interrupt(Late)
 
         assert isinstance(begun[0].exception(timeout=10), RunEndedError)
         assert TOKEN not in [log.path for log in aircall.sandbox.requests]

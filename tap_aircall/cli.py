@@ -112,7 +112,7 @@ class AircallCommand(SingerCommand):
     @override
     def main(self, *args: Any, **kwargs: Any) -> Any:
         try:
-            with signals_until_the_end(), whole_stdout():
+            with signals_until_the_end(), signals_first(), whole_stdout():
                 return super().main(*args, **kwargs)
         except TapAircallError as error:
             self._fail(str(error))
@@ -152,6 +152,27 @@ def signals_until_the_end() -> Iterator[None]:
     finally:
         for signum in (signal.SIGINT, signal.SIGTERM):
             signal.signal(signum, signal.SIG_DFL)
+
+
+@contextmanager
+def signals_first() -> Iterator[None]:
+    """Take any failure that a signal led to for the signal.
+
+    One that comes while Python waits may find a lock given up for the moment. That it is then given up once more is an
+    error of Python's own, in the signal's place.
+
+    Raises:
+        TerminatedError: If a signal came before the failure.
+    """
+    try:
+        yield
+    except Exception as error:
+        cause: BaseException | None = error
+        while cause is not None:
+            if isinstance(cause, TerminatedError):
+                raise cause from error
+            cause = cause.__context__
+        raise
 
 
 @contextmanager

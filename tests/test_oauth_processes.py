@@ -105,10 +105,10 @@ def keep_granted(sandbox: Sandbox, config: Path) -> None:
 def shown_address(read: Callable[[], str]) -> str:
     """Read what a login shows until there is the address to open."""
     shown = ""
-    until = time.monotonic() + 30
     while not (found := re.search(r"(http://\S+/oauth/authorize\S+)\s", shown)):
-        assert time.monotonic() < until, shown
-        shown += read()
+        piece = read()
+        assert piece, f"It ended before it showed an address: {shown}"
+        shown += piece
     return found[1]
 
 
@@ -224,6 +224,36 @@ def test_ctrl_c_ends_a_login(start: Callable[..., subprocess.Popen[str]], config
     assert login.returncode == 130
     assert time.monotonic() - began < 5
     assert not (config.parent / "tokens.json").exists()
+
+
+CTRL_C_IN_A_WAIT = """
+import signal, sys
+from tap_aircall.login import Login
+from tap_aircall.tap import TapAircall
+
+def without_its_lock(frame, event, _):
+    if frame.f_code.co_name == "_release_save" and event == "return":
+        sys.settrace(None)
+        signal.raise_signal(signal.SIGINT)
+    return without_its_lock
+
+def wait_for(*arguments, whole=Login._wait_for):
+    sys.settrace(without_its_lock)
+    return whole(*arguments)
+
+Login._wait_for = wait_for
+TapAircall.cli(["--config", sys.argv[1], "--login"])
+"""
+
+
+def test_ctrl_c_between_two_steps_of_a_wait_ends_a_login(config: Path) -> None:
+    command = [sys.executable, "-c", CTRL_C_IN_A_WAIT, str(config)]
+    login = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=30, check=False)
+
+    assert login.stderr.splitlines()[-1].endswith(
+        "The run was terminated; the last state written is safe to go on from."
+    )
+    assert login.returncode == 130
 
 
 def test_several_taps_that_find_the_token_ended_renew_it_once(

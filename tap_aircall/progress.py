@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from tqdm import tqdm
 
-    from tap_aircall.client import AircallClient
+    from tap_aircall.api.client import AircallClient
     from tap_aircall.clock import Clock
 
 LOG_INTERVAL_SECONDS = 30.0

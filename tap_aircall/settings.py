@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo, available_timezones
 
 import singer_sdk.typing as th
 
-from tap_aircall.addresses import is_loopback
+from tap_aircall.api.addresses import is_loopback
 from tap_aircall.errors import InputError
 from tap_aircall.report_names import REPORTS
 from tap_aircall.times import parse_setting

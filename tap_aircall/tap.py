@@ -22,7 +22,6 @@ from tap_aircall.cli import (
     read_json,
 )
 from tap_aircall.clock import SystemClock
-from tap_aircall.custom import SETTING, parse_definitions
 from tap_aircall.errors import InputError, TapAircallError
 from tap_aircall.settings import (
     DEFINITION,
@@ -33,8 +32,9 @@ from tap_aircall.settings import (
     unknown_settings,
 )
 from tap_aircall.states import bookmarks_of
-from tap_aircall.streams import STREAMS, all_streams
-from tap_aircall.streams.custom import MARK
+from tap_aircall.streams.custom.definitions import SETTING, parse_definitions
+from tap_aircall.streams.custom.stream import MARK
+from tap_aircall.streams.registry import STREAMS, all_streams
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -43,15 +43,15 @@ if TYPE_CHECKING:
     from singer_sdk import Stream
     from singer_sdk.plugin_base import _ConfigInput
 
-    from tap_aircall.auth import Authenticator
-    from tap_aircall.client import AircallClient
+    from tap_aircall.api.client import AircallClient
+    from tap_aircall.api.limiter import RateLimiter
     from tap_aircall.clock import Clock
-    from tap_aircall.custom import Definition
-    from tap_aircall.limiter import RateLimiter
-    from tap_aircall.login import Person
-    from tap_aircall.oauth import OAuthApp
+    from tap_aircall.oauth.app import OAuthApp
+    from tap_aircall.oauth.authenticator import Authenticator
+    from tap_aircall.oauth.login import Person
     from tap_aircall.settings import OAuthSettings
     from tap_aircall.streams.base import AircallStream
+    from tap_aircall.streams.custom.definitions import Definition
 
 
 class TapAircall(Tap):
@@ -112,7 +112,7 @@ class TapAircall(Tap):
     @cached_property
     def client(self) -> AircallClient:
         """The one HTTP client of this run, with its limiter and authenticator."""
-        from tap_aircall.auth import BasicAuthenticator  # noqa: PLC0415 - discovery needs none of it
+        from tap_aircall.oauth.authenticator import BasicAuthenticator  # noqa: PLC0415 - discovery needs none of it
 
         auth = self.settings.auth
         if isinstance(auth, BasicSettings):
@@ -122,7 +122,7 @@ class TapAircall(Tap):
     @cached_property
     def person(self) -> Person:
         """Whoever may log in."""
-        from tap_aircall.login import PersonAtTerminal  # noqa: PLC0415
+        from tap_aircall.oauth.login import PersonAtTerminal  # noqa: PLC0415
 
         return PersonAtTerminal()
 
@@ -139,20 +139,20 @@ class TapAircall(Tap):
         self._app(auth).log_in(self.person)
 
     def _app(self, auth: OAuthSettings) -> OAuthApp:
-        from tap_aircall.oauth import OAuthApp  # noqa: PLC0415
+        from tap_aircall.oauth.app import OAuthApp  # noqa: PLC0415
 
         return OAuthApp(auth, self.settings.api_url, self._make_client, self.clock)
 
     @cached_property
     def _limiter(self) -> RateLimiter:
-        from tap_aircall.limiter import RateLimiter  # noqa: PLC0415
-        from tap_aircall.stores import open_store  # noqa: PLC0415
+        from tap_aircall.api.limiter import RateLimiter  # noqa: PLC0415
+        from tap_aircall.api.stores import open_store  # noqa: PLC0415
 
         store = open_store(self.settings.rate_limit_store, self.clock)
         return RateLimiter(self.settings.requests_per_minute, self.clock, store)
 
     def _make_client(self, authenticator: Authenticator | None) -> AircallClient:
-        from tap_aircall.client import AircallClient  # noqa: PLC0415
+        from tap_aircall.api.client import AircallClient  # noqa: PLC0415
 
         settings = self.settings
         return AircallClient(

@@ -28,7 +28,7 @@ from tests.warehouse import Warehouse
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-    from tap_aircall.client import AircallClient
+    from tap_aircall.api.client import AircallClient
     from tap_aircall.sandbox.intelligence import Artefact
     from tap_aircall.sandbox.templates import Kind
 

@@ -29,7 +29,9 @@ PATIENCE_SECONDS = 60
 ROOM_FOR_STDERR = 8_192
 """The limit that stands for a full disk is for each file of a process."""
 FORKED = multiprocessing.get_context("forkserver")
-FORKED.set_forkserver_preload(["tests.processes", "tap_aircall.tap", "tap_aircall.client", "tap_aircall.login"])
+FORKED.set_forkserver_preload(
+    ["tests.processes", "tap_aircall.tap", "tap_aircall.api.client", "tap_aircall.oauth.login"]
+)
 
 
 class Mishap(Enum):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tap_aircall.limiter import RateLimiter
+from tap_aircall.api.limiter import RateLimiter
 from tap_aircall.walks import PAGE_SIZE, AscendingWalk, Page
 from tests.clock import NOW, FakeClock
 

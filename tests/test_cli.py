@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tap_aircall.sandbox import Fault, Sandbox, World
-from tap_aircall.streams import STREAMS
+from tap_aircall.streams.registry import STREAMS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NoReturn
 import pytest
 
 from tap_aircall.clock import SystemClock, result_of
-from tap_aircall.login import Login
+from tap_aircall.oauth.login import Login
 from tests.people import Admin
 
 if TYPE_CHECKING:

@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 import yaml
 
-from tap_aircall.custom import FIELDS, Replication, parse_definitions
 from tap_aircall.report_names import REPORTS
 from tap_aircall.settings import DEFINITION
-from tap_aircall.streams import STREAMS
-from tap_aircall.streams.calls import FETCH_FLAGS
-from tap_aircall.streams.intelligence import Artefacts
+from tap_aircall.streams.calls.stream import FETCH_FLAGS
+from tap_aircall.streams.custom.definitions import FIELDS, Replication, parse_definitions
+from tap_aircall.streams.intelligence.streams import Artefacts
+from tap_aircall.streams.registry import STREAMS
 from tap_aircall.tap import TapAircall
 
 ROOT = Path(__file__).parents[1]

@@ -7,7 +7,7 @@ import pytest
 from jsonschema import Draft202012Validator, FormatChecker
 
 from tap_aircall import schemas
-from tap_aircall.streams import all_streams
+from tap_aircall.streams.registry import all_streams
 from tap_aircall.tap import TapAircall
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ import pytest
 from tap_aircall.errors import TapAircallError
 from tap_aircall.sandbox import Fault
 from tap_aircall.sandbox.intelligence import ARTEFACTS
-from tap_aircall.streams import STREAMS
+from tap_aircall.streams.registry import STREAMS
 from tests.clock import NOW
 
 if TYPE_CHECKING:

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tap_aircall.custom import RECORD
 from tap_aircall.errors import InputError
 from tap_aircall.records import without
+from tap_aircall.streams.custom.definitions import RECORD
 from tests.clock import NOW
 from tests.states.record import (
     FOLDER,

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from singer_sdk.helpers.types import Context
 
-    from tap_aircall.client import AircallClient
+    from tap_aircall.api.client import AircallClient
     from tap_aircall.clock import Clock
     from tap_aircall.tap import TapAircall
     from tap_aircall.walks import Query, Reader, Record

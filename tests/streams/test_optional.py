@@ -8,7 +8,8 @@ import pytest
 
 from tap_aircall.errors import RejectedRequestError
 from tap_aircall.sandbox import Fault
-from tap_aircall.streams import STREAMS, optional
+from tap_aircall.streams import optional
+from tap_aircall.streams.registry import STREAMS
 
 if TYPE_CHECKING:
     from tests.conftest import Aircall, Run

@@ -12,7 +12,7 @@ import pytest
 
 from tap_aircall.sandbox import Sandbox, World
 from tap_aircall.sandbox.intelligence import ARTEFACTS
-from tap_aircall.streams import STREAMS
+from tap_aircall.streams.registry import STREAMS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 
 from tap_aircall.sandbox.intelligence import ARTEFACTS
-from tap_aircall.streams import STREAMS
+from tap_aircall.streams.registry import STREAMS
 from tests.clock import NOW
 from tests.targets.conftest import ROOT
 

@@ -1,0 +1,1 @@
+"""Talking to Aircall over HTTP: paced, authenticated, checked, decoded."""

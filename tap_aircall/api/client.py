@@ -1,0 +1,406 @@
+"""The one HTTP client: every request of a run is paced, authenticated, sent, checked and decoded here.
+
+What it survives, and for how long: answers of 5xx and 408, time-outs, resets, cut or undecodable bodies and answers
+without the documented shape are asked for again, with growing waits, for about four minutes of waiting. A 429 stops all
+threads until the time that Aircall names, else for a minute. Until Aircall has answered once, failed connections are
+tried for some seconds only, since then a typing error in `api_url` is likelier than an outage.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from http import HTTPStatus
+from http.cookiejar import DefaultCookiePolicy
+from typing import IO, TYPE_CHECKING, Any, TypeVar
+
+import msgspec
+import requests
+import urllib3
+from requests.adapters import HTTPAdapter
+
+from tap_aircall.api import decoding
+from tap_aircall.api.downloads import Downloader
+from tap_aircall.api.transport import Transport
+from tap_aircall.clock import result_of
+from tap_aircall.errors import (
+    AircallError,
+    CredentialsError,
+    ForbiddenError,
+    NotFoundError,
+    RejectedRequestError,
+    ResponseError,
+    UnavailableError,
+)
+from tap_aircall.records import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+
+    from tap_aircall.api.limiter import RateLimiter
+    from tap_aircall.clock import Clock
+    from tap_aircall.oauth.authenticator import Authenticator
+
+T = TypeVar("T")
+S = TypeVar("S")
+
+ATTEMPTS = 11
+ATTEMPTS_BEFORE_FIRST_ANSWER = 4
+LONGEST_BACKOFF_SECONDS = 60.0
+REFUSALS = 20
+"""So many answers of 429 in a row to one request end the run."""
+BLOCK_SECONDS = 60.0
+"""How long Aircall blocks a company that was too fast, when it does not say (facts, section 2)."""
+LONGEST_BLOCK_SECONDS = 120.0
+MILLISECONDS_FROM = 1e12
+"""A reset time above this is in milliseconds: as seconds it would be the year 33658."""
+
+PING = "/v1/ping"
+"""The cheapest request that needs credentials (facts, section 1)."""
+REJECTED = {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}
+ACCEPTED = {HTTPStatus.OK, HTTPStatus.CREATED, HTTPStatus.ACCEPTED}
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class _Request:
+    """What to ask for, and how often that went wrong."""
+
+    method: str
+    path: str
+    params: Mapping[str, str]
+    body: Mapping[str, Any] | None = None
+    """What to send as JSON; may hold secrets."""
+    attempts: int = ATTEMPTS
+    """How often to send it at most."""
+    failures: int = 0
+    refusals: int = 0
+    """Answers of 429 so far."""
+    renewed: bool = False
+    """Whether there are other credentials since it was rejected."""
+
+
+class TransientError(AircallError):
+    """One request failed in a way that the next attempt may not."""
+
+
+class AircallClient:
+    """Reads Aircall over HTTP. Safe to use from several threads.
+
+    Args:
+        api_url: API root without version, such as `https://api.aircall.io`.
+        authenticator: Knows the credentials, and may renew them; None for requests without any.
+        limiter: Says when a request may be sent.
+        clock: Where the time of day comes from.
+        user_agent: Value of the `User-Agent` header.
+        timeout: Seconds to wait for a connection, and for each next part of an answer.
+        max_concurrent_requests: How many requests `in_flight` keeps under way.
+    """
+
+    def __init__(
+        self,
+        *,
+        api_url: str,
+        authenticator: Authenticator | None,
+        limiter: RateLimiter,
+        clock: Clock,
+        user_agent: str,
+        timeout: float,
+        max_concurrent_requests: int,
+    ) -> None:
+        self.limiter = limiter
+        self.requests_sent = 0
+        self._authenticator = authenticator
+        self._root = api_url.rstrip("/")
+        self._clock = clock
+        self._timeout = timeout
+        self._width = max_concurrent_requests
+        self._pool = ThreadPoolExecutor(max_concurrent_requests, thread_name_prefix="aircall")
+        self._count_lock = threading.Lock()
+        self._answered = False
+        self._random = random.SystemRandom()
+        self._session = requests.Session()
+        self._session.headers["User-Agent"] = user_agent
+        self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+        # The environment's proxies and certificates, asked for once rather than at each request.
+        environment = self._session.merge_environment_settings(self._root, {}, None, None, None)
+        self._session.proxies = environment["proxies"]
+        self._session.verify = environment["verify"]
+        self._session.trust_env = False
+        adapter = HTTPAdapter(pool_maxsize=max_concurrent_requests)
+        self._session.mount("https://", adapter)
+        self._session.mount("http://", adapter)
+        self._transport = Transport(self._session, adapter, self._root, timeout)
+        self._downloader = Downloader(
+            session=self._session, wait=limiter.wait, timeout=timeout, plain_http=self._root.startswith("http://")
+        )
+
+    def get(self, path: str, params: Mapping[str, str], parse: Callable[[Any], T]) -> T:
+        """Ask for one path until there is a usable answer.
+
+        Args:
+            path: Path with its version, such as `/v1/calls`.
+            params: Query parameters.
+            parse: Turns the decoded JSON into what the caller wants. A `ResponseError` from it is taken for a
+                fault on the way, and the request is made again.
+
+        Returns:
+            What `parse` made of the answer.
+
+        Raises:
+            AircallError: One of its kinds, when asking again would not help or did not.
+        """
+        return self._ask(_Request("GET", path, params), parse)
+
+    def get_each(self, path: str, queries: Iterable[Mapping[str, str]], parse: Callable[[Any], T]) -> Iterator[T]:
+        """Ask for one path with one query after the other, several at once.
+
+        The answers are decoded in the thread that calls, as they are used there: to hand large objects from one thread
+        to another costs as much as decoding them.
+
+        Args:
+            path: Path with its version.
+            queries: Query parameters of each request, taken as `in_flight` takes items.
+            parse: As for `get`.
+
+        Yields:
+            What `parse` made of each answer, in the order of the queries.
+
+        Raises:
+            AircallError: As `get` does.
+        """
+
+        def send(query: Mapping[str, str]) -> tuple[_Request, bytes]:
+            request = _Request("GET", path, query)
+            return request, self._receive(request)
+
+        for request, body in self.in_flight(send, queries):
+            yield self._ask(request, parse, body)
+
+    def post(self, path: str, body: Mapping[str, Any], parse: Callable[[Any], T], *, attempts: int = ATTEMPTS) -> T:
+        """Send JSON to one path, as `get` asks for one.
+
+        Args:
+            path: Path with its version.
+            body: What to send.
+            parse: As for `get`.
+            attempts: How often to send it at most: 1 where Aircall may have acted on a request whose answer was lost,
+                and must not do so twice.
+
+        Returns:
+            What `parse` made of the answer.
+
+        Raises:
+            AircallError: One of its kinds, when asking again would not help or did not.
+        """
+        return self._ask(_Request("POST", path, {}, body, attempts), parse)
+
+    def ping(self) -> None:
+        """Ask Aircall whether it accepts the credentials.
+
+        Raises:
+            AircallError: If it does not, or cannot be reached.
+        """
+        self.get(PING, {}, lambda payload: payload)
+
+    def download(self, url: str, largest: int) -> IO[bytes]:
+        """Fetch a file from an address that Aircall gave.
+
+        Nothing that says who asks goes along, and it does not count as a request to Aircall. For the arguments, the
+        result and the errors, see `Downloader.fetch`.
+        """
+        return self._downloader.fetch(url, largest)
+
+    def in_flight(self, function: Callable[[S], T], items: Iterable[S]) -> Iterator[T]:
+        """Apply a function that makes one request or more to each item, several at once.
+
+        Items are taken only as fast as results are: at most `max_concurrent_requests` are ahead of the consumer.
+        Closing the iterator drops what has not begun.
+
+        Yields:
+            The results in the order of the items.
+        """
+        ahead: deque[Future[T]] = deque()
+        try:
+            for item in items:
+                ahead.append(self._pool.submit(function, item))
+                if len(ahead) >= self._width:
+                    yield result_of(ahead.popleft())
+            while ahead:
+                yield result_of(ahead.popleft())
+        finally:
+            for future in ahead:
+                future.cancel()
+
+    def close(self) -> None:
+        """End all waiting and send nothing more."""
+        self.limiter.close()
+        if self._authenticator is not None:
+            self._authenticator.close()
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        self._session.close()
+
+    def _ask(self, request: _Request, parse: Callable[[Any], T], body: bytes | None = None) -> T:
+        """Send a request, unless the body of its answer is there already, until the answer is usable."""
+        while True:
+            if body is None:
+                body = self._receive(request)
+            try:
+                return parse(_decode(body, request.path))
+            except (TransientError, ResponseError) as error:
+                self._failed(request, error)
+                body = None
+
+    def _receive(self, request: _Request) -> bytes:
+        """Send a request until it is accepted; return the body of the answer."""
+        while True:
+            try:
+                self.limiter.acquire()
+                credentials = self._authenticator.authorization() if self._authenticator else None
+                status, headers, body = self._send(request, credentials)
+                if status == HTTPStatus.TOO_MANY_REQUESTS:
+                    self._pause(headers, request)
+                elif status in REJECTED and not request.renewed and self._renew(credentials, request, status):
+                    request.renewed = True
+                else:
+                    self._raise_for_status(status, request.path)
+                    return body
+            except TransientError as error:
+                self._failed(request, error)
+
+    def _failed(self, request: _Request, error: TransientError | ResponseError) -> None:
+        """Wait before the next attempt.
+
+        Raises:
+            AircallError: If there is none.
+        """
+        request.failures += 1
+        attempts = request.attempts if self._answered else min(request.attempts, ATTEMPTS_BEFORE_FIRST_ANSWER)
+        if request.failures >= attempts:
+            if isinstance(error, ResponseError):
+                raise error
+            raise UnavailableError(str(error)) from error
+        longest = min(LONGEST_BACKOFF_SECONDS, 2.0 ** (request.failures - 1))
+        seconds = longest * self._random.uniform(0.5, 1)
+        logger.info("%s Trying again in %.0f s.", error, seconds)
+        self.limiter.wait(seconds)
+
+    def _renew(self, credentials: str | None, request: _Request, status: int) -> bool:
+        """Get other credentials if it was for these that a request was rejected; return whether there are others."""
+        if credentials is None or self._authenticator is None or not self._authenticator.renewable:
+            return False
+        if status == HTTPStatus.FORBIDDEN and request.path != PING:
+            # The credentials may be fine, and this resource not for them: only the ping is for everyone.
+            self.limiter.acquire()
+            status, _, _ = self._send(_Request("GET", PING, {}), credentials)
+            if status == HTTPStatus.OK:
+                return False
+            if status not in REJECTED:
+                message = f"Aircall answered {PING} with status {status}."
+                raise TransientError(message)
+        return self._authenticator.renew(credentials)
+
+    def _send(self, request: _Request, credentials: str | None) -> tuple[int, Mapping[str, str], bytes]:
+        """Send one request; return the status, the headers and the body of its answer."""
+        path = request.path
+        with self._count_lock:
+            self.requests_sent += 1
+        headers = {"Authorization": credentials} if credentials else {}
+        response: urllib3.BaseHTTPResponse | None = None
+        try:
+            response = self._transport.send(request.method, path, request.params, headers, request.body)
+            body = response.read()
+            response.release_conn()
+        except urllib3.exceptions.SSLError as error:
+            message = f"No secure connection to {self._root}: its certificate was not accepted."
+            raise UnavailableError(message) from error
+        except (requests.exceptions.RequestException, urllib3.exceptions.LocationValueError) as error:
+            message = f"No request to {self._root} is possible: check the setting api_url."
+            raise UnavailableError(message) from error
+        except urllib3.exceptions.HTTPError as error:
+            if response is not None:
+                message = f"The answer of Aircall to {path} was cut short."
+            elif _timed_out(error):
+                message = f"Aircall did not answer {path} within {self._timeout:g} s (setting request_timeout)."
+            else:
+                message = f"The connection to {self._root} failed or broke (setting api_url)."
+            raise TransientError(message) from error
+        self._answered = True
+        return response.status, response.headers, body
+
+    def _pause(self, headers: Mapping[str, str], request: _Request) -> None:
+        request.refusals += 1
+        if request.refusals >= REFUSALS:
+            message = (
+                f"Aircall refused {request.path} {request.refusals} times for too many requests: lower "
+                "requests_per_minute, since other integrations share the company's limit."
+            )
+            raise UnavailableError(message)
+        seconds = block_seconds(headers, self._clock.time())
+        logger.info("Aircall asks to slow down; no request for %.0f s.", seconds)
+        self.limiter.pause(seconds)
+
+    def _raise_for_status(self, status: int, path: str) -> None:
+        """Raise what a status other than 200, 201 and 202 means for the run."""
+        if status in ACCEPTED:
+            return
+        if status in REJECTED:
+            advice = self._authenticator.advice if self._authenticator else "check the credentials."
+            message = f"Aircall rejects the credentials for {path} (status {status}): {advice}"
+            raise (ForbiddenError if status == HTTPStatus.FORBIDDEN else CredentialsError)(message)
+        if status == HTTPStatus.NOT_FOUND:
+            message = f"Aircall knows no {path} (status 404): check the setting api_url."
+            raise NotFoundError(message)
+        if status == HTTPStatus.REQUEST_TIMEOUT or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            message = f"Aircall answered {path} with status {status}."
+            raise TransientError(message)
+        message = f"Aircall refuses {path} with status {status}: is the setting api_url right?"
+        raise RejectedRequestError(message, status)
+
+
+def block_seconds(headers: Mapping[str, str], now: float) -> float:
+    """Say how long to keep quiet after a 429.
+
+    Args:
+        headers: Headers of the answer. `X-AircallApi-Reset` counts (UNIX time in seconds or milliseconds: the facts,
+            section 2, know both), then `Retry-After` (seconds).
+        now: UNIX time in seconds.
+
+    Returns:
+        Seconds, one more than named so that the block is over; a minute where nothing useful is named.
+    """
+    candidates = []
+    for name, origin in (("X-AircallApi-Reset", now), ("Retry-After", 0.0)):
+        try:
+            value = float(headers.get(name, ""))
+        except ValueError:
+            continue
+        if value > MILLISECONDS_FROM:
+            value /= 1000
+        candidates.append(value - origin)
+    useful = (seconds for seconds in candidates if 0 < seconds <= LONGEST_BLOCK_SECONDS)
+    return next(useful, BLOCK_SECONDS) + 1
+
+
+def _timed_out(error: urllib3.exceptions.HTTPError) -> bool:
+    """Say whether there was no answer in time; urllib3 counts connections that are refused among the time-outs."""
+    return isinstance(error, urllib3.exceptions.TimeoutError) and not isinstance(
+        error, urllib3.exceptions.NewConnectionError
+    )
+
+
+def _decode(body: bytes, path: str) -> Any:
+    try:
+        return decoding.decode(body)
+    except msgspec.ValidationError as error:
+        place = printable(decoding.place_of_endless_number(body))
+        message = f"Aircall answered {path} with a number in '{place}' that is too large for any type of number."
+        raise ResponseError(message) from error
+    except msgspec.DecodeError as error:
+        message = f"Aircall answered {path} with something that is not JSON."
+        raise TransientError(message) from error

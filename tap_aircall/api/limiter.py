@@ -1,0 +1,132 @@
+"""One limiter for all requests of a run, and for all runs that share a store.
+
+Aircall counts requests per company and minute, and blocks everyone for 60 seconds when they are too many (facts,
+section 2). The count itself is kept by a bucket of pyrate-limiter; what is ours is the waiting, which has to end at
+once when the run ends, and the pause that a 429 imposes on everyone alike.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from typing import TYPE_CHECKING
+
+from pyrate_limiter import Rate, RateItem
+
+from tap_aircall.api.stores import MemoryStore
+from tap_aircall.errors import RunEndedError
+
+if TYPE_CHECKING:
+    from pyrate_limiter import AbstractBucket
+
+    from tap_aircall.api.stores import Store
+    from tap_aircall.clock import Clock
+
+WINDOW_SECONDS = 60.0
+
+# A request reaches Aircall a little later than it was sent, and not always by the same little: the window is made this
+# much longer, so that 60 requests sent within our minute never arrive within a shorter one of theirs.
+SAFETY = 1.01
+
+LONGEST_PAUSE = 600_000
+"""In milliseconds."""
+DRIFT = 10_000
+"""In milliseconds: so far the clocks of those who share a store may lie apart. What is noted further in the future was
+noted before the clock was set back."""
+
+
+class RateLimiter:
+    """Hands out the right to send one request.
+
+    The window slides: a run with fewer requests than a minute's budget never waits, a longer one never has more than
+    the budget in any minute. Those who share a store count the requests of all, each towards its own budget: with
+    different budgets, the smaller one yields.
+
+    Args:
+        requests_per_minute: The budget, above 0; fractions are kept (0.5 is one request in two minutes).
+        clock: Where time comes from.
+        store: Where requests are counted; by default, in this process alone.
+
+    Raises:
+        InputError: If the store cannot be used; from `acquire` and `pause` too.
+    """
+
+    def __init__(self, requests_per_minute: float, clock: Clock, store: Store | None = None) -> None:
+        self.requests_per_minute = requests_per_minute
+        self._clock = clock
+        self._store = store or MemoryStore(clock)
+        whole = math.ceil(requests_per_minute)
+        self._window = math.ceil(WINDOW_SECONDS * SAFETY * whole / requests_per_minute * 1000)
+        self._requests = self._store.bucket("requests", Rate(whole, self._window))
+        # The newest time in it is when the last pause ends; how many there may be is of no interest.
+        self._pauses = self._store.bucket("pauses", Rate(10**6, LONGEST_PAUSE))
+        self._lock = threading.Lock()
+        self._turn = threading.Lock()
+        self._closed = threading.Event()
+
+    def acquire(self) -> None:
+        """Return when one request may be sent.
+
+        Raises:
+            RunEndedError: If the limiter is closed meanwhile.
+        """
+        with self._turn:  # one waits for the next place, the others for their turn to
+            while seconds := self._seconds_to_wait():
+                self._clock.wait(seconds, self._closed)
+
+    def pause(self, seconds: float) -> None:
+        """Let no request pass for so many seconds, ten minutes at most; a longer pause that is under way stays."""
+        with self._lock, self._store.locked():
+            if self._closed.is_set():
+                return
+            now = self._milliseconds()
+            if seconds * 1000 > self._paused(now):
+                self._pauses.leak(now)
+                self._pauses.put(RateItem("pause", now + math.ceil(min(seconds * 1000, LONGEST_PAUSE))))
+
+    def wait(self, seconds: float) -> None:
+        """Wait so many seconds before a retry, or until the limiter is closed."""
+        self._clock.wait(seconds, self._closed)
+
+    def close(self) -> None:
+        """Let nobody wait any longer: all who do get a `RunEndedError`."""
+        self._closed.set()
+        with self._lock:
+            self._store.close()
+
+    def _seconds_to_wait(self) -> float:
+        """Take a place in the window if there is one and return 0; otherwise say for how long there is none."""
+        with self._lock, self._store.locked():
+            if self._closed.is_set():
+                message = "The run was ended."
+                raise RunEndedError(message)
+            now = self._milliseconds()
+            if paused := self._paused(now):
+                return paused / 1000
+            self._requests.leak(now - self._store.keeps)
+            # Never before another's, or the count would miss that one.
+            item = RateItem("aircall", max(now, _newest(self._requests, now + DRIFT)))
+            if self._requests.put(item):
+                return 0.0
+            milliseconds = self._requests.waiting(item)
+            assert isinstance(milliseconds, int)  # noqa: S101 - only buckets that await something else give a promise
+            return max(1, milliseconds) / 1000
+
+    def _paused(self, now: int) -> int:
+        """Return the milliseconds for which there is a pause."""
+        return max(0, _newest(self._pauses, now + LONGEST_PAUSE) - now)
+
+    def _milliseconds(self) -> int:
+        return int(self._store.now() * 1000)
+
+
+def _newest(bucket: AbstractBucket, latest: int) -> int:
+    """Return the newest time in a bucket, 0 for none; forget everything if it is later than it can be."""
+    item = bucket.peek(0)
+    if item is None:
+        return 0
+    assert isinstance(item, RateItem)  # noqa: S101 - as above
+    if item.timestamp <= latest:
+        return item.timestamp
+    bucket.flush()
+    return 0

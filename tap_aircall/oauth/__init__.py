@@ -1,0 +1,1 @@
+"""OAuth: a technology partner's app, its login and its tokens."""

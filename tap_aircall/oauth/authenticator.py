@@ -1,0 +1,179 @@
+"""The ways to prove to Aircall who is asking."""
+
+from __future__ import annotations
+
+import base64
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Protocol
+
+from typing_extensions import override
+
+from tap_aircall.clock import result_of
+from tap_aircall.errors import LoginNeededError
+from tap_aircall.oauth.tokens import SavedTokens
+
+if TYPE_CHECKING:
+    from tap_aircall.clock import Clock
+    from tap_aircall.oauth.tokens import TokenEndpoint, Tokens, TokenStore
+
+BEARER = "Bearer "
+MARGIN_SECONDS = 120.0
+"""So long before their end tokens are renewed, or a quarter of their lifetime if that is shorter."""
+GRACE_SECONDS = 5.0
+"""How long the end of a run waits for a renewal that is under way."""
+LOG_IN = "log in again: tap-aircall --config <your config> --login"
+
+
+class Authenticator(Protocol):
+    """What the client asks of the credentials of a run. Safe to use from several threads."""
+
+    renewable: bool
+    """Whether `renew` can do anything."""
+    advice: str
+    """What users can do when Aircall rejects the credentials: the end of a sentence."""
+
+    def authorization(self) -> str:
+        """Return the value of the `Authorization` header for the next request.
+
+        Raises:
+            AircallError: If there are no credentials that can still be used.
+        """
+
+    def renew(self, refused: str) -> bool:
+        """Get other credentials than those that Aircall refused.
+
+        Args:
+            refused: What `authorization` returned for the request that was refused.
+
+        Returns:
+            Whether there are others now.
+
+        Raises:
+            AircallError: If there can be none.
+        """
+
+    def close(self) -> None:
+        """Come to an end, with whatever has to be kept."""
+
+
+class BasicAuthenticator(Authenticator):
+    """HTTP Basic with an API id and token, as made by an admin under Integrations > API keys.
+
+    Args:
+        user: API id.
+        password: API token.
+    """
+
+    renewable = False
+    advice = "check the settings user and password."
+
+    def __init__(self, user: str, password: str) -> None:
+        self._authorization = "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode("ascii")
+
+    @override
+    def authorization(self) -> str:
+        return self._authorization
+
+    @override
+    def renew(self, refused: str) -> bool:
+        return False
+
+    @override
+    def close(self) -> None:
+        pass
+
+
+class OAuthAuthenticator(Authenticator):
+    """A bearer token that is renewed before its end, or when Aircall refuses it.
+
+    Renewing is done by one thread of its own: so once for all that wait for it, and to its end also when a signal ends
+    the run, for a refresh token that was used up must not be lost together with the one that took its place.
+
+    Args:
+        given: The tokens of the config.
+        store: Where tokens are kept between runs; None for the given ones as they are.
+        endpoint: Where they are renewed; goes with `store`.
+        clock: Where the time of day comes from.
+    """
+
+    def __init__(self, given: Tokens, store: TokenStore | None, endpoint: TokenEndpoint | None, clock: Clock) -> None:
+        self._given = given
+        self._store = store
+        self._endpoint = endpoint
+        self._clock = clock
+        self._worker = ThreadPoolExecutor(1, thread_name_prefix="tokens")
+        self._renewing = threading.Lock()
+        self._tokens = given
+        self._tokens = self._freshest()[0]
+        self.renewable = store is not None
+        self.advice = f"the access token may have ended, or the app been uninstalled; {LOG_IN}"
+
+    @property
+    def has_tokens(self) -> bool:
+        """Whether there is anything to begin with."""
+        return bool(self._tokens.access_token or self._tokens.refresh_token)
+
+    @override
+    def authorization(self) -> str:
+        tokens = self._tokens
+        if self._is_due(tokens):
+            tokens = self._replace(tokens)
+        return f"{BEARER}{tokens.access_token}"
+
+    @override
+    def renew(self, refused: str) -> bool:
+        tokens = self._tokens
+        if f"{BEARER}{tokens.access_token}" == refused:
+            self._replace(tokens)
+        return True
+
+    @override
+    def close(self) -> None:
+        self._worker.shutdown(wait=False, cancel_futures=True)
+        # Whoever asked for the renewal that is under way may have been stopped before it knew of the future.
+        if self._renewing.acquire(timeout=GRACE_SECONDS):
+            self._renewing.release()
+
+    def _replace(self, tokens: Tokens) -> Tokens:
+        return result_of(self._worker.submit(self._renew, tokens))
+
+    def _renew(self, refused: Tokens) -> Tokens:
+        """Find or get other tokens than these, and keep them before anyone uses them."""
+        with self._renewing:
+            return self._others_than(refused)
+
+    def _others_than(self, refused: Tokens) -> Tokens:
+        if self._tokens != refused:
+            return self._tokens  # another thread was faster
+        tokens, _ = self._freshest()
+        if not self._is_usable(tokens, refused):
+            if self._store is None or self._endpoint is None or tokens.refresh_token is None:
+                message = f"Aircall no longer accepts the access token, and there is no refresh token: {LOG_IN}"
+                raise LoginNeededError(message)
+            with self._store.locked():
+                tokens, saved = self._freshest()  # another process may have been faster
+                if not self._is_usable(tokens, refused):
+                    tokens = self._endpoint.refresh(tokens)
+                    self._store.save(saved.succeeded_by(tokens, self._given))
+        self._tokens = tokens
+        return tokens
+
+    def _freshest(self) -> tuple[Tokens, SavedTokens]:
+        """Return the tokens to use: the saved ones, unless the config has new ones since; and what to go on from."""
+        saved = self._store.load() if self._store else None
+        if saved is None or not saved.descends_from(self._given):
+            saved = SavedTokens(tokens=self._tokens, ancestors=())
+        return saved.tokens, saved
+
+    def _is_usable(self, tokens: Tokens, refused: Tokens) -> bool:
+        return tokens.access_token != refused.access_token and not self._is_due(tokens)
+
+    def _is_due(self, tokens: Tokens) -> bool:
+        """Say whether to renew tokens, as far as the clock can tell; a clock that is wrong is put right by a 401."""
+        if tokens.access_token is None:
+            return True
+        if tokens.refresh_token is None or tokens.expires_at is None or self._store is None:
+            return False
+        margin = min(MARGIN_SECONDS, (tokens.lifetime or 0) / 4)
+        return self._clock.time() >= tokens.expires_at - margin

@@ -1,0 +1,313 @@
+"""OAuth tokens: what they are, where they come from, and where they are kept between runs.
+
+Aircall's access tokens do not end today, and no refresh token was seen (facts, section 1); yet both kinds are kept, and
+both grants can be asked for.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import filelock
+import platformdirs
+
+from tap_aircall.errors import (
+    CredentialsError,
+    InputError,
+    LoginNeededError,
+    NotFoundError,
+    RejectedRequestError,
+    ResponseError,
+    UnavailableError,
+)
+from tap_aircall.times import to_rfc3339, to_seconds
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tap_aircall.api.client import AircallClient
+    from tap_aircall.clock import Clock
+
+TOKEN_PATH = "/v1/oauth/token"  # noqa: S105 - no secret
+ANCESTORS = 64
+"""So many earlier tokens are remembered, by fingerprint, to know them again when the config holds one."""
+LOCK_SECONDS = 600.0
+"""How long to wait for another tap that is renewing the same tokens: longer than it tries to."""
+ROOM_BYTES = 16_384
+"""More than an entry takes; so much has to fit on the disk before tokens are asked for."""
+LONGEST_LIFETIME_SECONDS = 1e9
+"""Whoever names a longer one, some thirty years, means that there is no end."""
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Tokens:
+    """What Aircall grants. Its representation shows nothing."""
+
+    access_token: str | None
+    """None where only a refresh token was given."""
+    refresh_token: str | None = None
+    expires_at: float | None = None
+    """When the access token ends (UNIX seconds); None where Aircall did not say."""
+    lifetime: float | None = None
+    """Seconds from the grant to the end."""
+
+    def granted(self, payload: Any, now: float) -> Tokens:
+        """Read an answer of the token endpoint.
+
+        A refresh token that the answer lacks is the one before. `expires_in` may be absent, a number or text; what is
+        not above zero tells nothing, and the end is then what Aircall shows by refusing the token.
+
+        Args:
+            payload: The decoded answer.
+            now: UNIX seconds.
+
+        Raises:
+            ResponseError: If there is no access token in it.
+        """
+        access = payload.get("access_token") if isinstance(payload, dict) else None
+        if not (isinstance(access, str) and access):
+            message = "Aircall answered the request for a token without one."
+            raise ResponseError(message)
+        refresh = payload.get("refresh_token")
+        lifetime = _seconds(payload.get("expires_in"))
+        return Tokens(
+            access_token=access,
+            refresh_token=refresh if isinstance(refresh, str) and refresh else self.refresh_token,
+            expires_at=None if lifetime is None else now + lifetime,
+            lifetime=lifetime,
+        )
+
+    @property
+    def fingerprints(self) -> list[str]:
+        """What these tokens can be known again by; nobody can make a token of it."""
+        given = (self.access_token, self.refresh_token)
+        return [hashlib.sha256(token.encode()).hexdigest()[:32] for token in given if token]
+
+
+NO_TOKENS = Tokens(access_token=None)
+
+
+class TokenEndpoint:
+    """Where Aircall grants tokens.
+
+    Args:
+        client: A client without credentials.
+        clock: Where the time of day comes from.
+        client_id: Client id of the app.
+        client_secret: Its secret.
+    """
+
+    def __init__(self, client: AircallClient, clock: Clock, client_id: str, client_secret: str) -> None:
+        self._client = client
+        self._clock = clock
+        self._app: dict[str, Any] = {"client_id": client_id, "client_secret": client_secret}
+
+    def exchange(self, code: str, callback_url: str) -> Tokens:
+        """Get tokens for the code that a login brought. It is sent once, for it is good for one use.
+
+        Args:
+            code: The code, at most ten minutes old.
+            callback_url: The address that it came to.
+
+        Raises:
+            LoginNeededError: If Aircall refuses.
+            AircallError: If it cannot be reached.
+        """
+        return self._grant(
+            NO_TOKENS,
+            {"grant_type": "authorization_code", "code": code, "redirect_uri": callback_url},
+            "Aircall does not accept the login: a code is good for one use within ten minutes, and oauth_client_id, "
+            "oauth_client_secret and callback_url must be as Aircall has them. Please log in again.",
+            attempts=1,
+        )
+
+    def refresh(self, tokens: Tokens) -> Tokens:
+        """Get new tokens for a refresh token.
+
+        Raises:
+            LoginNeededError: If Aircall refuses.
+            AircallError: If it cannot be reached.
+        """
+        return self._grant(
+            tokens,
+            {"grant_type": "refresh_token", "refresh_token": tokens.refresh_token},
+            "Aircall does not accept the refresh token: log in again with --login (or check oauth_client_id and "
+            "oauth_client_secret).",
+        )
+
+    def _grant(self, before: Tokens, grant: dict[str, Any], refused: str, **options: int) -> Tokens:
+        try:
+            return self._client.post(
+                TOKEN_PATH, self._app | grant, lambda payload: before.granted(payload, self._clock.time()), **options
+            )
+        except (CredentialsError, NotFoundError, RejectedRequestError) as error:
+            raise LoginNeededError(refused) from error
+        except ResponseError as error:
+            raise UnavailableError(str(error)) from error
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class SavedTokens:
+    """An entry of the file."""
+
+    tokens: Tokens
+    ancestors: tuple[str, ...]
+    """Fingerprints of tokens that these descend from, the newest last."""
+    company: str | None = None
+    """Name of the company, for people who look into the file."""
+
+    def succeeded_by(self, tokens: Tokens, given: Tokens) -> SavedTokens:
+        """Return the entry for tokens that took the place of these.
+
+        Args:
+            tokens: The new ones.
+            given: Those of the config, which are never forgotten while they are there.
+        """
+        line = dict.fromkeys([*self.ancestors, *self.tokens.fingerprints])
+        for known in given.fingerprints:
+            line.pop(known, None)
+        return replace(self, tokens=tokens, ancestors=(*line, *given.fingerprints)[-ANCESTORS:])
+
+    def descends_from(self, given: Tokens) -> bool:
+        """Say whether these came from the tokens of the config, or are those; without any there, they did."""
+        return set(given.fingerprints) <= {*self.ancestors, *self.tokens.fingerprints}
+
+
+class TokenStore:
+    """A file of tokens, with an entry for each app and API root. Only its owner can read it.
+
+    It is replaced as a whole, so that a process that ends at any moment leaves the old one or the new one.
+
+    Args:
+        path: The file; it and its folder are made when there is something to keep.
+        api_url: API root.
+        client_id: Client id of the app.
+    """
+
+    def __init__(self, path: Path, api_url: str, client_id: str) -> None:
+        self.path = path.expanduser().resolve()  # where a link leads, since the file is replaced
+        self._key = f"{api_url} {client_id}"
+        # Made for each use, since a lock of filelock belongs to the thread that made it.
+        self._lock_path = self.path.with_name(self.path.name + ".lock")
+        self._draft = self.path.with_name(self.path.name + ".new")
+
+    def load(self) -> SavedTokens | None:
+        """Return the entry, if there is one.
+
+        Raises:
+            InputError: If the file cannot be read, or is something else.
+        """
+        entry = self._read().get(self._key)
+        if entry is None:
+            return None
+        try:
+            end = entry["expires_at"]
+            return SavedTokens(
+                tokens=Tokens(
+                    access_token=entry["access_token"],
+                    refresh_token=entry["refresh_token"],
+                    expires_at=None if end is None else to_seconds(end),
+                    lifetime=entry["lifetime"],
+                ),
+                ancestors=tuple(entry["ancestors"]),
+                company=entry["company"],
+            )
+        except (KeyError, TypeError, ValueError):
+            self._refuse("it holds no tokens of tap-aircall")
+
+    def save(self, saved: SavedTokens) -> None:
+        """Keep an entry in place of the one before. Only with the lock held.
+
+        Raises:
+            InputError: If it cannot be written.
+        """
+        tokens = saved.tokens
+        entries = self._read()
+        entries[self._key] = {
+            "access_token": tokens.access_token,
+            "refresh_token": tokens.refresh_token,
+            "expires_at": None if tokens.expires_at is None else to_rfc3339(int(tokens.expires_at)),
+            "lifetime": tokens.lifetime,
+            "company": saved.company,
+            "ancestors": saved.ancestors,
+        }
+        try:
+            self._write(json.dumps(entries, indent=2).encode())
+            self._draft.replace(self.path)
+        except OSError as error:
+            self._refuse(error.strerror)
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep other taps from renewing the same tokens, and make sure that new ones can be saved.
+
+        The lock is the system's, which frees it when a process ends in whatever way.
+
+        Raises:
+            InputError: If nothing can be saved there.
+            UnavailableError: If another tap does not finish.
+        """
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            with filelock.FileLock(self._lock_path, timeout=LOCK_SECONDS, mode=0o600):
+                taken = self.path.stat().st_size if self.path.exists() else 0
+                self._write(bytes(taken + ROOM_BYTES))
+                try:
+                    yield
+                finally:
+                    self._draft.unlink(missing_ok=True)
+        except filelock.Timeout as error:
+            message = f"Another tap keeps {self.path} (oauth_settings_location) to itself; is one stuck?"
+            raise UnavailableError(message) from error
+        except OSError as error:
+            self._refuse(error.strerror)
+
+    def _read(self) -> dict[str, Any]:
+        try:
+            with contextlib.suppress(PermissionError):
+                if self.path.stat().st_mode & 0o077:
+                    self.path.chmod(0o600)
+            entries = json.loads(self.path.read_bytes())
+        except FileNotFoundError:
+            return {}
+        except OSError as error:
+            self._refuse(error.strerror)
+        except ValueError:
+            self._refuse("it is not JSON")
+        if not isinstance(entries, dict):
+            self._refuse("it holds no tokens of tap-aircall")
+        return entries
+
+    def _write(self, content: bytes) -> None:
+        self._draft.unlink(missing_ok=True)
+        descriptor = os.open(self._draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with open(descriptor, "wb") as file:  # noqa: PTH123 - only so can the mode be given
+            file.write(content)
+            file.flush()
+            os.fsync(descriptor)
+
+    def _refuse(self, reason: str | None) -> NoReturn:
+        message = f"Tokens cannot be kept in {self.path} (setting oauth_settings_location): {reason}."
+        raise InputError(message)
+
+
+def default_location() -> Path:
+    """Return where this platform keeps the state of applications; for Linux below `~/.local/state`."""
+    return platformdirs.user_state_path("tap-aircall", appauthor=False) / "tokens.json"
+
+
+def _seconds(value: Any) -> float | None:
+    """Read a lifetime; None where it tells nothing."""
+    if isinstance(value, bool):
+        return None
+    try:
+        seconds = float(value)
+    except (TypeError, ValueError):
+        return None
+    return seconds if 0 < seconds < LONGEST_LIFETIME_SECONDS else None

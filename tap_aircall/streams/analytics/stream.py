@@ -1,0 +1,151 @@
+"""Reports of Aircall's analytics: whole days, each exported as CSV (facts, section 4.7)."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from typing_extensions import override
+
+from tap_aircall.errors import AircallError, ReportError, StreamUnavailableError
+from tap_aircall.streams.analytics.exports import Reports, day_of, days_between
+from tap_aircall.streams.base import AircallStream
+from tap_aircall.times import to_rfc3339
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from tap_aircall.walks import Record
+
+REREAD_DAYS = 3
+"""So many of the days that were read last are read once more, since Aircall still changes them."""
+HISTORY = timedelta(days=183)
+"""How far back to begin without a start_date."""
+REPORTS = "reports"
+
+
+class Position(NamedTuple):
+    """How far one report is."""
+
+    through: date
+    """The last day that was read."""
+    rows: dict[date, int]
+    """How many rows each of the days has that are to be read again."""
+
+    @classmethod
+    def parse(cls, state: Mapping[str, Any]) -> Position:
+        """Read what `to_state` wrote; raise anything usual if it is something else."""
+        rows = {date.fromisoformat(day): count for day, count in state["rows"].items()}
+        if not all(type(count) is int and count >= 0 for count in rows.values()):
+            message = "a day with rows that cannot be counted"
+            raise ValueError(message)
+        return cls(date.fromisoformat(state["through"]), rows)
+
+    def after(self, day: date, rows: int) -> Position:
+        """Return the position after one more day."""
+        through = max(self.through, day)
+        kept = {**self.rows, day: rows}
+        oldest = through - timedelta(days=REREAD_DAYS - 1)
+        return Position(through, {day: count for day, count in sorted(kept.items()) if day >= oldest})
+
+    def to_state(self) -> dict[str, Any]:
+        """Return it in a form that people can read."""
+        return {"through": str(self.through), "rows": {str(day): count for day, count in self.rows.items()}}
+
+
+class AnalyticsReports(AircallStream):
+    """The reports that the setting `analytics_reports` names, a record for each row.
+
+    The columns differ between reports and are not documented, so that a row is one open object. Its number is a part of
+    the key: a day that is read again replaces its rows, and where it has fewer of them than before, the surplus ones
+    become null.
+    """
+
+    name = "analytics_reports"
+    primary_keys = ("report_name", "report_date", "row_number")
+    replication_key = "report_date"
+    state_keys = (REPORTS,)
+    selected_by_default = False
+    turn = 2
+
+    _reports: Reports | None = None
+    _unavailable: StreamUnavailableError | None = None
+
+    @override
+    def prepare(self) -> None:
+        state = self._tap.state.get("bookmarks", {}).get(self.name, {})  # without making one, as stream_state would
+        self._positions = {} if self.is_full_table else self.parse_state(state)
+        if not self._tap.settings.analytics_reports:
+            return
+        self._reports = self._make_reports()
+        try:
+            self._reports.ask()
+        except StreamUnavailableError as reason:
+            self._unavailable = reason
+        except AircallError as error:
+            self.logger.info("%s Reports are asked for later.", error)
+
+    @override
+    def extract(self) -> Iterator[list[Record]]:
+        if self._reports is None:
+            self.prepare()
+        if self._unavailable is not None:
+            raise self._unavailable
+        if self._reports is None:
+            self.logger.info("No reports are chosen: name them in the setting analytics_reports.")
+            return
+        for report, day, rows in self._reports.finished():
+            self._extracted_at = to_rfc3339(int(self.clock.time()))
+            try:
+                yield from self._records(report, day, rows)
+            except ReportError as reason:
+                self._reports.give_up(report, day, reason)
+        if self._reports.failures:
+            raise self._failed(self._reports.failures)
+
+    @override
+    def parse_state(self, state: Mapping[str, Any]) -> dict[str, Position]:
+        return {report: Position.parse(position) for report, position in state.get(REPORTS, {}).items()}
+
+    def _make_reports(self) -> Reports:
+        settings = self._tap.settings
+        days = {report: self._days(report) for report in settings.analytics_reports}
+        if self.ABORT_AT_RECORD_COUNT is not None:  # a test of the connection is to cost little
+            report, listed = next(iter(days.items()))
+            days = {report: listed[-1:]}
+        return Reports(self.client, self.clock, timezone=settings.analytics_timezone, days=days)
+
+    def _days(self, report: str) -> list[date]:
+        """Return the days of a report to read: whole ones only, so that the last is yesterday."""
+        settings = self._tap.settings
+        now = self.clock.time()
+        end = now if settings.end is None else min(now, settings.end + 1)
+        last = day_of(end, settings.analytics_timezone) - timedelta(days=1)
+        if settings.start is None:
+            first = day_of(now, settings.analytics_timezone) - HISTORY
+        else:
+            first = day_of(settings.start, settings.analytics_timezone)
+        if report in self._positions:
+            first = max(first, self._positions[report].through - timedelta(days=REREAD_DAYS - 1))
+        return days_between(first, last)
+
+    def _records(self, report: str, day: date, rows: Iterator[Record]) -> Iterator[list[Record]]:
+        """Emit the rows of a day, and note that they were."""
+        count = 0
+        for count, row in enumerate(rows, start=1):
+            yield [self._record(report, day, count, row)]
+        before = self._positions.get(report, Position(day, {}))
+        for number in range(count + 1, before.rows.get(day, 0) + 1):
+            yield [self._record(report, day, number, None)]
+        self._positions[report] = before.after(day, count)
+        if not self.is_full_table:
+            self.write_state({REPORTS: {name: position.to_state() for name, position in self._positions.items()}})
+
+    def _record(self, report: str, day: date, number: int, row: Record | None) -> Record:
+        self.progress.add(1)
+        return {"report_name": report, "report_date": day.isoformat(), "row_number": number, "row": row}
+
+    def _failed(self, failures: Mapping[str, tuple[date, str]]) -> ReportError:
+        """Build the line that names the reports that failed."""
+        lines = " ".join(f"{report} of {day}: {reason}" for report, (day, reason) in failures.items())
+        return ReportError(f"Stream '{self.name}': not all is read; the next run begins with what is missing. {lines}")

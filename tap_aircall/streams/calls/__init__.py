@@ -1,0 +1,1 @@
+"""Calls, and when they are read again."""

@@ -1,0 +1,207 @@
+"""Streams that users define in the setting `custom_streams`.
+
+Nothing is known of their fields, and a Singer schema must name those that a target is to make columns of: most targets
+drop all others. So all that Aircall sent passes through, and stands once more in one field, an open object. The keys
+are in the schema, as text, since ids may be numbers or not.
+"""
+
+from __future__ import annotations
+
+import itertools
+from typing import TYPE_CHECKING, Any, TypeGuard
+
+import singer_sdk.typing as th
+from typing_extensions import override
+
+from tap_aircall import walks
+from tap_aircall.errors import ForbiddenError, NotFoundError, StreamUnavailableError, UnreadableError
+from tap_aircall.records import without
+from tap_aircall.schemas import OPEN
+from tap_aircall.streams.base import AircallStream
+from tap_aircall.streams.custom.definitions import RECORD, Definition, Replication
+from tap_aircall.times import to_rfc3339, to_seconds
+from tap_aircall.walks import AscendingWalk, Page
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from tap_aircall.tap import TapAircall
+    from tap_aircall.walks import Query, Record
+
+MARK = "custom"
+"""Key in the state that says that a stream was a user's own, so that it may be gone from the settings."""
+BEGINNING = -(2**62)
+PAGES_PER_STATE = 10
+TOLERANCE_SECONDS = 2
+"""Neighbours in a list may be so much out of order, as calls are that were listed before they were complete."""
+SECRETS = frozenset({"token", "access_token", "refresh_token", "api_token", "secret", "client_secret", "password"})
+"""Fields that leave the tap with nobody, at any depth."""
+
+ID, TIME = "id", "time"
+"""What the walks know of a record."""
+
+
+def schema_of(definition: Definition) -> dict[str, Any]:
+    """Build the JSON schema of a stream's records."""
+    keys = (
+        th.Property(key, th.StringType, required=True, nullable=False, description="Part of the key, as text.")
+        for key in definition.primary_keys
+    )
+    time = definition.replication_key
+    times = [th.Property(time, th.DateTimeType, description="Time that the list is ordered by.")] if time else []
+    whole = th.Property(RECORD, OPEN, description="The record as Aircall sent it, without secrets.")
+    return th.PropertiesList(*keys, *times, whole).to_dict()
+
+
+class CustomStream(AircallStream):
+    """One list or object, as a user defined it."""
+
+    turn = 1
+    is_open = True
+    state_keys = (MARK,)
+
+    def __init__(self, tap: TapAircall, definition: Definition) -> None:
+        self.name = definition.name
+        self.primary_keys = definition.primary_keys
+        self.replication_key = definition.replication_key
+        self.follows_aircalls_clock = definition.replication is Replication.NEWEST_FIRST
+        self._definition = definition
+        super().__init__(tap, schema_of(definition))
+
+    @override
+    def extract(self) -> Iterator[list[Record]]:
+        self.stream_state[MARK] = True
+        for page in self._pages():
+            self.progress.add(len(page))
+            yield [item[RECORD] for item in page]
+
+    @override
+    def parse_state(self, state: Mapping[str, Any]) -> int | None:
+        """Return the bookmark in UNIX seconds; None if there is none for this replication key, or of the future."""
+        if state.get("replication_key") != self.replication_key or self.replication_key is None:
+            return None
+        bookmark = to_seconds(state["replication_key_value"])
+        return walks.newest_of([bookmark], self.clock.time()) if self.follows_aircalls_clock else bookmark
+
+    @override
+    def read_pages(self, path: str, queries: Iterable[Query]) -> Iterator[Page]:
+        try:
+            yield from super().read_pages(path, queries)
+        except NotFoundError as error:
+            message = f"Stream '{self.name}': Aircall knows no {path} (status 404): check its path in custom_streams."
+            raise NotFoundError(message) from error
+        except ForbiddenError as error:
+            message = f"Stream '{self.name}' is left out: Aircall keeps {path} from this account (status 403)."
+            raise StreamUnavailableError(message) from error
+
+    @override
+    def parse_page(self, payload: Any) -> Page:
+        page = self._parse(payload)
+        page = page._replace(records=[self._item(record) for record in page.records])
+        self._check_order(page.records)
+        return page
+
+    def _pages(self) -> Iterator[list[Record]]:
+        """Read what is to be read, and move the state on."""
+        bookmark = None if self.is_full_table else self.parse_state(self.stream_state)
+        reader = self.reader(self._definition.path)
+        match self._definition.replication:
+            case Replication.FULL_TABLE:
+                for page in walks.whole_list(reader, ID, self.name):
+                    yield page.records
+            case Replication.FROM_TO:
+                # `from` may exclude its own second or not: the walk drops what it did not want.
+                walk = AscendingWalk(reader, TIME, from_is_exclusive=True, params={}, name=self.name)
+                after = None if bookmark is None else bookmark - 1
+                for number, step in enumerate(walk.steps(after, int(self.clock.time()) - 1), start=1):
+                    yield step.records
+                    if number % PAGES_PER_STATE == 0 and step.records:
+                        self._move_to(step.through)
+                    elif not step.records:
+                        self._move_to(step.last)
+            case Replication.NEWEST_FIRST:
+                yield from self._changed_since(reader, BEGINNING if bookmark is None else bookmark)
+
+    def _changed_since(self, reader: walks.Reader, bookmark: int) -> Iterator[list[Record]]:
+        newest: int | None = None
+        changes = walks.newest_first(reader, TIME, bookmark, {"order_by": str(self.replication_key)}, self.name)
+        while True:
+            try:
+                page = next(changes)
+            except StopIteration as end:
+                if not end.value:
+                    message = (
+                        f"Aircall lists more than 10,000 changes of '{self.name}', and does not let anyone read the "
+                        "rest; use the replication from_to if the list can do that."
+                    )
+                    raise UnreadableError(message) from None
+                self._move_to(newest)
+                return
+            newest = newest or walks.newest_of((item[TIME] for item in page.records), self.clock.time())
+            yield page.records
+
+    def _move_to(self, second: int | None) -> None:
+        """Set the bookmark (UNIX seconds), never backwards."""
+        if second is None or self.is_full_table:
+            return
+        before = self.parse_state(self.stream_state)
+        latest = second if before is None else max(before, second)
+        self.write_state({"replication_key": self.replication_key, "replication_key_value": to_rfc3339(latest)})
+
+    def _parse(self, payload: Any) -> Page:
+        """Take the list, or the one object, out of an answer."""
+        key = self._definition.records_key
+        found = payload.get(key) if isinstance(payload, dict) else None
+        if isinstance(found, dict):
+            return Page([found], 1, linked=False)
+        if not _is_list_of_objects(found):
+            message = (
+                f"Stream '{self.name}': Aircall's answer has no list and no object '{key}': check its records_key in "
+                "custom_streams."
+            )
+            raise UnreadableError(message)
+        return Page.parse(payload, key)
+
+    def _item(self, record: Record) -> Record:
+        """Pack a record together with what a walk has to know of it."""
+        keys = {key: self._text(record, key) for key in self.primary_keys}
+        whole = without(SECRETS, record)
+        item: Record = {ID: tuple(keys.values()), RECORD: {**whole, **keys, RECORD: whole}}
+        if self.replication_key is not None:
+            try:
+                item[TIME] = to_seconds(record.get(self.replication_key))
+            except ValueError as error:
+                raise self._unusable(self.replication_key, "time") from error
+        return item
+
+    def _text(self, record: Record, key: str) -> str:
+        value = record.get(key)
+        if not isinstance(value, str | int) or isinstance(value, bool):
+            raise self._unusable(key, "text or number")
+        return str(value)
+
+    def _unusable(self, key: str, kind: str) -> UnreadableError:
+        return UnreadableError(
+            f"Stream '{self.name}': Aircall sent a record whose '{key}' is no {kind}: check the keys in custom_streams."
+        )
+
+    def _check_order(self, items: list[Record]) -> None:
+        """Refuse a list that is not in the order in which it is walked: reading it by time would lose records.
+
+        Raises:
+            UnreadableError: Saying which replication works.
+        """
+        replication = self._definition.replication
+        if replication is Replication.FULL_TABLE:
+            return
+        times = [item[TIME] for item in (items if replication is Replication.FROM_TO else reversed(items))]
+        if any(later < earlier - TOLERANCE_SECONDS for earlier, later in itertools.pairwise(times)):
+            message = (
+                f"Stream '{self.name}': Aircall does not list it in the order of '{self.replication_key}': use the "
+                "replication full_table."
+            )
+            raise UnreadableError(message)
+
+
+def _is_list_of_objects(value: Any) -> TypeGuard[list[Record]]:
+    return isinstance(value, list) and all(isinstance(record, dict) for record in value)

@@ -1,0 +1,1 @@
+"""What Aircall's AI makes of calls."""

@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from tap_aircall.api.limiter import RateLimiter
+from tap_aircall.errors import RunEndedError
+from tests.clock import FakeClock
+
+
+def sent(limiter: RateLimiter, clock: FakeClock, requests: int) -> list[float]:
+    """Send requests as fast as allowed; return when each was, in seconds since the first."""
+    began = clock.now
+    times = []
+    for _ in range(requests):
+        limiter.acquire()
+        times.append(clock.now - began)
+    return times
+
+
+def test_a_run_within_the_budget_of_a_minute_never_waits() -> None:
+    clock = FakeClock()
+
+    assert sent(RateLimiter(60, clock), clock, 60) == [0.0] * 60
+    assert clock.waits == []
+
+
+def test_no_minute_ever_has_more_than_the_budget() -> None:
+    clock = FakeClock()
+
+    times = sent(RateLimiter(60, clock), clock, 600)
+
+    assert all(later - earlier > 60 for earlier, later in zip(times, times[60:], strict=False))
+    assert times[-1] == pytest.approx(9 * 60.6, abs=0.1)
+
+
+def test_the_window_slides() -> None:
+    clock = FakeClock()
+    limiter = RateLimiter(2, clock)
+    limiter.acquire()
+    clock.now += 40
+    limiter.acquire()
+
+    assert sent(limiter, clock, 2) == [pytest.approx(20.6, abs=0.01), pytest.approx(60.6, abs=0.01)]
+
+
+@pytest.mark.parametrize(("per_minute", "seconds"), [(0.5, 121.2), (1.5, 80.8), (2.5, 72.72)])
+def test_fractions_are_kept(per_minute: float, seconds: float) -> None:
+    clock = FakeClock()
+    limiter = RateLimiter(per_minute, clock)
+    whole = -int(-per_minute // 1)
+
+    assert sent(limiter, clock, whole + 1)[-1] == pytest.approx(seconds, abs=0.01)
+
+
+def test_a_pause_stops_everyone_and_the_longest_counts() -> None:
+    clock = FakeClock()
+    limiter = RateLimiter(60, clock)
+    limiter.pause(61)
+    limiter.pause(5)
+
+    assert sent(limiter, clock, 2) == [61.0, 61.0]
+
+
+def test_threads_share_one_budget() -> None:
+    clock = FakeClock()
+    limiter = RateLimiter(10, clock)
+    threads = [threading.Thread(target=limiter.acquire) for _ in range(40)]
+
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert clock.now - FakeClock().now == pytest.approx(3 * 60.6, abs=0.1)
+
+
+def test_closing_wakes_whoever_waits() -> None:
+    clock = FakeClock()
+    limiter = RateLimiter(1, clock)
+    limiter.acquire()
+    limiter.close()
+
+    with pytest.raises(RunEndedError):
+        limiter.acquire()

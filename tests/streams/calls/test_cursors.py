@@ -1,0 +1,195 @@
+"""When calls are read again: the cursors alone, over arbitrary schedules of runs."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tap_aircall.streams.calls.cursors import Cursors, Window
+from tap_aircall.times import to_rfc3339
+
+HOUR = 3600
+DAY = 24 * HOUR
+AGES = (HOUR // 2, 6 * HOUR, DAY, 3 * DAY, 7 * DAY, 30 * DAY)
+T0 = 1_795_438_800
+
+
+def run(
+    state: dict[str, Any],
+    now: int,
+    *,
+    ages: tuple[int, ...] = AGES,
+    start: int | None = None,
+    end: int | None = None,
+    stop_at: int | None = None,
+) -> tuple[list[Window], dict[str, Any]]:
+    """Make a run that reads its windows to their ends, or is killed at a second of `started_at`."""
+    cursors = Cursors(state, state.get("replication_key_value"), ages=ages, now=now, start=start, end=end)
+    windows = cursors.windows()
+    read = []
+    for window in windows:
+        if stop_at is not None and stop_at < window.until:
+            if stop_at > (window.after or -1):
+                cursors.advance(stop_at)
+                read.append(Window(window.after, stop_at))
+            break
+        cursors.advance(window.until)
+        read.append(window)
+    # A state goes through JSON between two runs.
+    return read, json.loads(json.dumps(cursors.to_state()))
+
+
+def test_the_first_run_reads_everything_once() -> None:
+    windows, state = run({}, T0)
+
+    assert windows == [Window(None, T0 - DAY), Window(T0 - DAY, T0)]
+    assert state == {
+        "first_run_at": "2026-11-23T13:00:00Z",
+        "cursors": {
+            "0": "2026-11-23T13:00:00Z",
+            "1800": "2026-11-23T12:30:00Z",
+            "21600": "2026-11-23T07:00:00Z",
+            "86400": "2026-11-22T13:00:00Z",
+            "259200": "2026-11-20T13:00:00Z",
+            "604800": "2026-11-16T13:00:00Z",
+            "2592000": "2026-10-24T13:00:00Z",
+        },
+    }
+
+
+def test_the_next_run_reads_what_is_new_and_what_came_of_age() -> None:
+    _, state = run({}, T0)
+
+    windows, _ = run(state, T0 + HOUR)
+
+    assert windows == [
+        Window(T0 - 30 * DAY, T0 - 30 * DAY + HOUR),
+        Window(T0 - 7 * DAY, T0 - 7 * DAY + HOUR),
+        Window(T0 - 3 * DAY, T0 - 3 * DAY + HOUR),
+        Window(T0 - DAY, T0 - DAY + HOUR),
+        Window(T0 - 6 * HOUR, T0 - 5 * HOUR),
+        Window(T0 - HOUR // 2, T0 + HOUR),
+    ]
+
+
+def test_no_window_has_both_very_old_and_very_new_calls() -> None:
+    assert run({}, T0, start=T0 - 31 * DAY)[0] == [Window(T0 - 31 * DAY - 1, T0 - DAY), Window(T0 - DAY, T0)]
+    assert run({}, T0, start=T0 - 30 * DAY + 1)[0] == [Window(T0 - 30 * DAY, T0)]
+    assert run({}, T0, end=T0 - DAY)[0] == [Window(None, T0 - DAY)]
+
+
+def test_nothing_to_do_within_the_same_second() -> None:
+    _, state = run({}, T0)
+
+    assert run(state, T0) == ([], state)
+
+
+def test_bounds_are_inclusive_to_the_second() -> None:
+    assert run({}, T0, start=T0 - 100, end=T0 - 50)[0] == [Window(T0 - 101, T0 - 50)]
+    assert run({}, T0, start=T0 - 50, end=T0 - 50)[0] == [Window(T0 - 51, T0 - 50)]
+    assert run({}, T0, start=T0 + 1)[0] == []
+
+
+def test_a_later_start_date_wins_over_the_state() -> None:
+    _, state = run({}, T0)
+
+    assert run(state, T0 + DAY, ages=(), start=T0 + HOUR)[0] == [Window(T0 + HOUR - 1, T0 + DAY)]
+
+
+def test_an_end_date_is_taken_up_from_where_it_was() -> None:
+    _, state = run({}, T0, ages=(), end=T0 - DAY)
+
+    assert run(state, T0, ages=())[0] == [Window(T0 - DAY, T0)]
+
+
+def test_another_taps_bookmark_is_gone_on_from() -> None:
+    state = {"replication_key": "started_at", "replication_key_value": to_rfc3339(T0 - DAY)}
+
+    windows, _ = run(state, T0, ages=(6 * HOUR,))
+
+    assert windows == [Window(T0 - DAY - 6 * HOUR, T0)]
+
+
+def test_a_new_age_reads_what_was_not_read_late_enough() -> None:
+    _, state = run({}, T0, ages=(HOUR,))
+    _, state = run(state, T0 + 10 * DAY, ages=(HOUR,))
+
+    windows, state = run(state, T0 + 10 * DAY, ages=(HOUR, 2 * DAY))
+
+    # Older calls were that old in the first run already; younger ones are not yet.
+    assert windows == [Window(T0 - 2 * DAY, T0 + 8 * DAY)]
+    assert list(state["cursors"]) == ["0", "3600", "172800"]
+
+
+def test_an_age_between_two_goes_on_from_the_longer_one() -> None:
+    _, state = run({}, T0, ages=(HOUR, DAY))
+    _, state = run(state, T0 + 10 * DAY, ages=(HOUR, DAY))
+
+    assert run(state, T0 + 10 * DAY, ages=(HOUR, 12 * HOUR, DAY))[0] == [
+        Window(T0 + 9 * DAY, T0 + 10 * DAY - 12 * HOUR)
+    ]
+
+
+def test_a_dropped_age_costs_nothing_more() -> None:
+    _, state = run({}, T0)
+
+    windows, state = run(state, T0 + HOUR, ages=())
+
+    assert windows == [Window(T0, T0 + HOUR)]
+    assert list(state["cursors"]) == ["0"]
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        {"cursors": {"0": "yesterday"}, "first_run_at": "2026-11-23T13:00:00Z"},
+        {"cursors": {"zero": "2026-11-23T13:00:00Z"}, "first_run_at": "2026-11-23T13:00:00Z"},
+        {"replication_key_value": "yesterday"},
+    ],
+)
+def test_a_state_without_times_is_refused(state: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"no time|invalid literal"):
+        run(state, T0)
+
+
+@given(
+    gaps=st.lists(st.integers(60, 3 * DAY), min_size=1, max_size=25),
+    ages=st.lists(st.integers(1, 5 * DAY), max_size=5, unique=True).map(tuple),
+    kills=st.dictionaries(st.integers(0, 24), st.integers(-2 * DAY, 20 * DAY), max_size=4),
+    start=st.one_of(st.none(), st.integers(-3 * DAY, DAY)),
+)
+def test_every_call_is_read_when_new_and_once_at_each_age_whatever_the_schedule(
+    gaps: list[int], ages: tuple[int, ...], kills: dict[int, int], start: int | None
+) -> None:
+    """Runs at arbitrary times, some killed at an arbitrary second of `started_at`."""
+    calls = range(T0 - 2 * DAY, T0 + 20 * DAY, 997)
+    start = None if start is None else T0 + start
+    reads: dict[int, list[int]] = defaultdict(list)
+    now, state = T0, dict[str, Any]()
+    for number, gap in enumerate([*gaps, 0]):
+        killed_at = T0 + kills[number] if number in kills and number < len(gaps) else None
+        windows, state = run(state, now, ages=ages, start=start, stop_at=killed_at)
+        for window in windows:
+            for call in calls:
+                if (window.after is None or call > window.after) and call <= window.until:
+                    reads[call].append(now - call)
+        last_run, now = now, now + gap
+
+    for call in calls:
+        age = last_run - call
+        if age < 0 or (start is not None and call < start):
+            assert call not in reads
+            continue
+        at = reads[call]
+        # Read when new, and since it reached each of the ages that it has reached by the last run ...
+        assert at
+        assert all(any(read >= wanted for read in at) for wanted in ages if wanted <= age)
+        # ... and each time for a reason: no two readings between the same two ages.
+        reached = [sum(wanted <= read for wanted in ages) for read in at]
+        assert len(set(reached)) == len(reached)
+        assert len(at) <= 1 + len(ages)

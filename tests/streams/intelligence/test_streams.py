@@ -1,0 +1,364 @@
+"""What Aircall's AI makes of calls: complete, and with no request too many. The sandbox counts."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tap_aircall.errors import InputError, RejectedRequestError
+from tap_aircall.sandbox import Fault
+from tap_aircall.sandbox.intelligence import example
+from tap_aircall.streams.intelligence.streams import Artefacts
+from tap_aircall.streams.registry import STREAMS
+from tests.clock import NOW
+
+if TYPE_CHECKING:
+    from tests.conftest import Aircall, Run
+
+T0 = int(NOW)
+MINUTE, HOUR, DAY = 60, 3600, 86_400
+
+KINDS: dict[str, Any] = {
+    "call_transcriptions": "transcription",
+    "call_sentiments": "sentiments",
+    "call_topics": "topics",
+    "call_summaries": "summary",
+    "call_custom_summaries": "custom_summary_result",
+    "call_action_items": "action_items",
+    "call_playbook_results": "playbook_result",
+    "call_evaluations": "evaluations",
+    "call_csat_predictions": "predicted_csat",
+}
+EDITABLE = ["call_custom_summaries", "call_action_items", "call_playbook_results", "call_evaluations"]
+OTHERS = [name for name in KINDS if name not in EDITABLE]
+
+
+def add_call(aircall: Aircall, ago: int, *kinds: str, talk: int | None = 55, **options: Any) -> int:
+    """Add a call that began so many seconds ago, with these streams' artefacts."""
+    call_id: int = aircall.world.add_call(started_at=int(aircall.clock.now) - ago, talk_seconds=talk, **options)["id"]
+    for kind in kinds:
+        aircall.world.intelligence.add(call_id, KINDS[kind])
+    return call_id
+
+
+def asked(aircall: Aircall, before: int = 0) -> Counter[str]:
+    """Count the requests for artefacts, by call and kind."""
+    paths = [log.path for log in aircall.sandbox.requests[before:]]
+    return Counter(path.removeprefix("/v1/calls/") for path in paths if path.count("/") > 2)
+
+
+def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.message for record in caplog.records if record.levelname == "WARNING"]
+
+
+def later(aircall: Aircall, run: Run, seconds: int, *streams: str, **settings: Any) -> Run:
+    """Let time pass, and run again from the state."""
+    aircall.clock.now += seconds
+    return aircall.run(*streams, state=run.state, **settings)
+
+
+class TestRecords:
+    @pytest.mark.parametrize("is_wrapped", [True, False])
+    @pytest.mark.parametrize("stream", [name for name in KINDS if name != "call_action_items"])
+    def test_one_a_call(self, aircall: Aircall, stream: str, is_wrapped: bool) -> None:  # noqa: FBT001
+        aircall.world.intelligence.is_wrapped = is_wrapped
+        call_id = add_call(aircall, 2 * HOUR)
+        sent = aircall.world.intelligence.add(call_id, KINDS[stream])
+        add_call(aircall, 3 * HOUR)
+
+        run = aircall.run(stream)
+
+        assert run.records(stream) == [sent]
+        assert run.types(stream) == ["SCHEMA", "RECORD"]  # no version: what is not read again stays
+
+    def test_one_an_action_item(self, aircall: Aircall) -> None:
+        call_id = add_call(aircall, 2 * HOUR, "call_action_items")
+
+        records = aircall.run("call_action_items").records("call_action_items")
+
+        items = example("action_items", call_id, aircall.world.now)["action_items"]
+        assert records == [item | {"call_id": call_id} for item in items]
+
+    @pytest.mark.parametrize(
+        "payload",
+        [[{"id": 1}], {"action_items": {"call_id": 5, "action_items": [{"id": 1}]}}, {"action_items": [{"id": 1}]}],
+    )
+    def test_action_items_in_whatever_envelope(self, aircall: Aircall, payload: Any) -> None:
+        call_id = add_call(aircall, 2 * HOUR)
+        aircall.world.intelligence.add(call_id, "action_items", payload)
+
+        assert aircall.run("call_action_items").records("call_action_items") == [{"id": 1, "call_id": call_id}]
+
+    def test_what_is_not_documented_of_reconstructed_ones_stays(self, aircall: Aircall) -> None:
+        call_id = add_call(aircall, 2 * HOUR, "call_evaluations")
+        aircall.world.intelligence.edit(call_id, "evaluations", mood={"a": [1]})
+
+        (record,) = aircall.run("call_evaluations").records("call_evaluations")
+
+        assert record["mood"] == {"a": [1]}
+
+    def test_transcriptions_of_either_mode(self, aircall: Aircall) -> None:
+        call_id = add_call(aircall, 2 * HOUR, "call_transcriptions")
+        aircall.world.intelligence.add(call_id, "realtime_transcription")
+
+        (made_after,) = aircall.run("call_transcriptions").records("call_transcriptions")
+        (made_during,) = aircall.run("call_transcriptions", transcription_mode="Realtime").records(
+            "call_transcriptions"
+        )
+
+        assert made_after["content"]["language"] == made_during["content"]["language"] == "en"
+        assert made_after["content"]["utterances"][1] == {
+            "start_time": 2.5,
+            "end_time": 4.5,
+            "participant_type": "internal",
+            "user_id": 1,
+            "text": "Of course, one moment.",
+        }
+        assert made_during["content"]["utterances"][1]["duration_ms"] == 2000
+        modes = [log.query["mode"] for log in aircall.sandbox.requests if log.path.endswith("/transcription")]
+        assert modes == ["async", "realtime"]
+
+    def test_a_realtime_transcription_may_be_flat(self, aircall: Aircall) -> None:
+        call_id = add_call(aircall, 2 * HOUR)
+        flat = {"call_id": call_id, "call_uuid": "CA1", "content": [{"text": "Hello", "language": "en"}]}
+        aircall.world.intelligence.is_wrapped = False
+        aircall.world.intelligence.add(call_id, "realtime_transcription", flat)
+
+        (record,) = aircall.run("call_transcriptions", transcription_mode="realtime").records("call_transcriptions")
+
+        assert record == flat | {"content": {"utterances": flat["content"]}}
+
+    def test_playbook_results_come_with_their_playbook(self, aircall: Aircall) -> None:
+        add_call(aircall, 2 * HOUR, "call_playbook_results")
+
+        (record,) = aircall.run("call_playbook_results").records("call_playbook_results")
+
+        assert record["playbook"]["name"] == "BANT"
+
+    def test_an_unknown_mode_gets_one_line(self, aircall: Aircall) -> None:
+        with pytest.raises(InputError, match=r"^Setting transcription_mode: 'both' is unknown; it must be async"):
+            aircall.run("call_transcriptions", transcription_mode="both")
+
+
+class TestWhichCalls:
+    def test_only_those_that_can_have_something(self, aircall: Aircall) -> None:
+        answered = add_call(aircall, 2 * HOUR)
+        voicemail = add_call(aircall, 3 * HOUR, talk=None, leaves_voicemail=True)
+        add_call(aircall, 4 * HOUR, talk=None)
+        add_call(aircall, 5 * HOUR, talk=None, missed_call_reason="no_available_agent")
+
+        aircall.run("call_topics")
+
+        assert asked(aircall) == {f"{answered}/topics": 1, f"{voicemail}/topics": 1}
+
+    def test_none_before_it_has_settled(self, aircall: Aircall) -> None:
+        long = add_call(aircall, 3 * HOUR, "call_topics", talk=3 * HOUR - 10 * MINUTE)
+        short = add_call(aircall, 10 * MINUTE, "call_topics")
+        going_on = add_call(aircall, HOUR, "call_topics", talk=2 * HOUR)
+
+        run = aircall.run("call_topics")
+        assert asked(aircall) == {}
+        run = later(aircall, run, 30 * MINUTE, "call_topics")
+        assert asked(aircall) == {f"{short}/topics": 1}
+        run = later(aircall, run, 6 * HOUR, "call_topics")
+
+        assert asked(aircall) == {f"{short}/topics": 1, f"{long}/topics": 1, f"{going_on}/topics": 1}
+        assert [record["call_id"] for record in run.records("call_topics")] == [long, going_on]
+
+    def test_at_once_when_no_other_reading_will_come(self, aircall: Aircall) -> None:
+        call_id = add_call(aircall, 10 * MINUTE, "call_topics")
+
+        run = aircall.run("call_topics", reread_after_hours=[])
+
+        assert [record["call_id"] for record in run.records("call_topics")] == [call_id]
+
+    def test_with_a_late_reading_only(self, aircall: Aircall) -> None:
+        call_id = add_call(aircall, 10 * MINUTE, "call_topics")
+        run = aircall.run("call_topics", reread_after_hours=[168])
+
+        run = later(aircall, run, 8 * DAY, "call_topics", reread_after_hours=[168])
+
+        assert [record["call_id"] for record in run.records("call_topics")] == [call_id]
+
+    def test_those_that_aircall_shows_late(self, aircall: Aircall) -> None:
+        run = aircall.run("call_topics")
+        call_id = add_call(aircall, 2 * HOUR, "call_topics", visible_at=NOW + 2 * HOUR)
+        run = later(aircall, run, HOUR, "call_topics")
+        assert run.records("call_topics") == []
+
+        run = later(aircall, run, 6 * HOUR, "call_topics")
+
+        assert [record["call_id"] for record in run.records("call_topics")] == [call_id]
+
+    def test_whether_or_not_calls_are_selected(self, aircall: Aircall) -> None:
+        call_id = add_call(aircall, 2 * HOUR, "call_topics")
+
+        alone, together = aircall.run("call_topics"), aircall.run("call_topics", "calls")
+
+        assert alone.ids("calls") == []
+        assert together.ids("calls") == [call_id]
+        assert alone.records("call_topics") == together.records("call_topics") != []
+        assert alone.requests == together.requests == 3
+        assert alone.state == together.state
+
+
+class TestHowOften:
+    @pytest.mark.parametrize("stream", OTHERS)
+    def test_once_when_it_exists(self, aircall: Aircall, stream: str) -> None:
+        call_id = add_call(aircall, 2 * HOUR, stream)
+        run = aircall.run(stream)
+
+        for _ in range(32):
+            run = later(aircall, run, DAY, stream)
+            assert run.records(stream) == []
+
+        assert asked(aircall) == {f"{call_id}/{KINDS[stream]}": 1}
+
+    @pytest.mark.parametrize("stream", EDITABLE)
+    def test_whenever_the_call_is_read_when_people_edit_it(self, aircall: Aircall, stream: str) -> None:
+        call_id = add_call(aircall, 2 * HOUR, stream)
+        run = aircall.run(stream)
+        edit: dict[str, Any] = {"updated_at": "2026-11-24T00:00:00.000Z"}
+        if stream == "call_action_items":
+            edit = {"action_items": [{"id": 1, "content": "Done"}]}
+
+        aircall.world.intelligence.edit(call_id, KINDS[stream], **edit)
+        run = later(aircall, run, 2 * DAY, stream)
+
+        (*_, record) = run.records(stream)
+        assert (record.get("updated_at"), record.get("content")) in {
+            ("2026-11-24T00:00:00.000Z", None),
+            (None, "Done"),
+        }
+        assert asked(aircall) == {f"{call_id}/{KINDS[stream]}": 2}
+
+    def test_again_while_the_call_is_young_when_it_was_not_there(self, aircall: Aircall) -> None:
+        call_id = add_call(aircall, 2 * HOUR)
+        run = aircall.run("call_topics")
+        for _ in range(40):
+            run = later(aircall, run, DAY, "call_topics")
+
+        # At two hours and a day later; when it is read again after that, it is young no more.
+        assert asked(aircall) == {f"{call_id}/topics": 2}
+
+    def test_until_it_is_there(self, aircall: Aircall) -> None:
+        call_id = add_call(aircall, 2 * HOUR)
+        aircall.world.intelligence.add(call_id, "topics", visible_at=NOW + HOUR)
+        run = aircall.run("call_topics")
+
+        runs = []
+        for _ in range(9):
+            run = later(aircall, run, 7 * HOUR, "call_topics")
+            runs.append(len(run.records("call_topics")))
+
+        assert runs == [1, 0, 0, 0, 0, 0, 0, 0, 0]
+        assert asked(aircall) == {f"{call_id}/topics": 2}
+
+    def test_old_calls_of_the_first_run_once(self, aircall: Aircall) -> None:
+        there, absent = add_call(aircall, 90 * DAY, "call_topics"), add_call(aircall, 80 * DAY)
+        run = aircall.run("call_topics")
+        for _ in range(5):
+            run = later(aircall, run, 10 * DAY, "call_topics")
+
+        assert asked(aircall) == {f"{there}/topics": 1, f"{absent}/topics": 1}
+
+    @pytest.mark.parametrize("width", [1, 8])
+    def test_a_first_run_makes_hardly_more_requests_than_there_are(self, aircall: Aircall, width: int) -> None:
+        streams = ("call_transcriptions", "call_summaries", "call_action_items")
+        eligible = [add_call(aircall, 90 * DAY - n * HOUR, *streams) for n in range(400)]
+        for n in range(100):
+            add_call(aircall, 90 * DAY - n * HOUR - 1, talk=None)
+
+        run = aircall.run(*streams, max_concurrent_requests=width)
+
+        assert [record["call_id"] for record in run.records("call_transcriptions")] == eligible
+        for_calls = sum(log.path == "/v1/calls" for log in aircall.sandbox.requests)
+        assert run.requests - for_calls <= 1.05 * len(streams) * len(eligible)
+        assert set(asked(aircall).values()) == {1}
+
+    def test_the_state_does_not_grow_with_the_calls(self, aircall: Aircall) -> None:
+        sizes = []
+        for _ in range(2):
+            for n in range(300):
+                add_call(aircall, 100 * DAY - n * HOUR, "call_topics")
+            sizes.append(len(json.dumps(aircall.run("call_topics").state)))
+
+        assert sizes[0] == sizes[1] < 1_000
+
+
+class TestFailures:
+    @pytest.mark.parametrize("count", [1, 2, 3, 60])
+    @pytest.mark.parametrize("width", [1, 8])
+    def test_an_account_without_the_plan_costs_one_line(
+        self, aircall: Aircall, count: int, width: int, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        aircall.world.intelligence.plan = False
+        for n in range(count):
+            add_call(aircall, 2 * DAY + n)
+        aircall.world.add("tags", name="VIP")
+
+        run = aircall.run("call_topics", "calls", "tags", max_concurrent_requests=width)
+
+        assert len(asked(aircall)) == min(count, 3)
+        assert warnings(caplog) == [
+            "Stream 'call_topics' is left out: Aircall refuses it (status 403); the company's plan may lack it."
+        ]
+        assert (len(run.records("calls")), len(run.records("tags"))) == (count, 1)
+
+    def test_a_refusal_of_single_calls_is_no_more_than_that(
+        self, aircall: Aircall, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        calls = [add_call(aircall, 2 * DAY - n, "call_topics") for n in range(30)]
+        aircall.world.intelligence.denied_calls = {*calls[:2], *calls[5:20]}
+
+        run = aircall.run("call_topics")
+
+        assert [record["call_id"] for record in run.records("call_topics")] == [*calls[2:5], *calls[20:]]
+        assert warnings(caplog) == []
+
+    @pytest.mark.parametrize("status", [400, 404])
+    def test_nothing_there_is_no_failure(self, aircall: Aircall, status: int) -> None:
+        calls = [add_call(aircall, 2 * DAY - n, "call_topics") for n in range(5)]
+        aircall.sandbox.faults.append(Fault(path=f"/v1/calls/{calls[1]}/", status=status))
+
+        run = aircall.run("call_topics")
+
+        assert [record["call_id"] for record in run.records("call_topics")] == [calls[0], *calls[2:]]
+
+    def test_anything_else_is(self, aircall: Aircall) -> None:
+        calls = [add_call(aircall, 2 * DAY - n, "call_topics") for n in range(5)]
+        aircall.sandbox.faults.append(Fault(path=f"/v1/calls/{calls[1]}/", status=410))
+
+        with pytest.raises(RejectedRequestError):
+            aircall.run("call_topics")
+
+    @pytest.mark.parametrize("die_after", [3, 40, 80, 121, 160, 200])
+    def test_a_state_that_says_that_calls_are_done_says_so_of_theirs(self, aircall: Aircall, die_after: int) -> None:
+        streams = ("calls", "call_topics", "call_action_items")
+        calls = [add_call(aircall, 2 * DAY - n, *streams[1:]) for n in range(120)]
+
+        killed = aircall.run(*streams, die_after=die_after)
+        state = killed.states[-1] if killed.states else None
+        resumed = aircall.run(*streams, state=state)
+
+        for stream in streams[1:]:
+            both = [record["call_id"] for run in (killed, resumed) for record in run.records(stream)]
+            assert set(both) == set(calls), stream
+        assert set(killed.ids("calls")) | set(resumed.ids("calls")) == set(calls)
+        # A page of 50 calls with two kinds may be asked for again, and no more.
+        assert sum(asked(aircall).values()) <= 2 * len(calls) + 2 * 50 + 8
+
+
+def test_a_state_of_something_else_gets_one_line(aircall: Aircall) -> None:
+    state = {"bookmarks": {"call_topics": {"found": {"yesterday": [1]}}}}
+
+    with pytest.raises(InputError, match=r"^State of stream 'call_topics': not as tap-aircall writes it"):
+        aircall.run("call_topics", state=state)
+
+
+def test_they_are_all_here() -> None:
+    assert [name for name, stream in STREAMS.items() if issubclass(stream, Artefacts)] == list(KINDS)
+    assert not any(STREAMS[name].selected_by_default for name in KINDS)

@@ -6,7 +6,6 @@ from functools import cached_property
 from typing import IO, TYPE_CHECKING, Any, ClassVar, cast
 
 import click
-from singer_sdk import Tap
 from singer_sdk.helpers.capabilities import PluginCapabilities, TapCapabilities
 from singer_sdk.plugin_base import JSONSchemaValidator
 from singer_sdk.singerlib import Catalog
@@ -32,6 +31,7 @@ from tap_aircall.settings import (
     unknown_settings,
 )
 from tap_aircall.states import bookmarks_of
+from tap_aircall.streams.base import AircallTap
 from tap_aircall.streams.custom.definitions import SETTING, parse_definitions
 from tap_aircall.streams.custom.stream import MARK
 from tap_aircall.streams.registry import STREAMS, all_streams
@@ -54,7 +54,7 @@ if TYPE_CHECKING:
     from tap_aircall.streams.custom.definitions import Definition
 
 
-class TapAircall(Tap):
+class TapAircall(AircallTap):
     """Singer tap for Aircall: calls, contacts and the whole directory of a company, complete and kept up to date."""
 
     name = "tap-aircall"
@@ -71,8 +71,6 @@ class TapAircall(Tap):
         PluginCapabilities.FLATTENING,
         PluginCapabilities.STRUCTURED_LOGGING,
     ]
-
-    message_writer: InterruptibleWriter
 
     def __init__(
         self,
@@ -92,6 +90,7 @@ class TapAircall(Tap):
             raise InputError(message) from error
 
     @cached_property
+    @override
     def settings(self) -> Settings:
         """The settings of this run.
 
@@ -110,6 +109,7 @@ class TapAircall(Tap):
         return parse_definitions(self.config.get(SETTING), taken=STREAMS)
 
     @cached_property
+    @override
     def client(self) -> AircallClient:
         """The one HTTP client of this run, with its limiter and authenticator."""
         from tap_aircall.oauth.authenticator import BasicAuthenticator  # noqa: PLC0415 - discovery needs none of it
@@ -167,7 +167,7 @@ class TapAircall(Tap):
 
     @override
     def discover_streams(self) -> list[AircallStream]:
-        streams = all_streams(self)
+        streams = all_streams(self, self.definitions)
         if self.input_catalog is not None:
             _complete(self.input_catalog, streams)
         return streams

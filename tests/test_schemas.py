@@ -7,7 +7,6 @@ import pytest
 from jsonschema import Draft202012Validator, FormatChecker
 
 from tap_aircall import schemas
-from tap_aircall.streams.registry import all_streams
 from tap_aircall.tap import TapAircall
 
 if TYPE_CHECKING:
@@ -15,7 +14,7 @@ if TYPE_CHECKING:
 
     from tap_aircall.streams.base import AircallStream
 
-STREAMS = {stream.name: stream for stream in all_streams(TapAircall(config={}, validate_config=False))}
+STREAMS = TapAircall(config={}, validate_config=False).streams
 
 FORMATS = FormatChecker()
 

@@ -8,7 +8,7 @@ from contextlib import closing
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from singer_sdk import Stream
+from singer_sdk import Stream, Tap
 from singer_sdk.helpers.conform import TypeConformanceLevel
 from singer_sdk.mapper import SameRecordTransform
 from singer_sdk.singerlib import ActivateVersionMessage
@@ -28,9 +28,27 @@ if TYPE_CHECKING:
     from singer_sdk.helpers.types import Context
 
     from tap_aircall.api.client import AircallClient
+    from tap_aircall.cli import InterruptibleWriter
     from tap_aircall.clock import Clock
-    from tap_aircall.tap import TapAircall
+    from tap_aircall.settings import Settings
     from tap_aircall.walks import Query, Reader, Record
+
+
+class AircallTap(Tap):
+    """What a stream asks of its tap, beyond what every tap of the SDK has."""
+
+    clock: Clock
+    message_writer: InterruptibleWriter
+
+    @property
+    @abstractmethod
+    def settings(self) -> Settings:
+        """The settings of this run."""
+
+    @property
+    @abstractmethod
+    def client(self) -> AircallClient:
+        """The one HTTP client of this run, with its limiter and authenticator."""
 
 
 class AircallStream(Stream):
@@ -66,9 +84,9 @@ class AircallStream(Stream):
     progress: Progress
     """Where this stream is, for the user to see."""
 
-    _tap: TapAircall
+    _tap: AircallTap
 
-    def __init__(self, tap: TapAircall, schema: dict[str, Any] | None = None) -> None:
+    def __init__(self, tap: AircallTap, schema: dict[str, Any] | None = None) -> None:
         super().__init__(tap, schema=schema or schemas.of(self.name))
         self._reported: set[str] = set()
         self._extracted_at = to_rfc3339(int(self.clock.time()))

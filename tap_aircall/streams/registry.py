@@ -12,8 +12,10 @@ from tap_aircall.streams.custom.stream import CustomStream
 from tap_aircall.streams.intelligence import streams as intelligence
 
 if TYPE_CHECKING:
-    from tap_aircall.streams.base import AircallStream
-    from tap_aircall.tap import TapAircall
+    from collections.abc import Iterable
+
+    from tap_aircall.streams.base import AircallStream, AircallTap
+    from tap_aircall.streams.custom.definitions import Definition
 
 STREAMS: dict[str, type[AircallStream]] = {
     stream.name: stream
@@ -51,7 +53,7 @@ STREAMS: dict[str, type[AircallStream]] = {
 """Every stream class that the tap has itself, by the name of its stream."""
 
 
-def all_streams(tap: TapAircall) -> list[AircallStream]:
+def all_streams(tap: AircallTap, definitions: Iterable[Definition]) -> list[AircallStream]:
     """Return every stream of a tap, those that its settings define included."""
-    custom = (CustomStream(tap, definition) for definition in tap.definitions)
+    custom = (CustomStream(tap, definition) for definition in definitions)
     return [*(stream(tap) for stream in STREAMS.values()), *custom]

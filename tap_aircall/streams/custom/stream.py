@@ -25,7 +25,7 @@ from tap_aircall.walks import AscendingWalk, Page
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from tap_aircall.tap import TapAircall
+    from tap_aircall.streams.base import AircallTap
     from tap_aircall.walks import Query, Record
 
 MARK = "custom"
@@ -60,7 +60,7 @@ class CustomStream(AircallStream):
     is_open = True
     state_keys = (MARK,)
 
-    def __init__(self, tap: TapAircall, definition: Definition) -> None:
+    def __init__(self, tap: AircallTap, definition: Definition) -> None:
         self.name = definition.name
         self.primary_keys = definition.primary_keys
         self.replication_key = definition.replication_key

@@ -27,9 +27,9 @@ from tap_aircall.times import to_seconds
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+    from tap_aircall.streams.base import AircallTap
     from tap_aircall.streams.calls.cursors import Cursors
     from tap_aircall.streams.calls.stream import Calls
-    from tap_aircall.tap import TapAircall
     from tap_aircall.walks import Query, Record
 
 SETTLE_SECONDS = 20 * 60
@@ -96,7 +96,7 @@ class Artefacts(AircallStream):
     is_editable: ClassVar[bool] = False
     """Whether people change it later, so that it is asked for whenever its call is read."""
 
-    def __init__(self, tap: TapAircall) -> None:
+    def __init__(self, tap: AircallTap) -> None:
         super().__init__(tap, schemas.of(self.name))
         self._access = Access.UNKNOWN
         self._refusals = 0

@@ -64,6 +64,8 @@ class AircallStream(Stream):
     """Path of the list or object, with its version."""
     envelope: ClassVar[str]
     """Key of the list or object in the answer."""
+    cost: ClassVar[str]
+    """How many requests a run takes for it, in the words of the documents."""
     primary_keys: Sequence[str] = ()
     replication_key: str | None = None
     is_open: ClassVar[bool] = False

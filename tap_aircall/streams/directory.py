@@ -59,6 +59,7 @@ class Users(SharedStream):
     """Users, from version 2 of the API: version 1 ended on 2026-09-30 (facts, section 4.9)."""
 
     name = "users"
+    cost = "one for 50"
     path = "/v2/users"
     envelope = "users"
 
@@ -67,6 +68,7 @@ class UserAvailabilities(ReferenceStream):
     """Whether each user is free to take a call, at the moment of the run."""
 
     name = "user_availabilities"
+    cost = "one for 50 users"
     path = "/v1/users/availabilities"
     envelope = "users"
 
@@ -109,6 +111,7 @@ class UserNumbers(OwnedStream):
     """Which user may use which numbers."""
 
     name = "user_numbers"
+    cost = "one a user"
     primary_keys = ("user_id", "id")
     path = "/v2/users/{}/numbers"
     envelope = "numbers"
@@ -120,6 +123,7 @@ class Teams(ReferenceStream):
     """Teams with their members."""
 
     name = "teams"
+    cost = "one for 50"
     path = "/v1/teams"
     envelope = "teams"
 
@@ -128,6 +132,7 @@ class Numbers(SharedStream):
     """The company's phone numbers."""
 
     name = "numbers"
+    cost = "one for 50"
     path = "/v1/numbers"
     envelope = "numbers"
 
@@ -136,6 +141,7 @@ class Tags(ReferenceStream):
     """Tags that calls can carry."""
 
     name = "tags"
+    cost = "one for 50"
     path = "/v1/tags"
     envelope = "tags"
 
@@ -144,6 +150,7 @@ class Webhooks(ReferenceStream):
     """Webhooks; under Basic those of the dashboard and of API keys (facts, section 1)."""
 
     name = "webhooks"
+    cost = "one for 50"
     primary_keys = ("webhook_id",)
     path = "/v1/webhooks"
     envelope = "webhooks"
@@ -170,6 +177,7 @@ class Company(SingleObject):
     """The company itself."""
 
     name = "company"
+    cost = "one"
     primary_keys = ("name",)
     path = "/v1/company"
     envelope = "company"
@@ -179,6 +187,7 @@ class Integrations(SingleObject):
     """The app whose tokens the tap uses, as the company installed it. Basic authentication has none."""
 
     name = "integrations"
+    cost = "one; with OAuth only"
     primary_keys = ("company_id", "name")
     path = "/v1/integrations/me"
     envelope = "integration"

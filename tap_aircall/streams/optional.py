@@ -73,6 +73,7 @@ class DialerCampaigns(OwnedObject):
     """The campaign that a user works through with the power dialer."""
 
     name = "dialer_campaigns"
+    cost = "one a user"
     primary_keys = ("id",)
     path = "/v1/users/{}/dialer_campaign"
     envelope = "dialer_campaign"
@@ -84,6 +85,7 @@ class DialerCampaignPhoneNumbers(OptionalOwnedStream):
     """The phone numbers of a user's campaign; whether the list has pages is not known, and does not matter."""
 
     name = "dialer_campaign_phone_numbers"
+    cost = "one a user, and one more for 50 phone numbers"
     primary_keys = ("user_id", "number")
     path = "/v1/users/{}/dialer_campaign/phone_numbers"
     envelope = "numbers"
@@ -112,6 +114,7 @@ class NumberRegistrationStatuses(NumberStream):
     """Whether a number is registered as its country demands."""
 
     name = "number_registration_statuses"
+    cost = "one a number"
     path = "/v1/numbers/{}/registration_status"
     envelope = "registration_status"
 
@@ -120,6 +123,7 @@ class NumberMessageConfigurations(NumberStream):
     """Where messages to a number are sent; the token in it leaves the tap with nobody."""
 
     name = "number_message_configurations"
+    cost = "one a number"
     path = "/v1/numbers/{}/messages/configuration"
     envelope = "configuration"
     secret_fields: ClassVar = frozenset({"token"})
@@ -129,6 +133,7 @@ class NumberWhatsappStatuses(OwnedObject):
     """What a number may do on WhatsApp."""
 
     name = "number_whatsapp_statuses"
+    cost = "one a number"
     primary_keys = ("number_id",)
     path = "/v1/numbers/{}/whatsapp_status"
     envelope = "whatsapp_status"
@@ -140,6 +145,7 @@ class WhatsappTemplates(OptionalOwnedStream):
     """Message templates for WhatsApp, behind a token rather than on numbered pages."""
 
     name = "whatsapp_templates"
+    cost = "one a number for ten templates"
     primary_keys = ("number_id", "id")
     path = "/v1/numbers/{}/templates"
     envelope = "templates"
@@ -162,6 +168,7 @@ class SmsTemplates(ReferenceStream):
     """Message templates for SMS; the one list with up to a hundred records on a page."""
 
     name = "sms_templates"
+    cost = "one for 100"
     path = "/v1/sms/templates"
     envelope = "templates"
     selected_by_default = False

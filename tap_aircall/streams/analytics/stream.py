@@ -62,6 +62,7 @@ class AnalyticsReports(AircallStream):
     """
 
     name = "analytics_reports"
+    cost = "two a report and day, and one a minute until Aircall is done"
     primary_keys = ("report_name", "report_date", "row_number")
     replication_key = "report_date"
     state_keys = (REPORTS,)

@@ -40,6 +40,7 @@ class Calls(AircallStream):
     """Calls of the company, but for internal ones, which Aircall shows to nobody."""
 
     name = "calls"
+    cost = "one for 50 calls read, at least one for each age"
     primary_keys = ("id",)
     replication_key = "started_at"
     path = "/v1/calls"

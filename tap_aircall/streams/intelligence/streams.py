@@ -218,6 +218,7 @@ class CallTranscriptions(Artefacts):
     """What was said, as text."""
 
     name = "call_transcriptions"
+    cost = "one a call"
     path = "/v1/calls/{}/transcription"
     envelope = "transcription"
 
@@ -238,6 +239,7 @@ class CallSentiments(Artefacts):
     """How the other party felt."""
 
     name = "call_sentiments"
+    cost = "one a call"
     path = "/v1/calls/{}/sentiments"
     envelope = "sentiment"
 
@@ -246,6 +248,7 @@ class CallTopics(Artefacts):
     """What a call was about, in a few words."""
 
     name = "call_topics"
+    cost = "one a call"
     path = "/v1/calls/{}/topics"
     envelope = "topic"
 
@@ -254,6 +257,7 @@ class CallSummaries(Artefacts):
     """What a call was about, in some sentences."""
 
     name = "call_summaries"
+    cost = "one a call"
     path = "/v1/calls/{}/summary"
     envelope = "summary"
 
@@ -262,6 +266,7 @@ class CallCustomSummaries(Artefacts):
     """A summary by the company's own template."""
 
     name = "call_custom_summaries"
+    cost = "one a call, each time it is read"
     path = "/v1/calls/{}/custom_summary_result"
     envelope = "custom_summary_result"
     is_editable = True
@@ -272,6 +277,7 @@ class CallActionItems(Artefacts):
     """What is to be done after a call: a record an item."""
 
     name = "call_action_items"
+    cost = "one a call, each time it is read"
     path = "/v1/calls/{}/action_items"
     envelope = "action_items"
     primary_keys = ("call_id", "id")
@@ -290,6 +296,7 @@ class CallPlaybookResults(Artefacts):
     """How closely a call followed its playbook."""
 
     name = "call_playbook_results"
+    cost = "one a call, each time it is read"
     path = "/v1/calls/{}/playbook_result"
     envelope = "playbook_result"
     is_editable = True
@@ -304,6 +311,7 @@ class CallEvaluations(Artefacts):
     """How a call was scored, by people or by AI."""
 
     name = "call_evaluations"
+    cost = "one a call, each time it is read"
     path = "/v1/calls/{}/evaluations"
     envelope = "evaluation"
     is_editable = True
@@ -314,5 +322,6 @@ class CallCsatPredictions(Artefacts):
     """How satisfied the other party is expected to be."""
 
     name = "call_csat_predictions"
+    cost = "one a call"
     path = "/v1/calls/{}/predicted_csat"
     envelope = "csat"

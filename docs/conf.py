@@ -1,0 +1,10 @@
+"""How Sphinx builds the site: `make docs`, strictly, without a network."""
+
+project = "tap-aircall"
+html_title = "tap-aircall"
+extensions = ["myst_parser", "sphinxcontrib.mermaid"]
+exclude_patterns = ["site", "generate.py"]
+html_theme = "furo"
+myst_enable_extensions = ["deflist"]
+myst_heading_anchors = 3
+myst_fence_as_directive = ["mermaid"]

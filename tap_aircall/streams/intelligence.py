@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from tap_aircall.cursors import Cursors
+    from tap_aircall.pages import Query, Record
     from tap_aircall.streams.calls import Calls
     from tap_aircall.tap import TapAircall
-    from tap_aircall.walks import Query, Record
 
 SETTLE_SECONDS = 20 * 60
 """So long after its end a call has settled: Aircall recalculates it until then (facts, section 6.1)."""

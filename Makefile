@@ -77,6 +77,16 @@ lint: $(READY) ## Check style and types
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
 	@$(BIN)/deptry .
+	@$(BIN)/lint-imports --no-logo >$(VENV)/imports.log || { cat $(VENV)/imports.log; exit 1; }
+	@$(MAKE) --no-print-directory docs
+
+.PHONY: docs
+docs: $(READY) ## Build the documents into docs/site, and fail on any link that leads nowhere
+	@$(BIN)/python -m sphinx --quiet --nitpicky --fail-on-warning --keep-going -b html docs docs/site
+
+.PHONY: generate
+generate: $(READY) ## Write into the documents and meltano.yml what comes from the code
+	@$(BIN)/python -m docs.generate
 
 .PHONY: format
 format: $(READY) ## Put the code into its form
@@ -93,7 +103,7 @@ lock: $(READY) ## Choose the newest versions of all dependencies
 
 .PHONY: clean
 clean: ## Remove what the other commands made
-	@rm -rf $(VENV) $(COMPAT) .meltano demo-data .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	@rm -rf $(VENV) $(COMPAT) .meltano demo-data docs/site .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 $(READY): requirements.lock pyproject.toml
 	@python=$$($(FIND_PYTHON)); \

@@ -3,7 +3,7 @@
 project = "tap-aircall"
 html_title = "tap-aircall"
 extensions = ["myst_parser", "sphinxcontrib.mermaid"]
-exclude_patterns = ["site", "generate.py"]
+exclude_patterns = ["site"]
 html_theme = "furo"
 myst_enable_extensions = ["deflist"]
 myst_heading_anchors = 3

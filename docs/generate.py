@@ -99,7 +99,8 @@ def meltano_plugins(meltano: str) -> str:
 
 def settings_page() -> str:
     """Return the page that lists every setting."""
-    own, added = [], []
+    own: list[str] = []
+    added: list[str] = []
     for name, setting in all_settings().items():
         default = setting.get("default")
         shown = "" if default is None else f"`{default if isinstance(default, str) else json.dumps(default)}`"

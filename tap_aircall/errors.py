@@ -63,6 +63,10 @@ class ResponseError(AircallError):
     """Aircall answered with data that has not the documented shape."""
 
 
+class MisorderedError(ResponseError):
+    """Aircall lists records in another order than asked for, or others than asked for."""
+
+
 class UnreadableError(AircallError):
     """The data exists, but this API has no way to read it (10,000 calls or more in one second)."""
 

@@ -21,7 +21,7 @@ from tap_aircall.times import to_rfc3339
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from tap_aircall.walks import Record
+    from tap_aircall.pages import Record
 
 
 Breadcrumb: TypeAlias = tuple[str, ...]

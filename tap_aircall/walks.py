@@ -4,6 +4,14 @@ Aircall has page numbers and nothing else: no cursor, no lower bound on changes,
 (facts, section 3). A page number is an offset, so whatever is added or removed in front of it moves the rest. The
 walks read such lists completely nevertheless. They make no request themselves: each is given a `Reader`, a function
 that turns queries into pages, in order, and may have several under way.
+
+A walk ends well only when all that Aircall says agrees that nothing is left to read. What each relies on, and checks:
+
+- each page agrees with itself and with what was asked for (its `Reader` sees to that, by `Page.checked`);
+- a list ends where Aircall says so, by its total, its links or an empty page (`Page.is_last`);
+- up to there, it has shown as many records as its total says. Otherwise it moved, and is read again;
+- each reading again brings something new, or the list contradicts itself and the walk fails;
+- an ordered list goes on from page to page in its order; nothing is taken for read before the order has shown.
 """
 
 from __future__ import annotations
@@ -11,88 +19,33 @@ from __future__ import annotations
 import math
 from contextlib import closing
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tap_aircall.errors import ResponseError, UnreadableError
-from tap_aircall.times import to_seconds
+from tap_aircall.pages import PAGE_SIZE, TOLERANCE_SECONDS, Page, identity, misordered, stamp
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator
 
-Record: TypeAlias = dict[str, Any]
-Query: TypeAlias = dict[str, str]
-Reader: TypeAlias = "Callable[[Iterable[Query]], Iterator[Page]]"
+    from tap_aircall.pages import Query, Reader, Record
 
-PAGE_SIZE = 50
-"""The most that Aircall puts on a page; more is silently clamped."""
 CAP = 10_000
 """Aircall lets nobody read beyond this position of a list."""
 LAST_PAGE = CAP // PAGE_SIZE
 """Pages beyond this one are refused with a 400, whatever the list holds."""
-SLACK_SECONDS = (2, 1)
-"""How far behind the last record to start again. `started_at` may move by a second after a call was listed, so that the
-order is exact to a second only; where two seconds hold more than a chunk, one has to do."""
+SLACK_SECONDS = (TOLERANCE_SECONDS, 1)
+"""How far behind the last record to start again, since the order is exact only to that. Where two seconds hold more
+than a chunk, one has to do."""
 PATIENCE = 10
-"""A list that moves during so many readings in a row, none of which brings anything new, is taken as it is."""
+"""So many readings of a list in a row may bring nothing new before it is taken for one that contradicts itself."""
 
 SKEW_SECONDS = 86_400
 """This machine's clock may be so far behind Aircall's. What lies beyond is no time at which anything has happened."""
 
 
-class Page(NamedTuple):
-    """One page of a list."""
-
-    records: list[Record]
-    total: int | None
-    """How many records the whole list has, as far as Aircall says."""
-    linked: bool | None
-    """Whether Aircall names a next page; None where it does not say (webhooks)."""
-    size: int | None = None
-    """How many records Aircall says it puts on a page."""
-
-    @classmethod
-    def parse(cls, payload: Any, envelope: str) -> Page:
-        """Take a page out of a decoded answer.
-
-        Args:
-            payload: The decoded JSON.
-            envelope: Key of the list in it.
-
-        Raises:
-            ResponseError: If the list is not there. Anything odd in `meta` is taken for "not said".
-        """
-        records = payload.get(envelope) if isinstance(payload, dict) else None
-        if not isinstance(records, list) or not all(isinstance(record, dict) for record in records):
-            message = f"Aircall answered without the list '{envelope}'."
-            raise ResponseError(message)
-        meta = payload.get("meta")
-        if not isinstance(meta, dict):
-            meta = {}
-        total, size = meta.get("total"), meta.get("per_page")
-        return cls(
-            records=records,
-            total=total if isinstance(total, int) and total >= 0 else None,
-            linked=meta["next_page_link"] is not None if "next_page_link" in meta else None,
-            size=size if isinstance(size, int) and size > 0 else None,
-        )
-
-    def is_last(self, number: int, asked: int = PAGE_SIZE) -> bool:
-        """Say whether the list ends with this page.
-
-        A full page ends the list only when the total and the missing link agree: a request more is cheaper than a page
-        lost to a wrong total. What is full Aircall decides: it may put less on a page than was asked for.
-
-        Args:
-            number: Number of the page.
-            asked: How many records were asked for.
-        """
-        size = min(asked, self.size or asked)
-        if len(self.records) < size:
-            return True
-        return self.linked is False and self.total is not None and self.total <= number * size
-
-
-def pages(read: Reader, params: Query, size: int = PAGE_SIZE, *, planned: int = 1) -> Generator[tuple[int, Page]]:
+def pages(
+    read: Reader, params: Query, name: str, size: int = PAGE_SIZE, *, planned: int = 1
+) -> Generator[tuple[int, Page]]:
     """Read a list page by page, as far as its last page or position 10,000.
 
     The first page says how many there are; the rest is then asked for at once.
@@ -100,30 +53,39 @@ def pages(read: Reader, params: Query, size: int = PAGE_SIZE, *, planned: int = 
     Args:
         read: Reads the pages.
         params: Further query parameters.
+        name: What to call the list in an error.
         size: How many records to ask for on a page.
         planned: How many pages to ask for at once before any has said how many there are.
 
     Yields:
         Page numbers from 1 on, with their pages.
+
+    Raises:
+        ResponseError: If a page is empty, though the list is said to go on.
     """
-    number = 1
+    number, through = 1, 0
     last = CAP // size
     while number <= last:
-        queries = ({**params, "page": str(n), "per_page": str(size)} for n in range(number, planned + 1))
+        queries = ({**params, "page": str(n), "per_page": str(size)} for n in range(number, max(number, planned) + 1))
         total = None
         for page in read(queries):
             yield number, page
-            if page.is_last(number, size):
+            through += len(page.records)
+            if page.is_last(through, size):
                 return
+            if not page.records:
+                raise _contradicts_itself(name)
             number, total = number + 1, page.total
-        planned = min(last, max(number, math.ceil((total or 0) / size)))
+        left = (total or 0) - through
+        planned = min(last, number - 1 + math.ceil(left * (number - 1) / through))
 
 
 def whole_list(read: Reader, key: str, name: str, size: int = PAGE_SIZE) -> Iterator[Page]:
     """Read a short list whole.
 
-    When the total shrinks on the way, something in front of us was deleted and something else slid past: the list is
-    read again, and what was given out before is not repeated.
+    When the total shrinks on the way, something in front of us was deleted and something else slid past. When the list
+    ends with fewer records than its total says, some did not show. Either way it is read again, and what was given out
+    before is not repeated.
 
     Args:
         read: Reads the pages.
@@ -135,56 +97,94 @@ def whole_list(read: Reader, key: str, name: str, size: int = PAGE_SIZE) -> Iter
         Pages with the records not given out before.
 
     Raises:
-        UnreadableError: If the list goes on past position 10,000.
+        ResponseError: If the list contradicts itself.
+        UnreadableError: If it goes on past position 10,000.
     """
-    seen: set[Any] = set()
+    given: set[Any] = set()
     for _ in range(1 + PATIENCE):
-        total: int | None = None
-        shrank = False
-        for number, page in pages(read, {}, size):
+        here: set[Any] = set()
+        shown, total, shrank = 0, None, False
+        for number, page in pages(read, {}, name, size):
             shrank = shrank or (total is not None and page.total is not None and page.total < total)
-            total = page.total
-            fresh = [record for record in page.records if record.get(key) not in seen]
-            seen.update(record.get(key) for record in fresh)
-            yield page._replace(records=fresh)
-            if page.total is None and page.records and not fresh:
+            total = total if page.total is None else page.total
+            keys = [identity(record, key, name) for record in page.records]
+            if total is None and keys and here.issuperset(keys):
                 return  # a list without pages, which gives all of it whatever page is asked for
-            if number == CAP // size and not page.is_last(number, size):
+            shown += len(keys) - len(here.intersection(keys))
+            here.update(keys)
+            yield page._replace(
+                records=[record for record, each in zip(page.records, keys, strict=True) if each not in given]
+            )
+            given.update(keys)
+            if number == CAP // size and not page.is_last(number * size, size):
                 message = f"Aircall has more than 10,000 {name}, and does not let anyone read the rest."
                 raise UnreadableError(message)
-        if not shrank:
+        if not shrank and (total is None or total <= shown):
             return
+    raise _contradicts_itself(name)
 
 
-def behind_tokens(ask: Callable[[Query], Any], envelope: str, key: str) -> Iterator[list[Record]]:
+def behind_tokens(ask: Callable[[Query], Any], envelope: str, key: str, name: str) -> Iterator[list[Record]]:
     """Read a list whose pages are found by a token (facts, section 4.6: the templates of WhatsApp).
 
     Args:
         ask: Sends a query and returns the decoded answer.
         envelope: Key of the list in it.
         key: The field that identifies a record.
+        name: What to call the list in an error.
 
     Yields:
-        Records not given out before, page by page, until there is no further token, or one that was there before.
+        Records not given out before, page by page, until there is no further token and as many records as Aircall says.
 
     Raises:
-        ResponseError: If the list is not there.
+        ResponseError: If the list is not there, or contradicts itself.
     """
-    seen: set[Any] = set()
-    tokens: set[str] = set()
-    query: Query = {}
-    while True:
-        payload = ask(query)
-        records = Page.parse(payload, envelope).records
-        fresh = [record for record in records if record.get(key) not in seen]
-        seen.update(record.get(key) for record in fresh)
-        yield fresh
-        info = payload.get("pageInfo")
-        following = info.get("nextToken") if isinstance(info, dict) else None
-        if not records or following in {None, ""} or str(following) in tokens:
+    given: set[Any] = set()
+    for _ in range(1 + PATIENCE):
+        tokens: set[str] = set()
+        query: Query = {}
+        idle = 0
+        while True:
+            payload = ask(query)
+            known = len(given)
+            fresh = []
+            for record in Page.parse(payload, envelope).records:
+                if (each := identity(record, key, name)) not in given:
+                    given.add(each)
+                    fresh.append(record)
+            yield fresh
+            info = payload.get("pageInfo")
+            info = info if isinstance(info, dict) else {}
+            following = str(info.get("nextToken") or "")
+            idle = 0 if len(given) > known else idle + 1
+            if not following or following in tokens or idle > PATIENCE:
+                break
+            tokens.add(following)
+            query = {"token": following}
+        total = info.get("totalCount")
+        if total <= len(given) if type(total) is int else not following:
             return
-        tokens.add(str(following))
-        query = {"token": str(following)}
+    raise _contradicts_itself(name)
+
+
+def _contradicts_itself(name: str) -> ResponseError:
+    return ResponseError(
+        f"Aircall's list of {name} contradicts itself: it shows other records than it says it has, however often it is "
+        "read."
+    )
+
+
+@dataclass(frozen=True)
+class Step:
+    """What one page of an ascending walk brought."""
+
+    records: list[Record]
+    through: int | None
+    """No record up to this second (UNIX, inclusive) is missing any more; None: nothing is known yet."""
+    last: int | None
+    """The latest time (UNIX seconds) among the records given out so far."""
+    remaining: int | None = None
+    """Records still to come when the page was read, its own included, as far as Aircall says."""
 
 
 class End(NamedTuple):
@@ -200,17 +200,91 @@ class End(NamedTuple):
     """How many full pages the next chunk has at least, as far as is known: they need not wait for its first page."""
 
 
-@dataclass(frozen=True)
-class Step:
-    """What one page of an ascending walk brought."""
+class Chunk:
+    """What was read from one anchor on: at most 10,000 records, which is as far as Aircall counts.
 
-    records: list[Record]
-    through: int | None
-    """No record up to this second (UNIX, inclusive) is missing any more; None: nothing is known yet."""
-    last: int | None
-    """The latest time (UNIX seconds) among the records given out so far."""
-    remaining: int | None = None
-    """Records still to come when the page was read, its own included, as far as Aircall says."""
+    Args:
+        anchor: Where it begins (UNIX seconds, exclusive); None for the beginning of the list.
+        given: Ids given out since the anchor, with their times; grows.
+    """
+
+    def __init__(self, anchor: int | None, given: dict[Any, int]) -> None:
+        self.anchor = anchor
+        self.given = given
+        self.last = max(given.values(), default=None)
+        """The latest time (UNIX seconds) among the records given out."""
+        self._here: set[Any] = set()
+        self._shown = 0
+        self._total: int | None = None
+        self._first: int | None = None
+        self._latest: int | None = None
+        self._has_gaps = False
+
+    def moved_at(self, page: Page, keys: list[Any], times: list[int]) -> End | None:
+        """Say how the chunk ends if a page shows that the list moved since the one before; None if it does not.
+
+        A record slides here from an earlier page when the total grows, or when its own time changes. If records are
+        repeated for no such reason, others may have been passed over, and the chunk is read again from its beginning.
+        """
+        growth = 0 if self._total is None or page.total is None else page.total - self._total
+        repeated = [key for key in keys if key in self._here and key in self.given]
+        if repeated:
+            same = [key for key, second in zip(keys, times, strict=True) if self.given.get(key) == second]
+            is_explained = growth >= len(repeated) or not set(same).intersection(repeated)
+            return End(behind=min(self.given[key] for key in repeated) if is_explained else None, moved=True)
+        return End(behind=self.last, moved=True) if growth < 0 else None
+
+    def follows(self, times: list[int]) -> bool:
+        """Say whether a page goes on in the order of the ones before."""
+        return not times or self._latest is None or min(times) >= self._latest - TOLERANCE_SECONDS
+
+    def take(self, page: Page, keys: list[Any], times: list[int]) -> int | None:
+        """Note that a page was read; return how many records there were still to come, its own included, if known."""
+        remaining = None if page.total is None else page.total - len(self._here)
+        self._total = self._total if page.total is None else page.total
+        self._has_gaps = self._has_gaps or (page.size is None and not page.is_full())
+        self._shown += len(page.records)
+        self._here.update(keys)
+        if times:
+            self._first = times[0] if self._first is None else self._first
+            self._latest = max(times) if self._latest is None else max(self._latest, *times)
+        return remaining
+
+    def give(self, key: Any, second: int) -> None:
+        """Note that a record is given out."""
+        self.given[key] = second
+        self.last = second if self.last is None else max(self.last, second)
+
+    @property
+    def through(self) -> int | None:
+        """Up to where nothing can be missing (UNIX seconds).
+
+        None until a record that is clearly later than the first one has shown that the list is in order; and when pages
+        are not full and nobody says how long they are, since then some may be missing between them.
+        """
+        if (
+            self._has_gaps
+            or self._first is None
+            or self._latest is None
+            or self._latest - self._first <= TOLERANCE_SECONDS
+        ):
+            return None
+        return self._latest - TOLERANCE_SECONDS
+
+    def end(self, page: Page, number: int) -> End | None:
+        """Say how the chunk ends with a page; None if there is a next one.
+
+        Nobody knows whether a total beyond 10,000 is exact: a full page 200 is never taken for the last.
+        """
+        is_last = page.is_last(self._shown)
+        if number == LAST_PAGE and (not is_last or len(page.records) >= PAGE_SIZE):
+            left = ((self._total or 0) - CAP) // PAGE_SIZE
+            return End(behind=self.last, pages_left=min(LAST_PAGE, max(1, left)))
+        if not is_last:
+            return None
+        if self._total is None or self._total <= len(self._here):
+            return End(complete=True, behind=self.last)
+        return End(moved=True)
 
 
 class AscendingWalk:
@@ -247,14 +321,14 @@ class AscendingWalk:
 
         Raises:
             UnreadableError: If 10,000 records or more share one second.
-            ResponseError: If a record lacks its id or its time.
+            ResponseError: If the list contradicts itself, or a record lacks its id or its time.
         """
         anchor = after
         given: dict[Any, int] = {}
         idle, planned = 0, 1
-        while True:
+        while idle <= PATIENCE:
             known = len(given)
-            end = yield from self._chunk(anchor, after, until, given, idle=idle, planned=planned)
+            end = yield from self._chunk(Chunk(anchor, given), after, until, planned)
             if end.complete:
                 yield Step([], until, end.behind)
                 return
@@ -268,61 +342,39 @@ class AscendingWalk:
                 raise UnreadableError(message)
             anchor, planned = ahead, end.pages_left
             given = {key: second for key, second in given.items() if anchor is None or second > anchor}
+        raise _contradicts_itself(self._name)
 
-    def _chunk(
-        self,
-        anchor: int | None,
-        after: int | None,
-        until: int,
-        given: dict[Any, int],
-        *,
-        idle: int,
-        planned: int,
-    ) -> Generator[Step, None, End]:
+    def _chunk(self, chunk: Chunk, after: int | None, until: int, planned: int) -> Generator[Step, None, End]:
         """Read from an anchor as far as page 200, or until the list shows that it moved.
 
         Args:
-            anchor: Where to read from, exclusive.
+            chunk: What is known of it; grows.
             after: Where the walk began, exclusive.
             until: Where it ends, inclusive.
-            given: Ids given out since the anchor, with their times; grows.
-            idle: How many readings before this one brought nothing new.
             planned: How many pages to ask for before one has said how many there are.
 
         Returns:
             How the chunk ended.
         """
-        here: set[Any] = set()
-        last = max(given.values(), default=None)
-        total: int | None = None
-        with closing(pages(self._read, self._query(anchor, until), planned=planned)) as numbered:
+        query = self._query(chunk.anchor, until)
+        with closing(pages(self._read, query, self._name, planned=planned)) as numbered:
             for number, page in numbered:
-                stamped = [stamp(record, self._key, self._name) for record in page.records]
-                keys = {key for key, _ in stamped}
-                if idle < PATIENCE:
-                    repeated = [given[key] for key in keys & here if key in given]
-                    if repeated:
-                        return End(behind=min(repeated), moved=True)
-                    if total is not None and page.total is not None and page.total < total:
-                        return End(behind=last, moved=True)
-                total = page.total
-                remaining = None if total is None else total - len(here)
-                here |= keys
+                keys = [identity(record, "id", self._name) for record in page.records]
+                times = [stamp(record, self._key, self._name) for record in page.records]
+                if not chunk.follows(times):
+                    raise misordered(self._name, self._key)
+                if end := chunk.moved_at(page, keys, times):
+                    return end
+                remaining = chunk.take(page, keys, times)
                 fresh = []
-                for record, (key, second) in zip(page.records, stamped, strict=True):
-                    if key in given or second > until or (after is not None and second <= after):
-                        continue
-                    given[key] = second
-                    last = second if last is None else max(last, second)
-                    fresh.append(record)
-                through = None if last is None else last - SLACK_SECONDS[0]
-                yield Step(fresh, through, last, remaining)
-                # Nobody knows whether a total beyond 10,000 is exact: a full page 200 is never taken for the last.
-                if page.is_last(number) and (number < LAST_PAGE or len(page.records) < PAGE_SIZE):
-                    # A total that stays too high after another reading is just wrong.
-                    moved = idle == 0 and total is not None and len(here) < total
-                    return End(complete=not moved, behind=last, moved=moved)
-        return End(behind=last, pages_left=min(LAST_PAGE, max(1, ((total or 0) - CAP) // PAGE_SIZE)))
+                for record, key, second in zip(page.records, keys, times, strict=True):
+                    if key not in chunk.given and second <= until and (after is None or second > after):
+                        chunk.give(key, second)
+                        fresh.append(record)
+                yield Step(fresh, chunk.through, chunk.last, remaining)
+                if end := chunk.end(page, number):
+                    return end
+        raise AssertionError  # every list of pages has a last one
 
     def _query(self, anchor: int | None, until: int) -> Query:
         query = {**self._params, "order": "asc", "to": str(until)}
@@ -339,24 +391,6 @@ class AscendingWalk:
             if anchor is None or behind - slack > anchor:
                 return behind - slack
         return anchor
-
-
-def stamp(record: Record, key: str, name: str) -> tuple[Any, int]:
-    """Return what identifies a record, and its time.
-
-    Args:
-        record: The record.
-        key: Name of the time.
-        name: What to call the list in an error.
-
-    Raises:
-        ResponseError: If it lacks one of them.
-    """
-    try:
-        return record["id"], to_seconds(record[key])
-    except (KeyError, ValueError) as error:
-        message = f"Aircall sent one of the {name} without a usable 'id' or '{key}'."
-        raise ResponseError(message) from error
 
 
 def newest_of(times: Iterable[int], now: float) -> int | None:
@@ -396,26 +430,35 @@ def newest_first(read: Reader, key: str, bookmark: int, params: Query, name: str
         Whether the bookmark was reached; False if the list is cut at 10,000 before.
 
     Raises:
-        ResponseError: If a record lacks its id or its time.
+        ResponseError: If the list is in another order, or a record lacks its id or its time.
     """
     given: dict[Any, int] = {}
-    number, total = 1, None
+    number, furthest, size = 1, 0, 0
+    total, oldest = None, None
     while number <= LAST_PAGE:
         query = {**params, "order": "desc", "page": str(number), "per_page": str(PAGE_SIZE)}
         page = next(read([query]))
+        size = size or page.size or len(page.records) or PAGE_SIZE
         if total is not None and page.total is not None and page.total < total and number > 1:
-            number = max(1, number - math.ceil((total - page.total) / PAGE_SIZE))
-            total = page.total
+            number = max(1, number - math.ceil((total - page.total) / size))
+            total, oldest = page.total, None
             continue
         total = page.total
         fresh = []
-        reached = page.is_last(number)
-        for record in page.records:
-            identity, changed = stamp(record, key, name)
+        reached = page.is_last((number - 1) * size + len(page.records))
+        keys = [identity(record, "id", name) for record in page.records]
+        if not reached and number > furthest and all(key in given for key in keys):
+            raise _contradicts_itself(name)
+        furthest = max(furthest, number)
+        for each, record in zip(keys, page.records, strict=True):
+            changed = stamp(record, key, name)
+            if oldest is not None and changed > oldest + TOLERANCE_SECONDS:
+                raise misordered(name, key)
+            oldest = changed if oldest is None else min(oldest, changed)
             if changed < bookmark:
                 reached = True
-            elif given.get(identity) != changed:
-                given[identity] = changed
+            elif given.get(each) != changed:
+                given[each] = changed
                 fresh.append(record)
         yield page._replace(records=fresh)
         if reached:

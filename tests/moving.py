@@ -11,7 +11,7 @@ import json
 import random
 from collections import deque
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 from unittest import mock
@@ -303,9 +303,11 @@ class DirectClient:
         assert answer.status == 200, answer
         return parse(msgspec.json.decode(msgspec.json.encode(answer.payload)))
 
-    def get_each(self, path: str, queries: Iterable[Mapping[str, str]], parse: Callable[[Any], T]) -> Iterator[T]:
+    def get_each(
+        self, path: str, queries: Iterable[Mapping[str, str]], parse: Callable[[Mapping[str, str], Any], T]
+    ) -> Iterator[T]:
         """Ask for one path with one query after the other."""
-        return self.in_flight(lambda query: self.get(path, query, parse), queries)
+        return self.in_flight(lambda query: self.get(path, query, partial(parse, query)), queries)
 
     def in_flight(self, function: Callable[[S], T], items: Iterable[S]) -> Iterator[T]:
         """Apply a function to each item, several ahead of the consumer."""

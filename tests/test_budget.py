@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tap_aircall.api.limiter import RateLimiter
-from tap_aircall.walks import PAGE_SIZE, AscendingWalk, Page
+from tap_aircall.pages import PAGE_SIZE, Page
+from tap_aircall.walks import AscendingWalk
 from tests.clock import NOW, FakeClock
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from tap_aircall.walks import Query, Record
+    from tap_aircall.pages import Query, Record
 
 LATENCY = 0.5
 LIMIT = 50

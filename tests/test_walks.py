@@ -12,13 +12,14 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tap_aircall import walks
-from tap_aircall.errors import ResponseError, UnreadableError
-from tap_aircall.walks import AscendingWalk, Page
+from tap_aircall.errors import MisorderedError, ResponseError, UnreadableError
+from tap_aircall.pages import Page
+from tap_aircall.walks import AscendingWalk
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from tap_aircall.walks import Query, Record
+    from tap_aircall.pages import Query, Record
 
 
 class Model:
@@ -57,7 +58,8 @@ class Model:
         listed = self._listed(low, int(query.get("to", 10**12)), query.get("order") == "desc")
         start = (number - 1) * size
         more = start + size < len(listed)
-        return Page(listed[start : start + size], self.total(len(listed)), more if self.linked else None)
+        page = Page(listed[start : start + size], self.total(len(listed)), more if self.linked else None, size, number)
+        return page.checked(query, "records", self.key)
 
     def _sorted(self, low: int, high: int, descending: bool) -> list[Record]:  # noqa: FBT001
         return sorted(
@@ -120,11 +122,24 @@ def test_ten_thousand_in_one_second_fail() -> None:
         walk(Model(spread((1, 3), (2, 10_001))))
 
 
-def test_bounds_are_respected_even_if_aircall_ignores_them() -> None:
-    model = Model(spread((1, 1), (2, 1), (3, 1), (4, 1)))
-    model.first = -10
+def test_a_total_that_stays_too_high_is_an_error() -> None:
+    with pytest.raises(ResponseError, match="list of records contradicts itself: page 3 has 20 records"):
+        walk(Model(spread((1, 60), (5, 60)), total=lambda n: n + 1))
 
-    assert ids(walk(model, after=1, until=3)) == [2, 3]
+
+def test_bounds_that_are_a_second_off_are_put_right() -> None:
+    model = Model(spread((1, 1), (2, 1), (3, 1), (4, 1)))
+    model.first = -1
+
+    assert ids(walk(model, after=2, until=3)) == [3]
+
+
+def test_bounds_that_are_ignored_are_an_error() -> None:
+    model = Model(spread((1, 1), (2, 1), (9, 1)))
+    model.first = -100
+
+    with pytest.raises(MisorderedError, match="ignores 'from' and 'to'"):
+        walk(model, after=8, until=9)
 
 
 def test_through_never_covers_a_call_that_is_still_to_come() -> None:
@@ -145,7 +160,7 @@ def test_through_never_covers_a_call_that_is_still_to_come() -> None:
         pytest.param(lambda n: n, id="exact"),
         pytest.param(lambda n: min(n, 10_000), id="capped at 10,000"),
         pytest.param(lambda _: None, id="not said"),
-        pytest.param(lambda n: n + 77, id="too high"),
+        pytest.param(lambda n: n + 77 if n >= 10_000 else n, id="too high beyond 10,000"),
         pytest.param(lambda _: 0, id="too low"),
     ],
 )
@@ -198,7 +213,7 @@ def test_nothing_that_stays_is_lost_while_the_list_moves(
 
 
 def test_a_record_without_id_or_time_is_an_error_without_its_value() -> None:
-    with pytest.raises(ResponseError, match="one of the calls without a usable 'id' or 'started_at'"):
+    with pytest.raises(ResponseError, match="one of the calls without a usable 'id'"):
         walk(Model([{"id": 1, "started_at": 1}, {"started_at": 2}]))
 
 

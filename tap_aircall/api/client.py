@@ -14,6 +14,7 @@ import threading
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from http import HTTPStatus
 from http.cookiejar import DefaultCookiePolicy
 from typing import IO, TYPE_CHECKING, Any, TypeVar
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from tap_aircall.api.limiter import RateLimiter
     from tap_aircall.clock import Clock
     from tap_aircall.oauth.authenticator import Authenticator
+    from tap_aircall.pages import Query
 
 T = TypeVar("T")
 S = TypeVar("S")
@@ -157,7 +159,7 @@ class AircallClient:
         """
         return self._ask(_Request("GET", path, params), parse)
 
-    def get_each(self, path: str, queries: Iterable[Mapping[str, str]], parse: Callable[[Any], T]) -> Iterator[T]:
+    def get_each(self, path: str, queries: Iterable[Query], parse: Callable[[Query, Any], T]) -> Iterator[T]:
         """Ask for one path with one query after the other, several at once.
 
         The answers are decoded in the thread that calls, as they are used there: to hand large objects from one thread
@@ -166,7 +168,7 @@ class AircallClient:
         Args:
             path: Path with its version.
             queries: Query parameters of each request, taken as `in_flight` takes items.
-            parse: As for `get`.
+            parse: As for `get`, but is told the query as well.
 
         Yields:
             What `parse` made of each answer, in the order of the queries.
@@ -175,12 +177,12 @@ class AircallClient:
             AircallError: As `get` does.
         """
 
-        def send(query: Mapping[str, str]) -> tuple[_Request, bytes]:
+        def send(query: Query) -> tuple[Query, _Request, bytes]:
             request = _Request("GET", path, query)
-            return request, self._receive(request)
+            return query, request, self._receive(request)
 
-        for request, body in self.in_flight(send, queries):
-            yield self._ask(request, parse, body)
+        for query, request, body in self.in_flight(send, queries):
+            yield self._ask(request, partial(parse, query), body)
 
     def post(self, path: str, body: Mapping[str, Any], parse: Callable[[Any], T], *, attempts: int = ATTEMPTS) -> T:
         """Send JSON to one path, as `get` asks for one.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from abc import abstractmethod
 from contextlib import closing
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from singer_sdk import Stream, Tap
@@ -17,10 +17,10 @@ from typing_extensions import override
 
 from tap_aircall import schemas, states
 from tap_aircall.errors import InputError, ResponseError, StreamUnavailableError
+from tap_aircall.pages import Page
 from tap_aircall.progress import Progress
 from tap_aircall.records import Oddity, RecordShaper, printable
 from tap_aircall.times import to_rfc3339
-from tap_aircall.walks import Page
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from tap_aircall.api.client import AircallClient
     from tap_aircall.cli import InterruptibleWriter
     from tap_aircall.clock import Clock
+    from tap_aircall.pages import Query, Reader, Record
     from tap_aircall.settings import Settings
-    from tap_aircall.walks import Query, Reader, Record
 
 
 class AircallTap(Tap):
@@ -227,15 +227,20 @@ class AircallStream(Stream):
 
     def read_page(self, path: str, query: Query) -> Page:
         """Read one page of a list."""
-        return self.client.get(path, query, self.parse_page)
+        return self.client.get(path, query, partial(self.parse_page, query))
 
     def read_pages(self, path: str, queries: Iterable[Query]) -> Iterator[Page]:
         """Read pages of a list, several at once."""
         return self.client.get_each(path, queries, self.parse_page)
 
-    def parse_page(self, payload: Any) -> Page:
-        """Take a page out of a decoded answer."""
-        return Page.parse(payload, self.envelope)
+    def parse_page(self, query: Query, payload: Any) -> Page:
+        """Take a page out of the decoded answer to a query.
+
+        Raises:
+            ResponseError: If there is none, or it contradicts itself or what was asked for.
+        """
+        time = query.get("order_by", self.replication_key)
+        return Page.parse(payload, self.envelope).checked(query, self.name, time)
 
     def write_records(self, records: list[Record]) -> None:
         """Bring records into their shape, and hand them to the target.

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from typing_extensions import override
 
 from tap_aircall import walks
+from tap_aircall.errors import ResponseError
+from tap_aircall.pages import PAGE_SIZE, stamp
 from tap_aircall.streams.base import AircallStream
 from tap_aircall.times import to_rfc3339, to_seconds
 from tap_aircall.walks import AscendingWalk
@@ -15,7 +17,7 @@ from tap_aircall.walks import AscendingWalk
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Mapping
 
-    from tap_aircall.walks import Page, Record
+    from tap_aircall.pages import Page, Record
 
 BACKFILL = "backfill"
 """Key of the state of a reading of all contacts that is not at its end."""
@@ -114,9 +116,13 @@ class Contacts(AircallStream):
         )
         newest = self._newest_created()
         if newest is None:
+            if backfill.bookmark is not None:
+                raise self._gone()
             return
         steps = walk.steps(backfill.created_through, newest)
         for number, step in enumerate(steps, start=1):
+            if step.last is None and backfill.created_through is None:
+                raise self._gone()
             self.progress.expect(step.remaining or 0)
             self.progress.add(len(step.records))
             yield step.records
@@ -124,19 +130,23 @@ class Contacts(AircallStream):
                 self.write_state({BACKFILL: Backfill(backfill.bookmark, step.through).to_state()})
 
     def _newest_created(self) -> int | None:
-        """Ask for the newest `created_at` there is."""
-        query = {"order_by": "created_at", "order": "desc", "page": "1", "per_page": "1"}
+        """Ask for the newest `created_at` there is: with a whole page, since only that shows the order."""
+        query = {"order_by": "created_at", "order": "desc", "page": "1", "per_page": str(PAGE_SIZE)}
         records = self.read_page(self.path, query).records
-        return walks.stamp(records[0], "created_at", self.name)[1] if records else None
+        return max((stamp(record, "created_at", self.name) for record in records), default=None)
+
+    def _gone(self) -> ResponseError:
+        """Return the error for a list that is empty a moment after it was not."""
+        return ResponseError(f"Aircall lists no {self.name} any more, a moment after it listed some; try again later.")
 
     def _newest_change(self) -> int | None:
         """Ask for the newest `updated_at` there is."""
         query = {"order_by": "updated_at", "order": "desc"}
-        with closing(walks.pages(self.reader(), query)) as numbered:
+        with closing(walks.pages(self.reader(), query, self.name)) as numbered:
             return next(filter(None, (self._newest_on(page) for _, page in numbered)), None)
 
     def _newest_on(self, page: Page) -> int | None:
-        times = (walks.stamp(record, "updated_at", self.name)[1] for record in page.records)
+        times = (stamp(record, "updated_at", self.name) for record in page.records)
         return walks.newest_of(times, self.clock.time())
 
     def _finish(self, newest: int | None) -> None:

@@ -13,21 +13,21 @@ from typing_extensions import override
 
 from tap_aircall import walks
 from tap_aircall.errors import NotFoundError, ResponseError, StreamUnavailableError
+from tap_aircall.pages import PAGE_SIZE, Page
 from tap_aircall.settings import BasicSettings
 from tap_aircall.streams.base import AircallStream
-from tap_aircall.walks import Page
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from tap_aircall.walks import Query, Record
+    from tap_aircall.pages import Query, Record
 
 
 class ReferenceStream(AircallStream):
     """A list that is read whole."""
 
     primary_keys = ("id",)
-    page_size: ClassVar[int] = walks.PAGE_SIZE
+    page_size: ClassVar[int] = PAGE_SIZE
 
     @override
     def extract(self) -> Iterable[list[Record]]:

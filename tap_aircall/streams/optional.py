@@ -12,13 +12,14 @@ from typing_extensions import override
 
 from tap_aircall import walks
 from tap_aircall.errors import ForbiddenError, NotFoundError, ResponseError, StreamUnavailableError
+from tap_aircall.pages import Page
 from tap_aircall.records import without
 from tap_aircall.streams.directory import Numbers, OwnedStream, ReferenceStream, Users
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from tap_aircall.walks import Page, Record
+    from tap_aircall.pages import Query, Record
 
 ENOUGH_REFUSALS = 3
 """When so many are refused and none is granted, the account has no permission at all."""
@@ -154,13 +155,13 @@ class WhatsappTemplates(OptionalOwnedStream):
 
     @override
     def ask(self, path: str) -> list[Record]:
-        def ask(query: walks.Query) -> Any:
+        def ask(query: Query) -> Any:
             return self.client.get(path, query, self._checked)
 
-        return [record for records in walks.behind_tokens(ask, self.envelope, "id") for record in records]
+        return [record for records in walks.behind_tokens(ask, self.envelope, "id", self.name) for record in records]
 
     def _checked(self, payload: Any) -> Any:
-        walks.Page.parse(payload, self.envelope)
+        Page.parse(payload, self.envelope)
         return payload
 
 

@@ -15,7 +15,7 @@ from tap_aircall.times import to_rfc3339
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from tap_aircall.walks import Record
+    from tap_aircall.pages import Record
 
 REREAD_DAYS = 3
 """So many of the days that were read last are read once more, since Aircall still changes them."""

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from singer_sdk.singerlib import MetadataMapping
 
-    from tap_aircall.walks import Query, Record
+    from tap_aircall.pages import Query, Record
 
 FETCH_FLAGS = {
     "contact": "fetch_contact",

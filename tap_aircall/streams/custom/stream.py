@@ -7,33 +7,37 @@ are in the schema, as text, since ids may be numbers or not.
 
 from __future__ import annotations
 
-import itertools
 from typing import TYPE_CHECKING, Any, TypeGuard
 
 import singer_sdk.typing as th
 from typing_extensions import override
 
 from tap_aircall import walks
-from tap_aircall.errors import ForbiddenError, NotFoundError, StreamUnavailableError, UnreadableError
+from tap_aircall.errors import (
+    ForbiddenError,
+    MisorderedError,
+    NotFoundError,
+    StreamUnavailableError,
+    UnreadableError,
+)
+from tap_aircall.pages import Page
 from tap_aircall.records import without
 from tap_aircall.schemas import OPEN
 from tap_aircall.streams.base import AircallStream
 from tap_aircall.streams.custom.definitions import RECORD, Definition, Replication
 from tap_aircall.times import to_rfc3339, to_seconds
-from tap_aircall.walks import AscendingWalk, Page
+from tap_aircall.walks import AscendingWalk
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
+    from tap_aircall.pages import Query, Reader, Record
     from tap_aircall.streams.base import AircallTap
-    from tap_aircall.walks import Query, Record
 
 MARK = "custom"
 """Key in the state that says that a stream was a user's own, so that it may be gone from the settings."""
 BEGINNING = -(2**62)
 PAGES_PER_STATE = 10
-TOLERANCE_SECONDS = 2
-"""Neighbours in a list may be so much out of order, as calls are that were listed before they were complete."""
 SECRETS = frozenset({"token", "access_token", "refresh_token", "api_token", "secret", "client_secret", "password"})
 """Fields that leave the tap with nobody, at any depth."""
 
@@ -95,11 +99,17 @@ class CustomStream(AircallStream):
             raise StreamUnavailableError(message) from error
 
     @override
-    def parse_page(self, payload: Any) -> Page:
+    def parse_page(self, query: Query, payload: Any) -> Page:
         page = self._parse(payload)
         page = page._replace(records=[self._item(record) for record in page.records])
-        self._check_order(page.records)
-        return page
+        try:
+            return page.checked(query, self.name, TIME)
+        except MisorderedError as error:
+            message = (
+                f"Stream '{self.name}': Aircall does not list it in the order of '{self.replication_key}', or ignores "
+                "'from' and 'to': use the replication full_table."
+            )
+            raise UnreadableError(message) from error
 
     def _pages(self) -> Iterator[list[Record]]:
         """Read what is to be read, and move the state on."""
@@ -122,7 +132,7 @@ class CustomStream(AircallStream):
             case Replication.NEWEST_FIRST:
                 yield from self._changed_since(reader, BEGINNING if bookmark is None else bookmark)
 
-    def _changed_since(self, reader: walks.Reader, bookmark: int) -> Iterator[list[Record]]:
+    def _changed_since(self, reader: Reader, bookmark: int) -> Iterator[list[Record]]:
         newest: int | None = None
         changes = walks.newest_first(reader, TIME, bookmark, {"order_by": str(self.replication_key)}, self.name)
         while True:
@@ -184,23 +194,6 @@ class CustomStream(AircallStream):
         return UnreadableError(
             f"Stream '{self.name}': Aircall sent a record whose '{key}' is no {kind}: check the keys in custom_streams."
         )
-
-    def _check_order(self, items: list[Record]) -> None:
-        """Refuse a list that is not in the order in which it is walked: reading it by time would lose records.
-
-        Raises:
-            UnreadableError: Saying which replication works.
-        """
-        replication = self._definition.replication
-        if replication is Replication.FULL_TABLE:
-            return
-        times = [item[TIME] for item in (items if replication is Replication.FROM_TO else reversed(items))]
-        if any(later < earlier - TOLERANCE_SECONDS for earlier, later in itertools.pairwise(times)):
-            message = (
-                f"Stream '{self.name}': Aircall does not list it in the order of '{self.replication_key}': use the "
-                "replication full_table."
-            )
-            raise UnreadableError(message)
 
 
 def _is_list_of_objects(value: Any) -> TypeGuard[list[Record]]:

@@ -27,10 +27,10 @@ from tap_aircall.times import to_seconds
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+    from tap_aircall.pages import Query, Record
     from tap_aircall.streams.base import AircallTap
     from tap_aircall.streams.calls.cursors import Cursors
     from tap_aircall.streams.calls.stream import Calls
-    from tap_aircall.walks import Query, Record
 
 SETTLE_SECONDS = 20 * 60
 """So long after its end a call has settled: Aircall recalculates it until then (facts, section 6.1)."""

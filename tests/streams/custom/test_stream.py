@@ -181,7 +181,8 @@ class TestFromTo:
         users = define("/v2/users", "users", replication="from_to", replication_key="created_at")
 
         assert fail(aircall, users) == (
-            "Stream 'mine': Aircall does not list it in the order of 'created_at': use the replication full_table."
+            "Stream 'mine': Aircall does not list it in the order of 'created_at', or ignores 'from' and 'to': use the "
+            "replication full_table."
         )
 
 

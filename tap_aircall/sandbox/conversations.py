@@ -105,7 +105,7 @@ SUBJECTS = (
         ),
         "could not log in since this morning",
         "Deleting the cookies of the site solved it",
-        (),
+        ("Add the cookies to the help page about logins",),
         "Login failed, solved by deleting cookies.", None,
     ),
     Subject(

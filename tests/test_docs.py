@@ -14,7 +14,7 @@ from tap_aircall.custom import FIELDS, Replication, parse_definitions
 from tap_aircall.report_names import REPORTS
 from tap_aircall.settings import DEFINITION
 from tap_aircall.streams import STREAMS
-from tap_aircall.streams.calls import FETCH_FLAGS
+from tap_aircall.streams.calls import OPTED_INTO
 from tap_aircall.streams.intelligence import Artefacts
 from tap_aircall.tap import TapAircall
 
@@ -80,7 +80,7 @@ def test_readme_lists_every_stream_with_key_and_replication() -> None:
         follows = "follows `calls`" if issubclass(stream, Artefacts) else "whole"
         assert replication == (f"incremental, `{stream.replication_key}`" if stream.replication_key else follows)
         assert cost
-    for field in FETCH_FLAGS:
+    for field in OPTED_INTO:
         assert f"`{field}`" in README
 
 
@@ -122,7 +122,7 @@ def test_meltano_has_every_capability_and_stream() -> None:
     selected = [pattern for pattern in EXTRACTOR["select"] if not pattern.startswith("!")]
     excluded = [pattern for pattern in EXTRACTOR["select"] if pattern.startswith("!")]
     assert selected == [f"{name}.*" for name, stream in STREAMS.items() if stream.selected_by_default]
-    assert excluded == [f"!calls.{field}" for field in FETCH_FLAGS]
+    assert excluded == [f"!calls.{field}" for field in OPTED_INTO]
 
 
 def test_meltano_installs_without_the_hub() -> None:

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from tap_aircall.sandbox import World
 from tap_aircall.sandbox.conversations import SUBJECTS, WRONG_NUMBER
 from tap_aircall.sandbox.intelligence import ARTEFACTS
+from tap_aircall.sandbox.optional import add_campaigns
 from tap_aircall.sandbox.phones import BLOCKS, e164, phone
 from tests.clock import NOW
 
@@ -222,3 +223,23 @@ def test_ai_results_tell_of_the_call_that_they_belong_to(company: World) -> None
 def test_a_phone_number_belongs_to_one_only() -> None:
     for country in BLOCKS:
         assert len({e164(phone(country, position)) for position in range(0, 200_000, 7)}) == len(range(0, 200_000, 7))
+
+
+def test_campaigns_say_whom_their_user_called(company: World) -> None:
+    add_campaigns(company)
+    campaigns = company.optional.dialer_campaigns
+    outbound = [call for call in company.calls.values() if call["direction"] == "outbound"]
+    owners = {phone["value"] for contact in company.contacts.values() for phone in contact["phone_numbers"]}
+    (team,) = [team for team in company.kinds["teams"].values() if team["name"] == "Sales"]
+    assert campaigns.keys() == {user["id"] for user in team["users"]}
+    for user, campaign in campaigns.items():
+        called = {e164(call["raw_digits"]) for call in outbound if call["user"]["id"] == user}
+        begun = datetime.fromisoformat(campaign["created_at"]).timestamp()
+        recently = {e164(call["raw_digits"]) for call in outbound if call["started_at"] > begun}
+        assert int(campaign["number_id"]) in company.user_numbers[user]
+        for entry in campaign["phone_numbers"]:
+            assert entry["number"] in owners
+            assert entry["number"] in called if entry["called"] else entry["number"] not in recently
+    entries = [entry for campaign in campaigns.values() for entry in campaign["phone_numbers"]]
+    assert {entry["called"] for entry in entries} == {True, False}
+    assert len({entry["id"] for entry in entries}) == len(entries)

@@ -37,8 +37,10 @@ def main() -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="python -m tap_aircall.sandbox",
-        description="A local Aircall with a made-up company. It listens on this machine only, and prints its address and "
-        "credentials.",
+        description=(
+            "A local Aircall with a made-up company. It listens on this machine only, and prints its address and "
+            "credentials."
+        ),
         epilog="Example: python -m tap_aircall.sandbox --calls 2000 --ai 0.8 --campaigns",
     )
     company = parser.add_argument_group("the company")

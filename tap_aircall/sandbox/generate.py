@@ -65,12 +65,14 @@ COUNTRIES = (
     Country("GB", "UK", "Europe/London", "en_GB", 0.2),
     Country("DE", "Germany", "Europe/Berlin", "de_DE", 0.15),
 )
+OFFICES = ["FR", "US", "GB", "DE", "US", "FR", "GB", "US"]
+"""Where users work, one of each team at a time."""
 OPENING, CLOSING = 9, 18
 """Local hours, from Monday to Friday."""
 LUNCH = (12, 13)
-HOURS = (1, 1, 1, 1, 1, 1, 2, 5, 12, 36, 44, 38, 20, 24, 36, 40, 34, 24, 8, 5, 4, 3, 2, 1)
+HOURS = (1, 1, 1, 1, 1, 1, 2, 4, 10, 56, 70, 60, 32, 38, 58, 64, 54, 38, 8, 5, 4, 3, 2, 1)
 """How many calls begin in each local hour of a working day, in proportion."""
-WEEKDAYS = (1.25, 1.1, 1.0, 1.0, 0.85, 0.08, 0.04)
+WEEKDAYS = (1.25, 1.1, 1.0, 1.0, 0.85, 0.07, 0.03)
 """Calls of the days from Monday on, in proportion."""
 MISSED = {"abandoned_in_classic": 5, "short_abandoned": 4, "no_available_agent": 4, "agents_did_not_answer": 7}
 """Why calls are missed in opening hours, in proportion; in lines with a menu, callers give up there."""
@@ -237,7 +239,8 @@ class _Maker:
             color = f"#{dice.randrange(16**6):06X}"
             self.tags[name] = world.add("tags", name=name, description=description, color=color)
         for position in range(users):
-            country = COUNTRIES[position % len(COUNTRIES)] if position < len(COUNTRIES) else self.country()
+            office = OFFICES[position // len(TEAMS) % len(OFFICES)]
+            (country,) = [country for country in COUNTRIES if country.code == office]
             first, last = self.name(country.code)
             world.add(
                 "users",

@@ -18,6 +18,7 @@ import psycopg
 import pytest
 
 from tap_aircall.sandbox import Sandbox, World
+from tap_aircall.streams.intelligence import SETTLE_SECONDS
 from tests.clock import FakeClock
 from tests.conftest import Aircall
 from tests.targets.conftest import ROOT, Postgres, executable
@@ -164,8 +165,8 @@ def contacts(world: World, calls: list[dict[str, Any]]) -> Rows:
 def sentiments(world: World, calls: list[dict[str, Any]]) -> Rows:
     moods: Counter[tuple[int, str]] = Counter()
     for call in calls:
-        visible_at, found = world.intelligence.found("sentiments", call["id"])
-        if visible_at <= world.now:
+        _, found = world.intelligence.found("sentiments", call["id"])
+        if found and call["ended_at"] + SETTLE_SECONDS <= world.now:
             moods[call["user"]["id"], found["participants"][0]["value"]] += 1
     return [
         (

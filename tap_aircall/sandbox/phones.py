@@ -23,7 +23,7 @@ def phone(country: str, position: int) -> str:
     for block in BLOCKS[country]:
         width = block.count("#")
         if position < 10**width:
-            return _fill(block, f"{position * SCATTER % 10**width:0{width}d}")
+            return block.replace("#", "{}").format(*f"{position * SCATTER % 10**width:0{width}d}")
         position -= 10**width
     return BLOCKS[country][0].rstrip("# ") + f" {position + 10**5}"
 
@@ -31,9 +31,3 @@ def phone(country: str, position: int) -> str:
 def e164(digits: str) -> str:
     """Return a number as contacts have it: without blanks and dashes."""
     return digits.replace(" ", "").replace("-", "")
-
-
-def _fill(block: str, digits: str) -> str:
-    for digit in digits:
-        block = block.replace("#", digit, 1)
-    return block

@@ -167,13 +167,14 @@ class World:
                 rewritten |= {"started_at": begin, "duration": ended_at - begin}
             stages.append((max(appears, ended_at + recalculated_after), rewritten))
         for at, changes in stages:
-            kept = {name: value for name, value in changes.items() if name not in fields}
             if at <= self.now:
-                self._show(identity)
-                self.edit_call(identity, **kept)
+                call.update(changes)
             else:
+                kept = {name: value for name, value in changes.items() if name not in fields}
                 heapq.heappush(self._agenda, (at, next(self._order), identity, kept))
-        self.edit_call(identity, **fields)
+        call.update(fields)
+        if appears <= self.now:
+            self._show(identity)
         return call
 
     def shown_call(self, identity: int) -> Record | None:

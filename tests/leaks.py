@@ -15,6 +15,7 @@ import pytest
 from typing_extensions import override
 
 from tap_aircall.errors import TapAircallError
+from tap_aircall.sandbox.phones import BLOCKS, e164
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -28,14 +29,15 @@ SECRETS = (
     "s3cret",
     "c2FuZGJveC1pZDpzYW5kYm94LXRva2Vu",  # of the header: sandbox-id:sandbox-token
 )
+PHONES = tuple(block.partition("#")[0].rstrip() for blocks in BLOCKS.values() for block in blocks)
+"""How the phone numbers of the sandbox begin."""
 PEOPLE = (
     "@example.com",
     "@example.org",
     "User 1",
     "Contact 1",
-    "+33 1 99 00",
-    "+3319900",
-    "202-555-",
+    *PHONES,
+    *map(e164, PHONES),
     "Planted Person",
     "planted words",
     "+33 6 12 34 56 78",

@@ -18,9 +18,18 @@ if TYPE_CHECKING:
     from tap_aircall.sandbox.server import RequestLog, Sandbox
     from tap_aircall.sandbox.world import World
 
-__all__ = ["Fault", "RequestLog", "Sandbox", "World"]
+__all__ = ["Fault", "RequestLog", "Sandbox", "World", "missing"]
 
 _MODULES = {"Fault": "faults", "RequestLog": "server", "Sandbox": "server", "World": "world"}
+
+
+def missing(error: ModuleNotFoundError) -> str:
+    """Say in one line what to install for the sandbox.
+
+    Args:
+        error: Names the package that is not there.
+    """
+    return f"The sandbox needs {error.name}: pip install 'tap-aircall[sandbox]'"
 
 
 def __getattr__(name: str) -> Any:

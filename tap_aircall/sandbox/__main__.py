@@ -11,6 +11,8 @@ from typing import NoReturn
 
 from typing_extensions import override
 
+from tap_aircall.sandbox import missing
+
 
 class _Parser(argparse.ArgumentParser):
     """Tells of a bad option in one line."""
@@ -27,7 +29,7 @@ def main() -> int:
         try:
             return _serve(options)
         except ModuleNotFoundError as error:
-            print(f"The sandbox needs {error.name}: pip install 'tap-aircall[sandbox]'", file=sys.stderr)  # noqa: T201
+            print(missing(error), file=sys.stderr)  # noqa: T201
             return 1
     return 0
 
@@ -35,25 +37,65 @@ def main() -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="python -m tap_aircall.sandbox",
-        description="A local Aircall with made-up data. It listens on this machine only.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        description=(
+            "A local Aircall with a made-up company. It listens on this machine only, and prints its address and "
+            "credentials."
+        ),
+        epilog="Example: python -m tap_aircall.sandbox --calls 2000 --ai 0.8 --campaigns",
     )
-    parser.add_argument("--port", type=_count, default=8787, help="port to listen on; 0 for a free one")
-    parser.add_argument("--seed", type=_whole, default=1, help="same seed, same data")
-    parser.add_argument("--calls", type=_count, default=12_500, help="how many calls")
-    parser.add_argument("--contacts", type=_count, default=11_000, help="how many contacts")
-    parser.add_argument("--users", type=_positive, default=45, help="how many users")
-    parser.add_argument("--days", type=_positive, default=90, help="days that the calls are spread over")
-    parser.add_argument("--rate-limit", type=_count, default=0, help="requests allowed in a minute; 0 for no limit")
-    parser.add_argument("--block", type=_seconds, default=60, help="seconds of block after too many requests")
-    parser.add_argument("--latency", type=_seconds, default=0, help="seconds before each answer")
+    company = parser.add_argument_group("the company")
+    company.add_argument("--seed", type=_whole, default=1, metavar="N", help="same seed, same data (default: 1)")
+    company.add_argument("--calls", type=_count, default=12_500, metavar="N", help="how many calls (default: 12500)")
+    company.add_argument(
+        "--contacts", type=_count, default=11_000, metavar="N", help="how many contacts (default: 11000)"
+    )
+    company.add_argument("--users", type=_positive, default=45, metavar="N", help="how many users (default: 45)")
+    company.add_argument(
+        "--days", type=_positive, default=90, metavar="N", help="how many days the calls go back (default: 90)"
+    )
+    company.add_argument(
+        "--ai",
+        type=_share,
+        default=0.0,
+        metavar="SHARE",
+        help="share of the answered calls that have AI results, such as transcripts and summaries; 1 for all "
+        "(default: 0)",
+    )
+    company.add_argument("--campaigns", action="store_true", help="give users dialer campaigns")
+    company.add_argument(
+        "--messaging", action="store_true", help="give numbers registrations, messaging, WhatsApp and templates"
+    )
+    server = parser.add_argument_group("the server")
+    server.add_argument(
+        "--port", type=_count, default=8787, metavar="N", help="port to listen on; 0 for a free one (default: 8787)"
+    )
+    server.add_argument(
+        "--rate-limit",
+        type=_count,
+        default=0,
+        metavar="N",
+        help="how many requests a minute are allowed; 0 for any number (default: 0)",
+    )
+    server.add_argument(
+        "--block",
+        type=_seconds,
+        default=60,
+        metavar="SECONDS",
+        help="how long to refuse all requests after too many (default: 60)",
+    )
+    server.add_argument(
+        "--latency", type=_seconds, default=0, metavar="SECONDS", help="how long each answer takes (default: 0)"
+    )
     kinds = ("permanent", "expiring", "rotating")
-    parser.add_argument("--oauth", choices=kinds, default="permanent", help="kind of tokens that OAuth grants")
+    server.add_argument(
+        "--oauth", choices=kinds, default="permanent", help="kind of tokens that OAuth grants (default: permanent)"
+    )
     return parser
 
 
 def _serve(options: argparse.Namespace) -> int:
     from tap_aircall.sandbox import Sandbox, World  # noqa: PLC0415 - needs the extra
+    from tap_aircall.sandbox.optional import add_campaigns, add_messaging  # noqa: PLC0415 - likewise
 
     world = World.generate(
         seed=options.seed,
@@ -63,6 +105,11 @@ def _serve(options: argparse.Namespace) -> int:
         users=options.users,
         days=options.days,
     )
+    world.intelligence.share = options.ai
+    if options.campaigns:
+        add_campaigns(world)
+    if options.messaging:
+        add_messaging(world)
     sandbox = Sandbox(
         world,
         port=options.port,
@@ -105,6 +152,17 @@ def _positive(text: str) -> int:
         message = "must be at least 1"
         raise argparse.ArgumentTypeError(message)
     return number
+
+
+def _share(text: str) -> float:
+    message = "must be a number from 0 to 1"
+    try:
+        share = float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(message) from None
+    if not 0 <= share <= 1:
+        raise argparse.ArgumentTypeError(message)
+    return share
 
 
 def _seconds(text: str) -> float:

@@ -11,26 +11,34 @@ import shutil
 import signal
 import subprocess
 import sys
+import textwrap
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import duckdb
-
-from tap_aircall.sandbox import Sandbox, World
+from tap_aircall.sandbox import missing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import FrameType
 
+    from duckdb import DuckDBPyConnection
+
+    from tap_aircall.sandbox import Sandbox, World
+
+MELTANO = Path(sys.executable).parent / "meltano"
 FOLDER = Path("demo-data")
 WAREHOUSE = FOLDER / "warehouse.duckdb"
 LOG = FOLDER / "meltano.log"
 OTHERS_SETTINGS = ("MELTANO_", "TAP_AIRCALL_", "TARGET_DUCKDB_")
 BAR_WIDTH = 48
 LATEST_CALLS = 200
+SHARE_WITH_TRANSCRIPT = 0.75
+LINES = 5
+"""Rows of the tables that show the first ones only."""
+WIDTH = 100
 NEW_CALLS = 30
 EDITED_CONTACTS = 12
 
@@ -58,6 +66,10 @@ def main() -> int:
     except DemoError as error:
         print(error, file=sys.stderr)  # noqa: T201
         return 1
+    except ModuleNotFoundError as error:
+        line = "The demo needs duckdb: pip install duckdb" if error.name == "duckdb" else missing(error)
+        print(line, file=sys.stderr)  # noqa: T201
+        return 1
     except KeyboardInterrupt:
         print("Interrupted.", file=sys.stderr)  # noqa: T201
         return 130
@@ -66,6 +78,11 @@ def main() -> int:
 
 def _demo() -> Iterator[str]:
     """Go through the demo and yield what to show."""
+    import duckdb  # noqa: PLC0415 - not every sandbox has it
+
+    from tap_aircall.sandbox import Sandbox, World  # noqa: PLC0415 - needs the extra
+
+    _check()
     _make_folder()
     yield "Making up a company ..."
     world = World.generate(seed=1, now=time.time())
@@ -83,15 +100,26 @@ def _demo() -> Iterator[str]:
     yield ""
     loads = (first, second, third)
     yield from _table(("run", "seconds", "requests"), [(r.name, f"{r.seconds:.1f}", r.requests) for r in loads])
-    yield ""
     with duckdb.connect(str(WAREHOUSE), read_only=True) as connection:
-        yield from _table(("table", "rows"), _counts(connection))
-        yield ""
-        yield from _chart(connection)
-        yield ""
-        yield from _quote(connection)
+        for show in (_counts, _chart, _teams, _agents, _to_call_back, _quote):
+            yield ""
+            yield from show(connection)
     yield ""
-    yield f"The warehouse is {WAREHOUSE}, the log of Meltano {LOG}."
+    yield f"The warehouse is {WAREHOUSE}, the log of Meltano {LOG}. More to ask: docs/recipes.md."
+
+
+def _check() -> None:
+    """Make sure that Meltano and its project are there.
+
+    Raises:
+        DemoError: If they are not.
+    """
+    if not MELTANO.exists():
+        message = "The demo needs Meltano: pip install meltano, or run make demo in a clone of tap-aircall."
+        raise DemoError(message)
+    if not Path("meltano.yml").exists():
+        message = "The demo needs tap-aircall's meltano.yml: run it in a clone of tap-aircall."
+        raise DemoError(message)
 
 
 def _make_folder() -> None:
@@ -106,13 +134,11 @@ def _make_folder() -> None:
 
 
 def _transcripts(world: World) -> dict[str, str]:
-    """Give the latest calls transcripts, most of them; return the settings that read those."""
-    calls = sorted(world.calls.values(), key=lambda call: int(call["started_at"]))[-LATEST_CALLS:]
-    for call in calls:
-        if call["answered_at"] and call["id"] % 4:
-            world.intelligence.add(call["id"], "transcription")
+    """Give most calls transcripts; return the settings that read those of the latest calls."""
+    world.intelligence.share = SHARE_WITH_TRANSCRIPT
+    start = sorted(call["started_at"] for call in world.calls.values())[-LATEST_CALLS:][0]
     return {
-        "TAP_AIRCALL_START_DATE": datetime.fromtimestamp(calls[0]["started_at"], UTC).isoformat(),
+        "TAP_AIRCALL_START_DATE": datetime.fromtimestamp(start, UTC).isoformat(),
         "TAP_AIRCALL__SELECT": '["call_transcriptions.*"]',
         "MELTANO_RUN_STATE_ID_SUFFIX": "transcripts",  # a state of its own, so that these calls are new to it
     }
@@ -140,8 +166,7 @@ def _load(name: str, sandbox: Sandbox, **settings: str) -> Load:
     )
     before, began = len(sandbox.requests), time.monotonic()
     with LOG.open("a", encoding="utf-8") as log:
-        meltano = str(Path(sys.executable).parent / "meltano")
-        command = [meltano, "--env-file", os.devnull, "run", "tap-aircall", "target-duckdb"]
+        command = [str(MELTANO), "--env-file", os.devnull, "run", "tap-aircall", "target-duckdb"]
         process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)  # noqa: S603 - our own
         try:
             code = process.wait()
@@ -160,59 +185,134 @@ def _live_on(sandbox: Sandbox) -> str:
     world = sandbox.world
     with sandbox.lock:
         now = int(sandbox.now())
-        template = list(world.calls.values())
-        for number in range(NEW_CALLS):
-            world.add_call(
-                started_at=now,  # later than what the first run has read, however fast it was
-                number=template[number]["number"],
-                user=template[number]["user"],
-                talk_seconds=None if number % 5 == 0 else 60,
-            )
+        before = [call for call in world.calls.values() if call["direction"] == "inbound"]
+        copied = ("number", "raw_digits", "contact", "country_code_a2", "teams")
+        for call in before[:NEW_CALLS]:
+            # Later than what the first run has read, however fast it was.
+            world.add_call(started_at=now, ring_seconds=40, talk_seconds=None, **{name: call[name] for name in copied})
         for identity in list(world.contacts)[:EDITED_CONTACTS]:
             world.edit_contact(identity, at=now, information="Edited during the demo")
-    return f"{NEW_CALLS} calls begin, {EDITED_CONTACTS} contacts are edited"
+    return f"{NEW_CALLS} people call, {EDITED_CONTACTS} contacts are edited"
 
 
-def _counts(connection: duckdb.DuckDBPyConnection) -> list[tuple[str, str]]:
+def _counts(connection: DuckDBPyConnection) -> Iterator[str]:
+    """Show how many rows each table has."""
     tables = connection.execute(
         "SELECT table_name FROM duckdb_tables() WHERE schema_name = 'aircall' ORDER BY 1"
     ).fetchall()
     counts = []
     for (table,) in tables:
         row = connection.execute(f'SELECT count(*) FROM aircall."{table}"').fetchone()  # noqa: S608 - names of ours
-        counts.append((table, f"{row[0]:,}" if row else ""))
-    return counts
+        counts.append((table, *(row or ())))
+    yield from _table(("table", "rows"), counts)
 
 
-def _chart(connection: duckdb.DuckDBPyConnection) -> Iterator[str]:
-    """Draw the calls of each hour of the day, answered and missed."""
+ANSWERABLE = "direction = 'inbound' AND ended_at IS NOT NULL"
+"""Calls that could be missed: not those that somebody made and nobody picked up, and not those that ring still."""
+
+
+def _chart(connection: DuckDBPyConnection) -> Iterator[str]:
+    """Draw the inbound calls of each hour of the day, answered and missed."""
     hours = connection.execute(
-        """
-        SELECT hour(started_at), count(answered_at), count(*) - count(answered_at)
-        FROM aircall.calls GROUP BY 1 ORDER BY 1
-        """
+        f"""
+        SELECT
+          hour(started_at AT TIME ZONE 'UTC' AT TIME ZONE (number->>'time_zone')),
+          count(answered_at),
+          count(*) - count(answered_at)
+        FROM aircall.calls WHERE {ANSWERABLE} GROUP BY 1 ORDER BY 1
+        """  # noqa: S608 - ours
     ).fetchall()
-    most = max((answered + missed for _, answered, missed in hours), default=1)
-    yield f"Calls by hour of the day (UTC): {'█' * 3} answered, {'░' * 3} missed"
-    for hour, answered, missed in hours:
+    rows = [(f"{hour:02d}h", answered, missed) for hour, answered, missed in hours if answered]
+    closed = sum(missed for _, answered, missed in hours if not answered)
+    most = max((answered + missed for _, answered, missed in rows), default=1)
+    yield f"Inbound calls by hour of the day where they came in: {'█' * 3} answered, {'░' * 3} missed"
+    for hour, answered, missed in rows:
         bar = "█" * round(BAR_WIDTH * answered / most) + "░" * round(BAR_WIDTH * missed / most)
-        yield f"  {hour:02d}h  {bar} {answered:,} + {missed:,}"
+        yield f"  {hour}  {bar} {answered:,} + {missed:,}"
+    yield f"  other hours, all missed: {closed:,}"
 
 
-def _quote(connection: duckdb.DuckDBPyConnection) -> Iterator[str]:
+def _teams(connection: DuckDBPyConnection) -> Iterator[str]:
+    """Show how well each team answers."""
+    teams = connection.execute(
+        f"""
+        SELECT
+          team->>'name',
+          count(*),
+          count(answered_at),
+          round(avg(epoch(answered_at - started_at)))::INTEGER || ' s',
+          round(100 * count(*) FILTER (WHERE epoch(answered_at - started_at) <= 20) / count(*))::INTEGER || ' %'
+        FROM aircall.calls, unnest(teams::JSON[]) AS t(team)
+        WHERE {ANSWERABLE} GROUP BY 1 ORDER BY 2 DESC, 1
+        """  # noqa: S608 - ours
+    ).fetchall()
+    yield from _table(("team", "calls", "answered", "waiting", "within 20 s"), teams)
+
+
+def _agents(connection: DuckDBPyConnection) -> Iterator[str]:
+    """Show who talks most."""
+    agents = connection.execute(
+        f"""
+        SELECT
+          users.name,
+          count(*) FILTER (WHERE direction = 'inbound'),
+          count(*) FILTER (WHERE direction = 'outbound'),
+          round(sum(epoch(ended_at - answered_at)) / 3600, 1) || ' h'
+        FROM aircall.calls JOIN aircall.users ON users.id = (calls."user"->>'id')::BIGINT
+        WHERE answered_at IS NOT NULL AND ended_at IS NOT NULL
+        GROUP BY users.id, users.name ORDER BY sum(epoch(ended_at - answered_at)) DESC, users.id LIMIT {LINES}
+        """  # noqa: S608 - ours
+    ).fetchall()
+    yield from _table((f"agents, the first {LINES}", "inbound", "outbound", "talked"), agents)
+
+
+def _to_call_back(connection: DuckDBPyConnection) -> Iterator[str]:
+    """Show who was missed, and neither called back nor answered later."""
+    people = connection.execute(
+        f"""
+        SELECT
+          coalesce(nullif(concat_ws(' ', contacts.first_name, contacts.last_name), ''), missed.raw_digits),
+          count(*),
+          strftime(max(started_at), '%d %b %H:%M')
+        FROM aircall.calls AS missed
+        LEFT JOIN aircall.contacts ON contacts.id = (missed.contact->>'id')::BIGINT
+        WHERE {ANSWERABLE} AND answered_at IS NULL AND raw_digits <> 'anonymous' AND NOT EXISTS (
+          SELECT 1 FROM aircall.calls AS later
+          WHERE later.raw_digits = missed.raw_digits AND later.started_at > missed.started_at
+            AND (later.direction = 'outbound' OR later.answered_at IS NOT NULL)
+        )
+        GROUP BY missed.raw_digits, 1 ORDER BY max(started_at) DESC, 1
+        """  # noqa: S608 - ours
+    ).fetchall()
+    yield from _table((f"to call back, the latest of {len(people):,}", "missed", "last (UTC)"), people[:LINES])
+
+
+def _quote(connection: DuckDBPyConnection) -> Iterator[str]:
     """Quote a transcript."""
     row = connection.execute(
-        "SELECT call_id, content::JSON FROM aircall.call_transcriptions ORDER BY call_id LIMIT 1"
+        """
+        SELECT
+          calls.number->>'name', strftime(calls.started_at, '%d %b %H:%M'), calls."user"->>'name',
+          calls.contact->>'first_name', content::JSON
+        FROM aircall.call_transcriptions JOIN aircall.calls ON calls.id = call_id
+        WHERE calls.answered_at IS NOT NULL
+        ORDER BY calls.contact->>'first_name' IS NULL, json_array_length(content::JSON, '$.utterances') DESC, call_id
+        LIMIT 1
+        """
     ).fetchone()
-    if row:
-        yield f"What was said in call {row[0]}"
-        for utterance in json.loads(row[1])["utterances"]:
-            yield f"  {utterance['participant_type']}: {utterance['text']}"
+    if row is None:
+        return
+    number, time_of_call, agent, customer, content = row
+    yield f"What was said on {time_of_call} (UTC), {number}"
+    names = {"internal": agent.split()[0], "external": customer or "Caller"}
+    for utterance in json.loads(content)["utterances"]:
+        line = f"  {names[utterance['participant_type']]}: {utterance['text']}"
+        yield from textwrap.wrap(line, WIDTH, subsequent_indent="    ")
 
 
 def _table(header: tuple[str, ...], rows: list[tuple[Any, ...]]) -> Iterator[str]:
     """Lay out rows in columns, the first to the left, the others to the right."""
-    cells = [header, *(tuple(str(cell) for cell in row) for row in rows)]
+    cells = [header, *(tuple(f"{cell:,}" if isinstance(cell, int) else str(cell) for cell in row) for row in rows)]
     widths = [max(len(row[column]) for row in cells) for column in range(len(header))]
     for row in cells:
         first, *others = (cell.rjust(width) for cell, width in zip(row, widths, strict=True))

@@ -1,6 +1,7 @@
 """What Aircall's AI makes of calls, as its API shows it (facts, sections 4.3, 5.12 and 6.9).
 
-A company without the plan gets 403 for all of it. With it, a call has nothing (404) until some time after its end.
+A company without the plan gets 403 for all of it. With it, a call has nothing (404) until some time after its end. The
+results of a call tell of the same conversation, and are made up when somebody asks.
 """
 
 from __future__ import annotations
@@ -8,6 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from tap_aircall.sandbox.api import UNKNOWN_OBJECT, Answer
+from tap_aircall.sandbox.conversations import SUBJECTS, Conversation
+from tap_aircall.sandbox.phones import e164
 from tap_aircall.sandbox.templates import iso
 
 if TYPE_CHECKING:
@@ -37,6 +40,8 @@ ENVELOPES: dict[str, str] = {
     "predicted_csat": "csat",
 }
 """Those that come in an envelope; the others come as they are."""
+DELAY = 60
+"""Seconds after its end until there is something of a call, and a tenth of its duration more."""
 NO_PLAN = (403, {"error": "Forbidden", "troubleshoot": "The company is not active"})
 
 
@@ -54,6 +59,9 @@ class Intelligence:
         """Calls of which alone everything is refused."""
         self.is_wrapped = True
         """Whether those come in an envelope that do; sources differ."""
+        self.share = 0.0
+        """How many of the calls that were answered have everything, and of the voicemails a transcription, from 0 to 1;
+        besides those that were given something."""
         self._world = world
         self._artefacts: dict[tuple[str, int], tuple[float, Any]] = {}
 
@@ -63,19 +71,43 @@ class Intelligence:
         Args:
             call_id: The call.
             artefact: What it is, by the last part of its path.
-            payload: What it holds, without an envelope; by default an example.
+            payload: What it holds, without an envelope; by default what fits the call.
             visible_at: When the API begins to show it (UNIX seconds); by default at once.
 
         Returns:
             The payload.
         """
-        payload = example(artefact, call_id, self._world.now) if payload is None else payload
+        payload = self._make(artefact, call_id) if payload is None else payload
         self._artefacts[artefact, call_id] = (visible_at or 0, payload)
         return payload
 
     def edit(self, call_id: int, artefact: Artefact, **changes: Any) -> None:
         """Let somebody edit an artefact."""
+        if (artefact, call_id) not in self._artefacts:
+            visible_at, payload = self.found(artefact, call_id)
+            self.add(call_id, artefact, payload, visible_at=visible_at)
         self._artefacts[artefact, call_id][1].update(changes)
+
+    def conversation(self, call_id: int) -> Conversation:
+        """Return what is said in a call."""
+        subject = self._world.subjects.get(call_id, SUBJECTS[call_id % len(SUBJECTS)])
+        return Conversation(self._world.calls[call_id], subject, self._world.company_name)
+
+    def _make(self, artefact: Artefact, call_id: int) -> Any:
+        call = self._world.calls[call_id]
+        made_at = _ready_at(call) if call["ended_at"] else self._world.now
+        return _payload(artefact, self.conversation(call_id), iso(made_at))
+
+    def found(self, artefact: Artefact, call_id: int) -> tuple[float, Any]:
+        """Return when the API begins to show an artefact, and the artefact; infinity and None where there is none."""
+        given = self._artefacts.get((artefact, call_id))
+        if given is not None:
+            return given
+        call = self._world.shown_call(call_id)
+        is_spoken = call is not None and (call["answered_at"] or (call["voicemail"] and artefact == "transcription"))
+        if call is None or not is_spoken or not call["ended_at"] or _lot(call_id) >= self.share:
+            return float("inf"), None
+        return _ready_at(call), self._make(artefact, call_id)
 
     def answer(self, call_id: str, path: str, query: Mapping[str, str]) -> Answer | None:
         """Answer a request below a call; None where the path is of something else."""
@@ -86,8 +118,8 @@ class Intelligence:
             return Answer(*NO_PLAN)
         if not call_id.isdigit():
             return Answer(400, {"error": "Bad Request", "troubleshoot": "The call's id must be a number"})
-        artefact = "realtime_transcription" if path == "transcription" and query.get("mode") == "realtime" else path
-        visible_at, payload = self._artefacts.get((artefact, int(call_id)), (float("inf"), None))
+        kind: Any = "realtime_transcription" if path == "transcription" and query.get("mode") == "realtime" else path
+        visible_at, payload = self.found(kind, int(call_id))
         if self._world.shown_call(int(call_id)) is None or visible_at > self._world.now:
             return Answer(*UNKNOWN_OBJECT)
         if path == "playbook_result" and query.get("fetch_playbook") != "true":
@@ -96,63 +128,102 @@ class Intelligence:
         return Answer(200, {envelope: payload} if envelope and self.is_wrapped else payload)
 
 
-def example(artefact: Artefact, call_id: int, now: float) -> Record:  # noqa: PLR0911 - one case a kind
-    """Make up an artefact of a call."""
-    made_at = iso(now)
+def _ready_at(call: Record) -> float:
+    return float(call["ended_at"] + DELAY + call["duration"] // 10)
+
+
+def _lot(call_id: int) -> float:
+    """Draw a number from 0 to 1 for a call, always the same."""
+    return call_id * 2_654_435_761 % 2**32 / 2**32
+
+
+def _payload(artefact: Artefact, talk: Conversation, made_at: str) -> Record:  # noqa: PLR0911 - one case a kind
+    """Make up an artefact.
+
+    Args:
+        artefact: What it is.
+        talk: What was said.
+        made_at: When it was made, as Aircall writes it.
+    """
+    call, call_id = talk.call, talk.call["id"]
+    user_id, number_id = ((call[part] or {}).get("id", 1) for part in ("user", "number"))
     about: Record = {"id": call_id * 10, "call_id": call_id, "created_at": made_at}
+    score = {"POSITIVE": 80, "NEUTRAL": 60, "NEGATIVE": 25}[talk.mood] + call_id % 16
     match artefact:
         case "transcription" | "realtime_transcription":
-            spoken: list[Record] = [
-                {"participant_type": "external", "phone_number": "+33 1 99 00 00 00", "text": "Hello, it is about ..."},
-                {"participant_type": "internal", "user_id": 1, "text": "Of course, one moment."},
-            ]
-            times: list[Record] = [
-                {"start_time": 2.5 * n, "end_time": 2.5 * n + 2}
-                if artefact == "transcription"
-                else {"timestamp": int(now) + n, "duration_ms": 2000, "language": "en"}
-                for n in range(len(spoken))
-            ]
-            utterances = [said | time for said, time in zip(spoken, times, strict=True)]
-            content = {"language": "en", "utterances": utterances}
             return {
                 "id": call_id * 10,
                 "call_id": call_id,
-                "call_created_at": made_at,
-                "type": "call",
-                "content": content,
+                "call_created_at": iso(call["started_at"]),
+                "type": "call" if call["answered_at"] or not call["voicemail"] else "voicemail",
+                "content": {"language": "en", "utterances": _utterances(artefact, talk, user_id)},
             }
         case "sentiments":
-            participant = {"phone_number": "+33 1 99 00 00 00", "value": "POSITIVE", "type": "external"}
+            participant = {"phone_number": _digits(talk), "value": talk.mood, "type": "external"}
             return {"id": call_id, "call_id": call_id, "participants": [participant]}
         case "topics":
-            return about | {"content": ["payment", "billing"]}
+            return about | {"content": list(talk.subject.topics)}
         case "summary":
-            return about | {"content": "A question about a bill, which was answered."}
+            return about | {"content": talk.summary}
         case "custom_summary_result":
-            sections = [{"name": "Budget", "content": "Approved"}]
-            template = {"custom_summary": {"name": "BANT"}, "summary_template_results": sections}
-            return about | {"number_id": 1, "language": "en"} | template
+            sections = {"Reason": talk.reason, "Outcome": talk.outcome, "Next step": (talk.actions or ["None"])[0]}
+            template = [{"name": name, "content": content} for name, content in sections.items()]
+            summary = {"custom_summary": {"name": "Call notes"}, "summary_template_results": template}
+            return about | {"number_id": number_id, "language": "en"} | summary
         case "action_items":
-            item = {"content": "Send the quote", "ai_generated": True, "created_by": None, "updated_by": 1}
-            times_of_item = {"created_at": made_at, "updated_at": made_at}
-            return {"call_id": call_id, "action_items": [{"id": n} | item | times_of_item for n in (1, 2)]}
+            items = [
+                {
+                    "id": call_id * 10 + position,
+                    "content": action,
+                    "ai_generated": True,
+                    "created_by": None,
+                    "created_at": made_at,
+                    "updated_by": None,
+                    "updated_at": made_at,
+                }
+                for position, action in enumerate(talk.actions)
+            ]
+            return {"call_id": call_id, "action_items": items}
         case "playbook_result":
-            topics = {"playbook_result_topics": [{"name": "Budget", "result": "asked for"}]}
-            playbook = {"playbook": {"id": 7, "name": "BANT", "language": "en"}}
-            return about | {"user_id": 1, "number_id": 1, "adherence_score": 0.8} | playbook | topics
+            results = {"Greeting": "yes", "Reason of the call": talk.reason, "Next step": bool(talk.actions)}
+            topics = [{"name": name, "result": result} for name, result in results.items()]
+            who = {"user_id": user_id, "number_id": number_id, "adherence_score": 1.0 if talk.actions else 0.67}
+            playbook = {"playbook": {"id": 7, "name": "Good calls", "language": "en"}}
+            return about | who | playbook | {"playbook_result_topics": topics}
         case "evaluations":
             scored = {
-                "scorecard": {"name": "QA"},
-                "score": {"normalized_score": 87.5},
+                "scorecard": {"name": "Quality of service"},
+                "score": {"normalized_score": float(score)},
                 "categories": [],
-                "questions": [],
+                "questions": [{"question": "Was the customer helped?", "answer": talk.outcome}],
             }
-            return about | {
-                "ai_generated": True,
-                "reviewed_at": made_at,
-                "updated_at": made_at,
-                "evaluations": [scored],
-            }
+            times = {"reviewed_at": made_at, "updated_at": made_at}
+            return about | {"ai_generated": True} | times | {"evaluations": [scored]}
         case "predicted_csat":
-            drivers = [{"polarity": "POSITIVE", "label": "The answer came at once"}]
-            return {"call_id": call_id, "call_uuid": f"CA{call_id}", "score": 75, "drivers": drivers}
+            drivers = [{"polarity": talk.mood, "label": talk.outcome}]
+            return {"call_id": call_id, "call_uuid": call["sid"], "score": score, "drivers": drivers}
+
+
+def _utterances(artefact: Artefact, talk: Conversation, user_id: int) -> list[Record]:
+    agent = {"participant_type": "internal", "user_id": user_id}
+    customer = {"participant_type": "external", "phone_number": _digits(talk)}
+    answered_at = talk.call["answered_at"] or talk.call["started_at"]
+    utterances = []
+    for said in talk.utterances():
+        times: Record = (
+            {"start_time": said.start, "end_time": said.end}
+            if artefact == "transcription"
+            else {
+                "timestamp": answered_at + int(said.start),
+                "duration_ms": round(1000 * (said.end - said.start)),
+                "language": "en",
+            }
+        )
+        utterances.append((agent if said.is_agent else customer) | {"text": said.text} | times)
+    return utterances
+
+
+def _digits(talk: Conversation) -> str | None:
+    """Return the customer's number as transcriptions have it; None of anonymous callers."""
+    digits = talk.call["raw_digits"]
+    return e164(digits) if digits not in (None, "anonymous") else None

@@ -14,6 +14,8 @@ from tap_aircall.sandbox.templates import KINDS, MESSAGES, NEW, Kind, Record, ne
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from tap_aircall.sandbox.conversations import Subject
+
 FIRST_CALL_ID = 4_200_000_001
 """Beyond 32 bits, as Aircall's are (facts, section 6.7)."""
 CALL_USER_FIELDS = (
@@ -56,6 +58,8 @@ class World:
         self.company_name = "Acme"
         self.company_id = 77
         self.calls: dict[int, Record] = {}
+        self.subjects: dict[int, Subject] = {}
+        """What calls are about, where it was decided."""
         self.contacts: dict[int, Record] = {}
         self.kinds: dict[Kind, dict[Any, Record]] = {kind: {} for kind in KINDS}
         self.user_numbers: dict[int, list[int]] = {}
@@ -163,13 +167,14 @@ class World:
                 rewritten |= {"started_at": begin, "duration": ended_at - begin}
             stages.append((max(appears, ended_at + recalculated_after), rewritten))
         for at, changes in stages:
-            kept = {name: value for name, value in changes.items() if name not in fields}
             if at <= self.now:
-                self._show(identity)
-                self.edit_call(identity, **kept)
+                call.update(changes)
             else:
+                kept = {name: value for name, value in changes.items() if name not in fields}
                 heapq.heappush(self._agenda, (at, next(self._order), identity, kept))
-        self.edit_call(identity, **fields)
+        call.update(fields)
+        if appears <= self.now:
+            self._show(identity)
         return call
 
     def shown_call(self, identity: int) -> Record | None:
@@ -187,6 +192,7 @@ class World:
     def delete_call(self, identity: int) -> None:
         """Make a call disappear without a trace."""
         call = self.calls.pop(identity)
+        self.subjects.pop(identity, None)
         if identity in self._hidden_calls:
             self._hidden_calls.remove(identity)
         else:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import socket
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import requests
@@ -49,6 +50,8 @@ def test_a_port_in_use_gets_one_line() -> None:
         ("--calls=-1", "must not be negative"),
         ("--seed=one", "must be a whole number"),
         ("--users=0", "must be at least 1"),
+        ("--ai=80", "must be a number from 0 to 1"),
+        ("--ai=nan", "must be a number from 0 to 1"),
         ("--latency=nan", "must be a number of seconds, not negative"),
     ],
 )
@@ -65,6 +68,56 @@ def test_a_missing_package_gets_one_line(package: str, tmp_path: Path) -> None:
     done = run(*SMALL, PYTHONPATH=str(tmp_path))
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == f"The sandbox needs {package}: pip install 'tap-aircall[sandbox]'\n"
+
+
+def test_help_lists_every_option_with_its_default() -> None:
+    done = run("--help", COLUMNS="100")
+    assert done.returncode == 0
+    text = " ".join(done.stdout.split())
+    defaults = dict(re.findall(r"--([\w-]+) (?:[A-Z]+|\{[\w,]+\}) (?:(?! --).)*?\(default: (\w+)\)", text))
+    assert defaults == {
+        "seed": "1",
+        "calls": "12500",
+        "contacts": "11000",
+        "users": "45",
+        "days": "90",
+        "ai": "0",
+        "port": "8787",
+        "rate-limit": "0",
+        "block": "60",
+        "latency": "0",
+        "oauth": "permanent",
+    }
+    assert "--campaigns give users dialer campaigns" in text
+    assert "--messaging give numbers" in text
+
+
+def test_the_company_has_what_the_options_say() -> None:
+    arguments = [*COMMAND, "--port=0", "--calls=300", "--contacts=100", "--users=6", "--ai=1"]
+    with subprocess.Popen([*arguments, "--campaigns", "--messaging"], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        words = process.stdout.readline().replace(",", "").split()
+        url, auth = words[3], (words[5], words[7])
+
+        def get(path: str, **query: str) -> Any:
+            answer = requests.get(f"{url}/v1/{path}", query, auth=auth, timeout=10)
+            return answer.json() if answer.ok else answer.status_code
+
+        calls = get("calls", order="desc", per_page="50")["calls"]
+        answered = [call["id"] for call in calls if call["pricing_type"] and call["answered_at"]]
+        summaries = [get(f"calls/{call}/summary") for call in answered]
+        team = get("teams")["teams"][0]
+        campaigns = [get(f"users/{user['id']}/dialer_campaign") for user in team["users"]]
+        numbers = get("numbers")["numbers"]
+        statuses = [get(f"numbers/{number['id']}/whatsapp_status") for number in numbers]
+        templates = get("sms/templates")["templates"]
+        process.terminate()
+    assert answered
+    assert all(summary["summary"]["content"] for summary in summaries)
+    assert all(campaign["dialer_campaign"]["phone_numbers"] for campaign in campaigns)
+    assert campaigns
+    assert [status if status == 404 else status["status"] for status in statuses] == ["ONLINE", 404, 404] * 4
+    assert templates
 
 
 def test_serves_and_ends_on_a_signal_whatever_is_under_way() -> None:

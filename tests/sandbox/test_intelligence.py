@@ -86,3 +86,38 @@ def test_people_edit(aircall: Aircall) -> None:
     aircall.world.intelligence.edit(identity, "evaluations", ai_generated=False)
 
     assert get(aircall, f"/v1/calls/{identity}/evaluations").json()["ai_generated"] is False
+
+
+def test_a_share_of_all_calls_has_everything_some_time_after_their_end(aircall: Aircall) -> None:
+    ids = [call(aircall) for _ in range(60)]
+    later = aircall.world.add_call(started_at=int(aircall.clock.now), talk_seconds=100)["id"]
+
+    def served() -> list[int]:
+        return [each for each in [*ids, later] if get(aircall, f"/v1/calls/{each}/summary").status_code == 200]
+
+    assert served() == []
+    aircall.world.intelligence.share = 0.5
+    assert 15 < len(served()) < 45
+    aircall.world.intelligence.share = 1
+    assert served() == ids
+    aircall.clock.now += 105 + 60 + 10
+    assert served() == [*ids, later]
+    assert get(aircall, f"/v1/calls/{later}/summary").json() == get(aircall, f"/v1/calls/{later}/summary").json()
+    aircall.world.intelligence.edit(later, "summary", content="Edited")
+    assert get(aircall, f"/v1/calls/{later}/summary").json()["summary"]["content"] == "Edited"
+
+
+def test_a_voicemail_has_a_transcription_alone(aircall: Aircall) -> None:
+    aircall.world.intelligence.share = 1
+    start = int(aircall.clock.now) - 3600
+    missed = aircall.world.add_call(started_at=start, talk_seconds=None)["id"]
+    voicemail = aircall.world.add_call(started_at=start, talk_seconds=None, ring_seconds=40, leaves_voicemail=True)[
+        "id"
+    ]
+
+    transcription = get(aircall, f"/v1/calls/{voicemail}/transcription").json()["transcription"]
+
+    assert transcription["type"] == "voicemail"
+    assert [said["participant_type"] for said in transcription["content"]["utterances"]] == ["external"]
+    assert get(aircall, f"/v1/calls/{voicemail}/summary").status_code == 404
+    assert get(aircall, f"/v1/calls/{missed}/transcription").status_code == 404

@@ -112,8 +112,9 @@ def add_call(world: Any, started_at: int, *, with_artefacts: bool) -> None:
     """Add a call, perhaps with what Aircall's AI makes of it."""
     identity = world.add_call(started_at=started_at)["id"]
     if with_artefacts and hasattr(world, "intelligence"):
-        for artefact in ("topics", "action_items"):
-            world.intelligence.add(identity, artefact)
+        world.intelligence.add(identity, "topics")
+        items = {"call_id": identity, "action_items": [{"id": 1}, {"id": 2}]}  # as many as when states were recorded
+        world.intelligence.add(identity, "action_items", items)
 
 
 def live_on(sandbox: Any, way: Way, now: int) -> None:

@@ -1,12 +1,16 @@
 from __future__ import annotations
 
+import os
 import signal
-from functools import partial
-from typing import TYPE_CHECKING
+import subprocess
+import sys
+from collections import Counter
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tap_aircall.sandbox import World, demo
+from tests.targets.test_recipes import never_called_back
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,13 +29,27 @@ def handlers() -> Iterator[None]:
 
 
 @pytest.fixture
-def small_company(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(World, "generate", partial(World.generate, calls=300, contacts=60, users=5))
+def worlds(monkeypatch: pytest.MonkeyPatch) -> list[World]:
+    """Let the demo have a small company, in which nobody has been on the phone for an hour; returns those made up."""
+    made = []
+    generate = World.generate
+
+    def make(*, now: float, **options: Any) -> World:
+        made.append(generate(**{"calls": 300, "contacts": 60, "users": 5} | options, now=now - 3600))
+        return made[-1]
+
+    monkeypatch.setattr(World, "generate", make)
+    return made
 
 
-@pytest.mark.usefixtures("small_company")
+def figures(out: str, title: str) -> list[list[str]]:
+    """Return the rows of the table or chart below a title, as words."""
+    table = out.partition(title)[2].partition("\n\n")[0]
+    return [line.split() for line in table.splitlines()[1:]]
+
+
 def test_it_shows_what_all_runs_brought_whatever_the_user_has_set(
-    project: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    project: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], worlds: list[World]
 ) -> None:
     monkeypatch.chdir(project.folder)
     monkeypatch.setenv("TAP_AIRCALL_START_DATE", "2099-01-01")
@@ -48,14 +66,32 @@ def test_it_shows_what_all_runs_brought_whatever_the_user_has_set(
     assert ["contacts", "60"] in rows
     assert ["users", "5"] in rows
     assert [row[:2] for row in rows if row[1:2] == ["run"]] == [["first", "run"], ["second", "run"]]
-    assert "Calls by hour of the day (UTC)" in out
     ((_, _, requests),) = [row for row in rows if row[:1] == ["transcripts"]]
     ((_, transcripts),) = [row for row in rows if row[:1] == ["call_transcriptions"]]
     assert 0 < int(transcripts) < int(requests) < 200
-    assert "internal: Of course, one moment." in out
+    world = worlds[-1]
+    loaded = list(world.calls.values())[:300]  # those of the demo's own moment ring still
+    inbound = [call for call in loaded if call["direction"] == "inbound" and call["ended_at"]]
+    missed = [call for call in inbound if not call["answered_at"]]
+    *hours, others = figures(out, "Inbound calls by hour")
+    assert sum(int(row[-3]) for row in hours) == len(inbound) - len(missed)
+    assert sum(int(row[-1]) for row in [*hours, others]) == len(missed)
+    teams = Counter(team["name"] for call in inbound for team in call["teams"])
+    assert {" ".join(row[:-6]): int(row[-6]) for row in figures(out, "team  ")} == teams
+    assert len(figures(out, "agents, the first 5")) == 5
+    waiting = never_called_back(world, loaded)
+    assert f"to call back, the latest of {len(waiting)} " in out
+    shown = [" ".join(row[-4:]) for row in figures(out, "to call back, the latest of")]
+    assert shown == [f"{count} {at.strftime('%d %b %H:%M')}" for _, _, count, at in waiting[:5]]
+    said = [line.split(": ", 1) for line in out.split("What was said on")[1].splitlines()[1:] if ": " in line]
+    agents = {user["name"].split()[0] for user in world.kinds["users"].values()}
+    assert len(said) > 3
+    assert all(speaker.strip() in agents for speaker, _ in said[::2])
+    assert max(map(len, out.splitlines())) <= 120
+    assert len(out.splitlines()) < 90
 
 
-@pytest.mark.usefixtures("small_company")
+@pytest.mark.usefixtures("worlds")
 def test_a_run_that_fails_is_one_clear_line(
     project: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -67,10 +103,47 @@ def test_a_run_that_fails_is_one_clear_line(
     assert capsys.readouterr().err == "Meltano failed with exit code 1; demo-data/meltano.log says why.\n"
 
 
+@pytest.mark.parametrize(
+    ("package", "line"),
+    [
+        ("duckdb", "The demo needs duckdb: pip install duckdb\n"),
+        ("faker", "The sandbox needs faker: pip install 'tap-aircall[sandbox]'\n"),
+        ("uvicorn", "The sandbox needs uvicorn: pip install 'tap-aircall[sandbox]'\n"),
+    ],
+)
+def test_a_missing_package_gets_one_line(package: str, line: str, tmp_path: Path) -> None:
+    (tmp_path / "meltano.yml").touch()
+    (tmp_path / f"{package}.py").write_text(f'raise ModuleNotFoundError("gone", name="{package}")')
+    done = subprocess.run(
+        [sys.executable, "-m", "tap_aircall.sandbox.demo"],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(tmp_path)},
+    )
+    assert (done.returncode, done.stderr) == (1, line)
+
+
+def test_without_meltano_it_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert demo.main() == 1
+    monkeypatch.setattr(demo, "MELTANO", tmp_path / "meltano")
+    assert demo.main() == 1
+    assert capsys.readouterr().err.splitlines() == [
+        "The demo needs tap-aircall's meltano.yml: run it in a clone of tap-aircall.",
+        "The demo needs Meltano: pip install meltano, or run make demo in a clone of tap-aircall.",
+    ]
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_folder_that_cannot_be_written_to_is_one_clear_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "meltano.yml").touch()
     (tmp_path / "demo-data").touch()
 
     assert demo.main() == 1

@@ -26,8 +26,9 @@ FETCH_FLAGS = {
     "ivr_options_selected": "fetch_call_timeline",
     "ai_voice_agents": "fetch_aiva_conv",
 }
-"""Fields that Aircall fills only when asked to, and what to ask (facts, section 4.1). They cost Aircall time and a
-target space, so that they are opted into."""
+"""Fields that Aircall fills only when asked to, and what to ask (facts, section 4.1). No further request is needed."""
+OPTED_INTO = tuple(field for field in FETCH_FLAGS if field != "contact")
+"""Those that few need, and that cost Aircall time and a target space. Calls join contacts by `contact`."""
 
 FOLLOWED = ("id", "started_at")
 """What the streams that follow calls have to know of one."""
@@ -55,7 +56,7 @@ class Calls(AircallStream):
     def metadata(self) -> MetadataMapping:
         metadata = super().metadata
         if self._tap_input_catalog is None:
-            for field in FETCH_FLAGS:
+            for field in OPTED_INTO:
                 metadata["properties", field].selected_by_default = False
         return metadata
 

@@ -96,7 +96,7 @@ def test_values_reach_the_target_as_aircall_sent_them(aircall: Aircall) -> None:
     assert record["user"]["created_at"] == "2019-12-29T10:03:18.000Z"
 
 
-FETCHED = {"contact", "recording_short_url", "voicemail_short_url", "ivr_options_selected", "ai_voice_agents"}
+FETCHED = {"recording_short_url", "voicemail_short_url", "ivr_options_selected", "ai_voice_agents"}
 
 
 class TestExpensiveParts:
@@ -107,22 +107,33 @@ class TestExpensiveParts:
         (flags,) = {frozenset(name for name in query if name.startswith("fetch_")) for query in queries}
         return set(flags)
 
-    def select(self, aircall: Aircall, *fields: str) -> dict[str, Any]:
+    def select(self, aircall: Aircall, *fields: str, contact: bool = True) -> dict[str, Any]:
         catalog = aircall.catalog("calls")
         (calls,) = [entry for entry in catalog["streams"] if entry["tap_stream_id"] == "calls"]
         for item in calls["metadata"]:
             if item["breadcrumb"] and item["breadcrumb"][1] in fields:
                 item["metadata"]["selected"] = True
+            if item["breadcrumb"] == ["properties", "contact"]:
+                item["metadata"]["selected"] = contact
         return catalog
 
-    def test_are_not_asked_for_by_default(self, aircall: Aircall) -> None:
-        assert self.flags(aircall, aircall.catalog("calls")) == set()
-        assert self.flags(aircall, None) == set()
+    def test_the_contact_alone_is_asked_for_by_default(self, aircall: Aircall) -> None:
+        assert self.flags(aircall, aircall.catalog("calls")) == {"fetch_contact"}
+        assert self.flags(aircall, None) == {"fetch_contact"}
+
+    def test_the_contact_can_be_left_out(self, aircall: Aircall) -> None:
+        assert self.flags(aircall, self.select(aircall, contact=False)) == set()
+
+    def test_the_contact_costs_no_request(self, aircall: Aircall) -> None:
+        for second in range(120):
+            aircall.world.add_call(started_at=T0 - DAY + second)
+        catalogs = [self.select(aircall), self.select(aircall, contact=False)]
+        requests = [aircall.run(catalog=catalog).requests for catalog in catalogs]
+        assert requests[0] == requests[1]
 
     @pytest.mark.parametrize(
         ("field", "flag"),
         [
-            ("contact", "fetch_contact"),
             ("recording_short_url", "fetch_short_urls"),
             ("voicemail_short_url", "fetch_short_urls"),
             ("ivr_options_selected", "fetch_call_timeline"),
@@ -130,13 +141,13 @@ class TestExpensiveParts:
         ],
     )
     def test_are_asked_for_when_selected(self, aircall: Aircall, field: str, flag: str) -> None:
-        assert self.flags(aircall, self.select(aircall, field)) == {flag}
+        assert self.flags(aircall, self.select(aircall, field)) == {"fetch_contact", flag}
 
     def test_arrive_when_selected(self, aircall: Aircall) -> None:
         contact = aircall.world.add_contact(created_at=T0 - DAY)
         aircall.world.add_call(started_at=T0 - HOUR, contact=contact)
 
-        (record,) = aircall.run(catalog=self.select(aircall, "contact", "recording_short_url")).records("calls")
+        (record,) = aircall.run(catalog=self.select(aircall, "recording_short_url")).records("calls")
 
         assert record["contact"] == {
             **contact,
@@ -144,7 +155,7 @@ class TestExpensiveParts:
             "updated_at": rfc3339(T0 - DAY),
         }
         assert record["recording_short_url"].startswith("https://short.example.com/r/")
-        assert not {"voicemail_short_url", "ivr_options_selected"} & record.keys()
+        assert not FETCHED - {"recording_short_url"} & record.keys()
 
 
 class TestReadingAgain:

@@ -34,8 +34,8 @@ from tap_aircall.errors import (
     RejectedRequestError,
     ResponseError,
     UnavailableError,
+    one_line,
 )
-from tap_aircall.records import printable
 from tap_aircall.transport import Transport
 
 if TYPE_CHECKING:
@@ -398,7 +398,7 @@ def _decode(body: bytes, path: str) -> Any:
     try:
         return texts.decode(body)
     except msgspec.ValidationError as error:
-        place = printable(texts.place_of_endless_number(body))
+        place = one_line(texts.place_of_endless_number(body))
         message = f"Aircall answered {path} with a number in '{place}' that is too large for any type of number."
         raise ResponseError(message) from error
     except msgspec.DecodeError as error:

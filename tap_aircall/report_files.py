@@ -9,14 +9,13 @@ import zlib
 from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING
 
-from tap_aircall.errors import ReportError
+from tap_aircall.errors import ReportError, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 LARGEST_FILE = 2 * 2**30
 """Bytes of one day's report, as it is sent and unzipped; no company has as many calls."""
-LONGEST_TEXT = 200
 
 
 def parse(file: IO[bytes], *, zipped: bool) -> Iterator[dict[str, str]]:
@@ -97,9 +96,3 @@ def _explained() -> Iterator[None]:
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
         message = "The zip file is damaged, or of a kind that cannot be read."
         raise ReportError(message) from error
-
-
-def one_line(text: str) -> str:
-    """Make a short and printable line of a text of others, for a log."""
-    line = " ".join("".join(character if character.isprintable() else " " for character in text).split())
-    return line if len(line) <= LONGEST_TEXT else line[: LONGEST_TEXT - 1] + "…"

@@ -22,8 +22,9 @@ from tap_aircall.errors import (
     ResponseError,
     StreamUnavailableError,
     UnavailableError,
+    one_line,
 )
-from tap_aircall.report_files import LARGEST_FILE, one_line, parse
+from tap_aircall.report_files import LARGEST_FILE, parse
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -9,7 +9,7 @@ from typing_extensions import override
 
 from tap_aircall import report_files
 from tap_aircall.errors import ReportError
-from tap_aircall.report_files import LONGEST_TEXT, one_line, parse
+from tap_aircall.report_files import parse
 
 
 def rows(content: bytes, *, zipped: bool = False) -> list[dict[str, str]]:
@@ -97,8 +97,3 @@ def test_rows_come_while_the_file_is_read() -> None:
     next(some)
     assert isinstance(file, Counting)
     assert file.asked == 1
-
-
-def test_a_text_of_others_becomes_one_short_line() -> None:
-    assert one_line(" two\nlines\t\x1b[0m ") == "two lines [0m"
-    assert one_line("x" * 1000) == "x" * (LONGEST_TEXT - 1) + "…"

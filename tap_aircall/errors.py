@@ -108,3 +108,6 @@ class ReportError(AircallError):
 
 class RunEndedError(TapAircallError):
     """The client was closed while a request was waiting for its turn."""
+
+    def __init__(self) -> None:
+        super().__init__("The run was ended.")

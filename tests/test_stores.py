@@ -9,6 +9,7 @@ import re
 import shutil
 import signal
 import socket
+import socketserver
 import sqlite3
 import subprocess
 import sys
@@ -18,10 +19,13 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from unittest.mock import Mock
 
 import pytest
 import redis
 from filelock import FileLock
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from typing_extensions import override
 
 from tap_aircall import limiter as limiter_module
@@ -362,6 +366,7 @@ def unused_port() -> int:
     ("value", "line"),
     [
         ("{folder}/none/budget.sqlite", "there is no folder {folder}/none."),
+        ("~nosuchuser/x.sqlite", "~nosuchuser/x.sqlite begins with a home folder that is not there."),
         ("{folder}", "{folder} is a folder; name a file in it."),
         ("{folder}/damaged.sqlite", "the file {folder}/damaged.sqlite cannot be used: file is not a database."),
         ("memcached://:secret@host", "must be a file path or a Redis URL (redis://, rediss:// or unix://)."),
@@ -385,6 +390,36 @@ def test_what_cannot_be_used_is_named_without_secrets(aircall: Aircall, tmp_path
         _ = aircall.tap(rate_limit_store=value.format(**places)).client
 
     assert str(caught.value) == f"Setting rate_limit_store: {line.format(**places)}"
+
+
+@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.text("@:/?#[]%&= é", max_size=6), st.sampled_from(["redis://:{}@127.0.0.1:1/0", "unix://me:{}@/none.sock"]))
+def test_no_part_of_a_password_is_shown_whatever_it_does_to_the_url(
+    monkeypatch: pytest.MonkeyPatch, clock: FakeClock, middle: str, url: str
+) -> None:
+    monkeypatch.setattr(redis.Redis, "time", Mock(side_effect=redis.ConnectionError))
+
+    with pytest.raises(InputError) as caught:
+        open_store(url.format(f"Zebra{middle}Quagga"), clock)
+
+    assert not re.search("zebra|quagga", str(caught.value), re.IGNORECASE)
+
+
+@pytest.mark.parametrize("answer", [b"+OK\r\n", b":1\r\n", b"HTTP/1.1 400 Bad Request\r\n\r\n", b"*1\r\n" * 3000])
+def test_a_server_that_is_no_redis_gets_one_line(clock: FakeClock, answer: bytes) -> None:
+    class Stranger(socketserver.BaseRequestHandler):
+        @override
+        def handle(self) -> None:
+            while self.request.recv(65_536):
+                self.request.sendall(answer * 10)
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Stranger) as server:
+        server.daemon_threads = True
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        host, port = server.server_address[:2]
+        with pytest.raises(InputError, match=rf"^Setting rate_limit_store: the Redis server {host!s}:{port} cannot be"):
+            open_store(f"redis://{host!s}:{port}/0", clock)
+        server.shutdown()
 
 
 def test_a_redis_server_that_fails_on_the_way_ends_the_run_with_one_line(redis_url: str, clock: FakeClock) -> None:

@@ -5,6 +5,24 @@ A message never holds a response body, a phone number, a token or a query: it ma
 
 from __future__ import annotations
 
+LONGEST_TEXT = 200
+"""Characters of what others wrote that a line may hold."""
+
+
+def one_line(text: str) -> str:
+    """Make what others wrote fit to be part of a line: it cannot break it, imitate another or fill the log.
+
+    Args:
+        text: Words that the tap did not choose, such as a reason or a name that Aircall sent.
+
+    Returns:
+        The same in at most `LONGEST_TEXT` characters, each of them printable: runs of anything else, such as line ends,
+        colours for a terminal or marks that turn text around, become one space.
+    """
+    beginning = text[: 10 * LONGEST_TEXT]  # however long it is, it costs no more
+    line = " ".join("".join(each if each.isprintable() else " " for each in beginning).split())
+    return line if len(line) <= LONGEST_TEXT and beginning == text else line[: LONGEST_TEXT - 1] + "…"
+
 
 class TapAircallError(Exception):
     """The run cannot go on; the message is the one line that the user sees."""
@@ -94,3 +112,6 @@ class ReportError(AircallError):
 
 class RunEndedError(TapAircallError):
     """The client was closed while a request was waiting for its turn."""
+
+    def __init__(self) -> None:
+        super().__init__("The run was ended.")

@@ -33,7 +33,6 @@ Types: TypeAlias = tuple[type, ...]
 
 MANY_SHAPES = 5_000
 """So many shapes are remembered; an API that sends more of them is not worth remembering."""
-LONGEST_NAME = 80
 MANY_OBJECTS = 1_000
 """So many objects of a kind are remembered as they came."""
 SMALLEST, LARGEST = -(2**63), 2**63 - 1
@@ -238,11 +237,6 @@ class RecordShaper:
 
     def _unusable(self, name: str, what: str) -> ResponseError:
         return ResponseError(f"Aircall sent a field '{self._path}{name}' {what}.")
-
-
-def printable(name: str) -> str:
-    """Make a name that Aircall sent fit for a line of the log, which it must not break or imitate."""
-    return name.encode("unicode_escape").decode("ascii")[:LONGEST_NAME]
 
 
 def _allowed(definition: Mapping[str, Any]) -> frozenset[type]:

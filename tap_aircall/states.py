@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from tap_aircall.errors import InputError
-from tap_aircall.records import printable
+from tap_aircall.errors import InputError, one_line
 from tap_aircall.times import to_rfc3339, to_seconds
 
 if TYPE_CHECKING:
@@ -56,7 +55,7 @@ def check_keys(stream: str, mark: Mapping[str, Any], keys: Collection[str]) -> N
     """
     if unknown := sorted(mark.keys() - SINGER_KEYS - set(keys)):
         message = (
-            f"State of stream '{stream}': has '{printable(unknown[0])}', which this version of tap-aircall does not "
+            f"State of stream '{stream}': has '{one_line(unknown[0])}', which this version of tap-aircall does not "
             "know; use the version that wrote it, restore an earlier state, or start without."
         )
         raise InputError(message)

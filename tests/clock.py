@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from typing_extensions import override
 
-from tap_aircall.clock import Clock
+from tap_aircall.clock import Clock, SystemClock
 
 if TYPE_CHECKING:
     from threading import Event
@@ -37,3 +37,15 @@ class FakeClock(Clock):
         with self._lock:
             self.waits.append(seconds)
             self.now += seconds
+
+
+class WatchedClock(SystemClock):
+    """Really waits, and says that it does."""
+
+    def __init__(self) -> None:
+        self.is_waited_on = threading.Event()
+
+    @override
+    def wait(self, seconds: float, interrupt: Event) -> None:
+        self.is_waited_on.set()
+        super().wait(seconds, interrupt)

@@ -36,8 +36,8 @@ from tap_aircall.errors import (
     RejectedRequestError,
     ResponseError,
     UnavailableError,
+    one_line,
 )
-from tap_aircall.records import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -400,7 +400,7 @@ def _decode(body: bytes, path: str) -> Any:
     try:
         return decoding.decode(body)
     except msgspec.ValidationError as error:
-        place = printable(decoding.place_of_endless_number(body))
+        place = one_line(decoding.place_of_endless_number(body))
         message = f"Aircall answered {path} with a number in '{place}' that is too large for any type of number."
         raise ResponseError(message) from error
     except msgspec.DecodeError as error:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import random
 import tempfile
+import zlib
 from http import HTTPStatus
 from typing import IO, TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -19,12 +20,17 @@ from tap_aircall.api.addresses import is_loopback
 from tap_aircall.errors import ExpiredError, RejectedRequestError, ResponseError, UnavailableError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Iterator
 
 ATTEMPTS = 6
 IN_MEMORY = 8 * 2**20
 """A file longer than this, in bytes, goes to the disk while it arrives."""
 PIECE = 2**16
+HEADERS = {"Accept-Encoding": "gzip"}
+CODINGS = {"gzip", "x-gzip", "deflate"}
+"""What is understood, since storage servers send a file as it was put there, whatever is asked for."""
+AUTOMATIC = zlib.MAX_WBITS | 32
+"""Lets zlib see for itself whether it has gzip or deflate."""
 
 EXPIRED = {
     HTTPStatus.BAD_REQUEST,  # how storage answers when the token within an address has ended
@@ -100,10 +106,13 @@ class Downloader:
 
     def _fetch_into(self, file: IO[bytes], url: str, host: str, largest: int) -> None:
         try:
-            with self._session.get(url, timeout=self._timeout, allow_redirects=False, stream=True) as response:
+            with self._session.get(
+                url, headers=HEADERS, timeout=self._timeout, allow_redirects=False, stream=True
+            ) as response:
                 self._raise_for_status(response.status_code, host)
                 size = 0
-                for piece in response.raw.stream(PIECE, decode_content=True):
+                sent = response.raw.stream(PIECE, decode_content=False)
+                for piece in decoded(sent, response.headers.get("Content-Encoding", "")):
                     size += len(piece)
                     if size > largest:
                         message = f"The file from {host} has more than {largest:,} bytes."
@@ -114,6 +123,9 @@ class Downloader:
             raise UnavailableError(message) from error
         except (requests.exceptions.RequestException, urllib3.exceptions.HTTPError) as error:
             message = f"The connection to {host} failed or broke."
+            raise _PassingError(message) from error
+        except zlib.error as error:
+            message = f"The file from {host} arrived damaged."
             raise _PassingError(message) from error
 
     def _host(self, url: str) -> str:
@@ -139,3 +151,38 @@ class Downloader:
         if status in PASSING or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             raise _PassingError(message)
         raise RejectedRequestError(message, status)
+
+
+def decoded(sent: Iterable[bytes], coding: str) -> Iterator[bytes]:
+    """Undo the coding of a body, which has to end where the coding says: urllib3 takes what has come so far for all.
+
+    Args:
+        sent: The body as it was sent.
+        coding: Its `Content-Encoding`.
+
+    Yields:
+        Pieces of at most `PIECE` bytes, however much there is in what was sent.
+
+    Raises:
+        zlib.error: If it is damaged, or not whole. "Deflate" without its checksum counts as damaged.
+        ResponseError: If it is in a coding that was not asked for.
+    """
+    coding = coding.strip().lower()
+    if coding in {"", "identity"}:
+        yield from sent
+        return
+    if coding not in CODINGS:
+        message = "The file comes in a coding that the tap does not ask for."
+        raise ResponseError(message)
+    decoder = zlib.decompressobj(AUTOMATIC)
+    for piece in sent:
+        rest = piece
+        while rest:
+            if decoder.eof:  # gzip may come in several parts
+                decoder = zlib.decompressobj(AUTOMATIC)
+            yield decoder.decompress(rest, PIECE)
+            rest = decoder.unconsumed_tail or decoder.unused_data
+    yield decoder.flush()
+    if not decoder.eof:
+        message = "the end is missing"
+        raise zlib.error(message)

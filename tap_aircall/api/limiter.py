@@ -7,6 +7,7 @@ once when the run ends, and the pause that a 429 imposes on everyone alike.
 
 from __future__ import annotations
 
+import logging
 import math
 import threading
 from typing import TYPE_CHECKING
@@ -33,6 +34,13 @@ LONGEST_PAUSE = 600_000
 DRIFT = 10_000
 """In milliseconds: so far the clocks of those who share a store may lie apart. What is noted further in the future was
 noted before the clock was set back."""
+LOG_INTERVAL_SECONDS = 30.0
+NOTICEABLE_SECONDS = 10.0
+"""Waiting for less than this, within the time between two lines, is not worth a line."""
+CLOSING_SECONDS = 2.0
+"""How long the end of a run waits for a thread that uses the store."""
+
+logger = logging.getLogger(__name__)
 
 
 class RateLimiter:
@@ -62,7 +70,9 @@ class RateLimiter:
         self._pauses = self._store.bucket("pauses", Rate(10**6, LONGEST_PAUSE))
         self._lock = threading.Lock()
         self._turn = threading.Lock()
-        self._closed = threading.Event()
+        self._closed = self._store.closed
+        self._waited = 0.0
+        self._waited_since = self._next_line = -math.inf
 
     def acquire(self) -> None:
         """Return when one request may be sent.
@@ -72,17 +82,20 @@ class RateLimiter:
         """
         with self._turn:  # one waits for the next place, the others for their turn to
             while seconds := self._seconds_to_wait():
+                self._say(seconds)
                 self._clock.wait(seconds, self._closed)
 
     def pause(self, seconds: float) -> None:
         """Let no request pass for so many seconds, ten minutes at most; a longer pause that is under way stays."""
-        with self._lock, self._store.locked():
+        with self._lock:
             if self._closed.is_set():
                 return
-            now = self._milliseconds()
-            if seconds * 1000 > self._paused(now):
-                self._pauses.leak(now)
-                self._pauses.put(RateItem("pause", now + math.ceil(min(seconds * 1000, LONGEST_PAUSE))))
+            self._next_line = self._clock.monotonic() + LOG_INTERVAL_SECONDS  # whoever pauses has said so
+            with self._store.locked():
+                now = self._milliseconds()
+                if seconds * 1000 > self._paused(now):
+                    self._pauses.leak(now)
+                    self._pauses.put(RateItem("pause", now + math.ceil(min(seconds * 1000, LONGEST_PAUSE))))
 
     def wait(self, seconds: float) -> None:
         """Wait so many seconds before a retry, or until the limiter is closed."""
@@ -91,15 +104,18 @@ class RateLimiter:
     def close(self) -> None:
         """Let nobody wait any longer: all who do get a `RunEndedError`."""
         self._closed.set()
-        with self._lock:
-            self._store.close()
+        # A thread that hangs in the store keeps its connections, until the process ends.
+        if self._lock.acquire(timeout=CLOSING_SECONDS):
+            try:
+                self._store.close()
+            finally:
+                self._lock.release()
 
     def _seconds_to_wait(self) -> float:
         """Take a place in the window if there is one and return 0; otherwise say for how long there is none."""
         with self._lock, self._store.locked():
             if self._closed.is_set():
-                message = "The run was ended."
-                raise RunEndedError(message)
+                raise RunEndedError
             now = self._milliseconds()
             if paused := self._paused(now):
                 return paused / 1000
@@ -112,6 +128,16 @@ class RateLimiter:
             assert isinstance(milliseconds, int)  # noqa: S101 - only buckets that await something else give a promise
             return max(1, milliseconds) / 1000
 
+    def _say(self, seconds: float) -> None:
+        """Say that the run waits, when it does so for long at once, or for little again and again."""
+        now = self._clock.monotonic()
+        if now >= self._waited_since + LOG_INTERVAL_SECONDS:
+            self._waited_since, self._waited = now, 0.0
+        self._waited += seconds
+        if self._waited >= NOTICEABLE_SECONDS and now >= self._next_line:
+            self._next_line = now + LOG_INTERVAL_SECONDS
+            logger.info("Waiting for the rate limit, %.0f s.", self._waited)
+
     def _paused(self, now: int) -> int:
         """Return the milliseconds for which there is a pause."""
         return max(0, _newest(self._pauses, now + LONGEST_PAUSE) - now)
@@ -121,11 +147,17 @@ class RateLimiter:
 
 
 def _newest(bucket: AbstractBucket, latest: int) -> int:
-    """Return the newest time in a bucket, 0 for none; forget everything if it is later than it can be."""
+    """Return the newest time in a bucket, 0 for none; forget everything if it is later than it can be.
+
+    Raises:
+        TypeError: If it is no number. A file sorts text behind all numbers, so that there is none elsewhere either.
+    """
     item = bucket.peek(0)
     if item is None:
         return 0
     assert isinstance(item, RateItem)  # noqa: S101 - as above
+    if type(item.timestamp) is not int:
+        raise TypeError
     if item.timestamp <= latest:
         return item.timestamp
     bucket.flush()

@@ -1,12 +1,15 @@
 """Where a limiter counts requests: in this process, in a file for all processes of a machine, or in a Redis server.
 
-The counting is pyrate-limiter's, by one of its buckets for each kind of store. What is ours is one time for all who
-share a store, and one line for each way in which a store can fail.
+The counting is pyrate-limiter's, by one of its buckets for each kind of store. What is ours is one time and one lock
+for all who share a store, and one line for each way in which a store can fail.
 """
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import sqlite3
+import threading
 import time
 from abc import ABC, abstractmethod
 from contextlib import contextmanager
@@ -14,10 +17,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 from urllib.parse import unquote, urlsplit
 
+from filelock import FileLock, Timeout
 from pyrate_limiter import InMemoryBucket, RedisBucket, SQLiteBucket
 from typing_extensions import override
 
-from tap_aircall.errors import InputError
+from tap_aircall.errors import InputError, RunEndedError, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,8 +31,21 @@ if TYPE_CHECKING:
     from tap_aircall.clock import Clock
 
 SETTING = "Setting rate_limit_store"
+NO_REDIS_URL = f"{SETTING}: is not a Redis URL, such as redis://localhost:6379/0."
+PORT = 6379
+"""Redis's own."""
 REDIS_TIMEOUT = 5.0
 """Seconds to wait for a Redis server, which is near or useless."""
+LOCK_INTERVAL_SECONDS = 0.05
+"""How often to try to get the lock while another process has it, which is usually for some milliseconds."""
+SILENCE_SECONDS = 5.0
+"""How long to wait for the lock before saying so."""
+PATIENCE_SECONDS = 300.0
+"""How long to wait for the lock at all: a process that keeps it that long is stuck."""
+DAMAGE = (TypeError, ValueError, LookupError, ArithmeticError, AttributeError, RecursionError)
+"""How reading something else than times of requests fails, in pyrate-limiter and redis-py."""
+
+logger = logging.getLogger(__name__)
 
 
 class Store(ABC):
@@ -42,7 +59,12 @@ class Store(ABC):
     """For how many milliseconds more than its own window a sharer keeps requests: others may have longer windows, since
     a budget of 0.1 requests a minute has one of ten minutes."""
 
+    lock_name: str = ""
+    """What to call the lock in a line."""
+
     def __init__(self, clock: Clock) -> None:
+        self.closed = threading.Event()
+        """To be set when the run ends: nobody waits for the lock any longer."""
         self._clock = clock
 
     @abstractmethod
@@ -59,9 +81,18 @@ class Store(ABC):
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep everyone else from counting where the buckets do not do so themselves; explains failures, too."""
+        """Keep everyone else from counting; explains failures, too.
+
+        Raises:
+            InputError: If the store cannot be used, or another process does not let go of it.
+            RunEndedError: If the run ends while another process keeps it.
+        """
         with self.explained():
-            yield
+            self._await_lock()
+            try:
+                yield
+            finally:
+                self._unlock()
 
     @contextmanager
     def explained(self) -> Iterator[None]:
@@ -75,6 +106,33 @@ class Store(ABC):
     @abstractmethod
     def close(self) -> None:
         """Let go of what the store holds open."""
+
+    @abstractmethod
+    def _try_lock(self) -> bool:
+        """Get the lock if nobody has it, and say whether that worked."""
+
+    @abstractmethod
+    def _unlock(self) -> None:
+        """Give the lock back."""
+
+    def _await_lock(self) -> None:
+        began = self._clock.monotonic()
+        silent = True
+        while not self._try_lock():
+            if self.closed.is_set():
+                raise RunEndedError
+            seconds = self._clock.monotonic() - began
+            if seconds >= PATIENCE_SECONDS:
+                message = (
+                    f"{SETTING}: another process has kept {self.lock_name} for {seconds:.0f} s; end the one that "
+                    "hangs, or name another place."
+                )
+                raise InputError(message)
+            if silent and seconds >= SILENCE_SECONDS:
+                silent = False
+                line = "Waiting for another process to let go of %s (setting rate_limit_store), for %.0f s at most."
+                logger.warning(line, self.lock_name, PATIENCE_SECONDS)
+            self._clock.wait(LOCK_INTERVAL_SECONDS, self.closed)
 
 
 class MemoryStore(Store):
@@ -94,6 +152,14 @@ class MemoryStore(Store):
     def close(self) -> None:
         pass
 
+    @override
+    def _try_lock(self) -> bool:
+        return True
+
+    @override
+    def _unlock(self) -> None:
+        pass
+
 
 class FileStore(Store):
     """Counts in an SQLite file, for all processes of this machine; it holds times and nothing else.
@@ -101,11 +167,20 @@ class FileStore(Store):
     Args:
         path: The file, made when it is not there; locked by a second file beside it.
         clock: Where time comes from.
+
+    Raises:
+        InputError: If the path names the home folder of nobody.
     """
 
     def __init__(self, path: str, clock: Clock) -> None:
         super().__init__(clock)
-        self._path = Path(path).expanduser().absolute()
+        try:
+            self._path = Path(path).expanduser().absolute()
+        except RuntimeError as error:
+            message = f"{SETTING}: {one_line(path)} begins with a home folder that is not there."
+            raise InputError(message) from error
+        self.lock_name = f"{self._path}.lock"
+        self._mutex = FileLock(self.lock_name)
         self._buckets: list[SQLiteBucket] = []
 
     @override
@@ -117,9 +192,11 @@ class FileStore(Store):
         if self._path.is_dir():
             message = f"{SETTING}: {self._path} is a folder; name a file in it."
             raise InputError(message)
-        with self.explained():
-            bucket = SQLiteBucket.init_from_file([rate], table=name, db_path=str(self._path), use_file_lock=True)
-        self._buckets.append(bucket)
+        with self.locked():  # not by the bucket's own means, which wait for ever
+            bucket = SQLiteBucket.init_from_file([rate], table=name, db_path=str(self._path))
+            self._buckets.append(bucket)
+            bucket.conn.execute("PRAGMA journal_mode=WAL")
+            bucket.conn.execute("PRAGMA synchronous=NORMAL")
         return bucket
 
     @override
@@ -131,11 +208,29 @@ class FileStore(Store):
             reason = getattr(error, "strerror", None) or str(error)
             message = f"{SETTING}: the file {self._path} cannot be used: {reason}."
             raise InputError(message) from error
+        except DAMAGE as error:
+            message = (
+                f"{SETTING}: the file {self._path} has something else in it than times of requests; delete it, or name "
+                "another one."
+            )
+            raise InputError(message) from error
 
     @override
     def close(self) -> None:
         for bucket in self._buckets:
             bucket.close()  # type: ignore[no-untyped-call]
+
+    @override
+    def _try_lock(self) -> bool:
+        try:
+            self._mutex.acquire(blocking=False)
+        except Timeout:
+            return False
+        return True
+
+    @override
+    def _unlock(self) -> None:
+        self._mutex.release()
 
 
 class RedisStore(Store):
@@ -155,8 +250,13 @@ class RedisStore(Store):
 
     def __init__(self, url: str, clock: Clock) -> None:
         super().__init__(clock)
-        parts = urlsplit(url)
-        self._place = parts.path if parts.scheme == "unix" else parts.netloc.rpartition("@")[2]
+        try:
+            parts = urlsplit(url)
+            # Never what lies before them, nor what a password with a # in it turns them into.
+            host = parts.hostname or "localhost"
+            self._place = parts.path.rpartition("@")[2] if parts.scheme == "unix" else f"{host}:{parts.port or PORT}"
+        except ValueError as error:
+            raise InputError(NO_REDIS_URL) from error
         self._prefix = ":".join(filter(None, ("tap-aircall", unquote(parts.fragment))))
         try:
             import redis  # noqa: PLC0415 - an extra that few need
@@ -165,7 +265,8 @@ class RedisStore(Store):
         except ImportError as error:
             message = f"{SETTING}: needs the package redis; install tap-aircall[redis]."
             raise InputError(message) from error
-        self._failures = (redis.RedisError, OSError)
+        self._failures = (redis.RedisError, OSError, *DAMAGE)
+        self._expired = redis.exceptions.LockNotOwnedError
         try:
             self._redis = redis.Redis.from_url(
                 url.partition("#")[0],
@@ -173,13 +274,17 @@ class RedisStore(Store):
                 socket_timeout=REDIS_TIMEOUT,
                 retry=Retry(ExponentialBackoff(cap=1, base=0.1), retries=2),
             )
-            with self.explained():
-                seconds, microseconds = self._redis.time()
+            self._redis.connection_pool.make_connection()  # to nowhere yet, but with all that the URL says
         except (ValueError, TypeError) as error:
-            message = f"{SETTING}: is not a Redis URL, such as redis://localhost:6379/0."
-            raise InputError(message) from error
-        self._ahead = seconds + microseconds / 1e6 - time.time()
-        self._mutex = self._redis.lock(f"{self._prefix}:lock", timeout=REDIS_TIMEOUT, sleep=0.01)
+            raise InputError(NO_REDIS_URL) from error
+        with self.explained():
+            seconds, microseconds = self._redis.time()
+            self._ahead = seconds + microseconds / 1e6 - time.time()
+            name = f"{self._prefix}:lock"
+            self.lock_name = f"the key {name} of the Redis server {self._place}"
+            # The bucket overlooks requests that bear a later time than the one to count, such as those of a process
+            # that read the time after this one and was quicker. The server ends the lock of one that is stuck.
+            self._mutex = self._redis.lock(name, timeout=REDIS_TIMEOUT, blocking=False)
 
     @override
     def bucket(self, name: str, rate: Rate) -> AbstractBucket:
@@ -194,14 +299,6 @@ class RedisStore(Store):
 
     @override
     @contextmanager
-    def locked(self) -> Iterator[None]:
-        # The bucket overlooks requests that bear a later time than the one to count, such as those of a process that
-        # read the time after this one and was quicker.
-        with self.explained(), self._mutex:
-            yield
-
-    @override
-    @contextmanager
     def explained(self) -> Iterator[None]:
         try:
             yield
@@ -212,6 +309,16 @@ class RedisStore(Store):
     @override
     def close(self) -> None:
         self._redis.close()
+
+    @override
+    def _try_lock(self) -> bool:
+        got: bool = self._mutex.acquire()
+        return got
+
+    @override
+    def _unlock(self) -> None:
+        with contextlib.suppress(self._expired):  # what was to be counted was
+            self._mutex.release()
 
 
 def open_store(location: str, clock: Clock) -> Store:

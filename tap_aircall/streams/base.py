@@ -16,10 +16,10 @@ from singer_sdk.singerlib.catalog import REPLICATION_FULL_TABLE
 from typing_extensions import override
 
 from tap_aircall import schemas, states
-from tap_aircall.errors import InputError, ResponseError, StreamUnavailableError
+from tap_aircall.errors import InputError, ResponseError, StreamUnavailableError, one_line
 from tap_aircall.pages import Page
 from tap_aircall.progress import Progress
-from tap_aircall.records import Oddity, RecordShaper, printable
+from tap_aircall.records import Oddity, RecordShaper
 from tap_aircall.times import to_rfc3339
 
 if TYPE_CHECKING:
@@ -321,7 +321,7 @@ class AircallStream(Stream):
             return
         else:
             message = "Aircall sends a field '%s' in '%s' that this version of the tap does not know; it is left out."
-        self.logger.warning(message, printable(field), self.name)
+        self.logger.warning(message, one_line(field), self.name)
 
     def _activate_version(self, version: int) -> None:
         """Tell the target that this version is complete, so that it may drop rows of older ones."""

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import gzip
+import os
+import zlib
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
-from tap_aircall.api.downloads import ATTEMPTS, IN_MEMORY
+from tap_aircall.api.downloads import ATTEMPTS, IN_MEMORY, PIECE, decoded
 from tap_aircall.errors import ExpiredError, RejectedRequestError, ResponseError, UnavailableError
 from tap_aircall.sandbox import Fault
 from tap_aircall.sandbox.analytics import EXPORT_PATH, FILE_PATH
 from tests.api.test_client import make_client, ping
+from tests.damage import damaged
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -84,6 +90,94 @@ def test_it_is_tried_again_for_half_a_minute(
     aircall.sandbox.faults.append(Fault(path=FILE_PATH, times=ATTEMPTS, **failure))
     with pytest.raises(UnavailableError, match=r"^The (server|connection to) 127\.0\.0\.1 "):
         client.download(url, LARGEST)
+
+
+CONTENT = b"A\n" + b"1\n" * 100_000
+CODED = {"gzip": gzip.compress(CONTENT), "x-gzip": gzip.compress(CONTENT), "deflate": zlib.compress(CONTENT)}
+
+
+def send(aircall: Aircall, coding: str, body: bytes, times: float = 1) -> None:
+    """Let storage answer with a body that is coded as it says, or says so; its length is always right."""
+    headers = {"content-encoding": coding}
+    aircall.sandbox.faults[:] = [Fault(path=FILE_PATH, times=times, status=200, body=body, headers=headers)]
+
+
+def fetched(client: AircallClient, url: str) -> bytes:
+    with client.download(url, LARGEST) as file:
+        return file.read()
+
+
+@pytest.mark.parametrize(
+    ("coding", "body"),
+    [
+        *CODED.items(),
+        ("GZip", CODED["gzip"]),
+        ("identity", CONTENT),
+        ("gzip", gzip.compress(CONTENT[:70_000]) + gzip.compress(CONTENT[70_000:])),
+    ],
+)
+def test_a_coded_file_is_decoded(
+    aircall: Aircall, client: AircallClient, address: Any, coding: str, body: bytes
+) -> None:
+    url = address(b"")
+    send(aircall, coding, body)
+
+    assert fetched(client, url) == CONTENT
+    assert aircall.sandbox.requests[-1].headers["accept-encoding"] == "gzip"
+
+
+@pytest.mark.parametrize("coding", ["gzip", "deflate"])
+@pytest.mark.parametrize("part", [0.0, 0.5, 0.99])
+def test_a_coded_file_that_is_cut_is_fetched_again(
+    aircall: Aircall, client: AircallClient, address: Any, coding: str, part: float
+) -> None:
+    url, body = address(CONTENT), CODED[coding]
+    cut = body[: int(len(body) * part)]
+    send(aircall, coding, cut, times=ATTEMPTS - 1)
+    assert fetched(client, url) == CONTENT
+    assert len(aircall.clock.waits) == ATTEMPTS - 1
+
+    send(aircall, coding, cut, times=ATTEMPTS)
+    with pytest.raises(UnavailableError, match=r"^The file from 127\.0\.0\.1 arrived damaged\.$"):
+        fetched(client, url)
+
+
+def test_a_coding_that_nobody_asked_for_is_named(aircall: Aircall, client: AircallClient, address: Any) -> None:
+    url = address(CONTENT)
+    send(aircall, "br", CONTENT)
+
+    with pytest.raises(ResponseError, match=r"^The file comes in a coding that the tap does not ask for\.$"):
+        fetched(client, url)
+
+
+@settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=5_000 if "SOAK" in os.environ else 150
+)
+@given(st.data())
+def test_a_damaged_coded_file_arrives_whole_or_not_at_all(
+    aircall: Aircall, client: AircallClient, address: Any, data: st.DataObject
+) -> None:
+    url, coding = address(b""), data.draw(st.sampled_from(sorted(CODED)))
+    send(aircall, coding, data.draw(damaged(CODED[coding])), times=ATTEMPTS)
+
+    try:
+        assert fetched(client, url) == CONTENT
+    except UnavailableError:
+        assert sum(1 for log in aircall.sandbox.requests if url.endswith(log.path)) == ATTEMPTS
+
+
+@given(st.binary(max_size=200_000), st.lists(st.integers(1, 70_000)), st.sampled_from(sorted(CODED)))
+def test_decoding_depends_on_no_division_into_pieces(content: bytes, sizes: list[int], coding: str) -> None:
+    body = zlib.compress(content, 1) if coding == "deflate" else gzip.compress(content, 1)
+    rest, pieces = body, []
+    for size in [*sizes, len(body)]:
+        pieces.append(rest[:size])
+        rest = rest[size:]
+
+    read = list(decoded(pieces, coding))
+
+    assert b"".join(read) == content
+    assert max(map(len, read)) <= PIECE
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 410])

@@ -1,12 +1,16 @@
 from __future__ import annotations
 
+import itertools
+import logging
+import re
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from tap_aircall.api.limiter import RateLimiter
 from tap_aircall.errors import RunEndedError
-from tests.clock import FakeClock
+from tests.clock import FakeClock, WatchedClock
 
 
 def sent(limiter: RateLimiter, clock: FakeClock, requests: int) -> list[float]:
@@ -77,10 +81,75 @@ def test_threads_share_one_budget() -> None:
 
 
 def test_closing_wakes_whoever_waits() -> None:
-    clock = FakeClock()
+    clock = WatchedClock()
     limiter = RateLimiter(1, clock)
     limiter.acquire()
+    with ThreadPoolExecutor(3) as pool:
+        threads = [pool.submit(limiter.acquire) for _ in range(3)]
+        assert clock.is_waited_on.wait(10)
+        assert not any(thread.done() for thread in threads)
+        limiter.close()
+
+        assert all(isinstance(thread.exception(timeout=10), RunEndedError) for thread in threads)
+
+
+def test_a_closed_one_lets_nobody_pass() -> None:
+    limiter = RateLimiter(60, FakeClock())
     limiter.close()
 
     with pytest.raises(RunEndedError):
         limiter.acquire()
+
+
+class TestLines:
+    @pytest.fixture(autouse=True)
+    def _level(self, caplog: pytest.LogCaptureFixture) -> None:
+        caplog.set_level(logging.INFO)
+
+    def test_a_long_wait_says_how_long_it_is(self, caplog: pytest.LogCaptureFixture) -> None:
+        clock = FakeClock()
+        limiter = RateLimiter(2, clock)
+        limiter.acquire()
+        clock.now += 18
+        sent(limiter, clock, 2)
+
+        assert caplog.messages == ["Waiting for the rate limit, 43 s."]
+
+    def test_a_short_wait_says_nothing(self, caplog: pytest.LogCaptureFixture) -> None:
+        clock = FakeClock()
+        limiter = RateLimiter(2, clock)
+        limiter.acquire()
+        for _ in range(20):  # some seconds every half a minute
+            clock.now += 27
+            limiter.acquire()
+
+        assert 3 < max(clock.waits) < 10
+        assert caplog.messages == []
+
+    def test_many_short_waits_say_so_twice_a_minute_at_most(self, caplog: pytest.LogCaptureFixture) -> None:
+        clock = FakeClock()
+        limiter = RateLimiter(60, clock)
+        for _ in range(60):
+            limiter.acquire()
+            clock.now += 0.5
+        at: list[float] = []
+
+        def note(_: logging.LogRecord) -> bool:
+            at.append(clock.now)
+            return True
+
+        caplog.handler.addFilter(note)
+        sent(limiter, clock, 600)
+
+        assert 5 <= len(at) <= 20
+        assert all(later - earlier >= 30 for earlier, later in itertools.pairwise(at))
+        assert all(re.fullmatch(r"Waiting for the rate limit, \d\d s\.", line) for line in caplog.messages)
+
+    def test_a_pause_that_aircall_asked_for_is_not_said_twice(self, caplog: pytest.LogCaptureFixture) -> None:
+        clock = FakeClock()
+        limiter = RateLimiter(60, clock)
+        limiter.pause(61)
+        limiter.acquire()
+
+        assert clock.waits == [61.0]
+        assert caplog.messages == []

@@ -4,30 +4,43 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
+import re
 import shutil
+import signal
 import socket
+import socketserver
 import sqlite3
 import subprocess
 import sys
 import tempfile
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from unittest.mock import Mock
 
 import pytest
 import redis
+from filelock import FileLock
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from typing_extensions import override
 
+from tap_aircall.api import limiter as limiter_module
 from tap_aircall.api.limiter import RateLimiter
 from tap_aircall.api.stores import MemoryStore, Store, open_store
-from tap_aircall.errors import InputError
+from tap_aircall.errors import InputError, RunEndedError
 from tap_aircall.sandbox import Sandbox, World
-from tests.clock import NOW, FakeClock
+from tests.clock import NOW, FakeClock, WatchedClock
+from tests.conftest import Aircall
 from tests.fast import FastClock
+from tests.processes import Command, Mishap
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-
-    from tests.conftest import Aircall
+    from threading import Event
 
 PASSWORD = "hunter2"
 BUDGET = 24
@@ -40,7 +53,7 @@ def redis_url() -> Iterator[str]:
     """A real Redis server, on a socket that only this user can reach."""
     command = shutil.which("redis-server")
     if command is None:
-        pytest.skip("redis-server is not installed")
+        pytest.skip("needs a Redis server: install redis-server (apt-get install redis-server)")
     with tempfile.TemporaryDirectory() as folder:
         path = f"{folder}/redis.sock"
         options = ["--port", "0", "--unixsocket", path, "--requirepass", PASSWORD, "--save", "", "--dir", folder]
@@ -119,12 +132,182 @@ def test_a_clock_that_was_set_back_does_not_stop_the_taps(
     assert sum(clock.waits) < 1
 
 
-def test_a_closed_one_waits_for_nothing_and_leaves_the_others_alone(sharer: Callable[[float], RateLimiter]) -> None:
+def test_a_closed_one_waits_for_nothing_and_leaves_the_others_alone(
+    sharer: Callable[[float], RateLimiter], clock: FakeClock
+) -> None:
     first, second = sharer(60), sharer(60)
     first.close()
     first.close()
     first.pause(60)
-    second.acquire()
+    with pytest.raises(RunEndedError):
+        first.acquire()
+    for _ in range(60):
+        second.acquire()
+
+    assert clock.waits == []
+
+
+class Busy(FakeClock):
+    """Lets something happen once so many seconds have passed."""
+
+    def __init__(self, seconds: float, happen: Callable[[], object]) -> None:
+        super().__init__()
+        self._at = self.now + seconds
+        self._happen = happen
+
+    @override
+    def wait(self, seconds: float, interrupt: Event) -> None:
+        super().wait(seconds, interrupt)
+        if self.now >= self._at:
+            self._at = math.inf
+            self._happen()
+
+
+@contextlib.contextmanager
+def kept(location: str) -> Iterator[Callable[[], object]]:
+    """Keep the lock of a store as a process does that hangs, until the function is called that it gives."""
+    if location.startswith("unix:"):
+        url, _, name = location.partition("#")
+        with redis.Redis.from_url(url) as client:
+            client.set(f"tap-aircall:{name}:lock", "stuck")
+            yield lambda: client.delete(f"tap-aircall:{name}:lock")
+    else:
+        with FileLock(f"{location}.lock") as lock:
+            yield lock.release
+
+
+def waiting_lines(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [line for line in caplog.messages if line.startswith("Waiting for another process to let go of ")]
+
+
+@pytest.mark.parametrize(("seconds", "lines"), [(4.9, 0), (5.1, 1), (60, 1)])
+def test_a_lock_that_others_keep_is_waited_for_with_one_line(
+    location: str, caplog: pytest.LogCaptureFixture, seconds: float, lines: int
+) -> None:
+    RateLimiter(60, FakeClock(), open_store(location, FakeClock())).close()  # so that the file is there
+    with kept(location) as release:
+        clock = Busy(seconds, release)
+        limiter = RateLimiter(60, clock, open_store(location, clock))
+        limiter.acquire()
+        limiter.close()
+
+    assert clock.now - NOW == pytest.approx(seconds, abs=0.1)
+    assert len(waiting_lines(caplog)) == lines
+
+
+def test_a_lock_that_is_never_given_back_ends_the_run_with_one_line(
+    location: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    clock = FakeClock()
+    limiter = RateLimiter(60, clock, open_store(location, clock))
+    with kept(location), pytest.raises(InputError) as caught:
+        limiter.acquire()
+    limiter.close()
+
+    assert re.fullmatch(
+        r"Setting rate_limit_store: another process has kept (/\S+\.lock|the key \S+:lock of the Redis server /\S+) "
+        r"for 300 s; end the one that hangs, or name another place\.",
+        str(caught.value),
+    )
+    assert clock.now - NOW == pytest.approx(300, abs=0.1)
+    assert len(waiting_lines(caplog)) == 1
+
+
+def test_closing_ends_the_wait_for_a_lock(location: str) -> None:
+    clock = WatchedClock()
+    limiter = RateLimiter(60, clock, open_store(location, clock))
+    with kept(location), ThreadPoolExecutor(3) as pool:
+        threads = [pool.submit(limiter.acquire) for _ in range(3)]
+        assert clock.is_waited_on.wait(10)
+        limiter.close()
+        assert all(isinstance(thread.exception(timeout=10), RunEndedError) for thread in threads)
+
+
+def test_closing_does_not_wait_for_a_store_that_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limiter_module, "CLOSING_SECONDS", 0.01)
+    hangs, goes_on = threading.Event(), threading.Event()
+
+    class Hanging(MemoryStore):
+        @override
+        def now(self) -> float:
+            hangs.set()
+            assert goes_on.wait(10)
+            return super().now()
+
+    clock = FakeClock()
+    limiter = RateLimiter(60, clock, Hanging(clock))
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(limiter.acquire)
+        assert hangs.wait(10)
+        limiter.close()
+        assert not goes_on.is_set()
+        goes_on.set()
+
+
+@pytest.mark.parametrize("at_once", [True, False], ids=["at the start", "on the way"])
+def test_a_signal_ends_a_tap_that_waits_for_a_lock(location: str, tmp_path: Path, *, at_once: bool) -> None:
+    world = World.generate(seed=1, now=NOW, calls=0, contacts=0, users=20)
+    clock = FastClock(time.time())
+    with Sandbox(world, clock=clock.time) as sandbox, contextlib.ExitStack() as keeping:
+        aircall = Aircall(sandbox, FakeClock())
+        config = aircall.config(rate_limit_store=location, requests_per_minute=10)
+        command = Command(tmp_path, config, aircall.catalog("users", "user_numbers"), clock)
+
+        is_kept = at_once
+        if at_once:
+            keeping.enter_context(kept(location))
+
+        def waits(output: bytearray) -> bool:
+            nonlocal is_kept
+            if output and not is_kept:
+                keeping.enter_context(kept(location))
+                is_kept = True
+            errors = tmp_path / "stderr.txt"
+            return errors.exists() and "Waiting for another process" in errors.read_text(encoding="utf-8")
+
+        run = command.run(mishap=Mishap.TERMINATE, when=waits)
+
+    assert run.exit_code == 128 + signal.SIGTERM
+
+
+def put(location: str, table: str, value: Any) -> None:
+    """Put something into a store that no tap would."""
+    if location.startswith("unix:"):
+        url, _, name = location.partition("#")
+        with redis.Redis.from_url(url) as client:
+            if isinstance(value, float):
+                client.zadd(f"tap-aircall:{name}:{table}", {"other": value})
+            else:
+                client.set(f"tap-aircall:{name}:{table}", value)
+    else:
+        with contextlib.closing(sqlite3.connect(location)) as connection, connection:
+            connection.execute(f"INSERT INTO {table} VALUES ('other', ?)", (value,))
+
+
+@pytest.mark.parametrize("table", ["requests", "pauses"])
+@pytest.mark.parametrize("value", ["garbage", b"\0\xff", math.inf])
+def test_what_is_no_time_in_a_store_gets_one_line(location: str, clock: FakeClock, table: str, value: Any) -> None:
+    limiter = RateLimiter(60, clock, open_store(location, clock))
+    put(location, table, value)
+
+    with pytest.raises(InputError) as caught:
+        limiter.acquire()
+    limiter.close()
+
+    place = "the Redis server /" if location.startswith("unix:") else f"the file {location} has something else in it"
+    assert str(caught.value).startswith(f"Setting rate_limit_store: {place}")
+
+
+@pytest.mark.parametrize("columns", ["one", "item_timestamp", "item_timestamp, name", "name, other, item_timestamp"])
+def test_a_table_of_something_else_gets_one_line(tmp_path: Path, clock: FakeClock, columns: str) -> None:
+    path = tmp_path / "other.sqlite"
+    with contextlib.closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute(f"CREATE TABLE requests ({columns})")
+        values = ", ".join("'x'" for _ in columns.split(","))
+        connection.execute(f"INSERT INTO requests VALUES ({values})")
+
+    with pytest.raises(InputError, match=rf"^Setting rate_limit_store: the file {path} "):
+        RateLimiter(60, clock, open_store(str(path), clock)).acquire()
 
 
 def test_the_tap_uses_the_store(aircall: Aircall, location: str) -> None:
@@ -183,10 +366,15 @@ def unused_port() -> int:
     ("value", "line"),
     [
         ("{folder}/none/budget.sqlite", "there is no folder {folder}/none."),
+        ("~nosuchuser/x.sqlite", "~nosuchuser/x.sqlite begins with a home folder that is not there."),
         ("{folder}", "{folder} is a folder; name a file in it."),
         ("{folder}/damaged.sqlite", "the file {folder}/damaged.sqlite cannot be used: file is not a database."),
         ("memcached://:secret@host", "must be a file path or a Redis URL (redis://, rediss:// or unix://)."),
         ("redis://:secret@host:port/0", "is not a Redis URL, such as redis://localhost:6379/0."),
+        ("redis://:secret@[::1", "is not a Redis URL, such as redis://localhost:6379/0."),
+        ("redis://:se/cret@127.0.0.1:{port}/0", "is not a Redis URL, such as redis://localhost:6379/0."),
+        ("redis://:se#cret@127.0.0.1:{port}/0", "is not a Redis URL, such as redis://localhost:6379/0."),
+        ("unix://:sec/ret@{folder}/none.sock", "the Redis server {folder}/none.sock cannot be used (ConnectionError)."),
         ("redis://host/0?colour=secret", "is not a Redis URL, such as redis://localhost:6379/0."),
         (
             "redis://me:secret@127.0.0.1:{port}/0#acme",
@@ -202,6 +390,36 @@ def test_what_cannot_be_used_is_named_without_secrets(aircall: Aircall, tmp_path
         _ = aircall.tap(rate_limit_store=value.format(**places)).client
 
     assert str(caught.value) == f"Setting rate_limit_store: {line.format(**places)}"
+
+
+@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.text("@:/?#[]%&= é", max_size=6), st.sampled_from(["redis://:{}@127.0.0.1:1/0", "unix://me:{}@/none.sock"]))
+def test_no_part_of_a_password_is_shown_whatever_it_does_to_the_url(
+    monkeypatch: pytest.MonkeyPatch, clock: FakeClock, middle: str, url: str
+) -> None:
+    monkeypatch.setattr(redis.Redis, "time", Mock(side_effect=redis.ConnectionError))
+
+    with pytest.raises(InputError) as caught:
+        open_store(url.format(f"Zebra{middle}Quagga"), clock)
+
+    assert not re.search("zebra|quagga", str(caught.value), re.IGNORECASE)
+
+
+@pytest.mark.parametrize("answer", [b"+OK\r\n", b":1\r\n", b"HTTP/1.1 400 Bad Request\r\n\r\n", b"*1\r\n" * 3000])
+def test_a_server_that_is_no_redis_gets_one_line(clock: FakeClock, answer: bytes) -> None:
+    class Stranger(socketserver.BaseRequestHandler):
+        @override
+        def handle(self) -> None:
+            while self.request.recv(65_536):
+                self.request.sendall(answer * 10)
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Stranger) as server:
+        server.daemon_threads = True
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        host, port = server.server_address[:2]
+        with pytest.raises(InputError, match=rf"^Setting rate_limit_store: the Redis server {host!s}:{port} cannot be"):
+            open_store(f"redis://{host!s}:{port}/0", clock)
+        server.shutdown()
 
 
 def test_a_redis_server_that_fails_on_the_way_ends_the_run_with_one_line(redis_url: str, clock: FakeClock) -> None:

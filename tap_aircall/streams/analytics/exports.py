@@ -7,6 +7,7 @@ there is never more waiting than for the next poll that is due.
 from __future__ import annotations
 
 import logging
+import re
 from collections import deque
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
@@ -22,8 +23,9 @@ from tap_aircall.errors import (
     ResponseError,
     StreamUnavailableError,
     UnavailableError,
+    one_line,
 )
-from tap_aircall.streams.analytics.files import LARGEST_FILE, one_line, parse
+from tap_aircall.streams.analytics.files import LARGEST_FILE, parse
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -45,6 +47,8 @@ ASKINGS = 3
 ADDRESSES = 3
 """How many addresses of one file to try."""
 LOG_INTERVAL_SECONDS = 60.0
+ADDRESS = re.compile(r"[^\s\"']+://[^\s\"']*")
+"""What Aircall says of a failure may name one, which may be the right to read a file."""
 
 logger = logging.getLogger(__name__)
 
@@ -75,7 +79,7 @@ class Export(NamedTuple):
             status=status,
             zipped=fields.get("isZipCompressed") is True,
             url=url if isinstance(url, str) else None,
-            reason=one_line(str(fields.get("errorMessage") or "no reason given")),
+            reason=ADDRESS.sub("(an address)", one_line(str(fields.get("errorMessage") or "no reason given"))),
         )
 
 
@@ -273,17 +277,25 @@ class Reports:
             raise ReportError(str(error)) from error
 
     def _fetch(self, job: _Job) -> IO[bytes]:
-        """Fetch the file, by another address when one has ended."""
+        """Fetch the file, by another address when one has ended. Only one that is empty twice is taken for empty."""
+        was_empty = False
         for _ in range(ADDRESSES):
             if job.export is None or job.export.url is None:
                 break
             try:
-                return self._client.download(job.export.url, LARGEST_FILE)
+                file = self._client.download(job.export.url, LARGEST_FILE)
             except ExpiredError:
                 try:
                     job.export = self._look(job)
                 except NotFoundError:
                     break
+            else:
+                is_empty = not file.read(1)
+                file.seek(0)
+                if was_empty or not is_empty:
+                    return file
+                file.close()
+                was_empty = True
         message = "Aircall gives no address where the file can be fetched."
         raise ReportError(message)
 

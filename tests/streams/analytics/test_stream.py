@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import logging
+import zlib
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
     from tests.conftest import Aircall, Record
 
 STREAM = "analytics_reports"
+MISPLACED = b"PK\x03\x04PK\x05\x06" + bytes(8) + bytes([100, 0, 0, 0]) + bytes(6)
+"""A zip file whose directory would begin before the file does."""
 CALLS, STATUS, HANDLED = "CALLS_HISTORY", "USER_STATUS_HISTORY", "USER_ACTIVITY_CALLS_HANDLED"
 
 
@@ -184,6 +188,7 @@ class TestAskingAhead:
 
     def test_the_first_exports_are_asked_for_before_other_streams_are_read(self, aircall: Aircall) -> None:
         aircall.world.add("users")
+        aircall.sandbox.analytics.rows = {CALLS: [{"Cell": "a"}]}
 
         aircall.run("users", STREAM, analytics_reports=[CALLS], start_date="2026-11-21")
 
@@ -234,6 +239,8 @@ class TestAskingAhead:
         assert positions(run) == dict.fromkeys(REPORTS, "2026-11-22")
 
     def test_two_requests_a_day_when_aircall_is_quick(self, aircall: Aircall) -> None:
+        aircall.sandbox.analytics.rows = {name: [{"Cell": "a"}] for name in (CALLS, STATUS)}
+
         run = read(aircall, CALLS, STATUS, start_date="2026-11-03", requests_per_minute=60)
 
         files = [log for log in aircall.sandbox.requests if log.path.startswith(FILE_PATH)]
@@ -293,6 +300,7 @@ class TestFiles:
         ]
 
     def test_credentials_do_not_go_along(self, aircall: Aircall) -> None:
+        report(aircall, CALLS, "2026-11-22", "a")
         read(aircall, CALLS, start_date="2026-11-22")
 
         (file,) = [log for log in aircall.sandbox.requests if log.path.startswith(FILE_PATH)]
@@ -314,6 +322,30 @@ class TestFiles:
         rows = [row["Cell"] for *_, row in records(read(aircall, CALLS, start_date="2026-11-22"))]
 
         assert rows == [str(number) for number in range(1000)]
+
+    @pytest.mark.parametrize("coding", [gzip, zlib])
+    def test_a_coded_file_that_is_cut_costs_no_row(self, aircall: Aircall, coding: Any) -> None:
+        report(aircall, CALLS, "2026-11-22", *map(str, range(5000)))
+        name = {gzip: "gzip", zlib: "deflate"}[coding]
+        body = coding.compress(b"Cell\n" + b"".join(b"%d\n" % number for number in range(5000)))
+        half, headers = body[: len(body) // 2], {"content-encoding": name}
+        aircall.sandbox.faults.append(Fault(path=FILE_PATH, status=200, body=half, headers=headers))
+
+        rows = [row["Cell"] for *_, row in records(read(aircall, CALLS, start_date="2026-11-22"))]
+
+        assert rows == [str(number) for number in range(5000)]
+
+    def test_only_a_file_that_is_empty_twice_is_taken_for_empty(self, aircall: Aircall) -> None:
+        report(aircall, CALLS, "2026-11-21", "a")
+        report(aircall, CALLS, "2026-11-22")
+        aircall.sandbox.faults.append(Fault(path=FILE_PATH, failure="empty"))
+
+        run = read(aircall, CALLS, start_date="2026-11-21")
+
+        assert records(run) == [(CALLS, "2026-11-21", 1, {"Cell": "a"})]
+        files = [log.path[-6:] for log in aircall.sandbox.requests if log.path.startswith(FILE_PATH)]
+        assert files == ["-0.csv"] * 2 + ["-1.csv"] * 2
+        assert positions(run) == {CALLS: "2026-11-22"}
 
 
 class TestFailures:
@@ -363,6 +395,12 @@ class TestFailures:
             (b"Cell\n\xff\xfe", "The file is not text in UTF-8."),
             (b'Cell\n"a', "The file is not valid CSV: unexpected end of data"),
             (b"PK\x03\x04 and nothing more", "The zip file is damaged, or of a kind that cannot be read."),
+            (MISPLACED, "The zip file is damaged, or of a kind that cannot be read."),
+            (
+                b"<Error><Code>SlowDown</Code></Error>",
+                "The file is a page or an error (HTML, XML or JSON) instead of CSV.",
+            ),
+            (b"Cell\na\n\0\n", "The file is not text: it has NUL in it."),
         ],
     )
     def test_a_file_that_cannot_be_read_fails_its_report(self, aircall: Aircall, content: bytes, reason: str) -> None:
@@ -373,6 +411,24 @@ class TestFailures:
 
         assert line.endswith(f"CALLS_HISTORY of 2026-11-21: {reason}")
         assert positions(run) == {CALLS: "2026-11-20", STATUS: "2026-11-22"}
+        assert records(run) == [(STATUS, "2026-11-22", 1, {"Cell": "a"})]
+
+        del aircall.sandbox.analytics.files[f"{CALLS} 2026-11-21"]
+        report(aircall, CALLS, "2026-11-21", "b")
+        again = read(aircall, CALLS, STATUS, state=run.state)
+        assert (CALLS, "2026-11-21", 1, {"Cell": "b"}) in records(again)
+        assert positions(again) == {CALLS: "2026-11-22", STATUS: "2026-11-22"}
+
+    def test_aircalls_words_forge_no_line_and_show_no_address(self, aircall: Aircall) -> None:
+        address = "https://bucket.example.net/x.csv?X-Amz-Signature=abc"
+        words = f"No upload to '{address}'\r\n2026-11-23 | ERROR | tap-aircall | \x1b[2JAll is lost\u2028"
+        aircall.sandbox.analytics.failing = {CALLS: words + "!" * 10**6}
+
+        _, line = fail(aircall, CALLS)
+
+        assert "Aircall says: No upload to '(an address)' 2026-11-23 | ERROR | tap-aircall | [2JAll is lost !!!" in line
+        assert line.isprintable()
+        assert len(line) < 400
 
     @pytest.mark.parametrize(
         ("fault", "reason"),

@@ -5,10 +5,11 @@ from __future__ import annotations
 import base64
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from typing_extensions import override
 
+from tap_aircall.client import Authenticator
 from tap_aircall.clock import result_of
 from tap_aircall.errors import LoginNeededError
 from tap_aircall.tokens import SavedTokens
@@ -23,38 +24,6 @@ MARGIN_SECONDS = 120.0
 GRACE_SECONDS = 5.0
 """How long the end of a run waits for a renewal that is under way."""
 LOG_IN = "log in again: tap-aircall --config <your config> --login"
-
-
-class Authenticator(Protocol):
-    """What the client asks of the credentials of a run. Safe to use from several threads."""
-
-    renewable: bool
-    """Whether `renew` can do anything."""
-    advice: str
-    """What users can do when Aircall rejects the credentials: the end of a sentence."""
-
-    def authorization(self) -> str:
-        """Return the value of the `Authorization` header for the next request.
-
-        Raises:
-            AircallError: If there are no credentials that can still be used.
-        """
-
-    def renew(self, refused: str) -> bool:
-        """Get other credentials than those that Aircall refused.
-
-        Args:
-            refused: What `authorization` returned for the request that was refused.
-
-        Returns:
-            Whether there are others now.
-
-        Raises:
-            AircallError: If there can be none.
-        """
-
-    def close(self) -> None:
-        """Come to an end, with whatever has to be kept."""
 
 
 class BasicAuthenticator(Authenticator):

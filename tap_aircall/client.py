@@ -16,7 +16,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from http import HTTPStatus
 from http.cookiejar import DefaultCookiePolicy
-from typing import IO, TYPE_CHECKING, Any, TypeVar
+from typing import IO, TYPE_CHECKING, Any, Protocol, TypeVar
 
 import msgspec
 import requests
@@ -41,7 +41,6 @@ from tap_aircall.transport import Transport
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
-    from tap_aircall.auth import Authenticator
     from tap_aircall.clock import Clock
     from tap_aircall.limiter import RateLimiter
 
@@ -87,6 +86,38 @@ class _Request:
 
 class TransientError(AircallError):
     """One request failed in a way that the next attempt may not."""
+
+
+class Authenticator(Protocol):
+    """What the client asks of the credentials of a run. Safe to use from several threads."""
+
+    renewable: bool
+    """Whether `renew` can do anything."""
+    advice: str
+    """What users can do when Aircall rejects the credentials: the end of a sentence."""
+
+    def authorization(self) -> str:
+        """Return the value of the `Authorization` header for the next request.
+
+        Raises:
+            AircallError: If there are no credentials that can still be used.
+        """
+
+    def renew(self, refused: str) -> bool:
+        """Get other credentials than those that Aircall refused.
+
+        Args:
+            refused: What `authorization` returned for the request that was refused.
+
+        Returns:
+            Whether there are others now.
+
+        Raises:
+            AircallError: If there can be none.
+        """
+
+    def close(self) -> None:
+        """Come to an end, with whatever has to be kept."""
 
 
 class AircallClient:

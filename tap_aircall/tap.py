@@ -43,8 +43,7 @@ if TYPE_CHECKING:
     from singer_sdk import Stream
     from singer_sdk.plugin_base import _ConfigInput
 
-    from tap_aircall.auth import Authenticator
-    from tap_aircall.client import AircallClient
+    from tap_aircall.client import AircallClient, Authenticator
     from tap_aircall.clock import Clock
     from tap_aircall.custom import Definition
     from tap_aircall.limiter import RateLimiter
@@ -136,7 +135,13 @@ class TapAircall(Tap):
         if isinstance(auth, BasicSettings):
             message = "Setting auth_scheme: must be OAUTH for a login."
             raise InputError(message)
-        self._app(auth).log_in(self.person)
+        writer = self.message_writer
+        writer.last_words = "The login was stopped; nothing was saved."
+
+        def saving() -> None:
+            writer.last_words = "The login was stopped, but its tokens may have been saved already."
+
+        self._app(auth).log_in(self.person, saving)
 
     def _app(self, auth: OAuthSettings) -> OAuthApp:
         from tap_aircall.oauth import OAuthApp  # noqa: PLC0415

@@ -29,14 +29,21 @@ BATCH = 100
 """So many records wait for each other before they are written."""
 GRACE_SECONDS = 5.0
 """How long a terminated run may take to hand a half-written line to a slow target."""
+RUN_TERMINATED = "The run was terminated; the last state written is safe to go on from."
 
 
 class TerminatedError(BaseException):
-    """A signal ended the run. Not an `Exception`, so that nothing takes it for a fault to survive."""
+    """A signal ended the run. Not an `Exception`, so that nothing takes it for a fault to survive.
 
-    def __init__(self, signum: int) -> None:
+    Args:
+        signum: The signal.
+        line: What to say about it.
+    """
+
+    def __init__(self, signum: int, line: str = RUN_TERMINATED) -> None:
         super().__init__(signum)
         self.exit_code = 128 + signum
+        self.line = line
 
 
 class InterruptibleWriter(MsgSpecWriter):
@@ -48,6 +55,8 @@ class InterruptibleWriter(MsgSpecWriter):
 
     def __init__(self) -> None:
         super().__init__()
+        self.last_words = RUN_TERMINATED
+        """What to say when a signal comes."""
         self._waiting: list[dict[str, Any]] = []
         self._writing = False
         self._terminated: TerminatedError | None = None
@@ -98,7 +107,7 @@ class InterruptibleWriter(MsgSpecWriter):
         Raises:
             TerminatedError: Unless a line is being written; from `flush` then, and also if something swallowed it.
         """
-        self._terminated = terminated = TerminatedError(signum)
+        self._terminated = terminated = TerminatedError(signum, self.last_words)
         if not self._writing:
             raise terminated
         timer = threading.Timer(GRACE_SECONDS, os._exit, (terminated.exit_code,))
@@ -117,7 +126,7 @@ class AircallCommand(SingerCommand):
         except TapAircallError as error:
             self._fail(str(error))
         except TerminatedError as terminated:
-            self.logger.error("The run was terminated; the last state written is safe to go on from.")  # noqa: TRY400
+            self.logger.error(terminated.line)  # noqa: TRY400
             logging.shutdown()
             # Threads may still wait for an answer of Aircall that nobody needs.
             os._exit(terminated.exit_code)

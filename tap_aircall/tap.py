@@ -44,10 +44,10 @@ if TYPE_CHECKING:
     from singer_sdk.plugin_base import _ConfigInput
 
     from tap_aircall.api.client import AircallClient
+    from tap_aircall.api.credentials import Authenticator
     from tap_aircall.api.limiter import RateLimiter
     from tap_aircall.clock import Clock
     from tap_aircall.oauth.app import OAuthApp
-    from tap_aircall.oauth.authenticator import Authenticator
     from tap_aircall.oauth.login import Person
     from tap_aircall.settings import OAuthSettings
     from tap_aircall.streams.base import AircallStream
@@ -112,7 +112,7 @@ class TapAircall(AircallTap):
     @override
     def client(self) -> AircallClient:
         """The one HTTP client of this run, with its limiter and authenticator."""
-        from tap_aircall.oauth.authenticator import BasicAuthenticator  # noqa: PLC0415 - discovery needs none of it
+        from tap_aircall.api.credentials import BasicAuthenticator  # noqa: PLC0415 - discovery needs none of it
 
         auth = self.settings.auth
         if isinstance(auth, BasicSettings):
@@ -136,7 +136,13 @@ class TapAircall(AircallTap):
         if isinstance(auth, BasicSettings):
             message = "Setting auth_scheme: must be OAUTH for a login."
             raise InputError(message)
-        self._app(auth).log_in(self.person)
+        writer = self.message_writer
+        writer.last_words = "The login was stopped; nothing was saved."
+
+        def saving() -> None:
+            writer.last_words = "The login was stopped, but its tokens may have been saved already."
+
+        self._app(auth).log_in(self.person, saving)
 
     def _app(self, auth: OAuthSettings) -> OAuthApp:
         from tap_aircall.oauth.app import OAuthApp  # noqa: PLC0415

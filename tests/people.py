@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import queue
 import threading
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, urlsplit
@@ -22,7 +24,8 @@ class Admin(Person):
     Args:
         decision: What they press: allow or deny; None to do nothing.
         at_terminal: Whether they can type.
-        pastes: Makes what they paste out of the address that the browser ended on; None not to paste.
+        pastes: Makes the lines that they paste, after which their input ends, out of the address that the browser ended
+            on; None not to paste.
         changes: Makes another address out of the one that the browser is sent to.
     """
 
@@ -43,8 +46,7 @@ class Admin(Person):
         self._has_browser = has_browser
         self._pastes = pastes
         self._changes = changes
-        self._pasted = ""
-        self._has_pasted = threading.Event()
+        self._pasted: queue.Queue[str] = queue.Queue()
         self._threads: list[threading.Thread] = []
 
     @property
@@ -79,8 +81,9 @@ class Admin(Person):
 
     @override
     def read_line(self) -> str:
-        self._has_pasted.wait(10)
-        return self._pasted
+        with contextlib.suppress(queue.Empty):
+            return self._pasted.get(timeout=10)
+        return ""
 
     def _decide(self, url: str) -> None:
         assert requests.get(url, timeout=10).status_code == 200
@@ -91,7 +94,7 @@ class Admin(Person):
         )
         address = self._changes(answer.headers["Location"])
         if self._pastes is not None:
-            self._pasted = self._pastes(address) + "\n"
-            self._has_pasted.set()
+            for line in [*self._pastes(address).splitlines(keepends=True), ""]:
+                self._pasted.put(line)
         else:
             self.pages.append(requests.get(address, timeout=10))

@@ -42,9 +42,9 @@ from tap_aircall.errors import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
+    from tap_aircall.api.credentials import Authenticator
     from tap_aircall.api.limiter import RateLimiter
     from tap_aircall.clock import Clock
-    from tap_aircall.oauth.authenticator import Authenticator
     from tap_aircall.pages import Query
 
 T = TypeVar("T")

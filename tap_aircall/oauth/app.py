@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tap_aircall.errors import AircallError, InputError, LoginNeededError
+from tap_aircall.errors import AircallError, InputError, LoginNeededError, one_line
 from tap_aircall.oauth.authenticator import OAuthAuthenticator
 from tap_aircall.oauth.login import Login
 from tap_aircall.oauth.tokens import SavedTokens, TokenEndpoint, Tokens, TokenStore, default_location
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tap_aircall.api.client import AircallClient
+    from tap_aircall.api.credentials import Authenticator
     from tap_aircall.clock import Clock
-    from tap_aircall.oauth.authenticator import Authenticator
     from tap_aircall.oauth.login import Person
     from tap_aircall.settings import OAuthSettings
 
@@ -58,8 +58,12 @@ class OAuthApp:
         self.log_in(person)
         return self._authenticator()
 
-    def log_in(self, person: Person) -> None:
+    def log_in(self, person: Person, saving: Callable[[], None] = lambda: None) -> None:
         """Lead a person through the login, and keep the tokens that it brings.
+
+        Args:
+            person: Whoever logs in.
+            saving: Called just before the tokens are saved.
 
         Raises:
             LoginFailedError: If they did not come to its end.
@@ -88,6 +92,7 @@ class OAuthApp:
             tokens = endpoint.exchange(code, self.settings.callback_url)
             company = self._prove(tokens)
             with store.locked():
+                saving()
                 store.save(SavedTokens(tokens=tokens, ancestors=tuple(self._given.fingerprints), company=company))
             return _what_was_saved(tokens, company, store.path, before)
 
@@ -115,11 +120,12 @@ class OAuthApp:
         return OAuthAuthenticator(self._given, self._store, self._endpoint, self.clock)
 
     def _prove(self, tokens: Tokens) -> str | None:
-        """Make sure that Aircall accepts tokens; return the name of their company."""
+        """Make sure that Aircall accepts tokens; return the name of their company, fit to be shown."""
         client = self.make_client(OAuthAuthenticator(tokens, None, None, self.clock))
         client.ping()
         with contextlib.suppress(AircallError, KeyError, TypeError):
-            return str(client.get("/v1/company", {}, lambda payload: payload["company"]["name"]))
+            name = client.get("/v1/company", {}, lambda payload: payload["company"]["name"])
+            return (one_line(name) or None) if isinstance(name, str) else None
         return None
 
 
@@ -134,9 +140,10 @@ def _what_was_saved(tokens: Tokens, company: str | None, path: Path, before: Sav
         lines.append(f"  an access token{end}, and a refresh token; runs must be able to write to this file.")
     else:
         lines.append("  an access token without an end; runs only read this file.")
-    if before and before.company and before.company != company:
+    earlier = one_line(before.company or "") if before else ""
+    if earlier and earlier != company:
         lines.append(
-            f"  It took the place of the tokens for {before.company}. To load several companies, give each a file of\n"
+            f"  It took the place of the tokens for {earlier}. To load several companies, give each a file of\n"
             "  its own with oauth_settings_location."
         )
     lines += [

@@ -1,14 +1,14 @@
-"""The ways to prove to Aircall who is asking."""
+"""Bearer tokens for the client, renewed when they end."""
 
 from __future__ import annotations
 
-import base64
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from typing_extensions import override
 
+from tap_aircall.api.credentials import Authenticator
 from tap_aircall.clock import result_of
 from tap_aircall.errors import LoginNeededError
 from tap_aircall.oauth.tokens import SavedTokens
@@ -23,65 +23,6 @@ MARGIN_SECONDS = 120.0
 GRACE_SECONDS = 5.0
 """How long the end of a run waits for a renewal that is under way."""
 LOG_IN = "log in again: tap-aircall --config <your config> --login"
-
-
-class Authenticator(Protocol):
-    """What the client asks of the credentials of a run. Safe to use from several threads."""
-
-    renewable: bool
-    """Whether `renew` can do anything."""
-    advice: str
-    """What users can do when Aircall rejects the credentials: the end of a sentence."""
-
-    def authorization(self) -> str:
-        """Return the value of the `Authorization` header for the next request.
-
-        Raises:
-            AircallError: If there are no credentials that can still be used.
-        """
-
-    def renew(self, refused: str) -> bool:
-        """Get other credentials than those that Aircall refused.
-
-        Args:
-            refused: What `authorization` returned for the request that was refused.
-
-        Returns:
-            Whether there are others now.
-
-        Raises:
-            AircallError: If there can be none.
-        """
-
-    def close(self) -> None:
-        """Come to an end, with whatever has to be kept."""
-
-
-class BasicAuthenticator(Authenticator):
-    """HTTP Basic with an API id and token, as made by an admin under Integrations > API keys.
-
-    Args:
-        user: API id.
-        password: API token.
-    """
-
-    renewable = False
-    advice = "check the settings user and password."
-
-    def __init__(self, user: str, password: str) -> None:
-        self._authorization = "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode("ascii")
-
-    @override
-    def authorization(self) -> str:
-        return self._authorization
-
-    @override
-    def renew(self, refused: str) -> bool:
-        return False
-
-    @override
-    def close(self) -> None:
-        pass
 
 
 class OAuthAuthenticator(Authenticator):

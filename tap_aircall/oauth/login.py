@@ -1,7 +1,10 @@
 """The interactive OAuth login: a browser, a person who consents, and a code that comes back.
 
-The code comes to a small server on this machine when the callback address is there, and else by the person's hand, who
-copies the address that the browser ended on. Nothing here goes to standard output, which belongs to Singer messages.
+The code comes to a small server on this machine when the callback address is there. Otherwise the person pastes the
+address that the browser ended on. Nothing here goes to standard output, which belongs to Singer messages.
+
+Any page in the browser and any process of this machine can reach that server. So only an answer with the `state` of
+this login counts. Anything else is turned away, and the login goes on waiting: nobody but the person can end it.
 """
 
 from __future__ import annotations
@@ -18,8 +21,8 @@ import webbrowser
 from dataclasses import dataclass
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING, Any, Protocol
-from urllib.parse import parse_qs, urlencode, urlsplit
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from urllib.parse import SplitResult, parse_qs, urlencode, urlsplit
 
 from typing_extensions import override
 
@@ -34,9 +37,14 @@ PATIENCE_SECONDS = 300.0
 """How long to wait for the person."""
 SCOPE = "public_api"
 READ_SECONDS = 10.0
-"""Browsers open connections ahead of need; none may keep a thread for longer."""
+"""Browsers open connections ahead of need; one that stays silent for so long is closed."""
+CONNECTIONS = 64
+"""More than a browser opens. When there are more, the oldest is closed: each takes a thread and a file descriptor."""
 SEND_SECONDS = 2.0
 """How long the page has to get to the browser before the process may end."""
+LONGEST_PASTE = 65_536
+"""Bytes of a pasted line, as long as what the server takes; an address is much shorter."""
+GREEN, RED = "#00856b", "#b3261e"
 PAGE = """<!DOCTYPE html>
 <html lang="en">
 <head>
@@ -78,7 +86,7 @@ class Person(Protocol):
         """Say whether the person sits at a terminal, and can paste an address there."""
 
     def read_line(self) -> str:
-        """Return what the person typed; nothing at the end of input."""
+        """Return a line that the person typed, with its line end; nothing at the end of input."""
 
 
 class PersonAtTerminal(Person):
@@ -86,7 +94,8 @@ class PersonAtTerminal(Person):
 
     @override
     def tell(self, line: str) -> None:
-        print(line, file=sys.stderr, flush=True)  # noqa: T201 - it is for a person
+        if sys.stderr is not None:  # closed: `print` would take standard output instead
+            print(line, file=sys.stderr, flush=True)  # noqa: T201 - it is for a person
 
     @override
     def open_browser(self, url: str) -> bool:
@@ -98,11 +107,15 @@ class PersonAtTerminal(Person):
 
     @override
     def can_type(self) -> bool:
-        return sys.stdin.isatty() and sys.stderr.isatty()
+        return all(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stderr))
 
     @override
     def read_line(self) -> str:
-        return sys.stdin.readline()
+        # Not as text: what is no text in the terminal's encoding is as good as any other wrong paste.
+        try:
+            return "" if sys.stdin is None else sys.stdin.buffer.readline(LONGEST_PASTE).decode(errors="replace")
+        except OSError:  # the terminal is gone
+            return ""
 
 
 @dataclass(frozen=True)
@@ -136,26 +149,28 @@ class Login:
         Raises:
             LoginFailedError: If no code came back.
         """
-        state = secrets.token_urlsafe(24)
-        answers: queue.Queue[_Answer] = queue.Queue()
+        answers = _Answers()
         with self._listening(answers):
-            self._show_the_way(state)
+            self._show_the_way(answers.state)
             if self.person.can_type() or not self._is_here:
                 threading.Thread(target=self._read_pasted, args=(answers,), daemon=True).start()
-            answer = self._wait_for(answers)
             try:
-                told = redeem(_code(answer.query, state))
+                told = redeem(_code(self._wait_for(answers)))
             except TapAircallError as error:
-                answer.outcome.tell("The login failed", str(error), failed=True)
+                answers.outcome.tell("The login failed", str(error), color=RED)
                 raise
             text = "tap-aircall can read your Aircall now. You can close this window and go back to the terminal."
-            answer.outcome.tell("You are logged in", text)
+            answers.outcome.tell("You are logged in", text)
             return told
 
-    def _wait_for(self, answers: queue.Queue[_Answer]) -> _Answer:
+    def _wait_for(self, answers: _Answers) -> _Fields:
         for timeout in timeouts(self.patience):
             with contextlib.suppress(queue.Empty):
-                return answers.get(timeout=timeout)
+                if answer := answers.first.get(timeout=timeout):
+                    answers.has_come.set()
+                    return answer
+                message = "Standard input ended before the browser's address was pasted: log in at a terminal."
+                raise LoginFailedError(message)
         message = f"Nobody logged in within {self.patience / 60:g} minutes; please begin again."
         raise LoginFailedError(message)
 
@@ -187,13 +202,21 @@ class Login:
                 "reach: paste that address here."
             )
 
-    def _read_pasted(self, answers: queue.Queue[_Answer]) -> None:
-        line = self.person.read_line().strip()
-        if line or not self._is_here:
-            answers.put(_Answer(urlsplit(line).query, _Outcome()))
+    def _read_pasted(self, answers: _Answers) -> None:
+        """Read lines until one is the answer, or there was one."""
+        while (line := self.person.read_line()) and not answers.has_come.is_set():
+            if answers.offer(_split(line.strip())):
+                return
+            if line.strip():
+                self.person.tell(
+                    "That is not the address that the browser ended on: it has no code of this login in it. Please\n"
+                    "paste the whole address:"
+                )
+        if not line and not self._is_here:
+            answers.first.put({})
 
     @contextlib.contextmanager
-    def _listening(self, answers: queue.Queue[_Answer]) -> Iterator[None]:
+    def _listening(self, answers: _Answers) -> Iterator[None]:
         """Listen on the callback address, if it is on this machine."""
         if not self._is_here:
             yield
@@ -216,50 +239,93 @@ class Login:
             server.server_close()
 
 
-class _Outcome:
-    """What became of an answer, for the thread that keeps the browser waiting."""
+_Fields: TypeAlias = dict[str, str]
+"""The fields of an answer; none when there will be no answer."""
+
+
+class _Answers:
+    """What comes back from one login, in whatever way. Safe to use from several threads."""
 
     def __init__(self) -> None:
-        self.page: bytes | None = None
+        self.state = secrets.token_urlsafe(24)
+        """What nobody knows but whoever was sent to Aircall's page by this login."""
+        self.first: queue.Queue[_Fields] = queue.Queue()
+        """Where the first answer is taken from. Later ones, as of a page that is loaded again, are left there."""
+        self.has_come = threading.Event()
+        self.outcome = _Outcome()
+
+    def offer(self, address: SplitResult | None) -> bool:
+        """Take an address that a browser ended on, if it is the answer; return whether it is."""
+        fields = parse_qs(address.query, keep_blank_values=True) if address else {}
+        answer = {name: values[0] for name in ("state", "code", "error") if len(values := fields.get(name, [])) == 1}
+        given = answer.get("state", "").encode(errors="replace")
+        if not secrets.compare_digest(given, self.state.encode()) or not (answer.get("code") or answer.get("error")):
+            return False
+        self.first.put(answer)
+        return True
+
+
+class _Outcome:
+    """What became of the answer, for the threads that keep a browser waiting."""
+
+    def __init__(self) -> None:
+        self.page = b""
         self.is_known = threading.Event()
-        self.is_sent = threading.Event()
 
-    def tell(self, title: str, text: str, *, failed: bool = False) -> None:
+    def tell(self, title: str, text: str, *, color: str = GREEN) -> None:
         """Show it in the browser, if there is one."""
-        color = "#b3261e" if failed else "#00856b"
-        self.page = PAGE.format(title=html.escape(title), text=html.escape(text), color=color).encode()
+        self.page = _page(title, text, color)
         self.is_known.set()
-
-
-@dataclass(frozen=True, repr=False)
-class _Answer:
-    query: str
-    outcome: _Outcome
 
 
 class _CallbackServer(ThreadingHTTPServer):
     """Waits for the browser on the callback address."""
 
     daemon_threads = True
+    request_queue_size = CONNECTIONS
     allow_reuse_address = os.name == "posix"  # elsewhere it would share the port with another process
 
-    def __init__(self, address: tuple[str, int], path: str, answers: queue.Queue[_Answer]) -> None:
+    def __init__(self, address: tuple[str, int], path: str, answers: _Answers) -> None:
         self.path = path
         self.answers = answers
         self.address_family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
-        self.last: _Outcome | None = None
+        self.is_shown = threading.Event()
+        """Whether no browser waits for the outcome."""
+        self.is_shown.set()
+        self._lock = threading.Lock()
+        self._connections: dict[socket.socket, None] = {}
         super().__init__(address, _CallbackHandler)
+
+    def keep(self, connection: socket.socket) -> None:
+        """Keep a connection open, however many others there are."""
+        with self._lock:
+            self._connections.pop(connection, None)
+
+    @override
+    def process_request(self, request: Any, client_address: Any) -> None:
+        with self._lock:
+            self._connections[request] = None
+            oldest = next(iter(self._connections)) if len(self._connections) > CONNECTIONS else None
+        if oldest is not None:
+            self.keep(oldest)
+            with contextlib.suppress(OSError):
+                oldest.shutdown(socket.SHUT_RDWR)  # its thread sees an end, and closes it
+        super().process_request(request, client_address)
+
+    @override
+    def shutdown_request(self, request: Any) -> None:
+        self.keep(request)
+        super().shutdown_request(request)
 
     @override
     def shutdown(self) -> None:
         super().shutdown()
-        if self.last is not None and self.last.is_known.is_set():
-            self.last.is_sent.wait(SEND_SECONDS)
+        if self.answers.outcome.is_known.is_set():
+            self.is_shown.wait(SEND_SECONDS)
 
     @override
     def handle_error(self, request: Any, client_address: Any) -> None:
-        if not isinstance(sys.exception(), ConnectionError):  # a browser may hang up whenever it likes
-            super().handle_error(request, client_address)
+        """Say nothing: whoever calls decides what goes wrong, and a traceback would be theirs to write."""
 
 
 class _CallbackHandler(BaseHTTPRequestHandler):
@@ -267,44 +333,57 @@ class _CallbackHandler(BaseHTTPRequestHandler):
     timeout = READ_SECONDS
 
     def do_GET(self) -> None:
-        parts = urlsplit(self.path)
-        if (parts.path or "/") != self.server.path or not {"code", "error"} & parse_qs(parts.query).keys():
+        address, answers = _split(self.path), self.server.answers
+        if address is not None and (address.path or "/") != self.server.path:
             self.send_error(HTTPStatus.NOT_FOUND)  # an icon, perhaps
-            return
-        outcome = self.server.last = _Outcome()
-        self.server.answers.put(_Answer(parts.query, outcome))
-        outcome.is_known.wait(PATIENCE_SECONDS)
-        try:
-            self.send_response(HTTPStatus.OK)
-            for name, value in PAGE_HEADERS.items():
-                self.send_header(name, value)
-            self.end_headers()
-            self.wfile.write(outcome.page or b"")
-        finally:
-            outcome.is_sent.set()
+        elif answers.offer(address):
+            self.server.keep(self.connection)
+            self.server.is_shown.clear()
+            try:
+                answers.outcome.is_known.wait(PATIENCE_SECONDS)
+                self._send(HTTPStatus.OK, answers.outcome.page)
+            finally:
+                self.server.is_shown.set()
+        else:
+            text = "This is not the answer to the login that waits in the terminal. Open the address shown there."
+            self._send(HTTPStatus.BAD_REQUEST, _page("Another login", text, RED))
+
+    def _send(self, status: HTTPStatus, page: bytes) -> None:
+        self.send_response(status)
+        for name, value in PAGE_HEADERS.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(page)
 
     @override
     def log_message(self, format: str, *args: object) -> None:
         pass  # the line would hold the code
 
 
-def _code(query: str, state: str) -> str:
+def _split(address: str) -> SplitResult | None:
+    """Take an address apart; None if that cannot be done."""
+    try:
+        return urlsplit(address)
+    except ValueError:
+        return None
+
+
+def _page(title: str, text: str, color: str) -> bytes:
+    return PAGE.format(title=html.escape(title), text=html.escape(text), color=color).encode()
+
+
+def _code(answer: _Fields) -> str:
     """Take the code out of the answer.
 
     Raises:
-        LoginFailedError: If it is not the answer to this login, or a refusal.
+        LoginFailedError: If it is a refusal.
     """
-    answer = {name: values[0] for name, values in parse_qs(query).items()}
-    if not answer.keys() & {"code", "error"}:
-        message = "That was not the address that the browser ended on: there is no code in it. Please begin again."
-    elif not secrets.compare_digest(answer.get("state", "").encode(), state.encode()):
-        message = "The answer does not belong to this login (its state differs); please begin again."
-    elif answer.get("error") == "access_denied":
-        message = "The access was denied on Aircall's page; nothing was changed."
-    elif "code" not in answer:
-        message = "Aircall's page ended with an error; check oauth_client_id and callback_url."
-    else:
+    if "error" not in answer:
         return answer["code"]
+    if answer["error"] == "access_denied":
+        message = "The access was denied on Aircall's page; nothing was changed."
+    else:
+        message = "Aircall's page ended with an error; check oauth_client_id and callback_url."
     raise LoginFailedError(message)
 
 

@@ -10,10 +10,12 @@ import contextlib
 import hashlib
 import json
 import os
+import stat
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TypeVar
 
 import filelock
+import msgspec
 import platformdirs
 
 from tap_aircall.errors import (
@@ -28,11 +30,12 @@ from tap_aircall.errors import (
 from tap_aircall.times import to_rfc3339, to_seconds
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
-    from tap_aircall.api.client import AircallClient
     from tap_aircall.clock import Clock
+
+T = TypeVar("T")
 
 TOKEN_PATH = "/v1/oauth/token"  # noqa: S105 - no secret
 ANCESTORS = 64
@@ -43,6 +46,12 @@ ROOM_BYTES = 16_384
 """More than an entry takes; so much has to fit on the disk before tokens are asked for."""
 LONGEST_LIFETIME_SECONDS = 1e9
 """Whoever names a longer one, some thirty years, means that there is no end."""
+LONGEST_TOKEN = 4_096
+"""Characters; servers refuse headers that are not much longer."""
+LARGEST_FILE = 2**24
+"""Bytes of a token file: room for a thousand apps."""
+ADVICE = "name another file, or remove this one and log in again"
+FOREIGN = f"it holds no tokens of tap-aircall; {ADVICE}"
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -61,7 +70,7 @@ class Tokens:
         """Read an answer of the token endpoint.
 
         A refresh token that the answer lacks is the one before. `expires_in` may be absent, a number or text; what is
-        not above zero tells nothing, and the end is then what Aircall shows by refusing the token.
+        not above zero, or endless, tells nothing, and the end is then what Aircall shows by refusing the token.
 
         Args:
             payload: The decoded answer.
@@ -69,16 +78,22 @@ class Tokens:
 
         Raises:
             ResponseError: If there is no access token in it.
+            UnavailableError: If a token in it can never be used. Asking again would not help, and may use up the
+                refresh token.
         """
-        access = payload.get("access_token") if isinstance(payload, dict) else None
-        if not (isinstance(access, str) and access):
+        answer = payload if isinstance(payload, dict) else {}
+        try:
+            access, refresh = _token(answer.get("access_token")), _token(answer.get("refresh_token"))
+        except ValueError as error:
+            message = f"Aircall granted a token that cannot be used: it has {error}. Please log in again."
+            raise UnavailableError(message) from error
+        if access is None:
             message = "Aircall answered the request for a token without one."
             raise ResponseError(message)
-        refresh = payload.get("refresh_token")
-        lifetime = _seconds(payload.get("expires_in"))
+        lifetime = _seconds(answer.get("expires_in"))
         return Tokens(
             access_token=access,
-            refresh_token=refresh if isinstance(refresh, str) and refresh else self.refresh_token,
+            refresh_token=refresh or self.refresh_token,
             expires_at=None if lifetime is None else now + lifetime,
             lifetime=lifetime,
         )
@@ -93,6 +108,23 @@ class Tokens:
 NO_TOKENS = Tokens(access_token=None)
 
 
+class Poster(Protocol):
+    """What the token endpoint needs of a client."""
+
+    def post(self, path: str, body: Mapping[str, Any], parse: Callable[[Any], T], *, attempts: int = ...) -> T:
+        """Send JSON to a path, and return what `parse` makes of the answer.
+
+        Args:
+            path: Path with its version.
+            body: What to send; holds secrets.
+            parse: Reads the decoded answer; a `ResponseError` from it is taken for a fault on the way.
+            attempts: How often to send it at most.
+
+        Raises:
+            AircallError: If there is no usable answer.
+        """
+
+
 class TokenEndpoint:
     """Where Aircall grants tokens.
 
@@ -103,7 +135,7 @@ class TokenEndpoint:
         client_secret: Its secret.
     """
 
-    def __init__(self, client: AircallClient, clock: Clock, client_id: str, client_secret: str) -> None:
+    def __init__(self, client: Poster, clock: Clock, client_id: str, client_secret: str) -> None:
         self._client = client
         self._clock = clock
         self._app: dict[str, Any] = {"client_id": client_id, "client_secret": client_secret}
@@ -179,6 +211,18 @@ class SavedTokens:
         return set(given.fingerprints) <= {*self.ancestors, *self.tokens.fingerprints}
 
 
+class _Entry(msgspec.Struct, kw_only=True):
+    """What the file holds of one app and API root."""
+
+    access_token: str | None
+    refresh_token: str | None
+    expires_at: str | None
+    """RFC 3339."""
+    lifetime: float | None
+    company: str | None
+    ancestors: tuple[str, ...]
+
+
 class TokenStore:
     """A file of tokens, with an entry for each app and API root. Only its owner can read it.
 
@@ -188,13 +232,20 @@ class TokenStore:
         path: The file; it and its folder are made when there is something to keep.
         api_url: API root.
         client_id: Client id of the app.
+
+    Raises:
+        InputError: If no file can have that path.
     """
 
     def __init__(self, path: Path, api_url: str, client_id: str) -> None:
-        self.path = path.expanduser().resolve()  # where a link leads, since the file is replaced
+        try:
+            self.path = path.expanduser().resolve()  # where a link leads, since the file is replaced
+            # Made for each use, since a lock of filelock belongs to the thread that made it.
+            self._lock_path = self.path.with_name(self.path.name + ".lock")
+        except (OSError, RuntimeError, ValueError) as error:  # links in a circle, an unknown home, NUL, the root
+            message = "Setting oauth_settings_location: must be the path of a file, such as tokens.json."
+            raise InputError(message) from error
         self._key = f"{api_url} {client_id}"
-        # Made for each use, since a lock of filelock belongs to the thread that made it.
-        self._lock_path = self.path.with_name(self.path.name + ".lock")
         self._draft = self.path.with_name(self.path.name + ".new")
 
     def load(self) -> SavedTokens | None:
@@ -203,23 +254,12 @@ class TokenStore:
         Raises:
             InputError: If the file cannot be read, or is something else.
         """
-        entry = self._read().get(self._key)
-        if entry is None:
-            return None
+        content = self._read().get(self._key)
         try:
-            end = entry["expires_at"]
-            return SavedTokens(
-                tokens=Tokens(
-                    access_token=entry["access_token"],
-                    refresh_token=entry["refresh_token"],
-                    expires_at=None if end is None else to_seconds(end),
-                    lifetime=entry["lifetime"],
-                ),
-                ancestors=tuple(entry["ancestors"]),
-                company=entry["company"],
-            )
-        except (KeyError, TypeError, ValueError):
-            self._refuse("it holds no tokens of tap-aircall")
+            entry = None if content is None else msgspec.json.decode(content, type=_Entry | None)
+            return None if entry is None else _to_saved(entry)
+        except (ValueError, RecursionError):
+            self._refuse(FOREIGN)
 
     def save(self, saved: SavedTokens) -> None:
         """Keep an entry in place of the one before. Only with the lock held.
@@ -229,17 +269,19 @@ class TokenStore:
         """
         tokens = saved.tokens
         entries = self._read()
-        entries[self._key] = {
-            "access_token": tokens.access_token,
-            "refresh_token": tokens.refresh_token,
-            "expires_at": None if tokens.expires_at is None else to_rfc3339(int(tokens.expires_at)),
-            "lifetime": tokens.lifetime,
-            "company": saved.company,
-            "ancestors": saved.ancestors,
-        }
+        entry = _Entry(
+            access_token=tokens.access_token,
+            refresh_token=tokens.refresh_token,
+            expires_at=None if tokens.expires_at is None else to_rfc3339(int(tokens.expires_at)),
+            lifetime=tokens.lifetime,
+            company=saved.company,
+            ancestors=saved.ancestors,
+        )
+        entries[self._key] = msgspec.Raw(msgspec.json.encode(entry))
         try:
-            self._write(json.dumps(entries, indent=2).encode())
+            self._write(_formatted(entries))
             self._draft.replace(self.path)
+            _flush_folder(self.path.parent)
         except OSError as error:
             self._refuse(error.strerror)
 
@@ -256,8 +298,7 @@ class TokenStore:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             with filelock.FileLock(self._lock_path, timeout=LOCK_SECONDS, mode=0o600):
-                taken = self.path.stat().st_size if self.path.exists() else 0
-                self._write(bytes(taken + ROOM_BYTES))
+                self._write(_formatted(self._read()) + bytes(ROOM_BYTES))
                 try:
                     yield
                 finally:
@@ -268,20 +309,31 @@ class TokenStore:
         except OSError as error:
             self._refuse(error.strerror)
 
-    def _read(self) -> dict[str, Any]:
+    def _read(self) -> dict[str, msgspec.Raw]:
+        """Return the entries; those of other apps are kept as they are."""
         try:
-            with contextlib.suppress(PermissionError):
-                if self.path.stat().st_mode & 0o077:
-                    self.path.chmod(0o600)
-            entries = json.loads(self.path.read_bytes())
+            # Opening a pipe would wait for somebody who writes to it.
+            with open(self.path, "rb", opener=_open_without_waiting) as file:
+                mode = os.fstat(file.fileno()).st_mode
+                content = file.read(LARGEST_FILE + 1) if stat.S_ISREG(mode) else b""
         except FileNotFoundError:
             return {}
         except OSError as error:
             self._refuse(error.strerror)
+        if not stat.S_ISREG(mode):
+            self._refuse("it is not a plain file; name another file")
+        if len(content) > LARGEST_FILE:
+            self._refuse(FOREIGN)
+        try:
+            text = content.decode(json.detect_encoding(content))
+            entries = msgspec.json.decode(text, type=dict[str, msgspec.Raw])
+        except (msgspec.ValidationError, RecursionError):
+            self._refuse(FOREIGN)
         except ValueError:
-            self._refuse("it is not JSON")
-        if not isinstance(entries, dict):
-            self._refuse("it holds no tokens of tap-aircall")
+            self._refuse(f"it is not JSON; {ADVICE}")
+        if mode & 0o077:
+            with contextlib.suppress(OSError):  # another's file, or a read-only folder, as mounted secrets are
+                self.path.chmod(0o600)
         return entries
 
     def _write(self, content: bytes) -> None:
@@ -302,12 +354,64 @@ def default_location() -> Path:
     return platformdirs.user_state_path("tap-aircall", appauthor=False) / "tokens.json"
 
 
+def _to_saved(entry: _Entry) -> SavedTokens:
+    """Make sense of an entry.
+
+    Raises:
+        ValueError: If a token or the time in it is none.
+    """
+    return SavedTokens(
+        tokens=Tokens(
+            access_token=_token(entry.access_token),
+            refresh_token=_token(entry.refresh_token),
+            expires_at=None if entry.expires_at is None else to_seconds(entry.expires_at),
+            lifetime=_seconds(entry.lifetime),
+        ),
+        ancestors=entry.ancestors,
+        company=entry.company,
+    )
+
+
+def _formatted(entries: dict[str, msgspec.Raw]) -> bytes:
+    return msgspec.json.format(msgspec.json.encode(entries), indent=2)
+
+
+def _open_without_waiting(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+
+
+def _flush_folder(folder: Path) -> None:
+    """See to it that a file that was renamed has its new name even after a power failure."""
+    with contextlib.suppress(OSError):  # not every platform can
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _token(value: Any) -> str | None:
+    """Read a token; None where there is none.
+
+    Raises:
+        ValueError: If no header can carry it, with the reason. Tokens are printable ASCII (RFC 6749, appendix A).
+    """
+    token = value.strip() if isinstance(value, str) else ""
+    if not (token.isascii() and token.isprintable()):
+        message = "characters that no token has"
+        raise ValueError(message)
+    if len(token) > LONGEST_TOKEN:
+        message = f"more than {LONGEST_TOKEN:,} characters"
+        raise ValueError(message)
+    return token or None
+
+
 def _seconds(value: Any) -> float | None:
     """Read a lifetime; None where it tells nothing."""
     if isinstance(value, bool):
         return None
     try:
         seconds = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
     return seconds if 0 < seconds < LONGEST_LIFETIME_SECONDS else None

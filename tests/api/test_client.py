@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tap_aircall.api.client import ATTEMPTS, ATTEMPTS_BEFORE_FIRST_ANSWER, AircallClient, block_seconds
+from tap_aircall.api.credentials import BasicAuthenticator
 from tap_aircall.api.limiter import RateLimiter
 from tap_aircall.errors import (
     AircallError,
@@ -18,7 +19,6 @@ from tap_aircall.errors import (
     ResponseError,
     UnavailableError,
 )
-from tap_aircall.oauth.authenticator import BasicAuthenticator
 from tap_aircall.sandbox import Fault
 from tests.clock import NOW, FakeClock
 

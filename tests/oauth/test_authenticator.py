@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import signal
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -19,6 +20,7 @@ from tap_aircall.errors import (
     LoginNeededError,
     RejectedRequestError,
     RunEndedError,
+    UnavailableError,
 )
 from tap_aircall.sandbox import Fault
 
@@ -318,6 +320,59 @@ class TestWhatAircallSays:
 
         assert saved(tmp_path)["expires_at"] == "2026-11-23T13:30:00Z"
         assert aircall.sandbox.oauth.grants == ["refresh_token"]
+
+    def test_of_the_end_may_be_endless(
+        self, aircall: Aircall, tmp_path: Path, granted: Callable[..., dict[str, Any]], run: Callable[..., Run]
+    ) -> None:
+        run(oauth_refresh_token=granted(expires_in=10**400)["oauth_refresh_token"])
+
+        assert saved(tmp_path)["expires_at"] is None
+        assert aircall.sandbox.oauth.accepts(saved(tmp_path)["access_token"])
+
+    @pytest.mark.parametrize("around", ["\n", "\r\n", " ", "\t"])
+    def test_of_a_new_token_may_have_white_space_around_it(
+        self,
+        aircall: Aircall,
+        tmp_path: Path,
+        granted: Callable[..., dict[str, Any]],
+        run: Callable[..., Run],
+        around: str,
+    ) -> None:
+        tokens = granted()
+        aircall.sandbox.oauth.told["access_token"] = f"{tokens['oauth_access_token']}{around}"
+
+        assert len(run(oauth_refresh_token=tokens["oauth_refresh_token"]).records("tags")) == 1
+
+        assert saved(tmp_path)["access_token"] == tokens["oauth_access_token"]
+
+    @pytest.mark.parametrize("name", ["access_token", "refresh_token"])
+    @pytest.mark.parametrize("within", ["\n", "\r\nX-Evil: ", "\0", "\x7f", "\u20ac", "\u00e9", "x" * 5000])
+    def test_of_a_new_token_may_be_what_no_request_can_carry(
+        self,
+        aircall: Aircall,
+        tmp_path: Path,
+        granted: Callable[..., dict[str, Any]],
+        run: Callable[..., Run],
+        *,
+        name: str,
+        within: str,
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        refresh = granted(**{name: f"s3cret{within}s3cret"})["oauth_refresh_token"]
+        aircall.sandbox.oauth.told[name] = f"s3cret{within}s3cret"
+        refresh = refresh if name == "access_token" else "refresh"
+        aircall.sandbox.oauth._refresh.add(refresh)  # noqa: SLF001 - what was told is not what it knows
+
+        with (
+            caplog.at_level(logging.DEBUG),
+            pytest.raises(UnavailableError, match=r"^Aircall granted a token") as caught,
+        ):
+            run(oauth_refresh_token=refresh)
+
+        assert "\n" not in str(caught.value)
+        assert "s3cret" not in caplog.text + str(caught.value)
+        assert asked(aircall) == [TOKEN]
+        assert not (tmp_path / "tokens.json").exists()
 
     @pytest.mark.parametrize("jump", [-50 * HOUR, 50 * HOUR])
     def test_is_right_when_this_clock_is_wrong(

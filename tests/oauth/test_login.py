@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import queue
+import signal
 import socket
 import struct
+import threading
 import time
+from contextlib import redirect_stderr
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import pytest
 import requests
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from typing_extensions import override
 
+from tap_aircall.cli import TerminatedError
 from tap_aircall.errors import InputError, LoginFailedError, LoginNeededError, TapAircallError, UnavailableError
-from tap_aircall.oauth.login import Login
+from tap_aircall.oauth.login import CONNECTIONS, Login, Person, PersonAtTerminal
 from tap_aircall.sandbox import Fault
 from tests.people import Admin
 
@@ -31,6 +39,10 @@ ELSEWHERE = "https://partner.example.com/aircall/callback?tenant=7"
 @pytest.fixture
 def callback() -> str:
     """A callback on this machine, on a port that is free."""
+    return a_callback()
+
+
+def a_callback() -> str:
     with socket.create_server(("127.0.0.1", 0)) as unused:
         return f"http://127.0.0.1:{unused.getsockname()[1]}/callback"
 
@@ -152,7 +164,7 @@ class TestThroughTheBrowser:
         def first_others(address: str) -> str:
             idle.append(socket.create_connection(("127.0.0.1", urlsplit(callback).port or 0)))
             assert requests.get(callback.replace("/callback", "/favicon.ico"), timeout=10).status_code == 404
-            assert requests.get(callback, timeout=10).status_code == 404
+            assert requests.get(callback, timeout=10).status_code == 400
             return address
 
         log_in(Admin(changes=first_others))
@@ -189,6 +201,276 @@ class TestThroughTheBrowser:
         assert "It took the place of the tokens for Acme." in told
 
 
+class Answering(Person):
+    """Does something with the address of Aircall's page, and lets the browser end on the right address then.
+
+    Args:
+        callback: Where the browser ends.
+        before: Called with the callback's port and the state of the login.
+        pastes: What to paste before the right address; None to let the browser answer.
+    """
+
+    def __init__(
+        self, callback: str, before: Callable[[int, str], None] = lambda *_: None, pastes: list[str] | None = None
+    ) -> None:
+        self.callback = callback
+        self.before = before
+        self.pastes = pastes
+        self.told: list[str] = []
+        self.page = b""
+        self.browser: threading.Thread | None = None
+
+    @override
+    def tell(self, line: str) -> None:
+        self.told.append(line)
+
+    @override
+    def open_browser(self, url: str) -> bool:
+        state = dict(parse_qsl(urlsplit(url).query))["state"]
+        port = urlsplit(self.callback).port or 0
+        self.before(port, state)
+        right = f"{self.callback}{'&' if '?' in self.callback else '?'}code=right&state={state}"
+        if self.pastes is None:
+            self.browser = threading.Thread(target=self._end_on, args=(port, right))
+            self.browser.start()
+        else:
+            self.pastes.append(right)
+        return True
+
+    @override
+    def can_type(self) -> bool:
+        return self.pastes is not None
+
+    @override
+    def read_line(self) -> str:
+        return f"{self.pastes.pop(0)}\n" if self.pastes else ""
+
+    def _end_on(self, port: int, address: str) -> None:
+        self.page = answer_to(port, f"GET {address.removeprefix(f'http://127.0.0.1:{port}')} HTTP/1.1\r\n\r\n".encode())
+
+
+def answer_to(port: int, request: bytes) -> bytes:
+    """Send raw bytes to the callback, and read until it hangs up."""
+    answer = b""
+    with contextlib.suppress(ConnectionError), socket.create_connection(("127.0.0.1", port), 20) as connection:
+        connection.sendall(request)
+        connection.shutdown(socket.SHUT_WR)
+        while piece := connection.recv(65_536):
+            answer += piece
+    return answer
+
+
+def codes_of(person: Answering) -> list[str]:
+    """Lead somebody through a login; return each code that was redeemed."""
+    redeemed: list[str] = []
+    login = Login("https://dashboard.example.com", "app", person.callback, person, patience=30)
+
+    def redeem(code: str) -> str:
+        redeemed.append(code)
+        return "done"
+
+    assert login.run(redeem) == "done"
+    if person.browser is not None:
+        person.browser.join(10)
+        assert b"You are logged in" in person.page
+    return redeemed
+
+
+def request(method: str, path: str, fields: list[tuple[str, str]], version: str) -> bytes:
+    return f"{method} {path}?{urlencode(fields)} {version}\r\nConnection: keep-alive\r\n\r\n".encode()
+
+
+VALUES = st.sampled_from(["", "wrong", "access_denied", "\u20ac", "a\r\nb"])
+FIELDS = st.lists(st.tuples(st.sampled_from(["state", "code", "error", "tenant"]), VALUES), max_size=5)
+VERSIONS = st.sampled_from(["HTTP/1.1", "HTTP/1.0", "", "HTTP/2.0", "HTTP/9"])
+WITHOUT_THE_STATE = st.builds(
+    request,
+    st.sampled_from(["GET", "HEAD", "POST", "OPTIONS", "get"]),
+    st.sampled_from(
+        ["/callback", "//callback", "http://[", "/", "http://127.0.0.1/callback", "*", "/callback/../callback"]
+    ),
+    FIELDS,
+    VERSIONS,
+)
+RIGHT = [("state", "RIGHT"), ("code", "wrong")]
+WITH_THE_STATE = st.one_of(
+    st.builds(request, st.sampled_from(["HEAD", "POST", "PUT"]), st.just("/callback"), st.just(RIGHT), VERSIONS),
+    st.builds(request, st.just("GET"), st.sampled_from(["/", "/other", "http://["]), st.just(RIGHT), VERSIONS),
+    st.builds(
+        request,
+        st.just("GET"),
+        st.just("/callback"),
+        st.sampled_from(
+            [RIGHT[:1], [*RIGHT, ("state", "x")], [*RIGHT, RIGHT[0]], [*RIGHT, ("code", "x")], [RIGHT[0], ("code", "")]]
+        ),
+        VERSIONS,
+    ),
+)
+
+
+class TestWhatOthersSend:
+    """Any page and any process of this machine can speak to the callback; the login waits for its own answer."""
+
+    @settings(max_examples=25)
+    @given(st.lists(st.one_of(st.binary(max_size=300), WITHOUT_THE_STATE, WITH_THE_STATE), max_size=8))
+    def test_nothing_but_the_right_answer_ends_the_login(self, hostile: list[bytes]) -> None:
+        answers: list[bytes] = []
+
+        def send(port: int, state: str) -> None:
+            answers.extend(answer_to(port, each.replace(b"RIGHT", state.encode())) for each in hostile)
+
+        with redirect_stderr(io.StringIO()) as stderr:
+            assert codes_of(Answering(a_callback(), send)) == ["right"]
+
+        assert not [answer for answer in answers if b" 200 " in answer[:20] or b"logged in" in answer]
+        assert stderr.getvalue() == ""
+
+    @settings(max_examples=25)
+    @given(st.lists(st.text(st.characters(exclude_characters="\n", exclude_categories=["Cs"])), max_size=8))
+    def test_nothing_but_the_right_paste_ends_the_login(self, pastes: list[str]) -> None:
+        wrong = len([each for each in pastes if each.strip()])
+        person = Answering(ELSEWHERE, pastes=list(pastes))
+
+        with redirect_stderr(io.StringIO()) as stderr:
+            assert codes_of(person) == ["right"]
+
+        assert len([line for line in person.told if line.startswith("That is not")]) == wrong
+        assert stderr.getvalue() == ""
+
+    @pytest.mark.parametrize(
+        "query", ["code=x", "code=x&state=", "code=x&state=x", "error=access_denied", "error=access_denied&state=x"]
+    )
+    def test_an_answer_to_another_login_gets_400_and_a_page(self, callback: str, query: str) -> None:
+        pages: list[requests.Response] = []
+
+        def visit(*_: object) -> None:
+            pages.append(requests.get(f"{callback}?{query}", timeout=10))
+
+        assert codes_of(Answering(callback, visit)) == ["right"]
+
+        (page,) = pages
+        assert page.status_code == 400
+        assert "This is not the answer to the login that waits in the terminal" in page.text
+        assert page.headers["Content-Security-Policy"].startswith("default-src 'none'")
+
+    def test_an_address_that_is_none_gets_400_and_no_traceback(
+        self, callback: str, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        answers: list[bytes] = []
+
+        def send(port: int, _: str) -> None:
+            answers.append(answer_to(port, b"GET http://[ HTTP/1.1\r\n\r\n"))
+
+        assert codes_of(Answering(callback, send)) == ["right"]
+
+        assert answers[0].startswith(b"HTTP/1.0 400 ")
+        assert capsys.readouterr() == ("", "")
+
+    def test_many_silent_connections_do_not_keep_the_browser_out(
+        self, callback: str, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        silent: list[socket.socket] = []
+        threads: list[int] = []
+
+        def connect(port: int, _: str) -> None:
+            silent.extend(socket.create_connection(("127.0.0.1", port), 10) for _ in range(100))
+            silent[-1].sendall(b"GET /callback?x=" + b"x" * 60_000)  # and never ends
+            assert silent[0].recv(1) == b""
+            threads.append(threading.active_count())
+
+        assert codes_of(Answering(callback, connect)) == ["right"]
+
+        assert threads[0] < 2 * CONNECTIONS
+        assert capsys.readouterr() == ("", "")
+        for connection in silent:
+            connection.close()
+
+    def test_an_answer_that_is_being_redeemed_is_not_closed_for_others(self, callback: str) -> None:
+        person = Answering(callback)
+        silent: list[socket.socket] = []
+
+        def redeem(_: str) -> str:
+            silent.extend(
+                socket.create_connection((("127.0.0.1"), urlsplit(callback).port or 0), 10) for _ in range(100)
+            )
+            assert silent[0].recv(1) == b""
+            return "done"
+
+        Login("https://dashboard.example.com", "app", callback, person).run(redeem)
+
+        assert person.browser is not None
+        person.browser.join(10)
+        assert b"You are logged in" in person.page
+        for connection in silent:
+            connection.close()
+
+    def test_a_page_that_is_loaded_again_shows_the_same(self, callback: str) -> None:
+        person = Answering(callback)
+        codes: list[str] = []
+        again: list[bytes] = []
+
+        def redeem(code: str) -> str:
+            codes.append(code)
+            state = dict(parse_qsl(urlsplit(person.told[0].split()[-1]).query))["state"]
+            port = urlsplit(callback).port or 0
+            reload = f"GET /callback?code=other&state={state} HTTP/1.1\r\n\r\n".encode()
+            thread = threading.Thread(target=lambda: again.append(answer_to(port, reload)))
+            thread.start()
+            time.sleep(0.2)
+            return "done"
+
+        Login("https://dashboard.example.com", "app", callback, person).run(redeem)
+
+        until = time.monotonic() + 10
+        while not again:
+            assert time.monotonic() < until
+            time.sleep(0.01)
+        assert b"You are logged in" in again[0]
+        assert codes == ["right"]
+
+    @pytest.mark.parametrize(
+        "name", ["Acme\nERROR | tap-aircall | all is lost", "\x1b[2J\x1b[31mAcme", "Acme \u202egro", "A" * 999]
+    )
+    def test_a_company_cannot_forge_a_line(self, aircall: Aircall, log_in: Callable[..., Admin], name: str) -> None:
+        aircall.world.company_name = name
+        told = log_in(Admin()).told
+        aircall.world.company_name = "Other"
+        told += log_in(Admin()).told
+
+        assert "Logged in to A" in told or "Logged in to [2J" in told
+        assert "It took the place of the tokens for " in told
+        assert all(line.isprintable() and len(line) < 300 for line in told.split("\n") if "/oauth/" not in line)
+        assert not [line for line in told.split("\n") if line.startswith("ERROR")]
+
+    @pytest.mark.parametrize("name", [None, 7, ["Acme"], {"x": "Acme"}, "", "\n"])
+    def test_a_company_without_a_name_is_not_named(
+        self, aircall: Aircall, tmp_path: Path, log_in: Callable[..., Admin], name: Any
+    ) -> None:
+        def rename(payload: Any) -> Any:
+            payload["company"]["name"] = name
+            return payload
+
+        aircall.sandbox.faults.append(Fault(path="/v1/company", mutate=rename))
+
+        assert log_in(Admin()).lines[-1].startswith("Logged in.\n")
+        assert saved(aircall, tmp_path)["company"] is None
+
+
+class Typist(Admin):
+    """Somebody who logs in with the browser, and types what does not matter."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.typed: list[str] = []
+        self.may_type = threading.Event()
+        self.may_type.set()
+
+    @override
+    def read_line(self) -> str:
+        self.may_type.wait(10)
+        return self.typed.pop(0) if self.typed else ""
+
+
 class TestByHand:
     def test_the_address_is_pasted_when_the_callback_is_elsewhere(
         self, aircall: Aircall, tmp_path: Path, log_in: Callable[..., Admin]
@@ -206,10 +488,83 @@ class TestByHand:
         assert "paste that address here" in admin.told
         assert aircall.sandbox.oauth.accepts(saved(aircall, tmp_path)["access_token"])
 
-    @pytest.mark.parametrize("pasted", ["", "yes", "https://partner.example.com/aircall/callback"])
-    def test_something_else_is_refused(self, log_in: Callable[..., Admin], pasted: str) -> None:
-        with pytest.raises(LoginFailedError, match="there is no code in it"):
+    @pytest.mark.parametrize("callback_url", [ELSEWHERE, None], ids=["elsewhere", "here"])
+    @pytest.mark.parametrize(
+        "wrong",
+        [
+            "yes",
+            ELSEWHERE,
+            "http://[",
+            "http://\u2100.example.com/?code=x",
+            "?state=",
+            f"{ELSEWHERE}&code=x&state=\ufffd",
+            "x" * 70_000,
+        ],
+    )
+    def test_a_wrong_paste_is_asked_for_again(
+        self,
+        aircall: Aircall,
+        log_in: Callable[..., Admin],
+        capsys: pytest.CaptureFixture[str],
+        wrong: str,
+        callback_url: str | None,
+    ) -> None:
+        settings = {"callback_url": callback_url} if callback_url else {}
+
+        admin = log_in(Admin(pastes=lambda address: f"{wrong}\n\n{address}"), **settings)
+
+        assert [line.startswith("That is not the address") for line in admin.lines].count(True) == 1
+        assert wrong not in admin.told
+        assert aircall.sandbox.oauth.grants == ["authorization_code"]
+        assert capsys.readouterr() == ("", "")
+
+    @pytest.mark.parametrize("pasted", ["", "yes"])
+    def test_the_login_ends_when_nothing_more_can_be_pasted(self, log_in: Callable[..., Admin], pasted: str) -> None:
+        with pytest.raises(LoginFailedError, match=r"^Standard input ended before .* pasted: log in at a terminal\.$"):
             log_in(Admin(pastes=lambda _: pasted, at_terminal=False), callback_url=ELSEWHERE)
+
+    def test_the_end_of_input_does_not_matter_when_the_browser_can_answer(self, log_in: Callable[..., Admin]) -> None:
+        assert "Logged in to Acme." in log_in(Typist()).told
+
+    def test_what_is_typed_after_the_login_is_left_alone(self, log_in: Callable[..., Admin]) -> None:
+        typist = Typist()
+        typist.may_type.clear()
+        before = {thread.ident for thread in threading.enumerate()}
+        log_in(typist)
+        readers = [thread for thread in threading.enumerate() if thread.ident not in before and thread.daemon]
+        told = typist.told
+
+        typist.typed = ["yes\n", "yes\n"]
+        typist.may_type.set()
+        for reader in readers:
+            reader.join(0.2)
+
+        assert typist.told == told
+        assert typist.typed == ["yes\n"]
+
+    def test_pasted_bytes_that_are_no_text_are_just_wrong(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"\xff\xfe\n" + b"x" * 70_000), "ascii"))
+
+        person = PersonAtTerminal()
+
+        assert [person.read_line(), len(person.read_line()), len(person.read_line()), person.read_line()] == [
+            "\ufffd\ufffd\n",
+            65_536,
+            70_000 - 65_536,
+            "",
+        ]
+
+    def test_closed_streams_are_nobody(
+        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        with monkeypatch.context() as patch:
+            patch.setattr("sys.stdin", None)
+            patch.setattr("sys.stderr", None)
+            person = PersonAtTerminal()
+            assert (person.can_type(), person.read_line()) == (False, "")
+            person.tell("not for standard output")
+
+        assert capsys.readouterr().out == ""
 
 
 class TestFailures:
@@ -231,12 +586,8 @@ class TestFailures:
     def test_consent_denied(self, log_in: Callable[..., Admin]) -> None:
         self.fails_with(log_in, Admin("deny"), r"^The access was denied on Aircall's page; nothing was changed\.$")
 
-    def test_wrong_state(self, aircall: Aircall, log_in: Callable[..., Admin]) -> None:
-        admin = Admin(changes=lambda address: address.replace("state=", "state=x"))
-
-        self.fails_with(log_in, admin, r"does not belong to this login \(its state differs\)")
-
-        assert paths(aircall) == []
+    def test_consent_denied_and_pasted(self, log_in: Callable[..., Admin]) -> None:
+        self.fails_with(log_in, Admin("deny", pastes=str), "^The access was denied", callback_url=ELSEWHERE)
 
     def test_another_error(self, log_in: Callable[..., Admin]) -> None:
         admin = Admin("deny", changes=lambda address: address.replace("access_denied", "server_error"))
@@ -372,8 +723,34 @@ class TestWithinARun:
 def test_an_unreadable_token_file_gets_one_line(aircall: Aircall, tmp_path: Path) -> None:
     (tmp_path / "tokens.json").write_text('{"access')
 
-    with pytest.raises(InputError, match=r"tokens.json \(setting oauth_settings_location\): it is not JSON\.$"):
+    with pytest.raises(InputError, match=r"tokens.json \(setting oauth_settings_location\): it is not JSON; "):
         aircall.run("tags", **aircall.oauth(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("begins", "line"),
+    [
+        ("Log in to Aircall", "The login was stopped; nothing was saved."),
+        ("Logged in", "The login was stopped, but its tokens may have been saved already."),
+    ],
+)
+def test_a_signal_says_whether_tokens_were_saved(
+    aircall: Aircall, tmp_path: Path, callback: str, begins: str, line: str
+) -> None:
+    tap = aircall.tap(streams=("tags",), **aircall.oauth(tmp_path, callback_url=callback))
+
+    class Stopped(Admin):
+        @override
+        def tell(self, line: str) -> None:
+            if line.startswith(begins):
+                tap._handle_termination(signal.SIGINT, None)  # noqa: SLF001 - what Python calls
+
+    tap.person = Stopped()
+    with pytest.raises(TerminatedError) as caught:
+        tap.log_in()
+
+    assert caught.value.line == line
+    assert (tmp_path / "tokens.json").exists() == ("nothing" not in line)
 
 
 def test_one_answer_is_enough(aircall: Aircall, callback: str) -> None:

@@ -219,9 +219,10 @@ def test_ctrl_c_ends_a_login(start: Callable[..., subprocess.Popen[str]], config
 
     began = time.monotonic()
     login.send_signal(signal.SIGINT)
-    login.communicate(timeout=20)
+    _, log = login.communicate(timeout=20)
 
     assert login.returncode == 130
+    assert log.splitlines()[-1].endswith("The login was stopped; nothing was saved.")
     assert time.monotonic() - began < 5
     assert not (config.parent / "tokens.json").exists()
 
@@ -250,9 +251,7 @@ def test_ctrl_c_between_two_steps_of_a_wait_ends_a_login(config: Path) -> None:
     command = [sys.executable, "-c", CTRL_C_IN_A_WAIT, str(config)]
     login = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=30, check=False)
 
-    assert login.stderr.splitlines()[-1].endswith(
-        "The run was terminated; the last state written is safe to go on from."
-    )
+    assert login.stderr.splitlines()[-1].endswith("The login was stopped; nothing was saved.")
     assert login.returncode == 130
 
 

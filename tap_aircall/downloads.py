@@ -5,26 +5,26 @@ Such an address is itself the right to read the file: no credentials go along, a
 
 from __future__ import annotations
 
-import logging
-import random
+import os
 import tempfile
+from contextlib import contextmanager, suppress
 from http import HTTPStatus
 from typing import IO, TYPE_CHECKING
 from urllib.parse import urlsplit
 
-import requests
-import urllib3
-
 from tap_aircall.addresses import is_loopback
-from tap_aircall.errors import ExpiredError, RejectedRequestError, ResponseError, UnavailableError
+from tap_aircall.errors import ExpiredError, InputError, RejectedRequestError, ResponseError, TransientError
+from tap_aircall.transport import Transport
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Iterator
+
+    from tap_aircall.patience import Patience
+    from tap_aircall.transport import Connections
 
 ATTEMPTS = 6
 IN_MEMORY = 8 * 2**20
 """A file longer than this, in bytes, goes to the disk while it arrives."""
-PIECE = 2**16
 
 EXPIRED = {
     HTTPStatus.BAD_REQUEST,  # how storage answers when the token within an address has ended
@@ -35,31 +35,20 @@ EXPIRED = {
 }
 PASSING = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS}
 
-logger = logging.getLogger(__name__)
-
-
-class _PassingError(Exception):
-    """This attempt failed, the next one may not."""
-
 
 class Downloader:
     """Fetches files. Safe to use from several threads.
 
     Args:
-        session: Sends the requests; must not have credentials of its own.
-        wait: Waits so many seconds, or less when the run ends.
-        timeout: Seconds to wait for a connection, and for each next part of a file.
+        connections: Those to all hosts.
+        patience: Decides how often to try.
         plain_http: Whether this machine may be asked without encryption, as it may be for a sandbox.
     """
 
-    def __init__(
-        self, *, session: requests.Session, wait: Callable[[float], None], timeout: float, plain_http: bool
-    ) -> None:
-        self._session = session
-        self._wait = wait
-        self._timeout = timeout
+    def __init__(self, connections: Connections, patience: Patience, *, plain_http: bool) -> None:
+        self._connections = connections
+        self._patience = patience
         self._plain_http = plain_http
-        self._random = random.SystemRandom()
 
     def fetch(self, url: str, largest: int) -> IO[bytes]:
         """Fetch a file.
@@ -76,45 +65,37 @@ class Downloader:
             ResponseError: If it is no address to go to, or the file is too large.
             RejectedRequestError: If the server refuses the request for another reason, or redirects it.
             UnavailableError: If the file could not be fetched in some attempts, for about half a minute.
+            InputError: If this machine has no place for it.
         """
-        host = self._host(url)
-        attempt = 0
+        transport = Transport(self._connections, url, host := self._host(url))
+        failures = 0
         while True:
             file = tempfile.SpooledTemporaryFile(IN_MEMORY)  # noqa: SIM115 - handed to the caller
             try:
-                self._fetch_into(file, url, host, largest)
-            except _PassingError as error:
-                file.close()
-                attempt += 1
-                if attempt >= ATTEMPTS:
-                    raise UnavailableError(str(error)) from error
-                seconds = 2.0 ** (attempt - 1) * self._random.uniform(0.5, 1)
-                logger.info("%s Trying again in %.0f s.", error, seconds)
-                self._wait(seconds)
-            except BaseException:
-                file.close()
-                raise
+                self._fetch_into(file, transport, host, largest)
+            except BaseException as error:
+                with suppress(OSError):  # of what a full disk did not take
+                    file.close()
+                if not isinstance(error, TransientError):
+                    raise
+                failures += 1
+                self._patience.failed(error, failures=failures, attempts=ATTEMPTS)
             else:
-                file.seek(0)
                 return file
 
-    def _fetch_into(self, file: IO[bytes], url: str, host: str, largest: int) -> None:
-        try:
-            with self._session.get(url, timeout=self._timeout, allow_redirects=False, stream=True) as response:
-                self._raise_for_status(response.status_code, host)
-                size = 0
-                for piece in response.raw.stream(PIECE, decode_content=True):
-                    size += len(piece)
-                    if size > largest:
-                        message = f"The file from {host} has more than {largest:,} bytes."
-                        raise ResponseError(message)
+    def _fetch_into(self, file: IO[bytes], transport: Transport, host: str, largest: int) -> None:
+        with transport.open(f"The file from {host}") as incoming:
+            self._raise_for_status(incoming.status, host)
+            if not incoming.shows_its_end:
+                message = (
+                    f"The file from {host} came without its length, so that nobody could tell whether it is whole."
+                )
+                raise TransientError(message)
+            for piece in incoming.pieces(largest):
+                with _explained():
                     file.write(piece)
-        except (requests.exceptions.SSLError, requests.exceptions.InvalidURL) as error:
-            message = f"No secure connection to {host}."
-            raise UnavailableError(message) from error
-        except (requests.exceptions.RequestException, urllib3.exceptions.HTTPError) as error:
-            message = f"The connection to {host} failed or broke."
-            raise _PassingError(message) from error
+        with _explained():
+            file.seek(0)
 
     def _host(self, url: str) -> str:
         """Return the host of an address, if it is one to go to."""
@@ -137,5 +118,16 @@ class Downloader:
         if status in EXPIRED:
             raise ExpiredError(message)
         if status in PASSING or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-            raise _PassingError(message)
+            raise TransientError(message)
         raise RejectedRequestError(message, status)
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    """Say that it is this machine that cannot keep a file."""
+    try:
+        yield
+    except OSError as error:
+        reason = os.strerror(error.errno) if error.errno else "it cannot be written to"
+        message = f"Variable TMPDIR: no file can be kept in {tempfile.tempdir or 'any temporary folder'}: {reason}."
+        raise InputError(message) from error

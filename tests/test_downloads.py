@@ -82,7 +82,7 @@ def test_it_is_tried_again_for_half_a_minute(
     assert 15 <= sum(aircall.clock.waits) <= 31
 
     aircall.sandbox.faults.append(Fault(path=FILE_PATH, times=ATTEMPTS, **failure))
-    with pytest.raises(UnavailableError, match=r"^The (server|connection to) 127\.0\.0\.1 "):
+    with pytest.raises(UnavailableError, match=r"^The (server|connection to|file from) 127\.0\.0\.1 "):
         client.download(url, LARGEST)
 
 

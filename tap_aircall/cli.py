@@ -19,6 +19,7 @@ from singer_sdk.plugin_base import SingerCommand
 from typing_extensions import override
 
 from tap_aircall.errors import InputError, TapAircallError
+from tap_aircall.logs import be_discreet
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -120,6 +121,7 @@ class AircallCommand(SingerCommand):
 
     @override
     def main(self, *args: Any, **kwargs: Any) -> Any:
+        be_discreet()
         try:
             with signals_until_the_end(), signals_first(), whole_stdout():
                 return super().main(*args, **kwargs)

@@ -73,6 +73,10 @@ class RejectedRequestError(AircallError):
         self.status = status
 
 
+class TransientError(AircallError):
+    """One attempt failed in a way that the next may not."""
+
+
 class UnavailableError(AircallError):
     """Aircall could not be reached, or kept failing for as long as the tap was willing to wait."""
 

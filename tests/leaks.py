@@ -48,9 +48,6 @@ OWN_OUTPUT = ("tap_aircall.sandbox", "--about")
 BROWSER = "browser"
 """Name of the threads of a person's browser, which of course knows the addresses that it is sent to."""
 
-LOGGERS = ("tap_aircall", "tap-aircall", "urllib3")
-"""Whose lines of all levels are looked at: others log what they have to say at the usual ones."""
-
 
 class Watch(logging.Handler):
     """Collects what leaked since it was last asked."""
@@ -88,10 +85,9 @@ class Watch(logging.Handler):
         self.look(f"log of {record.name}", text)
 
     def watch(self, patch: pytest.MonkeyPatch) -> None:
-        """Begin to watch logs, errors and processes."""
+        """Begin to watch the lines of all loggers, of all levels, and errors and processes."""
         logging.getLogger().addHandler(self)
-        for name in LOGGERS:
-            logging.getLogger(name).setLevel(logging.DEBUG)
+        logging.getLogger().setLevel(logging.DEBUG)
         make_error, communicate = TapAircallError.__init__, subprocess.Popen.communicate
 
         def watched_error(error: TapAircallError, *args: Any) -> None:

@@ -239,7 +239,8 @@ def test_an_unreachable_host_gets_one_line(config: Path) -> None:
         url = f"http://127.0.0.1:{unused.getsockname()[1]}"
 
     fails_with(
-        run("--config", changed(config, api_url=url)), f"The connection to {url} failed or broke (setting api_url)."
+        run("--config", changed(config, api_url=url)),
+        f"The connection to {url} (setting api_url) failed: connection refused.",
     )
 
 

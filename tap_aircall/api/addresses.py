@@ -1,8 +1,11 @@
-"""Which hosts are this machine: the only ones that may be spoken to without encryption."""
+"""Which hosts are this machine, the only ones that may be spoken to without encryption; and paths with ids in them."""
 
 from __future__ import annotations
 
 import ipaddress
+from urllib.parse import quote
+
+from tap_aircall.errors import ResponseError
 
 
 def is_loopback(host: str) -> bool:
@@ -13,3 +16,20 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def path_of(template: str, identity: object) -> str:
+    """Put an id that Aircall gave into a path.
+
+    Args:
+        template: The path, with `{}` for the id.
+        identity: The id; integers as a rule (facts, section 4), but nothing keeps a server from sending `../company`.
+
+    Raises:
+        ResponseError: If the path would lead elsewhere.
+    """
+    segment = str(identity)
+    if quote(segment, safe="") != segment or not segment.strip("."):
+        message = f"Aircall sent an id for {template.format('...')} that cannot be one."
+        raise ResponseError(message)
+    return template.format(segment)

@@ -1,40 +1,36 @@
 """The one HTTP client: every request of a run is paced, authenticated, sent, checked and decoded here.
 
-What it survives, and for how long: answers of 5xx and 408, time-outs, resets, cut or undecodable bodies and answers
-without the documented shape are asked for again, with growing waits, for about four minutes of waiting. A 429 stops all
-threads until the time that Aircall names, else for a minute. Until Aircall has answered once, failed connections are
-tried for some seconds only, since then a typing error in `api_url` is likelier than an outage.
+What it survives, and for how long: answers of 5xx and 408, whatever can go wrong with a connection, cut or undecodable
+bodies and answers without the documented shape are asked for again, with growing waits, for about four minutes of
+waiting. A 429 stops all threads until the time that Aircall names, else for a minute. Until Aircall has answered once,
+failed connections are tried for some seconds only, since then a typing error in `api_url` is likelier than an outage.
 """
 
 from __future__ import annotations
 
 import logging
-import random
 import threading
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
-from http.cookiejar import DefaultCookiePolicy
 from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 import msgspec
-import requests
-import urllib3
-from requests.adapters import HTTPAdapter
 
 from tap_aircall.api import decoding
 from tap_aircall.api.downloads import Downloader
-from tap_aircall.api.transport import Transport
+from tap_aircall.api.patience import Patience
+from tap_aircall.api.transport import Connections, Transport
 from tap_aircall.clock import result_of
 from tap_aircall.errors import (
-    AircallError,
     CredentialsError,
     ForbiddenError,
     NotFoundError,
     RejectedRequestError,
     ResponseError,
+    TransientError,
     UnavailableError,
     one_line,
 )
@@ -44,6 +40,7 @@ if TYPE_CHECKING:
 
     from tap_aircall.api.credentials import Authenticator
     from tap_aircall.api.limiter import RateLimiter
+    from tap_aircall.api.transport import Answer
     from tap_aircall.clock import Clock
     from tap_aircall.pages import Query
 
@@ -52,7 +49,6 @@ S = TypeVar("S")
 
 ATTEMPTS = 11
 ATTEMPTS_BEFORE_FIRST_ANSWER = 4
-LONGEST_BACKOFF_SECONDS = 60.0
 REFUSALS = 20
 """So many answers of 429 in a row to one request end the run."""
 BLOCK_SECONDS = 60.0
@@ -87,10 +83,6 @@ class _Request:
     """Whether there are other credentials since it was rejected."""
 
 
-class TransientError(AircallError):
-    """One request failed in a way that the next attempt may not."""
-
-
 class AircallClient:
     """Reads Aircall over HTTP. Safe to use from several threads.
 
@@ -120,27 +112,14 @@ class AircallClient:
         self._authenticator = authenticator
         self._root = api_url.rstrip("/")
         self._clock = clock
-        self._timeout = timeout
         self._width = max_concurrent_requests
         self._pool = ThreadPoolExecutor(max_concurrent_requests, thread_name_prefix="aircall")
         self._count_lock = threading.Lock()
         self._answered = False
-        self._random = random.SystemRandom()
-        self._session = requests.Session()
-        self._session.headers["User-Agent"] = user_agent
-        self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-        # The environment's proxies and certificates, asked for once rather than at each request.
-        environment = self._session.merge_environment_settings(self._root, {}, None, None, None)
-        self._session.proxies = environment["proxies"]
-        self._session.verify = environment["verify"]
-        self._session.trust_env = False
-        adapter = HTTPAdapter(pool_maxsize=max_concurrent_requests)
-        self._session.mount("https://", adapter)
-        self._session.mount("http://", adapter)
-        self._transport = Transport(self._session, adapter, self._root, timeout)
-        self._downloader = Downloader(
-            session=self._session, wait=limiter.wait, timeout=timeout, plain_http=self._root.startswith("http://")
-        )
+        self._patience = Patience(limiter.wait)
+        self._connections = Connections(user_agent=user_agent, timeout=timeout, at_once=max_concurrent_requests)
+        self._transport = Transport(self._connections, self._root, f"{self._root} (setting api_url)")
+        self._downloader = Downloader(self._connections, self._patience, plain_http=self._root.startswith("http://"))
 
     def get(self, path: str, params: Mapping[str, str], parse: Callable[[Any], T]) -> T:
         """Ask for one path until there is a usable answer.
@@ -245,7 +224,7 @@ class AircallClient:
         if self._authenticator is not None:
             self._authenticator.close()
         self._pool.shutdown(wait=False, cancel_futures=True)
-        self._session.close()
+        self._connections.close()
 
     def _ask(self, request: _Request, parse: Callable[[Any], T], body: bytes | None = None) -> T:
         """Send a request, unless the body of its answer is there already, until the answer is usable."""
@@ -254,9 +233,11 @@ class AircallClient:
                 body = self._receive(request)
             try:
                 return parse(_decode(body, request.path))
+            except RecursionError:
+                self._failed(request, ResponseError(f"Aircall answered {request.path} with JSON nested too deeply."))
             except (TransientError, ResponseError) as error:
                 self._failed(request, error)
-                body = None
+            body = None
 
     def _receive(self, request: _Request) -> bytes:
         """Send a request until it is accepted; return the body of the answer."""
@@ -283,14 +264,7 @@ class AircallClient:
         """
         request.failures += 1
         attempts = request.attempts if self._answered else min(request.attempts, ATTEMPTS_BEFORE_FIRST_ANSWER)
-        if request.failures >= attempts:
-            if isinstance(error, ResponseError):
-                raise error
-            raise UnavailableError(str(error)) from error
-        longest = min(LONGEST_BACKOFF_SECONDS, 2.0 ** (request.failures - 1))
-        seconds = longest * self._random.uniform(0.5, 1)
-        logger.info("%s Trying again in %.0f s.", error, seconds)
-        self.limiter.wait(seconds)
+        self._patience.failed(error, failures=request.failures, attempts=attempts)
 
     def _renew(self, credentials: str | None, request: _Request, status: int) -> bool:
         """Get other credentials if it was for these that a request was rejected; return whether there are others."""
@@ -307,33 +281,14 @@ class AircallClient:
                 raise TransientError(message)
         return self._authenticator.renew(credentials)
 
-    def _send(self, request: _Request, credentials: str | None) -> tuple[int, Mapping[str, str], bytes]:
-        """Send one request; return the status, the headers and the body of its answer."""
-        path = request.path
+    def _send(self, request: _Request, credentials: str | None) -> Answer:
+        """Send one request, and read the answer."""
         with self._count_lock:
             self.requests_sent += 1
         headers = {"Authorization": credentials} if credentials else {}
-        response: urllib3.BaseHTTPResponse | None = None
-        try:
-            response = self._transport.send(request.method, path, request.params, headers, request.body)
-            body = response.read()
-            response.release_conn()
-        except urllib3.exceptions.SSLError as error:
-            message = f"No secure connection to {self._root}: its certificate was not accepted."
-            raise UnavailableError(message) from error
-        except (requests.exceptions.RequestException, urllib3.exceptions.LocationValueError) as error:
-            message = f"No request to {self._root} is possible: check the setting api_url."
-            raise UnavailableError(message) from error
-        except urllib3.exceptions.HTTPError as error:
-            if response is not None:
-                message = f"The answer of Aircall to {path} was cut short."
-            elif _timed_out(error):
-                message = f"Aircall did not answer {path} within {self._timeout:g} s (setting request_timeout)."
-            else:
-                message = f"The connection to {self._root} failed or broke (setting api_url)."
-            raise TransientError(message) from error
+        answer = self._transport.send(request.method, request.path, request.params, headers, request.body)
         self._answered = True
-        return response.status, response.headers, body
+        return answer
 
     def _pause(self, headers: Mapping[str, str], request: _Request) -> None:
         request.refusals += 1
@@ -387,13 +342,6 @@ def block_seconds(headers: Mapping[str, str], now: float) -> float:
         candidates.append(value - origin)
     useful = (seconds for seconds in candidates if 0 < seconds <= LONGEST_BLOCK_SECONDS)
     return next(useful, BLOCK_SECONDS) + 1
-
-
-def _timed_out(error: urllib3.exceptions.HTTPError) -> bool:
-    """Say whether there was no answer in time; urllib3 counts connections that are refused among the time-outs."""
-    return isinstance(error, urllib3.exceptions.TimeoutError) and not isinstance(
-        error, urllib3.exceptions.NewConnectionError
-    )
 
 
 def _decode(body: bytes, path: str) -> Any:

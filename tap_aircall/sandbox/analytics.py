@@ -152,7 +152,7 @@ class Analytics:
         if reason is not None:
             return answer | {"status": "FAILED", "errorMessage": reason}
         until = now + self.address_seconds
-        address = f"{export.identity}-{len(self._addresses)}.{'zip' if self.zipped else 'csv'}"
+        address = f"{export.identity}-{len(self._addresses)}-of-the-sandbox.{'zip' if self.zipped else 'csv'}"
         self._addresses[address] = (export, until)
         return answer | {
             "status": "COMPLETED",

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 from typing_extensions import override
 
 from tap_aircall import walks
+from tap_aircall.api.addresses import path_of
 from tap_aircall.errors import NotFoundError, ResponseError, StreamUnavailableError
 from tap_aircall.pages import PAGE_SIZE, Page
 from tap_aircall.settings import BasicSettings
@@ -93,7 +94,7 @@ class OwnedStream(AircallStream):
     def read_of(self, owner: int) -> list[Record]:
         """Read what one has: nothing, if Aircall knows nothing of it (404)."""
         try:
-            return [{**record, self.owner_key: owner} for record in self.ask(self.path.format(owner))]
+            return [{**record, self.owner_key: owner} for record in self.ask(path_of(self.path, owner))]
         except NotFoundError:
             return []
 

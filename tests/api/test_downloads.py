@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tap_aircall.api.downloads import ATTEMPTS, IN_MEMORY, PIECE, decoded
+from tap_aircall.api.downloads import ATTEMPTS, IN_MEMORY
 from tap_aircall.errors import ExpiredError, RejectedRequestError, ResponseError, UnavailableError
 from tap_aircall.sandbox import Fault
 from tap_aircall.sandbox.analytics import EXPORT_PATH, FILE_PATH
@@ -88,7 +88,7 @@ def test_it_is_tried_again_for_half_a_minute(
     assert 15 <= sum(aircall.clock.waits) <= 31
 
     aircall.sandbox.faults.append(Fault(path=FILE_PATH, times=ATTEMPTS, **failure))
-    with pytest.raises(UnavailableError, match=r"^The (server|connection to) 127\.0\.0\.1 "):
+    with pytest.raises(UnavailableError, match=r"^The (server|connection to|file from) 127\.0\.0\.1 "):
         client.download(url, LARGEST)
 
 
@@ -138,15 +138,15 @@ def test_a_coded_file_that_is_cut_is_fetched_again(
     assert len(aircall.clock.waits) == ATTEMPTS - 1
 
     send(aircall, coding, cut, times=ATTEMPTS)
-    with pytest.raises(UnavailableError, match=r"^The file from 127\.0\.0\.1 arrived damaged\.$"):
+    with pytest.raises(UnavailableError, match=r"^The file from 127\.0\.0\.1 is broken or was cut short\.$"):
         fetched(client, url)
 
 
 def test_a_coding_that_nobody_asked_for_is_named(aircall: Aircall, client: AircallClient, address: Any) -> None:
     url = address(CONTENT)
-    send(aircall, "br", CONTENT)
+    send(aircall, "br", CONTENT, times=ATTEMPTS)
 
-    with pytest.raises(ResponseError, match=r"^The file comes in a coding that the tap does not ask for\.$"):
+    with pytest.raises(UnavailableError, match=r" is packed in a way that the tap did not ask for\.$"):
         fetched(client, url)
 
 
@@ -164,20 +164,6 @@ def test_a_damaged_coded_file_arrives_whole_or_not_at_all(
         assert fetched(client, url) == CONTENT
     except UnavailableError:
         assert sum(1 for log in aircall.sandbox.requests if url.endswith(log.path)) == ATTEMPTS
-
-
-@given(st.binary(max_size=200_000), st.lists(st.integers(1, 70_000)), st.sampled_from(sorted(CODED)))
-def test_decoding_depends_on_no_division_into_pieces(content: bytes, sizes: list[int], coding: str) -> None:
-    body = zlib.compress(content, 1) if coding == "deflate" else gzip.compress(content, 1)
-    rest, pieces = body, []
-    for size in [*sizes, len(body)]:
-        pieces.append(rest[:size])
-        rest = rest[size:]
-
-    read = list(decoded(pieces, coding))
-
-    assert b"".join(read) == content
-    assert max(map(len, read)) <= PIECE
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 410])

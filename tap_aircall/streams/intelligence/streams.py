@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, cast
 from singer_sdk.singerlib.catalog import REPLICATION_INCREMENTAL
 from typing_extensions import override
 
+from tap_aircall.api.addresses import path_of
 from tap_aircall.errors import ForbiddenError, NotFoundError, RejectedRequestError
 from tap_aircall.progress import Progress
 from tap_aircall.streams.base import AircallStream
@@ -182,7 +183,7 @@ class Artefacts(AircallStream):
     def _ask(self, call_id: int) -> list[Record] | None:
         """Ask for one call; None if there is nothing, or nothing yet."""
         try:
-            records = self.client.get(self.path.format(call_id), self.params(), self.records_of)
+            records = self.client.get(path_of(self.path, call_id), self.params(), self.records_of)
         except ForbiddenError:
             self._refusals += 1
             if self._access is Access.UNKNOWN and self._refusals >= ENOUGH_REFUSALS:

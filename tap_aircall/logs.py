@@ -1,0 +1,58 @@
+"""Keeps out of all log lines of the process what only records may hold, and what nobody should have."""
+
+from __future__ import annotations
+
+import logging
+import traceback
+from typing import TYPE_CHECKING, Any
+
+from tap_aircall.errors import TapAircallError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+UNSPEAKABLE = "urllib3"
+"""It logs addresses that give access to files, headers and queries; `api.transport` has lines of its own."""
+
+
+def be_discreet() -> None:
+    """From now on log no text of errors that are not the tap's own, and nothing of urllib3, at any level.
+
+    Other libraries quote in their errors what they failed over: a header with a token, the address of a file, a phone
+    number. So of their errors the kind is shown and where it came from, which is what a developer needs.
+    """
+    logging.setLogRecordFactory(_make_record)
+    for name in list(logging.getLogger().manager.loggerDict):
+        if name.partition(".")[0] == UNSPEAKABLE:
+            logging.getLogger(name).disabled = True
+
+
+def _make_record(*args: Any, **kwargs: Any) -> logging.LogRecord:
+    record = logging.LogRecord(*args, **kwargs)
+    record.msg = _shown(record.msg)
+    if isinstance(record.args, tuple):
+        record.args = tuple(map(_shown, record.args))
+    if record.exc_info and record.exc_info[1]:
+        lines = "\n".join(_lines(record.exc_info[1]))
+        record.msg = f"{record.msg}\n{lines.replace('%', '%%') if record.args else lines}"
+        record.exc_info = None
+    return record
+
+
+def _shown(value: Any) -> Any:
+    """Return what to log for a part of a message."""
+    if isinstance(value, BaseException) and not isinstance(value, TapAircallError):
+        return type(value).__name__
+    return value
+
+
+def _lines(error: BaseException) -> Iterator[str]:
+    """Format an error and those that led to it, as Python does, but for the texts."""
+    chain = [error]
+    while (earlier := chain[-1].__cause__ or chain[-1].__context__) and earlier not in chain:
+        chain.append(earlier)
+    for each in reversed(chain):
+        yield "Traceback (most recent call last):"
+        yield "".join(traceback.format_tb(each.__traceback__)).rstrip()
+        text = f": {each}" if isinstance(each, TapAircallError) else ""
+        yield f"{type(each).__module__}.{type(each).__qualname__}{text}"

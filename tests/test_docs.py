@@ -15,7 +15,7 @@ from tap_aircall.report_names import REPORTS
 from tap_aircall.settings import DEFINITION
 from tap_aircall.streams import STREAMS
 from tap_aircall.streams.calls import FETCH_FLAGS
-from tap_aircall.streams.intelligence import Artefacts
+from tap_aircall.streams.intelligence import CallIntelligence
 from tap_aircall.tap import TapAircall
 
 ROOT = Path(__file__).parents[1]
@@ -77,7 +77,7 @@ def test_readme_lists_every_stream_with_key_and_replication() -> None:
     for name, (key, replication, cost) in table.items():
         stream = STREAMS[name]
         assert key == ", ".join(f"`{part}`" for part in stream.primary_keys)
-        follows = "follows `calls`" if issubclass(stream, Artefacts) else "whole"
+        follows = "follows `calls`" if issubclass(stream, CallIntelligence) else "whole"
         assert replication == (f"incremental, `{stream.replication_key}`" if stream.replication_key else follows)
         assert cost
     for field in FETCH_FLAGS:

@@ -8,7 +8,8 @@ import pytest
 
 from tap_aircall.errors import RejectedRequestError
 from tap_aircall.sandbox import Fault
-from tap_aircall.streams import STREAMS, optional
+from tap_aircall.streams import STREAMS
+from tap_aircall.streams.access import ENOUGH_REFUSALS
 
 if TYPE_CHECKING:
     from tests.conftest import Aircall, Run
@@ -237,7 +238,7 @@ class TestRefusals:
         run = self.run(aircall, stream)
 
         assert run.types(stream) == ["SCHEMA"]  # what a target has stays
-        assert run.requests == 1 + min(count, optional.ENOUGH_REFUSALS)
+        assert run.requests == 1 + min(count, ENOUGH_REFUSALS)
         assert warnings(caplog) == [
             f"Stream '{stream}' is left out: this account may not see it, or its plan lacks it (Aircall refuses it)."
         ]

@@ -18,7 +18,7 @@ from unittest import mock
 
 import msgspec
 
-from tap_aircall.errors import NotFoundError
+from tap_aircall.errors import ForbiddenError, NotFoundError
 from tap_aircall.sandbox import World, api
 from tap_aircall.tap import TapAircall
 from tests.clock import NOW, FakeClock
@@ -300,6 +300,8 @@ class DirectClient:
         answer = self._company.answer(path, params)
         if answer.status == 404:
             raise NotFoundError(path)
+        if answer.status == 403:
+            raise ForbiddenError(path)
         assert answer.status == 200, answer
         return parse(msgspec.json.decode(msgspec.json.encode(answer.payload)))
 

@@ -61,7 +61,7 @@ PIECE = 2**16
 """Bytes of a body to have in hand at once, before and after unpacking."""
 UNPACKED = {"gzip", "x-gzip", "deflate"}
 AUTOMATIC = zlib.MAX_WBITS | 32
-"""Lets zlib see whether it has gzip or deflate. Either has a checksum, without which a damaged body could not be told."""
+"""Lets zlib see whether it has gzip or deflate. Both have a checksum; without one, a damaged body would look whole."""
 PACKINGS = {*UNPACKED, "br", "zstd", "compress"}
 """What a `Content-Encoding` may name; some servers write other things there, such as `utf-8`, which mean nothing."""
 CERTIFICATE_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")

@@ -14,15 +14,13 @@ from tap_aircall import walks
 from tap_aircall.errors import ForbiddenError, NotFoundError, ResponseError, StreamUnavailableError
 from tap_aircall.pages import Page
 from tap_aircall.records import without
+from tap_aircall.streams.access import Access
 from tap_aircall.streams.directory import Numbers, OwnedStream, ReferenceStream, Users
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator, Sequence
 
     from tap_aircall.pages import Query, Record
-
-ENOUGH_REFUSALS = 3
-"""When so many are refused and none is granted, the account has no permission at all."""
 
 
 class OptionalOwnedStream(OwnedStream):
@@ -31,28 +29,19 @@ class OptionalOwnedStream(OwnedStream):
     selected_by_default = False
 
     @override
-    def extract(self) -> Iterable[list[Record]]:
-        self._refused: set[int] = set()
-        self._granted: set[int] = set()
-        yield from super().extract()
-        if self._refused and not self._granted:
+    def read_each(self, owners: Sequence[int]) -> Iterator[list[Record]]:
+        access, refused = Access(self.client), 0
+        for _, answer in access.ask(self.read_of, owners):
+            if isinstance(answer, ForbiddenError):
+                refused += 1
+            else:
+                yield answer
+        if access.refusals and not access.is_granted:
             raise _left_out(self.name)
-        if self._refused:
-            count = f"{len(self._refused)} of {len(self._refused | self._granted)}"
+        if refused:
+            count = f"{refused} of {len(owners)}"
             message = f"Stream '{self.name}': Aircall keeps {count} from this account (status 403); the rest was read."
             raise StreamUnavailableError(message)
-
-    @override
-    def read_of(self, owner: int) -> list[Record]:
-        try:
-            records = super().read_of(owner)
-        except ForbiddenError as error:
-            self._refused.add(owner)
-            if len(self._refused) >= ENOUGH_REFUSALS and not self._granted:
-                raise _left_out(self.name) from error
-            return []
-        self._granted.add(owner)
-        return records
 
 
 class OwnedObject(OptionalOwnedStream):

@@ -8,7 +8,7 @@ import pytest
 
 from tap_aircall.errors import RejectedRequestError, ResponseError
 from tap_aircall.sandbox import Fault
-from tap_aircall.streams import optional
+from tap_aircall.streams.access import ENOUGH_REFUSALS
 from tap_aircall.streams.registry import STREAMS
 
 if TYPE_CHECKING:
@@ -239,7 +239,7 @@ class TestRefusals:
         run = self.run(aircall, stream)
 
         assert run.types(stream) == ["SCHEMA"]  # what a target has stays
-        assert run.requests == 1 + min(count, optional.ENOUGH_REFUSALS)
+        assert run.requests == 1 + min(count, ENOUGH_REFUSALS)
         assert warnings(caplog) == [
             f"Stream '{stream}' is left out: this account may not see it, or its plan lacks it (Aircall refuses it)."
         ]

@@ -10,6 +10,7 @@ What holds at any time, for each age: all calls up to the cursor were read when 
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tap_aircall.times import to_rfc3339, to_seconds
@@ -90,11 +91,7 @@ class Cursors:
         return min(newest, max([*reached, self._first_run - age]))
 
     def windows(self) -> list[Window]:
-        """Return what to read in this run, oldest first; what touches is one window.
-
-        But no window has both calls that may be about to disappear and calls that may be about to appear: between two
-        pages, the one would hide that the other has moved what is in between (facts, section 3).
-        """
+        """Return what to read in this run, oldest first; what touches is one window, divided where it must be."""
         merged: list[tuple[int, int]] = []
         for after, until in sorted(
             (max(position, self._floor), self._targets[age]) for age, position in self._positions.items()
@@ -105,11 +102,19 @@ class Cursors:
                 merged[-1] = (merged[-1][0], max(until, merged[-1][1]))
             else:
                 merged.append((after, until))
+        return [window for after, until in merged for window in self.divided(after, until)]
+
+    def divided(self, after: int, until: int) -> list[Window]:
+        """Divide `after < started_at <= until` (UNIX seconds) into windows that can be read safely.
+
+        No window has both calls that may be about to disappear and calls that may be about to appear: between two
+        pages, the one would hide that the other has moved what is in between (facts, section 3).
+        """
         border = self._now - LATE
-        if merged and merged[-1][0] < self._now - OLD and border < merged[-1][1]:
-            after, until = merged.pop()
-            merged += [(after, border), (border, until)]
-        return [Window(None if after == BEGINNING else after, until) for after, until in merged]
+        borders = [after, until]
+        if after < self._now - OLD and border < until:
+            borders.insert(1, border)
+        return [Window(None if first == BEGINNING else first, last) for first, last in itertools.pairwise(borders)]
 
     @property
     def ages(self) -> list[int]:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 from typing_extensions import override
 
 from tap_aircall.streams.base import AircallStream
-from tap_aircall.streams.calls.cursors import FIRST_RUN, POSITIONS, Cursors, Window
-from tap_aircall.streams.intelligence.streams import Artefacts, Reading
+from tap_aircall.streams.calls.cursors import BEGINNING, FIRST_RUN, NEW, POSITIONS, Cursors, Window
+from tap_aircall.streams.intelligence.streams import CallIntelligence, Reading
 from tap_aircall.times import to_rfc3339, to_seconds
 from tap_aircall.walks import AscendingWalk
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from singer_sdk.singerlib import MetadataMapping
 
     from tap_aircall.pages import Query, Record
+    from tap_aircall.walks import Step
 
 FETCH_FLAGS = {
     "contact": "fetch_contact",
@@ -66,13 +67,17 @@ class Calls(AircallStream):
         reading = Reading.of(cursors, int(self.clock.time()))
         self.was_read = True
         streams = self._tap.streams.values()
-        followers = [stream for stream in streams if isinstance(stream, Artefacts) and stream.selected]
+        followers = [stream for stream in streams if isinstance(stream, CallIntelligence) and stream.selected]
         for follower in followers:
-            follower.begin()
+            follower.begin(reading.now)
         for window in cursors.windows():
             yield from self._read(window, cursors, followers, reading)
         for follower in followers:
+            if not self.is_full_table:
+                self._catch_up(follower, cursors, reading)
             follower.finish()
+            if not self.is_full_table:
+                follower.note(Reading.of(cursors, reading.now))
 
     @override
     def parse_state(self, state: Mapping[str, Any]) -> Cursors:
@@ -87,21 +92,13 @@ class Calls(AircallStream):
         )
 
     def _read(
-        self, window: Window, cursors: Cursors, followers: list[Artefacts], reading: Reading
+        self, window: Window, cursors: Cursors, followers: list[CallIntelligence], reading: Reading
     ) -> Iterator[list[Record]]:
-        walk = AscendingWalk(
-            self.reader(),
-            "started_at",
-            from_is_exclusive=True,
-            params=self._flags(),
-            name=self.name,
-        )
-        for number, step in enumerate(walk.steps(*window), start=1):
+        for number, step in enumerate(self._walk(self._flags()).steps(*window), start=1):
             self.progress.expect(step.remaining or 0)
             self.progress.add(len(step.records))
             # Taken before the records are brought into their shape; what follows calls is written after them.
-            calls = step.records if followers else []
-            ripe = [{name: call[name] for name in FOLLOWED} for call in calls if reading.is_ripe(call)]
+            ripe = _ripe(step, reading) if followers else []
             yield step.records
             for follower in followers:
                 follower.follow(ripe, reading)
@@ -111,6 +108,21 @@ class Calls(AircallStream):
                 for follower in followers:
                     follower.note(Reading.of(cursors, reading.now))
                 self.write_state(self._state(cursors, step.last))
+
+    def _catch_up(self, follower: CallIntelligence, cursors: Cursors, reading: Reading) -> None:
+        """Read calls once more for a stream that was left out when they were read."""
+        everything = reading._replace(settled_through=BEGINNING)
+        after = follower.lacks_after
+        for window in cursors.divided(after, cursors.position_at(NEW)) if after is not None else ():
+            for step in self._walk({}).steps(*window):
+                follower.catch_up(_ripe(step, reading), everything, step.through)
+                follower.note(Reading.of(cursors, reading.now))
+                self.write_state({})
+                if follower.lacks_after is None:
+                    return
+
+    def _walk(self, params: Query) -> AscendingWalk:
+        return AscendingWalk(self.reader(), "started_at", from_is_exclusive=True, params=params, name=self.name)
 
     def _state(self, cursors: Cursors, last: int | None) -> dict[str, Any]:
         """Build the state: the cursors, and the latest `started_at` emitted as the bookmark that Singer knows."""
@@ -129,3 +141,8 @@ class Calls(AircallStream):
         return {
             flag: "true" for field, flag in FETCH_FLAGS.items() if field in fields and self.mask["properties", field]
         }
+
+
+def _ripe(step: Step, reading: Reading) -> list[Record]:
+    """Return what the streams that follow have to know of those calls that can have something."""
+    return [{name: call[name] for name in FOLLOWED} for call in step.records if reading.is_ripe(call)]

@@ -1,4 +1,4 @@
-"""What Aircall's AI makes of calls: transcripts, summaries, scores. One request a call and kind, asked for with care.
+"""AI results of calls: transcripts, summaries, scores. One request a call and kind, asked for with care.
 
 There is no list of any of these (facts, section 4.3), so that they follow the calls: whenever `calls` has read some, it
 has each selected stream here read what belongs to them, and only then says in the state that it is done with them. When
@@ -7,11 +7,18 @@ has each selected stream here read what belongs to them, and only then says in t
 Asked for are calls that can have something: answered, or with a voicemail; and not before they have settled, some
 minutes after their end, for Aircall takes that long. What was found is not asked for again, unless people edit such
 things; what was not found is asked for whenever the call is read again while it is young.
+
+A call that Aircall refuses (403) is not done, even though `calls` moves on. The state remembers it, under `refused`:
+
+- Where other calls of the kind are granted, the id of each refused call. It is asked for again at the end of the run,
+  whenever the call is read again, and once a day. After a week of that the stream gives it up, with a warning.
+- Where nothing is granted, or more is refused than the state can hold, the stream is left out, with one warning a run,
+  and the state says from which start of a call on it lacks some. Once a day it asks for a few calls again. When one of
+  those is granted, it reads the calls since then once more, for itself alone, and has lost nothing.
 """
 
 from __future__ import annotations
 
-from enum import Enum
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, cast
 
 from singer_sdk.singerlib.catalog import REPLICATION_INCREMENTAL
@@ -20,27 +27,32 @@ from typing_extensions import override
 from tap_aircall.api.addresses import path_of
 from tap_aircall.errors import ForbiddenError, NotFoundError, RejectedRequestError
 from tap_aircall.progress import Progress
+from tap_aircall.states import TOLERANCE_SECONDS
+from tap_aircall.streams.access import Access
 from tap_aircall.streams.base import AircallStream
 from tap_aircall.streams.intelligence import schemas
-from tap_aircall.streams.intelligence.found import Found
-from tap_aircall.times import to_seconds
+from tap_aircall.streams.intelligence.found import MOST, CallIds, Refused
+from tap_aircall.times import to_rfc3339, to_seconds
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from tap_aircall.pages import Query, Record
     from tap_aircall.streams.base import AircallTap
     from tap_aircall.streams.calls.cursors import Cursors
     from tap_aircall.streams.calls.stream import Calls
 
+DAY = 86_400
 SETTLE_SECONDS = 20 * 60
 """So long after its end a call has settled: Aircall recalculates it until then (facts, section 6.1)."""
 YOUNG_SECONDS = 72 * 3600
 """Until this age of a call something may still appear."""
-ENOUGH_REFUSALS = 3
-"""When the first so many calls are refused, the account's plan has not got this kind."""
-FOUND = "found"
-"""Key of the state."""
+ASK_AGAIN_SECONDS = DAY - TOLERANCE_SECONDS
+"""How often to ask again for what was refused. A little less than a day, for runs once a day that begin unevenly."""
+GIVE_UP_SECONDS = 7 * DAY
+"""A single call that is still refused so long after its first refusal is given up."""
+FOUND, REFUSED = "found", "refused"
+"""Keys of the state."""
 BAD_REQUEST = 400
 
 
@@ -79,29 +91,18 @@ class Reading(NamedTuple):
         return min(self.now - YOUNG_SECONDS, self.settled_through)
 
 
-class Access(Enum):
-    """Whether the account's plan has a kind."""
-
-    UNKNOWN = "unknown"
-    GRANTED = "granted"
-    REFUSED = "refused"
-
-
-class Artefacts(AircallStream):
-    """One kind of what Aircall's AI makes of calls."""
+class CallIntelligence(AircallStream):
+    """One kind of AI results of calls."""
 
     selected_by_default = False
     turn = 1  # after the calls
     primary_keys: Sequence[str] = ("call_id",)
-    state_keys = (FOUND,)
+    state_keys = (FOUND, REFUSED)
     is_editable: ClassVar[bool] = False
     """Whether people change it later, so that it is asked for whenever its call is read."""
 
     def __init__(self, tap: AircallTap) -> None:
         super().__init__(tap, schemas.of(self.name))
-        self._access = Access.UNKNOWN
-        self._refusals = 0
-        self._found: Found | None = None
         self._has_begun = False
 
     @override
@@ -123,15 +124,27 @@ class Artefacts(AircallStream):
         return ()
 
     @override
-    def parse_state(self, state: Mapping[str, Any]) -> Found:
-        return Found.parse(state.get(FOUND, {}))
+    def parse_state(self, state: Mapping[str, Any]) -> tuple[CallIds, Refused]:
+        return CallIds.parse(state.get(FOUND, {})), Refused.parse(state.get(REFUSED, {}))
 
-    def begin(self) -> None:
-        """Tell the target what will come, before the first call is read."""
+    def begin(self, now: int) -> None:
+        """Tell the target what will come, before the first call is read.
+
+        Args:
+            now: When the run begins (UNIX seconds).
+        """
         self._write_schema_message()
         self._has_begun = True
-        self._found = self.parse_state(self.stream_state)
         self.progress = Progress(self.name, self.client, self.clock, self.logger)
+        self._found, self._refused = self.parse_state(self.stream_state)
+        self._refused_now: dict[int, int] = {}  # calls with their starts, in UNIX seconds
+        self._access = Access(self.client)
+        self._now = now
+        asked_at = self._refused.asked_at
+        self._is_due = asked_at is None or now >= asked_at + ASK_AGAIN_SECONDS
+        self._is_left_out = False
+        if self._refused.after is not None and not self._is_due:
+            self._leave_out()
 
     def follow(self, calls: Sequence[Record], reading: Reading) -> None:
         """Read what belongs to some calls, and hand it to the target.
@@ -143,67 +156,136 @@ class Artefacts(AircallStream):
         Raises:
             AircallError: If something cannot be read that is there.
         """
-        assert self._found is not None  # noqa: S101 - begin() comes first
-        wanted = [
-            call
-            for call in calls
-            if self.is_editable or (call["id"] not in self._found and reading.is_open(to_seconds(call["started_at"])))
-        ]
-        for call, records in self._ask_for(wanted):
-            if records is None:
-                continue
-            self.progress.add(len(records))
-            self.write_records([{**record, "call_id": call["id"]} for record in records])
-            if not self.is_editable:
-                self._found.add(call["id"], to_seconds(call["started_at"]))
+        starts = {call["id"]: to_seconds(call["started_at"]) for call in calls}
+        wanted = {
+            call_id: start
+            for call_id, start in starts.items()
+            if self.is_editable or (call_id not in self._found and reading.is_open(start))
+        }
+        if not self._is_left_out and not self._ask_for(wanted):
+            self._leave_out()
+        if self._is_left_out:
+            self._note_lack(wanted.values())
+
+    @property
+    def lacks_after(self) -> int | None:
+        """From which second on (exclusive, UNIX) calls are to be read once more for this stream; None for none."""
+        return None if self._is_left_out else self._refused.after
+
+    def catch_up(self, calls: Sequence[Record], reading: Reading, through: int | None) -> None:
+        """Read what belongs to calls that were passed by while this stream was left out.
+
+        Args:
+            calls: As for `follow`, in the order of their start.
+            reading: When they were read.
+            through: All calls up to this UNIX second were handed over; None if that is not known.
+
+        Raises:
+            AircallError: As `follow` does.
+        """
+        self.follow(calls, reading)
+        if not self._is_left_out and through is not None:
+            self._refused.after = through
 
     def note(self, reading: Reading) -> None:
-        """Put into the state what was found; the caller writes it."""
-        if self._found is not None and not self.is_editable:
+        """Put into the state what was found and refused; the caller writes it."""
+        if not self.is_editable:
             self.stream_state[FOUND] = self._found.to_state(reading.forgets_before)
+        self._note_refused()
 
     def finish(self) -> None:
-        """Come to an end, and say so if there was nothing to be had."""
+        """Ask once more for what was refused, and come to an end."""
+        if not self._is_left_out:
+            self._refused.after = None  # caught up with
+        self._ask_again()
+        self._note_refused()
         self.progress.close()
-        if self._access is Access.UNKNOWN and self._refusals:
-            self._give_up()
 
-    def _ask_for(self, calls: list[Record]) -> Iterator[tuple[Record, list[Record] | None]]:
-        """Ask for one call after the other until it is clear that the plan has this kind, then for several at once."""
-        remaining = iter(calls)
-        while self._access is Access.UNKNOWN:
-            call = next(remaining, None)
-            if call is None:
-                return
-            yield call, self._ask(call["id"])
-        if self._access is Access.GRANTED:
-            others = list(remaining)
-            yield from zip(others, self.client.in_flight(self._ask, [call["id"] for call in others]), strict=True)
+    def _ask_for(self, wanted: Mapping[int, int]) -> bool:
+        """Ask for calls, given with their starts (UNIX seconds); return whether to go on with this kind."""
+        for call_id, answer in self._access.ask(self._ask, list(wanted)):
+            if isinstance(answer, ForbiddenError) and call_id not in self._refused.calls:
+                if len(self._refused.calls) == MOST:
+                    return False
+                self._refused.calls.add(call_id, self._now)
+                self._refused_now[call_id] = wanted[call_id]
+            elif not isinstance(answer, ForbiddenError):
+                self._take(call_id, wanted[call_id], answer)
+        return not self._access.is_refused
+
+    def _ask_again(self) -> None:
+        """Ask for single calls that were refused: those of this run, and once a day the others."""
+        refused = self._refused.calls
+        again = [each for each in refused if (not self._is_left_out if each in self._refused_now else self._is_due)]
+        hours = {call_id: refused.hour_of(call_id) for call_id in again}
+        self._ask_for(hours)
+        if self._refused_now and not self._access.is_granted and not self._is_left_out:
+            self._leave_out()
+        elif self._is_due and refused:
+            self._refused.asked_at = self._now
+            if self._access.is_granted:
+                self._give_up([call_id for call_id, hour in hours.items() if hour < self._now - GIVE_UP_SECONDS])
+
+    def _give_up(self, calls: Iterable[int]) -> None:
+        """Forget those of some calls that are still refused."""
+        given_up = [call_id for call_id in calls if call_id in self._refused.calls]
+        for call_id in given_up:
+            self._refused.calls.discard(call_id)
+        if given_up:
+            message = "Stream '%s': Aircall has refused %d of its calls for a week (status 403); they are given up."
+            self.logger.warning(message, self.name, len(given_up))
+
+    def _take(self, call_id: int, second: int, records: list[Record] | None) -> None:
+        """Hand over what Aircall has of a call.
+
+        Args:
+            call_id: The call.
+            second: When it started, or later (UNIX).
+            records: None if there is nothing, or nothing yet.
+        """
+        self._refused.calls.discard(call_id)
+        self._refused_now.pop(call_id, None)
+        if records is None:
+            return
+        self.progress.add(len(records))
+        self.write_records([{**record, "call_id": call_id} for record in records])
+        if not self.is_editable:
+            self._found.add(call_id, second)
 
     def _ask(self, call_id: int) -> list[Record] | None:
         """Ask for one call; None if there is nothing, or nothing yet."""
         try:
-            records = self.client.get(path_of(self.path, call_id), self.params(), self.records_of)
-        except ForbiddenError:
-            self._refusals += 1
-            if self._access is Access.UNKNOWN and self._refusals >= ENOUGH_REFUSALS:
-                self._give_up()
+            return self.client.get(path_of(self.path, call_id), self.params(), self.records_of)
+        except NotFoundError:
             return None
         except RejectedRequestError as error:
             if error.status != BAD_REQUEST:
                 raise
-            records = None
-        except NotFoundError:
-            records = None
-        if self._access is Access.UNKNOWN:
-            self._access = Access.GRANTED
-        return records
+            return None
 
-    def _give_up(self) -> None:
-        self._access = Access.REFUSED
-        self.logger.warning(
-            "Stream '%s' is left out: Aircall refuses it (status 403); the company's plan may lack it.", self.name
-        )
+    def _leave_out(self) -> None:
+        """Ask for nothing more in this run; the state says what is lacking, and since when."""
+        self._is_left_out = True
+        if self._refused_now and not self._access.is_granted:
+            self._note_lack(self._refused_now.values())
+            for call_id in self._refused_now:
+                self._refused.calls.discard(call_id)
+        if self._is_due or self._refused.asked_at is None:
+            self._refused.asked_at = self._now
+        until = to_rfc3339(self._refused.asked_at + DAY)
+        message = "Stream '%s' is left out until %s: Aircall refuses it (status 403); the company's plan may lack it."
+        self.logger.warning(message, self.name, until)
+
+    def _note_lack(self, starts: Iterable[int]) -> None:
+        """Note that calls with these starts (UNIX seconds) were not read."""
+        known = [] if self._refused.after is None else [self._refused.after]
+        self._refused.after = min([*known, *(start - 1 for start in starts)], default=None)
+
+    def _note_refused(self) -> None:
+        if state := self._refused.to_state():
+            self.stream_state[REFUSED] = state
+        else:
+            self.stream_state.pop(REFUSED, None)
 
     def params(self) -> Query:
         """Return the query parameters."""
@@ -215,7 +297,7 @@ class Artefacts(AircallStream):
         return [found] if isinstance(found, dict) and found else None
 
 
-class CallTranscriptions(Artefacts):
+class CallTranscriptions(CallIntelligence):
     """What was said, as text."""
 
     name = "call_transcriptions"
@@ -236,7 +318,7 @@ class CallTranscriptions(Artefacts):
         return records
 
 
-class CallSentiments(Artefacts):
+class CallSentiments(CallIntelligence):
     """How the other party felt."""
 
     name = "call_sentiments"
@@ -245,7 +327,7 @@ class CallSentiments(Artefacts):
     envelope = "sentiment"
 
 
-class CallTopics(Artefacts):
+class CallTopics(CallIntelligence):
     """What a call was about, in a few words."""
 
     name = "call_topics"
@@ -254,7 +336,7 @@ class CallTopics(Artefacts):
     envelope = "topic"
 
 
-class CallSummaries(Artefacts):
+class CallSummaries(CallIntelligence):
     """What a call was about, in some sentences."""
 
     name = "call_summaries"
@@ -263,7 +345,7 @@ class CallSummaries(Artefacts):
     envelope = "summary"
 
 
-class CallCustomSummaries(Artefacts):
+class CallCustomSummaries(CallIntelligence):
     """A summary by the company's own template."""
 
     name = "call_custom_summaries"
@@ -274,7 +356,7 @@ class CallCustomSummaries(Artefacts):
     is_open = True
 
 
-class CallActionItems(Artefacts):
+class CallActionItems(CallIntelligence):
     """What is to be done after a call: a record an item."""
 
     name = "call_action_items"
@@ -293,7 +375,7 @@ class CallActionItems(Artefacts):
         return None if items is None else [item for item in items if isinstance(item, dict)]
 
 
-class CallPlaybookResults(Artefacts):
+class CallPlaybookResults(CallIntelligence):
     """How closely a call followed its playbook."""
 
     name = "call_playbook_results"
@@ -308,7 +390,7 @@ class CallPlaybookResults(Artefacts):
         return {"fetch_playbook": "true"}
 
 
-class CallEvaluations(Artefacts):
+class CallEvaluations(CallIntelligence):
     """How a call was scored, by people or by AI."""
 
     name = "call_evaluations"
@@ -319,7 +401,7 @@ class CallEvaluations(Artefacts):
     is_open = True
 
 
-class CallCsatPredictions(Artefacts):
+class CallCsatPredictions(CallIntelligence):
     """How satisfied the other party is expected to be."""
 
     name = "call_csat_predictions"

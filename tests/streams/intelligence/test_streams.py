@@ -11,7 +11,7 @@ import pytest
 from tap_aircall.errors import InputError, RejectedRequestError
 from tap_aircall.sandbox import Fault
 from tap_aircall.sandbox.conversations import SUBJECTS
-from tap_aircall.streams.intelligence.streams import Artefacts
+from tap_aircall.streams.intelligence.streams import CallIntelligence
 from tap_aircall.streams.registry import STREAMS
 from tests.clock import NOW
 
@@ -300,9 +300,8 @@ class TestFailures:
         run = aircall.run("call_topics", "calls", "tags", max_concurrent_requests=width)
 
         assert len(asked(aircall)) == min(count, 3)
-        assert warnings(caplog) == [
-            "Stream 'call_topics' is left out: Aircall refuses it (status 403); the company's plan may lack it."
-        ]
+        reason = "Aircall refuses it (status 403); the company's plan may lack it."
+        assert warnings(caplog) == [f"Stream 'call_topics' is left out until 2026-11-24T13:00:00Z: {reason}"]
         assert (len(run.records("calls")), len(run.records("tags"))) == (count, 1)
 
     def test_a_refusal_of_single_calls_is_no_more_than_that(
@@ -357,5 +356,5 @@ def test_a_state_of_something_else_gets_one_line(aircall: Aircall) -> None:
 
 
 def test_they_are_all_here() -> None:
-    assert [name for name, stream in STREAMS.items() if issubclass(stream, Artefacts)] == list(KINDS)
+    assert [name for name, stream in STREAMS.items() if issubclass(stream, CallIntelligence)] == list(KINDS)
     assert not any(STREAMS[name].selected_by_default for name in KINDS)

@@ -1,0 +1,441 @@
+"""Answers of 403 that come and go: what was refused is asked for again, and a plan that lacks a kind stays cheap."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from typing import TYPE_CHECKING, Any, NamedTuple
+from unittest import mock
+
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+from typing_extensions import override
+
+from tap_aircall.sandbox import Fault
+from tap_aircall.sandbox.api import Answer
+from tap_aircall.sandbox.intelligence import NO_PLAN
+from tap_aircall.streams.intelligence import found
+from tap_aircall.streams.intelligence import streams as intelligence
+from tests.moving import ARTEFACTS, Company, Plan, outcomes
+from tests.warehouse import Warehouse
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from tests.conftest import Aircall, Run
+
+SOAK = "SOAK" in os.environ
+"""Whether `make soak` asks for more of it."""
+pytestmark = pytest.mark.timeout(1_200 if SOAK else 120)
+HOUR, DAY = 3600, 86_400
+WIDTHS = pytest.mark.parametrize("width", [1, 4, 8])
+Record = dict[str, Any]
+
+
+# Histories
+
+
+class Refusals(NamedTuple):
+    """Which requests of a run are refused."""
+
+    kinds: frozenset[str]
+    """Only those for these kinds, by the end of the path."""
+    first: int
+    """From this one of each kind on."""
+    last: int
+    """Up to this one."""
+    every: int
+    """Of those, each so-many-th."""
+
+    def befall(self, kind: str, number: int) -> bool:
+        """Say whether a request is refused, by its number among those for its kind."""
+        return kind in self.kinds and number in range(self.first, self.last + 1, self.every)
+
+
+class Step(NamedTuple):
+    """One run, and what happens before it."""
+
+    plan: Plan
+    arrivals: int
+    refusals: list[Refusals]
+    denied: set[int]
+    """Calls of which everything is refused, by their number."""
+
+
+class Gatekeeper(Company):
+    """A company whose AI results are refused at times."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.refusals: list[Refusals] = []
+        self.asked = dict.fromkeys(ARTEFACTS.values(), 0)
+        self.truth: set[int] = set()
+        """Calls that have results."""
+
+    def call(self, ago: int) -> None:
+        """Add a call that began so many seconds ago, as a rule with results."""
+        number: int = self.world.add_call(started_at=int(self.clock.now) - ago, talk_seconds=55)["id"]
+        if len(self.world.calls) % 5 == 0:
+            return
+        self.truth.add(number)
+        for stream, artefact in ARTEFACTS.items():
+            payload: Record = {"id": number, "call_id": number, "content": ["billing"]}
+            if stream == "call_action_items":
+                payload = {"action_items": [{"id": 1, "content": "Call back"}]}
+            self.world.intelligence.add(number, artefact, payload)
+
+    @override
+    def answer(self, path: str, params: Mapping[str, str]) -> Answer:
+        kind: Any = path.rsplit("/", 1)[1]
+        if kind in self.asked:
+            number = self.asked[kind] = self.asked[kind] + 1
+            if any(refusals.befall(kind, number) for refusals in self.refusals):
+                return Answer(*NO_PLAN)
+        return super().answer(path, params)
+
+    def begin_run(self, step: Step) -> None:
+        """Let a run meet what it is to meet."""
+        self.refusals, self.asked = step.refusals, dict.fromkeys(self.asked, 0)
+        calls = sorted(self.world.calls)
+        self.world.intelligence.denied_calls = {calls[n % len(calls)] for n in step.denied if calls}
+        for n in range(step.arrivals):
+            self.call(60 + 1_700 * n)
+
+
+def steps() -> st.SearchStrategy[list[Step]]:
+    kinds = st.sets(st.sampled_from(sorted(ARTEFACTS.values())), min_size=1).map(frozenset)
+    first = st.integers(1, 8) | st.integers(1, 60)
+    last = st.integers(1, 8) | st.just(10_000)
+    refusals = st.builds(Refusals, kinds, first, last, st.integers(1, 3))
+    die_after = st.none() | st.none() | st.integers(1, 120)
+    plan = st.builds(Plan, st.sampled_from([0.1, 1, 7, 25, 30]), die_after, st.sampled_from([1, 4]))
+    denied = st.sets(st.integers(0, 80), max_size=20)
+    step = st.builds(Step, plan, st.integers(0, 4), st.lists(refusals, max_size=2), denied | st.just(set()))
+    return st.lists(step, min_size=1, max_size=5)
+
+
+ALL = frozenset(ARTEFACTS.values())
+PLAIN = Plan(1)
+
+
+@settings(
+    max_examples=1_000 if SOAK else 25,
+    derandomize=not SOAK,
+    database=None,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+@given(old=st.integers(0, 40), young=st.integers(0, 40), most=st.sampled_from([4, 5_000]), history=steps())
+@example(old=40, young=40, most=5_000, history=[Step(PLAIN, 0, [Refusals(ALL, 20, 40, 1)], set())])
+@example(old=40, young=40, most=5_000, history=[Step(PLAIN, 0, [Refusals(ALL, 1, 3, 1)], set())])
+@example(old=40, young=40, most=4, history=[Step(PLAIN, 0, [Refusals(ALL, 20, 40, 1)], set())])
+@example(
+    old=20,
+    young=20,
+    most=5_000,
+    history=[Step(PLAIN, 1, [], set()), *[Step(Plan(30), 2, [Refusals(ALL, 1, 9_999, 1)], set())] * 4],
+)
+def test_what_was_refused_arrives_when_it_is_refused_no_more(
+    old: int, young: int, most: int, history: list[Step]
+) -> None:
+    company, warehouse = Gatekeeper(), Warehouse()
+    for n in range(old):
+        company.call(60 * DAY - n * HOUR)
+    for n in range(young):
+        company.call(4 * DAY - n * 2 * HOUR)
+    logging.disable()
+    try:
+        with mock.patch.object(found, "MOST", most), mock.patch.object(intelligence, "MOST", most):
+            for step in [*history, *[Step(Plan(25), 0, [], set())] * 2]:
+                company.begin_run(step)
+                for _ in outcomes(company, warehouse, ("calls", *ARTEFACTS), [step.plan]):
+                    kinds = [warehouse.state.get("bookmarks", {}).get(kind, {}) for kind in ARTEFACTS]
+                    sizes = [sum(map(len, kind.get("refused", {}).get("calls", {}).values())) for kind in kinds]
+                    assert max(sizes) <= most
+    finally:
+        logging.disable(logging.NOTSET)
+
+    for stream in ARTEFACTS:
+        rows = warehouse.tables.get(stream, {}).values()
+        assert {row["call_id"] for row in rows} == company.truth, stream
+    assert [kind for kind in ARTEFACTS if "refused" in warehouse.state["bookmarks"][kind]] == []
+
+
+# One thing at a time, over HTTP
+
+
+def add_calls(aircall: Aircall, count: int, ago: int = 2 * DAY) -> list[int]:
+    """Add calls a second apart, each with topics and action items."""
+    calls = [aircall.world.add_call(started_at=int(aircall.clock.now) - ago + n, talk_seconds=55) for n in range(count)]
+    for call in calls:
+        for artefact in ARTEFACTS.values():
+            aircall.world.intelligence.add(call["id"], artefact)
+    return [call["id"] for call in calls]
+
+
+def brought(stream: str, *runs: Run) -> list[int]:
+    """Return the calls whose results some runs brought, each once."""
+    return sorted({record["call_id"] for run in runs for record in run.records(stream)})
+
+
+def asked(aircall: Aircall, before: int = 0) -> int:
+    """Count the requests for AI results."""
+    return sum(log.path.count("/") > 3 for log in aircall.sandbox.requests[before:])
+
+
+def later(aircall: Aircall, run: Run, seconds: int, *streams: str, **settings: Any) -> Run:
+    """Let time pass, and run again from the state."""
+    aircall.clock.now += seconds
+    return aircall.run(*streams, state=run.state, **settings)
+
+
+def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.message for record in caplog.records if record.levelname == "WARNING"]
+
+
+def refused(run: Run, stream: str) -> Any:
+    return run.state["bookmarks"][stream].get("refused")
+
+
+@pytest.mark.parametrize(("stream", "width"), [("call_topics", 1), ("call_action_items", 4), ("call_topics", 8)])
+class TestRefusalsOfCalls:
+    def test_some_in_the_middle_are_asked_for_again_in_the_same_run(
+        self, aircall: Aircall, stream: str, width: int, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        calls = add_calls(aircall, 300)
+        aircall.sandbox.faults.append(Fault(path="/v1/calls/", status=403, after=100, times=51))
+
+        run = aircall.run(stream, max_concurrent_requests=width)
+
+        assert brought(stream, run) == calls
+        assert asked(aircall) == 300 + 51
+        assert refused(run, stream) is None
+        assert warnings(caplog) == []
+
+    def test_some_that_stay_refused_are_asked_for_once_a_day(self, aircall: Aircall, stream: str, width: int) -> None:
+        old, young = add_calls(aircall, 200, ago=100 * DAY), add_calls(aircall, 100)
+        denied = {*old[120:150], *young[:21]}
+        aircall.world.intelligence.denied_calls = denied
+        run = first = aircall.run(stream, max_concurrent_requests=width)
+        assert brought(stream, first) == sorted({*old, *young} - denied)
+
+        before = asked(aircall)
+        for _ in range(4):
+            run = later(aircall, run, HOUR, stream, max_concurrent_requests=width)
+        assert asked(aircall) == before
+
+        aircall.world.intelligence.denied_calls = set()
+        run = later(aircall, run, 20 * HOUR, stream, max_concurrent_requests=width)
+        assert set(brought(stream, run)) >= denied
+        assert brought(stream, first, run) == [*old, *young]
+        assert refused(run, stream) is None
+
+    def test_what_appears_later_is_not_forgotten_for_a_refusal(self, aircall: Aircall, stream: str, width: int) -> None:
+        calls = add_calls(aircall, 20, ago=HOUR)
+        aircall.world.intelligence.denied_calls = set(calls[5:9])
+        run = first = aircall.run(stream, max_concurrent_requests=width)
+        aircall.world.intelligence.denied_calls = set()
+
+        run = later(aircall, run, 6 * HOUR, stream, max_concurrent_requests=width)  # read again at that age
+
+        assert brought(stream, first, run) == calls
+
+    @pytest.mark.parametrize("times", [3, 4])
+    def test_the_first_three_cost_a_day_and_nothing_else(
+        self, aircall: Aircall, stream: str, width: int, times: int
+    ) -> None:
+        calls = add_calls(aircall, 120, ago=100 * DAY) + add_calls(aircall, 180)
+        aircall.sandbox.faults.append(Fault(path="/v1/calls/", status=403, times=times))
+        run = first = aircall.run("calls", stream, max_concurrent_requests=width)
+        assert (asked(aircall), brought(stream, first), first.ids("calls")) == (3, [], calls)
+
+        run = later(aircall, run, HOUR, "calls", stream, max_concurrent_requests=width)
+        assert brought(stream, run) == []
+        new = add_calls(aircall, 10, ago=HOUR)
+        run = later(aircall, run, DAY, "calls", stream, max_concurrent_requests=width)
+
+        assert brought(stream, run) == [*calls, *new]
+        assert refused(run, stream) is None
+        assert set(run.ids("calls")) & set(calls[:120]) == set()  # caught up with for this stream alone
+
+    def test_the_first_three_calls_may_be_kept_back_for_good(self, aircall: Aircall, stream: str, width: int) -> None:
+        calls = add_calls(aircall, 120)
+        aircall.world.intelligence.denied_calls = set(calls[:3])
+
+        assert brought(stream, aircall.run(stream, max_concurrent_requests=width)) == calls[3:]
+
+    def test_more_than_the_state_can_hold_is_read_on_the_next_day(
+        self, aircall: Aircall, stream: str, width: int, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(intelligence, "MOST", 20)
+        calls = add_calls(aircall, 300)
+        aircall.sandbox.faults.append(Fault(path="/v1/calls/", status=403, after=120, times=9_999))
+        first = aircall.run("calls", stream, max_concurrent_requests=width)
+        assert brought(stream, first) == calls[: len(brought(stream, first))] != []
+        assert asked(aircall) <= 120 + 21 + width
+        assert first.ids("calls") == calls
+        aircall.sandbox.faults.clear()
+
+        second = later(aircall, first, DAY, stream, max_concurrent_requests=width)
+
+        assert brought(stream, first, second) == calls
+
+
+def test_more_than_the_state_can_hold_may_stay_refused(aircall: Aircall, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(intelligence, "MOST", 20)
+    run = aircall.run("call_topics")
+    calls: list[int] = []
+    there: set[int] = set()
+    left_out = []
+    for day in range(16):
+        calls += add_calls(aircall, 11, ago=HOUR)
+        aircall.world.intelligence.denied_calls |= set(calls[-10::2] if day < 5 else ())
+        run = later(aircall, run, DAY, "call_topics")
+        there |= set(brought("call_topics", run))
+        left_out += [day] if "after" in (refused(run, "call_topics") or {}) else []
+
+    assert left_out[0] == 4
+    assert len(left_out) < 8  # until the first of them are given up
+    assert there == set(calls) - aircall.world.intelligence.denied_calls
+
+
+class TestAPlanWithoutAKind:
+    def test_costs_three_requests_a_day(self, aircall: Aircall, caplog: pytest.LogCaptureFixture) -> None:
+        aircall.world.intelligence.plan = False
+        add_calls(aircall, 500)
+        plain = aircall.run("calls")
+        run = aircall.run("calls", "call_topics", "call_summaries")
+        assert (run.requests - plain.requests, asked(aircall)) == (6, 6)
+        caplog.clear()
+
+        for _ in range(11):
+            add_calls(aircall, 3, ago=-HOUR)
+            plain = later(aircall, plain, 2 * HOUR, "calls")
+            run = aircall.run("calls", "call_topics", "call_summaries", state=run.state)
+            assert run.requests == plain.requests
+        assert asked(aircall) == 6
+        assert len(warnings(caplog)) == 11 * 2
+        assert set(warnings(caplog)) == {
+            f"Stream '{stream}' is left out until 2026-11-24T13:00:00Z: Aircall refuses it (status 403); the company's "
+            "plan may lack it."
+            for stream in ("call_topics", "call_summaries")
+        }
+
+        add_calls(aircall, 3, ago=HOUR)
+        run = later(aircall, run, 2 * HOUR, "calls", "call_topics", "call_summaries")
+        assert asked(aircall) == 12
+        assert len(json.dumps(refused(run, "call_topics"))) < 100
+
+    @pytest.mark.parametrize("count", [1, 2])
+    def test_costs_no_more_when_calls_are_few(self, aircall: Aircall, count: int) -> None:
+        aircall.world.intelligence.plan = False
+        run = aircall.run("call_topics")
+        for number in range(14):
+            add_calls(aircall, count, ago=-HOUR)
+            run = later(aircall, run, 2 * HOUR, "call_topics")
+            assert asked(aircall) == (2 + (count > 1) if number < 12 else 5 + (count > 1))
+
+        assert len(json.dumps(refused(run, "call_topics"))) < 100
+
+    def test_starts_when_the_plan_is_bought_with_all_that_was_passed_by(self, aircall: Aircall) -> None:
+        aircall.world.intelligence.plan = False
+        calls = add_calls(aircall, 60, ago=30 * DAY)
+        run = aircall.run("calls", "call_topics")
+        for _ in range(5):
+            calls += add_calls(aircall, 30, ago=2 * HOUR)
+            run = later(aircall, run, DAY, "calls", "call_topics")
+        assert brought("call_topics", run) == []
+
+        aircall.world.intelligence.plan = True
+        run = later(aircall, run, DAY, "calls", "call_topics")
+        after = later(aircall, run, DAY, "calls", "call_topics")
+
+        assert brought("call_topics", run) == calls
+        assert brought("call_topics", after) == []
+
+    def test_catching_up_goes_on_where_it_was_killed(self, aircall: Aircall) -> None:
+        aircall.world.intelligence.plan = False
+        calls = add_calls(aircall, 300, ago=30 * DAY)
+        refusing = aircall.run("call_topics")
+        aircall.world.intelligence.plan = True
+        aircall.clock.now += DAY
+
+        killed = aircall.run("call_topics", state=refusing.state, die_after=200)
+        before = asked(aircall)
+        resumed = aircall.run("call_topics", state=killed.state)
+
+        assert brought("call_topics", killed, resumed) == calls
+        assert asked(aircall) - before <= len(calls) - 100
+
+    def test_a_catalog_that_reads_all_calls_at_every_run_is_no_dearer(self, aircall: Aircall) -> None:
+        aircall.world.intelligence.plan = False
+        calls = add_calls(aircall, 60)
+        catalog = aircall.catalog("calls", "call_topics")
+        for entry in catalog["streams"]:
+            if entry["tap_stream_id"] == "calls":
+                entry["metadata"][-1 if entry["metadata"][-1]["breadcrumb"] == [] else 0]["metadata"][
+                    "forced-replication-method"
+                ] = "FULL_TABLE"
+                entry["replication_method"] = "FULL_TABLE"
+        run = aircall.run(catalog=catalog)
+        run = aircall.run(catalog=catalog, state=run.state)
+        assert asked(aircall) == 3
+
+        aircall.world.intelligence.plan = True
+        aircall.clock.now += DAY
+        assert brought("call_topics", aircall.run(catalog=catalog, state=run.state)) == calls
+
+
+def test_a_call_that_is_refused_for_a_week_is_given_up(aircall: Aircall, caplog: pytest.LogCaptureFixture) -> None:
+    calls = add_calls(aircall, 30)
+    aircall.world.intelligence.denied_calls = {calls[4], calls[7]}
+    run = aircall.run("call_topics")
+    for _ in range(8):
+        assert refused(run, "call_topics") is not None
+        assert warnings(caplog) == []
+        add_calls(aircall, 3, ago=HOUR)
+        run = later(aircall, run, DAY, "call_topics")
+
+    assert warnings(caplog) == [
+        "Stream 'call_topics': Aircall has refused 2 of its calls for a week (status 403); they are given up."
+    ]
+    before = asked(aircall)
+    run = later(aircall, run, 2 * DAY, "call_topics")
+    assert refused(run, "call_topics") is None
+    assert asked(aircall) == before
+
+
+# What each user or number has: the same rule
+
+
+@WIDTHS
+class TestRefusalsOfOwners:
+    @pytest.mark.parametrize("denied", [(0, 1, 2), (0, 1, 4), (3, 4, 5), (0, 2, 4), (1, 3)])
+    def test_the_others_are_read(
+        self, aircall: Aircall, width: int, denied: tuple[int, ...], caplog: pytest.LogCaptureFixture
+    ) -> None:
+        ids = [aircall.world.add("numbers")["id"] for _ in range(6)]
+        aircall.world.optional.whatsapp_statuses = {number: {"status": "ONLINE"} for number in ids}
+        aircall.world.optional.denied_ids = {ids[place] for place in denied}
+
+        run = aircall.run("number_whatsapp_statuses", max_concurrent_requests=width)
+
+        read = [record["number_id"] for record in run.records("number_whatsapp_statuses")]
+        assert read == [number for place, number in enumerate(ids) if place not in denied]
+        assert run.types("number_whatsapp_statuses") == ["SCHEMA", "RECORD"]  # what a target has stays
+        assert run.requests == 1 + 6
+        kept = f"Aircall keeps {len(denied)} of 6 from this account (status 403); the rest was read."
+        assert warnings(caplog) == [f"Stream 'number_whatsapp_statuses': {kept}"]
+
+    @pytest.mark.parametrize("count", [1, 2, 3, 40])
+    def test_where_all_are_refused_three_are_asked_for(self, aircall: Aircall, width: int, count: int) -> None:
+        for _ in range(count):
+            aircall.world.add("numbers")
+        aircall.sandbox.faults.append(Fault(path="/v1/numbers/", status=403, times=99))
+
+        run = aircall.run("number_whatsapp_statuses", max_concurrent_requests=width)
+
+        assert run.requests == 1 + min(count, 3)
+        assert run.types("number_whatsapp_statuses") == ["SCHEMA"]

@@ -24,7 +24,7 @@ import urllib3
 from requests.adapters import HTTPAdapter
 
 from tap_aircall import texts
-from tap_aircall.clock import result_of
+from tap_aircall.clock import AircallClock, result_of
 from tap_aircall.downloads import Downloader
 from tap_aircall.errors import (
     AircallError,
@@ -100,6 +100,7 @@ class AircallClient:
         user_agent: Value of the `User-Agent` header.
         timeout: Seconds to wait for a connection, and for each next part of an answer.
         max_concurrent_requests: How many requests `in_flight` keeps under way.
+        aircall_clock: Learns from each answer what time it is at Aircall.
     """
 
     def __init__(
@@ -112,12 +113,14 @@ class AircallClient:
         user_agent: str,
         timeout: float,
         max_concurrent_requests: int,
+        aircall_clock: AircallClock | None = None,
     ) -> None:
         self.limiter = limiter
         self.requests_sent = 0
         self._authenticator = authenticator
         self._root = api_url.rstrip("/")
         self._clock = clock
+        self._aircall_clock = aircall_clock or AircallClock(clock)
         self._timeout = timeout
         self._width = max_concurrent_requests
         self._pool = ThreadPoolExecutor(max_concurrent_requests, thread_name_prefix="aircall")
@@ -331,6 +334,7 @@ class AircallClient:
                 message = f"The connection to {self._root} failed or broke (setting api_url)."
             raise TransientError(message) from error
         self._answered = True
+        self._aircall_clock.note(response.headers.get("Date"))
         return response.status, response.headers, body
 
     def _pause(self, headers: Mapping[str, str], request: _Request) -> None:

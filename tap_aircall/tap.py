@@ -21,7 +21,7 @@ from tap_aircall.cli import (
     parse_json,
     read_json,
 )
-from tap_aircall.clock import SystemClock
+from tap_aircall.clock import AircallClock, SystemClock
 from tap_aircall.custom import SETTING, parse_definitions
 from tap_aircall.errors import InputError, TapAircallError
 from tap_aircall.settings import (
@@ -83,6 +83,7 @@ class TapAircall(Tap):
         **kwargs: Any,
     ) -> None:
         self.clock = clock or SystemClock()
+        self.aircall_clock = AircallClock(self.clock)
         try:
             super().__init__(catalog=_as_catalog(catalog), parse_env_config=parse_env_config, **kwargs)
         except ValueError as error:
@@ -160,6 +161,7 @@ class TapAircall(Tap):
             authenticator=authenticator,
             limiter=self._limiter,
             clock=self.clock,
+            aircall_clock=self.aircall_clock,
             user_agent=settings.user_agent,
             timeout=settings.request_timeout,
             max_concurrent_requests=settings.max_concurrent_requests,
@@ -216,7 +218,10 @@ class TapAircall(Tap):
         client = self.client
         try:
             self.check_credentials()
-            for stream in cast("list[AircallStream]", list(self.streams.values())):
+            streams = cast("list[AircallStream]", list(self.streams.values()))
+            for stream in streams:
+                stream.check_times()
+            for stream in streams:
                 if stream.selected:
                     stream.prepare()
             self.sync_all()

@@ -48,6 +48,8 @@ class Calls(AircallStream):
 
     was_read = False
     """Whether this run has read calls, for itself or for the streams that follow them."""
+    _began: float | None = None
+    """When it began to (monotonic seconds)."""
 
     @property
     @override
@@ -60,8 +62,9 @@ class Calls(AircallStream):
 
     @override
     def extract(self) -> Iterator[list[Record]]:
+        self._began = self.clock.monotonic()
         cursors = self.parse_state({} if self.is_full_table else self.stream_state)
-        reading = Reading.of(cursors, int(self.clock.time()))
+        reading = Reading.of(cursors, self._now)
         self.was_read = True
         streams = self._tap.streams.values()
         followers = [stream for stream in streams if isinstance(stream, Artefacts) and stream.selected]
@@ -79,10 +82,16 @@ class Calls(AircallStream):
             state,
             state.get("replication_key_value"),
             ages=settings.reread_after_seconds,
-            now=int(self.clock.time()) - 1,  # the current second may still bring calls
+            now=self._now,
             start=settings.start,
             end=settings.end,
+            horizon=self.aircall_clock.horizon(),
         )
+
+    @property
+    def _now(self) -> int:
+        """What Aircall's clock had reached when calls began to be read (UNIX second), as far as it is known by now."""
+        return self.aircall_clock.reached(self._began)
 
     def _read(
         self, window: Window, cursors: Cursors, followers: list[Artefacts], reading: Reading
@@ -104,7 +113,7 @@ class Calls(AircallStream):
             for follower in followers:
                 follower.follow(ripe, reading)
             if step.through is not None:
-                cursors.advance(step.through)
+                cursors.advance(step.through, self._now)
             if not self.is_full_table and (followers or number % PAGES_PER_STATE == 0 or not step.records):
                 for follower in followers:
                     follower.note(Reading.of(cursors, reading.now))

@@ -239,9 +239,7 @@ def test_a_state_of_the_future_of_both_clocks_is_refused(wrong: tuple[Aircall, W
     state = aircall.run("calls").state
     aircall.sandbox.date, clock.ahead = date, 0.0
 
-    with pytest.raises(
-        InputError, match=r"^State of stream 'calls': goes on from 2026-11-23T14:59:59Z, which"
-    ):
+    with pytest.raises(InputError, match=r"^State of stream 'calls': goes on from 2026-11-23T14:59:59Z, which"):
         aircall.run("calls", state=state)
 
 

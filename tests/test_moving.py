@@ -146,9 +146,7 @@ def test_calls(calls: int, old_calls: int, per_second: int, plans: list[Plan], e
                 assert brought.get(call) == content
         if outcome.is_complete:
             reached = int(outcome.began) - 1
-            assert all(
-                position >= reached - max(age, TRAIL_SECONDS) for age, position in cursors(warehouse).items()
-            )
+            assert all(position >= reached - max(age, TRAIL_SECONDS) for age, position in cursors(warehouse).items())
 
     for outcome in outcomes(company, warehouse, ("calls", *ARTEFACTS), [MONTHS]):
         seen = {key: call for key, call in outcome.there["calls"].items() if key not in company.settled}

@@ -28,6 +28,7 @@ from tap_aircall.clock import AircallClock, result_of
 from tap_aircall.downloads import Downloader
 from tap_aircall.errors import (
     AircallError,
+    BlockedError,
     CredentialsError,
     ForbiddenError,
     NotFoundError,
@@ -203,13 +204,16 @@ class AircallClient:
         """
         return self._ask(_Request("POST", path, {}, body, attempts), parse)
 
-    def ping(self) -> None:
+    def ping(self, attempts: int = ATTEMPTS) -> None:
         """Ask Aircall whether it accepts the credentials.
+
+        Args:
+            attempts: How often to ask at most while there is no answer.
 
         Raises:
             AircallError: If it does not, or cannot be reached.
         """
-        self.get(PING, {}, lambda payload: payload)
+        self._ask(_Request("GET", PING, {}, attempts=attempts), lambda payload: payload)
 
     def download(self, url: str, largest: int) -> IO[bytes]:
         """Fetch a file from an address that Aircall gave.
@@ -344,7 +348,7 @@ class AircallClient:
                 f"Aircall refused {request.path} {request.refusals} times for too many requests: lower "
                 "requests_per_minute, since other integrations share the company's limit."
             )
-            raise UnavailableError(message)
+            raise BlockedError(message)
         seconds = block_seconds(headers, self._clock.time())
         logger.info("Aircall asks to slow down; no request for %.0f s.", seconds)
         self.limiter.pause(seconds)

@@ -16,7 +16,7 @@ from singer_sdk.singerlib.catalog import REPLICATION_FULL_TABLE
 from typing_extensions import override
 
 from tap_aircall import schemas, states
-from tap_aircall.errors import InputError, ResponseError, StreamUnavailableError
+from tap_aircall.errors import AircallError, InputError, ResponseError, StreamUnavailableError
 from tap_aircall.progress import Progress
 from tap_aircall.records import Oddity, RecordShaper, printable
 from tap_aircall.times import to_rfc3339
@@ -195,10 +195,14 @@ class AircallStream(Stream):
             yield from super()._sync_records(context, write_messages=write_messages)
             return
         # Closed here, since what ends the run must not come up while the garbage collector closes it.
-        with self.get_record_counter() as counter, self.get_sync_timer(), closing(self._extracted()) as pages:
-            for records in pages:
-                self.write_records(records)
-                counter.increment(len(records))
+        try:
+            with self.get_record_counter() as counter, self.get_sync_timer(), closing(self._extracted()) as pages:
+                for records in pages:
+                    self.write_records(records)
+                    counter.increment(len(records))
+        except AircallError as error:
+            self._tap.note_failure(self.name, error)
+            return
         self._finalize_state(self.stream_state)
         self._write_state_message()
 

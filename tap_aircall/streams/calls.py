@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from typing_extensions import override
 
 from tap_aircall.cursors import FIRST_RUN, POSITIONS, Cursors, Window
+from tap_aircall.errors import AircallError
 from tap_aircall.streams.base import AircallStream
 from tap_aircall.streams.intelligence import Artefacts, Reading
 from tap_aircall.times import to_rfc3339, to_seconds
@@ -48,6 +49,8 @@ class Calls(AircallStream):
 
     was_read = False
     """Whether this run has read calls, for itself or for the streams that follow them."""
+    _is_held = False
+    """Whether the state stays where it is, since a stream that follows failed."""
     _began: float | None = None
     """When it began to (monotonic seconds)."""
 
@@ -71,7 +74,7 @@ class Calls(AircallStream):
         for follower in followers:
             follower.begin()
         for window in cursors.windows():
-            yield from self._read(window, cursors, followers, reading)
+            yield from self._read(window, cursors, list(followers), reading)
         for follower in followers:
             follower.finish()
 
@@ -110,14 +113,32 @@ class Calls(AircallStream):
             calls = step.records if followers else []
             ripe = [{name: call[name] for name in FOLLOWED} for call in calls if reading.is_ripe(call)]
             yield step.records
-            for follower in followers:
-                follower.follow(ripe, reading)
+            self._follow(followers, ripe, reading)
             if step.through is not None:
                 cursors.advance(step.through, self._now)
-            if not self.is_full_table and (followers or number % PAGES_PER_STATE == 0 or not step.records):
+            if self.is_full_table or self._is_held:
+                continue
+            if followers or number % PAGES_PER_STATE == 0 or not step.records:
                 for follower in followers:
                     follower.note(Reading.of(cursors, reading.now))
                 self.write_state(self._state(cursors, step.last))
+
+    def _follow(self, followers: list[Artefacts], calls: list[Record], reading: Reading) -> None:
+        """Have the streams that follow read what belongs to some calls.
+
+        One that fails is taken off the list. The others go on, and so do the calls, but the state stays where it is: it
+        says of all of them that they are done.
+
+        Raises:
+            AircallError: If the failure is not about one stream alone.
+        """
+        for follower in list(followers):
+            try:
+                follower.follow(calls, reading)
+            except AircallError as error:
+                self._tap.note_failure(follower.name, error)
+                followers.remove(follower)
+                self._is_held = True
 
     def _state(self, cursors: Cursors, last: int | None) -> dict[str, Any]:
         """Build the state: the cursors, and the latest `started_at` emitted as the bookmark that Singer knows."""

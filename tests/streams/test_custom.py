@@ -219,7 +219,7 @@ class TestNewestFirst:
         for n in range(10_001):
             aircall.world.add_contact(created_at=T0 - 20_000 + n)
 
-        assert fail(aircall, CONTACTS).startswith("Aircall lists more than 10,000 changes of 'mine'")
+        assert fail(aircall, CONTACTS).startswith("Stream 'mine': Aircall lists more than 10,000 changes of 'mine'")
 
     def test_a_list_in_another_order_is_refused(self, aircall: Aircall) -> None:
         for n in range(3):

@@ -18,7 +18,7 @@ from singer_sdk.contrib.msgspec import MsgSpecWriter, encoder
 from singer_sdk.plugin_base import SingerCommand
 from typing_extensions import override
 
-from tap_aircall.errors import InputError, TapAircallError
+from tap_aircall.errors import InputError, StreamsFailedError, TapAircallError
 from tap_aircall.logs import be_discreet
 
 if TYPE_CHECKING:
@@ -125,6 +125,8 @@ class AircallCommand(SingerCommand):
         try:
             with signals_until_the_end(), signals_first(), whole_stdout():
                 return super().main(*args, **kwargs)
+        except StreamsFailedError as error:
+            self._fail(*error.lines)
         except TapAircallError as error:
             self._fail(str(error))
         except TerminatedError as terminated:
@@ -139,8 +141,9 @@ class AircallCommand(SingerCommand):
             self.logger.debug("Details of the failure:", exc_info=True)
             self._fail(f"Unexpected {type(error).__name__}; LOGLEVEL=DEBUG shows where. Please report it.")
 
-    def _fail(self, line: str) -> NoReturn:
-        self.logger.error(" ".join(line.split()))
+    def _fail(self, *lines: str) -> NoReturn:
+        for line in lines:
+            self.logger.error(" ".join(line.split()))
         sys.exit(1)
 
 

@@ -1,16 +1,19 @@
-"""The clock that everything in the tap reads, so that tests can hold it in their hands."""
+"""What time it is: by this machine's clock, which tests replace by one of their own, and by Aircall's."""
 
 from __future__ import annotations
 
+import email.utils
+import logging
 import math
+import threading
 import time
 from concurrent.futures import wait
+from datetime import UTC
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from typing_extensions import override
 
 if TYPE_CHECKING:
-    import threading
     from collections.abc import Iterator
     from concurrent.futures import Future
 
@@ -18,6 +21,16 @@ T = TypeVar("T")
 
 LONGEST_WAIT_SECONDS = 0.5
 """Python sees a signal that comes just before a wait on another thread only after the wait, so none may be longer."""
+
+TRAIL_SECONDS = 60
+"""Aircall may show a record so many seconds late, and the run has no way to tell: no state goes closer to the present.
+
+This only makes the next run repeat what began within this time. It covers the seconds that copies of a database lag
+behind each other, and the second or two by which the time in an answer may be off."""
+ABSURD_SECONDS = 86_400
+"""When Aircall's clock and this machine's are further apart, one of them is no clock at all."""
+
+logger = logging.getLogger(__name__)
 
 
 class Clock(Protocol):
@@ -49,6 +62,81 @@ class SystemClock(Clock):
         for timeout in timeouts(seconds):
             if interrupt.wait(timeout):
                 return
+
+
+class AircallClock:
+    """Aircall's time of day, as the `Date` header of its answers tells it.
+
+    What this machine's clock says does not matter as long as answers have that header, and neither does when it jumps:
+    between two answers, time is measured by the monotonic clock. Answers may still contradict each other. A header
+    counts whole seconds and travels for a while, and a proxy may hand out an old answer. So the earliest time that
+    fits all answers counts: too early a time makes a later run repeat something, too late a time would lose it.
+
+    Args:
+        clock: The clock of this machine, which counts as long as no answer has a usable `Date`.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._machine = clock.time() - clock.monotonic()
+        # By how many seconds Aircall's clock is ahead of the monotonic one: at least, and at most.
+        self._earliest, self._latest = math.inf, -math.inf
+        self._warned = False
+
+    def note(self, date: str | None) -> None:
+        """Take over the `Date` header of an answer that has just come; None or nonsense says nothing.
+
+        A time more than a day from this machine's is reported once. The earlier of the two counts then.
+        """
+        said = _seconds_of(date)
+        if said is None:
+            return
+        with self._lock:
+            monotonic, here = self._clock.monotonic(), self._clock.time()
+            self._latest = max(self._latest, said - monotonic)
+            if abs(said - here) > ABSURD_SECONDS:
+                self._warn(said - here)
+                said = min(said, here)
+            self._earliest = min(self._earliest, said - monotonic)
+
+    def reached(self, moment: float | None = None) -> int:
+        """Return a second (UNIX) that Aircall's clock had left behind at a moment, as far as it is known by now.
+
+        Args:
+            moment: Monotonic seconds of this run; None for now.
+        """
+        with self._lock:
+            # This machine's clock may jump, too: the earliest counts.
+            self._machine = min(self._machine, self._clock.time() - self._clock.monotonic())
+            ahead = self._machine if math.isinf(self._earliest) else self._earliest
+        return int(ahead + (self._clock.monotonic() if moment is None else moment)) - 1
+
+    def horizon(self) -> int:
+        """Return the last second (UNIX) that may be over by now, whichever clock is right: how far to read."""
+        with self._lock:
+            aircall = self._latest + self._clock.monotonic()
+        return int(max(aircall, self._clock.time())) - 1
+
+    def _warn(self, seconds: float) -> None:
+        """Say once that the clocks are far apart; `seconds`: by how much Aircall's is ahead."""
+        if not self._warned:
+            self._warned = True
+            logger.warning(
+                "This machine's clock is %.0f days %s Aircall's (header Date): set it right. Until then, runs read "
+                "everything since the earlier of the two again.",
+                abs(seconds) / ABSURD_SECONDS,
+                "behind" if seconds > 0 else "ahead of",
+            )
+
+
+def _seconds_of(date: str | None) -> float | None:
+    """Return the UNIX seconds of a time as HTTP writes it; None if it is none."""
+    try:
+        moment = email.utils.parsedate_to_datetime(date or "")
+    except (ValueError, TypeError, OverflowError):
+        return None
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
 
 def timeouts(seconds: float = math.inf) -> Iterator[float]:

@@ -5,6 +5,11 @@ A message never holds a response body, a phone number, a token or a query: it ma
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 LONGEST_TEXT = 200
 """Characters of what others wrote that a line may hold."""
 
@@ -81,6 +86,10 @@ class UnavailableError(AircallError):
     """Aircall could not be reached, or kept failing for as long as the tap was willing to wait."""
 
 
+class BlockedError(UnavailableError):
+    """Aircall keeps refusing requests of the company as too many, whatever they ask for."""
+
+
 class ResponseError(AircallError):
     """Aircall answered with data that has not the documented shape."""
 
@@ -112,6 +121,18 @@ class ExpiredError(AircallError):
 
 class ReportError(AircallError):
     """Aircall did not make a report, or what it made cannot be read; other reports may be fine."""
+
+
+class StreamsFailedError(AircallError):
+    """Several streams could not be read to their end; all others were.
+
+    Args:
+        lines: One line for each, which names it.
+    """
+
+    def __init__(self, lines: Sequence[str]) -> None:
+        super().__init__("\n".join(lines))
+        self.lines = lines
 
 
 class RunEndedError(TapAircallError):

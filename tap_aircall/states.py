@@ -26,7 +26,7 @@ SINGER_KEYS = frozenset(
 )
 """Keys of a stream's state that taps write which are built with the SDK; this one goes on from their bookmark."""
 TOLERANCE_SECONDS = 600
-"""Clocks may be set back by so much between two runs."""
+"""A clock may be ahead by so much when a state is written; more is refused."""
 
 
 def bookmarks_of(state: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
@@ -62,12 +62,12 @@ def check_keys(stream: str, mark: Mapping[str, Any], keys: Collection[str]) -> N
 
 
 def check_times(stream: str, mark: Mapping[str, Any], now: float) -> None:
-    """Refuse a state that says how far a run came by this machine's clock, when the clock has not come so far.
+    """Refuse a state that says how far a run came by the clock, when no clock has come so far.
 
     Args:
         stream: Name of the stream.
         mark: Its state.
-        now: UNIX seconds.
+        now: UNIX seconds; the later one if Aircall's clock and this machine's differ.
 
     Raises:
         InputError: If it holds a time to come.
@@ -75,8 +75,8 @@ def check_times(stream: str, mark: Mapping[str, Any], now: float) -> None:
     latest = max(_times(mark), default=0)
     if latest > now + TOLERANCE_SECONDS:
         message = (
-            f"State of stream '{stream}': goes on from {to_rfc3339(latest)}, which is still to come by this machine's "
-            "clock; set the clock right, restore an earlier state, or start without."
+            f"State of stream '{stream}': goes on from {to_rfc3339(latest)}, which is still to come; set this "
+            "machine's clock right, restore an earlier state, or start without."
         )
         raise InputError(message)
 

@@ -20,8 +20,17 @@ from tap_aircall.cli import (
     parse_json,
     read_json,
 )
-from tap_aircall.clock import SystemClock
-from tap_aircall.errors import InputError, TapAircallError
+from tap_aircall.clock import AircallClock, SystemClock
+from tap_aircall.errors import (
+    AircallError,
+    BlockedError,
+    CredentialsError,
+    InputError,
+    LoginNeededError,
+    StreamsFailedError,
+    TapAircallError,
+    UnavailableError,
+)
 from tap_aircall.settings import (
     DEFINITION,
     BasicSettings,
@@ -53,6 +62,9 @@ if TYPE_CHECKING:
     from tap_aircall.streams.base import AircallStream
     from tap_aircall.streams.custom.definitions import Definition
 
+PING_ATTEMPTS = 4
+"""How often to ask whether Aircall is there after a stream failed, which was patient enough."""
+
 
 class TapAircall(AircallTap):
     """Singer tap for Aircall: calls, contacts and the whole directory of a company, complete and kept up to date."""
@@ -81,6 +93,8 @@ class TapAircall(AircallTap):
         **kwargs: Any,
     ) -> None:
         self.clock = clock or SystemClock()
+        self.aircall_clock = AircallClock(self.clock)
+        self._failures: dict[str, tuple[str, AircallError]] = {}
         try:
             super().__init__(catalog=_as_catalog(catalog), parse_env_config=parse_env_config, **kwargs)
         except ValueError as error:
@@ -166,6 +180,7 @@ class TapAircall(AircallTap):
             authenticator=authenticator,
             limiter=self._limiter,
             clock=self.clock,
+            aircall_clock=self.aircall_clock,
             user_agent=settings.user_agent,
             timeout=settings.request_timeout,
             max_concurrent_requests=settings.max_concurrent_requests,
@@ -216,16 +231,23 @@ class TapAircall(AircallTap):
     def run(self) -> None:
         """Read all selected streams, and leave a state that says how far.
 
+        A stream that fails does not keep the others from being read; see `note_failure`.
+
         Raises:
             TapAircallError: If a stream could not be read to its end.
+            StreamsFailedError: If several could not.
         """
         client = self.client
         try:
             self.check_credentials()
-            for stream in cast("list[AircallStream]", list(self.streams.values())):
+            streams = cast("list[AircallStream]", list(self.streams.values()))
+            for stream in streams:
+                stream.check_times()
+            for stream in streams:
                 if stream.selected:
                     stream.prepare()
             self.sync_all()
+            self._raise_failures()
         except BrokenPipeError as error:
             discard_stdout()
             message = "The target stopped reading; the last state that it kept is safe to go on from."
@@ -236,6 +258,35 @@ class TapAircall(AircallTap):
             raise
         finally:
             client.close()
+
+    @override
+    def note_failure(self, stream: str, error: AircallError) -> None:
+        """Note that a stream cannot be read to its end: the run goes on with the others, and fails after them.
+
+        Args:
+            stream: Its name.
+            error: Why.
+
+        Raises:
+            AircallError: This error, if it is not about the stream alone: the ping (facts, section 1) fails as well.
+        """
+        if isinstance(error, BlockedError | LoginNeededError):
+            raise error
+        if isinstance(error, CredentialsError | UnavailableError):
+            try:
+                self.client.ping(attempts=PING_ATTEMPTS)
+            except AircallError:
+                raise error from None
+        line = str(error)
+        self._failures[stream] = (line if line.startswith("Stream '") else f"Stream '{stream}': {line}", error)
+        self.logger.info("Stream '%s' failed; the other streams are read, then the run fails.", stream)
+
+    def _raise_failures(self) -> None:
+        if len(self._failures) > 1:
+            raise StreamsFailedError([line for line, _ in self._failures.values()])
+        for line, error in self._failures.values():
+            error.args = (line,)
+            raise error
 
     # What the SDK calls
 

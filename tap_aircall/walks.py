@@ -39,9 +39,6 @@ than a chunk, one has to do."""
 PATIENCE = 10
 """So many readings of a list in a row may bring nothing new before it is taken for one that contradicts itself."""
 
-SKEW_SECONDS = 86_400
-"""This machine's clock may be so far behind Aircall's. What lies beyond is no time at which anything has happened."""
-
 
 def pages(
     read: Reader, params: Query, name: str, size: int = PAGE_SIZE, *, planned: int = 1
@@ -393,21 +390,16 @@ class AscendingWalk:
         return anchor
 
 
-def newest_of(times: Iterable[int], now: float) -> int | None:
+def newest_of(times: Iterable[int], now: int) -> int | None:
     """Return the latest time that can be one of a change, to be a bookmark.
 
     A single record that claims to have changed in years to come would otherwise hide all changes until then.
 
     Args:
         times: UNIX seconds.
-        now: UNIX seconds by this machine's clock.
+        now: UNIX seconds; the later one if Aircall's clock and this machine's differ.
     """
-    return max((second for second in times if has_come(second, now)), default=None)
-
-
-def has_come(second: int, now: float) -> bool:
-    """Say whether a time of Aircall's (UNIX seconds) is not in the future, as far as this machine knows."""
-    return second <= now + SKEW_SECONDS
+    return max((second for second in times if second <= now), default=None)
 
 
 def newest_first(read: Reader, key: str, bookmark: int, params: Query, name: str) -> Generator[Page, None, bool]:

@@ -18,6 +18,7 @@ from unittest import mock
 
 import msgspec
 
+from tap_aircall.clock import TRAIL_SECONDS
 from tap_aircall.errors import ForbiddenError, NotFoundError
 from tap_aircall.sandbox import World, api
 from tap_aircall.tap import TapAircall
@@ -130,7 +131,7 @@ class Company:
         }
         self.starts, self.touched, self.gone = {}, set(), set()
         self.note_starts()
-        self.borders |= {int(self.clock.now) - 1 - age for age in (0, *AGES)}
+        self.borders |= {int(self.clock.now) - 1 - age for age in (0, TRAIL_SECONDS, *AGES)}
         self.ever = {(stream, key) for stream, records in there.items() for key in records}
         return {stream: {key: dict(record) for key, record in of.items()} for stream, of in there.items()}
 

@@ -142,7 +142,7 @@ def test_connections_that_are_refused_for_a_while(clock: FakeClock) -> None:
 
 
 def test_a_server_that_is_gone_for_good_ends_the_run_within_five_minutes(small: Aircall) -> None:
-    small.sandbox.faults.append(Fault(path="/v1/contacts", failure="reset", times=math.inf))
+    small.sandbox.faults.append(Fault(after=10, failure="reset", times=math.inf))
     began = small.clock.now
 
     with pytest.raises(

@@ -121,8 +121,8 @@ def test_todays_tap_goes_on_from_what_an_earlier_one_wrote(make_aircall: Callabl
 
 NOT_OURS = "State of stream '{}': not as tap-aircall writes it; restore it, or start without."
 TO_COME = (
-    "State of stream '{}': goes on from {}, which is still to come by this machine's clock; set the clock right, "
-    "restore an earlier state, or start without."
+    "State of stream '{}': goes on from {}, which is still to come; set this machine's clock right, restore an earlier "
+    "state, or start without."
 )
 UNKNOWN = (
     "State of stream '{}': has '{}', which this version of tap-aircall does not know; use the version that wrote it, "
@@ -169,7 +169,7 @@ SOON, LATER = "2026-11-23T12:00:00Z", "2027-11-23T12:00:00Z"
 )
 def test_a_state_that_cannot_be_understood_is_refused(aircall: Aircall, stream: str, mark: Record, line: str) -> None:
     with pytest.raises(InputError) as caught:
-        aircall.tap(state={"bookmarks": {stream: mark}}, **WAYS["custom"].settings)
+        aircall.tap(state={"bookmarks": {stream: mark}}, **WAYS["custom"].settings).run()
 
     time = LATER if stream != "analytics_reports" else f"{LATER[:10]}T00:00:00Z"
     unknown = min(mark).replace("\n", " ")

@@ -23,15 +23,15 @@ from tap_aircall.api import decoding
 from tap_aircall.api.downloads import Downloader
 from tap_aircall.api.patience import Patience
 from tap_aircall.api.transport import Connections, Transport
-from tap_aircall.clock import result_of
+from tap_aircall.clock import AircallClock, result_of
 from tap_aircall.errors import (
+    BlockedError,
     CredentialsError,
     ForbiddenError,
     NotFoundError,
     RejectedRequestError,
     ResponseError,
     TransientError,
-    UnavailableError,
     one_line,
 )
 
@@ -94,6 +94,7 @@ class AircallClient:
         user_agent: Value of the `User-Agent` header.
         timeout: Seconds to wait for a connection, and for each next part of an answer.
         max_concurrent_requests: How many requests `in_flight` keeps under way.
+        aircall_clock: Learns from each answer what time it is at Aircall.
     """
 
     def __init__(
@@ -106,12 +107,14 @@ class AircallClient:
         user_agent: str,
         timeout: float,
         max_concurrent_requests: int,
+        aircall_clock: AircallClock | None = None,
     ) -> None:
         self.limiter = limiter
         self.requests_sent = 0
         self._authenticator = authenticator
         self._root = api_url.rstrip("/")
         self._clock = clock
+        self._aircall_clock = aircall_clock or AircallClock(clock)
         self._width = max_concurrent_requests
         self._pool = ThreadPoolExecutor(max_concurrent_requests, thread_name_prefix="aircall")
         self._count_lock = threading.Lock()
@@ -181,13 +184,16 @@ class AircallClient:
         """
         return self._ask(_Request("POST", path, {}, body, attempts), parse)
 
-    def ping(self) -> None:
+    def ping(self, attempts: int = ATTEMPTS) -> None:
         """Ask Aircall whether it accepts the credentials.
+
+        Args:
+            attempts: How often to ask at most while there is no answer.
 
         Raises:
             AircallError: If it does not, or cannot be reached.
         """
-        self.get(PING, {}, lambda payload: payload)
+        self._ask(_Request("GET", PING, {}, attempts=attempts), lambda payload: payload)
 
     def download(self, url: str, largest: int) -> IO[bytes]:
         """Fetch a file from an address that Aircall gave.
@@ -288,6 +294,7 @@ class AircallClient:
         headers = {"Authorization": credentials} if credentials else {}
         answer = self._transport.send(request.method, request.path, request.params, headers, request.body)
         self._answered = True
+        self._aircall_clock.note(answer.headers.get("Date"))
         return answer
 
     def _pause(self, headers: Mapping[str, str], request: _Request) -> None:
@@ -297,7 +304,7 @@ class AircallClient:
                 f"Aircall refused {request.path} {request.refusals} times for too many requests: lower "
                 "requests_per_minute, since other integrations share the company's limit."
             )
-            raise UnavailableError(message)
+            raise BlockedError(message)
         seconds = block_seconds(headers, self._clock.time())
         logger.info("Aircall asks to slow down; no request for %.0f s.", seconds)
         self.limiter.pause(seconds)

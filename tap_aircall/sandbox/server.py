@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import email.utils
 import socket
 import struct
 import threading
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from starlette.requests import Request
-    from starlette.types import Receive, Scope, Send
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from tap_aircall.sandbox.faults import Fault
     from tap_aircall.sandbox.oauth import Mode
@@ -97,6 +98,8 @@ class Sandbox:
         self.requests: list[RequestLog] = []
         self.faults: list[Fault] = []
         self.on_request: Callable[[RequestLog], None] | None = None
+        self.date: Callable[[float], str | None] = lambda now: email.utils.formatdate(now, usegmt=True)
+        """Makes the `Date` header of an answer out of the sandbox's time; None for an answer without."""
         self.lock = threading.RLock()
         self.latency = latency
         self.oauth = OAuth(self, mode=oauth)
@@ -114,7 +117,7 @@ class Sandbox:
         self._server: uvicorn.Server | None = None
         everything = Route("/{path:path}", self._handle, methods=["GET", "POST", "PUT", "DELETE"])
         routes = [*control.routes(self), *self.oauth.routes(), everything]
-        self._app = Starlette(routes=routes)
+        self._app = _dated(Starlette(routes=routes), lambda: self.date(self.now()))
 
     def now(self) -> float:
         """Return the time of day in the sandbox, in UNIX seconds."""
@@ -149,6 +152,7 @@ class Sandbox:
             http=_TrackedProtocol,
             log_level="critical",
             access_log=False,
+            date_header=False,  # that would be the machine's
             lifespan="off",
             ws="none",
             timeout_graceful_shutdown=1,  # an answer that is delayed by a minute is not waited for
@@ -249,6 +253,20 @@ class Sandbox:
         if self._retry_after:
             headers["Retry-After"] = str(int(self._blocked_until - now))
         return headers
+
+
+def _dated(app: ASGIApp, date: Callable[[], str | None]) -> ASGIApp:
+    """Put a `Date` header on all answers of an app."""
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_dated(message: Message) -> None:
+            if message["type"] == "http.response.start" and (text := date()) is not None:
+                message["headers"] = [*message["headers"], (b"date", text.encode())]
+            await send(message)
+
+        await app(scope, receive, send_dated)
+
+    return answer
 
 
 class _TrackedProtocol(H11Protocol):

@@ -16,7 +16,7 @@ from singer_sdk.singerlib.catalog import REPLICATION_FULL_TABLE
 from typing_extensions import override
 
 from tap_aircall import schemas, states
-from tap_aircall.errors import InputError, ResponseError, StreamUnavailableError, one_line
+from tap_aircall.errors import AircallError, InputError, ResponseError, StreamUnavailableError, one_line
 from tap_aircall.pages import Page
 from tap_aircall.progress import Progress
 from tap_aircall.records import Oddity, RecordShaper
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from tap_aircall.api.client import AircallClient
     from tap_aircall.cli import InterruptibleWriter
-    from tap_aircall.clock import Clock
+    from tap_aircall.clock import AircallClock, Clock
     from tap_aircall.pages import Query, Reader, Record
     from tap_aircall.settings import Settings
 
@@ -49,6 +49,17 @@ class AircallTap(Tap):
     @abstractmethod
     def client(self) -> AircallClient:
         """The one HTTP client of this run, with its limiter and authenticator."""
+
+    aircall_clock: AircallClock
+    """What Aircall's own clock says."""
+
+    @abstractmethod
+    def note_failure(self, stream: str, error: AircallError) -> None:
+        """Note that a stream failed, so that the run fails when all others were read.
+
+        Raises:
+            AircallError: The error itself, if it is not about this stream alone.
+        """
 
 
 class AircallStream(Stream):
@@ -104,6 +115,11 @@ class AircallStream(Stream):
         return self._tap.clock
 
     @property
+    def aircall_clock(self) -> AircallClock:
+        """Aircall's clock: what a state says of times goes by it."""
+        return self._tap.aircall_clock
+
+    @property
     def is_full_table(self) -> bool:
         """Whether the catalog or the stream asks for everything at every run."""
         return self.replication_method == REPLICATION_FULL_TABLE
@@ -128,13 +144,21 @@ class AircallStream(Stream):
         if not state or self.is_full_table:
             return
         states.check_keys(self.name, state, self.state_keys)
-        if not self.follows_aircalls_clock:
-            states.check_times(self.name, state, self.clock.time())
         try:
             self.parse_state(state)
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             message = f"State of stream '{self.name}': not as tap-aircall writes it; restore it, or start without."
             raise InputError(message) from error
+
+    def check_times(self) -> None:
+        """Refuse a state that was written by a wrong clock; called when Aircall has said what time it is.
+
+        Raises:
+            InputError: Naming the stream.
+        """
+        state = self._tap.state.get("bookmarks", {}).get(self.name)
+        if state and not self.is_full_table and not self.follows_aircalls_clock:
+            states.check_times(self.name, state, self.aircall_clock.horizon())
 
     def parse_state(self, state: Mapping[str, Any]) -> Any:
         """Make of a non-empty state what `extract` needs; raise anything usual if that is impossible."""
@@ -202,10 +226,14 @@ class AircallStream(Stream):
             yield from super()._sync_records(context, write_messages=write_messages)
             return
         # Closed here, since what ends the run must not come up while the garbage collector closes it.
-        with self.get_record_counter() as counter, self.get_sync_timer(), closing(self._extracted()) as pages:
-            for records in pages:
-                self.write_records(records)
-                counter.increment(len(records))
+        try:
+            with self.get_record_counter() as counter, self.get_sync_timer(), closing(self._extracted()) as pages:
+                for records in pages:
+                    self.write_records(records)
+                    counter.increment(len(records))
+        except AircallError as error:
+            self._tap.note_failure(self.name, error)
+            return
         self._finalize_state(self.stream_state)
         self._write_state_message()
 

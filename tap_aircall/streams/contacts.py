@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from typing_extensions import override
 
 from tap_aircall import walks
+from tap_aircall.clock import TRAIL_SECONDS
 from tap_aircall.errors import ResponseError
 from tap_aircall.pages import PAGE_SIZE, stamp
 from tap_aircall.streams.base import AircallStream
@@ -42,8 +43,10 @@ class Contacts(AircallStream):
     """Shared contacts of the company; Aircall shows no others (facts, section 6.6).
 
     The bookmark is the newest `updated_at` that Aircall showed *before* a walk began. Whatever changes during the walk
-    gets a later one, by Aircall's own clock, and is found by the next run. A walk through all of them ends with the
-    newest one of before it began, by that clock too: new ones in it could hide that others were deleted.
+    gets a later one, by Aircall's own clock, and is found by the next run. The bookmark never comes closer to the
+    present than `TRAIL_SECONDS`, so that a change which Aircall shows some seconds late is found as well. A walk
+    through all of them ends with the newest one of before it began, by that clock too: new ones in it could hide that
+    others were deleted.
     """
 
     name = "contacts"
@@ -76,7 +79,7 @@ class Contacts(AircallStream):
     @override
     def parse_state(self, state: Mapping[str, Any]) -> tuple[int | None, Backfill | None]:
         """Return the bookmark and the reading that is not at its end; what lies in the future is none."""
-        now = self.clock.time()
+        now = self.aircall_clock.horizon()
         bookmark = state.get("replication_key_value")
         if bookmark is not None:
             bookmark = walks.newest_of([to_seconds(bookmark)], now)
@@ -84,7 +87,7 @@ class Contacts(AircallStream):
         if BACKFILL in state:
             saved = state[BACKFILL]
             backfill = Backfill(to_seconds(saved["bookmark"]), to_seconds(saved["created_through"]))
-            if backfill.bookmark and not walks.has_come(backfill.bookmark, now):
+            if backfill.bookmark and backfill.bookmark > now:
                 backfill = None
         return bookmark, backfill
 
@@ -146,8 +149,10 @@ class Contacts(AircallStream):
             return next(filter(None, (self._newest_on(page) for _, page in numbered)), None)
 
     def _newest_on(self, page: Page) -> int | None:
+        """Return the bookmark that a page at the front of the list makes; None if there is nothing on it."""
         times = (stamp(record, "updated_at", self.name) for record in page.records)
-        return walks.newest_of(times, self.clock.time())
+        newest = walks.newest_of(times, self.aircall_clock.horizon())
+        return None if newest is None else min(newest, self.aircall_clock.reached() - TRAIL_SECONDS)
 
     def _finish(self, newest: int | None) -> None:
         """Set the bookmark, never backwards."""

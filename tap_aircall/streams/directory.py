@@ -13,7 +13,7 @@ from typing_extensions import override
 
 from tap_aircall import walks
 from tap_aircall.api.addresses import path_of
-from tap_aircall.errors import NotFoundError, ResponseError, StreamUnavailableError
+from tap_aircall.errors import AircallError, NotFoundError, ResponseError, StreamUnavailableError
 from tap_aircall.pages import PAGE_SIZE, Page
 from tap_aircall.settings import BasicSettings
 from tap_aircall.streams.base import AircallStream
@@ -45,10 +45,23 @@ class ReferenceStream(AircallStream):
 class SharedStream(ReferenceStream):
     """A list that other streams need as well."""
 
-    @cached_property
+    @property
     def listed(self) -> list[Record]:
-        """All records, asked for once a run however many streams need them."""
-        return [record for page in super().pages() for record in page.records]
+        """All records, asked for once a run however many streams need them, also when that fails.
+
+        Raises:
+            AircallError: The same for each of them.
+        """
+        if isinstance(self._listed, AircallError):
+            raise self._listed
+        return self._listed
+
+    @cached_property
+    def _listed(self) -> list[Record] | AircallError:
+        try:
+            return [record for page in super().pages() for record in page.records]
+        except AircallError as error:
+            return error
 
     @override
     def pages(self) -> Iterator[Page]:

@@ -119,7 +119,7 @@ class AnalyticsReports(AircallStream):
     def _days(self, report: str) -> list[date]:
         """Return the days of a report to read: whole ones only, so that the last is yesterday."""
         settings = self._tap.settings
-        now = self.clock.time()
+        now = self.aircall_clock.reached()
         end = now if settings.end is None else min(now, settings.end + 1)
         last = day_of(end, settings.analytics_timezone) - timedelta(days=1)
         if settings.start is None:

@@ -1,11 +1,15 @@
-"""When to read a call again: cursors that trail the clock.
+"""When to read a call again: cursors that trail Aircall's clock.
 
 Aircall rewrites calls for weeks without saying so (facts, section 6.1). One cursor follows the clock and reads what is
 new; one more for each age of `reread_after_hours` follows at that distance. A run moves each cursor up to its distance
 from now, by reading the calls in between. So a call is read when it is new and once more at each age, however often the
 tap runs, and however long it did not run.
 
-What holds at any time, for each age: all calls up to the cursor were read when they were at least that old.
+Even the newest cursor trails by `TRAIL_SECONDS`, since Aircall may show a call some seconds late. A run still reads up
+to the present; it only does not count the last seconds as read.
+
+What holds at any time, for each age: all calls up to the cursor were read when they were at least that old, and at
+least `TRAIL_SECONDS` old.
 """
 
 from __future__ import annotations
@@ -13,6 +17,8 @@ from __future__ import annotations
 import itertools
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from tap_aircall.clock import TRAIL_SECONDS
+from tap_aircall.states import TOLERANCE_SECONDS
 from tap_aircall.times import to_rfc3339, to_seconds
 
 if TYPE_CHECKING:
@@ -47,9 +53,10 @@ class Cursors:
             other taps write it, is taken for that of a run that was made at the time of the bookmark.
         bookmark: The replication key value of that state, if any.
         ages: Ages in seconds at which to read again.
-        now: Up to which second the clock-following cursor may go (UNIX).
+        now: Second that Aircall's clock has reached (UNIX); an earlier one makes the next run repeat more.
         start: First second to read (UNIX); None for as far back as there is.
-        end: Last second to read (UNIX); None for now.
+        end: Last second to read (UNIX); None for as far as there is.
+        horizon: Where "as far as there is" ends: the last second at which a call can have begun (UNIX).
 
     Raises:
         ValueError: If the state holds something else than times.
@@ -64,11 +71,11 @@ class Cursors:
         now: int,
         start: int | None,
         end: int | None,
+        horizon: int,
     ) -> None:
         self._now = now
-        last = now if end is None else min(now, end)
+        self._last = horizon if end is None else min(horizon, end)
         self._floor = BEGINNING if start is None else start - 1
-        self._targets = {age: min(now - age, last) for age in sorted({NEW, *ages})}
         known: dict[int, int] = {}
         if POSITIONS in state:
             self._first_run = to_seconds(state[FIRST_RUN])
@@ -78,7 +85,12 @@ class Cursors:
             known[NEW] = self._first_run - 1
         else:
             self._first_run = now
-        self._positions = {age: self._resume(age, known) for age in self._targets}
+        if max(self._first_run, known.get(NEW, BEGINNING)) > now:
+            # Written by a clock that was ahead, perhaps as far as the one that is ahead now: read what it missed.
+            back = horizon - now + TOLERANCE_SECONDS
+            self._first_run -= back
+            known = {age: position - back for age, position in known.items()}
+        self._positions = {age: self._resume(age, known) for age in sorted({NEW, *ages})}
 
     def _resume(self, age: int, known: Mapping[int, int]) -> int:
         """Say where the cursor of an age goes on, also if it is new in the settings.
@@ -94,7 +106,8 @@ class Cursors:
         """Return what to read in this run, oldest first; what touches is one window, divided where it must be."""
         merged: list[tuple[int, int]] = []
         for after, until in sorted(
-            (max(position, self._floor), self._targets[age]) for age, position in self._positions.items()
+            (max(position, self._floor), self._last if age == NEW else self._target(age, self._now))
+            for age, position in self._positions.items()
         ):
             if until <= after:
                 continue
@@ -126,10 +139,19 @@ class Cursors:
         ages = self.ages
         return self._positions[next((each for each in ages if each >= age), ages[-1])]
 
-    def advance(self, through: int) -> None:
-        """Note that all calls of the current window up to this second (UNIX) were emitted."""
-        for age, target in self._targets.items():
-            self._positions[age] = max(self._positions[age], min(through, target))
+    def advance(self, through: int, now: int) -> None:
+        """Note that all calls of the current window up to a second were emitted.
+
+        Args:
+            through: The second (UNIX).
+            now: What Aircall's clock had reached when the run began to read calls, as far as it is known by now.
+        """
+        for age in self._positions:
+            self._positions[age] = max(self._positions[age], min(through, self._target(age, now)))
+
+    def _target(self, age: int, now: int) -> int:
+        """Return how far the cursor of an age may go."""
+        return min(now - max(age, TRAIL_SECONDS), self._last)
 
     def to_state(self) -> dict[str, Any]:
         """Return what the next run needs, in a form that people can read."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from operator import methodcaller
 from typing import TYPE_CHECKING, Any
 
 from typing_extensions import override
 
+from tap_aircall.errors import AircallError
 from tap_aircall.streams.base import AircallStream
 from tap_aircall.streams.calls.cursors import BEGINNING, FIRST_RUN, NEW, POSITIONS, Cursors, Window
 from tap_aircall.streams.intelligence.streams import CallIntelligence, Reading
@@ -13,7 +15,7 @@ from tap_aircall.times import to_rfc3339, to_seconds
 from tap_aircall.walks import AscendingWalk
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from singer_sdk.singerlib import MetadataMapping
 
@@ -51,6 +53,10 @@ class Calls(AircallStream):
 
     was_read = False
     """Whether this run has read calls, for itself or for the streams that follow them."""
+    _is_held = False
+    """Whether the state stays where it is, since a stream that follows failed."""
+    _began: float | None = None
+    """When it began to (monotonic seconds)."""
 
     @property
     @override
@@ -63,20 +69,22 @@ class Calls(AircallStream):
 
     @override
     def extract(self) -> Iterator[list[Record]]:
+        self._began = self.clock.monotonic()
         cursors = self.parse_state({} if self.is_full_table else self.stream_state)
-        reading = Reading.of(cursors, int(self.clock.time()))
+        reading = Reading.of(cursors, self._now)
         self.was_read = True
         streams = self._tap.streams.values()
         followers = [stream for stream in streams if isinstance(stream, CallIntelligence) and stream.selected]
         for follower in followers:
             follower.begin(reading.now)
+        able = list(followers)
         for window in cursors.windows():
-            yield from self._read(window, cursors, followers, reading)
+            yield from self._read(window, cursors, able, reading)
+        if not self.is_full_table:
+            self._for_each(able, lambda follower: self._catch_up(follower, cursors, reading))
         for follower in followers:
-            if not self.is_full_table:
-                self._catch_up(follower, cursors, reading)
             follower.finish()
-            if not self.is_full_table:
+            if follower in able and not self.is_full_table:
                 follower.note(Reading.of(cursors, reading.now))
 
     @override
@@ -86,10 +94,16 @@ class Calls(AircallStream):
             state,
             state.get("replication_key_value"),
             ages=settings.reread_after_seconds,
-            now=int(self.clock.time()) - 1,  # the current second may still bring calls
+            now=self._now,
             start=settings.start,
             end=settings.end,
+            horizon=self.aircall_clock.horizon(),
         )
+
+    @property
+    def _now(self) -> int:
+        """What Aircall's clock had reached when calls began to be read (UNIX second), as far as it is known by now."""
+        return self.aircall_clock.reached(self._began)
 
     def _read(
         self, window: Window, cursors: Cursors, followers: list[CallIntelligence], reading: Reading
@@ -100,11 +114,12 @@ class Calls(AircallStream):
             # Taken before the records are brought into their shape; what follows calls is written after them.
             ripe = _ripe(step, reading) if followers else []
             yield step.records
-            for follower in followers:
-                follower.follow(ripe, reading)
+            self._for_each(followers, methodcaller("follow", ripe, reading))
             if step.through is not None:
-                cursors.advance(step.through)
-            if not self.is_full_table and (followers or number % PAGES_PER_STATE == 0 or not step.records):
+                cursors.advance(step.through, self._now)
+            if self.is_full_table or self._is_held:
+                continue
+            if followers or number % PAGES_PER_STATE == 0 or not step.records:
                 for follower in followers:
                     follower.note(Reading.of(cursors, reading.now))
                 self.write_state(self._state(cursors, step.last))
@@ -123,6 +138,23 @@ class Calls(AircallStream):
 
     def _walk(self, params: Query) -> AscendingWalk:
         return AscendingWalk(self.reader(), "started_at", from_is_exclusive=True, params=params, name=self.name)
+
+    def _for_each(self, followers: list[CallIntelligence], act: Callable[[CallIntelligence], None]) -> None:
+        """Have each of the streams that follow do something.
+
+        One that fails is taken off the list. The others go on, and so do the calls, but the state stays where it is: it
+        says of all of them that they are done.
+
+        Raises:
+            AircallError: If the failure is not about one stream alone.
+        """
+        for follower in list(followers):
+            try:
+                act(follower)
+            except AircallError as error:
+                self._tap.note_failure(follower.name, error)
+                followers.remove(follower)
+                self._is_held = True
 
     def _state(self, cursors: Cursors, last: int | None) -> dict[str, Any]:
         """Build the state: the cursors, and the latest `started_at` emitted as the bookmark that Singer knows."""

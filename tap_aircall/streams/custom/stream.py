@@ -13,6 +13,7 @@ import singer_sdk.typing as th
 from typing_extensions import override
 
 from tap_aircall import walks
+from tap_aircall.clock import TRAIL_SECONDS
 from tap_aircall.errors import (
     ForbiddenError,
     MisorderedError,
@@ -70,6 +71,7 @@ class CustomStream(AircallStream):
         self.replication_key = definition.replication_key
         self.follows_aircalls_clock = definition.replication is Replication.NEWEST_FIRST
         self._definition = definition
+        self._began: float | None = None
         super().__init__(tap, schema_of(definition))
 
     @override
@@ -85,7 +87,7 @@ class CustomStream(AircallStream):
         if state.get("replication_key") != self.replication_key or self.replication_key is None:
             return None
         bookmark = to_seconds(state["replication_key_value"])
-        return walks.newest_of([bookmark], self.clock.time()) if self.follows_aircalls_clock else bookmark
+        return walks.newest_of([bookmark], self.aircall_clock.horizon()) if self.follows_aircalls_clock else bookmark
 
     @override
     def read_pages(self, path: str, queries: Iterable[Query]) -> Iterator[Page]:
@@ -113,6 +115,7 @@ class CustomStream(AircallStream):
 
     def _pages(self) -> Iterator[list[Record]]:
         """Read what is to be read, and move the state on."""
+        self._began = self.clock.monotonic()
         bookmark = None if self.is_full_table else self.parse_state(self.stream_state)
         reader = self.reader(self._definition.path)
         match self._definition.replication:
@@ -123,7 +126,7 @@ class CustomStream(AircallStream):
                 # `from` may exclude its own second or not: the walk drops what it did not want.
                 walk = AscendingWalk(reader, TIME, from_is_exclusive=True, params={}, name=self.name)
                 after = None if bookmark is None else bookmark - 1
-                for number, step in enumerate(walk.steps(after, int(self.clock.time()) - 1), start=1):
+                for number, step in enumerate(walk.steps(after, self.aircall_clock.horizon()), start=1):
                     yield step.records
                     if number % PAGES_PER_STATE == 0 and step.records:
                         self._move_to(step.through)
@@ -147,13 +150,14 @@ class CustomStream(AircallStream):
                     raise UnreadableError(message) from None
                 self._move_to(newest)
                 return
-            newest = newest or walks.newest_of((item[TIME] for item in page.records), self.clock.time())
+            newest = newest or walks.newest_of((item[TIME] for item in page.records), self.aircall_clock.horizon())
             yield page.records
 
     def _move_to(self, second: int | None) -> None:
-        """Set the bookmark (UNIX seconds), never backwards."""
+        """Set the bookmark (UNIX seconds), never backwards, and never within `TRAIL_SECONDS` of Aircall's clock."""
         if second is None or self.is_full_table:
             return
+        second = min(second, self.aircall_clock.reached(self._began) - TRAIL_SECONDS)
         before = self.parse_state(self.stream_state)
         latest = second if before is None else max(before, second)
         self.write_state({"replication_key": self.replication_key, "replication_key_value": to_rfc3339(latest)})

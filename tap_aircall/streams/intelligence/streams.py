@@ -25,6 +25,7 @@ from singer_sdk.singerlib.catalog import REPLICATION_INCREMENTAL
 from typing_extensions import override
 
 from tap_aircall.api.addresses import path_of
+from tap_aircall.clock import TRAIL_SECONDS
 from tap_aircall.errors import ForbiddenError, NotFoundError, RejectedRequestError
 from tap_aircall.progress import Progress
 from tap_aircall.states import TOLERANCE_SECONDS
@@ -68,7 +69,7 @@ class Reading(NamedTuple):
     @classmethod
     def of(cls, cursors: Cursors, now: int) -> Reading:
         """Describe a run that begins with these cursors."""
-        return cls(now, cursors.position_at(SETTLE_SECONDS), cursors.ages[-1])
+        return cls(now, cursors.position_at(SETTLE_SECONDS), max(cursors.ages[-1], TRAIL_SECONDS))
 
     def is_ripe(self, call: Record) -> bool:
         """Say whether a call can have anything, and has settled or will not be read again."""

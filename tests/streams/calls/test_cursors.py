@@ -10,6 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tap_aircall.clock import TRAIL_SECONDS
+from tap_aircall.states import TOLERANCE_SECONDS
 from tap_aircall.streams.calls.cursors import Cursors, Window
 from tap_aircall.times import to_rfc3339
 
@@ -29,16 +31,16 @@ def run(
     stop_at: int | None = None,
 ) -> tuple[list[Window], dict[str, Any]]:
     """Make a run that reads its windows to their ends, or is killed at a second of `started_at`."""
-    cursors = Cursors(state, state.get("replication_key_value"), ages=ages, now=now, start=start, end=end)
+    cursors = Cursors(state, state.get("replication_key_value"), ages=ages, now=now, start=start, end=end, horizon=now)
     windows = cursors.windows()
     read = []
     for window in windows:
         if stop_at is not None and stop_at < window.until:
             if stop_at > (window.after or -1):
-                cursors.advance(stop_at)
+                cursors.advance(stop_at, now)
                 read.append(Window(window.after, stop_at))
             break
-        cursors.advance(window.until)
+        cursors.advance(window.until, now)
         read.append(window)
     # A state goes through JSON between two runs.
     return read, json.loads(json.dumps(cursors.to_state()))
@@ -51,7 +53,7 @@ def test_the_first_run_reads_everything_once() -> None:
     assert state == {
         "first_run_at": "2026-11-23T13:00:00Z",
         "cursors": {
-            "0": "2026-11-23T13:00:00Z",
+            "0": "2026-11-23T12:59:00Z",
             "1800": "2026-11-23T12:30:00Z",
             "21600": "2026-11-23T07:00:00Z",
             "86400": "2026-11-22T13:00:00Z",
@@ -83,10 +85,54 @@ def test_no_window_has_both_very_old_and_very_new_calls() -> None:
     assert run({}, T0, end=T0 - DAY)[0] == [Window(None, T0 - DAY)]
 
 
-def test_nothing_to_do_within_the_same_second() -> None:
+def test_the_last_minute_is_read_again() -> None:
+    """Aircall may show a call some seconds late."""
     _, state = run({}, T0)
 
-    assert run(state, T0) == ([], state)
+    assert run(state, T0) == ([Window(T0 - TRAIL_SECONDS, T0)], state)
+
+
+def test_nothing_to_do_when_an_end_was_reached() -> None:
+    _, state = run({}, T0, end=T0 - TRAIL_SECONDS)
+
+    assert run(state, T0, end=T0 - TRAIL_SECONDS) == ([], state)
+
+
+def test_an_age_within_the_trail_is_not_reached_before_it() -> None:
+    _, state = run({}, T0, ages=(10,))
+
+    assert state["cursors"] == dict.fromkeys(("0", "10"), "2026-11-23T12:59:00Z")
+
+
+def test_a_run_reads_as_far_as_any_clock_has_come_and_counts_as_read_what_aircalls_clock_has_reached() -> None:
+    cursors = Cursors({}, None, ages=(HOUR,), now=T0, start=None, end=None, horizon=T0 + 2 * HOUR)
+    for window in cursors.windows():
+        cursors.advance(window.until, T0)
+
+    assert cursors.windows() == [Window(T0 - TRAIL_SECONDS, T0 + 2 * HOUR)]
+
+
+def test_a_cursor_stays_behind_a_clock_that_turns_out_to_be_earlier() -> None:
+    cursors = Cursors({}, None, ages=(), now=T0, start=None, end=None, horizon=T0)
+
+    cursors.advance(T0, T0 - HOUR)
+
+    assert cursors.position_at(0) == T0 - HOUR - TRAIL_SECONDS
+
+
+@pytest.mark.parametrize("ahead", [300, HOUR])
+def test_what_a_clock_that_was_ahead_missed_is_read_when_aircalls_clock_is_known(ahead: int) -> None:
+    """As states were written by this machine's clock alone; it is still wrong."""
+    mark = to_rfc3339(T0 + ahead - 1)
+    state = {"first_run_at": mark, "cursors": {"0": mark, "86400": to_rfc3339(T0 + ahead - 1 - DAY)}}
+    now = T0 + ahead // 2
+    cursors = Cursors(state, None, ages=(DAY,), now=now, start=None, end=None, horizon=now + ahead)
+
+    (*_, newest) = cursors.windows()
+
+    assert newest.after is not None
+    assert T0 - 2 * TOLERANCE_SECONDS < newest.after < T0
+    assert cursors.position_at(DAY) < T0 - DAY
 
 
 def test_bounds_are_inclusive_to_the_second() -> None:
@@ -122,7 +168,8 @@ def test_a_new_age_reads_what_was_not_read_late_enough() -> None:
     windows, state = run(state, T0 + 10 * DAY, ages=(HOUR, 2 * DAY))
 
     # Older calls were that old in the first run already; younger ones are not yet.
-    assert windows == [Window(T0 - 2 * DAY, T0 + 8 * DAY)]
+    newest = Window(T0 + 10 * DAY - TRAIL_SECONDS, T0 + 10 * DAY)
+    assert windows == [Window(T0 - 2 * DAY, T0 + 8 * DAY), newest]
     assert list(state["cursors"]) == ["0", "3600", "172800"]
 
 
@@ -131,7 +178,8 @@ def test_an_age_between_two_goes_on_from_the_longer_one() -> None:
     _, state = run(state, T0 + 10 * DAY, ages=(HOUR, DAY))
 
     assert run(state, T0 + 10 * DAY, ages=(HOUR, 12 * HOUR, DAY))[0] == [
-        Window(T0 + 9 * DAY, T0 + 10 * DAY - 12 * HOUR)
+        Window(T0 + 9 * DAY, T0 + 10 * DAY - 12 * HOUR),
+        Window(T0 + 10 * DAY - TRAIL_SECONDS, T0 + 10 * DAY),
     ]
 
 
@@ -140,7 +188,7 @@ def test_a_dropped_age_costs_nothing_more() -> None:
 
     windows, state = run(state, T0 + HOUR, ages=())
 
-    assert windows == [Window(T0, T0 + HOUR)]
+    assert windows == [Window(T0 - TRAIL_SECONDS, T0 + HOUR)]
     assert list(state["cursors"]) == ["0"]
 
 
@@ -158,7 +206,7 @@ def test_a_state_without_times_is_refused(state: dict[str, Any]) -> None:
 
 
 @given(
-    gaps=st.lists(st.integers(60, 3 * DAY), min_size=1, max_size=25),
+    gaps=st.lists(st.integers(5, 3 * DAY), min_size=1, max_size=25),
     ages=st.lists(st.integers(1, 5 * DAY), max_size=5, unique=True).map(tuple),
     kills=st.dictionaries(st.integers(0, 24), st.integers(-2 * DAY, 20 * DAY), max_size=4),
     start=st.one_of(st.none(), st.integers(-3 * DAY, DAY)),
@@ -188,8 +236,10 @@ def test_every_call_is_read_when_new_and_once_at_each_age_whatever_the_schedule(
         at = reads[call]
         # Read when new, and since it reached each of the ages that it has reached by the last run ...
         assert at
-        assert all(any(read >= wanted for read in at) for wanted in ages if wanted <= age)
-        # ... and each time for a reason: no two readings between the same two ages.
-        reached = [sum(wanted <= read for wanted in ages) for read in at]
+        due = {max(wanted, TRAIL_SECONDS) for wanted in (0, *ages)}
+        assert all(any(read >= wanted for read in at) for wanted in due if wanted <= age)
+        # ... and each time for a reason: no two readings between the same two ages, but for what is still so new that
+        # others of its time may show up.
+        reached = [sum(wanted <= read for wanted in due) for read in at if read >= TRAIL_SECONDS]
         assert len(set(reached)) == len(reached)
-        assert len(at) <= 1 + len(ages)
+        assert len(reached) <= 1 + len(ages)

@@ -262,7 +262,7 @@ class TestState:
             "replication_key": "started_at",
             "replication_key_value": rfc3339(T0 - 50),
             "first_run_at": rfc3339(T0 - 1),
-            "cursors": {"0": rfc3339(T0 - 1), "1800": rfc3339(T0 - 1801)},
+            "cursors": {"0": rfc3339(T0 - 61), "1800": rfc3339(T0 - 1801)},
         }
 
     def test_never_moves_backwards(self, aircall: Aircall) -> None:

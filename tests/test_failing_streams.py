@@ -1,0 +1,261 @@
+"""A stream that fails keeps no other from being read, and the run fails with a line for each."""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tap_aircall.errors import (
+    AircallError,
+    BlockedError,
+    CredentialsError,
+    RejectedRequestError,
+    ResponseError,
+    StreamsFailedError,
+    UnavailableError,
+    UnreadableError,
+)
+from tap_aircall.sandbox import Fault
+from tests.clock import NOW
+from tests.conftest import Run
+from tests.fast import FastClock
+from tests.processes import Command, Mishap
+from tests.warehouse import Warehouse
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.conftest import Aircall
+
+T0 = int(NOW)
+DEFAULT = (
+    "calls",
+    "contacts",
+    "users",
+    "user_availabilities",
+    "user_numbers",
+    "teams",
+    "numbers",
+    "tags",
+    "webhooks",
+    "company",
+)
+FOREVER: dict[str, Any] = {"times": math.inf}
+GONE = {**FOREVER, "status": 410}
+
+
+@pytest.fixture
+def small(aircall: Aircall) -> Aircall:
+    """A company with some of everything."""
+    world = aircall.world
+    number = world.add("numbers")["id"]
+    for _ in range(3):
+        world.user_numbers[world.add("users")["id"]].append(number)
+        world.add("tags")
+        world.add("teams")
+        world.add("webhooks")
+    for n in range(120):
+        world.add_call(started_at=T0 - 90_000 - n * 37)
+        world.add_contact(created_at=T0 - 90_000 - n * 37)
+    return aircall
+
+
+def failed(aircall: Aircall, *streams: str, **options: Any) -> tuple[Run, AircallError]:
+    """Make a run that fails; return what it wrote, and why it failed."""
+    run = Run()
+    with pytest.raises(AircallError) as caught:
+        aircall.tap(run, streams=streams or None, **options).run()
+    return run, caught.value
+
+
+def tables(run: Run) -> dict[str, Any]:
+    warehouse = Warehouse()
+    warehouse.load(run.messages)
+    return {stream: table for stream, table in warehouse.tables.items() if table}
+
+
+@pytest.mark.parametrize(
+    ("path", "stream"),
+    [
+        ("/v1/calls", "calls"),
+        ("/v1/contacts", "contacts"),
+        ("/v1/users/availabilities", "user_availabilities"),
+        ("/v2/users/", "user_numbers"),
+        ("/v1/teams", "teams"),
+        ("/v1/company", "company"),
+    ],
+)
+@pytest.mark.parametrize(
+    ("fault", "kind", "text"),
+    [
+        ({"status": 410}, RejectedRequestError, "refuses {}"),
+        ({"status": 403}, CredentialsError, "Aircall rejects the credentials for {}"),
+        ({"status": 500}, UnavailableError, "Aircall answered {}"),
+        ({"mutate": lambda _: []}, ResponseError, "Aircall answered without "),
+    ],
+)
+def test_whatever_a_stream_fails_of_the_others_are_read(  # noqa: PLR0917
+    small: Aircall, path: str, stream: str, fault: dict[str, Any], kind: type[AircallError], text: str
+) -> None:
+    whole = small.run()
+    small.sandbox.faults.append(Fault(path=path, **FOREVER | fault))
+
+    run, error = failed(small)
+
+    assert isinstance(error, kind)
+    assert str(error).startswith(f"Stream '{stream}': ")
+    assert text.format(path) in str(error)
+    assert tables(run) == {name: table for name, table in tables(whole).items() if name != stream}
+    assert "ACTIVATE_VERSION" not in run.types(stream)
+    assert run.state["bookmarks"].get(stream, {}).keys() <= {"backfill"}
+
+
+def test_each_that_failed_has_a_line(small: Aircall) -> None:
+    small.sandbox.faults += [Fault(path=path, **GONE) for path in ("/v1/tags", "/v1/teams", "/v1/contacts")]
+
+    run, error = failed(small)
+
+    assert isinstance(error, StreamsFailedError)
+    assert sorted(error.lines) == [
+        f"Stream '{name}': Aircall refuses /v1/{name} with status 410: is the setting api_url right?"
+        for name in ("contacts", "tags", "teams")
+    ]
+    assert set(tables(run)) == set(DEFAULT) - {"tags", "teams", "contacts"}
+
+
+def test_it_goes_on_from_its_state_when_it_is_well_again(small: Aircall) -> None:
+    small.sandbox.faults += [Fault(path="/v1/calls", query={"page": "3"}, **GONE), Fault(path="/v1/tags", **GONE)]
+    first, _ = failed(small)
+    small.sandbox.faults.clear()
+
+    second = small.run(state=first.state)
+
+    assert set(first.ids("calls")) | set(second.ids("calls")) == set(small.world.calls)
+    assert set(second.ids("tags")) == set(small.world.kinds["tags"])
+    assert second.types("tags")[-1] == "ACTIVATE_VERSION"
+
+
+def test_a_list_that_several_need_is_waited_for_once(small: Aircall) -> None:
+    small.sandbox.faults.append(Fault(path="/v2/users", status=500, **FOREVER))
+    began = small.clock.now
+
+    _, error = failed(small, "users", "user_numbers", "dialer_campaigns", "tags")
+
+    assert isinstance(error, StreamsFailedError)
+    assert sorted(error.lines) == [
+        f"Stream '{name}': Aircall answered /v2/users with status 500."
+        for name in ("dialer_campaigns", "user_numbers", "users")
+    ]
+    assert small.clock.now - began < 300
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind"),
+    [
+        ({"status": 401}, CredentialsError),
+        ({"status": 403}, CredentialsError),
+        ({"status": 429}, BlockedError),
+        ({"status": 503}, UnavailableError),
+        ({"failure": "reset"}, UnavailableError),
+    ],
+)
+def test_what_is_wrong_with_all_of_them_ends_the_run(
+    small: Aircall, fault: dict[str, Any], kind: type[AircallError]
+) -> None:
+    small.sandbox.faults.append(Fault(after=6, **FOREVER | fault))
+
+    _, error = failed(small)
+
+    assert type(error) in {kind, *kind.__subclasses__()}
+    assert "Stream" not in str(error)
+    asked = {log.path for log in small.sandbox.requests[6:]}
+    assert len(asked - {"/v1/ping"}) == 1
+
+
+class TestFollowers:
+    """Streams that follow calls share the state of the calls."""
+
+    STREAMS = ("calls", "call_topics", "call_summaries", "tags")
+
+    @pytest.fixture
+    def calls(self, aircall: Aircall) -> list[int]:
+        calls = [aircall.world.add_call(started_at=T0 - 80_000 + n)["id"] for n in range(120)]
+        for call in calls:
+            aircall.world.intelligence.add(call, "topics")
+            aircall.world.intelligence.add(call, "summary")
+        aircall.world.add("tags")
+        return calls
+
+    @pytest.mark.parametrize("bad", [0, 70, 119])
+    @pytest.mark.parametrize("streams", [STREAMS, STREAMS[1:]])
+    def test_one_that_fails_keeps_neither_calls_nor_others_from_being_read(
+        self, aircall: Aircall, calls: list[int], bad: int, streams: tuple[str, ...]
+    ) -> None:
+        aircall.sandbox.faults.append(Fault(path=f"/v1/calls/{calls[bad]}/topics", **GONE))
+
+        run, error = failed(aircall, *streams)
+
+        assert str(error).startswith(
+            f"Stream 'call_topics': Aircall refuses /v1/calls/{calls[bad]}/topics with status 410"
+        )
+        assert run.ids("calls") == (calls if "calls" in streams else [])
+        assert [record["call_id"] for record in run.records("call_summaries")] == calls
+        assert run.ids("tags") == list(aircall.world.kinds["tags"])
+
+        aircall.sandbox.faults.clear()
+        later = aircall.run(*streams, state=run.state)
+
+        topics = [record["call_id"] for record in run.records("call_topics") + later.records("call_topics")]
+        assert set(topics) == set(calls)
+
+    def test_a_failure_that_stays_does_not_keep_new_calls_from_arriving(
+        self, aircall: Aircall, calls: list[int]
+    ) -> None:
+        aircall.sandbox.faults.append(Fault(path=f"/v1/calls/{calls[3]}/topics", **GONE))
+        first, _ = failed(aircall, *self.STREAMS)
+        new = aircall.world.add_call(started_at=T0 + 10)["id"]
+        aircall.clock.now += 3600
+
+        second, _ = failed(aircall, *self.STREAMS, state=first.state)
+
+        assert new in second.ids("calls")
+
+    def test_when_calls_fail_each_is_named_once(self, aircall: Aircall, calls: list[int]) -> None:
+        aircall.sandbox.faults.append(Fault(path="/v1/calls", query={"page": "2"}, **GONE))
+
+        run, error = failed(aircall, *self.STREAMS)
+
+        assert str(error).startswith("Stream 'calls': ")
+        assert run.ids("calls") == calls[:50]
+        assert len(run.ids("tags")) == 1
+
+
+def test_one_line_each_on_stderr_also_when_the_run_is_killed_in_between(small: Aircall, tmp_path: Path) -> None:
+    clock = FastClock(time.time())
+    small.sandbox.faults += [Fault(path=path, **GONE) for path in ("/v1/calls", "/v1/tags")]
+    command = Command(tmp_path, small.config(), small.catalog(*DEFAULT), clock)
+
+    killed = command.run(mishap=Mishap.TERMINATE, when=lambda written: b'"stream":"numbers","record"' in written)
+    states = [message["value"] for message in killed.messages if message["type"] == "STATE"]
+    whole = command.run(states[-1])
+
+    refused = "Aircall refuses /v1/{0} with status 410: is the setting api_url right?"
+    assert (killed.exit_code, whole.exit_code) == (143, 1)
+    assert sorted(whole.problems()) == [f"Stream '{name}': " + refused.format(name) for name in ("calls", "tags")]
+    both = killed.records("contacts") + whole.records("contacts")
+    assert {record["id"] for record in both} == set(small.world.contacts)
+
+
+def test_ten_thousand_calls_in_a_second_keep_nothing_else_from_being_read(aircall: Aircall) -> None:
+    for _ in range(10_001):
+        aircall.world.add_call(started_at=T0 - 3600)
+    aircall.world.add("tags")
+
+    run, error = failed(aircall, "calls", "tags")
+
+    assert isinstance(error, UnreadableError)
+    assert str(error).startswith("Stream 'calls': 10,000 calls or more share one second")
+    assert len(run.ids("tags")) == 1

@@ -40,6 +40,8 @@ LINES = 5
 """Rows of the tables that show the first ones only."""
 WIDTH = 100
 NEW_CALLS = 30
+WAITING_SECONDS = 3_600
+"""Longer than the demo takes, so that nobody has missed those calls yet."""
 EDITED_CONTACTS = 12
 
 
@@ -189,10 +191,11 @@ def _live_on(sandbox: Sandbox) -> str:
         copied = ("number", "raw_digits", "contact", "country_code_a2", "teams")
         for call in before[:NEW_CALLS]:
             # Later than what the first run has read, however fast it was.
-            world.add_call(started_at=now, ring_seconds=40, talk_seconds=None, **{name: call[name] for name in copied})
+            parts = {name: call[name] for name in copied}
+            world.add_call(started_at=now, ring_seconds=WAITING_SECONDS, talk_seconds=None, **parts)
         for identity in list(world.contacts)[:EDITED_CONTACTS]:
             world.edit_contact(identity, at=now, information="Edited during the demo")
-    return f"{NEW_CALLS} people call, {EDITED_CONTACTS} contacts are edited"
+    return f"{NEW_CALLS} people call and wait, {EDITED_CONTACTS} contacts are edited"
 
 
 def _counts(connection: DuckDBPyConnection) -> Iterator[str]:

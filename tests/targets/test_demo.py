@@ -70,7 +70,7 @@ def test_it_shows_what_all_runs_brought_whatever_the_user_has_set(
     ((_, transcripts),) = [row for row in rows if row[:1] == ["call_transcriptions"]]
     assert 0 < int(transcripts) < int(requests) < 200
     world = worlds[-1]
-    loaded = list(world.calls.values())[:300]  # those of the demo's own moment ring still
+    loaded = list(world.calls.values())[:300]  # those who called during the demo wait still
     inbound = [call for call in loaded if call["direction"] == "inbound" and call["ended_at"]]
     missed = [call for call in inbound if not call["answered_at"]]
     *hours, others = figures(out, "Inbound calls by hour")

@@ -51,6 +51,7 @@ def test_columns_have_the_types_that_an_analyst_expects(
             [
                 "number",
                 "user",
+                "contact",
                 "assigned_to",
                 "transferred_by",
                 "transferred_to",

@@ -154,7 +154,7 @@ def test_settings_come_from_the_environment(config: Path, tmp_path: Path, sandbo
 
     fails_with(
         run("--config=ENV", TAP_AIRCALL_MAX_CONCURRENT_REQUESTS="many", HOME=str(tmp_path)),
-        "One of the variables TAP_AIRCALL_* is not the number or JSON it must be.",
+        "Setting max_concurrent_requests: must be integer.",
     )
 
 
@@ -182,10 +182,14 @@ class TestTest:
     def test_says_that_they_are_not(self, config: Path) -> None:
         fails_with(
             run("--config", changed(config, password="wrong"), "--test"),
-            "Aircall rejects the credentials for /v1/ping (status 403): check the settings user and password.",
+            REJECTED,
         )
 
 
+REJECTED = (
+    "Aircall rejects the credentials for /v1/ping (status 403): check the settings user and password, and that the API "
+    "id and token are not swapped."
+)
 CREDENTIALS = "give the API id (user) and API token (password), or set auth_scheme to OAUTH."
 DATES = "must be a date or date-time, such as 2026-01-31 or 2026-01-31T08:00:00Z."
 URL = "must begin with https://; plain http is accepted for this machine only."
@@ -196,7 +200,7 @@ URL = "must begin with https://; plain http is accepted for this machine only."
     [
         (
             {"password": "wrong"},
-            "Aircall rejects the credentials for /v1/ping (status 403): check the settings user and password.",
+            REJECTED,
         ),
         (
             {"user": None},
@@ -211,7 +215,7 @@ URL = "must begin with https://; plain http is accepted for this machine only."
         ({"start_date": "2026-02-01", "end_date": "2026-01-01"}, "Setting start_date: lies after end_date."),
         ({"start_date": "last week"}, f"Setting start_date: {DATES}"),
         ({"end_date": "13:00"}, f"Setting end_date: {DATES}"),
-        ({"requests_per_minute": -1}, "Setting requests_per_minute: must be greater than 0."),
+        ({"requests_per_minute": -1}, "Setting requests_per_minute: must be at least 0.001."),
         ({"requests_per_minute": "fast"}, "Setting requests_per_minute: must be number."),
         ({"reread_after_hours": [1, 0]}, "Setting reread_after_hours.1: must be greater than 0."),
         ({"max_concurrent_requests": 0}, "Setting max_concurrent_requests: must be at least 1."),

@@ -33,6 +33,10 @@ if TYPE_CHECKING:
     from tap_aircall.tap import TapAircall
 
 
+UNHANDLED = "An unhandled error occurred"
+"""So begins what the SDK logs when a stream fails."""
+
+
 class AircallStream(Stream):
     """One resource of Aircall as a Singer stream.
 
@@ -148,8 +152,8 @@ class AircallStream(Stream):
 
     @override
     def log(self, message: str, *args: Any, level: int = logging.INFO, **kwargs: Any) -> None:
-        # The SDK says "An unhandled error occurred" before the tap says which.
-        if level < logging.ERROR:
+        # The SDK says so before the tap says which.
+        if not message.startswith(UNHANDLED):
             super().log(message, *args, level=level, **kwargs)
 
     # Overrides of the SDK's inner methods; tests/test_sdk.py fails when they are no longer what is called.

@@ -13,7 +13,7 @@ import singer_sdk.typing as th
 from typing_extensions import override
 
 from tap_aircall import walks
-from tap_aircall.custom import RECORD, Definition, Replication
+from tap_aircall.custom import RECORD, SECRETS, Definition, Replication
 from tap_aircall.errors import (
     ForbiddenError,
     MisorderedError,
@@ -38,8 +38,6 @@ MARK = "custom"
 """Key in the state that says that a stream was a user's own, so that it may be gone from the settings."""
 BEGINNING = -(2**62)
 PAGES_PER_STATE = 10
-SECRETS = frozenset({"token", "access_token", "refresh_token", "api_token", "secret", "client_secret", "password"})
-"""Fields that leave the tap with nobody, at any depth."""
 
 ID, TIME = "id", "time"
 """What the walks know of a record."""

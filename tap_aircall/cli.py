@@ -134,6 +134,11 @@ class AircallCommand(SingerCommand):
             self.logger.debug("Details of the failure:", exc_info=True)
             self.fail(f"Unexpected {type(error).__name__}; LOGLEVEL=DEBUG shows where. Please report it.")
 
+    @override
+    def excepthook(self, exc_type: type[BaseException], exc_value: BaseException, exc_traceback: Any) -> None:
+        # The SDK's own logs the text, which may quote anything.
+        self.logger.error("Unexpected %s.", exc_type.__name__)
+
     def fail(self, line: str) -> NoReturn:
         """End the process with one line and exit code 1."""
         self.logger.error(" ".join(line.split()))

@@ -237,6 +237,14 @@ class TestVariables:
             f"Variable TAP_AIRCALL_XYZ: ignored, since there is no setting xyz; {ABOUT}",
         ]
 
+    def test_a_file_of_them_that_is_no_text_gets_one_line(
+        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        (tmp_path / ".env").write_bytes(b"TAP_AIRCALL_PASSWORD=\xff")
+        monkeypatch.setattr("singer_sdk.configuration._dict_config.find_dotenv", lambda: str(tmp_path / ".env"))
+
+        assert refusal({}, parse_env_config=True) == "File .env: cannot be read; it must be text in UTF-8."
+
     def test_variables_that_nobody_asked_for_are_passed_over(
         self, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
     ) -> None:

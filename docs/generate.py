@@ -111,7 +111,8 @@ def settings_page() -> str:
     return (
         f"<!-- {NOTE} -->\n# Settings\n\n"
         "Write them into a config file, into `meltano.yml`, or into environment variables `TAP_AIRCALL_<SETTING>`\n"
-        "(with `--config=ENV` if the tap runs on its own). A setting with a typing error is refused, not ignored.\n"
+        "(with `--config=ENV` if the tap runs on its own). A setting with a typing error is refused, a variable with\n"
+        "one is named in a warning, and a map of a stream or field that does not exist is refused.\n"
         "`tap-aircall --about` prints this page too.\n\n"
         f"{head}{''.join(own)}\n"
         f"The SDK adds these to every tap:\n\n{head}{''.join(added)}"

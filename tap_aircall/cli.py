@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import io
 import json
 import logging
+import math
 import os
 import signal
 import sys
@@ -122,13 +124,17 @@ class AircallCommand(SingerCommand):
     @override
     def main(self, *args: Any, **kwargs: Any) -> Any:
         be_discreet()
+        with forgiven_stderr():
+            return self._main(*args, **kwargs)
+
+    def _main(self, *args: Any, **kwargs: Any) -> Any:
         try:
             with signals_until_the_end(), signals_first(), whole_stdout():
                 return super().main(*args, **kwargs)
         except StreamsFailedError as error:
-            self._fail(*error.lines)
+            self.fail(*error.lines)
         except TapAircallError as error:
-            self._fail(str(error))
+            self.fail(str(error))
         except TerminatedError as terminated:
             self.logger.error(terminated.line)  # noqa: TRY400
             logging.shutdown()
@@ -136,12 +142,18 @@ class AircallCommand(SingerCommand):
             os._exit(terminated.exit_code)
         except OSError as error:
             discard_stdout()
-            self._fail(f"{error.strerror or type(error).__name__}: {error.filename or 'standard output'}")
+            self.fail(f"{error.strerror or type(error).__name__}: {error.filename or 'standard output'}")
         except Exception as error:
             self.logger.debug("Details of the failure:", exc_info=True)
-            self._fail(f"Unexpected {type(error).__name__}; LOGLEVEL=DEBUG shows where. Please report it.")
+            self.fail(f"Unexpected {type(error).__name__}; LOGLEVEL=DEBUG shows where. Please report it.")
 
-    def _fail(self, *lines: str) -> NoReturn:
+    @override
+    def excepthook(self, exc_type: type[BaseException], exc_value: BaseException, exc_traceback: Any) -> None:
+        # The SDK's own logs the text, which may quote anything.
+        self.logger.error("Unexpected %s.", exc_type.__name__)
+
+    def fail(self, *lines: str) -> NoReturn:
+        """End the process with these lines and exit code 1."""
         for line in lines:
             self.logger.error(" ".join(line.split()))
         sys.exit(1)
@@ -199,6 +211,8 @@ def whole_stdout() -> Iterator[None]:
     Raises:
         OSError: From the end of the context at the latest.
     """
+    if sys.__stdout__ is None:
+        raise OSError(errno.EBADF, os.strerror(errno.EBADF))
     raw = isinstance(sys.stdout.buffer, io.RawIOBase)
     stdout = open(sys.stdout.fileno(), "w", encoding="utf-8", closefd=False) if raw else sys.stdout  # noqa: SIM115
     with redirect_stdout(stdout):
@@ -210,38 +224,95 @@ def whole_stdout() -> Iterator[None]:
 
 def discard_stdout() -> None:
     """Point standard output nowhere, since Python would try to flush what could not be written when it exits."""
+    if sys.__stdout__ is not None:
+        _discard(sys.stdout.fileno())
+
+
+def _discard(descriptor: int) -> None:
     devnull = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(devnull, sys.stdout.fileno())
+    os.dup2(devnull, descriptor)
     os.close(devnull)
 
 
-def read_json(path: str, what: str) -> dict[str, Any]:
-    """Read a JSON object from a file.
+@contextmanager
+def forgiven_stderr() -> Iterator[None]:
+    """Do not fail over lines that could not be written, such as to a full disk: what matters is standard output.
+
+    Python tries to write them once more as it exits, and takes that for a failure of the process.
+    """
+    try:
+        yield
+    finally:
+        try:
+            sys.stderr.flush()
+        except OSError:
+            _discard(sys.stderr.fileno())
+
+
+def pop_bad_log_level(prefix: str) -> str:
+    """Return the line for a level of the log that there is not, and take it out of the environment; else nothing.
 
     Args:
-        path: The file.
+        prefix: What the tap's variables begin with.
+    """
+    for name in (f"{prefix}LOGLEVEL", "LOGLEVEL"):
+        level = os.environ.get(name)
+        if level is not None and level.upper() not in logging.getLevelNamesMapping():
+            del os.environ[name]  # the SDK ends with a traceback over it, even when it is empty
+            if level:
+                return f"Variable {name}: must be DEBUG, INFO, WARNING, ERROR or CRITICAL."
+    return ""
+
+
+DEEPEST = 100
+"""So many levels of objects and lists a file may have: ten times what any catalog has."""
+
+
+def read_json(path: str, what: str) -> dict[str, Any]:
+    """Read a JSON object from a file, in UTF-8, or in UTF-16 as PowerShell writes what is redirected.
+
+    Args:
+        path: The file; `-` for standard input.
         what: What to call it in an error, which also names the file.
 
     Raises:
         InputError: If it cannot be read, or holds something else.
     """
+    what = f"{what} {path}"
     try:
-        return parse_json(Path(path).read_text(encoding="utf-8"), f"{what} {path}")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is not text in UTF-8"
-        message = f"{what} {path}: cannot be read: {reason}."
-        raise InputError(message) from error
+        content = sys.stdin.buffer.read() if path == "-" else Path(path).read_bytes()
+        value = json.loads(content.decode(json.detect_encoding(content)), parse_float=_finite, parse_constant=_finite)
+    except OSError as error:
+        message = f"{what}: cannot be read: {error.strerror}."
+    except UnicodeDecodeError:
+        message = f"{what}: cannot be read: it is not text in UTF-8."
+    except EndlessNumberError:
+        message = f"{what}: has NaN, Infinity or a number too large for any use, which is no JSON."
+    except json.JSONDecodeError as error:
+        message = f"{what}: is not JSON (line {error.lineno}, column {error.colno})."
+    except (ValueError, RecursionError):
+        message = f"{what}: is not JSON that anything could use."
+    else:
+        if isinstance(value, dict) and not _is_deep(value):
+            return value
+        message = f"{what}: is nested too deeply." if isinstance(value, dict) else f"{what}: must be a JSON object."
+    raise InputError(message)
 
 
-def parse_json(text: str, what: str) -> dict[str, Any]:
-    """Read a JSON object from text; for the arguments and errors, see `read_json`."""
-    try:
-        value = json.loads(text)
-    except ValueError as error:
-        place = f" (line {error.lineno}, column {error.colno})" if isinstance(error, json.JSONDecodeError) else ""
-        message = f"{what}: is not JSON{place}."
-        raise InputError(message) from error
-    if not isinstance(value, dict):
-        message = f"{what}: must be a JSON object."
-        raise InputError(message)
-    return value
+class EndlessNumberError(ValueError):
+    """A number is not finite."""
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise EndlessNumberError
+    return number
+
+
+def _is_deep(value: Any) -> bool:
+    level = [value]
+    for _ in range(DEEPEST):
+        inner = (each.values() if isinstance(each, dict) else each for each in level if isinstance(each, dict | list))
+        level = [item for items in inner for item in items]
+    return bool(level)

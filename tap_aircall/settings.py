@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-import contextlib
-import difflib
+import json
 import math
+import os
 from dataclasses import dataclass, field
+from decimal import Decimal
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, available_timezones
 
 import singer_sdk.typing as th
+from singer_sdk.configuration._dict_config import parse_environment_config
 
 from tap_aircall.api.addresses import is_loopback
-from tap_aircall.errors import InputError
+from tap_aircall.errors import InputError, one_line
+from tap_aircall.hints import hint
 from tap_aircall.report_names import REPORTS
 from tap_aircall.times import parse_setting
 
@@ -25,6 +29,10 @@ if TYPE_CHECKING:
     from jsonschema import ValidationError
 
 SECONDS_PER_HOUR = 3600
+LONGEST_AGE_HOURS = 100_000
+"""Eleven years; Aircall serves calls of six months."""
+MOST_IN_FLIGHT = 100
+"""Each request in flight takes a thread and a connection, and Aircall allows 120 requests a minute."""
 TRANSCRIPTION_MODES = ("async", "realtime")
 
 DEFINITION = th.PropertiesList(
@@ -126,7 +134,7 @@ DEFINITION = th.PropertiesList(
     ),
     th.Property(
         "reread_after_hours",
-        th.ArrayType(th.NumberType(exclusive_minimum=0)),
+        th.ArrayType(th.NumberType(exclusive_minimum=0, maximum=LONGEST_AGE_HOURS)),
         default=[0.5, 6, 24, 72, 168, 720],
         title="Read calls again after",
         description=(
@@ -136,7 +144,7 @@ DEFINITION = th.PropertiesList(
     ),
     th.Property(
         "requests_per_minute",
-        th.NumberType(exclusive_minimum=0),
+        th.NumberType(minimum=0.001, maximum=1_000_000),  # type: ignore[arg-type]
         default=60,
         title="Requests per minute",
         description=(
@@ -156,14 +164,14 @@ DEFINITION = th.PropertiesList(
     ),
     th.Property(
         "max_concurrent_requests",
-        th.IntegerType(minimum=1),
+        th.IntegerType(minimum=1, maximum=MOST_IN_FLIGHT),
         default=4,
         title="Requests in flight",
-        description="How many requests may be under way at once.",
+        description=f"How many requests may be under way at once, {MOST_IN_FLIGHT} at most.",
     ),
     th.Property(
         "request_timeout",
-        th.NumberType(exclusive_minimum=0),
+        th.NumberType(exclusive_minimum=0, maximum=86_400),
         default=60,
         title="Request timeout",
         description="Seconds to wait for a connection, and for each next part of an answer.",
@@ -229,11 +237,17 @@ DEFINITION = th.PropertiesList(
 ).to_dict()
 """JSON schema of the settings, without those that the SDK adds for every tap."""
 
+_TEXTS = tuple(name for name, definition in DEFINITION["properties"].items() if "string" in definition["type"])
+"""The settings that are text."""
+_IN_HEADERS = ("oauth_access_token", "user_agent")
+"""Those that are sent in a header as they are."""
 _CONSTRAINTS = {
     "type": "must be {}",
     "exclusiveMinimum": "must be greater than {}",
     "minimum": "must be at least {}",
+    "maximum": "must be at most {}",
 }
+_BOOLEANS = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
 
 
 class InitiateOAuth(StrEnum):
@@ -277,11 +291,10 @@ class OAuthSettings:
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> OAuthSettings:
         """Make sense of a config; see `Settings.from_config`."""
-        initiate = str(config["initiate_oauth"])
-        if initiate.upper() not in InitiateOAuth.__members__:
-            message = f"Setting initiate_oauth: '{initiate}' is unknown; it must be OFF, REFRESH or GETANDREFRESH."
-            raise InputError(message)
-        if initiate.upper() == InitiateOAuth.OFF:
+        initiate = str(config["initiate_oauth"]).upper()
+        if initiate not in InitiateOAuth.__members__:
+            raise _unknown(config, "initiate_oauth", "it must be OFF, REFRESH or GETANDREFRESH.")
+        if initiate == InitiateOAuth.OFF:
             _require(config, "oauth_access_token", hint="with initiate_oauth OFF it is the only way in")
         elif config.get("oauth_refresh_token") or not config.get("oauth_access_token"):
             _require(config, "oauth_client_id", "oauth_client_secret", hint="Aircall issues them with the app")
@@ -292,10 +305,10 @@ class OAuthSettings:
             client_secret=config.get("oauth_client_secret", ""),
             callback_url=config.get("callback_url", ""),
             dashboard_url=_checked_url(config, "dashboard_url"),
-            initiate=InitiateOAuth(initiate.upper()),
+            initiate=InitiateOAuth(initiate),
             access_token=config.get("oauth_access_token", ""),
             refresh_token=config.get("oauth_refresh_token", ""),
-            location=config.get("oauth_settings_location", ""),
+            location=_checked_path(config, "oauth_settings_location"),
         )
 
 
@@ -335,11 +348,10 @@ class Settings:
         Raises:
             InputError: Naming the setting that cannot be used and what it should be.
         """
-        scheme = str(config["auth_scheme"])
-        if scheme.upper() not in AUTH_SCHEMES:
-            message = f"Setting auth_scheme: '{scheme}' is unknown; it must be BASIC or OAUTH."
-            raise InputError(message)
-        auth = AUTH_SCHEMES[scheme.upper()].from_config(config)
+        scheme = str(config["auth_scheme"]).upper()
+        if scheme not in AUTH_SCHEMES:
+            raise _unknown(config, "auth_scheme", "it must be BASIC or OAUTH.")
+        auth = AUTH_SCHEMES[scheme].from_config(config)
         start, end = _moment(config, "start_date"), _moment(config, "end_date")
         if start is not None and start.timestamp() > now:
             message = "Setting start_date: lies in the future."
@@ -355,11 +367,11 @@ class Settings:
                 max(1, round(hours * SECONDS_PER_HOUR)) for hours in config["reread_after_hours"]
             ),
             requests_per_minute=config["requests_per_minute"],
-            rate_limit_store=config.get("rate_limit_store", ""),
+            rate_limit_store=_checked_path(config, "rate_limit_store"),
             max_concurrent_requests=config["max_concurrent_requests"],
             request_timeout=config["request_timeout"],
             api_url=_checked_url(config, "api_url"),
-            user_agent=config.get("user_agent") or f"tap-aircall/{version}",
+            user_agent=config.get("user_agent", f"tap-aircall/{version}"),
             transcription_mode=_checked_mode(config),
             analytics_reports=_checked_reports(config),
             analytics_timezone=_checked_timezone(config),
@@ -369,18 +381,104 @@ class Settings:
 AUTH_SCHEMES: dict[str, type[BasicSettings | OAuthSettings]] = {"BASIC": BasicSettings, "OAUTH": OAuthSettings}
 
 
-def parse_numbers(config: dict[str, Any], properties: Mapping[str, Any]) -> None:
-    """Turn numbers that an environment variable gave as text into numbers, in place; the SDK knows integers only."""
-    for name, definition in properties.items():
-        value = config.get(name)
-        if isinstance(value, str) and "number" in definition.get("type", ()):
-            with contextlib.suppress(ValueError):
-                config[name] = float(value)
+def normalize(config: dict[str, Any], properties: Mapping[str, Any]) -> None:
+    """Write what a config says in one form, in place, however it was written and wherever it came from.
+
+    - What is null, or text without a character, is not set.
+    - White space around text goes: secrets that are mounted as files end in a line break.
+    - Numbers are ints and floats, also where they came as `Decimal` (the SDK's), as text (environment, Meltano), or as
+      a float that is whole. What is no finite number is made text, which the schema refuses.
+
+    Args:
+        config: The config.
+        properties: JSON schemas of the settings by name.
+    """
+    for name, value in list(config.items()):
+        stripped = value.strip() if name in _TEXTS and isinstance(value, str) else value
+        if stripped is None or (name in _TEXTS and stripped == ""):
+            del config[name]
+        else:
+            config[name] = _plain(stripped, properties.get(name, {}))
+
+
+def _plain(value: Any, definition: Mapping[str, Any]) -> Any:
+    """Return a value with its numbers as `normalize` says, where a schema has numbers."""
+    kinds = definition.get("type", ())
+    if isinstance(value, list) and "array" in kinds:
+        return [_plain(item, definition["items"]) for item in value]
+    if not isinstance(value, str | float | Decimal) or not {"number", "integer"}.intersection(kinds):
+        return value
+    try:
+        number = float(value)
+    except ValueError:
+        return str(value)
+    if not math.isfinite(number):
+        return str(value)
+    return int(number) if "integer" in kinds and number.is_integer() else number
+
+
+def from_environment(properties: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+    """Read the settings that variables of the environment, or a file `.env`, give.
+
+    Args:
+        properties: JSON schemas of the settings by name.
+        prefix: What the names of the variables begin with.
+
+    Raises:
+        InputError: Naming the variable that cannot be read, and the form it must have.
+    """
+    as_text = {"properties": {name: {"type": "string"} for name in properties}}
+    try:
+        texts = parse_environment_config(as_text, prefix)
+    except (OSError, ValueError) as error:
+        message = "File .env: cannot be read; it must be text in UTF-8."
+        raise InputError(message) from error
+    return {
+        name: _parsed(text, properties[name], f"Variable {prefix}{name.upper()}")
+        for name, text in texts.items()
+        if text.strip()
+    }
+
+
+def unknown_variables(properties: Iterable[str], prefix: str) -> list[str]:
+    """Say of each variable that looks like a setting, and is none, what may have been meant.
+
+    Meltano has variables of its own for each plugin, such as `TAP_AIRCALL__SELECT`, and the SDK one for the log.
+    """
+    known = list(properties)
+    others = {name: name.removeprefix(prefix).lower() for name in sorted(os.environ) if name.startswith(prefix)}
+    return [
+        f"Variable {one_line(name)}: ignored, since there is no setting {one_line(setting)}; "
+        f"{hint(setting, known, 'see tap-aircall --about for those there are.')}"
+        for name, setting in others.items()
+        if setting not in {*known, "loglevel"} and not setting.startswith("_")
+    ]
+
+
+def _parsed(text: str, definition: Mapping[str, Any], what: str) -> Any:
+    """Read a variable; numbers stay text, as `normalize` takes them."""
+    kinds = definition["type"]
+    if "boolean" in kinds:
+        if text.lower() not in _BOOLEANS:
+            message = f"{what}: must be true or false."
+            raise InputError(message)
+        return _BOOLEANS[text.lower()]
+    kind = next((kind for kind in ("array", "object") if kind in kinds), None)
+    if kind is None:
+        return text
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        if "string" in definition.get("items", {}).get("type", ()) and "[" not in text:
+            return [item.strip() for item in text.split(",")]
+        example = f", such as {json.dumps(definition['default'])}" if definition.get("default") else ""
+        message = f"{what}: must be a JSON {kind}{example}."
+        raise InputError(message) from error
 
 
 def explain(error: ValidationError) -> str:
     """Say in one line which setting is wrong and what it must be, without its value, which may be a secret."""
-    name = ".".join(str(part) for part in error.absolute_path)
+    name = ".".join(one_line(str(part)) for part in error.absolute_path)
     expected: Any = error.validator_value
     if error.validator == "type":
         kinds = [expected] if isinstance(expected, str) else expected
@@ -392,13 +490,38 @@ def explain(error: ValidationError) -> str:
 def unknown_settings(config: Iterable[str], known: Iterable[str]) -> list[str]:
     """Say of each key of a config that is no setting what may have been meant."""
     known = list(known)
+    return [
+        f"Setting {one_line(name)}: unknown; {hint(name, known, 'see tap-aircall --about for those there are.')}"
+        for name in config
+        if name not in known
+    ]
+
+
+def unusable_texts(config: Mapping[str, Any]) -> list[str]:
+    """Say of each text what in it could neither be seen nor sent: of a secret, a line break breaks a header."""
     lines = []
-    for name in config:
-        if name not in known:
-            close = difflib.get_close_matches(name, known, n=1)
-            hint = f"did you mean {close[0]}?" if close else "see tap-aircall --about for those there are."
-            lines.append(f"Setting {name}: unknown; {hint}")
+    for name in _TEXTS:
+        text = config.get(name)
+        if not isinstance(text, str):
+            continue
+        if not text.isprintable():
+            lines.append(
+                f"Setting {name}: has a line break or another character that cannot be seen within; remove it."
+            )
+        elif name in _IN_HEADERS and not _is_latin_1(text):
+            lines.append(f"Setting {name}: has characters that an HTTP header cannot carry.")
     return lines
+
+
+def unusable_flattening(config: Mapping[str, Any]) -> list[str]:
+    """Say what is missing for the SDK's flattening."""
+    if config.get("flattening_enabled") is True and config.get("flattening_max_depth", -1) < 0:
+        return ["Setting flattening_max_depth: give the number of levels to flatten, since flattening_enabled is true."]
+    return []
+
+
+def _is_latin_1(text: str) -> bool:
+    return all(ord(character) < 256 for character in text)  # noqa: PLR2004 - what Latin-1 has
 
 
 def _require(config: Mapping[str, Any], *names: str, hint: str) -> None:
@@ -407,31 +530,33 @@ def _require(config: Mapping[str, Any], *names: str, hint: str) -> None:
         raise InputError(message)
 
 
+def _unknown(config: Mapping[str, Any], name: str, advice: str) -> InputError:
+    return InputError(f"Setting {name}: '{one_line(str(config[name]))}' is unknown; {advice}")
+
+
 def _moment(config: Mapping[str, Any], name: str) -> datetime | None:
     text = config.get(name)
     if not text:
         return None
     try:
         return parse_setting(text)
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         message = f"Setting {name}: must be a date or date-time, such as 2026-01-31 or 2026-01-31T08:00:00Z."
         raise InputError(message) from error
 
 
 def _checked_mode(config: Mapping[str, Any]) -> str:
-    mode = str(config["transcription_mode"])
-    if mode.lower() not in TRANSCRIPTION_MODES:
-        message = f"Setting transcription_mode: '{mode}' is unknown; it must be async or realtime."
-        raise InputError(message)
-    return mode.lower()
+    mode = str(config["transcription_mode"]).lower()
+    if mode not in TRANSCRIPTION_MODES:
+        raise _unknown(config, "transcription_mode", "it must be async or realtime.")
+    return mode
 
 
 def _checked_reports(config: Mapping[str, Any]) -> tuple[str, ...]:
     for number, name in enumerate(config["analytics_reports"]):
         if name not in REPORTS:
-            close = difflib.get_close_matches(name.upper(), REPORTS, n=1)
-            hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(REPORTS)}."
-            message = f"Setting analytics_reports.{number}: '{name}' is unknown; {hint}"
+            advice = hint(name.upper(), REPORTS, f"there are {', '.join(REPORTS)}.")
+            message = f"Setting analytics_reports.{number}: '{one_line(name)}' is unknown; {advice}"
             raise InputError(message)
     return tuple(dict.fromkeys(config["analytics_reports"]))
 
@@ -441,15 +566,25 @@ def _checked_timezone(config: Mapping[str, Any]) -> str:
     try:
         ZoneInfo(name)
     except (KeyError, ValueError, OSError) as error:
-        close = difflib.get_close_matches(name, available_timezones(), n=1)
-        hint = f"did you mean {close[0]}?" if close else "it must be an IANA name, such as Europe/Paris."
-        message = f"Setting analytics_timezone: '{name}' is unknown; {hint}"
-        raise InputError(message) from error
+        advice = hint(name, available_timezones(), "it must be an IANA name, such as Europe/Paris.")
+        raise _unknown(config, "analytics_timezone", advice) from error
     return name
 
 
+def _checked_path(config: Mapping[str, Any], name: str) -> str:
+    """Return a path with the home folder in place of a `~`; anything else, such as a URL, as it is."""
+    text = str(config.get(name, ""))
+    if not text.startswith("~"):
+        return text
+    try:
+        return str(Path(text).expanduser())
+    except RuntimeError as error:
+        message = f"Setting {name}: there is no home folder {one_line(Path(text).parts[0])}; write the whole path."
+        raise InputError(message) from error
+
+
 def _checked_url(config: Mapping[str, Any], name: str, *, query: bool = False) -> str:
-    """Accept https, and http to this machine, so that credentials never travel in the open."""
+    """Accept https, and http to this machine, so that credentials never travel in the open, nor stand in the URL."""
     url = str(config[name])
     try:
         parts = urlsplit(url)
@@ -459,7 +594,7 @@ def _checked_url(config: Mapping[str, Any], name: str, *, query: bool = False) -
     if (
         not host
         or parts.scheme not in {"http", "https"}
-        or parts.username
+        or "@" in parts.netloc
         or parts.fragment
         or (parts.query and not query)
     ):

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import IO, TYPE_CHECKING, Any, ClassVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import click
+from singer_sdk.cli import plugin_cli
+from singer_sdk.helpers._catalog import get_selected_schema
 from singer_sdk.helpers.capabilities import PluginCapabilities, TapCapabilities
-from singer_sdk.plugin_base import JSONSchemaValidator
+from singer_sdk.plugin_base import JSONSchemaValidator, PluginBase
 from singer_sdk.singerlib import Catalog
 from singer_sdk.tap_base import CliTestOptionValue
 from typing_extensions import override
 
+from tap_aircall import maps
 from tap_aircall.cli import (
     AircallCommand,
     InterruptibleWriter,
     discard_stdout,
     expect_many_records,
-    parse_json,
+    pop_bad_log_level,
     read_json,
 )
 from tap_aircall.clock import AircallClock, SystemClock
@@ -36,8 +39,12 @@ from tap_aircall.settings import (
     BasicSettings,
     Settings,
     explain,
-    parse_numbers,
+    from_environment,
+    normalize,
     unknown_settings,
+    unknown_variables,
+    unusable_flattening,
+    unusable_texts,
 )
 from tap_aircall.states import bookmarks_of
 from tap_aircall.streams.base import AircallTap
@@ -66,6 +73,10 @@ PING_ATTEMPTS = 4
 """How often to ask whether Aircall is there after a stream failed, which was patient enough."""
 
 
+SERVED_SECONDS = 185 * 86_400
+"""So far back, six months, Aircall serves calls (facts, section 2)."""
+
+
 class TapAircall(AircallTap):
     """Singer tap for Aircall: calls, contacts and the whole directory of a company, complete and kept up to date."""
 
@@ -88,20 +99,13 @@ class TapAircall(AircallTap):
         self,
         *,
         catalog: dict[str, Any] | Catalog | None = None,
-        parse_env_config: bool = False,
         clock: Clock | None = None,
         **kwargs: Any,
     ) -> None:
         self.clock = clock or SystemClock()
         self.aircall_clock = AircallClock(self.clock)
         self._failures: dict[str, tuple[str, AircallError]] = {}
-        try:
-            super().__init__(catalog=_as_catalog(catalog), parse_env_config=parse_env_config, **kwargs)
-        except ValueError as error:
-            if not parse_env_config:
-                raise
-            message = f"One of the variables {self._env_var_prefix}* is not the number or JSON it must be."
-            raise InputError(message) from error
+        super().__init__(catalog=_as_catalog(catalog), **kwargs)
 
     @cached_property
     @override
@@ -201,8 +205,19 @@ class TapAircall(AircallTap):
 
     @override
     def setup_mapper(self) -> None:
-        _ = self.streams  # the mapper reads the catalog, which discover_streams completes
-        super().setup_mapper()
+        # The SDK would give the mapper no fields of a stream that is not selected, and so refuse maps that name some.
+        streams = cast("dict[str, AircallStream]", self.streams)
+        maps.check(self.config.get(maps.SETTING, {}), streams.values())
+        with maps.explained(f"Setting {maps.SETTING}: cannot be used with the other settings of the SDK"):
+            PluginBase.setup_mapper(self)
+            for name, stream in streams.items():
+                schema = (
+                    get_selected_schema(name, stream.effective_schema, stream.mask)
+                    if stream.selected
+                    else stream.schema
+                )
+                self.mapper.register_raw_stream_schema(name, schema, stream.primary_keys)
+        maps.explain_failures(self.mapper)
 
     @override
     def load_state(self, state: dict[str, Any]) -> None:
@@ -227,6 +242,17 @@ class TapAircall(AircallTap):
         """
         self.client.ping()
         self.logger.info("Aircall accepts the credentials.")
+
+    def point_out_doubts(self) -> None:
+        """Warn of what is probably not meant, and yet no reason not to run."""
+        selected = {name for name, stream in self.streams.items() if stream.selected}
+        if not selected:
+            self.logger.warning("No stream is selected, so that nothing is read: select some in the catalog.")
+        start, reads_calls = self.settings.start, "calls" in selected and "calls" not in self.state.get("bookmarks", {})
+        if reads_calls and start is not None and start < self.clock.time() - SERVED_SECONDS:
+            self.logger.warning(
+                "Setting start_date: Aircall serves calls of the last six months only, and none before."
+            )
 
     def run(self) -> None:
         """Read all selected streams, and leave a state that says how far.
@@ -295,16 +321,28 @@ class TapAircall(AircallTap):
         # The SDK's messages quote the value, which may be a secret, and pass over unknown settings.
         schema = self.config_jsonschema
         self.append_builtin_config(schema)
-        for name in [name for name, value in self._config.items() if value is None]:
-            del self._config[name]  # null is the same as not set
-        parse_numbers(self._config, schema["properties"])
+        normalize(self._config, schema["properties"])
         errors = unknown_settings(self._config, schema["properties"])
-        errors += [explain(error) for error in JSONSchemaValidator(schema).iter_errors(self._config)]
+        # The SDK's schema of stream maps is no schema where it is about `__else__`; `maps.check` looks at them.
+        checked = {"properties": {**schema["properties"], maps.SETTING: {"type": "object"}}}
+        errors += [explain(error) for error in JSONSchemaValidator(checked).iter_errors(self._config)]
+        errors = errors or [*unusable_texts(self._config), *unusable_flattening(self._config)]
         if raise_errors:
             if errors:
                 raise InputError(" ".join(errors))
             _ = self.settings, self.definitions
         return errors
+
+    @property
+    @override
+    def _env_var_config(self) -> dict[str, Any]:
+        # The SDK's own ends with a traceback that names no variable, and passes over misspelt ones.
+        schema, prefix = self.config_jsonschema, self._env_var_prefix
+        self.append_builtin_config(schema)
+        config = from_environment(schema["properties"], prefix)
+        for line in unknown_variables(schema["properties"], prefix):
+            self.logger.warning(line)
+        return config
 
     @override
     def _handle_termination(self, signum: int, frame: FrameType | None) -> None:
@@ -313,10 +351,12 @@ class TapAircall(AircallTap):
     @classmethod
     @override
     def cb_config(cls, ctx: click.Context, param: click.Option, value: tuple[str, ...]) -> Any:
+        # The SDK's own reads UTF-8 only, takes NaN for a number, and has tracebacks for what is no JSON.
+        given = super().cb_config(ctx, param, tuple(path for path in value if path == "ENV"))
         for path in value:
             if path != "ENV":
-                read_json(path, "Config")
-        return super().cb_config(ctx, param, value)
+                given.config |= read_json(path, "Config")
+        return given
 
     @classmethod
     @override
@@ -342,8 +382,8 @@ class TapAircall(AircallTap):
         config: _ConfigInput,
         about: bool = False,
         about_format: str | None = None,
-        state: IO[str] | None = None,
-        catalog: IO[str] | None = None,
+        state: str | None = None,
+        catalog: str | None = None,
         login: bool = False,
     ) -> None:
         """Run the tap from its command line.
@@ -352,8 +392,8 @@ class TapAircall(AircallTap):
             config: What `--config` gave.
             about: Print what the tap is and can, and do nothing else.
             about_format: `json` or `markdown`, for `about`.
-            state: A state to go on from.
-            catalog: Which streams and fields to read.
+            state: File of a state to go on from.
+            catalog: File that says which streams and fields to read.
             login: Lead a person through the OAuth login, and read nothing.
 
         Raises:
@@ -366,12 +406,13 @@ class TapAircall(AircallTap):
         tap = cls(
             config=config.config,
             parse_env_config=config.parse_env,
-            state=None if state is None else parse_json(state.read(), f"State {state.name}"),
-            catalog=None if catalog is None else parse_json(catalog.read(), f"Catalog {catalog.name}"),
+            state=None if state is None else read_json(state, "State"),
+            catalog=None if catalog is None else read_json(catalog, "Catalog"),
         )
         if login:
             tap.log_in()
             return
+        tap.point_out_doubts()
         expect_many_records()
         tap.run()
 
@@ -380,9 +421,22 @@ class TapAircall(AircallTap):
     def get_singer_command(cls) -> click.Command:
         command = super().get_singer_command()
         command.__class__ = AircallCommand
+        for option in command.params:
+            if option.name in {"state", "catalog"}:
+                option.type = click.STRING  # of a file that cannot be read click says so in its own way
         command.params.append(
             click.Option(["--login"], is_flag=True, help="Log in over OAuth with a browser, and save the tokens.")
         )
+        return command
+
+    @plugin_cli
+    @override
+    def cli(cls) -> click.Command:  # noqa: N805 - the SDK's decorator gives it the class
+        """Return the command line."""
+        problem = pop_bad_log_level(cls._env_var_prefix)
+        command = cast("AircallCommand", super().cli)
+        if problem:
+            command.fail(problem)
         return command
 
 

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tap_aircall.cli import read_json
+from tap_aircall.errors import InputError
 from tap_aircall.sandbox import Fault, Sandbox, World
 from tap_aircall.streams.registry import STREAMS
 
@@ -154,7 +156,7 @@ def test_settings_come_from_the_environment(config: Path, tmp_path: Path, sandbo
 
     fails_with(
         run("--config=ENV", TAP_AIRCALL_MAX_CONCURRENT_REQUESTS="many", HOME=str(tmp_path)),
-        "One of the variables TAP_AIRCALL_* is not the number or JSON it must be.",
+        "Setting max_concurrent_requests: must be integer.",
     )
 
 
@@ -182,10 +184,14 @@ class TestTest:
     def test_says_that_they_are_not(self, config: Path) -> None:
         fails_with(
             run("--config", changed(config, password="wrong"), "--test"),
-            "Aircall rejects the credentials for /v1/ping (status 403): check the settings user and password.",
+            REJECTED,
         )
 
 
+REJECTED = (
+    "Aircall rejects the credentials for /v1/ping (status 403): check the settings user and password, and that the API "
+    "id and token are not swapped."
+)
 CREDENTIALS = "give the API id (user) and API token (password), or set auth_scheme to OAUTH."
 DATES = "must be a date or date-time, such as 2026-01-31 or 2026-01-31T08:00:00Z."
 URL = "must begin with https://; plain http is accepted for this machine only."
@@ -196,7 +202,7 @@ URL = "must begin with https://; plain http is accepted for this machine only."
     [
         (
             {"password": "wrong"},
-            "Aircall rejects the credentials for /v1/ping (status 403): check the settings user and password.",
+            REJECTED,
         ),
         (
             {"user": None},
@@ -211,7 +217,7 @@ URL = "must begin with https://; plain http is accepted for this machine only."
         ({"start_date": "2026-02-01", "end_date": "2026-01-01"}, "Setting start_date: lies after end_date."),
         ({"start_date": "last week"}, f"Setting start_date: {DATES}"),
         ({"end_date": "13:00"}, f"Setting end_date: {DATES}"),
-        ({"requests_per_minute": -1}, "Setting requests_per_minute: must be greater than 0."),
+        ({"requests_per_minute": -1}, "Setting requests_per_minute: must be at least 0.001."),
         ({"requests_per_minute": "fast"}, "Setting requests_per_minute: must be number."),
         ({"reread_after_hours": [1, 0]}, "Setting reread_after_hours.1: must be greater than 0."),
         ({"max_concurrent_requests": 0}, "Setting max_concurrent_requests: must be at least 1."),
@@ -278,10 +284,138 @@ def test_bad_files_get_one_line(config: Path, tmp_path: Path, option: str, conte
     fails_with(run(*good, option, path), line.format(path))
 
 
-def test_a_missing_config_gets_one_line(tmp_path: Path) -> None:
-    path = tmp_path / "none.json"
+@pytest.mark.parametrize(("option", "what"), [("--config", "Config"), ("--state", "State"), ("--catalog", "Catalog")])
+def test_a_file_that_cannot_be_read_gets_one_line(config: Path, tmp_path: Path, option: str, what: str) -> None:
+    good = [] if option == "--config" else ["--config", config]
+    for path, reason in ((tmp_path / "none.json", "No such file or directory"), (tmp_path, "Is a directory")):
+        fails_with(run(*good, option, path), f"{what} {path}: cannot be read: {reason}.")
 
-    fails_with(run("--config", path), f"Config {path}: cannot be read: No such file or directory.")
+
+ENDLESS = "has NaN, Infinity or a number too large for any use, which is no JSON."
+
+
+@pytest.mark.parametrize(
+    ("content", "line"),
+    [
+        (b'{"x": NaN}', ENDLESS),
+        (b'{"bookmarks": {"calls": {"cursors": {"0": -Infinity}}}}', ENDLESS),
+        (b'{"x": 1e400}', ENDLESS),
+        (b'{"x": ' + b"[" * 300 + b"]" * 300 + b"}", "is nested too deeply."),
+        (b'{"x": ' + b"[" * 99_999, "is not JSON that anything could use."),
+        (b'{"x": ' + b"9" * 9_999 + b"}", "is not JSON that anything could use."),
+        (b'{"x": "\xff"}', "cannot be read: it is not text in UTF-8."),
+        (b"", "is not JSON (line 1, column 1)."),
+    ],
+    ids=lambda value: str(value)[:20],
+)
+@pytest.mark.parametrize("what", ["Config", "State", "Catalog"])
+def test_odd_json_gets_one_line(tmp_path: Path, what: str, content: bytes, line: str) -> None:
+    path = tmp_path / "odd.json"
+    path.write_bytes(content)
+
+    with pytest.raises(InputError) as caught:
+        read_json(str(path), what)
+
+    assert str(caught.value) == f"{what} {path}: {line}"
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"])
+def test_files_may_be_as_any_shell_writes_them(config: Path, tmp_path: Path, encoding: str) -> None:
+    catalog = {
+        "streams": [entry for entry in json.loads(run("--discover").stdout)["streams"] if entry["stream"] == "tags"]
+    }
+    files: list[Any] = []
+    contents = {"config": json.loads(config.read_text()), "catalog": catalog, "state": {"bookmarks": {}}}
+    for name, content in contents.items():
+        path = tmp_path / name
+        path.write_bytes(f"{json.dumps(content)}\r\n".encode(encoding))
+        files += [f"--{name}", path]
+
+    done = run(*files)
+
+    assert (done.returncode, problems(done)) == (0, [])
+    assert '"stream":"tags"' in done.stdout
+
+
+class TestStandardError:
+    """What becomes of it changes nothing of what matters."""
+
+    def run(self, config: Path, redirect: str) -> subprocess.CompletedProcess[str]:
+        command = f'"{TAP}" --config "{config}" {redirect}'
+        return subprocess.run(["sh", "-c", command], stdout=subprocess.PIPE, text=True, check=False, timeout=60)  # noqa: S607
+
+    @pytest.mark.parametrize("redirect", ["2>&-", "2>/dev/full"])
+    def test_a_run_that_cannot_write_to_it_is_as_good(self, config: Path, sandbox: Sandbox, redirect: str) -> None:
+        done = self.run(config, redirect)
+
+        assert done.returncode == 0
+        messages = [json.loads(line) for line in done.stdout.splitlines()]
+        assert set(call_ids(messages)) == set(sandbox.world.calls)
+        assert messages[-1]["type"] == "STATE"
+
+    @pytest.mark.parametrize("redirect", ["2>&-", "2>/dev/full"])
+    def test_a_run_that_fails_fails(self, config: Path, redirect: str) -> None:
+        assert self.run(changed(config, password="wrong"), redirect).returncode == 1
+
+
+def test_a_closed_standard_output_gets_one_line(config: Path) -> None:
+    command = f'"{TAP}" --config "{config}" >&-'
+    done = subprocess.run(["sh", "-c", command], stderr=subprocess.PIPE, text=True, check=False, timeout=60)  # noqa: S607
+
+    assert (done.returncode, problems(done)) == (1, ["Bad file descriptor: standard output"])
+
+
+@pytest.mark.parametrize("name", ["LOGLEVEL", "TAP_AIRCALL_LOGLEVEL"])
+def test_a_level_of_the_log_that_there_is_not_gets_one_line(config: Path, name: str) -> None:
+    line = f"Variable {name}: must be DEBUG, INFO, WARNING, ERROR or CRITICAL."
+    fails_with(run("--config", config, **{name: "bogus"}), line)
+    fails_with(run("--about", **{name: "bogus"}), line)
+
+
+def test_an_empty_level_of_the_log_is_the_usual_one(config: Path) -> None:
+    done = run("--config", changed(config, password="wrong"), LOGLEVEL="")
+
+    assert (done.returncode, problems(done)) == (1, [REJECTED])
+
+
+def test_a_start_date_before_all_that_aircall_serves_is_pointed_out_once(config: Path, tmp_path: Path) -> None:
+    first = run("--config", changed(config, start_date="2024-01-01"))
+    state = write(tmp_path / "state.json", first.stdout.splitlines()[-1].removeprefix('{"type":"STATE","value":')[:-1])
+    second = run("--config", config, "--state", state)
+
+    assert problems(first) == ["Setting start_date: Aircall serves calls of the last six months only, and none before."]
+    assert [done.returncode for done in (first, second)] == [0, 0]
+    assert problems(second) == []
+
+
+def test_a_run_in_which_nothing_is_selected_says_so(config: Path, tmp_path: Path) -> None:
+    catalog = json.loads(run("--discover").stdout)
+    for entry in catalog["streams"]:
+        for item in entry["metadata"]:
+            item["metadata"]["selected"] = False
+
+    done = run("--config", config, "--catalog", write(tmp_path / "catalog.json", catalog))
+
+    assert (done.returncode, done.stdout) == (0, "")
+    assert problems(done) == ["No stream is selected, so that nothing is read: select some in the catalog."]
+
+
+def test_credentials_as_mounted_secrets_have_them_are_accepted(config: Path) -> None:
+    content = json.loads(config.read_text(encoding="utf-8"))
+    done = run("--config", changed(config, user=f"{content['user']} \n", password=f"\t{SECRET}\r\n"), "--test")
+
+    assert (done.returncode, problems(done)) == (0, [])
+
+
+def test_no_level_of_the_log_shows_a_token_that_no_header_can_carry(config: Path) -> None:
+    settings = {"auth_scheme": "OAUTH", "initiate_oauth": "OFF", "oauth_access_token": f"{SECRET}\nX-Forged: 1"}
+    done = run("--config", changed(config, **settings), LOGLEVEL="DEBUG")
+
+    assert done.returncode == 1
+    assert SECRET not in done.stderr
+    assert problems(done)[-1] == (
+        "Setting oauth_access_token: has a line break or another character that cannot be seen within; remove it."
+    )
 
 
 class Endless:

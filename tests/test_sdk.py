@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import inspect
 import json
+import logging
 import re
 import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from singer_sdk import Stream
+from singer_sdk.mapper import CustomStreamMap
 from singer_sdk.testing import SuiteConfig, get_tap_test_class
 
 from tap_aircall.sandbox import Sandbox, World
 from tap_aircall.sandbox.intelligence import ARTEFACTS
-from tap_aircall.streams.base import AircallStream
+from tap_aircall.streams.base import UNHANDLED, AircallStream
 from tap_aircall.tap import TapAircall
 from tests.clock import NOW
 
@@ -85,6 +87,27 @@ def test_the_inner_methods_that_the_tap_replaces_are_what_the_sdk_calls(method: 
     ours, theirs = getattr(AircallStream, method), getattr(Stream, method)
     if method != "_process_record":  # ours takes anything
         assert list(inspect.signature(ours).parameters) == list(inspect.signature(theirs).parameters)
+
+
+def test_a_map_evaluates_each_field_by_the_method_that_the_tap_explains() -> None:
+    source = inspect.getsource(CustomStreamMap)
+
+    assert source.count("self._eval(") == 2
+    assert source.count("property_name=None") == source.count("property_name=prop_key") == 1
+
+
+def test_of_the_lines_that_a_stream_logs_only_the_sdks_about_a_failure_is_hidden(
+    aircall: Aircall, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert f'"{UNHANDLED}' in inspect.getsource(Stream.sync)
+    stream = aircall.tap().streams["tags"]
+
+    stream.log("Something is wrong with %s", "it", level=logging.ERROR)
+    stream.log(f"{UNHANDLED} while syncing '%s'", "tags", level=logging.ERROR)
+
+    assert [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR] == [
+        "Something is wrong with it"
+    ]
 
 
 def test_the_loop_over_records_that_the_tap_replaces_does_nothing_that_it_did_not() -> None:

@@ -76,6 +76,13 @@ def test_a_run_of_everything_logs_nothing_planted(company: Aircall, caplog: pyte
         ("contacts", "contacts", {"updated_at": PLANTED[2]}),
         ("users", "users", {"wrap_up_time": PLANTED[3]}),
         ("users", "users", {"wrap_up_time": 2**63}),
+        *(
+            (stream, stream, {"id": identity})
+            for stream in ("calls", "contacts", "users", "teams", "tags")
+            for identity in ([PLANTED[0]], {"x": PLANTED[1]}, None)
+        ),
+        ("user_numbers", "users", {"id": [PLANTED[0]]}),
+        ("user_numbers", "users", {"id": None}),
     ],
 )
 def test_an_error_names_stream_and_field_but_no_value(
@@ -93,7 +100,7 @@ def test_an_error_names_stream_and_field_but_no_value(
 
     assert "\n" not in str(caught.value)
     assert next(iter(change)) in str(caught.value)
-    assert stream in str(caught.value)
+    assert path in str(caught.value)
     assert_nothing_planted(str(caught.value), caplog.text)
 
 

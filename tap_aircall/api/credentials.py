@@ -49,7 +49,8 @@ class BasicAuthenticator(Authenticator):
     """
 
     renewable = False
-    advice = "check the settings user and password."
+    # The two look alike, so that nobody can see that they were mixed up.
+    advice = "check the settings user and password, and that the API id and token are not swapped."
 
     def __init__(self, user: str, password: str) -> None:
         self._authorization = "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode("ascii")

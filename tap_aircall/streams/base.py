@@ -62,6 +62,10 @@ class AircallTap(Tap):
         """
 
 
+UNHANDLED = "An unhandled error occurred"
+"""So begins what the SDK logs when a stream fails."""
+
+
 class AircallStream(Stream):
     """One resource of Aircall as a Singer stream.
 
@@ -192,8 +196,8 @@ class AircallStream(Stream):
 
     @override
     def log(self, message: str, *args: Any, level: int = logging.INFO, **kwargs: Any) -> None:
-        # The SDK says "An unhandled error occurred" before the tap says which.
-        if level < logging.ERROR:
+        # The SDK says so before the tap says which.
+        if not message.startswith(UNHANDLED):
             super().log(message, *args, level=level, **kwargs)
 
     # Overrides of the SDK's inner methods; tests/test_sdk.py fails when they are no longer what is called.

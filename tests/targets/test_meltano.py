@@ -11,6 +11,7 @@ import jsonschema
 import pytest
 import yaml
 
+from tap_aircall.tap import TapAircall
 from tests.targets.conftest import ROOT
 
 if TYPE_CHECKING:
@@ -43,3 +44,21 @@ def test_meltano_has_nothing_to_say_against_it(project: Project, command: str) -
     assert COMMANDS[command] in log
     assert "[warning" not in log
     assert "[error" not in log
+
+
+def test_numbers_arrive_in_whatever_form_they_were_written(project: Project) -> None:
+    project.environment |= {
+        "TAP_AIRCALL_PASSWORD": "token",  # it is printed
+        "TAP_AIRCALL_REQUESTS_PER_MINUTE": "0.5",
+        "TAP_AIRCALL_REQUEST_TIMEOUT": "2.5e0",
+        "TAP_AIRCALL_MAX_CONCURRENT_REQUESTS": "3",
+        "TAP_AIRCALL_REREAD_AFTER_HOURS": "[0.5, 24.0, 7.2e1]",
+    }
+
+    log = project.meltano("invoke", "--dump=config", "tap-aircall")
+    settings = TapAircall(config=json.loads(log[log.index("{") : log.rindex("}") + 1])).settings
+
+    assert settings.requests_per_minute == 0.5
+    assert settings.request_timeout == 2.5
+    assert settings.max_concurrent_requests == 3
+    assert settings.reread_after_seconds == (1800, 86_400, 259_200)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import difflib
 import itertools
 import re
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from tap_aircall.errors import InputError
+from tap_aircall.errors import InputError, one_line
+from tap_aircall.hints import hint
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 SETTING = "custom_streams"
 RECORD = "record"
 """Field of a record that holds what Aircall sent."""
+SECRETS = frozenset({"token", "access_token", "refresh_token", "api_token", "secret", "client_secret", "password"})
+"""Fields of these names, in any letter case, leave the tap with nobody, at any depth."""
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _PATH = re.compile(r"/v[12](/(?!\.{1,2}(/|$))[\w.~@:-]+)+", re.ASCII)
@@ -90,9 +92,7 @@ def _problems_of_form(item: Any) -> Iterator[tuple[str, str]]:
     if not isinstance(item, dict):
         yield "", "must be object."
     for name in (name for name in item if name not in FIELDS):
-        close = difflib.get_close_matches(str(name), FIELDS, n=1)
-        hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(FIELDS)}."
-        yield name, f"unknown; {hint}"
+        yield one_line(name), f"unknown; {hint(name, FIELDS, 'there are ' + ', '.join(FIELDS) + '.')}"
     for name, meaning in _REQUIRED.items():
         if item.get(name) in (None, "", []):
             yield name, f"missing; give {meaning}."
@@ -111,6 +111,8 @@ def _problems_of_content(item: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     keys, time = item["primary_keys"], item.get("replication_key")
     if not all(isinstance(key, str) and key for key in keys) or len(set(keys)) < len(keys) or RECORD in keys:
         yield "primary_keys", f"must be different names of fields, none of them '{RECORD}'."
+    if secret := next((key for key in keys if key.lower() in SECRETS), None):
+        yield "primary_keys", f"'{secret}' is a secret, which never leaves the tap; choose another field."
     replication = _replication_of(item)
     if replication not in set(Replication):
         yield "replication", f"must be one of {', '.join(Replication)}."

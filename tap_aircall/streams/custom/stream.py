@@ -25,7 +25,7 @@ from tap_aircall.pages import Page
 from tap_aircall.records import without
 from tap_aircall.schemas import OPEN
 from tap_aircall.streams.base import AircallStream
-from tap_aircall.streams.custom.definitions import RECORD, Definition, Replication
+from tap_aircall.streams.custom.definitions import RECORD, SECRETS, Definition, Replication
 from tap_aircall.times import to_rfc3339, to_seconds
 from tap_aircall.walks import AscendingWalk
 
@@ -39,8 +39,6 @@ MARK = "custom"
 """Key in the state that says that a stream was a user's own, so that it may be gone from the settings."""
 BEGINNING = -(2**62)
 PAGES_PER_STATE = 10
-SECRETS = frozenset({"token", "access_token", "refresh_token", "api_token", "secret", "client_secret", "password"})
-"""Fields that leave the tap with nobody, at any depth."""
 
 ID, TIME = "id", "time"
 """What the walks know of a record."""

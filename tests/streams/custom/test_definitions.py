@@ -116,6 +116,13 @@ def test_paths_that_are_good(path: str) -> None:
         (GOOD | {"primary_keys": ["id", ""]}, f"0.primary_keys: {KEYS}"),
         (GOOD | {"primary_keys": [1]}, f"0.primary_keys: {KEYS}"),
         (GOOD | {"primary_keys": ["record"]}, f"0.primary_keys: {KEYS}"),
+        *(
+            (
+                GOOD | {"primary_keys": ["id", key]},
+                f"0.primary_keys: '{key}' is a secret, which never leaves the tap; choose another field.",
+            )
+            for key in ("token", "Token", "client_secret", "password")
+        ),
         (GOOD | {"replication": "log"}, "0.replication: must be one of full_table, from_to, newest_first."),
         (
             GOOD | {"replication": "from_to"},

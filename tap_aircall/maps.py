@@ -1,0 +1,225 @@
+"""What the setting `stream_maps` may say, and what is told of a map that fails.
+
+The SDK passes over a stream or field that does not exist: whoever misspelt one would send on what they meant to keep
+back. And what it raises may quote a record.
+"""
+
+from __future__ import annotations
+
+import ast
+import fnmatch
+import importlib.util
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from singer_sdk.contrib.msgspec import encoder
+from singer_sdk.mapper import (
+    MAPPER_ALIAS_OPTION,
+    MAPPER_ELSE_OPTION,
+    MAPPER_FILTER_OPTION,
+    MAPPER_KEY_PROPERTIES_OPTION,
+    MAPPER_SOURCE_OPTION,
+    NULL_STRING,
+    CustomStreamMap,
+)
+
+from tap_aircall.errors import InputError, TapAircallError, one_line
+from tap_aircall.hints import hint
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+
+    from singer_sdk.mapper import PluginMapper, StreamMap
+
+    from tap_aircall.streams.base import AircallStream
+
+SETTING = "stream_maps"
+
+
+def _is_null(rule: Any) -> bool:
+    return rule is None or rule == NULL_STRING
+
+
+OPTIONS: Mapping[str, tuple[Callable[[Any], bool], str]] = {
+    MAPPER_ALIAS_OPTION: (lambda rule: bool(rule) and isinstance(rule, str), "the name of a stream"),
+    MAPPER_ELSE_OPTION: (_is_null, "null"),
+    MAPPER_FILTER_OPTION: (lambda rule: rule is None or isinstance(rule, str), "an expression"),
+    MAPPER_KEY_PROPERTIES_OPTION: (
+        lambda rule: rule is None or (isinstance(rule, list) and all(isinstance(name, str) for name in rule)),
+        "an array of names of fields",
+    ),
+    MAPPER_SOURCE_OPTION: (lambda rule: bool(rule) and isinstance(rule, str), "the name of a stream"),
+}
+"""What a map may have beside fields: whether a value is right, and the form that it must have."""
+RECORDS = ("_", "record")
+"""Names that an expression has for the whole record."""
+NAMES = frozenset(
+    {"config", "__stream_name__", "__original_stream_name__", *RECORDS}
+    | {"md5", "sha256", "datetime", "bool", "json", "rand", "randint", "int", "float", "str"}
+    | ({"fake"} if importlib.util.find_spec("faker") else set())
+)
+"""What an expression may use beside fields."""
+
+
+def check(maps: Mapping[str, Any], streams: Iterable[AircallStream]) -> None:
+    """Refuse maps that name what does not exist, or are no expressions.
+
+    Args:
+        maps: The setting.
+        streams: All streams of the tap.
+
+    Raises:
+        InputError: Naming the stream and the field.
+    """
+    streams = list(streams)
+    for name, rules in maps.items():
+        place = f"Setting {SETTING}.{one_line(name)}"
+        if name == MAPPER_ELSE_OPTION:
+            _check_option(place, name, rules)
+            continue
+        if isinstance(rules, dict):
+            for option in OPTIONS.keys() & rules.keys():
+                _check_option(f"{place}.{option}", option, rules[option])
+        elif not _is_null(rules):
+            message = f"{place}: must be null or an object."
+            raise InputError(message)
+        source = rules.get(MAPPER_SOURCE_OPTION, name) if isinstance(rules, dict) else name
+        sources = [stream for stream in streams if fnmatch.fnmatch(stream.name, source)]
+        if not sources:
+            names = [*(stream.name for stream in streams), MAPPER_ELSE_OPTION]
+            advice = hint(source, names, "see --discover for those there are.")
+            message = f"{place}: there is no stream '{one_line(source)}'; {advice}"
+            raise InputError(message)
+        if isinstance(rules, dict):
+            _check_fields(place, rules, sources)
+
+
+def _check_option(place: str, option: str, rule: Any) -> None:
+    is_right, form = OPTIONS[option]
+    if not is_right(rule):
+        message = f"{place}: must be {form}."
+        raise InputError(message)
+
+
+def _check_fields(place: str, rules: Mapping[str, Any], sources: list[AircallStream]) -> None:
+    """Check the map of one stream, or of several where its name is a pattern: then one has to have a field."""
+    fields = {name for stream in sources for name in (*stream.schema["properties"], *_input_fields(stream))}
+    is_open = any(stream.is_open for stream in sources)
+    removed = {name for name, rule in rules.items() if name not in OPTIONS and _is_null(rule)}
+    for name, rule in rules.items():
+        if name.startswith("__") and name not in OPTIONS:
+            advice = hint(name, OPTIONS, f"there are {', '.join(OPTIONS)}.")
+            message = f"{place}.{one_line(name)}: unknown; {advice}"
+            raise InputError(message)
+        if name in removed and name not in fields and not is_open:
+            advice = hint(name, fields, "see --discover for those there are.")
+            message = f"{place}.{one_line(name)}: there is no such field; {advice}"
+            raise InputError(message)
+        if (name == MAPPER_FILTER_OPTION and rule is not None) or (name not in OPTIONS and name not in removed):
+            names = NAMES | fields | ({"self"} if name in fields or is_open else set())
+            _check_expression(f"{place}.{one_line(name)}", rule, None if is_open else names)
+    there = {*rules} - removed if MAPPER_ELSE_OPTION in rules else {*rules, *fields} - removed
+    for stream in sources:
+        for key in rules.get(MAPPER_KEY_PROPERTIES_OPTION, stream.primary_keys) or ():
+            if key not in there:
+                message = (
+                    f"{place}: leaves out '{one_line(key)}', which is part of the key; keep it "
+                    f'("{one_line(key)}": "{one_line(key)}"), or name other fields in {MAPPER_KEY_PROPERTIES_OPTION}.'
+                )
+                raise InputError(message)
+
+
+def _input_fields(stream: AircallStream) -> Collection[str]:
+    """Return the fields that a catalog may have added to a stream."""
+    fields: Collection[str] = stream.effective_schema["properties"]
+    return fields
+
+
+def _check_expression(place: str, text: Any, names: Collection[str] | None) -> None:
+    """Refuse what is no expression, or uses names that there are not; None where a record may have any field."""
+    if not isinstance(text, str):
+        message = f"{place}: must be null or an expression; a map cannot reach into an object."
+        raise InputError(message)
+    try:
+        (statement,) = ast.parse(text).body
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        statement = ast.Pass()
+    if not isinstance(statement, ast.Expr):
+        message = f"{place}: is not an expression."
+        raise InputError(message)
+    if names is None:
+        return
+    for used in _names_in(statement):
+        if used not in names:
+            advice = hint(used, names, "see --discover for the fields there are.")
+            message = f"{place}: uses '{one_line(used)}', which is no field of the stream; {advice}"
+            raise InputError(message)
+
+
+def _names_in(expression: ast.AST) -> Iterator[str]:
+    """Find the fields and other names that an expression uses, `record['name']` and `record.get('name')` included."""
+    own = {node.id for node in ast.walk(expression) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
+    for node in ast.walk(expression):
+        match node:
+            case ast.Name(id=name) if name not in own:
+                yield name
+            case (
+                ast.Subscript(value=ast.Name(id=whole), slice=ast.Constant(value=str(name)))
+                | ast.Call(
+                    func=ast.Attribute(value=ast.Name(id=whole), attr="get"),
+                    args=[ast.Constant(value=str(name)), *_],
+                )
+            ) if whole in RECORDS:
+                yield name
+
+
+def explain_failures(mapper: PluginMapper) -> None:
+    """Let each map that fails for a record say so in one line, with stream and field, and nothing of the record."""
+    for stream, maps in mapper.stream_maps.items():
+        for stream_map in maps:
+            vars(stream_map)["transform"] = _explained_transform(stream, stream_map)
+            if isinstance(stream_map, CustomStreamMap):
+                vars(stream_map)["_eval"] = _explained_evaluation(stream, stream_map)
+
+
+def _explained_transform(stream: str, stream_map: StreamMap) -> Callable[[dict[str, Any]], dict[str, Any] | None]:
+    transform = stream_map.transform
+
+    def explained_transform(record: dict[str, Any]) -> dict[str, Any] | None:
+        with explained(f"Stream '{stream}': a record cannot be brought through {SETTING} and flattening"):
+            return transform(record)
+
+    return explained_transform
+
+
+def _explained_evaluation(stream: str, stream_map: CustomStreamMap) -> Callable[..., Any]:
+    evaluate = stream_map._eval  # noqa: SLF001 - nothing else knows which field it is; see tests/test_sdk.py
+
+    def explained_evaluation(expr: str, expr_parsed: Any, record: dict[str, Any], property_name: str | None) -> Any:
+        what = MAPPER_FILTER_OPTION if property_name is None else f"field '{one_line(property_name)}'"
+        with explained(f"Stream '{stream}': its map of {what} (setting {SETTING}) fails for a record"):
+            value = evaluate(expr, expr_parsed, record, property_name)
+            encoder.encode(value)  # what cannot be written would fail later, where nobody knows of what it is
+            return value
+
+    return explained_evaluation
+
+
+@contextmanager
+def explained(what: str) -> Iterator[None]:
+    """Say what failed, and the kind of the failure, without its text.
+
+    Raises:
+        InputError: In place of any error that is not the tap's own.
+    """
+    try:
+        yield
+    except TapAircallError:
+        raise
+    except Exception as error:
+        cause = error.__cause__ or error
+        reason = type(cause).__name__
+        if reason == "NameNotDefined":
+            reason = f"the record has no '{one_line(vars(cause)['name'])}'; use record.get() for what may be absent"
+        message = f"{what}: {reason}."
+        raise InputError(message) from error

@@ -1,0 +1,327 @@
+"""The settings, in whatever form users and those in between write them."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+import hypothesis.strategies as st
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+
+from tap_aircall.cli import read_json
+from tap_aircall.errors import InputError
+from tap_aircall.settings import DEFINITION, BasicSettings, OAuthSettings
+from tap_aircall.settings import Settings as Made
+from tap_aircall.tap import TapAircall
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+PROPERTIES: dict[str, Any] = DEFINITION["properties"]
+SECRETS = [name for name, definition in PROPERTIES.items() if definition.get("secret")]
+TEXTS = [name for name, definition in PROPERTIES.items() if "string" in definition["type"]]
+GOOD = {"user": "id", "password": "token"}
+ABOUT = "see tap-aircall --about for those there are."
+HIDDEN = "s3cret"
+"""Begins each secret of the property test."""
+
+
+def make(config: dict[str, Any], **options: Any) -> Made:
+    return TapAircall(config=config, **options).settings
+
+
+def refusal(config: dict[str, Any], **options: Any) -> str:
+    with pytest.raises(InputError) as caught:
+        make(config, **options)
+    return str(caught.value)
+
+
+@pytest.fixture(params=["config", "file", "environment"])
+def source(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Return a function that makes settings out of one more, written in one of the places where users write it."""
+
+    def given_as_config(name: str, written: str) -> Made:
+        return make({**GOOD, name: json.loads(written, parse_float=Decimal)})
+
+    def given_in_a_file(name: str, written: str) -> Made:
+        path = tmp_path / "config.json"
+        path.write_text(f'{{"{name}": {written}}}', encoding="utf-8")
+        return make({**GOOD, **read_json(str(path), "Config")})
+
+    def given_in_the_environment(name: str, written: str) -> Made:
+        monkeypatch.setenv(f"TAP_AIRCALL_{name.upper()}", written.strip('"'))
+        return make(dict(GOOD), parse_env_config=True)
+
+    return {"config": given_as_config, "file": given_in_a_file, "environment": given_in_the_environment}[request.param]
+
+
+@pytest.mark.parametrize(
+    ("name", "attribute", "written", "expected"),
+    [
+        *(
+            (name, name, written, expected)
+            for name in ("requests_per_minute", "request_timeout")
+            for written, expected in (
+                ("60", 60),
+                ("60.0", 60),
+                ("0.5", 0.5),
+                ("5e-1", 0.5),
+                ("6E1", 60),
+                ('"2.5"', 2.5),
+                ('" 60 "', 60),
+                ('"1e2"', 100),
+            )
+        ),
+        *(
+            ("max_concurrent_requests", "max_concurrent_requests", written, 4)
+            for written in ("4", "4.0", "4e0", "0.4e1", '"4"', '"4.0"', '" 4 "')
+        ),
+        *(
+            ("reread_after_hours", "reread_after_seconds", written, (1800, 86_400))
+            for written in ("[0.5, 24]", "[5e-1, 24.0]", "[0.50, 2.4e1]")
+        ),
+    ],
+)
+def test_every_number_is_read_in_every_form(
+    source: Any, name: str, attribute: str, written: str, expected: Any
+) -> None:
+    value = getattr(source(name, written), attribute)
+
+    assert value == expected
+    numbers = value if isinstance(value, tuple) else (value,)
+    assert {type(number) for number in numbers} <= {int, float}
+    if name == "max_concurrent_requests":
+        assert type(value) is int
+
+
+@pytest.mark.parametrize(
+    ("config", "line"),
+    [
+        ({"requests_per_minute": math.nan}, "Setting requests_per_minute: must be number."),
+        ({"requests_per_minute": math.inf}, "Setting requests_per_minute: must be number."),
+        ({"requests_per_minute": Decimal("sNaN")}, "Setting requests_per_minute: must be number."),
+        ({"requests_per_minute": 10**400}, "Setting requests_per_minute: must be at most 1000000."),
+        ({"requests_per_minute": 1e-300}, "Setting requests_per_minute: must be at least 0.001."),
+        ({"requests_per_minute": True}, "Setting requests_per_minute: must be number."),
+        ({"request_timeout": 1e300}, "Setting request_timeout: must be at most 86400."),
+        ({"request_timeout": "nan"}, "Setting request_timeout: must be number."),
+        ({"reread_after_hours": [1, 1e300]}, "Setting reread_after_hours.1: must be at most 100000."),
+        ({"max_concurrent_requests": 10**9}, "Setting max_concurrent_requests: must be at most 100."),
+        ({"max_concurrent_requests": 4.5}, "Setting max_concurrent_requests: must be integer."),
+        (
+            {"flattening_enabled": True},
+            "Setting flattening_max_depth: give the number of levels to flatten, since flattening_enabled is true.",
+        ),
+        ({"stream_maps": ["calls"]}, "Setting stream_maps: must be object."),
+    ],
+)
+def test_what_cannot_be_used_gets_one_line(config: dict[str, Any], line: str) -> None:
+    assert refusal({**GOOD, **config}) == line
+
+
+class TestText:
+    def test_what_is_around_it_goes(self) -> None:
+        around = {name: f" \n{value}\r\n" for name, value in GOOD.items()}
+
+        assert make({**around, "user_agent": "me\n", "analytics_timezone": "\tUTC"}) == make(
+            {**GOOD, "user_agent": "me"}
+        )
+
+    def test_what_is_around_the_secrets_of_oauth_goes(self) -> None:
+        names = ("oauth_client_id", "oauth_client_secret", "oauth_access_token", "oauth_refresh_token")
+        auth = make({"auth_scheme": "OAUTH", **{name: f"{name}\n" for name in names}}).auth
+
+        assert isinstance(auth, OAuthSettings)
+        assert (auth.client_id, auth.client_secret, auth.access_token, auth.refresh_token) == names
+
+    @pytest.mark.parametrize("name", TEXTS)
+    def test_what_is_empty_is_not_set(self, name: str) -> None:
+        if name in GOOD:
+            assert refusal({**GOOD, name: " \n"}).startswith(f"Setting {name}: missing;")
+        else:
+            assert make({**GOOD, name: " \n"}) == make(dict(GOOD))
+
+    @pytest.mark.parametrize("name", TEXTS)
+    @pytest.mark.parametrize("character", ["\n", "\r", "\0", "\x7f", "\u2028", "\u200b", "\ud800"])
+    def test_what_cannot_be_seen_within_it_is_refused(self, name: str, character: str) -> None:
+        line = refusal({**GOOD, name: f"s3cret{character}t0ken"})
+
+        assert line == f"Setting {name}: has a line break or another character that cannot be seen within; remove it."
+
+    @pytest.mark.parametrize("name", ["user_agent", "oauth_access_token"])
+    def test_what_a_header_cannot_carry_is_refused(self, name: str) -> None:
+        assert refusal({**GOOD, name: "tap \N{SNOWMAN}"}) == (
+            f"Setting {name}: has characters that an HTTP header cannot carry."
+        )
+
+    def test_a_password_may_be_in_any_script(self) -> None:
+        auth = make({**GOOD, "password": "\N{SNOWMAN} ключ"}).auth
+
+        assert isinstance(auth, BasicSettings)
+        assert auth.password == "\N{SNOWMAN} ключ"
+
+
+@pytest.mark.parametrize(
+    "url", ["https://:{}@host", "https://{}@host", "https://u:{}@host/x", "https://@{}", "//:{}@h"]
+)
+@pytest.mark.parametrize("name", ["api_url", "dashboard_url", "callback_url"])
+def test_a_secret_in_a_url_is_refused_and_not_shown(name: str, url: str) -> None:
+    config = {"auth_scheme": "OAUTH", "oauth_client_id": "a", "oauth_client_secret": "b", name: url.format(HIDDEN)}
+
+    assert refusal(config) == f"Setting {name}: must be a plain URL, such as https://api.aircall.io."
+
+
+@pytest.mark.parametrize("name", ["oauth_settings_location", "rate_limit_store"])
+def test_a_path_may_begin_with_the_home_folder(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/ada")
+    config = {"auth_scheme": "OAUTH", "oauth_client_id": "a", "oauth_client_secret": "b"}
+
+    made = make({**config, name: "~/x"})
+    assert isinstance(made.auth, OAuthSettings)
+    assert (made.auth.location if name == "oauth_settings_location" else made.rate_limit_store) == "/home/ada/x"
+    assert refusal({**config, name: "~nosuchuser/x"}) == (
+        f"Setting {name}: there is no home folder ~nosuchuser; write the whole path."
+    )
+
+
+class TestVariables:
+    @pytest.fixture(autouse=True)
+    def credentials(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        for name, value in GOOD.items():
+            monkeypatch.setenv(f"TAP_AIRCALL_{name.upper()}", value)
+
+    @pytest.mark.parametrize(
+        ("name", "text", "line"),
+        [
+            ("REREAD_AFTER_HOURS", "24,72", "must be a JSON array, such as [0.5, 6, 24, 72, 168, 720]."),
+            ("REREAD_AFTER_HOURS", "[24,", "must be a JSON array, such as [0.5, 6, 24, 72, 168, 720]."),
+            ("CUSTOM_STREAMS", "[{name: x}]", "must be a JSON array."),
+            ("ANALYTICS_REPORTS", "['CALLS_HISTORY']", "must be a JSON array."),
+            ("STREAM_MAPS", "{calls: null}", "must be a JSON object."),
+            ("FLATTENING_ENABLED", "treu", "must be true or false."),
+        ],
+    )
+    def test_one_that_cannot_be_read_is_named(
+        self, monkeypatch: pytest.MonkeyPatch, name: str, text: str, line: str
+    ) -> None:
+        monkeypatch.setenv(f"TAP_AIRCALL_{name}", text)
+
+        assert refusal({}, parse_env_config=True) == f"Variable TAP_AIRCALL_{name}: {line}"
+
+    def test_names_of_reports_may_be_written_with_commas(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("TAP_AIRCALL_ANALYTICS_REPORTS", "CALLS_HISTORY, USER_STATUS_HISTORY")
+
+        assert make({}, parse_env_config=True).analytics_reports == ("CALLS_HISTORY", "USER_STATUS_HISTORY")
+
+    def test_an_empty_one_is_not_set(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        for name in PROPERTIES.keys() - GOOD.keys():
+            monkeypatch.setenv(f"TAP_AIRCALL_{name.upper()}", " ")
+
+        assert make({}, parse_env_config=True) == make(dict(GOOD))
+
+    def test_a_misspelt_one_is_named(self, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+        for name in ("TAP_AIRCALL_STRAT_DATE", "TAP_AIRCALL_XYZ"):
+            monkeypatch.setenv(name, "2026-01-01")
+        for name in ("TAP_AIRCALL_LOGLEVEL", "TAP_AIRCALL__SELECT_FILTER", "_TAP_AIRCALL", "TAP_AIRCALLS"):
+            monkeypatch.setenv(name, "debug")
+
+        with caplog.at_level(logging.WARNING):
+            make({}, parse_env_config=True)
+
+        assert caplog.messages == [
+            "Variable TAP_AIRCALL_STRAT_DATE: ignored, since there is no setting strat_date; did you mean start_date?",
+            f"Variable TAP_AIRCALL_XYZ: ignored, since there is no setting xyz; {ABOUT}",
+        ]
+
+    def test_a_file_of_them_that_is_no_text_gets_one_line(
+        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        (tmp_path / ".env").write_bytes(b"TAP_AIRCALL_PASSWORD=\xff")
+        monkeypatch.setattr("singer_sdk.configuration._dict_config.find_dotenv", lambda: str(tmp_path / ".env"))
+
+        assert refusal({}, parse_env_config=True) == "File .env: cannot be read; it must be text in UTF-8."
+
+    def test_variables_that_nobody_asked_for_are_passed_over(
+        self, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        monkeypatch.setenv("TAP_AIRCALL_STRAT_DATE", "2026-01-01")
+        make(dict(GOOD))
+        assert "STRAT" not in caplog.text
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.decimals() | st.text(max_size=12),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=6,
+)
+LIKELY = st.sampled_from(
+    [
+        *(
+            "BASIC",
+            "oauth",
+            "off",
+            "REFRESH",
+            "",
+            "60",
+            "1e3",
+            "nan",
+            "~",
+            "~nobody",
+            "realtime",
+            "Europe/Paris",
+            "Europe",
+        ),
+        *("2026-01-01", "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00", "2026-W05", "P1D", "13:00", "../x"),
+        *(
+            "https://[::1",
+            "https://h:99999",
+            "http://localhost",
+            "https://a@b",
+            "https://host\\@x",
+            "https://\u2100.com",
+        ),
+        *(0, -1, 0.5, 10**400, -(10**400), 1e308, Decimal("1e999"), [0.5], ["CALLS_HISTORY"], [{}], {}),
+        *(
+            {"calls": None},
+            {"calls": {"id": "id", "__else__": None}},
+            {"__else__": None},
+            {"x": {"__source__": "calls"}},
+        ),
+    ]
+)
+SECRET_VALUES = st.text(max_size=8).map(lambda text: f"{HIDDEN}{text}") | JSON
+CONFIGS = st.fixed_dictionaries(
+    {},
+    optional={
+        name: (SECRET_VALUES if name in SECRETS else LIKELY | JSON)
+        for name in (
+            *PROPERTIES,
+            "stream_maps",
+            "flattening_enabled",
+            "flattening_max_depth",
+            "faker_config",
+            "passwrod",
+        )
+    },
+)
+
+
+@given(config=CONFIGS, complete=st.booleans())
+@example(config={"api_url": f"https://:{HIDDEN}@host"}, complete=True)
+@example(config={"stream_maps": {"calls": {"user": "'"}}}, complete=True)
+@settings(max_examples=150, suppress_health_check=list(HealthCheck))
+def test_any_config_makes_settings_or_one_line(config: dict[str, Any], complete: bool) -> None:  # noqa: FBT001
+    config = {**GOOD, **config} if complete else dict(config)
+    names = [*config, "user", "password", "oauth_client_id", "oauth_access_token", "flattening_max_depth", "start_date"]
+    try:
+        assert isinstance(make(config), Made)
+    except InputError as error:
+        line = str(error)
+        assert any(name in line for name in names)
+        assert HIDDEN not in line
+        assert "\n" not in line
+        assert line.startswith("Setting ")

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 LONGEST_WAIT_SECONDS = 0.5
-"""Python sees a signal that comes just before a wait on another thread only after the wait, so none may be longer."""
+"""No single wait may be longer: Python does not see a signal that comes just before a wait on another thread until it
+is over."""
 
 TRAIL_SECONDS = 60
 """Aircall may show a record so many seconds late, and the run has no way to tell: no state goes closer to the present.

@@ -15,7 +15,7 @@ LONGEST_TEXT = 200
 
 
 def one_line(text: str) -> str:
-    """Make what others wrote fit to be part of a line: it cannot break it, imitate another or fill the log.
+    """Make a text of others fit for one line of the log, which it can then neither break, forge nor fill.
 
     Args:
         text: Words that the tap did not choose, such as a reason or a name that Aircall sent.
@@ -46,19 +46,19 @@ class CredentialsError(AircallError):
 
 
 class ForbiddenError(CredentialsError):
-    """Aircall answers 403: it rejects the credentials, or keeps this one resource from them.
+    """Aircall answers 403: it rejects the credentials, or they may not see this one resource.
 
-    A stream whose resource not every account has may take it for "none here"; the client has made sure that it is not
-    about OAuth tokens that ended.
+    A stream that not every account has may take it for "none here". The client has ruled out that an OAuth token has
+    ended.
     """
 
 
 class LoginNeededError(CredentialsError):
-    """There are no OAuth tokens that Aircall accepts, and no way to get some without a person."""
+    """There are no OAuth tokens that Aircall accepts, and only a person can get new ones."""
 
 
 class LoginFailedError(TapAircallError):
-    """The OAuth login did not come to its end."""
+    """The OAuth login was not completed."""
 
 
 class NotFoundError(AircallError):
@@ -91,7 +91,7 @@ class BlockedError(UnavailableError):
 
 
 class ResponseError(AircallError):
-    """Aircall answered with data that has not the documented shape."""
+    """Aircall answered with data that does not have the documented shape."""
 
 
 class MisorderedError(ResponseError):
@@ -103,11 +103,10 @@ class UnreadableError(AircallError):
 
 
 class StreamUnavailableError(AircallError):
-    """This account has not what a stream reads; the stream ends with this line, and the run goes on.
+    """This account does not have what a stream reads. The stream ends with this line, and the run goes on.
 
     Args:
-        message: The line.
-        is_expected: Whether that is no reason for a warning.
+        message: The line. is_expected: Whether the line is information rather than a warning.
     """
 
     def __init__(self, message: str, *, is_expected: bool = False) -> None:
@@ -116,7 +115,7 @@ class StreamUnavailableError(AircallError):
 
 
 class ExpiredError(AircallError):
-    """The address of a file has ended; there may be another one for the same file."""
+    """The address of a file has expired. There may be a new one for the same file."""
 
 
 class ReportError(AircallError):

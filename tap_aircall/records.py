@@ -1,4 +1,4 @@
-"""Makes of an Aircall object a Singer record: times in RFC 3339, and all else as the schema promises.
+"""Turns an Aircall object into a Singer record: times in RFC 3339, and everything else as the schema promises.
 
 The SDK could do most of this, at several times the cost (it asks for the type of every value anew). Here each *shape*
 of an object, that is the names and types of its fields, is looked at once, and turned into the few things to do; most
@@ -36,7 +36,7 @@ MANY_SHAPES = 5_000
 MANY_OBJECTS = 1_000
 """So many objects of a kind are remembered as they came."""
 SMALLEST, LARGEST = -(2**63), 2**63 - 1
-"""What fits into the 64 bits that databases have for a whole number."""
+"""The range of a 64-bit whole number, the largest kind that databases have."""
 _TYPES: Mapping[str, frozenset[type]] = {
     "string": frozenset({str}),
     "integer": frozenset({int}),
@@ -64,7 +64,7 @@ class Oddity(Enum):
     UNKNOWN = "unknown"
     """The schema lacks it; it is left out."""
     CONVERTED = "converted"
-    """It has another type than documented; the same value is written in the documented one."""
+    """Its type is not the documented one; the same value is written in that type."""
 
 
 @dataclass(slots=True)
@@ -127,8 +127,8 @@ class RecordShaper:
             The same record.
 
         Raises:
-            ResponseError: If a value is not what the schema says and cannot be made so without a loss; names the
-                field, never its value.
+            ResponseError: If a value does not fit the schema and cannot be converted without a loss. Names the field,
+                never its value.
         """
         names, types = tuple(record), tuple(map(type, record.values()))
         if names != self._names:  # most objects have the names of the one before
@@ -264,11 +264,11 @@ _CONVERSIONS: Mapping[tuple[type, str], Callable[[Any], Any]] = {
     (str, "integer"): _text_to_integer,
     (float, "integer"): _float_to_integer,
 }
-"""How to write a value of one type in another without a loss; None where it would be one."""
+"""How to write a value of one type as another without losing anything; None where something would be lost."""
 
 
 def without(secrets: frozenset[str], value: Any) -> Any:
-    """Return a value of an answer without some fields, named in lower case, wherever in it they are."""
+    """Return a value without some fields (named in lower case), at any depth."""
     if isinstance(value, dict):
         return {name: without(secrets, inner) for name, inner in value.items() if name.lower() not in secrets}
     return [without(secrets, inner) for inner in value] if isinstance(value, list) else value

@@ -1,4 +1,4 @@
-"""Which hosts are this machine, the only ones that may be spoken to without encryption; and paths with ids in them."""
+"""Which hosts are this machine (the only ones that may be reached without encryption), and paths with ids in them."""
 
 from __future__ import annotations
 

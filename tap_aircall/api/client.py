@@ -1,9 +1,9 @@
 """The one HTTP client: every request of a run is paced, authenticated, sent, checked and decoded here.
 
-What it survives, and for how long: answers of 5xx and 408, whatever can go wrong with a connection, cut or undecodable
-bodies and answers without the documented shape are asked for again, with growing waits, for about four minutes of
-waiting. A 429 stops all threads until the time that Aircall names, else for a minute. Until Aircall has answered once,
-failed connections are tried for some seconds only, since then a typing error in `api_url` is likelier than an outage.
+It retries 5xx and 408, broken connections, cut or undecodable bodies and answers without the documented shape, with
+growing waits, for about four minutes. A 429 stops all threads until the time that Aircall names, else for a minute.
+Until Aircall has answered once, it retries for some seconds only, since a typing error in `api_url` is then likelier
+than an outage.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ S = TypeVar("S")
 ATTEMPTS = 11
 ATTEMPTS_BEFORE_FIRST_ANSWER = 4
 REFUSALS = 20
-"""So many answers of 429 in a row to one request end the run."""
+"""This many answers of 429 in a row to one request end the run."""
 BLOCK_SECONDS = 60.0
 """How long Aircall blocks a company that was too fast, when it does not say (facts, section 2)."""
 LONGEST_BLOCK_SECONDS = 120.0
@@ -173,8 +173,7 @@ class AircallClient:
             path: Path with its version.
             body: What to send.
             parse: As for `get`.
-            attempts: How often to send it at most: 1 where Aircall may have acted on a request whose answer was lost,
-                and must not do so twice.
+            attempts: How often to send it at most: 1 if Aircall must not act twice on a request whose answer was lost.
 
         Returns:
             What `parse` made of the answer.
@@ -198,8 +197,8 @@ class AircallClient:
     def download(self, url: str, largest: int) -> IO[bytes]:
         """Fetch a file from an address that Aircall gave.
 
-        Nothing that says who asks goes along, and it does not count as a request to Aircall. For the arguments, the
-        result and the errors, see `Downloader.fetch`.
+        No credentials go along, and it does not count as a request to Aircall. For the arguments, the result and the
+        errors, see `Downloader.fetch`.
         """
         return self._downloader.fetch(url, largest)
 
@@ -273,11 +272,11 @@ class AircallClient:
         self._patience.failed(error, failures=request.failures, attempts=attempts)
 
     def _renew(self, credentials: str | None, request: _Request, status: int) -> bool:
-        """Get other credentials if it was for these that a request was rejected; return whether there are others."""
+        """Get new credentials if a request was rejected because of these; return whether there are any."""
         if credentials is None or self._authenticator is None or not self._authenticator.renewable:
             return False
         if status == HTTPStatus.FORBIDDEN and request.path != PING:
-            # The credentials may be fine, and this resource not for them: only the ping is for everyone.
+            # The credentials may be fine, but not allow this resource. Only the ping is for everyone.
             self.limiter.acquire()
             status, _, _ = self._send(_Request("GET", PING, {}), credentials)
             if status == HTTPStatus.OK:

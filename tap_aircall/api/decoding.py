@@ -1,8 +1,8 @@
-"""Reads JSON whose text no target could store.
+"""Reads JSON, and replaces text that no target could store.
 
-Aircall's users write what they like, and its API hands it on. Three things cannot go into a database as they are: NUL
-(PostgreSQL refuses it), halves of surrogate pairs and bytes that are no UTF-8 (neither is Unicode text). Each becomes
-U+FFFD, the character that stands for what cannot be shown, for every target alike; nothing else is changed.
+Aircall's users write what they like, and its API passes it on. Three things cannot be stored: NUL (PostgreSQL refuses
+it), halves of surrogate pairs, and bytes that are not UTF-8. Each becomes U+FFFD, the replacement character, for every
+target alike. Nothing else is changed.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def decode(body: bytes) -> Any:
 
 
 def place_of_endless_number(body: bytes) -> str:
-    """Say where in JSON a number is that is too large for any type of number, such as `1e400`.
+    """Find the number in JSON that is too large for any type of number, such as `1e400`.
 
     Args:
         body: JSON that `decode` refused with a `msgspec.ValidationError`, for no other reason.

@@ -1,8 +1,8 @@
 """One limiter for all requests of a run, and for all runs that share a store.
 
 Aircall counts requests per company and minute, and blocks everyone for 60 seconds when they are too many (facts,
-section 2). The count itself is kept by a bucket of pyrate-limiter; what is ours is the waiting, which has to end at
-once when the run ends, and the pause that a 429 imposes on everyone alike.
+section 2). A bucket of pyrate-limiter keeps the count. Ours are the waiting, which has to end at once when the run
+ends, and the pause that a 429 imposes on everyone.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ if TYPE_CHECKING:
 
 WINDOW_SECONDS = 60.0
 
-# A request reaches Aircall a little later than it was sent, and not always by the same little: the window is made this
-# much longer, so that 60 requests sent within our minute never arrive within a shorter one of theirs.
+# Requests take a moment to reach Aircall, and not always the same moment. The window is this much longer, so that 60
+# requests sent within our minute never arrive within less than one of Aircall's.
 SAFETY = 1.01
 
 LONGEST_PAUSE = 600_000
 """In milliseconds."""
 DRIFT = 10_000
-"""In milliseconds: so far the clocks of those who share a store may lie apart. What is noted further in the future was
-noted before the clock was set back."""
+"""In milliseconds: the clocks of those who share a store may be this far apart. An entry further in the future dates
+from before a clock was set back."""
 LOG_INTERVAL_SECONDS = 30.0
 NOTICEABLE_SECONDS = 10.0
 """Waiting for less than this, within the time between two lines, is not worth a line."""
@@ -66,7 +66,7 @@ class RateLimiter:
         whole = math.ceil(requests_per_minute)
         self._window = math.ceil(WINDOW_SECONDS * SAFETY * whole / requests_per_minute * 1000)
         self._requests = self._store.bucket("requests", Rate(whole, self._window))
-        # The newest time in it is when the last pause ends; how many there may be is of no interest.
+        # The newest time in it says when the last pause ends. How many there are does not matter.
         self._pauses = self._store.bucket("pauses", Rate(10**6, LONGEST_PAUSE))
         self._lock = threading.Lock()
         self._turn = threading.Lock()
@@ -102,7 +102,7 @@ class RateLimiter:
         self._clock.wait(seconds, self._closed)
 
     def close(self) -> None:
-        """Let nobody wait any longer: all who do get a `RunEndedError`."""
+        """End all waiting; whoever waits gets a `RunEndedError`."""
         self._closed.set()
         # A thread that hangs in the store keeps its connections, until the process ends.
         if self._lock.acquire(timeout=CLOSING_SECONDS):
@@ -120,7 +120,7 @@ class RateLimiter:
             if paused := self._paused(now):
                 return paused / 1000
             self._requests.leak(now - self._store.keeps)
-            # Never before another's, or the count would miss that one.
+            # Never earlier than another request's, or the count would miss that one.
             item = RateItem("aircall", max(now, _newest(self._requests, now + DRIFT)))
             if self._requests.put(item):
                 return 0.0

@@ -1,7 +1,7 @@
-"""What the setting `stream_maps` may say, and what is told of a map that fails.
+"""Checks the setting `stream_maps`, and explains maps that fail.
 
-The SDK passes over a stream or field that does not exist: whoever misspelt one would send on what they meant to keep
-back. And what it raises may quote a record.
+The SDK ignores a stream or field that does not exist, so a misspelt name would let out what was meant to stay. And its
+errors may quote a record.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ NAMES = frozenset(
 
 
 def check(maps: Mapping[str, Any], streams: Iterable[AircallStream]) -> None:
-    """Refuse maps that name what does not exist, or are no expressions.
+    """Refuse maps that name what does not exist, and expressions that are not valid.
 
     Args:
         maps: The setting.
@@ -136,7 +136,7 @@ def _input_fields(stream: AircallStream) -> Collection[str]:
 
 
 def _check_expression(place: str, text: Any, names: Collection[str] | None) -> None:
-    """Refuse what is no expression, or uses names that there are not; None where a record may have any field."""
+    """Refuse an expression that is not valid or uses unknown names; `names` None lets a record have any field."""
     if not isinstance(text, str):
         message = f"{place}: must be null or an expression; a map cannot reach into an object."
         raise InputError(message)
@@ -174,7 +174,7 @@ def _names_in(expression: ast.AST) -> Iterator[str]:
 
 
 def explain_failures(mapper: PluginMapper) -> None:
-    """Let each map that fails for a record say so in one line, with stream and field, and nothing of the record."""
+    """Explain in one line each map that fails for a record: with stream and field, and nothing of the record."""
     for stream, maps in mapper.stream_maps.items():
         for stream_map in maps:
             vars(stream_map)["transform"] = _explained_transform(stream, stream_map)

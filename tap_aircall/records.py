@@ -32,9 +32,9 @@ Types: TypeAlias = tuple[type, ...]
 """The types of their values, in the same order."""
 
 MANY_SHAPES = 5_000
-"""So many shapes are remembered; an API that sends more of them is not worth remembering."""
+"""How many shapes are remembered; an API that sends more of them is not worth remembering."""
 MANY_OBJECTS = 1_000
-"""So many objects of a kind are remembered as they came."""
+"""How many objects of a kind are remembered as they came."""
 SMALLEST, LARGEST = -(2**63), 2**63 - 1
 """The range of a 64-bit whole number, the largest kind that databases have."""
 _TYPES: Mapping[str, frozenset[type]] = {

@@ -441,7 +441,7 @@ def from_environment(properties: Mapping[str, Any], prefix: str) -> dict[str, An
 
 
 def unknown_variables(properties: Iterable[str], prefix: str) -> list[str]:
-    """Say of each variable that looks like a setting, and is none, what may have been meant.
+    """Suggest what may have been meant by each variable that looks like a setting but is none.
 
     Meltano has variables of its own for each plugin, such as `TAP_AIRCALL__SELECT`, and the SDK one for the log.
     """
@@ -488,7 +488,7 @@ def explain(error: ValidationError) -> str:
 
 
 def unknown_settings(config: Iterable[str], known: Iterable[str]) -> list[str]:
-    """Say of each key of a config that is no setting what may have been meant."""
+    """Suggest what may have been meant by each key of a config that is no setting."""
     known = list(known)
     return [
         f"Setting {one_line(name)}: unknown; {hint(name, known, 'see tap-aircall --about for those there are.')}"
@@ -584,7 +584,7 @@ def _checked_path(config: Mapping[str, Any], name: str) -> str:
 
 
 def _checked_url(config: Mapping[str, Any], name: str, *, query: bool = False) -> str:
-    """Accept https, and http to this machine, so that credentials never travel in the open, nor stand in the URL."""
+    """Accept https, and http to this machine, so that credentials never travel in the open; none within the URL."""
     url = str(config[name])
     try:
         parts = urlsplit(url)

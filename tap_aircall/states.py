@@ -1,7 +1,7 @@
-"""What a state must be like, whatever stream it is of.
+"""What every stream's state must be like.
 
-What a stream does not understand of its state it would pass over: it would read all anew, or nothing until a time to
-come.
+A stream would ignore what it does not understand of its state, and then read everything again, or nothing for a long
+time.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ SINGER_KEYS = frozenset(
 )
 """Keys of a stream's state that taps write which are built with the SDK; this one goes on from their bookmark."""
 TOLERANCE_SECONDS = 600
-"""A clock may be ahead by so much when a state is written; more is refused."""
+"""How far ahead a clock may be when a state is written; more is refused."""
 
 
 def bookmarks_of(state: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """Return the states of all streams in a state.
 
     Raises:
-        InputError: If it is no Singer state, such as the message that one came in.
+        InputError: If it is not a Singer state; for example the whole message in which one came.
     """
     bookmarks = state.get("bookmarks") if state else {}
     if not isinstance(bookmarks, dict) or not all(isinstance(mark, dict) for mark in bookmarks.values()):
@@ -43,7 +43,7 @@ def bookmarks_of(state: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def check_keys(stream: str, mark: Mapping[str, Any], keys: Collection[str]) -> None:
-    """Refuse what nobody would look at.
+    """Refuse keys that no stream reads.
 
     Args:
         stream: Name of the stream.
@@ -62,7 +62,7 @@ def check_keys(stream: str, mark: Mapping[str, Any], keys: Collection[str]) -> N
 
 
 def check_times(stream: str, mark: Mapping[str, Any], now: float) -> None:
-    """Refuse a state that says how far a run came by the clock, when no clock has come so far.
+    """Refuse a state that lies in the future by every clock.
 
     Args:
         stream: Name of the stream.

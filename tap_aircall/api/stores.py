@@ -1,7 +1,7 @@
 """Where a limiter counts requests: in this process, in a file for all processes of a machine, or in a Redis server.
 
-The counting is pyrate-limiter's, by one of its buckets for each kind of store. What is ours is one time and one lock
-for all who share a store, and one line for each way in which a store can fail.
+The counting is pyrate-limiter's, by one of its buckets for each kind of store. Ours are one time and one lock for all
+who share a store, and one line for each way in which a store can fail.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ SILENCE_SECONDS = 5.0
 PATIENCE_SECONDS = 300.0
 """How long to wait for the lock at all: a process that keeps it that long is stuck."""
 DAMAGE = (TypeError, ValueError, LookupError, ArithmeticError, AttributeError, RecursionError)
-"""How reading something else than times of requests fails, in pyrate-limiter and redis-py."""
+"""What pyrate-limiter and redis-py raise when the store holds anything but times of requests."""
 
 logger = logging.getLogger(__name__)
 
@@ -169,7 +169,7 @@ class FileStore(Store):
         clock: Where time comes from.
 
     Raises:
-        InputError: If the path names the home folder of nobody.
+        InputError: If the path names a home folder that does not exist.
     """
 
     def __init__(self, path: str, clock: Clock) -> None:
@@ -252,7 +252,7 @@ class RedisStore(Store):
         super().__init__(clock)
         try:
             parts = urlsplit(url)
-            # Never what lies before them, nor what a password with a # in it turns them into.
+            # Never what comes before them, nor what a # in a password turns them into.
             host = parts.hostname or "localhost"
             self._place = parts.path.rpartition("@")[2] if parts.scheme == "unix" else f"{host}:{parts.port or PORT}"
         except ValueError as error:

@@ -48,13 +48,13 @@ if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse
 
 ONCE = Retry(total=False, redirect=False)
-"""Neither a failure nor a redirect is followed."""
+"""No retry and no redirect."""
 LARGEST_ANSWER = 64 * 2**20
 """Bytes of an answer of the API, unpacked. A page of 50 calls has less than one million."""
 ANSWER_TIMEOUTS = 3
-"""A whole answer may take so many times the `request_timeout` ..."""
+"""A whole answer may take this many times the `request_timeout` ..."""
 SLOWEST = 16 * 2**10
-"""... and a second more for each so many bytes of its body."""
+"""... and one more second for each of so many bytes of its body."""
 LARGEST_HEAD = 2**20
 """Bytes of all that comes before a body."""
 PIECE = 2**16
@@ -276,7 +276,7 @@ class Incoming:
 
     @property
     def shows_its_end(self) -> bool:
-        """Whether it could not be cut short without anyone noticing."""
+        """Whether a cut would be noticed."""
         return any(name in self.headers for name in ("Content-Length", "Transfer-Encoding")) or bool(self._packings)
 
     def pieces(self, largest: int) -> Iterator[bytes]:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 BEARER = "Bearer "
 MARGIN_SECONDS = 120.0
-"""So long before their end tokens are renewed, or a quarter of their lifetime if that is shorter."""
+"""How long before their end tokens are renewed; at most a quarter of their lifetime."""
 GRACE_SECONDS = 5.0
 """How long the end of a run waits for a renewal that is under way."""
 LOG_IN = "log in again: tap-aircall --config <your config> --login"
@@ -28,8 +28,8 @@ LOG_IN = "log in again: tap-aircall --config <your config> --login"
 class OAuthAuthenticator(Authenticator):
     """A bearer token that is renewed before its end, or when Aircall refuses it.
 
-    Renewing is done by one thread of its own: so once for all that wait for it, and to its end also when a signal ends
-    the run, for a refresh token that was used up must not be lost together with the one that took its place.
+    One thread of its own renews tokens: once for everybody who waits, and to the end even if a signal ends the run.
+    Otherwise the old refresh token would be used up and the new one lost.
 
     Args:
         given: The tokens of the config.
@@ -80,7 +80,7 @@ class OAuthAuthenticator(Authenticator):
         return result_of(self._worker.submit(self._renew, tokens))
 
     def _renew(self, refused: Tokens) -> Tokens:
-        """Find or get other tokens than these, and keep them before anyone uses them."""
+        """Find or get new tokens in place of these, and save them before anyone uses them."""
         with self._renewing:
             return self._others_than(refused)
 
@@ -101,7 +101,7 @@ class OAuthAuthenticator(Authenticator):
         return tokens
 
     def _freshest(self) -> tuple[Tokens, SavedTokens]:
-        """Return the tokens to use: the saved ones, unless the config has new ones since; and what to go on from."""
+        """Return the tokens to use (the saved ones, unless the config has newer ones), and the entry they come from."""
         saved = self._store.load() if self._store else None
         if saved is None or not saved.descends_from(self._given):
             saved = SavedTokens(tokens=self._tokens, ancestors=())
@@ -111,7 +111,7 @@ class OAuthAuthenticator(Authenticator):
         return tokens.access_token != refused.access_token and not self._is_due(tokens)
 
     def _is_due(self, tokens: Tokens) -> bool:
-        """Say whether to renew tokens, as far as the clock can tell; a clock that is wrong is put right by a 401."""
+        """Say whether to renew tokens, as far as the clock can tell. If the clock is wrong, a 401 tells."""
         if tokens.access_token is None:
             return True
         if tokens.refresh_token is None or tokens.expires_at is None or self._store is None:

@@ -111,7 +111,7 @@ class PersonAtTerminal(Person):
 
     @override
     def read_line(self) -> str:
-        # Not as text: what is no text in the terminal's encoding is as good as any other wrong paste.
+        # As bytes: a paste that is not text in the terminal's encoding is just a wrong paste.
         try:
             return "" if sys.stdin is None else sys.stdin.buffer.readline(LONGEST_PASTE).decode(errors="replace")
         except OSError:  # the terminal is gone
@@ -203,7 +203,7 @@ class Login:
             )
 
     def _read_pasted(self, answers: _Answers) -> None:
-        """Read lines until one is the answer, or there was one."""
+        """Read lines until one is the answer, or the browser has brought it."""
         while (line := self.person.read_line()) and not answers.has_come.is_set():
             if answers.offer(_split(line.strip())):
                 return
@@ -248,9 +248,9 @@ class _Answers:
 
     def __init__(self) -> None:
         self.state = secrets.token_urlsafe(24)
-        """What nobody knows but whoever was sent to Aircall's page by this login."""
+        """A secret that only Aircall and this login's browser know."""
         self.first: queue.Queue[_Fields] = queue.Queue()
-        """Where the first answer is taken from. Later ones, as of a page that is loaded again, are left there."""
+        """Holds the answers; only the first is taken. A page that is loaded again brings another."""
         self.has_come = threading.Event()
         self.outcome = _Outcome()
 
@@ -325,7 +325,7 @@ class _CallbackServer(ThreadingHTTPServer):
 
     @override
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say nothing: whoever calls decides what goes wrong, and a traceback would be theirs to write."""
+        """Say nothing. Others decide what goes wrong here, and could write tracebacks at will."""
 
 
 class _CallbackHandler(BaseHTTPRequestHandler):

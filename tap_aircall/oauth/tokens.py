@@ -1,7 +1,7 @@
 """OAuth tokens: what they are, where they come from, and where they are kept between runs.
 
-Aircall's access tokens do not end today, and no refresh token was seen (facts, section 1); yet both kinds are kept, and
-both grants can be asked for.
+Aircall's access tokens do not expire today, and nobody has seen a refresh token (facts, section 1). Both kinds are
+supported all the same.
 """
 
 from __future__ import annotations
@@ -39,13 +39,13 @@ T = TypeVar("T")
 
 TOKEN_PATH = "/v1/oauth/token"  # noqa: S105 - no secret
 ANCESTORS = 64
-"""So many earlier tokens are remembered, by fingerprint, to know them again when the config holds one."""
+"""How many earlier tokens are remembered, by fingerprint, to recognize one in the config."""
 LOCK_SECONDS = 600.0
 """How long to wait for another tap that is renewing the same tokens: longer than it tries to."""
 ROOM_BYTES = 16_384
-"""More than an entry takes; so much has to fit on the disk before tokens are asked for."""
+"""More than an entry takes. This much must fit on the disk before tokens are asked for."""
 LONGEST_LIFETIME_SECONDS = 1e9
-"""Whoever names a longer one, some thirty years, means that there is no end."""
+"""A longer lifetime than this, some thirty years, means that there is no end."""
 LONGEST_TOKEN = 4_096
 """Characters; servers refuse headers that are not much longer."""
 LARGEST_FILE = 2**24
@@ -100,7 +100,7 @@ class Tokens:
 
     @property
     def fingerprints(self) -> list[str]:
-        """What these tokens can be known again by; nobody can make a token of it."""
+        """Fingerprints to recognize these tokens by; nobody can turn them back into tokens."""
         given = (self.access_token, self.refresh_token)
         return [hashlib.sha256(token.encode()).hexdigest()[:32] for token in given if token]
 
@@ -207,7 +207,7 @@ class SavedTokens:
         return replace(self, tokens=tokens, ancestors=(*line, *given.fingerprints)[-ANCESTORS:])
 
     def descends_from(self, given: Tokens) -> bool:
-        """Say whether these came from the tokens of the config, or are those; without any there, they did."""
+        """Say whether these are the tokens of the config, or descend from them. Without any in the config, they do."""
         return set(given.fingerprints) <= {*self.ancestors, *self.tokens.fingerprints}
 
 
@@ -312,7 +312,7 @@ class TokenStore:
     def _read(self) -> dict[str, msgspec.Raw]:
         """Return the entries; those of other apps are kept as they are."""
         try:
-            # Opening a pipe would wait for somebody who writes to it.
+            # Opening a pipe would wait for a writer.
             with open(self.path, "rb", opener=_open_without_waiting) as file:
                 mode = os.fstat(file.fileno()).st_mode
                 content = file.read(LARGEST_FILE + 1) if stat.S_ISREG(mode) else b""
@@ -381,7 +381,7 @@ def _open_without_waiting(path: str, flags: int) -> int:
 
 
 def _flush_folder(folder: Path) -> None:
-    """See to it that a file that was renamed has its new name even after a power failure."""
+    """Make a renamed file keep its new name even after a power failure."""
     with contextlib.suppress(OSError):  # not every platform can
         descriptor = os.open(folder, os.O_RDONLY)
         try:

@@ -21,7 +21,11 @@ from tap_aircall.tap import TapAircall
 if TYPE_CHECKING:
     from pathlib import Path
 
-PROPERTIES: dict[str, Any] = DEFINITION["properties"]
+PROPERTIES: dict[str, Any] = {
+    name: definition
+    for name, definition in DEFINITION["properties"].items()
+    if not name.startswith(("stream_map", "flattening", "faker"))  # the SDK adds its own to it
+}
 SECRETS = [name for name, definition in PROPERTIES.items() if definition.get("secret")]
 TEXTS = [name for name, definition in PROPERTIES.items() if "string" in definition["type"]]
 GOOD = {"user": "id", "password": "token"}

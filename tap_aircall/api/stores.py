@@ -21,7 +21,7 @@ from filelock import FileLock, Timeout
 from pyrate_limiter import InMemoryBucket, RedisBucket, SQLiteBucket
 from typing_extensions import override
 
-from tap_aircall.errors import InputError, RunEndedError, one_line
+from tap_aircall.errors import InputError, RunEndedError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -167,18 +167,11 @@ class FileStore(Store):
     Args:
         path: The file, made when it is not there; locked by a second file beside it.
         clock: Where time comes from.
-
-    Raises:
-        InputError: If the path names a home folder that does not exist.
     """
 
     def __init__(self, path: str, clock: Clock) -> None:
         super().__init__(clock)
-        try:
-            self._path = Path(path).expanduser().absolute()
-        except RuntimeError as error:
-            message = f"{SETTING}: {one_line(path)} begins with a home folder that is not there."
-            raise InputError(message) from error
+        self._path = Path(path).absolute()
         self.lock_name = f"{self._path}.lock"
         self._mutex = FileLock(self.lock_name)
         self._buckets: list[SQLiteBucket] = []

@@ -366,7 +366,7 @@ def unused_port() -> int:
     ("value", "line"),
     [
         ("{folder}/none/budget.sqlite", "there is no folder {folder}/none."),
-        ("~nosuchuser/x.sqlite", "~nosuchuser/x.sqlite begins with a home folder that is not there."),
+        ("~nosuchuser/x.sqlite", "there is no home folder ~nosuchuser; write the whole path."),
         ("{folder}", "{folder} is a folder; name a file in it."),
         ("{folder}/damaged.sqlite", "the file {folder}/damaged.sqlite cannot be used: file is not a database."),
         ("memcached://:secret@host", "must be a file path or a Redis URL (redis://, rediss:// or unix://)."),

@@ -301,7 +301,7 @@ class TestFailures:
 
         assert len(asked(aircall)) == min(count, 3)
         reason = "Aircall refuses it (status 403); the company's plan may lack it."
-        assert warnings(caplog) == [f"Stream 'call_topics' is left out until 2026-11-24T13:00:00Z: {reason}"]
+        assert warnings(caplog) == [f"Stream 'call_topics' is left out until 2026-11-24T12:59:59Z: {reason}"]
         assert (len(run.records("calls")), len(run.records("tags"))) == (count, 1)
 
     def test_a_refusal_of_single_calls_is_no_more_than_that(

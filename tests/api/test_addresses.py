@@ -45,6 +45,8 @@ def test_a_stray_id_ends_the_run_before_it_is_asked_for(aircall: Aircall, stream
 
     aircall.sandbox.faults.append(Fault(path="/v2/users", times=99, mutate=stray))
 
-    with pytest.raises(ResponseError, match=r"^Aircall sent an id for /v\d/users/\.\.\./\w+ that cannot be one\.$"):
+    with pytest.raises(
+        ResponseError, match=r"^Stream '\w+': Aircall sent an id for /v\d/users/\.\.\./\w+ that cannot be one\.$"
+    ):
         aircall.run(stream)
     assert {log.path for log in aircall.sandbox.requests} == {"/v1/ping", "/v2/users"}

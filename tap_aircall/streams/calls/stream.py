@@ -10,7 +10,7 @@ from typing_extensions import override
 from tap_aircall.errors import AircallError
 from tap_aircall.streams.base import AircallStream
 from tap_aircall.streams.calls.cursors import BEGINNING, FIRST_RUN, NEW, POSITIONS, Cursors, Window
-from tap_aircall.streams.intelligence.streams import CallIntelligence, Reading
+from tap_aircall.streams.calls.followers import CallFollower, Reading
 from tap_aircall.times import to_rfc3339, to_seconds
 from tap_aircall.walks import AscendingWalk
 
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from singer_sdk.singerlib import MetadataMapping
 
     from tap_aircall.pages import Query, Record
-    from tap_aircall.walks import Step
 
 FETCH_FLAGS = {
     "contact": "fetch_contact",
@@ -33,8 +32,6 @@ FETCH_FLAGS = {
 OPTED_INTO = tuple(field for field in FETCH_FLAGS if field != "contact")
 """Those that few need, and that cost Aircall time and a target space. Calls join contacts by `contact`."""
 
-FOLLOWED = ("id", "started_at")
-"""What the streams that follow calls have to know of one."""
 PAGES_PER_STATE = 10
 """After so many pages, 500 calls, the target is told where to go on after a failure; after each, when each of its calls
 costs further requests."""
@@ -74,7 +71,7 @@ class Calls(AircallStream):
         reading = Reading.of(cursors, self._now)
         self.was_read = True
         streams = self._tap.streams.values()
-        followers = [stream for stream in streams if isinstance(stream, CallIntelligence) and stream.selected]
+        followers = [stream for stream in streams if isinstance(stream, CallFollower) and stream.selected]
         for follower in followers:
             follower.begin(reading.now)
         able = list(followers)
@@ -106,13 +103,13 @@ class Calls(AircallStream):
         return self.aircall_clock.reached(self._began)
 
     def _read(
-        self, window: Window, cursors: Cursors, followers: list[CallIntelligence], reading: Reading
+        self, window: Window, cursors: Cursors, followers: list[CallFollower], reading: Reading
     ) -> Iterator[list[Record]]:
         for number, step in enumerate(self._walk(self._flags()).steps(*window), start=1):
             self.progress.expect(step.remaining or 0)
             self.progress.add(len(step.records))
             # Taken before the records are brought into their shape; what follows calls is written after them.
-            ripe = _ripe(step, reading) if followers else []
+            ripe = reading.ripe(step.records) if followers else []
             yield step.records
             self._for_each(followers, methodcaller("follow", ripe, reading))
             if step.through is not None:
@@ -124,13 +121,13 @@ class Calls(AircallStream):
                     follower.note(Reading.of(cursors, reading.now))
                 self.write_state(self._state(cursors, step.last))
 
-    def _catch_up(self, follower: CallIntelligence, cursors: Cursors, reading: Reading) -> None:
+    def _catch_up(self, follower: CallFollower, cursors: Cursors, reading: Reading) -> None:
         """Read calls once more for a stream that was left out when they were read."""
         everything = reading._replace(settled_through=BEGINNING)
         after = follower.lacks_after
         for window in cursors.divided(after, cursors.position_at(NEW)) if after is not None else ():
             for step in self._walk({}).steps(*window):
-                follower.catch_up(_ripe(step, reading), everything, step.through)
+                follower.catch_up(reading.ripe(step.records), everything, step.through)
                 follower.note(Reading.of(cursors, reading.now))
                 self.write_state({})
                 if follower.lacks_after is None:
@@ -139,7 +136,7 @@ class Calls(AircallStream):
     def _walk(self, params: Query) -> AscendingWalk:
         return AscendingWalk(self.reader(), "started_at", from_is_exclusive=True, params=params, name=self.name)
 
-    def _for_each(self, followers: list[CallIntelligence], act: Callable[[CallIntelligence], None]) -> None:
+    def _for_each(self, followers: list[CallFollower], act: Callable[[CallFollower], None]) -> None:
         """Have each of the streams that follow do something.
 
         One that fails is taken off the list. The others go on, and so do the calls, but the state stays where it is: it
@@ -173,8 +170,3 @@ class Calls(AircallStream):
         return {
             flag: "true" for field, flag in FETCH_FLAGS.items() if field in fields and self.mask["properties", field]
         }
-
-
-def _ripe(step: Step, reading: Reading) -> list[Record]:
-    """Return what the streams that follow have to know of those calls that can have something."""
-    return [{name: call[name] for name in FOLLOWED} for call in step.records if reading.is_ripe(call)]

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from typing_extensions import override
 
+from tap_aircall import states
 from tap_aircall.errors import AircallError
 from tap_aircall.streams.base import AircallStream
 from tap_aircall.streams.calls.cursors import BEGINNING, FIRST_RUN, NEW, POSITIONS, Cursors, Window
 from tap_aircall.streams.calls.followers import CallFollower, Reading
-from tap_aircall.times import to_rfc3339, to_seconds
+from tap_aircall.times import to_seconds
 from tap_aircall.walks import AscendingWalk
 
 if TYPE_CHECKING:
@@ -31,10 +32,6 @@ FETCH_FLAGS = {
 """Fields that Aircall fills only when asked to, and what to ask (facts, section 4.1). No further request is needed."""
 OPTED_INTO = tuple(field for field in FETCH_FLAGS if field != "contact")
 """Those that few need, and that cost Aircall time and a target space. Calls join contacts by `contact`."""
-
-PAGES_PER_STATE = 10
-"""After so many pages, 500 calls, the target is told where to go on after a failure; after each, when each of its calls
-costs further requests."""
 
 
 class Calls(AircallStream):
@@ -116,7 +113,8 @@ class Calls(AircallStream):
                 cursors.advance(step.through, self._now)
             if self.is_full_table or self._is_held:
                 continue
-            if followers or number % PAGES_PER_STATE == 0 or not step.records:
+            # After each page if there are followers, since each of its calls costs further requests.
+            if followers or number % states.PAGES_PER_STATE == 0 or not step.records:
                 for follower in followers:
                     follower.note(Reading.of(cursors, reading.now))
                 self.write_state(self._state(cursors, step.last))
@@ -158,11 +156,7 @@ class Calls(AircallStream):
         state = cursors.to_state()
         if last is not None:
             before = self.stream_state.get("replication_key_value")
-            latest = last if before is None else max(last, to_seconds(before))
-            state |= {
-                "replication_key": self.replication_key,
-                "replication_key_value": to_rfc3339(latest),
-            }
+            state |= states.bookmark(self.replication_key, last, None if before is None else to_seconds(before))
         return state
 
     def _flags(self) -> Query:

@@ -16,7 +16,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import msgspec
 
-from tap_aircall.sandbox import World
+from tap_aircall.sandbox import generate_company
 
 TEMPLATES = 500
 """So many different calls are made up, and repeated with other ids and times."""
@@ -35,7 +35,7 @@ class Calls:
         self._count = count
         self._per_second = per_second
         self._first = int(time.time()) - 3_600 - count // per_second
-        world = World.generate(seed=1, now=time.time(), calls=TEMPLATES, contacts=50)
+        world = generate_company(seed=1, now=time.time(), calls=TEMPLATES, contacts=50)
         flagged = ("ivr_options_selected", "ai_voice_agents")
         blank: dict[str, Any] = {"contact": None, "recording_short_url": None, "voicemail_short_url": None}
         self._templates = [

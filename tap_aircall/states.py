@@ -27,6 +27,20 @@ SINGER_KEYS = frozenset(
 """Keys of a stream's state that taps write which are built with the SDK; this one goes on from their bookmark."""
 TOLERANCE_SECONDS = 600
 """How far ahead a clock may be when a state is written; more is refused."""
+PAGES_PER_STATE = 10
+"""After so many pages, as a rule 500 records, the target is told where to go on after a failure."""
+
+
+def bookmark(replication_key: str | None, second: int, before: int | None) -> dict[str, str | None]:
+    """Build the bookmark that every Singer tap has in its state; it never goes backwards.
+
+    Args:
+        replication_key: The field that it is of.
+        second: How far the stream is (UNIX).
+        before: Where the bookmark was; None for nowhere.
+    """
+    latest = second if before is None else max(second, before)
+    return {"replication_key": replication_key, "replication_key_value": to_rfc3339(latest)}
 
 
 def bookmarks_of(state: Mapping[str, Any]) -> dict[str, dict[str, Any]]:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from tap_aircall.api.client import AircallClient
     from tap_aircall.sandbox.intelligence import Artefact
+    from tap_aircall.sandbox.messages import Answer
     from tap_aircall.sandbox.templates import Kind
 
 T = TypeVar("T")
@@ -135,7 +136,7 @@ class Company:
         self.ever = {(stream, key) for stream, records in there.items() for key in records}
         return {stream: {key: dict(record) for key, record in of.items()} for stream, of in there.items()}
 
-    def answer(self, path: str, params: Mapping[str, str]) -> api.Answer:
+    def answer(self, path: str, params: Mapping[str, str]) -> Answer:
         """Answer a request."""
         if path.count("/") == 2:
             self._gap = None  # since the last request for a list

@@ -16,7 +16,7 @@ import pytest
 
 from tap_aircall.cli import read_json
 from tap_aircall.errors import InputError
-from tap_aircall.sandbox import Fault, Sandbox, World
+from tap_aircall.sandbox import Fault, Sandbox, generate_company
 from tap_aircall.streams.registry import STREAMS
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ SECRET = "s3cret-t0ken"
 
 @pytest.fixture(scope="module")
 def sandbox() -> Iterator[Sandbox]:
-    world = World.generate(seed=2, now=time.time(), calls=2_300, contacts=80, users=3)
+    world = generate_company(seed=2, now=time.time(), calls=2_300, contacts=80, users=3)
     with Sandbox(world, api_token=SECRET) as sandbox:
         yield sandbox
 

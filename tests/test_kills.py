@@ -17,7 +17,7 @@ import pytest
 
 from tap_aircall.sandbox import Fault, Sandbox, World
 from tap_aircall.sandbox.intelligence import ARTEFACTS
-from tap_aircall.streams.calls.stream import PAGES_PER_STATE
+from tap_aircall.states import PAGES_PER_STATE
 from tests.clock import NOW
 from tests.conftest import Aircall
 from tests.fast import SPEED, FastClock

@@ -14,7 +14,7 @@ from singer_sdk import Stream
 from singer_sdk.mapper import CustomStreamMap
 from singer_sdk.testing import SuiteConfig, get_tap_test_class
 
-from tap_aircall.sandbox import Sandbox, World
+from tap_aircall.sandbox import Sandbox, generate_company
 from tap_aircall.sandbox.intelligence import ARTEFACTS
 from tap_aircall.streams.base import UNHANDLED, AircallStream
 from tap_aircall.tap import TapAircall
@@ -23,7 +23,7 @@ from tests.clock import NOW
 if TYPE_CHECKING:
     from tests.conftest import Aircall
 
-_sandbox = Sandbox(World.generate(seed=5, now=time.time(), calls=60, contacts=20, users=3))
+_sandbox = Sandbox(generate_company(seed=5, now=time.time(), calls=60, contacts=20, users=3))
 _sandbox.analytics.seconds = 0  # nobody is to wait
 _sandbox.__enter__()
 for _id in _sandbox.world.calls:

@@ -2,7 +2,7 @@
 
 It follows what is known of the real API, oddities included; the tap never imports it. In a process:
 
-    with Sandbox(World.generate(seed=1, now=time.time())) as sandbox:
+    with Sandbox(generate_company(seed=1, now=time.time())) as sandbox:
         requests.get(sandbox.url + "/v1/calls", auth=(sandbox.api_id, sandbox.api_token))
 
 On a command line: `python -m tap_aircall.sandbox --help`.
@@ -15,12 +15,20 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tap_aircall.sandbox.faults import Fault
-    from tap_aircall.sandbox.server import RequestLog, Sandbox
+    from tap_aircall.sandbox.generate import generate_company
+    from tap_aircall.sandbox.messages import RequestLog
+    from tap_aircall.sandbox.server import Sandbox
     from tap_aircall.sandbox.world import World
 
-__all__ = ["Fault", "RequestLog", "Sandbox", "World", "missing"]
+__all__ = ["Fault", "RequestLog", "Sandbox", "World", "generate_company", "missing"]
 
-_MODULES = {"Fault": "faults", "RequestLog": "server", "Sandbox": "server", "World": "world"}
+_MODULES = {
+    "Fault": "faults",
+    "RequestLog": "messages",
+    "Sandbox": "server",
+    "World": "world",
+    "generate_company": "generate",
+}
 
 
 def missing(error: ModuleNotFoundError) -> str:

@@ -94,10 +94,10 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _serve(options: argparse.Namespace) -> int:
-    from tap_aircall.sandbox import Sandbox, World  # noqa: PLC0415 - needs the extra
-    from tap_aircall.sandbox.optional import add_campaigns, add_messaging  # noqa: PLC0415 - likewise
+    from tap_aircall.sandbox import Sandbox, generate_company  # noqa: PLC0415 - needs the extra
+    from tap_aircall.sandbox.extras import add_campaigns, add_messaging  # noqa: PLC0415 - likewise
 
-    world = World.generate(
+    world = generate_company(
         seed=options.seed,
         now=time.time(),
         calls=options.calls,

@@ -14,7 +14,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
-from tap_aircall.sandbox.api import FORBIDDEN, NO_SUCH_PATH, Answer
+from tap_aircall.sandbox.messages import FORBIDDEN, NO_SUCH_PATH, Answer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING
 from urllib.parse import urlencode
+
+from tap_aircall.sandbox.messages import NO_SUCH_PATH, UNKNOWN_OBJECT, Answer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -26,10 +28,6 @@ CAP = 10_000
 OAUTH_ONLY = "/v1/integrations"
 """What begins so fails with Basic (facts, section 1)."""
 
-UNAUTHORIZED = (401, {"message": "Unauthorized"})
-FORBIDDEN = (403, {"message": "Forbidden"})
-NO_SUCH_PATH = (404, {"message": "Not Found"})
-UNKNOWN_OBJECT = (404, {"error": "Not Found", "troubleshoot": "No object has this id"})
 OVER_CAP = (
     400,
     {
@@ -44,13 +42,6 @@ OVER_CAP = (
         "success": False,
     },
 )
-
-
-class Answer(NamedTuple):
-    """A status and a payload."""
-
-    status: int
-    payload: Any
 
 
 @dataclass(frozen=True)

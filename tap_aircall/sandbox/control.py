@@ -17,7 +17,7 @@ A request that asks for what is not there gets 404, one that cannot be understoo
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 from starlette.responses import Response
@@ -28,10 +28,13 @@ from tap_aircall.sandbox.templates import KINDS
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
+    from threading import RLock
 
     from starlette.requests import Request
 
-    from tap_aircall.sandbox.server import Sandbox
+    from tap_aircall.sandbox.analytics import Analytics
+    from tap_aircall.sandbox.messages import RequestLog
+    from tap_aircall.sandbox.oauth import OAuth
     from tap_aircall.sandbox.world import World
 
     Handler = Callable[[Request], Awaitable[Response]]
@@ -39,7 +42,22 @@ if TYPE_CHECKING:
 ANALYTICS = {"plan", "seconds", "slow", "failing", "zipped", "address_seconds", "kept_seconds", "rows"}
 
 
-def routes(sandbox: Sandbox) -> list[Route]:
+class Controlled(Protocol):
+    """What can be looked at and changed of a sandbox."""
+
+    world: World
+    oauth: OAuth
+    analytics: Analytics
+    requests: list[RequestLog]
+    faults: list[Fault]
+    lock: RLock
+    clock_offset: float
+
+    def now(self) -> float:
+        """Return the time of day in the sandbox, in UNIX seconds."""
+
+
+def routes(sandbox: Controlled) -> list[Route]:
     """Return the routes that control a sandbox."""
 
     async def requests(request: Request) -> Response:
@@ -89,7 +107,7 @@ def routes(sandbox: Sandbox) -> list[Route]:
     ]
 
 
-def _wish(sandbox: Sandbox, change: Callable[[Sandbox, Any], dict[str, Any]]) -> Handler:
+def _wish(sandbox: Controlled, change: Callable[[Controlled, Any], dict[str, Any]]) -> Handler:
     """Make a handler of a function that takes the body of a request."""
 
     async def handle(request: Request) -> Response:
@@ -98,7 +116,7 @@ def _wish(sandbox: Sandbox, change: Callable[[Sandbox, Any], dict[str, Any]]) ->
     return handle
 
 
-def _end(sandbox: Sandbox, wish: Mapping[str, bool]) -> dict[str, Any]:
+def _end(sandbox: Controlled, wish: Mapping[str, bool]) -> dict[str, Any]:
     with sandbox.lock:
         if wish.get("uninstall"):
             sandbox.oauth.uninstall()
@@ -107,7 +125,7 @@ def _end(sandbox: Sandbox, wish: Mapping[str, bool]) -> dict[str, Any]:
     return {}
 
 
-def _change_reports(sandbox: Sandbox, wish: Mapping[str, Any]) -> dict[str, Any]:
+def _change_reports(sandbox: Controlled, wish: Mapping[str, Any]) -> dict[str, Any]:
     if unknown := wish.keys() - ANALYTICS:
         raise KeyError(*sorted(unknown))
     with sandbox.lock:

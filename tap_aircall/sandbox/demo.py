@@ -82,12 +82,12 @@ def _demo() -> Iterator[str]:
     """Go through the demo and yield what to show."""
     import duckdb  # noqa: PLC0415 - not every sandbox has it
 
-    from tap_aircall.sandbox import Sandbox, World  # noqa: PLC0415 - needs the extra
+    from tap_aircall.sandbox import Sandbox, generate_company  # noqa: PLC0415 - needs the extra
 
     _check()
     _make_folder()
     yield "Making up a company ..."
-    world = World.generate(seed=1, now=time.time())
+    world = generate_company(seed=1, now=time.time())
     with Sandbox(world) as sandbox:
         size = f"{len(world.calls):,} calls, {len(world.contacts):,} contacts"
         yield f"{world.company_name}: {size}; Aircall sandbox at {sandbox.url}"

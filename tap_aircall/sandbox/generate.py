@@ -19,13 +19,13 @@ from faker import Faker
 from tap_aircall.sandbox.conversations import SUBJECTS, WRONG_NUMBER
 from tap_aircall.sandbox.phones import e164, phone
 from tap_aircall.sandbox.templates import iso
+from tap_aircall.sandbox.world import World
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from tap_aircall.sandbox.conversations import Subject
     from tap_aircall.sandbox.templates import Record
-    from tap_aircall.sandbox.world import World
 
 Thing = TypeVar("Thing")
 
@@ -105,29 +105,31 @@ INFORMATION = (
 
 
 def generate_company(
-    world: World,
     *,
-    seed: int,
+    now: float,
+    seed: int = 1,
     calls: int = 12_500,
     contacts: int = 11_000,
     users: int = 45,
     days: int = 90,
-) -> None:
-    """Fill an empty world.
+) -> World:
+    """Make up a company.
 
     Args:
-        world: Its `now` is the time at which the last calls are going on.
+        now: UNIX time in seconds at which the last calls are going on.
         seed: Same seed, same data.
         calls: How many calls.
         contacts: How many contacts.
         users: How many users.
         days: Over how many days the calls are spread.
     """
+    world = World(now)
     maker = _Maker(world, seed, days)
     maker.make_directory(users)
     maker.make_contacts(contacts)
     maker.make_calls(calls)
     maker.set_availabilities()
+    return world
 
 
 @dataclass(eq=False, slots=True)

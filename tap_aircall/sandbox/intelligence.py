@@ -6,18 +6,18 @@ results of a call tell of the same conversation, and are made up when somebody a
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args
 
-from tap_aircall.sandbox.api import UNKNOWN_OBJECT, Answer
 from tap_aircall.sandbox.conversations import SUBJECTS, Conversation
+from tap_aircall.sandbox.messages import UNKNOWN_OBJECT, Answer
 from tap_aircall.sandbox.phones import e164
 from tap_aircall.sandbox.templates import iso
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from tap_aircall.sandbox.conversations import Subject
     from tap_aircall.sandbox.templates import Record
-    from tap_aircall.sandbox.world import World
 
 Artefact = Literal[
     "transcription",
@@ -45,14 +45,26 @@ DELAY = 60
 NO_PLAN = (403, {"error": "Forbidden", "troubleshoot": "The company is not active"})
 
 
+class Company(Protocol):
+    """What the results of calls are made from."""
+
+    now: float
+    company_name: str
+    calls: dict[int, Record]
+    subjects: dict[int, Subject]
+
+    def shown_call(self, identity: int) -> Record | None:
+        """Return a call, or None when there is none or the API does not show it yet."""
+
+
 class Intelligence:
     """The artefacts of a company.
 
     Args:
-        world: The company.
+        company: Whose calls they are of.
     """
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, company: Company) -> None:
         self.plan = True
         """Whether the company has the AI plan."""
         self.denied_calls: set[int] = set()
@@ -62,7 +74,7 @@ class Intelligence:
         self.share = 0.0
         """How many of the calls that were answered have everything, and of the voicemails a transcription, from 0 to 1;
         besides those that were given something."""
-        self._world = world
+        self._company = company
         self._artefacts: dict[tuple[str, int], tuple[float, Any]] = {}
 
     def add(self, call_id: int, artefact: Artefact, payload: Any = None, *, visible_at: float | None = None) -> Any:
@@ -90,12 +102,12 @@ class Intelligence:
 
     def conversation(self, call_id: int) -> Conversation:
         """Return what is said in a call."""
-        subject = self._world.subjects.get(call_id, SUBJECTS[call_id % len(SUBJECTS)])
-        return Conversation(self._world.calls[call_id], subject, self._world.company_name)
+        subject = self._company.subjects.get(call_id, SUBJECTS[call_id % len(SUBJECTS)])
+        return Conversation(self._company.calls[call_id], subject, self._company.company_name)
 
     def _make(self, artefact: Artefact, call_id: int) -> Any:
-        call = self._world.calls[call_id]
-        made_at = _ready_at(call) if call["ended_at"] else self._world.now
+        call = self._company.calls[call_id]
+        made_at = _ready_at(call) if call["ended_at"] else self._company.now
         return _payload(artefact, self.conversation(call_id), iso(made_at))
 
     def found(self, artefact: Artefact, call_id: int) -> tuple[float, Any]:
@@ -103,7 +115,7 @@ class Intelligence:
         given = self._artefacts.get((artefact, call_id))
         if given is not None:
             return given
-        call = self._world.shown_call(call_id)
+        call = self._company.shown_call(call_id)
         is_spoken = call is not None and (call["answered_at"] or (call["voicemail"] and artefact == "transcription"))
         if call is None or not is_spoken or not call["ended_at"] or _lot(call_id) >= self.share:
             return float("inf"), None
@@ -120,7 +132,7 @@ class Intelligence:
             return Answer(400, {"error": "Bad Request", "troubleshoot": "The call's id must be a number"})
         kind: Any = "realtime_transcription" if path == "transcription" and query.get("mode") == "realtime" else path
         visible_at, payload = self.found(kind, int(call_id))
-        if self._world.shown_call(int(call_id)) is None or visible_at > self._world.now:
+        if self._company.shown_call(int(call_id)) is None or visible_at > self._company.now:
             return Answer(*UNKNOWN_OBJECT)
         if path == "playbook_result" and query.get("fetch_playbook") != "true":
             payload = {name: value for name, value in payload.items() if name != "playbook"}

@@ -14,13 +14,16 @@ from urllib.parse import parse_qsl, urlencode
 from starlette.responses import HTMLResponse, RedirectResponse
 from starlette.routing import Route
 
-from tap_aircall.sandbox.api import Answer
+from tap_aircall.sandbox.messages import Answer
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from threading import RLock
+
     from starlette.requests import Request
     from starlette.responses import Response
 
-    from tap_aircall.sandbox.server import Sandbox
+    from tap_aircall.sandbox.world import World
 
 CODE_SECONDS = 600
 Mode = Literal["permanent", "expiring", "rotating"]
@@ -49,13 +52,17 @@ class OAuth:
     """Grants tokens to one app of the company.
 
     Args:
-        sandbox: Whose clock and company it is.
+        world: The company.
+        now: Returns the time of day in UNIX seconds.
+        lock: Held while something changes.
         mode: `permanent` access tokens as Aircall's today, `expiring` ones with a refresh token that stays, or with one
             that each use replaces (`rotating`).
         lifetime: Seconds from the grant to the end of an access token, unless it is permanent.
     """
 
-    def __init__(self, sandbox: Sandbox, *, mode: Mode = "permanent", lifetime: int = 3600) -> None:
+    def __init__(
+        self, world: World, now: Callable[[], float], lock: RLock, *, mode: Mode = "permanent", lifetime: int = 3600
+    ) -> None:
         self.client_id = "sandbox-client"
         self.client_secret = "sandbox-client-secret"  # noqa: S105 - of the sandbox
         self.callback_url: str | None = None
@@ -70,7 +77,9 @@ class OAuth:
         """How many grants were refused."""
         self.grants: list[str] = []
         """The grant type of each token that was granted."""
-        self._sandbox = sandbox
+        self._world = world
+        self._now = now
+        self._lock = lock
         self._codes: dict[str, tuple[str, float]] = {}
         self._access: dict[str, float] = {}
         self._refresh: set[str] = set()
@@ -82,7 +91,7 @@ class OAuth:
 
     def tokens(self) -> dict[str, Any]:
         """Grant tokens without further ado, in the form of the token endpoint's answer."""
-        now, number = self._sandbox.now(), next(self._numbers)
+        now, number = self._now(), next(self._numbers)
         access = f"access-{number:04d}-of-the-sandbox"
         self._access[access] = float("inf") if self.mode == "permanent" else now + self.lifetime
         answer: dict[str, Any] = {"access_token": access, "token_type": "Bearer", "created_at": int(now)}
@@ -93,7 +102,7 @@ class OAuth:
 
     def accepts(self, access_token: str) -> bool:
         """Say whether an access token is good now."""
-        return self._sandbox.now() < self._access.get(access_token, float("-inf"))
+        return self._now() < self._access.get(access_token, float("-inf"))
 
     def end_access(self) -> None:
         """End all access tokens; refresh tokens stay good."""
@@ -119,7 +128,7 @@ class OAuth:
         match asked.get("grant_type"):
             case "authorization_code":
                 callback, ends = self._codes.pop(str(asked.get("code")), ("", 0.0))
-                if asked.get("redirect_uri") != callback or self._sandbox.now() >= ends:
+                if asked.get("redirect_uri") != callback or self._now() >= ends:
                     return Answer(400, {"error": "invalid_grant"})
             case "refresh_token":
                 token = asked.get("refresh_token")
@@ -148,13 +157,13 @@ class OAuth:
                 f'<input type="hidden" name="{html.escape(name)}" value="{html.escape(value)}">'
                 for name, value in asked.items()
             )
-            names = {"app": self.client_id, "company": self._sandbox.world.company_name}
+            names = {"app": self.client_id, "company": self._world.company_name}
             return HTMLResponse(FORM.format(fields=fields, **{name: html.escape(text) for name, text in names.items()}))
         outcome = {"error": "access_denied"}
         if asked.get("decision") == "allow":
-            with self._sandbox.lock:
+            with self._lock:
                 code = f"code-{next(self._numbers):04d}-of-the-sandbox"
-                self._codes[code] = (callback, self._sandbox.now() + CODE_SECONDS)
+                self._codes[code] = (callback, self._now() + CODE_SECONDS)
             outcome = {"code": code}
         if "state" in asked:
             outcome["state"] = asked["state"]

@@ -10,7 +10,6 @@ import struct
 import threading
 import time
 from collections import deque
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 import msgspec
@@ -23,11 +22,12 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from tap_aircall.sandbox import control
 from tap_aircall.sandbox.analytics import EXPORT_PATH, FILE_PATH, Analytics
-from tap_aircall.sandbox.api import FORBIDDEN, NO_SUCH_PATH, OAUTH_ONLY, UNAUTHORIZED, Answer, Api
+from tap_aircall.sandbox.api import OAUTH_ONLY, Api
+from tap_aircall.sandbox.messages import FORBIDDEN, NO_SUCH_PATH, UNAUTHORIZED, Answer, RequestLog
 from tap_aircall.sandbox.oauth import OAuth
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
     from types import TracebackType
 
     from starlette.requests import Request
@@ -42,19 +42,6 @@ STALL_SECONDS = 2.0
 """A body that stalls is given up by the sandbox after this time; a client should have before."""
 TOKEN_PATH = "/v1/oauth/token"  # noqa: S105 - no secret
 ResetUnit = Literal["seconds", "milliseconds", "none"]
-
-
-@dataclass(frozen=True)
-class RequestLog:
-    """A request that the sandbox got."""
-
-    method: str
-    path: str
-    query: dict[str, str]
-    at: float
-    """Time of the sandbox's clock, in UNIX seconds."""
-    headers: Mapping[str, str] = field(repr=False)
-    status: int = 0
 
 
 class Sandbox:
@@ -102,7 +89,7 @@ class Sandbox:
         """Makes the `Date` header of an answer out of the sandbox's time; None for an answer without."""
         self.lock = threading.RLock()
         self.latency = latency
-        self.oauth = OAuth(self, mode=oauth)
+        self.oauth = OAuth(world, self.now, self.lock, mode=oauth)
         self.analytics = Analytics(world, lambda: self.url)
         self._clock = clock
         self._api = Api(world, retired_users_v1=retired_users_v1)

@@ -74,15 +74,6 @@ class World:
         self._agenda: list[tuple[float, int, int, Record]] = []
         self._order = itertools.count()
 
-    @classmethod
-    def generate(cls, *, seed: int = 1, now: float, **size: int) -> World:
-        """Make up a company; see `tap_aircall.sandbox.generate.generate_company` for its size."""
-        from tap_aircall.sandbox.generate import generate_company  # noqa: PLC0415 - Faker takes a while to load
-
-        world = cls(now)
-        generate_company(world, seed=seed, **size)
-        return world
-
     def move_on(self, now: float) -> None:
         """Let happen what is due by a time: calls begin, are answered, end, and are rewritten after their end."""
         self.now = max(self.now, now)

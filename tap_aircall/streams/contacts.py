@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from typing_extensions import override
 
-from tap_aircall import walks
+from tap_aircall import states, walks
 from tap_aircall.clock import TRAIL_SECONDS
 from tap_aircall.errors import ResponseError
 from tap_aircall.pages import PAGE_SIZE, stamp
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
 BACKFILL = "backfill"
 """Key of the state of a reading of all contacts that is not at its end."""
-
-PAGES_PER_STATE = 10
 
 
 class Backfill(NamedTuple):
@@ -129,7 +127,7 @@ class Contacts(AircallStream):
             self.progress.expect(step.remaining or 0)
             self.progress.add(len(step.records))
             yield step.records
-            if backfill.bookmark and step.through is not None and number % PAGES_PER_STATE == 0:
+            if backfill.bookmark and step.through is not None and number % states.PAGES_PER_STATE == 0:
                 self.write_state({BACKFILL: Backfill(backfill.bookmark, step.through).to_state()})
 
     def _newest_created(self) -> int | None:
@@ -155,14 +153,8 @@ class Contacts(AircallStream):
         return None if newest is None else min(newest, self.aircall_clock.reached() - TRAIL_SECONDS)
 
     def _finish(self, newest: int | None) -> None:
-        """Set the bookmark, never backwards."""
+        """Set the bookmark."""
         if newest is not None:
             before, _ = self.parse_state(self.stream_state)
-            latest = newest if before is None else max(newest, before)
-            self.write_state(
-                {
-                    "replication_key": self.replication_key,
-                    "replication_key_value": to_rfc3339(latest),
-                }
-            )
+            self.write_state(states.bookmark(self.replication_key, newest, before))
         self.stream_state.pop(BACKFILL, None)

@@ -6,67 +6,18 @@ version, so that a target drops what was deleted.
 
 from __future__ import annotations
 
-from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import TYPE_CHECKING, ClassVar
 
 from typing_extensions import override
 
-from tap_aircall import walks
-from tap_aircall.api.addresses import path_of
-from tap_aircall.errors import AircallError, NotFoundError, ResponseError, StreamUnavailableError
-from tap_aircall.pages import PAGE_SIZE, Page
+from tap_aircall.errors import StreamUnavailableError
 from tap_aircall.settings import BasicSettings
-from tap_aircall.streams.base import AircallStream
+from tap_aircall.streams.kinds import OwnedStream, ReferenceStream, SharedStream, SingleObject
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable
 
-    from tap_aircall.pages import Query, Record
-
-
-class ReferenceStream(AircallStream):
-    """A list that is read whole."""
-
-    primary_keys = ("id",)
-    page_size: ClassVar[int] = PAGE_SIZE
-
-    @override
-    def extract(self) -> Iterable[list[Record]]:
-        for page in self.pages():
-            self.progress.expect(page.total or 0)
-            self.progress.add(len(page.records))
-            yield page.records
-
-    def pages(self) -> Iterator[Page]:
-        """Read the list, page by page."""
-        return walks.whole_list(self.reader(), self.primary_keys[0], self.name, self.page_size)
-
-
-class SharedStream(ReferenceStream):
-    """A list that other streams need as well."""
-
-    @property
-    def listed(self) -> list[Record]:
-        """All records, asked for once a run however many streams need them, also when that fails.
-
-        Raises:
-            AircallError: The same for each of them.
-        """
-        if isinstance(self._listed, AircallError):
-            raise self._listed
-        return self._listed
-
-    @cached_property
-    def _listed(self) -> list[Record] | AircallError:
-        try:
-            return [record for page in super().pages() for record in page.records]
-        except AircallError as error:
-            return error
-
-    @override
-    def pages(self) -> Iterator[Page]:
-        # Copies, since records are brought into their shape in place.
-        yield Page([dict(record) for record in self.listed], len(self.listed), linked=False)
+    from tap_aircall.pages import Record
 
 
 class Users(SharedStream):
@@ -85,44 +36,6 @@ class UserAvailabilities(ReferenceStream):
     cost = "one for 50 users"
     path = "/v1/users/availabilities"
     envelope = "users"
-
-
-class OwnedStream(AircallStream):
-    """What each user or number has: one request for each of them, or more where that is a long list."""
-
-    owners: ClassVar[str]
-    """Name of the stream of those who have it, a `SharedStream`. `path` has a place for their id."""
-    owner_key: ClassVar[str]
-    """The field that holds the owner's id, added to each record."""
-
-    @override
-    def extract(self) -> Iterable[list[Record]]:
-        owners = cast("SharedStream", self._tap.streams[self.owners])
-        ids = [owner["id"] for owner in owners.listed]
-        for done, records in enumerate(self.read_each(ids), start=1):
-            self.progress.add(len(records))
-            self.progress.expect(len(ids) - done)
-            yield records
-
-    def read_each(self, owners: Sequence[int]) -> Iterator[list[Record]]:
-        """Read what each has, in their order, several at once."""
-        return self.client.in_flight(self.read_of, owners)
-
-    def read_of(self, owner: int) -> list[Record]:
-        """Read what one has: nothing, if Aircall knows nothing of it (404)."""
-        try:
-            return [{**record, self.owner_key: owner} for record in self.ask(path_of(self.path, owner))]
-        except NotFoundError:
-            return []
-
-    def ask(self, path: str) -> list[Record]:
-        """Read a list with pages; a subclass whose resource is something else has its own way."""
-
-        def read(queries: Iterable[Query]) -> Iterator[Page]:
-            return (self.read_page(path, query) for query in queries)
-
-        key = next(key for key in self.primary_keys if key != self.owner_key)
-        return [record for page in walks.whole_list(read, key, self.name) for record in page.records]
 
 
 class UserNumbers(OwnedStream):
@@ -173,22 +86,6 @@ class Webhooks(ReferenceStream):
     path = "/v1/webhooks"
     envelope = "webhooks"
     secret_fields: ClassVar = frozenset({"token"})
-
-
-class SingleObject(AircallStream):
-    """A resource that is one object: one record."""
-
-    @override
-    def extract(self) -> Iterable[list[Record]]:
-        yield [self.client.get(self.path, {}, self._parse)]
-        self.progress.add(1)
-
-    def _parse(self, payload: Any) -> Record:
-        record = payload.get(self.envelope) if isinstance(payload, dict) else None
-        if not isinstance(record, dict):
-            message = f"Aircall answered without the object '{self.envelope}'."
-            raise ResponseError(message)
-        return record
 
 
 class Company(SingleObject):

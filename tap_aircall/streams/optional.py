@@ -1,62 +1,14 @@
 """Streams of resources that not every user, number or account has.
 
-That one is missing (404), or that the account may not see it (403), is normal here: it costs one line at most, and the
-run goes on.
+If one is missing (404), or the account may not see it (403), that is normal: see `tap_aircall.streams.kinds`.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import ClassVar
 
-from typing_extensions import override
-
-from tap_aircall import walks
-from tap_aircall.errors import ForbiddenError, NotFoundError, ResponseError, StreamUnavailableError
-from tap_aircall.pages import Page
-from tap_aircall.records import without
-from tap_aircall.streams.access import Access
-from tap_aircall.streams.directory import Numbers, OwnedStream, ReferenceStream, Users
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from tap_aircall.pages import Query, Record
-
-
-class OptionalOwnedStream(OwnedStream):
-    """What some users or numbers have."""
-
-    selected_by_default = False
-
-    @override
-    def read_each(self, owners: Sequence[int]) -> Iterator[list[Record]]:
-        access, refused = Access(self.client), 0
-        for _, answer in access.ask(self.read_of, owners):
-            if isinstance(answer, ForbiddenError):
-                refused += 1
-            else:
-                yield answer
-        if access.refusals and not access.is_granted:
-            raise _left_out(self.name)
-        if refused:
-            count = f"{refused} of {len(owners)}"
-            message = f"Stream '{self.name}': Aircall keeps {count} from this account (status 403); the rest was read."
-            raise StreamUnavailableError(message)
-
-
-class OwnedObject(OptionalOwnedStream):
-    """One object of each, in an envelope or as it is: sources differ (facts, section 4.2)."""
-
-    @override
-    def ask(self, path: str) -> list[Record]:
-        return [self.client.get(path, {}, self._parse)]
-
-    def _parse(self, payload: Any) -> Record:
-        found = _unwrapped(payload, self.envelope)
-        if not isinstance(found, dict):
-            message = f"Aircall answered without the object '{self.envelope}'."
-            raise ResponseError(message)
-        return found
+from tap_aircall.streams.directory import Numbers, Users
+from tap_aircall.streams.kinds import OptionalList, OptionalOwnedStream, OwnedObject, OwnedOpenObject, OwnedTokenList
 
 
 class DialerCampaigns(OwnedObject):
@@ -83,39 +35,28 @@ class DialerCampaignPhoneNumbers(OptionalOwnedStream):
     owner_key = "user_id"
 
 
-class NumberStream(OptionalOwnedStream):
-    """An object that some numbers have, of which not all fields are known."""
-
-    primary_keys = ("number_id",)
-    owners = Numbers.name
-    owner_key = "number_id"
-    is_open = True
-
-    @override
-    def ask(self, path: str) -> list[Record]:
-        found = without(self.secret_fields, self.client.get(path, {}, lambda payload: payload))
-        record = _unwrapped(found, self.envelope)
-        if not isinstance(record, dict):
-            record = {self.envelope: record}
-        return [{**record, "record": record}]
-
-
-class NumberRegistrationStatuses(NumberStream):
+class NumberRegistrationStatuses(OwnedOpenObject):
     """Whether a number is registered as its country demands."""
 
     name = "number_registration_statuses"
     cost = "one a number"
+    primary_keys = ("number_id",)
     path = "/v1/numbers/{}/registration_status"
     envelope = "registration_status"
+    owners = Numbers.name
+    owner_key = "number_id"
 
 
-class NumberMessageConfigurations(NumberStream):
-    """Where messages to a number are sent; the token in it leaves the tap with nobody."""
+class NumberMessageConfigurations(OwnedOpenObject):
+    """Where messages to a number are sent; the token in them never leaves the tap."""
 
     name = "number_message_configurations"
     cost = "one a number"
+    primary_keys = ("number_id",)
     path = "/v1/numbers/{}/messages/configuration"
     envelope = "configuration"
+    owners = Numbers.name
+    owner_key = "number_id"
     secret_fields: ClassVar = frozenset({"token"})
 
 
@@ -131,7 +72,7 @@ class NumberWhatsappStatuses(OwnedObject):
     owner_key = "number_id"
 
 
-class WhatsappTemplates(OptionalOwnedStream):
+class WhatsappTemplates(OwnedTokenList):
     """Message templates for WhatsApp, behind a token rather than on numbered pages."""
 
     name = "whatsapp_templates"
@@ -142,43 +83,12 @@ class WhatsappTemplates(OptionalOwnedStream):
     owners = Numbers.name
     owner_key = "number_id"
 
-    @override
-    def ask(self, path: str) -> list[Record]:
-        def ask(query: Query) -> Any:
-            return self.client.get(path, query, self._checked)
 
-        return [record for records in walks.behind_tokens(ask, self.envelope, "id", self.name) for record in records]
-
-    def _checked(self, payload: Any) -> Any:
-        Page.parse(payload, self.envelope)
-        return payload
-
-
-class SmsTemplates(ReferenceStream):
+class SmsTemplates(OptionalList):
     """Message templates for SMS; the one list with up to a hundred records on a page."""
 
     name = "sms_templates"
     cost = "one for 100"
     path = "/v1/sms/templates"
     envelope = "templates"
-    selected_by_default = False
     page_size = 100
-
-    @override
-    def pages(self) -> Iterator[Page]:
-        try:
-            yield from super().pages()
-        except (ForbiddenError, NotFoundError) as error:
-            raise _left_out(self.name) from error
-
-
-def _left_out(name: str) -> StreamUnavailableError:
-    return StreamUnavailableError(
-        f"Stream '{name}' is left out: this account may not see it, or its plan lacks it (Aircall refuses it)."
-    )
-
-
-def _unwrapped(payload: Any, envelope: str) -> Any:
-    """Take an object out of its envelope, if it is in one."""
-    wrapped = payload.get(envelope) if isinstance(payload, dict) else None
-    return payload if wrapped is None else wrapped

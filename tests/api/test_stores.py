@@ -32,7 +32,7 @@ from tap_aircall.api import limiter as limiter_module
 from tap_aircall.api.limiter import RateLimiter
 from tap_aircall.api.stores import MemoryStore, Store, open_store
 from tap_aircall.errors import InputError, RunEndedError
-from tap_aircall.sandbox import Sandbox, World
+from tap_aircall.sandbox import Sandbox, generate_company
 from tests.clock import NOW, FakeClock, WatchedClock
 from tests.conftest import Aircall
 from tests.fast import FastClock
@@ -246,7 +246,7 @@ def test_closing_does_not_wait_for_a_store_that_hangs(monkeypatch: pytest.Monkey
 
 @pytest.mark.parametrize("at_once", [True, False], ids=["at the start", "on the way"])
 def test_a_signal_ends_a_tap_that_waits_for_a_lock(location: str, tmp_path: Path, *, at_once: bool) -> None:
-    world = World.generate(seed=1, now=NOW, calls=0, contacts=0, users=20)
+    world = generate_company(seed=1, now=NOW, calls=0, contacts=0, users=20)
     clock = FastClock(time.time())
     with Sandbox(world, clock=clock.time) as sandbox, contextlib.ExitStack() as keeping:
         aircall = Aircall(sandbox, FakeClock())
@@ -328,7 +328,7 @@ def test_real_processes_stay_under_one_budget(location: str) -> None:
     began = time.time()
     clock = FastClock(began)
     # Three that counted for themselves would send three times the budget in the first minute, which is a second here.
-    world = World.generate(seed=1, now=NOW, calls=0, contacts=0, users=20)
+    world = generate_company(seed=1, now=NOW, calls=0, contacts=0, users=20)
     with Sandbox(world, clock=clock.time, requests_per_minute=2 * BUDGET) as sandbox:
         config: dict[str, Any] = {
             "user": sandbox.api_id,

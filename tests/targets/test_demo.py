@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tap_aircall.sandbox import World, demo
+from tap_aircall.sandbox import World, demo, generate_company
 from tests.targets.test_recipes import never_called_back
 
 if TYPE_CHECKING:
@@ -32,13 +32,13 @@ def handlers() -> Iterator[None]:
 def worlds(monkeypatch: pytest.MonkeyPatch) -> list[World]:
     """Let the demo have a small company, in which nobody has been on the phone for an hour; returns those made up."""
     made = []
-    generate = World.generate
+    generate = generate_company
 
     def make(*, now: float, **options: Any) -> World:
         made.append(generate(**{"calls": 300, "contacts": 60, "users": 5} | options, now=now - 3600))
         return made[-1]
 
-    monkeypatch.setattr(World, "generate", make)
+    monkeypatch.setattr("tap_aircall.sandbox.generate.generate_company", make)
     return made
 
 

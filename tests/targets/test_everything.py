@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 import pytest
 
-from tap_aircall.sandbox import Sandbox, World
+from tap_aircall.sandbox import Sandbox, generate_company
 from tap_aircall.sandbox.intelligence import ARTEFACTS
 from tap_aircall.streams.registry import STREAMS
 
@@ -27,7 +27,7 @@ REPORT = "CALLS_HISTORY"
 def live_sandbox() -> Iterator[Sandbox]:
     """A company that has some of everything, on the clock of this machine."""
     now = time.time()
-    world = World.generate(seed=4, now=now, calls=0, contacts=7, users=3)
+    world = generate_company(seed=4, now=now, calls=0, contacts=7, users=3)
     for _ in range(4):
         call = world.add_call(started_at=int(now) - 7200)
         for artefact in ARTEFACTS:

@@ -17,8 +17,8 @@ import duckdb
 import psycopg
 import pytest
 
-from tap_aircall.sandbox import Sandbox, World
-from tap_aircall.streams.intelligence.streams import SETTLE_SECONDS
+from tap_aircall.sandbox import Sandbox, World, generate_company
+from tap_aircall.streams.calls.followers import SETTLE_SECONDS
 from tests.clock import FakeClock
 from tests.conftest import Aircall
 from tests.targets.conftest import ROOT, Postgres, executable
@@ -39,7 +39,7 @@ STREAMS = ("calls", "contacts", "users", "numbers", "call_sentiments")
 @pytest.fixture(scope="module")
 def aircall() -> Iterator[Aircall]:
     clock = FakeClock()
-    world = World.generate(seed=6, now=clock.now, calls=1_500, contacts=150, users=9, days=20)
+    world = generate_company(seed=6, now=clock.now, calls=1_500, contacts=150, users=9, days=20)
     world.intelligence.share = 0.4
     with Sandbox(world, clock=clock.time) as sandbox:
         yield Aircall(sandbox, clock)

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from typing_extensions import override
 
+from tap_aircall import states
 from tap_aircall.errors import AircallError
 from tap_aircall.streams.base import AircallStream
 from tap_aircall.streams.calls.cursors import BEGINNING, FIRST_RUN, NEW, POSITIONS, Cursors, Window
-from tap_aircall.streams.intelligence.streams import CallIntelligence, Reading
-from tap_aircall.times import to_rfc3339, to_seconds
+from tap_aircall.streams.calls.followers import CallFollower, Reading
+from tap_aircall.times import to_seconds
 from tap_aircall.walks import AscendingWalk
 
 if TYPE_CHECKING:
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from singer_sdk.singerlib import MetadataMapping
 
     from tap_aircall.pages import Query, Record
-    from tap_aircall.walks import Step
 
 FETCH_FLAGS = {
     "contact": "fetch_contact",
@@ -32,12 +32,6 @@ FETCH_FLAGS = {
 """Fields that Aircall fills only when asked to, and what to ask (facts, section 4.1). No further request is needed."""
 OPTED_INTO = tuple(field for field in FETCH_FLAGS if field != "contact")
 """Those that few need, and that cost Aircall time and a target space. Calls join contacts by `contact`."""
-
-FOLLOWED = ("id", "started_at")
-"""What the streams that follow calls have to know of one."""
-PAGES_PER_STATE = 10
-"""After so many pages, 500 calls, the target is told where to go on after a failure; after each, when each of its calls
-costs further requests."""
 
 
 class Calls(AircallStream):
@@ -74,7 +68,7 @@ class Calls(AircallStream):
         reading = Reading.of(cursors, self._now)
         self.was_read = True
         streams = self._tap.streams.values()
-        followers = [stream for stream in streams if isinstance(stream, CallIntelligence) and stream.selected]
+        followers = [stream for stream in streams if isinstance(stream, CallFollower) and stream.selected]
         for follower in followers:
             follower.begin(reading.now)
         able = list(followers)
@@ -106,31 +100,32 @@ class Calls(AircallStream):
         return self.aircall_clock.reached(self._began)
 
     def _read(
-        self, window: Window, cursors: Cursors, followers: list[CallIntelligence], reading: Reading
+        self, window: Window, cursors: Cursors, followers: list[CallFollower], reading: Reading
     ) -> Iterator[list[Record]]:
         for number, step in enumerate(self._walk(self._flags()).steps(*window), start=1):
             self.progress.expect(step.remaining or 0)
             self.progress.add(len(step.records))
             # Taken before the records are brought into their shape; what follows calls is written after them.
-            ripe = _ripe(step, reading) if followers else []
+            ripe = reading.ripe(step.records) if followers else []
             yield step.records
             self._for_each(followers, methodcaller("follow", ripe, reading))
             if step.through is not None:
                 cursors.advance(step.through, self._now)
             if self.is_full_table or self._is_held:
                 continue
-            if followers or number % PAGES_PER_STATE == 0 or not step.records:
+            # After each page if there are followers, since each of its calls costs further requests.
+            if followers or number % states.PAGES_PER_STATE == 0 or not step.records:
                 for follower in followers:
                     follower.note(Reading.of(cursors, reading.now))
                 self.write_state(self._state(cursors, step.last))
 
-    def _catch_up(self, follower: CallIntelligence, cursors: Cursors, reading: Reading) -> None:
+    def _catch_up(self, follower: CallFollower, cursors: Cursors, reading: Reading) -> None:
         """Read calls once more for a stream that was left out when they were read."""
         everything = reading._replace(settled_through=BEGINNING)
         after = follower.lacks_after
         for window in cursors.divided(after, cursors.position_at(NEW)) if after is not None else ():
             for step in self._walk({}).steps(*window):
-                follower.catch_up(_ripe(step, reading), everything, step.through)
+                follower.catch_up(reading.ripe(step.records), everything, step.through)
                 follower.note(Reading.of(cursors, reading.now))
                 self.write_state({})
                 if follower.lacks_after is None:
@@ -139,7 +134,7 @@ class Calls(AircallStream):
     def _walk(self, params: Query) -> AscendingWalk:
         return AscendingWalk(self.reader(), "started_at", from_is_exclusive=True, params=params, name=self.name)
 
-    def _for_each(self, followers: list[CallIntelligence], act: Callable[[CallIntelligence], None]) -> None:
+    def _for_each(self, followers: list[CallFollower], act: Callable[[CallFollower], None]) -> None:
         """Have each of the streams that follow do something.
 
         One that fails is taken off the list. The others go on, and so do the calls, but the state stays where it is: it
@@ -161,11 +156,7 @@ class Calls(AircallStream):
         state = cursors.to_state()
         if last is not None:
             before = self.stream_state.get("replication_key_value")
-            latest = last if before is None else max(last, to_seconds(before))
-            state |= {
-                "replication_key": self.replication_key,
-                "replication_key_value": to_rfc3339(latest),
-            }
+            state |= states.bookmark(self.replication_key, last, None if before is None else to_seconds(before))
         return state
 
     def _flags(self) -> Query:
@@ -173,8 +164,3 @@ class Calls(AircallStream):
         return {
             flag: "true" for field, flag in FETCH_FLAGS.items() if field in fields and self.mask["properties", field]
         }
-
-
-def _ripe(step: Step, reading: Reading) -> list[Record]:
-    """Return what the streams that follow have to know of those calls that can have something."""
-    return [{name: call[name] for name in FOLLOWED} for call in step.records if reading.is_ripe(call)]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 import singer_sdk.typing as th
 from typing_extensions import override
 
-from tap_aircall import walks
+from tap_aircall import states, walks
 from tap_aircall.clock import TRAIL_SECONDS
 from tap_aircall.errors import (
     ForbiddenError,
@@ -26,7 +26,7 @@ from tap_aircall.records import without
 from tap_aircall.schemas import OPEN
 from tap_aircall.streams.base import AircallStream
 from tap_aircall.streams.custom.definitions import RECORD, SECRETS, Definition, Replication
-from tap_aircall.times import to_rfc3339, to_seconds
+from tap_aircall.times import to_seconds
 from tap_aircall.walks import AscendingWalk
 
 if TYPE_CHECKING:
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
 MARK = "custom"
 """Key in the state that says that a stream was a user's own, so that it may be gone from the settings."""
 BEGINNING = -(2**62)
-PAGES_PER_STATE = 10
 
 ID, TIME = "id", "time"
 """What the walks know of a record."""
@@ -126,7 +125,7 @@ class CustomStream(AircallStream):
                 after = None if bookmark is None else bookmark - 1
                 for number, step in enumerate(walk.steps(after, self.aircall_clock.horizon()), start=1):
                     yield step.records
-                    if number % PAGES_PER_STATE == 0 and step.records:
+                    if number % states.PAGES_PER_STATE == 0 and step.records:
                         self._move_to(step.through)
                     elif not step.records:
                         self._move_to(step.last)
@@ -152,13 +151,12 @@ class CustomStream(AircallStream):
             yield page.records
 
     def _move_to(self, second: int | None) -> None:
-        """Set the bookmark (UNIX seconds), never backwards, and never within `TRAIL_SECONDS` of Aircall's clock."""
+        """Set the bookmark (UNIX seconds), but never within `TRAIL_SECONDS` of Aircall's clock."""
         if second is None or self.is_full_table:
             return
         second = min(second, self.aircall_clock.reached(self._began) - TRAIL_SECONDS)
         before = self.parse_state(self.stream_state)
-        latest = second if before is None else max(before, second)
-        self.write_state({"replication_key": self.replication_key, "replication_key_value": to_rfc3339(latest)})
+        self.write_state(states.bookmark(self.replication_key, second, before))
 
     def _parse(self, payload: Any) -> Page:
         """Take the list, or the one object, out of an answer."""

@@ -19,18 +19,17 @@ A call that Aircall refuses (403) is not done, even though `calls` moves on. The
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from singer_sdk.singerlib.catalog import REPLICATION_INCREMENTAL
 from typing_extensions import override
 
 from tap_aircall.api.addresses import path_of
-from tap_aircall.clock import TRAIL_SECONDS
 from tap_aircall.errors import ForbiddenError, NotFoundError, RejectedRequestError
 from tap_aircall.progress import Progress
 from tap_aircall.states import TOLERANCE_SECONDS
 from tap_aircall.streams.access import Access
-from tap_aircall.streams.base import AircallStream
+from tap_aircall.streams.calls.followers import CallFollower
 from tap_aircall.streams.intelligence import schemas
 from tap_aircall.streams.intelligence.found import MOST, CallIds, Refused
 from tap_aircall.times import to_rfc3339, to_seconds
@@ -40,14 +39,10 @@ if TYPE_CHECKING:
 
     from tap_aircall.pages import Query, Record
     from tap_aircall.streams.base import AircallTap
-    from tap_aircall.streams.calls.cursors import Cursors
+    from tap_aircall.streams.calls.followers import Reading
     from tap_aircall.streams.calls.stream import Calls
 
 DAY = 86_400
-SETTLE_SECONDS = 20 * 60
-"""So long after its end a call has settled: Aircall recalculates it until then (facts, section 6.1)."""
-YOUNG_SECONDS = 72 * 3600
-"""Until this age of a call something may still appear."""
 ASK_AGAIN_SECONDS = DAY - TOLERANCE_SECONDS
 """How often to ask again for what was refused. A little less than a day, for runs once a day that begin unevenly."""
 GIVE_UP_SECONDS = 7 * DAY
@@ -57,42 +52,7 @@ FOUND, REFUSED = "found", "refused"
 BAD_REQUEST = 400
 
 
-class Reading(NamedTuple):
-    """When calls are read, and what is known of earlier readings. Times are UNIX seconds."""
-
-    now: int
-    settled_through: int
-    """All calls up to here were read before, at an age at which they could have settled."""
-    last_age: int
-    """At this age (seconds) a call is read for the last time."""
-
-    @classmethod
-    def of(cls, cursors: Cursors, now: int) -> Reading:
-        """Describe a run that begins with these cursors."""
-        return cls(now, cursors.position_at(SETTLE_SECONDS), max(cursors.ages[-1], TRAIL_SECONDS))
-
-    def is_ripe(self, call: Record) -> bool:
-        """Say whether a call can have anything, and has settled or will not be read again."""
-        if call.get("status") != "done" or not (call.get("answered_at") or call.get("voicemail")):
-            return False
-        started_at = to_seconds(call["started_at"])
-        try:
-            ended_at = to_seconds(call.get("ended_at") or started_at)
-        except ValueError:
-            return False  # `calls` says what is wrong with it
-        return ended_at + SETTLE_SECONDS <= self.now or started_at + self.last_age <= self.now
-
-    def is_open(self, started_at: int) -> bool:
-        """Say whether what was not found yet may still be found."""
-        return started_at > self.forgets_before
-
-    @property
-    def forgets_before(self) -> int:
-        """Up to which start of a call nothing is asked for again."""
-        return min(self.now - YOUNG_SECONDS, self.settled_through)
-
-
-class CallIntelligence(AircallStream):
+class CallIntelligence(CallFollower):
     """One kind of AI results of calls."""
 
     selected_by_default = False
@@ -128,12 +88,8 @@ class CallIntelligence(AircallStream):
     def parse_state(self, state: Mapping[str, Any]) -> tuple[CallIds, Refused]:
         return CallIds.parse(state.get(FOUND, {})), Refused.parse(state.get(REFUSED, {}))
 
+    @override
     def begin(self, now: int) -> None:
-        """Tell the target what will come, before the first call is read.
-
-        Args:
-            now: When the run begins (UNIX seconds).
-        """
         self._write_schema_message()
         self._has_begun = True
         self.progress = Progress(self.name, self.client, self.clock, self.logger)
@@ -147,16 +103,8 @@ class CallIntelligence(AircallStream):
         if self._refused.after is not None and not self._is_due:
             self._leave_out()
 
+    @override
     def follow(self, calls: Sequence[Record], reading: Reading) -> None:
-        """Read what belongs to some calls, and hand it to the target.
-
-        Args:
-            calls: Calls as Aircall sent them; only those that are ripe.
-            reading: When they were read.
-
-        Raises:
-            AircallError: If something cannot be read that is there.
-        """
         starts = {call["id"]: to_seconds(call["started_at"]) for call in calls}
         wanted = {
             call_id: start
@@ -169,33 +117,24 @@ class CallIntelligence(AircallStream):
             self._note_lack(wanted.values())
 
     @property
+    @override
     def lacks_after(self) -> int | None:
-        """From which second on (exclusive, UNIX) calls are to be read once more for this stream; None for none."""
         return None if self._is_left_out else self._refused.after
 
+    @override
     def catch_up(self, calls: Sequence[Record], reading: Reading, through: int | None) -> None:
-        """Read what belongs to calls that were passed by while this stream was left out.
-
-        Args:
-            calls: As for `follow`, in the order of their start.
-            reading: When they were read.
-            through: All calls up to this UNIX second were handed over; None if that is not known.
-
-        Raises:
-            AircallError: As `follow` does.
-        """
         self.follow(calls, reading)
         if not self._is_left_out and through is not None:
             self._refused.after = through
 
+    @override
     def note(self, reading: Reading) -> None:
-        """Put into the state what was found and refused; the caller writes it."""
         if not self.is_editable:
             self.stream_state[FOUND] = self._found.to_state(reading.forgets_before)
         self._note_refused()
 
+    @override
     def finish(self) -> None:
-        """Ask once more for what was refused, and come to an end."""
         if not self._is_left_out:
             self._refused.after = None  # caught up with
         self._ask_again()

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from typing_extensions import override
 
 from tap_aircall.sandbox import Fault
-from tap_aircall.sandbox.api import Answer
 from tap_aircall.sandbox.intelligence import NO_PLAN
+from tap_aircall.sandbox.messages import Answer
 from tap_aircall.streams.intelligence import found
 from tap_aircall.streams.intelligence import streams as intelligence
 from tests.moving import ARTEFACTS, Company, Plan, outcomes

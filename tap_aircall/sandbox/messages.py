@@ -1,0 +1,34 @@
+"""What clients and the sandbox say to each other: requests as they are logged, and answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+UNAUTHORIZED = (401, {"message": "Unauthorized"})
+FORBIDDEN = (403, {"message": "Forbidden"})
+NO_SUCH_PATH = (404, {"message": "Not Found"})
+UNKNOWN_OBJECT = (404, {"error": "Not Found", "troubleshoot": "No object has this id"})
+
+
+@dataclass(frozen=True)
+class RequestLog:
+    """A request that the sandbox got."""
+
+    method: str
+    path: str
+    query: dict[str, str]
+    at: float
+    """Time of the sandbox's clock, in UNIX seconds."""
+    headers: Mapping[str, str] = field(repr=False)
+    status: int = 0
+
+
+class Answer(NamedTuple):
+    """A status and a payload."""
+
+    status: int
+    payload: Any

@@ -1,0 +1,116 @@
+"""Followers: streams that read something more of each call, whenever `calls` has read it."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import TYPE_CHECKING, NamedTuple
+
+from tap_aircall.clock import TRAIL_SECONDS
+from tap_aircall.streams.base import AircallStream
+from tap_aircall.times import to_seconds
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from tap_aircall.pages import Record
+    from tap_aircall.streams.calls.cursors import Cursors
+
+SETTLE_SECONDS = 20 * 60
+"""So long after its end a call has settled: Aircall recalculates it until then (facts, section 6.1)."""
+YOUNG_SECONDS = 72 * 3600
+"""Until this age of a call something may still appear."""
+FOLLOWED = ("id", "started_at")
+"""The fields of a call that followers need."""
+
+
+class Reading(NamedTuple):
+    """When calls are read, and what is known of earlier readings. Times are UNIX seconds."""
+
+    now: int
+    settled_through: int
+    """All calls up to here were read before, at an age at which they could have settled."""
+    last_age: int
+    """At this age (seconds) a call is read for the last time."""
+
+    @classmethod
+    def of(cls, cursors: Cursors, now: int) -> Reading:
+        """Describe a run that begins with these cursors."""
+        return cls(now, cursors.position_at(SETTLE_SECONDS), max(cursors.ages[-1], TRAIL_SECONDS))
+
+    def is_ripe(self, call: Record) -> bool:
+        """Say whether a call can have anything, and has settled or will not be read again."""
+        if call.get("status") != "done" or not (call.get("answered_at") or call.get("voicemail")):
+            return False
+        started_at = to_seconds(call["started_at"])
+        try:
+            ended_at = to_seconds(call.get("ended_at") or started_at)
+        except ValueError:
+            return False  # `calls` says what is wrong with it
+        return ended_at + SETTLE_SECONDS <= self.now or started_at + self.last_age <= self.now
+
+    def ripe(self, calls: Iterable[Record]) -> list[Record]:
+        """Return what followers have to know of those calls that can have something."""
+        return [{name: call[name] for name in FOLLOWED} for call in calls if self.is_ripe(call)]
+
+    def is_open(self, started_at: int) -> bool:
+        """Say whether what was not found yet may still be found."""
+        return started_at > self.forgets_before
+
+    @property
+    def forgets_before(self) -> int:
+        """Up to which start of a call nothing is asked for again."""
+        return min(self.now - YOUNG_SECONDS, self.settled_through)
+
+
+class CallFollower(AircallStream):
+    """A stream that follows the calls.
+
+    `calls` begins it, hands it each page of calls after writing them, has it catch up with what it lacks, and finishes
+    it. Before `calls` writes its state, it has each follower note its own.
+    """
+
+    @abstractmethod
+    def begin(self, now: int) -> None:
+        """Tell the target what will come, before the first call is read.
+
+        Args:
+            now: When the run begins (UNIX seconds).
+        """
+
+    @abstractmethod
+    def follow(self, calls: Sequence[Record], reading: Reading) -> None:
+        """Read what belongs to some calls, and hand it to the target.
+
+        Args:
+            calls: The ripe ones, with the fields `FOLLOWED`.
+            reading: When they were read.
+
+        Raises:
+            AircallError: If something cannot be read that is there.
+        """
+
+    @property
+    @abstractmethod
+    def lacks_after(self) -> int | None:
+        """From which second on (exclusive, UNIX) calls are to be read once more for this stream; None for none."""
+
+    @abstractmethod
+    def catch_up(self, calls: Sequence[Record], reading: Reading, through: int | None) -> None:
+        """Read what belongs to calls that were passed by while this stream was left out.
+
+        Args:
+            calls: As for `follow`, in the order of their start.
+            reading: When they were read.
+            through: All calls up to this UNIX second were handed over; None if that is not known.
+
+        Raises:
+            AircallError: As `follow` does.
+        """
+
+    @abstractmethod
+    def note(self, reading: Reading) -> None:
+        """Put into the state what was found and refused; the caller writes it."""
+
+    @abstractmethod
+    def finish(self) -> None:
+        """Ask once more for what was refused, and come to an end."""

@@ -1,0 +1,227 @@
+"""The kinds of streams that most resources are: a list, one object, or something that each user or number has.
+
+A stream of one of these kinds is a class that says where the resource is and what identifies a record. Some resources
+not every user, number or account has. If one is missing (404), or the account may not see it (403), that is normal: it
+costs one line in the log at most, and the run goes on.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, ClassVar, cast
+
+from typing_extensions import override
+
+from tap_aircall import walks
+from tap_aircall.api.addresses import path_of
+from tap_aircall.errors import AircallError, ForbiddenError, NotFoundError, ResponseError, StreamUnavailableError
+from tap_aircall.pages import PAGE_SIZE, Page
+from tap_aircall.records import without
+from tap_aircall.streams.access import Access
+from tap_aircall.streams.base import AircallStream
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from tap_aircall.pages import Query, Record
+
+
+class ReferenceStream(AircallStream):
+    """A list that is read whole."""
+
+    primary_keys = ("id",)
+    page_size: ClassVar[int] = PAGE_SIZE
+
+    @override
+    def extract(self) -> Iterable[list[Record]]:
+        for page in self.pages():
+            self.progress.expect(page.total or 0)
+            self.progress.add(len(page.records))
+            yield page.records
+
+    def pages(self) -> Iterator[Page]:
+        """Read the list, page by page."""
+        return walks.whole_list(self.reader(), self.primary_keys[0], self.name, self.page_size)
+
+
+class SharedStream(ReferenceStream):
+    """A list that other streams need as well."""
+
+    @property
+    def listed(self) -> list[Record]:
+        """All records, asked for once a run however many streams need them, also when that fails.
+
+        Raises:
+            AircallError: The same for each of them.
+        """
+        if isinstance(self._listed, AircallError):
+            raise self._listed
+        return self._listed
+
+    @cached_property
+    def _listed(self) -> list[Record] | AircallError:
+        try:
+            return [record for page in super().pages() for record in page.records]
+        except AircallError as error:
+            return error
+
+    @override
+    def pages(self) -> Iterator[Page]:
+        # Copies, since records are brought into their shape in place.
+        yield Page([dict(record) for record in self.listed], len(self.listed), linked=False)
+
+
+class OptionalList(ReferenceStream):
+    """A list that not every account may see."""
+
+    selected_by_default = False
+
+    @override
+    def pages(self) -> Iterator[Page]:
+        try:
+            yield from super().pages()
+        except (ForbiddenError, NotFoundError) as error:
+            raise _left_out(self.name) from error
+
+
+class SingleObject(AircallStream):
+    """A resource that is one object: one record."""
+
+    @override
+    def extract(self) -> Iterable[list[Record]]:
+        yield [self.client.get(self.path, {}, self._parse)]
+        self.progress.add(1)
+
+    def _parse(self, payload: Any) -> Record:
+        return _object(payload.get(self.envelope) if isinstance(payload, dict) else None, self.envelope)
+
+
+class OwnedStream(AircallStream):
+    """What each user or number has: one request for each of them, or more where that is a long list."""
+
+    owners: ClassVar[str]
+    """Name of the stream of those who have it, a `SharedStream`. `path` has a place for their id."""
+    owner_key: ClassVar[str]
+    """The field that holds the owner's id, added to each record."""
+
+    @override
+    def extract(self) -> Iterable[list[Record]]:
+        owners = cast("SharedStream", self._tap.streams[self.owners])
+        ids = [owner["id"] for owner in owners.listed]
+        for done, records in enumerate(self.read_each(ids), start=1):
+            self.progress.add(len(records))
+            self.progress.expect(len(ids) - done)
+            yield records
+
+    def read_each(self, owners: Sequence[int]) -> Iterator[list[Record]]:
+        """Read what each has, in their order, several at once."""
+        return self.client.in_flight(self.read_of, owners)
+
+    def read_of(self, owner: int) -> list[Record]:
+        """Read what one has: nothing, if Aircall knows nothing of it (404)."""
+        try:
+            return [{**record, self.owner_key: owner} for record in self.ask(path_of(self.path, owner))]
+        except NotFoundError:
+            return []
+
+    def ask(self, path: str) -> list[Record]:
+        """Read a list with pages; a subclass whose resource is something else has its own way."""
+
+        def read(queries: Iterable[Query]) -> Iterator[Page]:
+            return (self.read_page(path, query) for query in queries)
+
+        return [record for page in walks.whole_list(read, self.item_key, self.name) for record in page.records]
+
+    @property
+    def item_key(self) -> str:
+        """The field that identifies a record among those of one owner."""
+        return next(key for key in self.primary_keys if key != self.owner_key)
+
+
+class OptionalOwnedStream(OwnedStream):
+    """What some users or numbers have."""
+
+    selected_by_default = False
+
+    @override
+    def read_each(self, owners: Sequence[int]) -> Iterator[list[Record]]:
+        access, refused = Access(self.client), 0
+        for _, answer in access.ask(self.read_of, owners):
+            if isinstance(answer, ForbiddenError):
+                refused += 1
+            else:
+                yield answer
+        if access.refusals and not access.is_granted:
+            raise _left_out(self.name)
+        if refused:
+            count = f"{refused} of {len(owners)}"
+            message = f"Stream '{self.name}': Aircall keeps {count} from this account (status 403); the rest was read."
+            raise StreamUnavailableError(message)
+
+
+class OwnedObject(OptionalOwnedStream):
+    """One object of each, in an envelope or as it is: sources differ (facts, section 4.2)."""
+
+    @override
+    def ask(self, path: str) -> list[Record]:
+        return [self.client.get(path, {}, self._parse)]
+
+    def _parse(self, payload: Any) -> Record:
+        return _object(_unwrapped(payload, self.envelope), self.envelope)
+
+
+class OwnedOpenObject(OptionalOwnedStream):
+    """One object of each, of which not all fields are known: it also goes out whole, in the field `record`."""
+
+    is_open = True
+
+    @override
+    def ask(self, path: str) -> list[Record]:
+        found = without(self.secret_fields, self.client.get(path, {}, lambda payload: payload))
+        record = _unwrapped(found, self.envelope)
+        if not isinstance(record, dict):
+            record = {self.envelope: record}
+        return [{**record, "record": record}]
+
+
+class OwnedTokenList(OptionalOwnedStream):
+    """A list of each, with pages behind a token rather than a number."""
+
+    @override
+    def ask(self, path: str) -> list[Record]:
+        def ask(query: Query) -> Any:
+            return self.client.get(path, query, self._checked)
+
+        return [
+            record
+            for records in walks.behind_tokens(ask, self.envelope, self.item_key, self.name)
+            for record in records
+        ]
+
+    def _checked(self, payload: Any) -> Any:
+        Page.parse(payload, self.envelope)
+        return payload
+
+
+def _left_out(name: str) -> StreamUnavailableError:
+    return StreamUnavailableError(
+        f"Stream '{name}' is left out: this account may not see it, or its plan lacks it (Aircall refuses it)."
+    )
+
+
+def _object(found: Any, name: str) -> Record:
+    """Return what was found in an answer.
+
+    Raises:
+        ResponseError: If that is no object.
+    """
+    if not isinstance(found, dict):
+        message = f"Aircall answered without the object '{name}'."
+        raise ResponseError(message)
+    return found
+
+
+def _unwrapped(payload: Any, envelope: str) -> Any:
+    """Take an object out of its envelope, if it is in one."""
+    wrapped = payload.get(envelope) if isinstance(payload, dict) else None
+    return payload if wrapped is None else wrapped

@@ -88,7 +88,7 @@ class Watch(logging.Handler):
         """Begin to watch the lines of all loggers, of all levels, and errors and processes."""
         logging.getLogger().addHandler(self)
         logging.getLogger().setLevel(logging.DEBUG)
-        # Thousands of lines a run that say which fields are selected, and nothing else: a third of the time of some tests.
+        # It says in thousands of lines a run which fields are selected, and nothing else.
         logging.getLogger("singer_sdk.singerlib.catalog").setLevel(logging.INFO)
         make_error, communicate = TapAircallError.__init__, subprocess.Popen.communicate
 

@@ -132,7 +132,7 @@ def streams_page() -> str:
     tap = TapAircall(config={}, validate_config=False)
     parts = [
         f"<!-- {NOTE} -->\n# Streams and fields\n\n",
-        f"```{{mermaid}}\nerDiagram\n{''.join(relations(tap))}```\n\n",
+        f"```mermaid\nerDiagram\n{''.join(relations(tap))}```\n\n",
         "Times are RFC 3339 in UTC. Every field may be null or absent unless it is part of the key.\n\n",
         stream_table(),
     ]

@@ -14,7 +14,7 @@ from typing_extensions import override
 from tap_aircall.cli import InterruptibleWriter
 from tap_aircall.sandbox import Sandbox, World
 from tap_aircall.tap import TapAircall
-from tests import leaks
+from tests import catalogs, leaks
 from tests.clock import FakeClock
 
 if TYPE_CHECKING:
@@ -170,12 +170,7 @@ class Aircall:
 
     def catalog(self, *streams: str, **settings: Any) -> Record:
         """Discover the catalog and select streams in it."""
-        catalog: Record = json.loads(json.dumps(TapAircall(config=settings, validate_config=False).catalog_dict))
-        for entry in catalog["streams"]:
-            for item in entry["metadata"]:
-                if item["breadcrumb"] == []:
-                    item["metadata"]["selected"] = entry["tap_stream_id"] in streams
-        return catalog
+        return catalogs.catalog(*streams, **settings)
 
 
 @pytest.fixture

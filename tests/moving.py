@@ -22,6 +22,7 @@ from tap_aircall.clock import TRAIL_SECONDS
 from tap_aircall.errors import ForbiddenError, NotFoundError
 from tap_aircall.sandbox import World, api
 from tap_aircall.tap import TapAircall
+from tests.catalogs import catalog
 from tests.clock import NOW, FakeClock
 from tests.conftest import KilledError, Recorder, Run
 from tests.warehouse import Warehouse
@@ -334,12 +335,10 @@ class DirectClient:
 @cache
 def _catalog(streams: Sequence[str]) -> str:
     """Return a catalog with some streams alone: the fewer there are, the faster a run begins."""
-    whole: Record = TapAircall(config={}, validate_config=False).catalog_dict
-    for entry in whole["streams"]:
-        entry["metadata"] = [item for item in entry["metadata"] if item["breadcrumb"]]
-        entry["metadata"].append({"breadcrumb": [], "metadata": {"selected": entry["tap_stream_id"] in streams}})
     needed = {*streams, *(("users",) if "user_numbers" in streams else ())}
-    return json.dumps({"streams": [entry for entry in whole["streams"] if entry["tap_stream_id"] in needed]})
+    return json.dumps(
+        {"streams": [entry for entry in catalog(*streams)["streams"] if entry["tap_stream_id"] in needed]}
+    )
 
 
 def outcomes(

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
-from tests.fast import FastClock
+from tests.clock import FastClock
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -17,7 +17,7 @@ import pytest
 from tap_aircall.cli import read_json
 from tap_aircall.errors import InputError
 from tap_aircall.sandbox import Fault, Sandbox, generate_company
-from tap_aircall.streams.registry import STREAMS
+from tests.catalogs import SNAPSHOT, catalog, summary
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -87,45 +87,7 @@ def test_discovery_needs_neither_config_nor_network() -> None:
     done = run("--discover")
 
     assert done.returncode == 0
-    catalog = {entry["tap_stream_id"]: entry for entry in json.loads(done.stdout)["streams"]}
-    assert {name: (entry["key_properties"], entry["replication_method"]) for name, entry in catalog.items()} == {
-        "calls": (["id"], "INCREMENTAL"),
-        "contacts": (["id"], "INCREMENTAL"),
-        "users": (["id"], "FULL_TABLE"),
-        "user_availabilities": (["id"], "FULL_TABLE"),
-        "user_numbers": (["user_id", "id"], "FULL_TABLE"),
-        "teams": (["id"], "FULL_TABLE"),
-        "numbers": (["id"], "FULL_TABLE"),
-        "tags": (["id"], "FULL_TABLE"),
-        "webhooks": (["webhook_id"], "FULL_TABLE"),
-        "company": (["name"], "FULL_TABLE"),
-        "integrations": (["company_id", "name"], "FULL_TABLE"),
-        "dialer_campaigns": (["id"], "FULL_TABLE"),
-        "dialer_campaign_phone_numbers": (["user_id", "number"], "FULL_TABLE"),
-        "number_registration_statuses": (["number_id"], "FULL_TABLE"),
-        "number_message_configurations": (["number_id"], "FULL_TABLE"),
-        "number_whatsapp_statuses": (["number_id"], "FULL_TABLE"),
-        "whatsapp_templates": (["number_id", "id"], "FULL_TABLE"),
-        "sms_templates": (["id"], "FULL_TABLE"),
-        **{
-            f"call_{kind}": (["call_id"], "INCREMENTAL")
-            for kind in (
-                "transcriptions",
-                "sentiments",
-                "topics",
-                "summaries",
-                "custom_summaries",
-                "playbook_results",
-                "evaluations",
-                "csat_predictions",
-            )
-        },
-        "call_action_items": (["call_id", "id"], "INCREMENTAL"),
-        "analytics_reports": (["report_name", "report_date", "row_number"], "INCREMENTAL"),
-    }
-    items = [(name, item) for name, entry in catalog.items() for item in entry["metadata"]]
-    selected = {name for name, item in items if not item["breadcrumb"] and item["metadata"].get("selected-by-default")}
-    assert selected == set(list(STREAMS)[:10])
+    assert summary(json.loads(done.stdout)) == json.loads(SNAPSHOT.read_text(encoding="utf-8"))
     assert problems(done) == []
 
 
@@ -389,12 +351,7 @@ def test_a_start_date_before_all_that_aircall_serves_is_pointed_out_once(config:
 
 
 def test_a_run_in_which_nothing_is_selected_says_so(config: Path, tmp_path: Path) -> None:
-    catalog = json.loads(run("--discover").stdout)
-    for entry in catalog["streams"]:
-        for item in entry["metadata"]:
-            item["metadata"]["selected"] = False
-
-    done = run("--config", config, "--catalog", write(tmp_path / "catalog.json", catalog))
+    done = run("--config", config, "--catalog", write(tmp_path / "catalog.json", catalog()))
 
     assert (done.returncode, done.stdout) == (0, "")
     assert problems(done) == ["No stream is selected, so that nothing is read: select some in the catalog."]

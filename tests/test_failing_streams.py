@@ -19,9 +19,10 @@ from tap_aircall.errors import (
     UnreadableError,
 )
 from tap_aircall.sandbox import Fault
-from tests.clock import NOW
+from tap_aircall.streams.registry import STREAMS
+from tests.clock import NOW, FastClock
+from tests.companies import furnish
 from tests.conftest import Run
-from tests.fast import FastClock
 from tests.processes import Command, Mishap
 from tests.warehouse import Warehouse
 
@@ -31,18 +32,7 @@ if TYPE_CHECKING:
     from tests.conftest import Aircall
 
 T0 = int(NOW)
-DEFAULT = (
-    "calls",
-    "contacts",
-    "users",
-    "user_availabilities",
-    "user_numbers",
-    "teams",
-    "numbers",
-    "tags",
-    "webhooks",
-    "company",
-)
+DEFAULT = tuple(name for name, stream in STREAMS.items() if stream.selected_by_default)
 FOREVER: dict[str, Any] = {"times": math.inf}
 GONE = {**FOREVER, "status": 410}
 
@@ -50,16 +40,7 @@ GONE = {**FOREVER, "status": 410}
 @pytest.fixture
 def small(aircall: Aircall) -> Aircall:
     """A company with some of everything."""
-    world = aircall.world
-    number = world.add("numbers")["id"]
-    for _ in range(3):
-        world.user_numbers[world.add("users")["id"]].append(number)
-        world.add("tags")
-        world.add("teams")
-        world.add("webhooks")
-    for n in range(120):
-        world.add_call(started_at=T0 - 90_000 - n * 37)
-        world.add_contact(created_at=T0 - 90_000 - n * 37)
+    furnish(aircall.world, calls=120, contacts=120, users=3)
     return aircall
 
 

@@ -13,6 +13,7 @@ import pytest
 from tap_aircall.errors import UnavailableError
 from tap_aircall.sandbox import Fault, Sandbox, World
 from tests.clock import NOW, FakeClock
+from tests.companies import furnish
 from tests.conftest import Aircall
 from tests.warehouse import Warehouse
 
@@ -59,21 +60,6 @@ FAULTS: dict[str, dict[str, Any]] = {
     "total null": {"mutate": lying(total=None)},
     "total text": {"mutate": lying(total="many", next_page_link=7)},
 }
-
-
-def furnish(world: World, *, calls: int, contacts: int, users: int) -> None:
-    """Put some of everything into a world."""
-    numbers = [world.add("numbers")["id"] for _ in range(3)]
-    for _ in range(users):
-        world.user_numbers[world.add("users")["id"]].extend(numbers)
-    for _ in range(4):
-        world.add("tags")
-        world.add("teams")
-        world.add("webhooks")
-    for n in range(calls):
-        world.add_call(started_at=T0 - 90_000 - n * 37)
-    for n in range(contacts):
-        world.add_contact(created_at=T0 - 90_000 - n * 37)
 
 
 def loaded(aircall: Aircall, **settings: Any) -> dict[str, Any]:

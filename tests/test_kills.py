@@ -18,9 +18,8 @@ import pytest
 from tap_aircall.sandbox import Fault, Sandbox, World
 from tap_aircall.sandbox.intelligence import ARTEFACTS
 from tap_aircall.states import PAGES_PER_STATE
-from tests.clock import NOW
+from tests.clock import NOW, SPEED, FastClock
 from tests.conftest import Aircall
-from tests.fast import SPEED, FastClock
 from tests.processes import PATIENCE_SECONDS, Command, Mishap, Process
 from tests.warehouse import Warehouse
 

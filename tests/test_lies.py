@@ -14,6 +14,8 @@ from tap_aircall import walks
 from tap_aircall.errors import AircallError, ResponseError
 from tap_aircall.pages import Page  # noqa: TC001 - Hypothesis reads the annotations
 from tap_aircall.sandbox import Fault
+from tap_aircall.sandbox.templates import KINDS
+from tap_aircall.streams.registry import STREAMS
 from tests.test_walks import Model, ids, spread
 from tests.test_walks import walk as ascending
 
@@ -259,15 +261,7 @@ def reversed_(payload: dict[str, Any]) -> dict[str, Any]:
     return {name: value[::-1] if isinstance(value, list) else value for name, value in payload.items()}
 
 
-PATHS = {
-    "users": "/v2/users",
-    "teams": "/v1/teams",
-    "numbers": "/v1/numbers",
-    "tags": "/v1/tags",
-    "webhooks": "/v1/webhooks",
-    "contacts": "/v1/contacts",
-    "calls": "/v1/calls",
-}
+PATHS = {name: STREAMS[name].path for name in (*KINDS, "contacts", "calls")}
 
 
 class TestOverHttp:
@@ -286,7 +280,7 @@ class TestOverHttp:
 
         run = aircall.run(stream)
 
-        key = "webhook_id" if stream == "webhooks" else "id"
+        (key,) = STREAMS[stream].primary_keys
         assert sorted(record[key] for record in run.records(stream)) == sorted(expected)
 
     @pytest.mark.parametrize("stream", PATHS)
@@ -347,5 +341,5 @@ class TestOverHttp:
             return [world.add_call(started_at=now - 100_000 + 60 * n)["id"] for n in range(170)]
         if stream == "contacts":
             return [world.add_contact(created_at=now - 100_000 + 60 * n)["id"] for n in range(170)]
-        key = "webhook_id" if stream == "webhooks" else "id"
+        (key,) = STREAMS[stream].primary_keys
         return [world.add(stream)[key] for _ in range(170)]

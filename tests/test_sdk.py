@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import json
 import logging
 import re
 import time
@@ -15,10 +14,12 @@ from singer_sdk.mapper import CustomStreamMap
 from singer_sdk.testing import SuiteConfig, get_tap_test_class
 
 from tap_aircall.sandbox import Sandbox, generate_company
-from tap_aircall.sandbox.intelligence import ARTEFACTS
 from tap_aircall.streams.base import UNHANDLED, AircallStream
+from tap_aircall.streams.registry import STREAMS
 from tap_aircall.tap import TapAircall
+from tests.catalogs import catalog
 from tests.clock import NOW
+from tests.companies import add_everything
 
 if TYPE_CHECKING:
     from tests.conftest import Aircall
@@ -26,21 +27,7 @@ if TYPE_CHECKING:
 _sandbox = Sandbox(generate_company(seed=5, now=time.time(), calls=60, contacts=20, users=3))
 _sandbox.analytics.seconds = 0  # nobody is to wait
 _sandbox.__enter__()
-for _id in _sandbox.world.calls:
-    for _artefact in ARTEFACTS:
-        _payload = _sandbox.world.intelligence.add(_id, _artefact)
-        for _item in _payload.get("action_items", ()):
-            _time = "2026-05-20T09:35:12.000Z"
-            _item |= {"created_by": 1, "assignee_user_id": 1, "due_at": _time, "completed_at": _time}
-_optional = _sandbox.world.optional
-for _id in _sandbox.world.kinds["users"]:
-    _optional.dialer_campaigns[_id] = {"id": _id, "phone_numbers": [{"number": "+33 1 99 00 00 01"}]}
-for _id in _sandbox.world.kinds["numbers"]:
-    _optional.registration_statuses[_id] = {}
-    _optional.message_configurations[_id] = {"type": "proxy"}
-    _optional.whatsapp_statuses[_id] = {"status": "ONLINE"}
-    _optional.whatsapp_templates[_id] = [{"id": 1, "name": "order"}]
-_optional.sms_templates.append({"id": 1, "name": "order", "body": "On its way"})
+add_everything(_sandbox.world)
 SETTINGS = {
     "auth_scheme": "OAUTH",  # which sees all streams
     "initiate_oauth": "OFF",
@@ -51,14 +38,6 @@ SETTINGS = {
 }
 
 
-def everything() -> dict[str, Any]:
-    """Discover the catalog and select all streams; the SDK's tests read deselected ones too, but without fields."""
-    catalog: dict[str, Any] = json.loads(json.dumps(TapAircall(config={}, validate_config=False).catalog_dict))
-    for entry in catalog["streams"]:
-        entry["metadata"][-1]["metadata"]["selected"] = True
-    return catalog
-
-
 # primary_keys and valid_final_state cannot fail in the SDK's version: test_calls.py and others have real ones.
 # It warns of fields that no record has: those that Aircall documents and the facts have never seen.
 TestTapAircall = get_tap_test_class(
@@ -66,7 +45,7 @@ TestTapAircall = get_tap_test_class(
     config=SETTINGS,
     parse_env_config=False,
     suite_config=SuiteConfig(max_records_limit=50),
-    catalog=everything(),
+    catalog=catalog(*STREAMS),  # the SDK's tests read deselected ones too, but without fields
 )
 
 

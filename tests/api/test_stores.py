@@ -33,9 +33,8 @@ from tap_aircall.api.limiter import RateLimiter
 from tap_aircall.api.stores import MemoryStore, Store, open_store
 from tap_aircall.errors import InputError, RunEndedError
 from tap_aircall.sandbox import Sandbox, generate_company
-from tests.clock import NOW, FakeClock, WatchedClock
+from tests.clock import NOW, FakeClock, FastClock, WatchedClock
 from tests.conftest import Aircall
-from tests.fast import FastClock
 from tests.processes import Command, Mishap
 
 if TYPE_CHECKING:

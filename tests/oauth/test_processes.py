@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tap_aircall.sandbox import Fault, Sandbox, World
-from tap_aircall.tap import TapAircall
+from tests.catalogs import catalog as select_streams
 from tests.people import Admin
 
 if TYPE_CHECKING:
@@ -56,12 +56,7 @@ def config(sandbox: Sandbox, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def catalog(tmp_path: Path) -> Path:
-    catalog: dict[str, Any] = json.loads(json.dumps(TapAircall(config={}, validate_config=False).catalog_dict))
-    for entry in catalog["streams"]:
-        for item in entry["metadata"]:
-            if item["breadcrumb"] == []:
-                item["metadata"]["selected"] = entry["tap_stream_id"] == "tags"
-    (tmp_path / "catalog.json").write_text(json.dumps(catalog), encoding="utf-8")
+    (tmp_path / "catalog.json").write_text(json.dumps(select_streams("tags")), encoding="utf-8")
     return tmp_path / "catalog.json"
 
 

@@ -8,19 +8,21 @@ import pytest
 
 from tap_aircall.errors import AircallError
 from tap_aircall.sandbox import Fault
+from tap_aircall.streams.kinds import ReferenceStream
+from tap_aircall.streams.registry import STREAMS
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.conftest import Aircall
 
-LISTS = ("users", "user_availabilities", "teams", "numbers", "tags", "webhooks")
+LISTS = [name for name, stream in STREAMS.items() if issubclass(stream, ReferenceStream) and stream.selected_by_default]
 
 
 @pytest.mark.parametrize("stream", LISTS)
 @pytest.mark.parametrize(("count", "requests"), [(0, 1), (1, 1), (51, 2), (130, 3)])
 def test_every_page_is_read(aircall: Aircall, stream: str, count: int, requests: int) -> None:
-    kind: Any = "users" if stream == "user_availabilities" else stream
+    kind: Any = STREAMS[stream].envelope
     records = [aircall.world.add(kind) for _ in range(count)]
 
     run = aircall.run(stream)

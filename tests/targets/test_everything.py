@@ -11,8 +11,9 @@ import duckdb
 import pytest
 
 from tap_aircall.sandbox import Sandbox, generate_company
-from tap_aircall.sandbox.intelligence import ARTEFACTS
+from tap_aircall.streams.kinds import ReferenceStream
 from tap_aircall.streams.registry import STREAMS
+from tests.companies import add_everything
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,19 +30,8 @@ def live_sandbox() -> Iterator[Sandbox]:
     now = time.time()
     world = generate_company(seed=4, now=now, calls=0, contacts=7, users=3)
     for _ in range(4):
-        call = world.add_call(started_at=int(now) - 7200)
-        for artefact in ARTEFACTS:
-            world.intelligence.add(call["id"], artefact)
-    entry = {"id": 1, "number": "+33 1 99 00 00 01", "called": False, "created_at": "2020-01-02T11:41:01.000Z"}
-    optional = world.optional
-    for user in world.kinds["users"]:
-        optional.dialer_campaigns[user] = {"id": user, "number_id": "7", "phone_numbers": [entry]}
-    for number in world.kinds["numbers"]:
-        optional.registration_statuses[number] = {"status": "approved", "documents": [{"kind": "passport"}]}
-        optional.message_configurations[number] = {"type": "proxy", "callbackUrl": "https://a", "token": "s3cret"}
-        optional.whatsapp_statuses[number] = {"wabaId": "1", "status": "ONLINE", "canSendMessage": True}
-        optional.whatsapp_templates[number] = [{"id": n, "name": f"order_{n}", "language": "en"} for n in range(12)]
-    optional.sms_templates += [{"id": n, "name": f"order_{n}", "body": "On its way"} for n in range(3)]
+        world.add_call(started_at=int(now) - 7200)
+    add_everything(world)
     with Sandbox(world) as sandbox:
         sandbox.analytics.seconds = 0
         sandbox.analytics.rows[REPORT] = [{"Call": "1"}, {"Call": "2"}]
@@ -66,32 +56,28 @@ def everything(project: Project, live_sandbox: Sandbox) -> Project:
 def expected(sandbox: Sandbox) -> dict[str, int]:
     """Count what there is, by table."""
     world = sandbox.world
-    numbers, users = len(world.kinds["numbers"]), len(world.kinds["users"])
     per_call = {name: 4 for name in STREAMS if name.startswith("call_")}
     items = [world.intelligence.found("action_items", call)[1]["action_items"] for call in world.calls]
     per_call["call_action_items"] = sum(map(len, items))
+    sizes: dict[str, int] = {kind: len(records) for kind, records in world.kinds.items()}
+    lists = {name: stream.envelope for name, stream in STREAMS.items() if issubclass(stream, ReferenceStream)}
     return {
+        **{name: sizes[kind] for name, kind in lists.items() if kind in sizes},
         "calls": len(world.calls),
         "contacts": 7,
-        "users": users,
-        "user_availabilities": users,
         "user_numbers": sum(map(len, world.user_numbers.values())),
-        "teams": len(world.kinds["teams"]),
-        "numbers": numbers,
-        "tags": len(world.kinds["tags"]),
-        "webhooks": len(world.kinds["webhooks"]),
         "company": 1,
         "integrations": 1,
-        "dialer_campaigns": users,
-        "dialer_campaign_phone_numbers": users,
-        "number_registration_statuses": numbers,
-        "number_message_configurations": numbers,
-        "number_whatsapp_statuses": numbers,
-        "whatsapp_templates": 12 * numbers,
+        "dialer_campaigns": sizes["users"],
+        "dialer_campaign_phone_numbers": sizes["users"],
+        "number_registration_statuses": sizes["numbers"],
+        "number_message_configurations": sizes["numbers"],
+        "number_whatsapp_statuses": sizes["numbers"],
+        "whatsapp_templates": 12 * sizes["numbers"],
         "sms_templates": 3,
         **per_call,
         "analytics_reports": 2 * len(sandbox.analytics.exports),
-        "labels": len(world.kinds["tags"]),
+        "labels": sizes["tags"],
     }
 
 

@@ -9,9 +9,10 @@ import duckdb
 import pytest
 
 from tap_aircall.sandbox import Fault
+from tests.catalogs import example
 from tests.clock import NOW
 from tests.conftest import Run
-from tests.test_schemas import FULL, blank
+from tests.test_schemas import STREAMS, blank, keys_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -101,8 +102,7 @@ def test_postgres(run: Run, load: Any, postgres: Postgres) -> None:
 
 def variants(stream: AircallStream) -> list[dict[str, Any]]:
     """Make a record with all fields, one with its keys alone, and one with null for all else, at every depth."""
-    full, key = FULL[stream.name], stream.primary_keys[-1]
-    keys = {name: full[name] for name in stream.schema["required"]}
+    full, keys, key = example(stream.schema), keys_of(stream), stream.primary_keys[-1]
     records = full, keys, blank(stream.schema) | keys
     return [
         {**record, key: full[key] + n if isinstance(full[key], int) else f"{full[key]}{n}"}
@@ -114,7 +114,7 @@ def variants(stream: AircallStream) -> list[dict[str, Any]]:
 def sparse(aircall: Aircall) -> Run:
     """A run with three such records of every stream."""
     run = Run()
-    tap = aircall.tap(run, streams=tuple(FULL))
+    tap = aircall.tap(run, streams=tuple(STREAMS))
     for stream in cast("list[AircallStream]", list(tap.streams.values())):
         stream._write_schema_message()  # noqa: SLF001 - what the SDK does before records
         stream.write_records(json.loads(json.dumps(variants(stream))))
@@ -128,7 +128,7 @@ def filled(record: Mapping[str, Any]) -> set[str]:
 
 
 def check_sparse(run: Run, query: Callable[[str], list[dict[str, Any]]]) -> None:
-    for stream in FULL:
+    for stream in STREAMS:
         sent = run.records(stream)
         assert len(sent) == 3
         rows = query(f"SELECT * FROM aircall.{stream}")

@@ -1,0 +1,86 @@
+"""The tap's catalog: with some streams selected, and in short, as tests/catalog.json has it.
+
+`make generate` writes that file anew. What changes in it changes for users.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tap_aircall.tap import TapAircall
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Mapping
+
+SNAPSHOT = Path(__file__).with_name("catalog.json")
+SAID_ELSEWHERE = {"$schema", "description", "items", "properties", "required", "type"}
+EXAMPLES = {"boolean": True, "integer": 7, "number": 0.5, "string": "text"}
+FORMATS = {"date": "2026-05-20", "date-time": "2026-03-02T08:15:30Z"}
+
+
+def catalog(*streams: str, **settings: Any) -> dict[str, Any]:
+    """Discover the catalog and select streams in it."""
+    return select(TapAircall(config=settings, validate_config=False).catalog_dict, streams)
+
+
+def select(catalog: Mapping[str, Any], streams: Collection[str]) -> dict[str, Any]:
+    """Return a copy of a catalog in which these streams are selected, and no others."""
+    copy: dict[str, Any] = json.loads(json.dumps(catalog))
+    for entry in copy["streams"]:
+        for item in entry["metadata"]:
+            if item["breadcrumb"] == []:
+                item["metadata"]["selected"] = entry["tap_stream_id"] in streams
+    return copy
+
+
+def summary(catalog: Mapping[str, Any]) -> dict[str, Any]:
+    """Tell what a catalog promises: keys, replication and selection of each stream, and its fields at every depth."""
+    return {
+        entry["tap_stream_id"]: {
+            "keys": list(entry["key_properties"]),
+            "replication": " by ".join(filter(None, [entry["replication_method"], entry.get("replication_key")])),
+            "selected by default": entry["metadata"][-1]["metadata"].get("selected-by-default", True),
+            "fields": {path: _form(definition) for path, definition in properties(entry["schema"])},
+            "fields not selected by default": [
+                item["breadcrumb"][1]
+                for item in entry["metadata"]
+                if item["breadcrumb"] and not item["metadata"].get("selected-by-default", True)
+            ],
+        }
+        for entry in catalog["streams"]
+    }
+
+
+def _form(definition: Mapping[str, Any]) -> str:
+    others = (f"{name}={value}" for name, value in sorted(definition.items()) if name not in SAID_ELSEWHERE)
+    items = "of " + _form(definition["items"]) if "items" in definition else ""
+    return " ".join(filter(None, ["|".join(_types(definition)), *others, items]))
+
+
+def _types(definition: Mapping[str, Any]) -> list[str]:
+    types = definition["type"]
+    return [types] if isinstance(types, str) else list(types)
+
+
+def properties(schema: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Walk through every property at every depth."""
+    for name, definition in schema.get("properties", {}).items():
+        yield path + name, definition
+        yield from properties(definition, f"{path}{name}.")
+        yield from properties(definition.get("items", {}), f"{path}{name}[].")
+
+
+def example(definition: Mapping[str, Any]) -> Any:
+    """Make up a value that a schema allows, with every field there is."""
+    kind = _types(definition)[0]
+    if kind == "object":
+        return {name: example(inner) for name, inner in definition.get("properties", {}).items()}
+    if kind == "array":
+        return [example(definition["items"])]
+    return FORMATS[definition["format"]] if "format" in definition else EXAMPLES[kind]
+
+
+if __name__ == "__main__":
+    SNAPSHOT.write_text(json.dumps(summary(catalog()), indent=1) + "\n", encoding="utf-8")

@@ -47,6 +47,7 @@ from tap_aircall.settings import (
     unusable_texts,
 )
 from tap_aircall.states import bookmarks_of
+from tap_aircall.streams import registry
 from tap_aircall.streams.base import AircallTap
 from tap_aircall.streams.custom.definitions import SETTING, parse_definitions
 from tap_aircall.streams.custom.stream import MARK
@@ -127,6 +128,18 @@ class TapAircall(AircallTap):
         return parse_definitions(self.config.get(SETTING), taken=STREAMS)
 
     @cached_property
+    def chosen(self) -> set[str] | None:
+        """The streams that the settings choose to read when there is no catalog; None for those selected by default.
+
+        Raises:
+            InputError: If there is none of a name.
+        """
+        value = self.config.get(registry.SETTING)
+        if value is None:
+            return None
+        return registry.choose(value, [*STREAMS, *(definition.name for definition in self.definitions)])
+
+    @cached_property
     @override
     def client(self) -> AircallClient:
         """The one HTTP client of this run, with its limiter and authenticator."""
@@ -193,6 +206,9 @@ class TapAircall(AircallTap):
     @override
     def discover_streams(self) -> list[AircallStream]:
         streams = all_streams(self, self.definitions)
+        if self.chosen is not None:
+            for stream in streams:
+                stream.selected_by_default = stream.name in self.chosen
         if self.input_catalog is not None:
             _complete(self.input_catalog, streams)
         return streams
@@ -247,7 +263,9 @@ class TapAircall(AircallTap):
         """Warn of what is probably not meant, and yet no reason not to run."""
         selected = {name for name, stream in self.streams.items() if stream.selected}
         if not selected:
-            self.logger.warning("No stream is selected, so that nothing is read: select some in the catalog.")
+            self.logger.warning(
+                "No stream is selected, so nothing is read: select some in the catalog, or in the setting streams."
+            )
         start, reads_calls = self.settings.start, "calls" in selected and "calls" not in self.state.get("bookmarks", {})
         if reads_calls and start is not None and start < self.clock.time() - SERVED_SECONDS:
             self.logger.warning(
@@ -330,7 +348,7 @@ class TapAircall(AircallTap):
         if raise_errors:
             if errors:
                 raise InputError(" ".join(errors))
-            _ = self.settings, self.definitions
+            _ = self.settings, self.definitions, self.chosen
         return errors
 
     @property

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 TAP = Path(sys.executable).parent / "tap-aircall"
 SECRET = "s3cret-t0ken"
+CAMPAIGNS = {"name": "campaigns", "path": "/v1/campaigns", "records_key": "campaigns", "primary_keys": ["id"]}
+"""A stream of a user's own."""
 
 
 @pytest.fixture(scope="module")
@@ -70,6 +72,18 @@ def problems(done: subprocess.CompletedProcess[str]) -> list[str]:
     """Return what is on stderr beyond information, without time stamps."""
     lines = [line for line in done.stderr.splitlines() if "| INFO " not in line]
     return [line.split("|", 3)[-1].strip() for line in lines]
+
+
+def marked(done: subprocess.CompletedProcess[str], mark: str) -> set[str]:
+    """Return the streams of a catalog that have a mark."""
+    items = [(entry["stream"], item) for entry in json.loads(done.stdout)["streams"] for item in entry["metadata"]]
+    return {name for name, item in items if not item["breadcrumb"] and item["metadata"].get(mark)}
+
+
+def streams_in(done: subprocess.CompletedProcess[str]) -> set[str]:
+    """Return the streams that a run wrote records of."""
+    messages = map(json.loads, done.stdout.splitlines())
+    return {message["stream"] for message in messages if message["type"] == "RECORD"}
 
 
 def call_ids(messages: Iterable[dict[str, Any]]) -> list[int]:
@@ -161,16 +175,74 @@ def test_settings_come_from_the_environment(config: Path, tmp_path: Path, sandbo
 
 
 def test_discovery_lists_the_streams_of_a_user(tmp_path: Path) -> None:
-    campaigns = {"name": "campaigns", "path": "/v1/campaigns", "records_key": "campaigns", "primary_keys": ["id"]}
-    done = run("--config", write(tmp_path / "config.json", {"custom_streams": [campaigns]}), "--discover")
+    done = run("--config", write(tmp_path / "config.json", {"custom_streams": [CAMPAIGNS]}), "--discover")
 
     assert (done.returncode, problems(done)) == (0, [])
     assert "campaigns" in [entry["tap_stream_id"] for entry in json.loads(done.stdout)["streams"]]
 
     fails_with(
-        run("--config=ENV", "--discover", TAP_AIRCALL_CUSTOM_STREAMS=json.dumps([campaigns | {"path": "campaigns"}])),
+        run("--config=ENV", "--discover", TAP_AIRCALL_CUSTOM_STREAMS=json.dumps([CAMPAIGNS | {"path": "campaigns"}])),
         "Setting custom_streams.0.path: must begin with /v1/ or /v2/, and have no ?, #, %, .. or spaces.",
     )
+
+
+class TestStreams:
+    """The setting `streams`."""
+
+    @pytest.mark.parametrize(
+        ("value", "expected"),
+        [
+            (["tags", "teams"], {"tags", "teams"}),
+            (["call_s*", "campaigns"], {"call_sentiments", "call_summaries", "campaigns"}),
+            (["*"], {*STREAMS, "campaigns"}),
+            ([], set()),
+            (None, set(list(STREAMS)[:10]) | {"campaigns"}),
+        ],
+        ids=["names", "patterns", "all", "none", "default"],
+    )
+    def test_discovery_marks_what_it_names(self, tmp_path: Path, value: Any, expected: set[str]) -> None:
+        settings = {"custom_streams": [CAMPAIGNS], "streams": value}
+
+        done = run("--config", write(tmp_path / "config.json", settings), "--discover")
+
+        assert problems(done) == []
+        assert marked(done, "selected-by-default") == marked(done, "selected") == expected
+
+    @pytest.mark.parametrize("variable", ['["tags", "tea*"]', "tags, tea*"])
+    def test_comes_from_the_environment(self, variable: str) -> None:
+        assert marked(run("--config=ENV", "--discover", TAP_AIRCALL_STREAMS=variable), "selected") == {"tags", "teams"}
+
+    def test_says_what_a_run_reads(self, config: Path) -> None:
+        done = run("--config", changed(config, streams=["tags", "tea*"]))
+
+        assert (done.returncode, problems(done)) == (0, [])
+        assert streams_in(done) == {"tags", "teams"}
+
+    def test_yields_to_a_catalog(self, config: Path, tmp_path: Path) -> None:
+        discovered = run("--config", changed(config, streams=["teams"]), "--discover")
+        catalog = write(tmp_path / "catalog.json", discovered.stdout)
+
+        done = run("--config", changed(config, streams=["tags"]), "--catalog", catalog)
+
+        assert (done.returncode, problems(done)) == (0, [])
+        assert streams_in(done) == {"teams"}
+
+    @pytest.mark.parametrize(
+        ("value", "line"),
+        [
+            (["tags", "cals"], "Setting streams.1: 'cals' is unknown; did you mean calls?"),
+            (["Tags"], "Setting streams.0: 'Tags' is unknown; did you mean tags?"),
+            (["user_nubmers*"], "Setting streams.0: 'user_nubmers*' is unknown; did you mean user_numbers?"),
+            (["campaigns"], "Setting streams.0: 'campaigns' is unknown; did you mean dialer_campaigns?"),
+            (["zz*"], f"Setting streams.0: 'zz*' is unknown; there are {', '.join(STREAMS)}."),
+            ("calls", "Setting streams: must be array."),
+            ([1], "Setting streams.0: must be string."),
+        ],
+        ids=str,
+    )
+    @pytest.mark.parametrize("option", ["--discover", "--test"])
+    def test_that_names_no_stream_gets_one_line(self, config: Path, option: str, value: Any, line: str) -> None:
+        fails_with(run("--config", changed(config, streams=value), option), line)
 
 
 class TestTest:
@@ -397,7 +469,9 @@ def test_a_run_in_which_nothing_is_selected_says_so(config: Path, tmp_path: Path
     done = run("--config", config, "--catalog", write(tmp_path / "catalog.json", catalog))
 
     assert (done.returncode, done.stdout) == (0, "")
-    assert problems(done) == ["No stream is selected, so that nothing is read: select some in the catalog."]
+    assert problems(done) == [
+        "No stream is selected, so nothing is read: select some in the catalog, or in the setting streams."
+    ]
 
 
 def test_credentials_as_mounted_secrets_have_them_are_accepted(config: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -72,6 +73,11 @@ def problems(done: subprocess.CompletedProcess[str]) -> list[str]:
     """Return what is on stderr beyond information, without time stamps."""
     lines = [line for line in done.stderr.splitlines() if "| INFO " not in line]
     return [line.split("|", 3)[-1].strip() for line in lines]
+
+
+def lines_of(done: subprocess.CompletedProcess[str]) -> list[str]:
+    """Return all that is on stderr, without time stamps."""
+    return [line.split("|", 3)[-1].strip() for line in done.stderr.splitlines()]
 
 
 def marked(done: subprocess.CompletedProcess[str], mark: str) -> set[str]:
@@ -258,6 +264,66 @@ class TestTest:
             run("--config", changed(config, password="wrong"), "--test"),
             REJECTED,
         )
+
+    def test_says_all_in_one_line(self, config: Path) -> None:
+        done = run("--config", config, "--test")
+
+        assert (done.returncode, done.stdout) == (0, "")
+        assert lines_of(done) == [
+            "The test passed: Aircall accepts the credentials. 10 of 10 selected streams can be read."
+        ]
+
+    def test_makes_one_request_a_selected_stream(self, config: Path, sandbox: Sandbox) -> None:
+        before = len(sandbox.requests)
+        done = run("--config", changed(config, streams=["*"], analytics_reports=["CALLS_HISTORY"]), "--test")
+
+        asked = [re.sub("[0-9]+", "N", log.path.split("?")[0]) for log in sandbox.requests[before:]]
+        assert (done.returncode, done.stdout) == (0, "")
+        # The ping, and not the integrations, which are for OAuth; those that follow have one call, user or number.
+        assert len(asked) == len(set(asked)) == len(STREAMS)
+        assert problems(done) == ["Stream 'integrations' is left out: Aircall shows it to OAuth apps only."]
+        assert lines_of(done)[-1].endswith(" 27 of 28 selected streams can be read.")
+
+    def test_reads_what_a_catalog_selects(self, config: Path, tmp_path: Path, sandbox: Sandbox) -> None:
+        catalog = write(
+            tmp_path / "catalog.json", run("--config", changed(config, streams=["tags"]), "--discover").stdout
+        )
+        before = len(sandbox.requests)
+
+        for options in ("--test", "--catalog", catalog), ("--catalog", catalog, "--test"):
+            assert lines_of(run("--config", config, *options))[-1].endswith(" 1 of 1 selected streams can be read.")
+        assert [log.path.split("?")[0] for log in sandbox.requests[before:]] == ["/v1/ping", "/v1/tags"] * 2
+
+    def test_has_a_line_for_each_stream_that_fails(self, config: Path, sandbox: Sandbox) -> None:
+        sandbox.faults += [Fault(path="/v1/teams", status=410), Fault(path="/v1/tags", status=410)]
+
+        done = run("--config", config, "--test")
+
+        assert (done.returncode, done.stdout) == (1, "")
+        assert problems(done) == [
+            "Stream 'tags': Aircall refuses /v1/tags with status 410: is the setting api_url right?",
+            "Stream 'teams': Aircall refuses /v1/teams with status 410: is the setting api_url right?",
+            "The test failed: 8 of 10 selected streams can be read.",
+        ]
+        assert lines_of(done) == problems(done)
+
+    def test_looks_at_the_fields(self, config: Path, sandbox: Sandbox) -> None:
+        sandbox.faults.append(Fault(path="/v1/tags", mutate=lambda _: {"tags": [{"id": [], "name": "y"}]}))
+
+        done = run("--config", changed(config, streams=["tags"]), "--test")
+
+        assert (done.returncode, done.stdout) == (1, "")
+        assert problems(done)[0].startswith("Stream 'tags': ")
+        assert "'id'" in problems(done)[0]
+
+    def test_of_the_schema_has_the_fields_of_all_streams(self, config: Path) -> None:
+        done = run("--config", changed(config, streams=["tags"]), "--test=schema")
+
+        assert (done.returncode, problems(done)) == (0, [])
+        schemas = {message["stream"]: message["schema"] for message in map(json.loads, done.stdout.splitlines())}
+        assert schemas.keys() == STREAMS.keys()
+        assert all(set(schema["properties"]) >= set(STREAMS[name].primary_keys) for name, schema in schemas.items())
+        assert {"content", "call_id"} < set(schemas["call_transcriptions"]["properties"])
 
 
 REJECTED = (

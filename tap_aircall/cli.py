@@ -21,7 +21,7 @@ from singer_sdk.plugin_base import SingerCommand
 from typing_extensions import override
 
 from tap_aircall.errors import InputError, StreamsFailedError, TapAircallError
-from tap_aircall.logs import be_discreet
+from tap_aircall.logs import be_brief, be_discreet
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -118,12 +118,21 @@ class InterruptibleWriter(MsgSpecWriter):
         timer.start()
 
 
+class SilentWriter(InterruptibleWriter):
+    """Writes nothing, where records are read to see whether they can be."""
+
+    @override
+    def send(self, messages: list[dict[str, Any]]) -> None:
+        pass
+
+
 class AircallCommand(SingerCommand):
     """The command line, where every failure is one line and an exit code."""
 
     @override
     def main(self, *args: Any, **kwargs: Any) -> Any:
         be_discreet()
+        be_brief()
         with forgiven_stderr():
             return self._main(*args, **kwargs)
 

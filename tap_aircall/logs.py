@@ -14,6 +14,22 @@ if TYPE_CHECKING:
 UNSPEAKABLE = "urllib3"
 """It logs addresses that give access to files, headers and queries; `api.transport` has lines of its own."""
 
+DETAILS = ("METRIC: ", "Skipping deselected stream", "Skipping parse of env", "Parsing env var")
+"""So begin lines that the SDK logs at INFO, several a stream, and that say nothing to most who run the tap."""
+TALKATIVE = ("singer_sdk.metrics", "tap-aircall")
+"""The loggers of these lines."""
+
+
+def be_brief() -> None:
+    """From now on leave out what the SDK says of each stream, unless the level is DEBUG; the tap has a summary."""
+    for name in TALKATIVE:
+        logging.getLogger(name).addFilter(_is_worth_a_line)
+
+
+def _is_worth_a_line(record: logging.LogRecord) -> bool:
+    is_detail = record.levelno == logging.INFO and str(record.msg).startswith(DETAILS)
+    return not is_detail or logging.getLogger(record.name).isEnabledFor(logging.DEBUG)
+
 
 def be_discreet() -> None:
     """From now on log no text of errors that are not the tap's own, and nothing of urllib3, at any level.

@@ -116,6 +116,15 @@ DEFINITION = th.PropertiesList(
         ),
     ),
     th.Property(
+        "streams",
+        th.ArrayType(th.StringType),
+        title="Streams",
+        description=(
+            "What to read when there is no catalog, which wins over it: names of streams, and patterns such as call_*. "
+            "Default: those that are selected by default."
+        ),
+    ),
+    th.Property(
         "start_date",
         th.StringType,
         title="Start date",

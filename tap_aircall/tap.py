@@ -18,6 +18,7 @@ from tap_aircall import maps
 from tap_aircall.cli import (
     AircallCommand,
     InterruptibleWriter,
+    SilentWriter,
     discard_stdout,
     expect_many_records,
     pop_bad_log_level,
@@ -31,6 +32,7 @@ from tap_aircall.errors import (
     InputError,
     LoginNeededError,
     StreamsFailedError,
+    StreamUnavailableError,
     TapAircallError,
     UnavailableError,
 )
@@ -47,6 +49,7 @@ from tap_aircall.settings import (
     unusable_texts,
 )
 from tap_aircall.states import bookmarks_of
+from tap_aircall.streams import registry
 from tap_aircall.streams.base import AircallTap
 from tap_aircall.streams.custom.definitions import SETTING, parse_definitions
 from tap_aircall.streams.custom.stream import MARK
@@ -127,6 +130,18 @@ class TapAircall(AircallTap):
         return parse_definitions(self.config.get(SETTING), taken=STREAMS)
 
     @cached_property
+    def chosen(self) -> set[str] | None:
+        """The streams that the settings choose to read when there is no catalog; None for those selected by default.
+
+        Raises:
+            InputError: If there is none of a name.
+        """
+        value = self.config.get(registry.SETTING)
+        if value is None:
+            return None
+        return registry.choose(value, [*STREAMS, *(definition.name for definition in self.definitions)])
+
+    @cached_property
     @override
     def client(self) -> AircallClient:
         """The one HTTP client of this run, with its limiter and authenticator."""
@@ -193,6 +208,9 @@ class TapAircall(AircallTap):
     @override
     def discover_streams(self) -> list[AircallStream]:
         streams = all_streams(self, self.definitions)
+        if self.chosen is not None:
+            for stream in streams:
+                stream.selected_by_default = stream.name in self.chosen
         if self.input_catalog is not None:
             _complete(self.input_catalog, streams)
         return streams
@@ -247,7 +265,9 @@ class TapAircall(AircallTap):
         """Warn of what is probably not meant, and yet no reason not to run."""
         selected = {name for name, stream in self.streams.items() if stream.selected}
         if not selected:
-            self.logger.warning("No stream is selected, so that nothing is read: select some in the catalog.")
+            self.logger.warning(
+                "No stream is selected, so nothing is read: select some in the catalog, or in the setting streams."
+            )
         start, reads_calls = self.settings.start, "calls" in selected and "calls" not in self.state.get("bookmarks", {})
         if reads_calls and start is not None and start < self.clock.time() - SERVED_SECONDS:
             self.logger.warning(
@@ -285,6 +305,39 @@ class TapAircall(AircallTap):
         finally:
             client.close()
 
+    def try_streams(self) -> None:
+        """Ask for one record of each selected stream, with one request each, and say whether all is well.
+
+        Raises:
+            AircallError: If nothing can be read at all.
+            StreamsFailedError: With a line for each stream that cannot be read, and one more for the verdict.
+        """
+        streams = [stream for stream in cast("list[AircallStream]", list(self.streams.values())) if stream.selected]
+        left_out = 0
+        try:
+            self.client.ping()
+            for stream in streams:
+                try:
+                    stream.try_out()
+                except StreamUnavailableError as reason:
+                    left_out += 1
+                    self.logger.warning("%s", reason)
+                except AircallError as error:
+                    self._keep_failure(stream.name, error)
+        finally:
+            self.client.close()
+        readable = f"{len(streams) - left_out - len(self._failures)} of {len(streams)} selected streams can be read."
+        if self._failures:
+            lines = [line for line, _ in self._failures.values()]
+            raise StreamsFailedError([*lines, f"The test failed: {readable}"])
+        self.logger.info("The test passed: Aircall accepts the credentials. %s", readable)
+
+    def select_all(self) -> None:
+        """Select all streams, with the fields of each that are selected: otherwise a stream's schema has none."""
+        for stream in self.streams.values():
+            stream.selected = True
+        self.setup_mapper()
+
     @override
     def note_failure(self, stream: str, error: AircallError) -> None:
         """Note that a stream cannot be read to its end: the run goes on with the others, and fails after them.
@@ -296,6 +349,11 @@ class TapAircall(AircallTap):
         Raises:
             AircallError: This error, if it is not about the stream alone: the ping (facts, section 1) fails as well.
         """
+        self._keep_failure(stream, error)
+        self.logger.info("Stream '%s' failed; the other streams are read, then the run fails.", stream)
+
+    def _keep_failure(self, stream: str, error: AircallError) -> None:
+        """Keep for the end what to say of a stream that failed; see `note_failure`."""
         if isinstance(error, BlockedError | LoginNeededError):
             raise error
         if isinstance(error, CredentialsError | UnavailableError):
@@ -305,7 +363,6 @@ class TapAircall(AircallTap):
                 raise error from None
         line = str(error)
         self._failures[stream] = (line if line.startswith("Stream '") else f"Stream '{stream}': {line}", error)
-        self.logger.info("Stream '%s' failed; the other streams are read, then the run fails.", stream)
 
     def _raise_failures(self) -> None:
         if len(self._failures) > 1:
@@ -330,7 +387,7 @@ class TapAircall(AircallTap):
         if raise_errors:
             if errors:
                 raise InputError(" ".join(errors))
-            _ = self.settings, self.definitions
+            _ = self.settings, self.definitions, self.chosen
         return errors
 
     @property
@@ -360,22 +417,6 @@ class TapAircall(AircallTap):
 
     @classmethod
     @override
-    def cb_test(cls, ctx: click.Context, param: click.Option, value: str) -> None:
-        if value != CliTestOptionValue.All.value:
-            super().cb_test(ctx, param, value)
-            return
-        config = ctx.params["config"]
-        tap = cls(config=config.config, parse_env_config=config.parse_env)
-        client = tap.client
-        try:
-            tap.check_credentials()
-            tap.run_connection_test()
-        finally:
-            client.close()
-        ctx.exit()
-
-    @classmethod
-    @override
     def invoke(  # type: ignore[override]
         cls,
         *,
@@ -384,6 +425,7 @@ class TapAircall(AircallTap):
         about_format: str | None = None,
         state: str | None = None,
         catalog: str | None = None,
+        test: str | None = None,
         login: bool = False,
     ) -> None:
         """Run the tap from its command line.
@@ -394,6 +436,7 @@ class TapAircall(AircallTap):
             about_format: `json` or `markdown`, for `about`.
             state: File of a state to go on from.
             catalog: File that says which streams and fields to read.
+            test: `all` to try each selected stream, `schema` to write the schemas of all streams; and no more.
             login: Lead a person through the OAuth login, and read nothing.
 
         Raises:
@@ -402,17 +445,27 @@ class TapAircall(AircallTap):
         if about:
             cls.print_about(about_format)
             return
-        cls.print_version(print_fn=cls.logger.info)
+        trying = test == CliTestOptionValue.All.value
+        if not trying:
+            cls.print_version(print_fn=cls.logger.info)
         tap = cls(
             config=config.config,
             parse_env_config=config.parse_env,
+            message_writer=SilentWriter() if trying else None,
             state=None if state is None else read_json(state, "State"),
             catalog=None if catalog is None else read_json(catalog, "Catalog"),
         )
         if login:
             tap.log_in()
             return
+        if test == CliTestOptionValue.Schema.value:
+            tap.select_all()
+            tap.write_schemas()
+            return
         tap.point_out_doubts()
+        if trying:
+            tap.try_streams()
+            return
         expect_many_records()
         tap.run()
 
@@ -424,6 +477,14 @@ class TapAircall(AircallTap):
         for option in command.params:
             if option.name in {"state", "catalog"}:
                 option.type = click.STRING  # of a file that cannot be read click says so in its own way
+            if isinstance(option, click.Option) and option.name == "test":
+                # The SDK's own callback knows neither catalog nor state, and reads streams that nobody selected.
+                option.callback, option.expose_value, option.default = None, True, None
+                option.type = click.Choice([CliTestOptionValue.All.value, CliTestOptionValue.Schema.value])
+                option.help = (
+                    "Read one record of each selected stream and say whether all is well; "
+                    "--test=schema writes the schemas of all streams."
+                )
         command.params.append(
             click.Option(["--login"], is_flag=True, help="Log in over OAuth with a browser, and save the tokens.")
         )

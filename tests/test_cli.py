@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -17,6 +18,7 @@ import pytest
 from tap_aircall.cli import read_json
 from tap_aircall.errors import InputError
 from tap_aircall.sandbox import Fault, Sandbox, generate_company
+from tap_aircall.streams.registry import STREAMS
 from tests.catalogs import SNAPSHOT, catalog, summary
 
 if TYPE_CHECKING:
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
 
 TAP = Path(sys.executable).parent / "tap-aircall"
 SECRET = "s3cret-t0ken"
+CAMPAIGNS = {"name": "campaigns", "path": "/v1/campaigns", "records_key": "campaigns", "primary_keys": ["id"]}
+"""A stream of a user's own."""
 
 
 @pytest.fixture(scope="module")
@@ -70,6 +74,23 @@ def problems(done: subprocess.CompletedProcess[str]) -> list[str]:
     """Return what is on stderr beyond information, without time stamps."""
     lines = [line for line in done.stderr.splitlines() if "| INFO " not in line]
     return [line.split("|", 3)[-1].strip() for line in lines]
+
+
+def lines_of(done: subprocess.CompletedProcess[str]) -> list[str]:
+    """Return all that is on stderr, without time stamps."""
+    return [line.split("|", 3)[-1].strip() for line in done.stderr.splitlines()]
+
+
+def marked(done: subprocess.CompletedProcess[str], mark: str) -> set[str]:
+    """Return the streams of a catalog that have a mark."""
+    items = [(entry["stream"], item) for entry in json.loads(done.stdout)["streams"] for item in entry["metadata"]]
+    return {name for name, item in items if not item["breadcrumb"] and item["metadata"].get(mark)}
+
+
+def streams_in(done: subprocess.CompletedProcess[str]) -> set[str]:
+    """Return the streams that a run wrote records of."""
+    messages = map(json.loads, done.stdout.splitlines())
+    return {message["stream"] for message in messages if message["type"] == "RECORD"}
 
 
 def call_ids(messages: Iterable[dict[str, Any]]) -> list[int]:
@@ -123,16 +144,74 @@ def test_settings_come_from_the_environment(config: Path, tmp_path: Path, sandbo
 
 
 def test_discovery_lists_the_streams_of_a_user(tmp_path: Path) -> None:
-    campaigns = {"name": "campaigns", "path": "/v1/campaigns", "records_key": "campaigns", "primary_keys": ["id"]}
-    done = run("--config", write(tmp_path / "config.json", {"custom_streams": [campaigns]}), "--discover")
+    done = run("--config", write(tmp_path / "config.json", {"custom_streams": [CAMPAIGNS]}), "--discover")
 
     assert (done.returncode, problems(done)) == (0, [])
     assert "campaigns" in [entry["tap_stream_id"] for entry in json.loads(done.stdout)["streams"]]
 
     fails_with(
-        run("--config=ENV", "--discover", TAP_AIRCALL_CUSTOM_STREAMS=json.dumps([campaigns | {"path": "campaigns"}])),
+        run("--config=ENV", "--discover", TAP_AIRCALL_CUSTOM_STREAMS=json.dumps([CAMPAIGNS | {"path": "campaigns"}])),
         "Setting custom_streams.0.path: must begin with /v1/ or /v2/, and have no ?, #, %, .. or spaces.",
     )
+
+
+class TestStreams:
+    """The setting `streams`."""
+
+    @pytest.mark.parametrize(
+        ("value", "expected"),
+        [
+            (["tags", "teams"], {"tags", "teams"}),
+            (["call_s*", "campaigns"], {"call_sentiments", "call_summaries", "campaigns"}),
+            (["*"], {*STREAMS, "campaigns"}),
+            ([], set()),
+            (None, set(list(STREAMS)[:10]) | {"campaigns"}),
+        ],
+        ids=["names", "patterns", "all", "none", "default"],
+    )
+    def test_discovery_marks_what_it_names(self, tmp_path: Path, value: Any, expected: set[str]) -> None:
+        settings = {"custom_streams": [CAMPAIGNS], "streams": value}
+
+        done = run("--config", write(tmp_path / "config.json", settings), "--discover")
+
+        assert problems(done) == []
+        assert marked(done, "selected-by-default") == marked(done, "selected") == expected
+
+    @pytest.mark.parametrize("variable", ['["tags", "tea*"]', "tags, tea*"])
+    def test_comes_from_the_environment(self, variable: str) -> None:
+        assert marked(run("--config=ENV", "--discover", TAP_AIRCALL_STREAMS=variable), "selected") == {"tags", "teams"}
+
+    def test_says_what_a_run_reads(self, config: Path) -> None:
+        done = run("--config", changed(config, streams=["tags", "tea*"]))
+
+        assert (done.returncode, problems(done)) == (0, [])
+        assert streams_in(done) == {"tags", "teams"}
+
+    def test_yields_to_a_catalog(self, config: Path, tmp_path: Path) -> None:
+        discovered = run("--config", changed(config, streams=["teams"]), "--discover")
+        catalog = write(tmp_path / "catalog.json", discovered.stdout)
+
+        done = run("--config", changed(config, streams=["tags"]), "--catalog", catalog)
+
+        assert (done.returncode, problems(done)) == (0, [])
+        assert streams_in(done) == {"teams"}
+
+    @pytest.mark.parametrize(
+        ("value", "line"),
+        [
+            (["tags", "cals"], "Setting streams.1: 'cals' is unknown; did you mean calls?"),
+            (["Tags"], "Setting streams.0: 'Tags' is unknown; did you mean tags?"),
+            (["user_nubmers*"], "Setting streams.0: 'user_nubmers*' is unknown; did you mean user_numbers?"),
+            (["campaigns"], "Setting streams.0: 'campaigns' is unknown; did you mean dialer_campaigns?"),
+            (["zz*"], f"Setting streams.0: 'zz*' is unknown; there are {', '.join(STREAMS)}."),
+            ("calls", "Setting streams: must be array."),
+            ([1], "Setting streams.0: must be string."),
+        ],
+        ids=str,
+    )
+    @pytest.mark.parametrize("option", ["--discover", "--test"])
+    def test_that_names_no_stream_gets_one_line(self, config: Path, option: str, value: Any, line: str) -> None:
+        fails_with(run("--config", changed(config, streams=value), option), line)
 
 
 class TestTest:
@@ -148,6 +227,66 @@ class TestTest:
             run("--config", changed(config, password="wrong"), "--test"),
             REJECTED,
         )
+
+    def test_says_all_in_one_line(self, config: Path) -> None:
+        done = run("--config", config, "--test")
+
+        assert (done.returncode, done.stdout) == (0, "")
+        assert lines_of(done) == [
+            "The test passed: Aircall accepts the credentials. 10 of 10 selected streams can be read."
+        ]
+
+    def test_makes_one_request_a_selected_stream(self, config: Path, sandbox: Sandbox) -> None:
+        before = len(sandbox.requests)
+        done = run("--config", changed(config, streams=["*"], analytics_reports=["CALLS_HISTORY"]), "--test")
+
+        asked = [re.sub("[0-9]+", "N", log.path.split("?")[0]) for log in sandbox.requests[before:]]
+        assert (done.returncode, done.stdout) == (0, "")
+        # The ping, and not the integrations, which are for OAuth; those that follow have one call, user or number.
+        assert len(asked) == len(set(asked)) == len(STREAMS)
+        assert problems(done) == ["Stream 'integrations' is left out: Aircall shows it to OAuth apps only."]
+        assert lines_of(done)[-1].endswith(" 27 of 28 selected streams can be read.")
+
+    def test_reads_what_a_catalog_selects(self, config: Path, tmp_path: Path, sandbox: Sandbox) -> None:
+        catalog = write(
+            tmp_path / "catalog.json", run("--config", changed(config, streams=["tags"]), "--discover").stdout
+        )
+        before = len(sandbox.requests)
+
+        for options in ("--test", "--catalog", catalog), ("--catalog", catalog, "--test"):
+            assert lines_of(run("--config", config, *options))[-1].endswith(" 1 of 1 selected streams can be read.")
+        assert [log.path.split("?")[0] for log in sandbox.requests[before:]] == ["/v1/ping", "/v1/tags"] * 2
+
+    def test_has_a_line_for_each_stream_that_fails(self, config: Path, sandbox: Sandbox) -> None:
+        sandbox.faults += [Fault(path="/v1/teams", status=410), Fault(path="/v1/tags", status=410)]
+
+        done = run("--config", config, "--test")
+
+        assert (done.returncode, done.stdout) == (1, "")
+        assert problems(done) == [
+            "Stream 'tags': Aircall refuses /v1/tags with status 410: is the setting api_url right?",
+            "Stream 'teams': Aircall refuses /v1/teams with status 410: is the setting api_url right?",
+            "The test failed: 8 of 10 selected streams can be read.",
+        ]
+        assert lines_of(done) == problems(done)
+
+    def test_looks_at_the_fields(self, config: Path, sandbox: Sandbox) -> None:
+        sandbox.faults.append(Fault(path="/v1/tags", mutate=lambda _: {"tags": [{"id": [], "name": "y"}]}))
+
+        done = run("--config", changed(config, streams=["tags"]), "--test")
+
+        assert (done.returncode, done.stdout) == (1, "")
+        assert problems(done)[0].startswith("Stream 'tags': ")
+        assert "'id'" in problems(done)[0]
+
+    def test_of_the_schema_has_the_fields_of_all_streams(self, config: Path) -> None:
+        done = run("--config", changed(config, streams=["tags"]), "--test=schema")
+
+        assert (done.returncode, problems(done)) == (0, [])
+        schemas = {message["stream"]: message["schema"] for message in map(json.loads, done.stdout.splitlines())}
+        assert schemas.keys() == STREAMS.keys()
+        assert all(set(schema["properties"]) >= set(STREAMS[name].primary_keys) for name, schema in schemas.items())
+        assert {"content", "call_id"} < set(schemas["call_transcriptions"]["properties"])
 
 
 REJECTED = (
@@ -354,7 +493,9 @@ def test_a_run_in_which_nothing_is_selected_says_so(config: Path, tmp_path: Path
     done = run("--config", config, "--catalog", write(tmp_path / "catalog.json", catalog()))
 
     assert (done.returncode, done.stdout) == (0, "")
-    assert problems(done) == ["No stream is selected, so that nothing is read: select some in the catalog."]
+    assert problems(done) == [
+        "No stream is selected, so nothing is read: select some in the catalog, or in the setting streams."
+    ]
 
 
 def test_credentials_as_mounted_secrets_have_them_are_accepted(config: Path) -> None:

@@ -17,7 +17,7 @@ from typing_extensions import override
 
 from tap_aircall import schemas, states
 from tap_aircall.errors import AircallError, InputError, ResponseError, StreamUnavailableError, one_line
-from tap_aircall.pages import Page
+from tap_aircall.pages import PAGE_SIZE, Page
 from tap_aircall.progress import Progress
 from tap_aircall.records import Oddity, RecordShaper
 from tap_aircall.times import to_rfc3339
@@ -135,6 +135,19 @@ class AircallStream(Stream):
         A generator runs on only after what it yielded was written, so that it may move the state after a `yield`.
         """
 
+    def sample(self) -> list[Record]:
+        """Read a few records for a test, with one request, or one that several streams share."""
+        return next(iter(self.extract()), [])
+
+    def try_out(self) -> None:
+        """See whether a record of this stream can be read, and brought into its shape.
+
+        Raises:
+            AircallError: If not.
+        """
+        self.progress = Progress(self.name, self.client, self.clock, self.logger, terminal=False)
+        self.write_records([dict(record) for record in self.sample()[:1]])
+
     def prepare(self) -> None:
         """Begin what Aircall needs time for; called when the stream is selected, before any stream is read."""
 
@@ -196,9 +209,9 @@ class AircallStream(Stream):
 
     @override
     def log(self, message: str, *args: Any, level: int = logging.INFO, **kwargs: Any) -> None:
-        # The SDK says so before the tap says which.
+        # The SDK says so before the tap says which. The rest is of no interest to most: the tap has a summary.
         if not message.startswith(UNHANDLED):
-            super().log(message, *args, level=level, **kwargs)
+            super().log(message, *args, level=logging.DEBUG if level == logging.INFO else level, **kwargs)
 
     # Overrides of the SDK's inner methods; tests/test_sdk.py fails when they are no longer what is called.
 
@@ -260,6 +273,10 @@ class AircallStream(Stream):
     def read_page(self, path: str, query: Query) -> Page:
         """Read one page of a list."""
         return self.client.get(path, query, partial(self.parse_page, query))
+
+    def first_page(self) -> list[Record]:
+        """Read the first page of the list, whatever order it is in."""
+        return self.read_page(self.path, {"page": "1", "per_page": str(PAGE_SIZE)}).records
 
     def read_pages(self, path: str, queries: Iterable[Query]) -> Iterator[Page]:
         """Read pages of a list, several at once."""

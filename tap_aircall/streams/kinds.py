@@ -66,6 +66,14 @@ class SharedStream(ReferenceStream):
             return error
 
     @override
+    def sample(self) -> list[Record]:
+        return self._sampled
+
+    @cached_property
+    def _sampled(self) -> list[Record]:
+        return self.first_page()
+
+    @override
     def pages(self) -> Iterator[Page]:
         # Copies, since records are brought into their shape in place.
         yield Page([dict(record) for record in self.listed], len(self.listed), linked=False)
@@ -112,6 +120,11 @@ class OwnedStream(AircallStream):
             self.progress.add(len(records))
             self.progress.expect(len(ids) - done)
             yield records
+
+    @override
+    def sample(self) -> list[Record]:
+        owners = cast("SharedStream", self._tap.streams[self.owners])
+        return next(iter(self.read_each([owner["id"] for owner in owners.sample()[:1]])), [])
 
     def read_each(self, owners: Sequence[int]) -> Iterator[list[Record]]:
         """Read what each has, in their order, several at once."""

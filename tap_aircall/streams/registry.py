@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Any
 
+from tap_aircall.errors import InputError, one_line
+from tap_aircall.hints import hint
 from tap_aircall.streams import directory, optional
 from tap_aircall.streams.analytics.stream import AnalyticsReports
 from tap_aircall.streams.calls.stream import Calls
@@ -12,7 +15,7 @@ from tap_aircall.streams.custom.stream import CustomStream
 from tap_aircall.streams.intelligence import streams as intelligence
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
 
     from tap_aircall.streams.base import AircallStream, AircallTap
     from tap_aircall.streams.custom.definitions import Definition
@@ -51,6 +54,37 @@ STREAMS: dict[str, type[AircallStream]] = {
     )
 }
 """Every stream class that the tap has itself, by the name of its stream."""
+
+
+SETTING = "streams"
+"""The setting that says which of them to read."""
+
+
+def choose(value: Any, names: Collection[str]) -> set[str]:
+    """Return the streams that the setting `streams` names.
+
+    Args:
+        value: What the config says: names of streams, and patterns such as `call_*`. Discovery has not checked it.
+        names: The streams there are.
+
+    Raises:
+        InputError: If it is something else, or one of the patterns matches no stream.
+    """
+    if not isinstance(value, list):
+        message = f"Setting {SETTING}: must be array."
+        raise InputError(message)
+    chosen: set[str] = set()
+    for number, pattern in enumerate(value):
+        if not isinstance(pattern, str):
+            message = f"Setting {SETTING}.{number}: must be string."
+            raise InputError(message)
+        found = {name for name in names if fnmatchcase(name, pattern)}
+        if not found:
+            advice = hint(pattern.lower(), names, f"there are {', '.join(names)}.")
+            message = f"Setting {SETTING}.{number}: '{one_line(pattern)}' is unknown; {advice}"
+            raise InputError(message)
+        chosen |= found
+    return chosen
 
 
 def all_streams(tap: AircallTap, definitions: Iterable[Definition]) -> list[AircallStream]:

@@ -105,6 +105,15 @@ class AnalyticsReports(AircallStream):
             raise self._failed(self._reports.failures)
 
     @override
+    def sample(self) -> list[Record]:
+        """Ask for one report, and do not wait until Aircall has made it."""
+        if self._tap.settings.analytics_reports:
+            self.ABORT_AT_RECORD_COUNT = 1
+            self._positions = {}
+            self._make_reports().ask()
+        return []
+
+    @override
     def parse_state(self, state: Mapping[str, Any]) -> dict[str, Position]:
         return {report: Position.parse(position) for report, position in state.get(REPORTS, {}).items()}
 

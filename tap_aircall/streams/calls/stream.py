@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from operator import methodcaller
 from typing import TYPE_CHECKING, Any
 
@@ -80,6 +81,14 @@ class Calls(AircallStream):
             follower.finish()
             if follower in able and not self.is_full_table:
                 follower.note(Reading.of(cursors, reading.now))
+
+    @override
+    def sample(self) -> list[Record]:
+        return self._sampled
+
+    @cached_property
+    def _sampled(self) -> list[Record]:
+        return self.first_page()
 
     @override
     def parse_state(self, state: Mapping[str, Any]) -> Cursors:

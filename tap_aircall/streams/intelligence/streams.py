@@ -25,11 +25,11 @@ from singer_sdk.singerlib.catalog import REPLICATION_INCREMENTAL
 from typing_extensions import override
 
 from tap_aircall.api.addresses import path_of
-from tap_aircall.errors import ForbiddenError, NotFoundError, RejectedRequestError
+from tap_aircall.errors import ForbiddenError, NotFoundError, RejectedRequestError, StreamUnavailableError
 from tap_aircall.progress import Progress
 from tap_aircall.states import TOLERANCE_SECONDS
 from tap_aircall.streams.access import Access
-from tap_aircall.streams.calls.followers import CallFollower
+from tap_aircall.streams.calls.followers import SETTLE_SECONDS, CallFollower, Reading
 from tap_aircall.streams.intelligence import schemas
 from tap_aircall.streams.intelligence.found import MOST, CallIds, Refused
 from tap_aircall.times import to_rfc3339, to_seconds
@@ -39,7 +39,6 @@ if TYPE_CHECKING:
 
     from tap_aircall.pages import Query, Record
     from tap_aircall.streams.base import AircallTap
-    from tap_aircall.streams.calls.followers import Reading
     from tap_aircall.streams.calls.stream import Calls
 
 DAY = 86_400
@@ -83,6 +82,18 @@ class CallIntelligence(CallFollower):
             for _ in calls.get_records(None):
                 pass  # of interest to those that follow only
         return ()
+
+    @override
+    def sample(self) -> list[Record]:
+        calls = cast("Calls", self._tap.streams["calls"])
+        reading = Reading(int(self.clock.time()), 0, SETTLE_SECONDS)
+        for call in filter(reading.is_ripe, calls.sample()):
+            try:
+                return [{**record, "call_id": call["id"]} for record in self._ask(call["id"]) or ()]
+            except ForbiddenError as error:
+                message = f"Stream '{self.name}': Aircall refuses it (status 403); the company's plan may lack it."
+                raise StreamUnavailableError(message) from error
+        return []
 
     @override
     def parse_state(self, state: Mapping[str, Any]) -> tuple[CallIds, Refused]:

@@ -85,7 +85,7 @@ docs: $(READY) ## Build the documents into docs/site, and fail on any link that 
 	@$(BIN)/python -m sphinx --quiet --nitpicky --fail-on-warning --keep-going -b html docs docs/site
 
 .PHONY: generate
-generate: $(READY) ## Write anew what comes from the code: in the documents, meltano.yml and tests/catalog.json
+generate: $(READY) ## Write anew what comes from the code: in the documents, meltano.yml and tests/snapshot.json
 	@$(BIN)/python -m docs.generate
 	@$(BIN)/python -m tests.catalogs
 

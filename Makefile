@@ -34,7 +34,7 @@ test: $(PLUGINS) ## Run all tests, with real targets
 .PHONY: soak
 soak: $(PLUGINS) ## Let faults and kills at random work on it for some minutes
 	@SOAK=1 $(BIN)/python -m pytest -n 2 tests/test_faults.py tests/test_kills.py tests/test_moving.py \
-		tests/test_states.py tests/test_aircall_clock.py tests/streams tests/api tests/targets/test_meltano.py
+		tests/test_aircall_clock.py tests/api tests/streams tests/targets/test_meltano.py
 
 # Each in an environment of its own. Of a Python that pyenv has, the command works only when its version is chosen.
 # Meltano gives the tap the newest versions in any case, so that `make test` has run tests/targets with those.
@@ -85,7 +85,7 @@ docs: $(READY) ## Build the documents into docs/site, and fail on any link that 
 	@$(BIN)/python -m sphinx --quiet --nitpicky --fail-on-warning --keep-going -b html docs docs/site
 
 .PHONY: generate
-generate: $(READY) ## Write anew what comes from the code: in the documents, meltano.yml and tests/catalog.json
+generate: $(READY) ## Write anew what comes from the code: in the documents, meltano.yml and tests/snapshot.json
 	@$(BIN)/python -m docs.generate
 	@$(BIN)/python -m tests.catalogs
 

@@ -1,4 +1,4 @@
-"""The tap's catalog: with some streams selected, and in short, as tests/catalog.json has it.
+"""The tap's catalog: with some streams selected, and in short, as tests/snapshot.json has it.
 
 `make generate` writes that file anew. What changes in it changes for users.
 """
@@ -14,7 +14,7 @@ from tap_aircall.tap import TapAircall
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
 
-SNAPSHOT = Path(__file__).with_name("catalog.json")
+SNAPSHOT = Path(__file__).with_name("snapshot.json")
 SAID_ELSEWHERE = {"$schema", "description", "items", "properties", "required", "type"}
 EXAMPLES = {"boolean": True, "integer": 7, "number": 0.5, "string": "text"}
 FORMATS = {"date": "2026-05-20", "date-time": "2026-03-02T08:15:30Z"}

@@ -49,7 +49,7 @@ def errors(stream: str, record: Mapping[str, Any]) -> list[str]:
 def test_the_catalog_is_what_users_rely_on() -> None:
     promised = json.loads(SNAPSHOT.read_text(encoding="utf-8"))
 
-    assert summary(catalog()) == promised, "If that is meant, run `make generate`, and commit tests/catalog.json."
+    assert summary(catalog()) == promised, "If that is meant, run `make generate`, and commit tests/snapshot.json."
 
 
 @pytest.mark.parametrize("stream", STREAMS.values(), ids=STREAMS)

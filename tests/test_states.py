@@ -6,7 +6,6 @@ tests/states/record.py says how they were recorded.
 from __future__ import annotations
 
 import json
-import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -21,7 +20,6 @@ from tests.states.record import (
     REPORT,
     WALKED,
     WAYS,
-    forms,
     identify,
     live_on,
     populate,
@@ -36,8 +34,6 @@ if TYPE_CHECKING:
     from tests.conftest import Aircall, Record, Run
     from tests.states.record import Way
 
-SOAK = "SOAK" in os.environ
-"""Whether `make soak` asks for more of it."""
 STATES = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(FOLDER.glob("*.json"))}
 SIGNED = frozenset(CHANGING)
 SHAPES = {shape for recorded in STATES.values() for shape in shapes(recorded["state"])}
@@ -83,16 +79,7 @@ def facts(warehouse: Warehouse) -> Record:
     return tables
 
 
-def chosen() -> list[str]:
-    """Choose the states to try: without time for all, one of each form, whole and interrupted."""
-    short: dict[Any, str] = {}
-    for name, recorded in STATES.items():
-        if recorded["way"] != "all-changed":  # which takes seconds
-            short.setdefault(("interrupted" in name, *forms(recorded["state"])), name)
-    return list(STATES if SOAK else short.values())
-
-
-@pytest.mark.parametrize("name", chosen())
+@pytest.mark.parametrize("name", STATES)
 def test_todays_tap_goes_on_from_what_an_earlier_one_wrote(make_aircall: Callable[..., Aircall], name: str) -> None:
     recorded = STATES[name]
     way = WAYS[recorded["way"]]

@@ -18,7 +18,10 @@ if TYPE_CHECKING:
     from tap_aircall.sandbox.server import RequestLog, Sandbox
     from tap_aircall.sandbox.world import World
 
-__all__ = ["Fault", "RequestLog", "Sandbox", "World", "missing"]
+__all__ = ["INSTALL", "Fault", "RequestLog", "Sandbox", "World", "missing"]
+
+INSTALL = "pip install '.[sandbox]' in a clone of tap-aircall"
+"""What brings the packages of the sandbox and the demo, as the README says it."""
 
 _MODULES = {"Fault": "faults", "RequestLog": "server", "Sandbox": "server", "World": "world"}
 
@@ -29,7 +32,7 @@ def missing(error: ModuleNotFoundError) -> str:
     Args:
         error: Names the package that is not there.
     """
-    return f"The sandbox needs {error.name}: pip install 'tap-aircall[sandbox]'"
+    return f"The sandbox needs {error.name}: {INSTALL}"
 
 
 def __getattr__(name: str) -> Any:

@@ -175,10 +175,13 @@ class Reader:
         text = text.replace("8025", str(self.port)).replace("/secrets/", f"{self.folder}/secrets/")
         if block.file:
             return f"cat >> {block.file} <<'END'\n{text}END"
-        # From the cache that `make install` filled: a test does without the network.
+        # From the cache that `make install` filled, which has the locked versions: a test does without the network.
         text = re.sub(
-            r"(?:(\S+)/bin/)?pip install",
-            lambda found: f"{UV} pip install --quiet --python {found[1] or '$VIRTUAL_ENV'}",
+            r"(?:(\S+)/bin/)?pip install (target-)?",
+            lambda found: (
+                f"{UV} pip install --quiet --python {found[1] or '$VIRTUAL_ENV'} "
+                + (found[2] or f"--constraint {ROOT / 'requirements.lock'} ")
+            ),
             text,
         )
         if "tap_aircall.sandbox" in text:
@@ -248,9 +251,10 @@ def use_postgres(reader: Reader, postgres: Postgres) -> None:
     }
 
 
-def ids(path: Path) -> list[int]:
-    """Return the ids in a file of target-jsonl."""
-    return [json.loads(line)["id"] for line in path.read_text(encoding="utf-8").splitlines()]
+def ids(folder: Path) -> set[int]:
+    """Return the ids of the calls in the files of target-jsonl, one a run."""
+    lines = [line for path in folder.glob("calls-*.jsonl") for line in path.read_text(encoding="utf-8").splitlines()]
+    return {json.loads(line)["id"] for line in lines}
 
 
 def bookmarks(path: Path) -> set[str]:
@@ -267,7 +271,7 @@ def test_the_readme_can_be_followed(reader: Reader, postgres: Postgres) -> None:
 
     reader.follow("README.md")
 
-    assert len(set(ids(reader.clone / "calls.jsonl"))) == CALLS
+    assert len(ids(reader.clone)) == CALLS
     assert bookmarks(reader.clone / "state.json") >= {"calls", "contacts"}
     assert postgres.query("SELECT count(*) FROM aircall.calls") == [(CALLS,)]
 
@@ -275,8 +279,8 @@ def test_the_readme_can_be_followed(reader: Reader, postgres: Postgres) -> None:
 def test_the_quick_start_can_be_followed(reader: Reader) -> None:
     reader.follow("quick-start.md")
 
-    assert len(set(ids(reader.folder / "calls.jsonl"))) == CALLS
-    assert not (reader.folder / "contacts.jsonl").exists()
+    assert len(ids(reader.folder)) == CALLS
+    assert list(reader.folder.glob("contacts-*.jsonl")) == []
     assert "calls" in bookmarks(reader.folder / "state.json")
     messages = (reader.folder / "messages.jsonl").read_text(encoding="utf-8").splitlines()
     assert json.loads(messages[-1])["type"] == "STATE"

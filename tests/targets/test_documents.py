@@ -173,8 +173,10 @@ class Reader:
     def _do(self, block: Block) -> str:
         text = re.sub(r"(\w+)=\.\.\.", lambda found: f"{found[1]}={self.values[found[1]]}", block.text)
         text = text.replace("8025", str(self.port)).replace("/secrets/", f"{self.folder}/secrets/")
+        if block.file == "config.json":
+            text = json.dumps(json.loads(text) | {"requests_per_minute": 100_000})
         if block.file:
-            return f"cat >> {block.file} <<'END'\n{text}END"
+            return f"cat >> {block.file} <<'END'\n{text.rstrip()}\nEND"
         # From the cache that `make install` filled, which has the locked versions: a test does without the network.
         text = re.sub(
             r"(?:(\S+)/bin/)?pip install (target-)?",

@@ -18,10 +18,7 @@ if TYPE_CHECKING:
     from tap_aircall.sandbox.server import RequestLog, Sandbox
     from tap_aircall.sandbox.world import World
 
-__all__ = ["INSTALL", "Fault", "RequestLog", "Sandbox", "World", "missing"]
-
-INSTALL = "pip install '.[sandbox]' in a clone of tap-aircall"
-"""What brings the packages of the sandbox and the demo, as the README says it."""
+__all__ = ["Fault", "RequestLog", "Sandbox", "World", "missing"]
 
 _MODULES = {"Fault": "faults", "RequestLog": "server", "Sandbox": "server", "World": "world"}
 
@@ -32,7 +29,7 @@ def missing(error: ModuleNotFoundError) -> str:
     Args:
         error: Names the package that is not there.
     """
-    return f"The sandbox needs {error.name}: {INSTALL}"
+    return f"The sandbox needs {error.name}: pip install '.[sandbox]' in a clone of tap-aircall"
 
 
 def __getattr__(name: str) -> Any:

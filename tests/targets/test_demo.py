@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tap_aircall.sandbox import INSTALL, World, demo
+from tap_aircall.sandbox import World, demo
 from tests.targets.test_recipes import never_called_back
 
 if TYPE_CHECKING:
@@ -115,7 +115,8 @@ def test_a_missing_package_gets_one_line(package: str, tmp_path: Path) -> None:
         cwd=tmp_path,
         env=os.environ | {"PYTHONPATH": str(tmp_path)},
     )
-    assert (done.returncode, done.stderr) == (1, f"The sandbox needs {package}: {INSTALL}\n")
+    line = f"The sandbox needs {package}: pip install '.[sandbox]' in a clone of tap-aircall\n"
+    assert (done.returncode, done.stderr) == (1, line)
 
 
 def test_without_meltano_it_says_so(

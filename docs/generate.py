@@ -8,6 +8,7 @@ from __future__ import annotations
 import inspect
 import json
 import re
+import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +37,7 @@ def documents() -> dict[Path, str]:
         ),
         ROOT / "meltano.yml": meltano,
         ROOT / "meltano/aircall.meltano.yml": meltano_plugins(meltano),
+        ROOT / "hub/tap-aircall.yml": hub_entry(meltano),
     }
 
 
@@ -95,6 +97,31 @@ def meltano_plugins(meltano: str) -> str:
         r"pip_url: -e (\./)?(\S*)", lambda found: f"pip_url: ../tap-aircall/{found[2]}".rstrip("./"), plugins
     )
     return f"# {NOTE}\nplugins:\n{plugins}"
+
+
+def hub_entry(meltano: str) -> str:
+    """Return the tap's entry on MeltanoHub: its plugin in `meltano.yml`, and what only the hub wants to know."""
+    (plugin,) = yaml.safe_load(meltano)["plugins"]["extractors"]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    repo = project["urls"]["Homepage"]
+    about = {
+        "name": project["name"],
+        "variant": repo.split("/")[-2],
+        "label": plugin["label"],
+        "description": "Cloud phone system for sales and support teams",
+        "namespace": plugin["namespace"],
+        "executable": plugin["executable"],
+        "pip_url": project["name"],
+        "repo": repo,
+        "docs": project["urls"]["Documentation"],
+        "domain_url": "https://aircall.io",
+        "logo_url": "/assets/logos/extractors/aircall.png",
+        "keywords": ["api", "meltano_sdk"],
+        "maintenance_status": "active",
+    }
+    names = ("capabilities", "settings_group_validation", "settings", "select")
+    entry = about | {name: plugin[name] for name in names}
+    return f"# {NOTE}\n{yaml.safe_dump(entry, sort_keys=False, width=116, allow_unicode=True)}"
 
 
 def settings_page() -> str:

@@ -16,7 +16,7 @@ from tap_aircall.maps import NAMES
 from tap_aircall.streams.registry import STREAMS
 from tap_aircall.tap import TapAircall
 from tests.clock import NOW
-from tests.targets.test_personal_data import maps as maps_of_the_readme
+from tests.targets.test_personal_data import PRINTED
 
 if TYPE_CHECKING:
     from tests.conftest import Aircall
@@ -108,8 +108,8 @@ def test_maps_of_what_exists_are_accepted(maps: dict[str, Any]) -> None:
     make(maps, stream_map_config={"seed": "x"})
 
 
-def test_the_maps_of_the_readme_work_whatever_is_selected() -> None:
-    make(maps_of_the_readme()["stream_maps"], stream_map_config={"hash_seed": "x"})
+def test_the_maps_for_personal_data_work_whatever_is_selected() -> None:
+    make(PRINTED["stream_maps"], stream_map_config={"hash_seed": "x"})
 
 
 def test_the_names_that_expressions_have_are_the_sdks() -> None:

@@ -37,7 +37,7 @@ def missing(error: ModuleNotFoundError) -> str:
     Args:
         error: Names the package that is not there.
     """
-    return f"The sandbox needs {error.name}: pip install 'tap-aircall[sandbox]'"
+    return f"The sandbox needs {error.name}: pip install '.[sandbox]' in a clone of tap-aircall"
 
 
 def __getattr__(name: str) -> Any:

@@ -69,8 +69,7 @@ def main() -> int:
         print(error, file=sys.stderr)  # noqa: T201
         return 1
     except ModuleNotFoundError as error:
-        line = "The demo needs duckdb: pip install duckdb" if error.name == "duckdb" else missing(error)
-        print(line, file=sys.stderr)  # noqa: T201
+        print(missing(error), file=sys.stderr)  # noqa: T201
         return 1
     except KeyboardInterrupt:
         print("Interrupted.", file=sys.stderr)  # noqa: T201

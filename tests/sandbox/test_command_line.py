@@ -67,7 +67,7 @@ def test_a_missing_package_gets_one_line(package: str, tmp_path: Path) -> None:
     (tmp_path / f"{package}.py").write_text(f'raise ModuleNotFoundError("gone", name="{package}")')
     done = run(*SMALL, PYTHONPATH=str(tmp_path))
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == f"The sandbox needs {package}: pip install 'tap-aircall[sandbox]'\n"
+    assert done.stderr == f"The sandbox needs {package}: pip install '.[sandbox]' in a clone of tap-aircall\n"
 
 
 def test_help_lists_every_option_with_its_default() -> None:

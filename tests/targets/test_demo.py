@@ -103,15 +103,8 @@ def test_a_run_that_fails_is_one_clear_line(
     assert capsys.readouterr().err == "Meltano failed with exit code 1; demo-data/meltano.log says why.\n"
 
 
-@pytest.mark.parametrize(
-    ("package", "line"),
-    [
-        ("duckdb", "The demo needs duckdb: pip install duckdb\n"),
-        ("faker", "The sandbox needs faker: pip install 'tap-aircall[sandbox]'\n"),
-        ("uvicorn", "The sandbox needs uvicorn: pip install 'tap-aircall[sandbox]'\n"),
-    ],
-)
-def test_a_missing_package_gets_one_line(package: str, line: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("package", ["duckdb", "faker", "uvicorn"])
+def test_a_missing_package_gets_one_line(package: str, tmp_path: Path) -> None:
     (tmp_path / "meltano.yml").touch()
     (tmp_path / f"{package}.py").write_text(f'raise ModuleNotFoundError("gone", name="{package}")')
     done = subprocess.run(
@@ -122,6 +115,7 @@ def test_a_missing_package_gets_one_line(package: str, line: str, tmp_path: Path
         cwd=tmp_path,
         env=os.environ | {"PYTHONPATH": str(tmp_path)},
     )
+    line = f"The sandbox needs {package}: pip install '.[sandbox]' in a clone of tap-aircall\n"
     assert (done.returncode, done.stderr) == (1, line)
 
 

@@ -27,6 +27,21 @@ COMMANDS = {
 }
 """What Meltano is asked, and a part of its answer. It takes seconds to start: without time, it is asked once."""
 
+OF_THE_HUB = {
+    *("name", "variant", "label", "description", "namespace", "executable", "pip_url", "repo", "docs", "logo_url"),
+    *(
+        "domain_url",
+        "keywords",
+        "maintenance_status",
+        "capabilities",
+        "settings",
+        "settings_group_validation",
+        "select",
+    ),
+    *("schema", "metadata", "commands", "requires", "hidden"),
+}
+"""What an entry on the hub may have, apart from free text."""
+
 
 def test_the_file_is_as_meltanos_schema_has_it() -> None:
     schema = json.loads((importlib.resources.files("meltano.schemas") / "meltano.schema.json").read_text("utf-8"))
@@ -35,6 +50,23 @@ def test_the_file_is_as_meltanos_schema_has_it() -> None:
     errors = jsonschema.Draft202012Validator(schema).iter_errors(content)
 
     assert [f"{error.json_path}: {error.message}" for error in errors] == []
+
+
+def test_the_entry_for_the_hub_is_as_meltano_and_the_hub_have_it() -> None:
+    schema = json.loads((importlib.resources.files("meltano.schemas") / "meltano.schema.json").read_text("utf-8"))
+    entry = yaml.safe_load((ROOT / "hub/tap-aircall.yml").read_text(encoding="utf-8"))
+
+    plugin = {name: entry[name] for name in entry.keys() - {"domain_url", "keywords", "maintenance_status"}}
+    jsonschema.Draft202012Validator(schema).validate({"version": 1, "plugins": {"extractors": [plugin]}})
+
+    assert entry.keys() <= OF_THE_HUB
+    assert OF_THE_HUB - entry.keys() == {"schema", "metadata", "commands", "requires", "hidden"}
+    assert entry["maintenance_status"] in {"active", "beta", "development", "inactive", "unknown"}
+    assert all(url.startswith("https://") for url in (entry["repo"], entry["docs"], entry["domain_url"]))
+    names = [setting["name"] for setting in entry["settings"]]
+    assert {name for group in entry["settings_group_validation"] for name in group} <= set(names)
+    assert len(names) == len(set(names))
+    assert all(setting["label"] and setting["description"] and setting["kind"] for setting in entry["settings"])
 
 
 @pytest.mark.parametrize("command", COMMANDS if SOAK else ["compile --lint"])

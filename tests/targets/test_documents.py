@@ -1,0 +1,351 @@
+"""Every block of the documents does what it says: commands run as printed, in a fresh folder, and loads once more.
+
+How a block is tried follows from its kind, and from a comment right before it: `<!-- file: NAME -->` for the content of
+a file, `<!-- not run: REASON -->` for what cannot be tried. The queries in SQL are in test_recipes.py, the maps for
+personal data in test_personal_data.py.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.resources
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import duckdb
+import jsonschema
+import pytest
+import yaml
+from typing_extensions import override
+
+from tap_aircall.streams.registry import STREAMS
+from tap_aircall.tap import TapAircall
+from tests.targets.conftest import PLUGINS, ROOT
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from tap_aircall.sandbox import Sandbox
+    from tests.targets.conftest import Postgres
+
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+BLOCK = re.compile(
+    r"^(?: *<!-- (?P<what>file|not run): (?P<detail>[^>]*) -->\n)?(?P<indent> *)```(?P<kind>\S*)\n(?P<text>.*?)^ *```$",
+    re.MULTILINE | re.DOTALL,
+)
+IN_THE_CLONE = ("README.md", "CONTRIBUTING.md", "oauth.md")
+COMMANDS = (*IN_THE_CLONE, "quick-start.md", "meltano.md")
+"""The pages with commands; those of the others are run beside the clone."""
+DRAWN = ("{mermaid}", "mermaid", "{toctree}", "text")
+"""Kinds of blocks that nobody runs: `make docs` draws them, and `text` is what a command prints."""
+AGAIN = re.compile("tap-aircall --config|meltano run" if "SOAK" in os.environ else "tap-aircall --config (?!.*login)")
+"""Which blocks are run once more; Meltano, which is slow to start, only when `make soak` asks for more."""
+CALLS = 500
+"""How many calls the sandbox of the pages has."""
+UV = Path(sys.executable).parent / "uv"
+BROWSER = """
+import sys
+from urllib.parse import parse_qsl, urlsplit
+import requests
+
+parts = urlsplit(sys.argv[1])
+form = dict(parse_qsl(parts.query)) | {"decision": "allow"}
+requests.post(f"{parts.scheme}://{parts.netloc}{parts.path}", data=form, timeout=10)
+"""
+
+
+@dataclass(frozen=True)
+class Block:
+    """A block of a page."""
+
+    page: str
+    line: int
+    kind: str
+    text: str
+    file: str | None = None
+    not_run: str | None = None
+
+    @override
+    def __str__(self) -> str:
+        return f"{self.page}:{self.line}"
+
+
+def blocks() -> Iterator[Block]:
+    """Yield every block of every page."""
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8")
+        for found in BLOCK.finditer(text):
+            mark = {str(found["what"]).replace(" ", "_"): found["detail"]} if found["what"] else {}
+            lines = (line.removeprefix(found["indent"]) for line in found["text"].splitlines(keepends=True))
+            yield Block(page.name, text.count("\n", 0, found.start()) + 1, found["kind"], "".join(lines), **mark)
+
+
+BLOCKS = list(blocks())
+CONFIGS = [block for block in BLOCKS if block.kind == "json"]
+PARTS = [block for block in BLOCKS if block.kind == "yaml"]
+
+
+def covered(block: Block) -> bool:
+    """Say whether a test tries a block."""
+    if block.kind == "shell" or block.file:
+        return block.page in COMMANDS
+    return block.kind in {"json", "yaml", *DRAWN} or (block.kind, block.page) == ("sql", "recipes.md")
+
+
+def test_every_block_is_tried_or_says_why_not() -> None:
+    assert [str(block) for block in BLOCKS if not covered(block) and not block.not_run] == []
+    fences = sum(len(re.findall("^ *```", page.read_text("utf-8"), re.MULTILINE)) for page in PAGES)
+    assert 2 * len(BLOCKS) == fences
+
+
+@pytest.mark.parametrize("block", CONFIGS, ids=str)
+def test_a_config_is_valid_as_printed(block: Block) -> None:
+    TapAircall(config={"user": "id", "password": "token", **json.loads(block.text)})
+
+
+@pytest.mark.parametrize("block", PARTS, ids=str)
+def test_a_part_of_the_meltano_file_fits_into_the_definition_of_the_tap(block: Block) -> None:
+    schema = json.loads((importlib.resources.files("meltano.schemas") / "meltano.schema.json").read_text("utf-8"))
+    content = yaml.safe_load((ROOT / "meltano.yml").read_text(encoding="utf-8"))
+    part = yaml.safe_load(block.text)
+    content["plugins"]["extractors"][0] |= part
+    jsonschema.Draft202012Validator(schema).validate(content)
+    assert set(part["metadata"]) <= set(STREAMS)
+
+
+@dataclass
+class Reader:
+    """Somebody who follows a page to the letter.
+
+    Args:
+        folder: A fresh one, with a clone of the project, and the home of the reader.
+        port: Where the sandbox listens, in place of the port that the pages say.
+        environment: Variables to set apart from those that every reader has.
+        values: What to write in place of `...`, by variable.
+    """
+
+    folder: Path
+    port: int
+    environment: dict[str, str]
+    values: Mapping[str, str]
+
+    def follow(self, page: str) -> None:
+        """Do what a page says, and what loads once more."""
+        script = ["set -eux -o pipefail", "trap 'kill $(jobs -p) 2>/dev/null || true' EXIT"]
+        of_page = [block for block in BLOCKS if block.page == page and not block.not_run]
+        script += [self._do(block) for block in of_page if block.file or block.kind == "shell"]
+        script += [self._do(block) for block in of_page if block.kind == "shell" and AGAIN.search(block.text)]
+        self.run("\n".join(script), self.clone if page in IN_THE_CLONE else self.folder)
+
+    def run(self, script: str, cwd: Path) -> None:
+        """Run a script of bash to its end, and stop what it leaves behind."""
+        log = self.folder / "log.txt"
+        with log.open("w", encoding="utf-8") as out:
+            bash = subprocess.Popen(
+                ["bash", "-c", script],  # noqa: S607 - the one of the machine
+                cwd=cwd,
+                env=self.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+            try:
+                code = bash.wait(240)
+            finally:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(bash.pid, signal.SIGKILL)
+                bash.wait()
+        assert code == 0, log.read_text("utf-8")[-6000:]
+
+    @property
+    def clone(self) -> Path:
+        """The folder of the clone."""
+        return self.folder / "tap-aircall"
+
+    def _do(self, block: Block) -> str:
+        text = re.sub(r"(\w+)=\.\.\.", lambda found: f"{found[1]}={self.values[found[1]]}", block.text)
+        text = text.replace("8025", str(self.port)).replace("/secrets/", f"{self.folder}/secrets/")
+        if block.file == "config.json":
+            text = json.dumps(json.loads(text) | {"requests_per_minute": 100_000})
+        if block.file:
+            return f"cat >> {block.file} <<'END'\n{text.rstrip()}\nEND"
+        # From the cache that `make install` filled, which has the locked versions: a test does without the network.
+        text = re.sub(
+            r"(?:(\S+)/bin/)?pip install (target-)?",
+            lambda found: (
+                f"{UV} pip install --quiet --python {found[1] or '$VIRTUAL_ENV'} "
+                + (found[2] or f"--constraint {ROOT / 'requirements.lock'} ")
+            ),
+            text,
+        )
+        if "tap_aircall.sandbox" in text:
+            listens = f"until (: </dev/tcp/127.0.0.1/{self.port}) 2>/dev/null; do sleep 0.1; done"
+            return f"{text.rstrip().removesuffix('&')} >sandbox.log &\n{listens}"
+        return text
+
+
+@pytest.fixture
+def port() -> int:
+    """A free port."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])
+
+
+@pytest.fixture
+def reader(tmp_path: Path, port: int) -> Reader:
+    """Somebody with an empty home and a fresh clone."""
+    clone = tmp_path / "tap-aircall"
+    listed = subprocess.run(
+        ["git", "ls-files", "-z"],  # noqa: S607
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    for name in filter(None, listed.stdout.split("\0")):
+        if (ROOT / name).exists():
+            (clone / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, clone / name)
+    (tmp_path / "home").mkdir()
+    (tmp_path / "secrets").mkdir()
+    (clone / ".venv").symlink_to(sys.prefix)
+    for plugin in PLUGINS.glob("*/*/venv"):
+        link = clone / ".meltano" / plugin.relative_to(PLUGINS)
+        link.parent.mkdir(parents=True)
+        link.symlink_to(plugin)
+    cache = subprocess.run([UV, "cache", "dir"], check=True, capture_output=True, text=True).stdout.strip()
+    environment = {
+        "HOME": str(tmp_path / "home"),
+        "PATH": os.pathsep.join([f"{sys.base_prefix}/bin", os.environ["PATH"]]),
+        "LANG": "C.UTF-8",
+        "MAKEFLAGS": "n",  # the tests set nothing up again, and do not run themselves
+        "UV_OFFLINE": "1",
+        "UV_CACHE_DIR": cache,
+        "UV_NO_CONFIG": "1",
+        "MELTANO_CLI_DISABLE_VERSION_CHECK": "true",
+        "MELTANO_SEND_ANONYMOUS_USAGE_STATS": "false",
+        "MELTANO_AUTO_INSTALL": "false",
+        "TAP_AIRCALL_API_URL": f"http://127.0.0.1:{port}",
+        "TAP_AIRCALL_REQUESTS_PER_MINUTE": "100000",
+    }
+    values = {"TAP_AIRCALL_USER": "sandbox-id", "TAP_AIRCALL_PASSWORD": "sandbox-token"}
+    return Reader(tmp_path, port, environment, values)
+
+
+def use_environment(reader: Reader) -> None:
+    """Let the reader have the project's own environment on the path, with Meltano."""
+    reader.environment["PATH"] = f"{sys.prefix}/bin{os.pathsep}{reader.environment['PATH']}"
+
+
+def use_postgres(reader: Reader, postgres: Postgres) -> None:
+    """Let the reader have a database; the address wins over host, user and password, which a socket has not."""
+    reader.environment["TARGET_POSTGRES_SQLALCHEMY_URL"] = postgres.url
+    reader.values = dict(reader.values) | {
+        f"TARGET_POSTGRES_{name}": "postgres" for name in ("USER", "PASSWORD", "DATABASE")
+    }
+
+
+def ids(folder: Path) -> set[int]:
+    """Return the ids of the calls in the files of target-jsonl, one a run."""
+    lines = [line for path in folder.glob("calls-*.jsonl") for line in path.read_text(encoding="utf-8").splitlines()]
+    return {json.loads(line)["id"] for line in lines}
+
+
+def bookmarks(path: Path) -> set[str]:
+    """Return the streams of a file with a state."""
+    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return set(content["bookmarks"])
+
+
+def test_the_readme_can_be_followed(reader: Reader, postgres: Postgres) -> None:
+    use_postgres(reader, postgres)
+    env = reader.folder / "env"
+    subprocess.run([UV, "venv", "--quiet", "--python", sys.executable, env], check=True)
+    reader.environment |= {"VIRTUAL_ENV": str(env), "PATH": f"{env}/bin{os.pathsep}{reader.environment['PATH']}"}
+
+    reader.follow("README.md")
+
+    assert len(ids(reader.clone)) == CALLS
+    assert bookmarks(reader.clone / "state.json") >= {"calls", "contacts"}
+    assert postgres.query("SELECT count(*) FROM aircall.calls") == [(CALLS,)]
+
+
+def test_the_quick_start_can_be_followed(reader: Reader) -> None:
+    reader.follow("quick-start.md")
+
+    assert len(ids(reader.folder)) == CALLS
+    assert list(reader.folder.glob("contacts-*.jsonl")) == []
+    assert "calls" in bookmarks(reader.folder / "state.json")
+    messages = (reader.folder / "messages.jsonl").read_text(encoding="utf-8").splitlines()
+    assert json.loads(messages[-1])["type"] == "STATE"
+
+
+def test_the_page_on_meltano_can_be_followed(reader: Reader, live_sandbox: Sandbox, postgres: Postgres) -> None:
+    use_environment(reader)
+    use_postgres(reader, postgres)
+    reader.environment["TAP_AIRCALL_API_URL"] = live_sandbox.url
+
+    reader.follow("meltano.md")
+
+    with duckdb.connect(str(reader.folder / "my-project/output/warehouse.duckdb"), read_only=True) as connection:
+        tables = {name for (name,) in connection.execute("SELECT table_name FROM duckdb_tables()").fetchall()}
+        calls = connection.execute("SELECT id FROM aircall.calls").fetchall()
+    assert sorted(calls) == [(call,) for call in sorted(live_sandbox.world.calls)]
+    assert tables == {name for name, stream in STREAMS.items() if stream.selected_by_default}
+
+
+def test_the_page_on_oauth_can_be_followed(reader: Reader, live_sandbox: Sandbox, postgres: Postgres) -> None:
+    use_environment(reader)
+    use_postgres(reader, postgres)
+    oauth = live_sandbox.oauth
+    secrets = {"oauth_client_id": oauth.client_id, "oauth_client_secret": oauth.client_secret}
+    addresses = {
+        "api_url": live_sandbox.url,
+        "dashboard_url": live_sandbox.url,
+        "callback_url": f"http://localhost:{reader.port}/callback",
+    }
+    sample = json.loads((ROOT / "sample_config.oauth.json").read_text(encoding="utf-8"))
+    config = reader.clone / "config.json"
+    config.write_text(json.dumps(sample | secrets | addresses), encoding="utf-8")
+    reader.values = dict(reader.values) | {f"TAP_AIRCALL_{name.upper()}": value for name, value in secrets.items()}
+    browser = reader.folder / "browser.py"
+    browser.write_text(BROWSER, encoding="utf-8")
+    reader.environment |= {f"TAP_AIRCALL_{name.upper()}": value for name, value in addresses.items()}
+    reader.environment["BROWSER"] = f"{sys.executable} {browser} %s &"
+
+    reader.follow("oauth.md")
+
+    assert (reader.folder / "secrets/acme.json").stat().st_mode & 0o777 == 0o600
+    assert postgres.query("SELECT count(*) FROM aircall.calls") == [(len(live_sandbox.world.calls),)]
+
+
+def test_the_commands_for_contributors_exist(reader: Reader) -> None:
+    reader.follow("CONTRIBUTING.md")
+
+
+@pytest.mark.parametrize("block", [block for block in BLOCKS if "> state.json" in block.text], ids=str)
+@pytest.mark.parametrize(
+    ("said", "before", "after"),
+    [("", None, {}), ("", {"a": 1}, {"a": 1}), ('{"a": 1}\n{"a": 2}\n', None, {"a": 2})],
+    ids=["nothing at first", "nothing later", "two states"],
+)
+def test_the_next_run_finds_the_last_state_however_a_run_ended(
+    block: Block, said: str, before: Any, after: Any, tmp_path: Path
+) -> None:
+    if before is not None:
+        (tmp_path / "state.json").write_text(json.dumps(before), encoding="utf-8")
+    (tmp_path / "said").write_text(said, encoding="utf-8")
+    stubs = "set -e\ntap-aircall() { cat said; }\ntarget-jsonl() { cat; }\n"
+    script = stubs + block.text.replace("./jsonl/bin/", "")
+    subprocess.run(["bash", "-c", script], cwd=tmp_path, check=True)  # noqa: S607
+    assert json.loads((tmp_path / "state.json").read_text(encoding="utf-8")) == after

@@ -16,7 +16,8 @@ from singer_sdk.testing import SuiteConfig, get_tap_test_class
 
 from tap_aircall.sandbox import Sandbox, World
 from tap_aircall.sandbox.intelligence import ARTEFACTS
-from tap_aircall.streams.base import UNHANDLED, AircallStream
+from tap_aircall.sdk import UNHANDLED
+from tap_aircall.streams.base import AircallStream
 from tap_aircall.tap import TapAircall
 from tests.clock import NOW
 

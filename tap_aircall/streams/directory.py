@@ -97,7 +97,7 @@ class OwnedStream(AircallStream):
 
     @override
     def extract(self) -> Iterable[list[Record]]:
-        owners = cast("SharedStream", self._tap.streams[self.owners])
+        owners = cast("SharedStream", self.tap.streams[self.owners])
         ids = [owner["id"] for owner in owners.listed]
         for done, records in enumerate(self.read_each(ids), start=1):
             self.progress.add(len(records))
@@ -213,7 +213,7 @@ class Integrations(SingleObject):
 
     @override
     def extract(self) -> Iterable[list[Record]]:
-        if isinstance(self._tap.settings.auth, BasicSettings):
+        if isinstance(self.tap.settings.auth, BasicSettings):
             message = "Stream 'integrations' is left out: Aircall shows it to OAuth apps only."
             raise StreamUnavailableError(message, is_expected=True)
         yield from super().extract()

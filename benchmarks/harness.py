@@ -81,7 +81,7 @@ def tap_command(url: str, streams: tuple[str, ...] = ("calls",), **settings: Any
         for item in entry["metadata"]:
             if not item["breadcrumb"]:
                 item["metadata"]["selected"] = entry["tap_stream_id"] in streams
-    config = {"user": "id", "password": "token", "api_url": url, "requests_per_minute": 10_000_000, **settings}
+    config = {"user": "id", "password": "token", "api_url": url, "requests_per_minute": 1_000_000, **settings}
     with tempfile.TemporaryDirectory() as folder:
         paths = {}
         for name, content in (("config", config), ("catalog", catalog)):

@@ -14,12 +14,12 @@ from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, available_timezones
 
 import singer_sdk.typing as th
-from singer_sdk.configuration._dict_config import parse_environment_config
 
 from tap_aircall.api.addresses import is_loopback
 from tap_aircall.errors import InputError, one_line
 from tap_aircall.hints import hint
 from tap_aircall.report_names import REPORTS
+from tap_aircall.sdk import parse_environment_config
 from tap_aircall.times import parse_setting
 
 if TYPE_CHECKING:

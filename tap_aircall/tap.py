@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import click
 from singer_sdk.cli import plugin_cli
-from singer_sdk.helpers._catalog import get_selected_schema
 from singer_sdk.helpers.capabilities import PluginCapabilities, TapCapabilities
 from singer_sdk.plugin_base import JSONSchemaValidator, PluginBase
 from singer_sdk.singerlib import Catalog
@@ -15,15 +14,7 @@ from singer_sdk.tap_base import CliTestOptionValue
 from typing_extensions import override
 
 from tap_aircall import maps
-from tap_aircall.cli import (
-    AircallCommand,
-    InterruptibleWriter,
-    SilentWriter,
-    discard_stdout,
-    expect_many_records,
-    pop_bad_log_level,
-    read_json,
-)
+from tap_aircall.cli import AircallCommand, discard_stdout, expect_many_records, pop_bad_log_level, read_json
 from tap_aircall.clock import AircallClock, SystemClock
 from tap_aircall.errors import (
     AircallError,
@@ -36,6 +27,7 @@ from tap_aircall.errors import (
     TapAircallError,
     UnavailableError,
 )
+from tap_aircall.sdk import get_selected_schema
 from tap_aircall.settings import (
     DEFINITION,
     BasicSettings,
@@ -54,13 +46,12 @@ from tap_aircall.streams.base import AircallTap
 from tap_aircall.streams.custom.definitions import SETTING, parse_definitions
 from tap_aircall.streams.custom.stream import MARK
 from tap_aircall.streams.registry import STREAMS, all_streams
+from tap_aircall.writer import InterruptibleWriter, SilentWriter
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from types import FrameType
 
     from singer_sdk import Stream
-    from singer_sdk.plugin_base import _ConfigInput
 
     from tap_aircall.api.client import AircallClient
     from tap_aircall.api.credentials import Authenticator
@@ -75,7 +66,8 @@ if TYPE_CHECKING:
 PING_ATTEMPTS = 4
 """How often to ask whether Aircall is there after a stream failed, which was patient enough."""
 
-
+VARIABLES = "TAP_AIRCALL_"
+"""So begin the environment variables that are settings."""
 SERVED_SECONDS = 185 * 86_400
 """So far back, six months, Aircall serves calls (facts, section 2)."""
 
@@ -91,7 +83,7 @@ class TapAircall(AircallTap):
         TapCapabilities.CATALOG,
         TapCapabilities.STATE,
         TapCapabilities.DISCOVER,
-        TapCapabilities.ACTIVATE_VERSION,
+        PluginCapabilities.ACTIVATE_VERSION,
         PluginCapabilities.ABOUT,
         PluginCapabilities.STREAM_MAPS,
         PluginCapabilities.FLATTENING,
@@ -374,36 +366,29 @@ class TapAircall(AircallTap):
     # What the SDK calls
 
     @override
-    def _validate_config(self, *, raise_errors: bool = True) -> list[str]:
-        # The SDK's messages quote the value, which may be a secret, and pass over unknown settings.
+    def check_config(self, config: dict[str, Any], *, raise_errors: bool) -> list[str]:
         schema = self.config_jsonschema
         self.append_builtin_config(schema)
-        normalize(self._config, schema["properties"])
-        errors = unknown_settings(self._config, schema["properties"])
+        normalize(config, schema["properties"])
+        errors = unknown_settings(config, schema["properties"])
         # The SDK's schema of stream maps is no schema where it is about `__else__`; `maps.check` looks at them.
         checked = {"properties": {**schema["properties"], maps.SETTING: {"type": "object"}}}
-        errors += [explain(error) for error in JSONSchemaValidator(checked).iter_errors(self._config)]
-        errors = errors or [*unusable_texts(self._config), *unusable_flattening(self._config)]
+        errors += [explain(error) for error in JSONSchemaValidator(checked).iter_errors(config)]
+        errors = errors or [*unusable_texts(config), *unusable_flattening(config)]
         if raise_errors:
             if errors:
                 raise InputError(" ".join(errors))
             _ = self.settings, self.definitions, self.chosen
         return errors
 
-    @property
     @override
-    def _env_var_config(self) -> dict[str, Any]:
-        # The SDK's own ends with a traceback that names no variable, and passes over misspelt ones.
-        schema, prefix = self.config_jsonschema, self._env_var_prefix
+    def read_environment(self) -> dict[str, Any]:
+        schema = self.config_jsonschema
         self.append_builtin_config(schema)
-        config = from_environment(schema["properties"], prefix)
-        for line in unknown_variables(schema["properties"], prefix):
+        config = from_environment(schema["properties"], VARIABLES)
+        for line in unknown_variables(schema["properties"], VARIABLES):
             self.logger.warning(line)
         return config
-
-    @override
-    def _handle_termination(self, signum: int, frame: FrameType | None) -> None:
-        self.message_writer.terminate(signum)
 
     @classmethod
     @override
@@ -420,7 +405,7 @@ class TapAircall(AircallTap):
     def invoke(  # type: ignore[override]
         cls,
         *,
-        config: _ConfigInput,
+        config: Any,
         about: bool = False,
         about_format: str | None = None,
         state: str | None = None,
@@ -494,7 +479,7 @@ class TapAircall(AircallTap):
     @override
     def cli(cls) -> click.Command:  # noqa: N805 - the SDK's decorator gives it the class
         """Return the command line."""
-        problem = pop_bad_log_level(cls._env_var_prefix)
+        problem = pop_bad_log_level(VARIABLES)
         command = cast("AircallCommand", super().cli)
         if problem:
             command.fail(problem)

@@ -11,9 +11,9 @@ import msgspec
 import pytest
 from typing_extensions import override
 
-from tap_aircall.cli import InterruptibleWriter
 from tap_aircall.sandbox import Sandbox, World
 from tap_aircall.tap import TapAircall
+from tap_aircall.writer import InterruptibleWriter
 from tests import catalogs, leaks
 from tests.clock import FakeClock
 

@@ -14,7 +14,8 @@ from singer_sdk.mapper import CustomStreamMap
 from singer_sdk.testing import SuiteConfig, get_tap_test_class
 
 from tap_aircall.sandbox import Sandbox, generate_company
-from tap_aircall.streams.base import UNHANDLED, AircallStream
+from tap_aircall.sdk import UNHANDLED
+from tap_aircall.streams.base import AircallStream
 from tap_aircall.streams.registry import STREAMS
 from tap_aircall.tap import TapAircall
 from tests.catalogs import catalog

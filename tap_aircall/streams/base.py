@@ -8,9 +8,8 @@ from contextlib import closing
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from singer_sdk import Stream, Tap
 from singer_sdk.helpers.conform import TypeConformanceLevel
-from singer_sdk.mapper import SameRecordTransform
+from singer_sdk.mapper import RemoveRecordTransform, SameRecordTransform
 from singer_sdk.singerlib import ActivateVersionMessage
 from singer_sdk.singerlib.catalog import REPLICATION_FULL_TABLE
 from typing_extensions import override
@@ -20,6 +19,7 @@ from tap_aircall.errors import AircallError, InputError, ResponseError, StreamUn
 from tap_aircall.pages import PAGE_SIZE, Page
 from tap_aircall.progress import Progress
 from tap_aircall.records import Oddity, RecordShaper
+from tap_aircall.sdk import UNHANDLED, SdkStream, SdkTap
 from tap_aircall.times import to_rfc3339
 
 if TYPE_CHECKING:
@@ -28,17 +28,15 @@ if TYPE_CHECKING:
     from singer_sdk.helpers.types import Context
 
     from tap_aircall.api.client import AircallClient
-    from tap_aircall.cli import InterruptibleWriter
     from tap_aircall.clock import AircallClock, Clock
     from tap_aircall.pages import Query, Reader, Record
     from tap_aircall.settings import Settings
 
 
-class AircallTap(Tap):
+class AircallTap(SdkTap):
     """What a stream asks of its tap, beyond what every tap of the SDK has."""
 
     clock: Clock
-    message_writer: InterruptibleWriter
 
     @property
     @abstractmethod
@@ -62,11 +60,7 @@ class AircallTap(Tap):
         """
 
 
-UNHANDLED = "An unhandled error occurred"
-"""So begins what the SDK logs when a stream fails."""
-
-
-class AircallStream(Stream):
+class AircallStream(SdkStream):
     """One resource of Aircall as a Singer stream.
 
     A subclass says where it is (`path`, `envelope`), what identifies a record, and how it is read (`extract`). What it
@@ -101,27 +95,26 @@ class AircallStream(Stream):
     progress: Progress
     """Where this stream is, for the user to see."""
 
-    _tap: AircallTap
-
     def __init__(self, tap: AircallTap, schema: dict[str, Any] | None = None) -> None:
         super().__init__(tap, schema=schema or schemas.of(self.name))
+        self.tap = tap
         self._reported: set[str] = set()
         self._extracted_at = to_rfc3339(int(self.clock.time()))
 
     @property
     def client(self) -> AircallClient:
         """The HTTP client of the tap."""
-        return self._tap.client
+        return self.tap.client
 
     @property
     def clock(self) -> Clock:
         """The clock of the tap."""
-        return self._tap.clock
+        return self.tap.clock
 
     @property
     def aircall_clock(self) -> AircallClock:
         """Aircall's clock: what a state says of times goes by it."""
-        return self._tap.aircall_clock
+        return self.tap.aircall_clock
 
     @property
     def is_full_table(self) -> bool:
@@ -157,7 +150,7 @@ class AircallStream(Stream):
         Raises:
             InputError: Naming the stream.
         """
-        state = self._tap.state.get("bookmarks", {}).get(self.name)
+        state = self.tap.state.get("bookmarks", {}).get(self.name)
         if not state or self.is_full_table:
             return
         states.check_keys(self.name, state, self.state_keys)
@@ -173,7 +166,7 @@ class AircallStream(Stream):
         Raises:
             InputError: Naming the stream.
         """
-        state = self._tap.state.get("bookmarks", {}).get(self.name)
+        state = self.tap.state.get("bookmarks", {}).get(self.name)
         if state and not self.is_full_table and not self.follows_aircalls_clock:
             states.check_times(self.name, state, self.aircall_clock.horizon())
 
@@ -188,10 +181,6 @@ class AircallStream(Stream):
             for records in pages:
                 yield from records
 
-    @override
-    def post_process(self, row: Record, context: Context | None = None) -> Record:
-        return self._shaped([row])[0] if self.selected else row  # otherwise it is read for another stream
-
     @property
     @override
     def effective_schema(self) -> dict[str, Any]:
@@ -201,7 +190,8 @@ class AircallStream(Stream):
     @property
     @override
     def emit_activate_version_messages(self) -> bool:
-        return True
+        # The SDK sends them before the first record, where a target drops all rows, to lose them if the run fails.
+        return False  # see _activate_version
 
     @override
     def get_replication_key_signpost(self, context: Context | None = None) -> None:
@@ -213,50 +203,23 @@ class AircallStream(Stream):
         if not message.startswith(UNHANDLED):
             super().log(message, *args, level=logging.DEBUG if level == logging.INFO else level, **kwargs)
 
-    # Overrides of the SDK's inner methods; tests/test_sdk.py fails when they are no longer what is called.
-
     @override
-    def _write_activate_version_message(self, full_table_version: int) -> None:
-        # The SDK does this before the first record, where a target drops all rows, to lose them if the run fails.
-        # See get_records for the time when the new version is complete.
-        pass
-
-    @override
-    def _write_starting_replication_value(self, context: Context | None) -> None:
-        pass
-
-    @override
-    def _process_record(self, *args: Any, **kwargs: Any) -> None:
-        pass  # it looks for child streams, which the tap has none of
-
-    @override
-    def _write_record_message(self, record: Record) -> None:
-        self._write_shaped([record])
-
-    @override
-    def _sync_records(
-        self, context: Context | None = None, *, write_messages: bool = True
-    ) -> Generator[Record, Any, None]:
-        # The SDK asks seven things about each record that no stream of this tap has to be asked: it has no contexts, no
-        # child streams and no bookmark out of a record. Where nothing is written, or only so many, the SDK does it.
-        if not self.selected or not write_messages or self.ABORT_AT_RECORD_COUNT is not None:
-            yield from super()._sync_records(context, write_messages=write_messages)
-            return
-        # Closed here, since what ends the run must not come up while the garbage collector closes it.
+    def sync_pages(self) -> None:
+        left = self.ABORT_AT_RECORD_COUNT  # a number in a dry run
         try:
+            # Closed here, since what ends the run must not come up while the garbage collector closes it.
             with self.get_record_counter() as counter, self.get_sync_timer(), closing(self._extracted()) as pages:
-                for records in pages:
+                for page in pages:
+                    records = page[:left]
                     self.write_records(records)
                     counter.increment(len(records))
+                    if len(records) < len(page):
+                        return
+                    left = left if left is None else left - len(records)
         except AircallError as error:
-            self._tap.note_failure(self.name, error)
-            return
-        self._finalize_state(self.stream_state)
-        self._write_state_message()
-
-    @override
-    def _increment_stream_state(self, latest_record: Record, *, context: Context | None = None) -> None:
-        pass
+            if self.ABORT_AT_RECORD_COUNT is not None:
+                raise
+            self.tap.note_failure(self.name, error)
 
     # For subclasses
 
@@ -303,7 +266,7 @@ class AircallStream(Stream):
         """Make this the state of the stream, and tell the target."""
         # One assignment for each key: a signal between two of them finds each alone safe to start from.
         self.stream_state.update(state)
-        self._tap.state_writer.write_state(self._tap.state)
+        self.tap.state_writer.write_state(self.tap.state)
 
     # Inner workings
 
@@ -325,9 +288,8 @@ class AircallStream(Stream):
             return  # what a target has of it stays
         finally:
             self.progress.close()
-            self._tap.message_writer.flush()
-        if self._stream_version is not None:
-            self._activate_version(self._stream_version)
+            self.tap.message_writer.flush()
+        self._activate_version()
 
     def _shaped(self, records: list[Record]) -> list[Record]:
         try:
@@ -339,7 +301,6 @@ class AircallStream(Stream):
     def _write_shaped(self, records: list[Record]) -> None:
         # Without the SDK's own selection and conversion of types, since the records were shaped already, and without a
         # dataclass for each message.
-        self.state_manager.is_flushed = False
         if self._unmapped is not None:
             self._write_mapped(self._unmapped, records)
             return
@@ -349,9 +310,9 @@ class AircallStream(Stream):
 
     def _write_mapped(self, stream: str, records: list[Any]) -> None:
         rest: dict[str, Any] = {"time_extracted": self._extracted_at}
-        if self._stream_version is not None:
-            rest["version"] = self._stream_version
-        self._tap.message_writer.write_records(
+        if self.is_full_table:
+            rest["version"] = self._table_version
+        self.tap.message_writer.write_records(
             [{"type": "RECORD", "stream": stream, "record": record, **rest} for record in records]
         )
 
@@ -372,7 +333,15 @@ class AircallStream(Stream):
             message = "Aircall sends a field '%s' in '%s' that this version of the tap does not know; it is left out."
         self.logger.warning(message, one_line(field), self.name)
 
-    def _activate_version(self, version: int) -> None:
-        """Tell the target that this version is complete, so that it may drop rows of older ones."""
-        for message in self._generate_schema_messages():
-            self._tap.write_message(ActivateVersionMessage(stream=message.stream, version=version))
+    @property
+    def _table_version(self) -> int:
+        return self.tap.initialized_at // 1000
+
+    def _activate_version(self) -> None:
+        """Tell the target that a full table is complete, so that it may drop the rows of older versions."""
+        if not self.is_full_table:
+            return
+        for stream_map in self.stream_maps:
+            if not isinstance(stream_map, RemoveRecordTransform):
+                message = ActivateVersionMessage(stream=stream_map.stream_alias, version=self._table_version)
+                self.tap.write_message(message)

@@ -110,7 +110,7 @@ class Integrations(SingleObject):
 
     @override
     def extract(self) -> Iterable[list[Record]]:
-        if isinstance(self._tap.settings.auth, BasicSettings):
+        if isinstance(self.tap.settings.auth, BasicSettings):
             message = "Stream 'integrations' is left out: Aircall shows it to OAuth apps only."
             raise StreamUnavailableError(message, is_expected=True)
         yield from super().extract()

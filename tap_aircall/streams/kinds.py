@@ -114,7 +114,7 @@ class OwnedStream(AircallStream):
 
     @override
     def extract(self) -> Iterable[list[Record]]:
-        owners = cast("SharedStream", self._tap.streams[self.owners])
+        owners = cast("SharedStream", self.tap.streams[self.owners])
         ids = [owner["id"] for owner in owners.listed]
         for done, records in enumerate(self.read_each(ids), start=1):
             self.progress.add(len(records))
@@ -123,7 +123,7 @@ class OwnedStream(AircallStream):
 
     @override
     def sample(self) -> list[Record]:
-        owners = cast("SharedStream", self._tap.streams[self.owners])
+        owners = cast("SharedStream", self.tap.streams[self.owners])
         return next(iter(self.read_each([owner["id"] for owner in owners.sample()[:1]])), [])
 
     def read_each(self, owners: Sequence[int]) -> Iterator[list[Record]]:

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import pytest
 from typing_extensions import override
 
-from tap_aircall.cli import TerminatedError
 from tap_aircall.errors import (
     AircallError,
     CredentialsError,
@@ -23,6 +22,7 @@ from tap_aircall.errors import (
     UnavailableError,
 )
 from tap_aircall.sandbox import Fault
+from tap_aircall.writer import TerminatedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -74,9 +74,9 @@ class AnalyticsReports(AircallStream):
 
     @override
     def prepare(self) -> None:
-        state = self._tap.state.get("bookmarks", {}).get(self.name, {})  # without making one, as stream_state would
+        state = self.tap.state.get("bookmarks", {}).get(self.name, {})  # without making one, as stream_state would
         self._positions = {} if self.is_full_table else self.parse_state(state)
-        if not self._tap.settings.analytics_reports:
+        if not self.tap.settings.analytics_reports:
             return
         self._reports = self._make_reports()
         try:
@@ -107,7 +107,7 @@ class AnalyticsReports(AircallStream):
     @override
     def sample(self) -> list[Record]:
         """Ask for one report, and do not wait until Aircall has made it."""
-        if self._tap.settings.analytics_reports:
+        if self.tap.settings.analytics_reports:
             self.ABORT_AT_RECORD_COUNT = 1
             self._positions = {}
             self._make_reports().ask()
@@ -118,7 +118,7 @@ class AnalyticsReports(AircallStream):
         return {report: Position.parse(position) for report, position in state.get(REPORTS, {}).items()}
 
     def _make_reports(self) -> Reports:
-        settings = self._tap.settings
+        settings = self.tap.settings
         days = {report: self._days(report) for report in settings.analytics_reports}
         if self.ABORT_AT_RECORD_COUNT is not None:  # a test of the connection is to cost little
             report, listed = next(iter(days.items()))
@@ -127,7 +127,7 @@ class AnalyticsReports(AircallStream):
 
     def _days(self, report: str) -> list[date]:
         """Return the days of a report to read: whole ones only, so that the last is yesterday."""
-        settings = self._tap.settings
+        settings = self.tap.settings
         now = self.aircall_clock.reached()
         end = now if settings.end is None else min(now, settings.end + 1)
         last = day_of(end, settings.analytics_timezone) - timedelta(days=1)

@@ -68,7 +68,7 @@ class Calls(AircallStream):
         cursors = self.parse_state({} if self.is_full_table else self.stream_state)
         reading = Reading.of(cursors, self._now)
         self.was_read = True
-        streams = self._tap.streams.values()
+        streams = self.tap.streams.values()
         followers = [stream for stream in streams if isinstance(stream, CallFollower) and stream.selected]
         for follower in followers:
             follower.begin(reading.now)
@@ -92,7 +92,7 @@ class Calls(AircallStream):
 
     @override
     def parse_state(self, state: Mapping[str, Any]) -> Cursors:
-        settings = self._tap.settings
+        settings = self.tap.settings
         return Cursors(
             state,
             state.get("replication_key_value"),
@@ -156,7 +156,7 @@ class Calls(AircallStream):
             try:
                 act(follower)
             except AircallError as error:
-                self._tap.note_failure(follower.name, error)
+                self.tap.note_failure(follower.name, error)
                 followers.remove(follower)
                 self._is_held = True
 

@@ -66,9 +66,9 @@ class CallIntelligence(CallFollower):
         self._has_begun = False
 
     @override
-    def _write_schema_message(self) -> None:
-        if not self._has_begun:  # the SDK would do so when it is this stream's turn
-            super()._write_schema_message()
+    def write_schema(self) -> None:
+        if not self._has_begun:
+            super().write_schema()
 
     @property
     @override
@@ -77,7 +77,7 @@ class CallIntelligence(CallFollower):
 
     @override
     def extract(self) -> Iterable[list[Record]]:
-        calls = cast("Calls", self._tap.streams["calls"])
+        calls = cast("Calls", self.tap.streams["calls"])
         if not calls.was_read:
             for _ in calls.get_records(None):
                 pass  # of interest to those that follow only
@@ -85,7 +85,7 @@ class CallIntelligence(CallFollower):
 
     @override
     def sample(self) -> list[Record]:
-        calls = cast("Calls", self._tap.streams["calls"])
+        calls = cast("Calls", self.tap.streams["calls"])
         reading = Reading(int(self.clock.time()), 0, SETTLE_SECONDS)
         for call in filter(reading.is_ripe, calls.sample()):
             try:
@@ -101,7 +101,7 @@ class CallIntelligence(CallFollower):
 
     @override
     def begin(self, now: int) -> None:
-        self._write_schema_message()
+        self.write_schema()
         self._has_begun = True
         self.progress = Progress(self.name, self.client, self.clock, self.logger)
         self._found, self._refused = self.parse_state(self.stream_state)
@@ -258,7 +258,7 @@ class CallTranscriptions(CallIntelligence):
 
     @override
     def params(self) -> Query:
-        return {"mode": self._tap.settings.transcription_mode}
+        return {"mode": self.tap.settings.transcription_mode}
 
     @override
     def records_of(self, payload: Any) -> list[Record] | None:

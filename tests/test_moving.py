@@ -128,7 +128,9 @@ def expected_artefacts(company: Company, outcome: Outcome, stream: str, calls: s
     plans=[Plan(1)],
     events=[Event(0, 3, "call_expires_as_another_arrives", 2)],
 )
-def test_calls(calls: int, old_calls: int, per_second: int, plans: list[Plan], events: list[Event]) -> None:
+def test_no_call_is_lost_while_calls_move(
+    calls: int, old_calls: int, per_second: int, plans: list[Plan], events: list[Event]
+) -> None:
     company, warehouse = Company(), Warehouse()
     company.furnish(calls=calls, old_calls=old_calls, per_second=per_second)
 
@@ -166,7 +168,9 @@ def test_calls(calls: int, old_calls: int, per_second: int, plans: list[Plan], e
     plans=[Plan(1)],
     events=[Event(0, 4, "contact_disappears", 0), Event(0, 4, "contact_appears", 0)],
 )
-def test_contacts(contacts: int, per_second: int, plans: list[Plan], events: list[Event]) -> None:
+def test_no_contact_is_lost_while_contacts_move(
+    contacts: int, per_second: int, plans: list[Plan], events: list[Event]
+) -> None:
     company, warehouse = Company(), Warehouse()
     company.furnish(contacts=contacts, per_second=per_second)
 
@@ -181,7 +185,9 @@ def test_contacts(contacts: int, per_second: int, plans: list[Plan], events: lis
 
 @MOVING
 @given(members=st.integers(0, 17), plans=plans(), events=histories("list_grows", "list_shrinks"))
-def test_lists(members: int, plans: list[Plan], events: list[Event]) -> None:
+def test_lists_that_grow_and_shrink_end_as_aircall_has_them(
+    members: int, plans: list[Plan], events: list[Event]
+) -> None:
     company, warehouse = Company(), Warehouse()
     company.furnish(members=members)
 

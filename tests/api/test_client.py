@@ -70,7 +70,9 @@ def test_authenticates_and_names_itself(aircall: Aircall, client: AircallClient)
         pytest.param({"failure": "empty"}, id="empty"),
     ],
 )
-def test_survives(aircall: Aircall, client: AircallClient, fault: dict[str, Any], times: int) -> None:
+def test_a_passing_failure_is_survived_with_growing_waits(
+    aircall: Aircall, client: AircallClient, fault: dict[str, Any], times: int
+) -> None:
     ping(client)
     aircall.sandbox.faults.append(Fault(times=times, **fault))
 
@@ -81,7 +83,7 @@ def test_survives(aircall: Aircall, client: AircallClient, fault: dict[str, Any]
     assert all(2.0**n / 2 <= wait <= 2.0**n for n, wait in enumerate(waits))
 
 
-def test_survives_a_time_out(aircall: Aircall) -> None:
+def test_a_time_out_is_survived(aircall: Aircall) -> None:
     client = make_client(aircall.sandbox.url, aircall.clock, timeout=0.2)
     ping(client)
     aircall.sandbox.faults.append(Fault(delay=0.5))

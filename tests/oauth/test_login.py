@@ -583,18 +583,18 @@ class TestFailures:
         assert "code-" not in str(caught.value)
         assert "sandbox-client-secret" not in str(caught.value)
 
-    def test_consent_denied(self, log_in: Callable[..., Admin]) -> None:
+    def test_a_consent_that_is_denied_ends_the_login(self, log_in: Callable[..., Admin]) -> None:
         self.fails_with(log_in, Admin("deny"), r"^The access was denied on Aircall's page; nothing was changed\.$")
 
     def test_consent_denied_and_pasted(self, log_in: Callable[..., Admin]) -> None:
         self.fails_with(log_in, Admin("deny", pastes=str), "^The access was denied", callback_url=ELSEWHERE)
 
-    def test_another_error(self, log_in: Callable[..., Admin]) -> None:
+    def test_another_error_names_the_settings_to_check(self, log_in: Callable[..., Admin]) -> None:
         admin = Admin("deny", changes=lambda address: address.replace("access_denied", "server_error"))
 
         self.fails_with(log_in, admin, "check oauth_client_id and callback_url")
 
-    def test_used_code(self, aircall: Aircall, log_in: Callable[..., Admin]) -> None:
+    def test_a_code_that_was_used_is_refused(self, aircall: Aircall, log_in: Callable[..., Admin]) -> None:
         def use(address: str) -> str:
             code = dict(parse_qsl(urlsplit(address).query))["code"]
             aircall.sandbox.oauth.answer(
@@ -648,7 +648,7 @@ class TestFailures:
             self.fails_with(log_in, Admin(), text, callback_url=f"http://127.0.0.1:{port}/callback")
         assert paths(aircall) == []
 
-    def test_silence(self, aircall: Aircall, callback: str) -> None:
+    def test_a_login_that_nobody_answers_is_given_up(self, aircall: Aircall, callback: str) -> None:
         login = Login(aircall.sandbox.url, "sandbox-client", callback, Admin(None, at_terminal=False), patience=0.05)
 
         with pytest.raises(LoginFailedError, match="Nobody logged in within"):
@@ -666,11 +666,11 @@ class TestFailures:
         assert admin.opened == []
 
     @pytest.mark.parametrize("name", ["oauth_client_id", "oauth_client_secret", "callback_url"])
-    def test_missing_setting(self, log_in: Callable[..., Admin], name: str) -> None:
+    def test_a_setting_that_is_missing_is_named(self, log_in: Callable[..., Admin], name: str) -> None:
         # With an access token in the config neither is missed until somebody logs in.
         self.fails_with(log_in, Admin(), f"^Setting {name}: missing", oauth_access_token="given", **{name: ""})
 
-    def test_basic(self, log_in: Callable[..., Admin]) -> None:
+    def test_a_login_with_basic_names_auth_scheme(self, log_in: Callable[..., Admin]) -> None:
         basic = {"auth_scheme": "BASIC", "user": "sandbox-id", "password": "sandbox-token"}
         self.fails_with(log_in, Admin(), r"^Setting auth_scheme: must be OAUTH for a login\.$", **basic)
         self.fails_with(log_in, Admin(), "or set auth_scheme to OAUTH", auth_scheme="BASIC")

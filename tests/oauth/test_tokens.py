@@ -325,7 +325,7 @@ class TestWhichTokensWin:
         ("nan", None),
     ],
 )
-def test_expires_in(expires_in: Any, lifetime: float | None) -> None:
+def test_the_lifetime_of_a_token_is_read_or_taken_as_unknown(expires_in: Any, lifetime: float | None) -> None:
     granted = NO_TOKENS.granted({"access_token": "a", "expires_in": expires_in}, NOW)
 
     assert (granted.lifetime, granted.expires_at) == (lifetime, lifetime and NOW + lifetime)

@@ -79,7 +79,7 @@ def test_a_playbook_comes_when_it_is_asked_for(aircall: Aircall) -> None:
     assert "playbook" in get(aircall, f"/v1/calls/{identity}/playbook_result", fetch_playbook="true").json()
 
 
-def test_people_edit(aircall: Aircall) -> None:
+def test_what_people_edit_is_shown(aircall: Aircall) -> None:
     identity = call(aircall)
     aircall.world.intelligence.add(identity, "evaluations")
 

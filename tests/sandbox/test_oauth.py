@@ -127,7 +127,7 @@ class TestTokenEndpoint:
 
 
 class TestUninstalling:
-    def test_ends_everything(self, aircall: Aircall) -> None:
+    def test_no_token_is_good_any_more(self, aircall: Aircall) -> None:
         aircall.sandbox.oauth.mode = "rotating"
         tokens = aircall.sandbox.oauth.tokens()
 

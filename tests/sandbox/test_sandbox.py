@@ -150,7 +150,7 @@ class TestCalls:
         young = aircall.world.add_call(started_at=T0 - 170 * DAY)["id"]
         assert listed(aircall, "/v1/calls") == [young]
 
-    def test_order(self, aircall: Aircall) -> None:
+    def test_calls_are_listed_newest_first_when_asked(self, aircall: Aircall) -> None:
         ids = [aircall.world.add_call(started_at=T0 - 10 + n)["id"] for n in range(5)]
         assert listed(aircall, "/v1/calls", order="desc", per_page=2, page=2) == [ids[2], ids[1]]
 
@@ -225,7 +225,7 @@ class TestCalls:
         calls = get(aircall, "/v1/calls", fetch_call_timeline="true").json()["calls"]
         assert [call["ivr_options_selected"] for call in calls] == [[], choice]
 
-    def test_search_filters(self, aircall: Aircall) -> None:
+    def test_calls_are_found_by_direction_user_number_and_tags(self, aircall: Aircall) -> None:
         user = aircall.world.add("users")["id"]
         tag = {"id": 9, "name": "VIP", "created_at": T0, "tagged_by": None}
         one = aircall.world.add_call(started_at=T0 - 20, direction="outbound", tags=[tag])["id"]
@@ -238,7 +238,7 @@ class TestCalls:
         assert listed(aircall, "/v1/calls/search", **{"tags[]": [9]}) == [one]
         assert listed(aircall, "/v1/calls/search", **{"tags[]": [9, 10]}) == []
 
-    def test_single_calls(self, aircall: Aircall) -> None:
+    def test_a_call_is_shown_by_its_id_and_an_unknown_one_is_404(self, aircall: Aircall) -> None:
         call = aircall.world.add_call(started_at=T0 - 20)["id"]
         assert get(aircall, f"/v1/calls/{call}").json()["call"]["id"] == call
         assert get(aircall, "/v1/calls/1").status_code == 404
@@ -266,7 +266,7 @@ class TestContacts:
             ids[0],
         ]
 
-    def test_search(self, aircall: Aircall) -> None:
+    def test_contacts_are_found_by_email_and_phone_number(self, aircall: Aircall) -> None:
         mail = [{"id": 1, "label": "Work", "value": "ada@example.org"}]
         contact = aircall.world.add_contact(created_at=T0 - 5, emails=mail)["id"]
         aircall.world.add_contact(created_at=T0 - 4)
@@ -277,7 +277,9 @@ class TestContacts:
 
 
 class TestDirectory:
-    def test_users(self, make_aircall: Callable[..., Aircall]) -> None:
+    def test_single_users_are_found_by_id_and_email_and_version_1_is_gone(
+        self, make_aircall: Callable[..., Aircall]
+    ) -> None:
         aircall = make_aircall()
         user = aircall.world.add("users", availability="in_call")
         shown = get(aircall, f"/v2/users/{user['id']}").json()["user"]
@@ -286,14 +288,14 @@ class TestDirectory:
         assert get(aircall, f"/v1/users/{user['id']}/availability").json() == {"availability": "in_call"}
         assert get(aircall, "/v1/users").status_code == get(aircall, f"/v1/users/{user['id']}").status_code == 410
 
-    def test_users_before_the_sunset(self, make_aircall: Callable[..., Aircall]) -> None:
+    def test_version_1_of_users_lacks_fields_before_the_sunset(self, make_aircall: Callable[..., Aircall]) -> None:
         aircall = make_aircall(retired_users_v1=False)
         user = aircall.world.add("users")
         (old,) = get(aircall, "/v1/users").json()["users"]
         assert user.keys() - old.keys() == {"availability", "default_number_id", "substatus"}
         assert old["direct_link"].endswith(f"/v1/users/{user['id']}")
 
-    def test_single_objects(self, aircall: Aircall) -> None:
+    def test_numbers_teams_tags_and_webhooks_are_shown_by_their_id(self, aircall: Aircall) -> None:
         world = aircall.world
         user, number = world.add("users")["id"], world.add("numbers")["id"]
         world.user_numbers[user].append(number)

@@ -58,7 +58,7 @@ def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
 
 @pytest.mark.parametrize("is_wrapped", [True, False])
 class TestDialer:
-    def test_campaigns(self, aircall: Aircall, is_wrapped: bool) -> None:  # noqa: FBT001
+    def test_each_user_with_a_campaign_has_one_record(self, aircall: Aircall, is_wrapped: bool) -> None:  # noqa: FBT001
         one, _none, two = users(aircall, 3)
         aircall.world.optional.is_wrapped = is_wrapped
         aircall.world.optional.dialer_campaigns = {one: campaign(7, 2), two: campaign(8, 0)}
@@ -99,7 +99,7 @@ class TestDialer:
 
 @pytest.mark.parametrize("is_wrapped", [True, False])
 class TestOpenObjects:
-    def test_registration_statuses(
+    def test_registration_statuses_pass_on_whole(
         self,
         aircall: Aircall,
         is_wrapped: bool,  # noqa: FBT001
@@ -146,7 +146,7 @@ class TestOpenObjects:
         }
 
 
-def test_whatsapp_statuses(aircall: Aircall) -> None:
+def test_numbers_on_whatsapp_have_one_record_each(aircall: Aircall) -> None:
     one, _none = numbers(aircall, 2)
     status = {
         "wabaId": "123456789",
@@ -259,7 +259,9 @@ class TestRefusals:
         ]
 
     @pytest.mark.parametrize("fault", [{"status": 404}, {"status": 403}])
-    def test_sms_templates(self, aircall: Aircall, fault: dict[str, Any], caplog: pytest.LogCaptureFixture) -> None:
+    def test_a_list_that_is_refused_or_missing_costs_one_line(
+        self, aircall: Aircall, fault: dict[str, Any], caplog: pytest.LogCaptureFixture
+    ) -> None:
         aircall.sandbox.faults.append(Fault(path="/v1/sms", **fault))
 
         run = self.run(aircall, "sms_templates")

@@ -89,7 +89,7 @@ def check(sandbox: Sandbox, counts: dict[str, int], configuration: Any, transcri
     assert transcript in spoken
 
 
-def test_duckdb(everything: Project, live_sandbox: Sandbox) -> None:
+def test_every_stream_arrives_in_duckdb(everything: Project, live_sandbox: Sandbox) -> None:
     log = everything.meltano("run", "tap-aircall", "target-duckdb")
 
     with duckdb.connect(str(everything.folder / "output/warehouse.duckdb"), read_only=True) as connection:
@@ -105,7 +105,7 @@ def test_duckdb(everything: Project, live_sandbox: Sandbox) -> None:
     assert "s3cret" not in log
 
 
-def test_postgres(everything: Project, live_sandbox: Sandbox, postgres: Postgres) -> None:
+def test_every_stream_arrives_in_postgres(everything: Project, live_sandbox: Sandbox, postgres: Postgres) -> None:
     everything.environment["TARGET_POSTGRES_SQLALCHEMY_URL"] = postgres.url
 
     log = everything.meltano("run", "tap-aircall", "target-postgres")

@@ -84,7 +84,7 @@ CALLS = """
 """
 
 
-def test_duckdb(run: Run, load: Any, tmp_path: Path) -> None:
+def test_duckdb_keeps_odd_texts_numbers_and_times(run: Run, load: Any, tmp_path: Path) -> None:
     path = tmp_path / "warehouse.duckdb"
     load("target-duckdb", run, {"filepath": str(path), "default_target_schema": "aircall"})
 
@@ -93,7 +93,7 @@ def test_duckdb(run: Run, load: Any, tmp_path: Path) -> None:
         assert connection.execute(CALLS).fetchall() == [(LARGEST, SMALLEST, 0, LAST_SECOND)]
 
 
-def test_postgres(run: Run, load: Any, postgres: Postgres) -> None:
+def test_postgres_keeps_odd_texts_numbers_and_times(run: Run, load: Any, postgres: Postgres) -> None:
     load("target-postgres", run, {"sqlalchemy_url": postgres.url, "default_target_schema": "aircall"})
 
     assert by_id(postgres.query(QUERY)) == by_id(expected())

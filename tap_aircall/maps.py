@@ -95,6 +95,21 @@ def check(maps: Mapping[str, Any], streams: Iterable[AircallStream]) -> None:
             raise InputError(message)
         if isinstance(rules, dict):
             _check_fields(place, rules, sources)
+    for stream in streams:
+        _check_removal(maps, stream.name)
+
+
+def _check_removal(maps: Mapping[str, Any], stream: str) -> None:
+    """Refuse to remove a stream that another map, whose name is a pattern, sends: the SDK would send it."""
+    matching = [name for name in maps if fnmatch.fnmatch(stream, name)]
+    removing = next((name for name in matching if _is_null(maps[name])), None)
+    sending = next((name for name in matching if name != stream and not _is_null(maps[name])), None)
+    if removing is not None and sending is not None:
+        message = (
+            f"Setting {SETTING}.{one_line(removing)}: leaves out '{stream}', which {SETTING}.{one_line(sending)} sends; "
+            "name each stream in one map."
+        )
+        raise InputError(message)
 
 
 def _check_option(place: str, option: str, rule: Any) -> None:

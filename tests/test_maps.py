@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import hypothesis.strategies as st
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from singer_sdk.mapper import CustomStreamMap
 
 from tap_aircall.errors import InputError
@@ -162,6 +162,7 @@ MAPS = st.dictionaries(
 
 
 @given(maps=MAPS)
+@example(maps={"c*": None, "*": {}})
 @settings(max_examples=100, suppress_health_check=list(HealthCheck))
 def test_what_a_map_removes_never_leaves_or_a_line_says_why(aircall: Aircall, maps: dict[str, Any]) -> None:
     if not aircall.world.calls:

@@ -157,7 +157,18 @@ def test_a_run_is_quiet_and_ends_with_0(config: Path, sandbox: Sandbox) -> None:
     calls = [json.loads(line)["record"] for line in done.stdout.splitlines() if '"stream":"calls","record"' in line]
     assert [call["id"] for call in calls] == sorted(sandbox.world.calls)
     assert SECRET not in done.stdout + done.stderr
-    assert "Aircall accepts the credentials." in done.stderr
+    lines = lines_of(done)
+    assert lines[0].startswith("tap-aircall v")
+    assert lines[1] == "Aircall accepts the credentials."
+    assert lines[2].startswith("Read 2,")
+    assert len(lines) == 3 + 10 + 1
+
+
+def test_the_most_talkative_level_has_what_the_sdk_says(config: Path) -> None:
+    done = run("--config", changed(config, streams=["tags"]), LOGLEVEL="DEBUG")
+
+    for words in ("METRIC: ", "Skipping deselected stream 'calls'.", "Beginning ", "tags: 9 records, 1 requests"):
+        assert words in done.stderr
 
 
 def test_settings_come_from_the_environment(config: Path, tmp_path: Path, sandbox: Sandbox) -> None:

@@ -18,6 +18,7 @@ import pytest
 from tap_aircall.cli import read_json
 from tap_aircall.errors import InputError
 from tap_aircall.sandbox import Fault, Sandbox, World
+from tap_aircall.settings import DEFINITION
 from tap_aircall.streams.registry import STREAMS
 
 if TYPE_CHECKING:
@@ -201,6 +202,20 @@ def test_discovery_lists_the_streams_of_a_user(tmp_path: Path) -> None:
         run("--config=ENV", "--discover", TAP_AIRCALL_CUSTOM_STREAMS=json.dumps([CAMPAIGNS | {"path": "campaigns"}])),
         "Setting custom_streams.0.path: must begin with /v1/ or /v2/, and have no ?, #, %, .. or spaces.",
     )
+
+
+def test_about_says_of_each_setting_what_it_is_and_its_default() -> None:
+    done = run("--about")
+
+    assert (done.returncode, problems(done)) == (0, [])
+    text = " ".join(done.stdout.split())
+    for name, definition in DEFINITION["properties"].items():
+        assert f" {name} (" in text
+        assert definition["description"] in text
+    assert "requests_per_minute (number, default 60) The tap's share" in text
+    assert "password (string, secret) API token" in text
+    assert "reread_after_hours (array, default [0.5, 6, 24, 72, 168, 720]) Ages" in text
+    assert max(map(len, done.stdout.splitlines())) <= 120
 
 
 class TestStreams:

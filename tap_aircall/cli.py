@@ -11,10 +11,12 @@ import math
 import os
 import signal
 import sys
+import textwrap
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from singer_sdk.about import AboutFormatter
 from singer_sdk.plugin_base import SingerCommand
 from typing_extensions import override
 
@@ -23,7 +25,44 @@ from tap_aircall.logs import be_brief, be_discreet
 from tap_aircall.writer import TerminatedError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
+
+    from singer_sdk.about import AboutInfo
+
+ABOUT_WIDTH = 90
+"""Characters in a line of a description."""
+
+
+class ReadableAbout(AboutFormatter, format_name="text"):
+    """What `--about` prints: the SDK's own text has neither descriptions nor defaults."""
+
+    @override
+    def format_about(self, about_info: AboutInfo) -> str:
+        prefix = about_info.env_var_prefix
+        return "\n".join(
+            [
+                f"{about_info.name} {about_info.version} (Meltano SDK {about_info.sdk_version})",
+                f"{about_info.description}",
+                f"Python: {', '.join(about_info.supported_python_versions or ())}",
+                f"Capabilities: {', '.join(capability.value for capability in about_info.capabilities)}",
+                "",
+                f"Settings, for a config file, or as variables such as {prefix}USER:",
+                *(
+                    line
+                    for name, definition in about_info.settings.get("properties", {}).items()
+                    for line in _about_setting(name, definition)
+                ),
+            ]
+        )
+
+
+def _about_setting(name: str, definition: Mapping[str, Any]) -> list[str]:
+    kinds = definition.get("type", [])
+    facts = [" or ".join(kind for kind in ([kinds] if isinstance(kinds, str) else kinds) if kind != "null")]
+    facts += ["secret"] if definition.get("secret") else []
+    facts += [f"default {json.dumps(definition['default'])}"] if definition.get("default") is not None else []
+    description = textwrap.wrap(" ".join(definition.get("description", "").split()), ABOUT_WIDTH)
+    return ["", f"  {name} ({', '.join(filter(None, facts))})", *(f"      {line}" for line in description)]
 
 
 class AircallCommand(SingerCommand):

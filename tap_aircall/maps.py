@@ -100,14 +100,14 @@ def check(maps: Mapping[str, Any], streams: Iterable[AircallStream]) -> None:
 
 
 def _check_removal(maps: Mapping[str, Any], stream: str) -> None:
-    """Refuse to remove a stream that another map, whose name is a pattern, sends: the SDK would send it."""
+    """Refuse to remove a stream that another map, whose name is a pattern, sends; the SDK would send it."""
     matching = [name for name in maps if fnmatch.fnmatch(stream, name)]
     removing = next((name for name in matching if _is_null(maps[name])), None)
     sending = next((name for name in matching if name != stream and not _is_null(maps[name])), None)
     if removing is not None and sending is not None:
         message = (
-            f"Setting {SETTING}.{one_line(removing)}: leaves out '{stream}', which {SETTING}.{one_line(sending)} sends; "
-            "name each stream in one map."
+            f"Setting {SETTING}.{one_line(removing)}: leaves out '{stream}', but {SETTING}.{one_line(sending)} sends "
+            "it; name each stream in one map."
         )
         raise InputError(message)
 

@@ -1,13 +1,17 @@
-"""Shows where a long stream is: a bar on a terminal, otherwise a log line twice a minute."""
+"""Shows where a long stream is, what a run will cost and what it has read.
+
+While a stream is read there is a bar on a terminal, and otherwise a log line twice a minute.
+"""
 
 from __future__ import annotations
 
+import logging
 import math
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
-    import logging
+    from collections.abc import Sequence
 
     from tqdm import tqdm
 
@@ -15,6 +19,8 @@ if TYPE_CHECKING:
     from tap_aircall.clock import Clock
 
 LOG_INTERVAL_SECONDS = 30.0
+COSTLY_SECONDS = 3600
+"""A run that takes longer than this because of streams that take a request for each of something, is announced."""
 
 
 class Progress:
@@ -22,7 +28,7 @@ class Progress:
 
     Args:
         stream: Name of the stream.
-        client: Counts the requests and knows the budget.
+        client: Counts the requests of this stream, and knows the budget.
         clock: Says when the next line is due.
         logger: Where the lines go.
         terminal: Whether there is a terminal to draw a bar on; by default, whether stderr is one.
@@ -41,47 +47,120 @@ class Progress:
         self._client = client
         self._clock = clock
         self._logger = logger
-        self._records = 0
+        self.records = 0
+        """How many were read so far."""
+        self.seconds: float | None = None
+        """How long that took; None before the end."""
         self._total = 0
-        self._requests_before = client.requests_sent
-        self._next_line = clock.monotonic() + LOG_INTERVAL_SECONDS
+        self._began = clock.monotonic()
+        self._next_line = self._began + LOG_INTERVAL_SECONDS
+        self._was_shown = False
+        self._terminal = sys.stderr.isatty() if terminal is None else terminal
         self._bar: tqdm[Any] | None = None
-        if sys.stderr.isatty() if terminal is None else terminal:
-            from tqdm import tqdm  # noqa: PLC0415 - not needed without a terminal
-
-            self._bar = tqdm(desc=stream, unit=" records", dynamic_ncols=True, file=sys.stderr)
 
     def expect(self, more: int) -> None:
         """Say how many records are still to come after those counted."""
-        self._total = max(self._total, self._records + more)
+        self._total = max(self._total, self.records + more)
 
     def add(self, records: int) -> None:
         """Count records, and show it when it is time to."""
-        self._records += records
+        self.records += records
+        if self._terminal and self._bar is None:
+            from tqdm import tqdm  # noqa: PLC0415 - not needed without a terminal
+
+            self._bar = tqdm(desc=self._stream, unit=" records", dynamic_ncols=True, file=sys.stderr)
         if self._bar is not None:
             self._bar.total = self._total or None
             self._bar.set_postfix_str(self._cost(), refresh=False)
             self._bar.update(records)
         elif self._clock.monotonic() >= self._next_line:
             self._next_line = self._clock.monotonic() + LOG_INTERVAL_SECONDS
+            self._was_shown = True
             of_total = f" of {self._total:,}" if self._total else ""
-            self._logger.info("%s: %s%s records, %s", self._stream, f"{self._records:,}", of_total, self._cost())
+            self._logger.info("%s: %s%s records, %s", self._stream, f"{self.records:,}", of_total, self._cost())
 
     def close(self) -> None:
-        """Finish with the final counts."""
+        """Finish with the final counts, once: a short stream has them in the summary alone."""
+        if self.seconds is not None:
+            return
+        self.seconds = self._clock.monotonic() - self._began
         if self._bar is not None:
             self._bar.close()
-        self._logger.info("%s: %s records, %d requests", self._stream, f"{self._records:,}", self._requests)
+        level = logging.INFO if self._was_shown else logging.DEBUG
+        self._logger.log(level, "%s: %s records, %s requests", self._stream, f"{self.records:,}", f"{self._requests:,}")
 
     @property
     def _requests(self) -> int:
-        return self._client.requests_sent - self._requests_before
+        return self._client.requests_sent
 
     def _cost(self) -> str:
         """Say what was spent, and what the rest will take: requests at the budget, as long as they cost so far."""
         text = f"{self._requests:,} requests"
-        if self._total > self._records > 0:
-            requests = (self._total - self._records) * self._requests / self._records
+        if self._total > self.records > 0:
+            requests = (self._total - self.records) * self._requests / self.records
             minutes = math.ceil(requests / self._client.limiter.requests_per_minute)
             text += f", about {minutes} min left"
         return text
+
+
+class Row(NamedTuple):
+    """What a run has to say of one stream at its end."""
+
+    stream: str
+    records: int
+    requests: int
+    seconds: float
+    note: str = ""
+    """What is to be said of it beside; nothing for most."""
+
+
+def summary(rows: Sequence[Row], requests: int, seconds: float) -> list[str]:
+    """Return the lines that sum up a run.
+
+    Args:
+        rows: A row for each stream.
+        requests: How many requests the run made in all.
+        seconds: How long it took.
+    """
+    total = sum(row.records for row in rows)
+    cells = [
+        (row.stream, f"{row.records:,}", f"{row.requests:,}", duration(row.seconds), f"  {row.note}".rstrip())
+        for row in rows
+    ]
+    name, *widths = (max(map(len, column), default=0) for column in zip(*(cell[:4] for cell in cells), strict=True))
+    return [
+        f"Read {total:,} records with {requests:,} requests in {duration(seconds)}:",
+        *(
+            f"  {stream:<{name}}  {count:>{widths[0]}} records  {sent:>{widths[1]}} requests  {time:>{widths[2]}}{note}"
+            for stream, count, sent, time, note in cells
+        ),
+    ]
+
+
+def forecast(owner: str, count: int, streams: int, requests_per_minute: float) -> str | None:
+    """Say what is ahead of a run that takes a request a stream for each of something; None if that is an hour or less.
+
+    Args:
+        owner: Of what: a stream, such as `calls`.
+        count: How many there are of it.
+        streams: How many streams take a request for each.
+        requests_per_minute: The budget.
+    """
+    requests = count * streams
+    seconds = requests / requests_per_minute * 60
+    if seconds <= COSTLY_SECONDS:
+        return None
+    advice = "select fewer streams, or set a later start_date" if owner == "calls" else "select fewer streams"
+    which = "1 selected stream takes" if streams == 1 else f"{streams} selected streams take"
+    return (
+        f"{which} a request for each of {count:,} {owner}: up to {requests:,} requests, about {duration(seconds)} at "
+        f"{requests_per_minute:g} requests a minute. If that is too long, {advice}."
+    )
+
+
+def duration(seconds: float) -> str:
+    """Return a time in the unit that people would use."""
+    for unit, size in (("h", 3600), ("min", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:,.0f} {unit}"
+    return f"{seconds:.0f} s"

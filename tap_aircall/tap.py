@@ -27,6 +27,7 @@ from tap_aircall.errors import (
     TapAircallError,
     UnavailableError,
 )
+from tap_aircall.progress import summary
 from tap_aircall.sdk import get_selected_schema
 from tap_aircall.settings import (
     DEFINITION,
@@ -275,7 +276,7 @@ class TapAircall(AircallTap):
             TapAircallError: If a stream could not be read to its end.
             StreamsFailedError: If several could not.
         """
-        client = self.client
+        client, began = self.client, self.clock.monotonic()
         try:
             self.check_credentials()
             streams = cast("list[AircallStream]", list(self.streams.values()))
@@ -285,6 +286,7 @@ class TapAircall(AircallTap):
                 if stream.selected:
                     stream.prepare()
             self.sync_all()
+            self._sum_up(self.clock.monotonic() - began)
             self._raise_failures()
         except BrokenPipeError as error:
             discard_stdout()
@@ -355,6 +357,17 @@ class TapAircall(AircallTap):
                 raise error from None
         line = str(error)
         self._failures[stream] = (line if line.startswith("Stream '") else f"Stream '{stream}': {line}", error)
+
+    def _sum_up(self, seconds: float) -> None:
+        """Say what the run has read, in so many seconds, and what it has not."""
+        streams = cast("list[AircallStream]", list(self.streams.values()))
+        rows = [stream.row() for stream in streams if stream.selected or stream.client.requests_sent]
+        rows = [row._replace(note="failed") if row.stream in self._failures else row for row in rows]
+        if rows:
+            for line in summary(rows, self.client.requests_sent, seconds):
+                self.logger.info("%s", line)
+        if others := len(streams) - len(rows):
+            self.logger.info("%d other streams are not selected.", others)
 
     def _raise_failures(self) -> None:
         if len(self._failures) > 1:

@@ -290,6 +290,10 @@ class DirectClient:
         self._width = width
         self._dice = random.Random(width)  # noqa: S311 - not for secrets
 
+    def counting_apart(self) -> DirectClient:
+        """Count for all streams together."""
+        return self
+
     def ping(self) -> None:
         """Do nothing."""
 

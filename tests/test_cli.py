@@ -18,6 +18,7 @@ import pytest
 from tap_aircall.cli import read_json
 from tap_aircall.errors import InputError
 from tap_aircall.sandbox import Fault, Sandbox, generate_company
+from tap_aircall.settings import DEFINITION
 from tap_aircall.streams.registry import STREAMS
 from tests.catalogs import SNAPSHOT, catalog, summary
 
@@ -120,7 +121,18 @@ def test_a_run_is_quiet_and_ends_with_0(config: Path, sandbox: Sandbox) -> None:
     calls = [json.loads(line)["record"] for line in done.stdout.splitlines() if '"stream":"calls","record"' in line]
     assert [call["id"] for call in calls] == sorted(sandbox.world.calls)
     assert SECRET not in done.stdout + done.stderr
-    assert "Aircall accepts the credentials." in done.stderr
+    lines = lines_of(done)
+    assert lines[0].startswith("tap-aircall v")
+    assert lines[1] == "Aircall accepts the credentials."
+    assert lines[2].startswith("Read 2,")
+    assert len(lines) == 3 + 10 + 1
+
+
+def test_the_most_talkative_level_has_what_the_sdk_says(config: Path) -> None:
+    done = run("--config", changed(config, streams=["tags"]), LOGLEVEL="DEBUG")
+
+    for words in ("METRIC: ", "Skipping deselected stream 'calls'.", "Beginning ", "tags: 9 records, 1 requests"):
+        assert words in done.stderr
 
 
 def test_settings_come_from_the_environment(config: Path, tmp_path: Path, sandbox: Sandbox) -> None:
@@ -153,6 +165,20 @@ def test_discovery_lists_the_streams_of_a_user(tmp_path: Path) -> None:
         run("--config=ENV", "--discover", TAP_AIRCALL_CUSTOM_STREAMS=json.dumps([CAMPAIGNS | {"path": "campaigns"}])),
         "Setting custom_streams.0.path: must begin with /v1/ or /v2/, and have no ?, #, %, .. or spaces.",
     )
+
+
+def test_about_says_of_each_setting_what_it_is_and_its_default() -> None:
+    done = run("--about")
+
+    assert (done.returncode, problems(done)) == (0, [])
+    text = " ".join(done.stdout.split())
+    for name, definition in DEFINITION["properties"].items():
+        assert f" {name} (" in text
+        assert definition["description"] in text
+    assert "requests_per_minute (number, default 60) The tap's share" in text
+    assert "password (string, secret) API token" in text
+    assert "reread_after_hours (array, default [0.5, 6, 24, 72, 168, 720]) Ages" in text
+    assert max(map(len, done.stdout.splitlines())) <= 120
 
 
 class TestStreams:

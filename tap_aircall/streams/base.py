@@ -17,7 +17,7 @@ from typing_extensions import override
 from tap_aircall import schemas, states
 from tap_aircall.errors import AircallError, InputError, ResponseError, StreamUnavailableError, one_line
 from tap_aircall.pages import PAGE_SIZE, Page
-from tap_aircall.progress import Progress
+from tap_aircall.progress import Progress, Row, forecast
 from tap_aircall.records import Oddity, RecordShaper
 from tap_aircall.sdk import UNHANDLED, SdkStream, SdkTap
 from tap_aircall.times import to_rfc3339
@@ -92,8 +92,8 @@ class AircallStream(SdkStream):
 
     TYPE_CONFORMANCE_LEVEL = TypeConformanceLevel.NONE  # RecordShaper does it
 
-    progress: Progress
-    """Where this stream is, for the user to see."""
+    left_out: str | None = None
+    """Why this run does not read it, or not all of it; None if there is nothing to say."""
 
     def __init__(self, tap: AircallTap, schema: dict[str, Any] | None = None) -> None:
         super().__init__(tap, schema=schema or schemas.of(self.name))
@@ -101,10 +101,15 @@ class AircallStream(SdkStream):
         self._reported: set[str] = set()
         self._extracted_at = to_rfc3339(int(self.clock.time()))
 
-    @property
+    @cached_property
     def client(self) -> AircallClient:
-        """The HTTP client of the tap."""
-        return self.tap.client
+        """The HTTP client of the tap, with a count of the requests for this stream."""
+        return self.tap.client.counting_apart()
+
+    @cached_property
+    def progress(self) -> Progress:
+        """Where this stream is, for the user to see."""
+        return Progress(self.name, self.client, self.clock, self.logger)
 
     @property
     def clock(self) -> Clock:
@@ -140,6 +145,14 @@ class AircallStream(SdkStream):
         """
         self.progress = Progress(self.name, self.client, self.clock, self.logger, terminal=False)
         self.write_records([dict(record) for record in self.sample()[:1]])
+
+    def row(self) -> Row:
+        """Return what the summary of the run says of this stream."""
+        note = (self.left_out or "").removeprefix(f"Stream '{self.name}'").removeprefix(" is ").removeprefix(": ")
+        if not self.selected:
+            note = "read for other streams"
+        written = self.progress.records if self.selected else 0
+        return Row(self.name, written, self.client.requests_sent, self.progress.seconds or 0.0, note)
 
     def prepare(self) -> None:
         """Begin what Aircall needs time for; called when the stream is selected, before any stream is read."""
@@ -268,6 +281,18 @@ class AircallStream(SdkStream):
         self.stream_state.update(state)
         self.tap.state_writer.write_state(self.tap.state)
 
+    def warn_of_cost(self, count: int, streams: int) -> bool:
+        """Say what a run will cost, before it does, if it is much; return whether it is.
+
+        Args:
+            count: How many records this stream has to read.
+            streams: How many selected streams take a request for each of them.
+        """
+        line = forecast(self.name, count, streams, self.client.limiter.requests_per_minute)
+        if line is not None:
+            self.logger.warning("%s", line)
+        return line is not None
+
     # Inner workings
 
     @cached_property
@@ -280,14 +305,15 @@ class AircallStream(SdkStream):
 
     def _extracted(self) -> Generator[list[Record]]:
         """Read the stream from its beginning to its end, with what the user is to see of it."""
-        self.progress = Progress(self.name, self.client, self.clock, self.logger)
+        progress = self.progress  # which begins to count the time
         try:
             yield from self.extract()
         except StreamUnavailableError as reason:
+            self.left_out = str(reason)
             self.logger.log(logging.INFO if reason.is_expected else logging.WARNING, "%s", reason)
             return  # what a target has of it stays
         finally:
-            self.progress.close()
+            progress.close()
             self.tap.message_writer.flush()
         self._activate_version()
 

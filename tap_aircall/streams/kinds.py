@@ -47,6 +47,8 @@ class ReferenceStream(AircallStream):
 class SharedStream(ReferenceStream):
     """A list that other streams need as well."""
 
+    _is_announced = False
+
     @property
     def listed(self) -> list[Record]:
         """All records, asked for once a run however many streams need them, also when that fails.
@@ -57,6 +59,14 @@ class SharedStream(ReferenceStream):
         if isinstance(self._listed, AircallError):
             raise self._listed
         return self._listed
+
+    def announce(self) -> None:
+        """Say once what those streams cost that take a request for each of these records."""
+        if not self._is_announced:
+            self._is_announced = True
+            streams = self.tap.streams.values()
+            owned = [each for each in streams if isinstance(each, OwnedStream) and each.owners == self.name]
+            self.warn_of_cost(len(self.listed), sum(each.selected for each in owned))
 
     @cached_property
     def _listed(self) -> list[Record] | AircallError:
@@ -116,6 +126,7 @@ class OwnedStream(AircallStream):
     def extract(self) -> Iterable[list[Record]]:
         owners = cast("SharedStream", self.tap.streams[self.owners])
         ids = [owner["id"] for owner in owners.listed]
+        owners.announce()
         for done, records in enumerate(self.read_each(ids), start=1):
             self.progress.add(len(records))
             self.progress.expect(len(ids) - done)

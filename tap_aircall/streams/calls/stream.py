@@ -48,6 +48,8 @@ class Calls(AircallStream):
 
     was_read = False
     """Whether this run has read calls, for itself or for the streams that follow them."""
+    _has_warned = False
+    """Whether the user knows that this run takes long."""
     _is_held = False
     """Whether the state stays where it is, since a stream that follows failed."""
     _began: float | None = None
@@ -112,6 +114,8 @@ class Calls(AircallStream):
         self, window: Window, cursors: Cursors, followers: list[CallFollower], reading: Reading
     ) -> Iterator[list[Record]]:
         for number, step in enumerate(self._walk(self._flags()).steps(*window), start=1):
+            if number == 1 and followers and not self._has_warned:
+                self._has_warned = self.warn_of_cost(step.remaining or len(step.records), len(followers))
             self.progress.expect(step.remaining or 0)
             self.progress.add(len(step.records))
             # Taken before the records are brought into their shape; what follows calls is written after them.

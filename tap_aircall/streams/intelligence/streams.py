@@ -26,7 +26,6 @@ from typing_extensions import override
 
 from tap_aircall.api.addresses import path_of
 from tap_aircall.errors import ForbiddenError, NotFoundError, RejectedRequestError, StreamUnavailableError
-from tap_aircall.progress import Progress
 from tap_aircall.states import TOLERANCE_SECONDS
 from tap_aircall.streams.access import Access
 from tap_aircall.streams.calls.followers import SETTLE_SECONDS, CallFollower, Reading
@@ -103,7 +102,7 @@ class CallIntelligence(CallFollower):
     def begin(self, now: int) -> None:
         self.write_schema()
         self._has_begun = True
-        self.progress = Progress(self.name, self.client, self.clock, self.logger)
+        _ = self.progress  # which begins to count the time
         self._found, self._refused = self.parse_state(self.stream_state)
         self._refused_now: dict[int, int] = {}  # calls with their starts, in UNIX seconds
         self._access = Access(self.client)
@@ -225,7 +224,8 @@ class CallIntelligence(CallFollower):
             self._refused.asked_at = self._now
         until = to_rfc3339(self._refused.asked_at + DAY)
         message = "Stream '%s' is left out until %s: Aircall refuses it (status 403); the company's plan may lack it."
-        self.logger.warning(message, self.name, until)
+        self.left_out = message % (self.name, until)
+        self.logger.warning("%s", self.left_out)
 
     def _note_lack(self, starts: Iterable[int]) -> None:
         """Note that calls with these starts (UNIX seconds) were not read."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
@@ -14,7 +15,7 @@ from singer_sdk.tap_base import CliTestOptionValue
 from typing_extensions import override
 
 from tap_aircall import maps
-from tap_aircall.cli import AircallCommand, discard_stdout, expect_many_records, pop_bad_log_level, read_json
+from tap_aircall.cli import AircallCommand, discard_stdout, pop_bad_log_level, read_json
 from tap_aircall.clock import AircallClock, SystemClock
 from tap_aircall.errors import (
     AircallError,
@@ -75,7 +76,7 @@ class TapAircall(AircallTap):
 
     name = "tap-aircall"
     package_name = "tap-aircall"
-    config_jsonschema: ClassVar[dict[str, Any]] = DEFINITION
+    config_jsonschema: ClassVar[dict[str, Any]] = deepcopy(DEFINITION)  # the SDK adds settings of its own
     message_writer_class = InterruptibleWriter
     capabilities: ClassVar = [
         TapCapabilities.CATALOG,
@@ -399,7 +400,6 @@ class TapAircall(AircallTap):
             tap.log_in()
             return
         tap.point_out_doubts()
-        expect_many_records()
         tap.run()
 
     @classmethod

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import gc
 import io
 import json
 import logging
@@ -105,17 +104,6 @@ class AircallCommand(SingerCommand):
         for line in lines:
             self.logger.error(" ".join(line.split()))
         sys.exit(1)
-
-
-def expect_many_records() -> None:
-    """Tell the garbage collector what kind of process this is.
-
-    A page makes thousands of small objects that form no cycles. By default Python looks for some after each 700 of
-    them, through all that the SDK has loaded, which takes a third of the time.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(100_000, 20, 100)
 
 
 @contextmanager

@@ -42,7 +42,7 @@ class AircallError(TapAircallError):
 
 
 class CredentialsError(AircallError):
-    """Aircall rejects the credentials (401 or 403 on a core endpoint; facts, section 11)."""
+    """Aircall rejects the credentials (401 or 403 on a core endpoint; facts: Addresses and errors)."""
 
 
 class ForbiddenError(CredentialsError):

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from singer_sdk import mapper
 from singer_sdk.contrib.msgspec import encoder
 from singer_sdk.mapper import (
     MAPPER_ALIAS_OPTION,
@@ -59,6 +60,7 @@ RECORDS = ("_", "record")
 NAMES = frozenset(
     {"config", "__stream_name__", "__original_stream_name__", *RECORDS}
     | {"md5", "sha256", "datetime", "bool", "json", "rand", "randint", "int", "float", "str"}
+    | {name for name in ("check_uuid", "uuid4") if hasattr(mapper, name)}  # of singer-sdk 0.55
     | ({"fake"} if importlib.util.find_spec("faker") else set())
 )
 """What an expression may use beside fields."""
@@ -191,9 +193,9 @@ def _names_in(expression: ast.AST) -> Iterator[str]:
                 yield name
 
 
-def explain_failures(mapper: PluginMapper) -> None:
+def explain_failures(plugin_mapper: PluginMapper) -> None:
     """Explain in one line each map that fails for a record: with stream and field, and nothing of the record."""
-    for stream, maps in mapper.stream_maps.items():
+    for stream, maps in plugin_mapper.stream_maps.items():
         for stream_map in maps:
             vars(stream_map)["transform"] = _explained_transform(stream, stream_map)
             if isinstance(stream_map, CustomStreamMap):

@@ -33,8 +33,6 @@ Types: TypeAlias = tuple[type, ...]
 
 MANY_SHAPES = 5_000
 """How many shapes are remembered; an API that sends more of them is not worth remembering."""
-MANY_OBJECTS = 1_000
-"""How many objects of a kind are remembered as they came."""
 SMALLEST, LARGEST = -(2**63), 2**63 - 1
 """The range of a 64-bit whole number, the largest kind that databases have."""
 _TYPES: Mapping[str, frozenset[type]] = {
@@ -103,15 +101,10 @@ class RecordShaper:
         self._report = report
         self._is_open = is_open
         self._path = "".join(f"{name}." for name in breadcrumb[1::2])
-        self._shapes = 0
-        self._plans: dict[Names, dict[Types, Plan]] = {}
-        self._names: Names = ()
-        self._plans_of_names: dict[Types, Plan] = {}
-        self._met: dict[Any, tuple[Record, Record]] = {}
+        self._plans: dict[tuple[Names, Types], Plan] = {}
         properties: Mapping[str, Any] = schema["properties"]
         self._deselected = {name for name in properties if not mask[*breadcrumb, "properties", name]}
         self._known = {name: definition for name, definition in properties.items() if name not in self._deselected}
-        self.fields = self._known.keys()
         self._required = [name for name in schema.get("required", ()) if name in self._known]
         self._inner: dict[str, RecordShaper] = {}
         for name, definition in self._known.items():
@@ -120,7 +113,7 @@ class RecordShaper:
                 place = (*breadcrumb, "properties", name)
                 self._inner[name] = RecordShaper(inner, mask, report, place)
 
-    def shape(self, record: Record) -> Record:  # noqa: C901 - a function for each part would take a tenth longer
+    def shape(self, record: Record) -> Record:
         """Convert the times of a record, and drop what is unknown or deselected, at every depth.
 
         Returns:
@@ -131,9 +124,7 @@ class RecordShaper:
                 never its value.
         """
         names, types = tuple(record), tuple(map(type, record.values()))
-        if names != self._names:  # most objects have the names of the one before
-            self._names, self._plans_of_names = names, self._plans.setdefault(names, {})
-        plan = self._plans_of_names.get(types) or self._plan(names, types)
+        plan = self._plans.get((names, types)) or self._plan(names, types)
         for name in plan.drops:
             del record[name]
         for name, change in plan.changes:
@@ -152,24 +143,6 @@ class RecordShaper:
                     raise self._unusable(name, "that is not a list of objects")
         return record
 
-    def shape_again(self, record: Record) -> Record:
-        """Do so with an object that other records hold as well, as calls do their number and their user.
-
-        Returns:
-            The object in its shape: the one of before, if it came as this one did.
-        """
-        identity = record.get("id")
-        if type(identity) is not int:
-            return self.shape(record)
-        before = self._met.get(identity)
-        if before is not None and before[0] == record:
-            return before[1]
-        if len(self._met) >= MANY_OBJECTS:
-            self._met.clear()
-        sent = dict(record)
-        self._met[identity] = sent, self.shape(record)
-        return record
-
     def _plan(self, names: Names, types: Types) -> Plan:
         """Find out what to do with objects of a shape that was not met before."""
         plan = Plan()
@@ -186,12 +159,9 @@ class RecordShaper:
             if name not in names:
                 message = f"Aircall sent a record without its '{self._path}{name}'."
                 raise ResponseError(message)
-        if self._shapes >= MANY_SHAPES:
-            self._shapes = 0
-            self._plans = {names: {}}
-            self._plans_of_names = self._plans[names]
-        self._shapes += 1
-        self._plans_of_names[types] = plan
+        if len(self._plans) >= MANY_SHAPES:
+            self._plans.clear()
+        self._plans[names, types] = plan
         return plan
 
     def _add(self, plan: Plan, name: str, kind: type, definition: Mapping[str, Any]) -> None:
@@ -205,8 +175,7 @@ class RecordShaper:
         elif kind is int:
             plan.integers.append(name)
         elif kind is dict and name in self._inner:
-            inner = self._inner[name]
-            plan.changes.append((name, inner.shape_again if "id" in inner.fields else inner.shape))
+            plan.changes.append((name, self._inner[name].shape))
         elif kind is list and name in self._inner:
             plan.lists.append((name, self._inner[name]))
         elif kind is list and "items" in definition:

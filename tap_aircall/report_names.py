@@ -1,4 +1,4 @@
-"""The reports that Aircall exports (facts, section 4.7); apart, since settings need no more than their names."""
+"""The reports that Aircall exports (facts: Reports); apart, since settings need no more than their names."""
 
 REPORTS = (
     "CALLS_HISTORY",

@@ -1,4 +1,4 @@
-"""The JSON schemas of all streams: every documented field, with its type and what it means (facts, section 5).
+"""The JSON schemas of all streams: every documented field, with its type and what it means (facts: Fields).
 
 Objects that several streams share are written once. Apart from keys everything may be null, since Aircall leaves out
 more than it documents, and a target must not refuse a call over that. Times are `date-time`, whatever Aircall sends.

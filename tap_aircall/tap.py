@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
@@ -14,7 +15,7 @@ from singer_sdk.tap_base import CliTestOptionValue
 from typing_extensions import override
 
 from tap_aircall import maps
-from tap_aircall.cli import AircallCommand, discard_stdout, expect_many_records, pop_bad_log_level, read_json
+from tap_aircall.cli import AircallCommand, discard_stdout, pop_bad_log_level, read_json
 from tap_aircall.clock import AircallClock, SystemClock
 from tap_aircall.errors import (
     AircallError,
@@ -70,7 +71,7 @@ PING_ATTEMPTS = 4
 VARIABLES = "TAP_AIRCALL_"
 """So begin the environment variables that are settings."""
 SERVED_SECONDS = 185 * 86_400
-"""So far back, six months, Aircall serves calls (facts, section 2)."""
+"""How far back Aircall serves calls: six months (facts: Calls)."""
 
 
 class TapAircall(AircallTap):
@@ -78,7 +79,7 @@ class TapAircall(AircallTap):
 
     name = "tap-aircall"
     package_name = "tap-aircall"
-    config_jsonschema: ClassVar[dict[str, Any]] = DEFINITION
+    config_jsonschema: ClassVar[dict[str, Any]] = deepcopy(DEFINITION)  # the SDK adds settings of its own
     message_writer_class = InterruptibleWriter
     capabilities: ClassVar = [
         TapCapabilities.CATALOG,
@@ -341,7 +342,8 @@ class TapAircall(AircallTap):
             error: Why.
 
         Raises:
-            AircallError: This error, if it is not about the stream alone: the ping (facts, section 1) fails as well.
+            AircallError: This error, if it is not about the stream alone: the ping (facts: Addresses and errors) fails
+                as well.
         """
         self._keep_failure(stream, error)
         self.logger.info("Stream '%s' failed; the other streams are read, then the run fails.", stream)
@@ -464,7 +466,6 @@ class TapAircall(AircallTap):
         if trying:
             tap.try_streams()
             return
-        expect_many_records()
         tap.run()
 
     @classmethod

@@ -1,6 +1,6 @@
 """Times as Aircall sends them, as the tap emits them, and as users write them.
 
-Aircall mixes UNIX seconds and ISO 8601 strings (facts, section 6.8). They leave the tap as RFC 3339 in UTC.
+Aircall mixes UNIX seconds and ISO 8601 strings (facts: Times, ids and texts). They leave the tap as RFC 3339 in UTC.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The ways to read a list of Aircall to its end.
 
 Aircall has page numbers and nothing else: no cursor, no lower bound on changes, and nothing beyond position 10,000
-(facts, section 3). A page number is an offset, so whatever is added or removed in front of it moves the rest. The
+(facts: Lists and pages). A page number is an offset, so whatever is added or removed in front of it moves the rest. The
 walks read such lists completely nevertheless. They make no request themselves: each is given a `Reader`, a function
 that turns queries into pages, in order, and may have several under way.
 
@@ -122,7 +122,7 @@ def whole_list(read: Reader, key: str, name: str, size: int = PAGE_SIZE) -> Iter
 
 
 def behind_tokens(ask: Callable[[Query], Any], envelope: str, key: str, name: str) -> Iterator[list[Record]]:
-    """Read a list whose pages are found by a token (facts, section 4.6: the templates of WhatsApp).
+    """Read a list whose pages are found by a token (facts: What not every account has: the templates of WhatsApp).
 
     Args:
         ask: Sends a query and returns the decoded answer.

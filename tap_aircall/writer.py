@@ -13,8 +13,6 @@ from typing_extensions import override
 if TYPE_CHECKING:
     from singer_sdk.singerlib.encoding.simple import Message
 
-BATCH = 100
-"""So many records wait for each other before they are written."""
 GRACE_SECONDS = 5.0
 """How long a terminated run may take to hand a half-written line to a slow target."""
 RUN_TERMINATED = "The run was terminated; the last state written is safe to go on from."
@@ -35,48 +33,30 @@ class TerminatedError(BaseException):
 
 
 class InterruptibleWriter(MsgSpecWriter):
-    """Writes Singer messages as whole lines, also when a signal arrives in the middle of them.
-
-    Records wait for some company before they are written, since a system call a record takes longer than making it;
-    any other message takes all of them along. So no state is ever ahead of its records.
-    """
+    """Writes Singer messages as whole lines, also when a signal arrives in the middle of them."""
 
     def __init__(self) -> None:
         super().__init__()
         self.last_words = RUN_TERMINATED
         """What to say when a signal comes."""
-        self._waiting: list[dict[str, Any]] = []
         self._writing = False
         self._terminated: TerminatedError | None = None
 
     @override
     def write_message(self, message: Message) -> None:
-        """Write a message, and the records that wait before it."""
-        self._waiting.append(message.to_dict())
-        self.flush()
+        self.write_records([message.to_dict()])
 
     def write_records(self, messages: list[dict[str, Any]]) -> None:
-        """Take record messages, which may wait for some more.
+        """Write messages, all of them in one go.
 
         Args:
-            messages: The messages as they are to be encoded; not to be changed afterwards.
-
-        Raises:
-            TerminatedError: If a signal came meanwhile.
-        """
-        self._waiting += messages
-        if len(self._waiting) >= BATCH:
-            self.flush()
-
-    def flush(self) -> None:
-        """Write what waits.
+            messages: The messages as they are to be encoded.
 
         Raises:
             TerminatedError: If a signal came meanwhile.
         """
         self._writing = True
         try:
-            messages, self._waiting = self._waiting, []
             if messages:
                 self.send(messages)
         finally:
@@ -93,7 +73,7 @@ class InterruptibleWriter(MsgSpecWriter):
         """End the run: at once, or as soon as the line that is being written is whole.
 
         Raises:
-            TerminatedError: Unless a line is being written; from `flush` then, and also if something swallowed it.
+            TerminatedError: Unless a line is being written; then from `write_records`, even if something swallowed it.
         """
         self._terminated = terminated = TerminatedError(signum, self.last_words)
         if not self._writing:

@@ -124,3 +124,13 @@ def placed(text: str) -> list[Any]:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_files_that_the_documents_name_exist(page: Path) -> None:
     assert [path for path in placed(TEXT[page.name]) if not (ROOT / path).exists()] == []
+
+
+def test_the_facts_that_the_code_cites_have_a_heading() -> None:
+    headings = set(re.findall(r"^#+ (.*)", TEXT["aircall-api.md"], re.MULTILINE))
+    for path in [*ROOT.glob("tap_aircall/**/*.py"), *ROOT.glob("tests/**/*.py")]:
+        text = re.sub(r"\n\s*(# )?", " ", path.read_text(encoding="utf-8"))
+        for cited in re.findall(r"\bfacts: ([A-Z][^):;.]+)", text):
+            assert {part.strip() for part in cited.split(" and ")} <= headings or cited.strip() in headings, (
+                f"{path.name}: {cited}"
+            )

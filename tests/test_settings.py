@@ -245,7 +245,7 @@ class TestVariables:
         self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     ) -> None:
         (tmp_path / ".env").write_bytes(b"TAP_AIRCALL_PASSWORD=\xff")
-        monkeypatch.setattr("singer_sdk.configuration._dict_config.find_dotenv", lambda: str(tmp_path / ".env"))
+        monkeypatch.setattr("singer_sdk.configuration._dict_config.find_dotenv", lambda **_: str(tmp_path / ".env"))
 
         assert refusal({}, parse_env_config=True) == "File .env: cannot be read; it must be text in UTF-8."
 

@@ -23,7 +23,7 @@ def path_of(template: str, identity: object) -> str:
 
     Args:
         template: The path, with `{}` for the id.
-        identity: The id; integers as a rule (facts, section 4), but nothing keeps a server from sending `../company`.
+        identity: The id; an integer as a rule, but nothing keeps a server from sending `../company`.
 
     Raises:
         ResponseError: If the path would lead elsewhere.

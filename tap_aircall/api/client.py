@@ -53,13 +53,13 @@ ATTEMPTS_BEFORE_FIRST_ANSWER = 4
 REFUSALS = 20
 """This many answers of 429 in a row to one request end the run."""
 BLOCK_SECONDS = 60.0
-"""How long Aircall blocks a company that was too fast, when it does not say (facts, section 2)."""
+"""How long Aircall blocks a company that was too fast, when it does not say (facts: Rate limit)."""
 LONGEST_BLOCK_SECONDS = 120.0
 MILLISECONDS_FROM = 1e12
 """A reset time above this is in milliseconds: as seconds it would be the year 33658."""
 
 PING = "/v1/ping"
-"""The cheapest request that needs credentials (facts, section 1)."""
+"""The cheapest request that needs credentials (facts: Addresses and errors)."""
 REJECTED = {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}
 ACCEPTED = {HTTPStatus.OK, HTTPStatus.CREATED, HTTPStatus.ACCEPTED}
 
@@ -340,8 +340,8 @@ def block_seconds(headers: Mapping[str, str], now: float) -> float:
     """Say how long to keep quiet after a 429.
 
     Args:
-        headers: Headers of the answer. `X-AircallApi-Reset` counts (UNIX time in seconds or milliseconds: the facts,
-            section 2, know both), then `Retry-After` (seconds).
+        headers: Headers of the answer. `X-AircallApi-Reset` counts (UNIX time in seconds or milliseconds; facts:
+            Rate limit), then `Retry-After` (seconds).
         now: UNIX time in seconds.
 
     Returns:

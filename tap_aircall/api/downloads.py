@@ -1,4 +1,4 @@
-"""Fetches files from presigned addresses, which are not Aircall's API (facts, section 4.7).
+"""Fetches files from presigned addresses, which are not Aircall's API (facts: Reports).
 
 Such an address is itself the right to read the file: no credentials go along, and it is named in no log and no error.
 """

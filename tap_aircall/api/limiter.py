@@ -1,8 +1,8 @@
 """One limiter for all requests of a run, and for all runs that share a store.
 
-Aircall counts requests per company and minute, and blocks everyone for 60 seconds when they are too many (facts,
-section 2). A bucket of pyrate-limiter keeps the count. Ours are the waiting, which has to end at once when the run
-ends, and the pause that a 429 imposes on everyone.
+Aircall counts requests per company and minute, and blocks everyone for 60 seconds when they are too many (facts: Rate
+limit). A bucket of pyrate-limiter keeps the count. Ours are the waiting, which has to end at once when the run ends,
+and the pause that a 429 imposes on everyone.
 """
 
 from __future__ import annotations

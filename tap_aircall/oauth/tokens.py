@@ -1,6 +1,6 @@
 """OAuth tokens: what they are, where they come from, and where they are kept between runs.
 
-Aircall's access tokens do not expire today, and nobody has seen a refresh token (facts, section 1). Both kinds are
+Aircall's access tokens do not expire today, and nobody has seen a refresh token (facts: OAuth). Both kinds are
 supported all the same.
 """
 

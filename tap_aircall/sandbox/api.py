@@ -19,14 +19,14 @@ if TYPE_CHECKING:
     from tap_aircall.sandbox.world import World
 
 RETENTION_SECONDS = 183 * 86_400
-"""Calls older than six months are not served (facts, section 3); the exact edge is unknown."""
+"""Calls older than six months are not served (facts: Lists and pages); the exact edge is unknown."""
 TIMELINE_SECONDS = 61 * 86_400
-"""What a caller chose in a menu is served for two months (facts, section 6.5)."""
+"""What a caller chose in a menu is served for two months (facts: Calls)."""
 LARGEST_PAGE = 50
 CAP = 10_000
 
 OAUTH_ONLY = "/v1/integrations"
-"""What begins so fails with Basic (facts, section 1)."""
+"""What begins so fails with Basic (facts: Addresses and errors)."""
 
 OVER_CAP = (
     400,
@@ -170,7 +170,7 @@ class Api:
     # Calls
 
     def _calls(self, path: str, query: Mapping[str, str], matches: Callable[[Record], bool] | None) -> Answer:
-        """List calls: `from` is exclusive, `to` inclusive, both on `started_at` (facts, section 3)."""
+        """List calls: `from` is exclusive, `to` inclusive, both on `started_at` (facts: Lists and pages)."""
         listing = Listing.of(path, query)
         if listing.page * listing.per_page > CAP:
             return Answer(*OVER_CAP)
@@ -230,7 +230,7 @@ class Api:
     # Contacts
 
     def _contacts(self, path: str, query: Mapping[str, str]) -> Answer:
-        """List contacts: both bounds inclusive, and on `created_at` whatever the order (facts, section 3)."""
+        """List contacts: both bounds inclusive, and on `created_at` whatever the order (facts: Lists and pages)."""
         listing = Listing.of(path, query)
         if listing.page * listing.per_page > CAP:
             return Answer(*OVER_CAP)
@@ -351,7 +351,7 @@ def _page_of(listing: Listing, envelope: str, records: list[Record], *, links: b
 
 
 def _unordered(query: Mapping[str, str]) -> dict[str, str]:
-    """Leave out the parameters that a list without an order ignores (facts, section 3)."""
+    """Leave out the parameters that a list without an order ignores (facts: Lists and pages)."""
     return {name: value for name, value in query.items() if name not in {"order", "from", "to"}}
 
 
@@ -385,7 +385,7 @@ def _integer(text: str | None, default: int) -> int:
 
 
 def _bound(text: str | None, default: float) -> float:
-    """Read a bound in UNIX seconds; anything else selects nothing rather than being an error (facts, section 3)."""
+    """Read a bound in UNIX seconds; anything else selects nothing (facts: Filters and order)."""
     if text is None:
         return default
     try:

@@ -24,7 +24,7 @@ TEMPLATE_TEXTS = {
 def add_campaigns(world: World) -> None:
     """Give each user of the first team a dialer campaign: contacts whom they called since it began, and others to call.
 
-    Facts, section 5.11.
+    See the facts: What not every account has.
     """
     since = world.now - CAMPAIGN_AGE
     outbound = [call for call in world.calls.values() if call["direction"] == "outbound" and call["started_at"] > since]
@@ -52,7 +52,7 @@ def add_campaigns(world: World) -> None:
 def add_messaging(world: World) -> None:
     """Give each number a registration and a messaging configuration, some of them WhatsApp, and the company templates.
 
-    Facts, section 5.13; what is not known there is made up.
+    See the facts: What not every account has. The rest is made up.
     """
     optional = world.optional
     for position, (identity, number) in enumerate(world.kinds["numbers"].items()):

@@ -1,4 +1,4 @@
-"""What Aircall's AI makes of calls, as its API shows it (facts, sections 4.3, 5.12 and 6.9).
+"""What Aircall's AI makes of calls, as its API shows it (facts: Results of Aircall's AI).
 
 A company without the plan gets 403 for all of it. With it, a call has nothing (404) until some time after its end. The
 results of a call tell of the same conversation, and are made up when somebody asks.

@@ -1,4 +1,4 @@
-"""OAuth as the sandbox does it: the page on which an admin consents, and the tokens that follow (facts, section 1).
+"""OAuth as the sandbox does it: the page on which an admin consents, and the tokens that follow (facts: OAuth).
 
 The facts know permanent access tokens only. Tokens that end, and refresh tokens that are good for one use, are there
 because a client has to be ready for them.

@@ -1,8 +1,8 @@
 """What not every user, number or account has: dialer campaigns, messaging, WhatsApp and templates.
 
-Facts, sections 4.2, 4.5 and 4.6. A user or number without one gets 404; an account that may not see a kind gets 403 for
-all of it. The payloads of the registration status and the messaging configuration are not known: what is here is made
-up, and can be sent wrapped in a key or flat.
+See the facts: What not every account has. A user or number without one gets 404; an account that may not see a kind
+gets 403 for all of it. The payloads of the registration status and the messaging configuration are not known: what is
+here is made up, and can be sent wrapped in a key or flat.
 """
 
 from __future__ import annotations

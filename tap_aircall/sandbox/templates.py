@@ -1,4 +1,4 @@
-"""New records as Aircall shapes them, with a sensible value in every field (facts, section 5)."""
+"""New records as Aircall shapes them, with a sensible value in every field (facts: Fields)."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from tap_aircall.sandbox.conversations import Subject
 
 FIRST_CALL_ID = 4_200_000_001
-"""Beyond 32 bits, as Aircall's are (facts, section 6.7)."""
+"""Beyond 32 bits, as Aircall's are (facts: Times, ids and texts)."""
 CALL_USER_FIELDS = (
     "id",
     "name",
@@ -246,7 +246,7 @@ class World:
         self.kinds[kind][identity].update(changes)
 
     def delete(self, kind: Kind, identity: Any) -> None:
-        """Delete one of them; a deleted tag also leaves past calls (facts, section 6.3)."""
+        """Delete one of them; a deleted tag also leaves past calls (facts: Changes after the call)."""
         del self.kinds[kind][identity]
         if kind == "users":
             self.user_numbers.pop(identity, None)

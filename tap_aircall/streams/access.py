@@ -22,8 +22,8 @@ class Access:
     """What is known of one kind of resource.
 
     A 403 may mean that the company's plan lacks the kind, that this one item is kept from the account, or that
-    something is wrong for a moment (facts, section 4.3). Nobody can tell from one answer, so the first few are asked
-    for one at a time. Only the thread that uses the answers judges them, in the order in which it asked.
+    something is wrong for a moment (facts: Results of Aircall's AI). Nobody can tell from one answer, so the first few
+    are asked for one at a time. Only the thread that uses the answers judges them, in the order in which it asked.
 
     Args:
         client: Sends the requests.

@@ -314,7 +314,6 @@ class AircallStream(SdkStream):
             return  # what a target has of it stays
         finally:
             progress.close()
-            self.tap.message_writer.flush()
         self._activate_version()
 
     def _shaped(self, records: list[Record]) -> list[Record]:

@@ -38,7 +38,7 @@ class Backfill(NamedTuple):
 
 
 class Contacts(AircallStream):
-    """Shared contacts of the company; Aircall shows no others (facts, section 6.6).
+    """Shared contacts of the company; Aircall shows no others (facts: Contacts).
 
     The bookmark is the newest `updated_at` that Aircall showed *before* a walk began. Whatever changes during the walk
     gets a later one, by Aircall's own clock, and is found by the next run. The bookmark never comes closer to the

@@ -1,7 +1,7 @@
 """The people, numbers and settings of a company: short lists, read whole at every run.
 
-None of them can be asked for changes (facts, section 4.1), and all together are a few pages. Each run gives them a new
-version, so that a target drops what was deleted.
+None of them can be asked for changes (facts: Filters and order), and all together are a few pages. Each run gives them
+a new version, so that a target drops what was deleted.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class Users(SharedStream):
-    """Users, from version 2 of the API: version 1 ended on 2026-09-30 (facts, section 4.9)."""
+    """Users, from version 2 of the API: version 1 ended on 2026-09-30 (facts: Users and numbers)."""
 
     name = "users"
     cost = "one for 50"
@@ -78,7 +78,7 @@ class Tags(ReferenceStream):
 
 
 class Webhooks(ReferenceStream):
-    """Webhooks; under Basic those of the dashboard and of API keys (facts, section 1)."""
+    """Webhooks; under Basic those of the dashboard and of API keys (facts: OAuth)."""
 
     name = "webhooks"
     cost = "one for 50"

@@ -184,7 +184,7 @@ class OptionalOwnedStream(OwnedStream):
 
 
 class OwnedObject(OptionalOwnedStream):
-    """One object of each, in an envelope or as it is: sources differ (facts, section 4.2)."""
+    """One object of each, in an envelope or as it is: sources differ (facts: What not every account has)."""
 
     @override
     def ask(self, path: str) -> list[Record]:

@@ -118,7 +118,6 @@ def sparse(aircall: Aircall) -> Run:
     for stream in cast("list[AircallStream]", list(tap.streams.values())):
         stream._write_schema_message()  # noqa: SLF001 - what the SDK does before records
         stream.write_records(json.loads(json.dumps(variants(stream))))
-    tap.message_writer.flush()
     return run
 
 

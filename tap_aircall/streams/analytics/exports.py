@@ -1,4 +1,4 @@
-"""Aircall's report exports: asked for some days ahead, polled, fetched, unzipped and parsed (facts, section 4.7).
+"""Aircall's report exports: asked for some days ahead, polled, fetched, unzipped and parsed (facts: Reports).
 
 Aircall makes a report in seconds to minutes. So a few are in preparation at any time, and whichever is ready is read;
 there is never more waiting than for the next poll that is due.

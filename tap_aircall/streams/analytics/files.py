@@ -1,4 +1,4 @@
-"""Reads the file of a report: CSV, zipped or not (facts, section 4.7).
+"""Reads the file of a report: CSV, zipped or not (facts: Reports).
 
 Before the first row of a file is used, all of it is known to be
 

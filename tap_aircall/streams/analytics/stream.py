@@ -1,4 +1,4 @@
-"""Reports of Aircall's analytics: whole days, each exported as CSV (facts, section 4.7)."""
+"""Reports of Aircall's analytics: whole days, each exported as CSV (facts: Reports)."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
 """When to read a call again: cursors that trail Aircall's clock.
 
-Aircall rewrites calls for weeks without saying so (facts, section 6.1). One cursor follows the clock and reads what is
-new; one more for each age of `reread_after_hours` follows at that distance. A run moves each cursor up to its distance
-from now, by reading the calls in between. So a call is read when it is new and once more at each age, however often the
-tap runs, and however long it did not run.
+Aircall rewrites calls for weeks without saying so (facts: Changes after the call). One cursor follows the clock and
+reads what is new; one more for each age of `reread_after_hours` follows at that distance. A run moves each cursor up to
+its distance from now, by reading the calls in between. So a call is read when it is new and once more at each age,
+however often the tap runs, and however long it did not run.
 
 Even the newest cursor trails by `TRAIL_SECONDS`, since Aircall may show a call some seconds late. A run still reads up
 to the present; it only does not count the last seconds as read.
@@ -121,7 +121,7 @@ class Cursors:
         """Divide `after < started_at <= until` (UNIX seconds) into windows that can be read safely.
 
         No window has both calls that may be about to disappear and calls that may be about to appear: between two
-        pages, the one would hide that the other has moved what is in between (facts, section 3).
+        pages, the one would hide that the other has moved what is in between (facts: Lists and pages).
         """
         border = self._now - LATE
         borders = [after, until]

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from tap_aircall.streams.calls.cursors import Cursors
 
 SETTLE_SECONDS = 20 * 60
-"""So long after its end a call has settled: Aircall recalculates it until then (facts, section 6.1)."""
+"""So long after its end a call has settled: Aircall recalculates it until then (facts: Changes after the call)."""
 YOUNG_SECONDS = 72 * 3600
 """Until this age of a call something may still appear."""
 FOLLOWED = ("id", "started_at")

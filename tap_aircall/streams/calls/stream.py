@@ -30,7 +30,7 @@ FETCH_FLAGS = {
     "ivr_options_selected": "fetch_call_timeline",
     "ai_voice_agents": "fetch_aiva_conv",
 }
-"""Fields that Aircall fills only when asked to, and what to ask (facts, section 4.1). No further request is needed."""
+"""Fields that Aircall fills only when asked to, and what to ask (facts: Calls). No further request is needed."""
 OPTED_INTO = tuple(field for field in FETCH_FLAGS if field != "contact")
 """Those that few need, and that cost Aircall time and a target space. Calls join contacts by `contact`."""
 

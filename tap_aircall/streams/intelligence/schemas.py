@@ -1,4 +1,4 @@
-"""The JSON schemas of what Aircall's AI makes of calls (facts, section 5.12).
+"""The JSON schemas of what Aircall's AI makes of calls (facts: Results of Aircall's AI).
 
 What only a reconstruction shows is kept open: known fields are typed, all others leave the tap as they are.
 """

@@ -1,8 +1,8 @@
 """AI results of calls: transcripts, summaries, scores. One request a call and kind, asked for with care.
 
-There is no list of any of these (facts, section 4.3), so that they follow the calls: whenever `calls` has read some, it
-has each selected stream here read what belongs to them, and only then says in the state that it is done with them. When
-`calls` itself is not selected, it is read all the same, for these.
+There is no list of any of these (facts: Results of Aircall's AI), so that they follow the calls: whenever `calls` has
+read some, it has each selected stream here read what belongs to them, and only then says in the state that it is done
+with them. When `calls` itself is not selected, it is read all the same, for these.
 
 Asked for are calls that can have something: answered, or with a voicemail; and not before they have settled, some
 minutes after their end, for Aircall takes that long. What was found is not asked for again, unless people edit such

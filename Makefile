@@ -36,7 +36,8 @@ soak: $(PLUGINS) ## Let faults and kills at random work on it for some minutes
 	@SOAK=1 $(BIN)/python -m pytest -n 2 tests/test_faults.py tests/test_kills.py tests/test_moving.py \
 		tests/test_aircall_clock.py tests/api tests/streams tests/targets/test_meltano.py
 
-# Each in an environment of its own; `compat-sdk` has the newest pre-release of singer-sdk. Of a Python that pyenv has, the command works only when its version is chosen.
+# Each in an environment of its own; `compat-sdk` has the newest pre-release of singer-sdk. Of a Python that pyenv has,
+# the command works only when its version is chosen.
 # Meltano gives the tap the newest versions in any case, so that `make test` has run tests/targets with those.
 COMPAT := .compat
 COMPAT_PYTHONS := $(addprefix compat-3.,11 12 13 14)
@@ -52,7 +53,8 @@ compat: compat-lowest compat-highest compat-sdk $(COMPAT_PYTHONS) ## Run the tes
 compat-lowest compat-highest compat-sdk: compat-%: $(READY)
 	@echo "Testing with the $* versions ..."
 	@$(UV) venv --quiet --clear --python $(BIN)/python $(COMPAT)/$*
-	@echo '$(CONSTRAINT)' | $(UV) pip compile --quiet pyproject.toml --constraint - --all-extras --resolution $(RESOLUTION) --upgrade --no-emit-index-url \
+	@echo '$(CONSTRAINT)' | $(UV) pip compile --quiet pyproject.toml --constraint - --all-extras \
+		--resolution $(RESOLUTION) --upgrade --no-emit-index-url \
 		--python $(COMPAT)/$*/bin/python --output-file $(COMPAT)/$*/requirements.txt >/dev/null
 	@$(UV) pip install --quiet --python $(COMPAT)/$*/bin/python -r $(COMPAT)/$*/requirements.txt --group test
 	@$(UV) pip install --quiet --python $(COMPAT)/$*/bin/python --no-deps --editable .

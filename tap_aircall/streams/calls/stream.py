@@ -59,7 +59,7 @@ class Calls(AircallStream):
     @override
     def metadata(self) -> MetadataMapping:
         metadata = super().metadata
-        if self._tap_input_catalog is None:
+        if self.tap.input_catalog is None:
             for field in OPTED_INTO:
                 metadata["properties", field].selected_by_default = False
         return metadata

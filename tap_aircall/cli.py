@@ -108,7 +108,7 @@ class AircallCommand(SingerCommand):
 
 @contextmanager
 def signals_until_the_end() -> Iterator[None]:
-    """Let signals just end the process afterwards, as there is nothing left that they could leave half done."""
+    """Let signals just end the process afterwards, since nothing is left that they could interrupt."""
     try:
         yield
     finally:
@@ -118,7 +118,7 @@ def signals_until_the_end() -> Iterator[None]:
 
 @contextmanager
 def signals_first() -> Iterator[None]:
-    """Take any failure that a signal led to for the signal.
+    """Treat any failure that a signal caused as the signal.
 
     One that comes while Python waits may find a lock given up for the moment. That it is then given up once more is an
     error of Python's own, in the signal's place.
@@ -186,7 +186,7 @@ def forgiven_stderr() -> Iterator[None]:
 
 
 def pop_bad_log_level(prefix: str) -> str:
-    """Return the line for a level of the log that there is not, and take it out of the environment; else nothing.
+    """Return a line if LOGLEVEL names no level, and take it out of the environment; otherwise an empty text.
 
     Args:
         prefix: What the tap's variables begin with.
@@ -201,7 +201,7 @@ def pop_bad_log_level(prefix: str) -> str:
 
 
 DEEPEST = 100
-"""So many levels of objects and lists a file may have: ten times what any catalog has."""
+"""How many levels of objects and lists a file may have: ten times what any catalog has."""
 
 
 def read_json(path: str, what: str) -> dict[str, Any]:

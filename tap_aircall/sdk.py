@@ -1,4 +1,4 @@
-"""All that the tap uses of singer-sdk's private parts, in one place.
+"""Everything that the tap uses of singer-sdk's private parts, in one place.
 
 docs/sdk.md says of each name what it is for, and tests/test_sdk.py fails when the SDK changes it.
 """
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["UNHANDLED", "SdkStream", "SdkTap", "get_selected_schema", "parse_environment_config", "wrap_evaluation"]
 
 UNHANDLED = "An unhandled error occurred"
-"""So begins what the SDK logs when a stream fails."""
+"""How the line begins that the SDK logs when a stream fails."""
 
 Evaluation: TypeAlias = "Callable[[str, Any, dict[str, Any], str | None], Any]"
 """Evaluates an expression of a stream map: its text, its syntax tree, the record, and the field (None in a filter)."""

@@ -69,7 +69,7 @@ PING_ATTEMPTS = 4
 """How often to ask whether Aircall is there after a stream failed, which was patient enough."""
 
 VARIABLES = "TAP_AIRCALL_"
-"""So begin the environment variables that are settings."""
+"""What the environment variables for settings begin with."""
 SERVED_SECONDS = 185 * 86_400
 """How far back Aircall serves calls: six months (facts: Calls)."""
 
@@ -256,7 +256,7 @@ class TapAircall(AircallTap):
         self.logger.info("Aircall accepts the credentials.")
 
     def point_out_doubts(self) -> None:
-        """Warn of what is probably not meant, and yet no reason not to run."""
+        """Warn of what is probably a mistake, but no reason not to run."""
         selected = {name for name, stream in self.streams.items() if stream.selected}
         if not selected:
             self.logger.warning(
@@ -501,7 +501,7 @@ class TapAircall(AircallTap):
 
 
 def _as_catalog(catalog: dict[str, Any] | Catalog | None) -> Catalog | None:
-    """Build the SDK's catalog out of what was given.
+    """Build the SDK's catalog.
 
     Raises:
         InputError: If it is not a Singer catalog.

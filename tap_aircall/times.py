@@ -15,7 +15,7 @@ _UTC_STRING = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
 _YEAR_10000 = 253_402_300_800
 _IN_AN_HOUR = [f"{minute:02d}:{second:02d}Z" for minute in range(60) for second in range(60)]
 HOURS = 10_000
-"""So many are remembered: more than a year."""
+"""How many are remembered: more than a year of them."""
 _NUMBER = re.compile(r"-?\d+(\.\d+)?")
 
 

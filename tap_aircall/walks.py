@@ -37,7 +37,7 @@ SLACK_SECONDS = (TOLERANCE_SECONDS, 1)
 """How far behind the last record to start again, since the order is exact only to that. Where two seconds hold more
 than a chunk, one has to do."""
 PATIENCE = 10
-"""So many readings of a list in a row may bring nothing new before it is taken for one that contradicts itself."""
+"""How many readings in a row may bring nothing new before a list is taken for one that contradicts itself."""
 
 
 def pages(

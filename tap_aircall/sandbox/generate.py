@@ -32,7 +32,7 @@ Thing = TypeVar("Thing")
 DAY = 86_400
 HOUR = 3_600
 NAMES = 100
-"""So many first and last names of each country are drawn from Faker, and then combined: it is too slow for more."""
+"""How many first and last names of each country come from Faker, to be combined; it is too slow for more."""
 TAGS = (
     ("Callback Request", "queue_callback"),
     ("Voicemail drop", "voicemail_drop"),

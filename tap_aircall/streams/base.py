@@ -78,14 +78,14 @@ class AircallStream(SdkStream):
     primary_keys: Sequence[str] = ()
     replication_key: str | None = None
     is_open: ClassVar[bool] = False
-    """Whether fields that the schema lacks leave the tap as well, since Aircall does not document them all."""
+    """Whether fields that the schema lacks are passed on, since Aircall does not document them all."""
     secret_fields: ClassVar[frozenset[str]] = frozenset()
-    """Fields that Aircall sends and nobody should have: dropped without a word."""
+    """Secrets that Aircall sends: dropped without a word."""
 
     state_keys: ClassVar[tuple[str, ...]] = ()
-    """Keys of its state beside those that Singer has."""
+    """Keys of its state, besides Singer's own."""
     follows_aircalls_clock: bool = False
-    """Whether the times in its state are Aircall's, rather than how far this machine's clock was."""
+    """Whether the times in its state come from Aircall's records rather than from a clock."""
 
     turn: ClassVar[int] = 0
     """Streams with a lower number are read first."""
@@ -184,7 +184,7 @@ class AircallStream(SdkStream):
             states.check_times(self.name, state, self.aircall_clock.horizon())
 
     def parse_state(self, state: Mapping[str, Any]) -> Any:
-        """Make of a non-empty state what `extract` needs; raise anything usual if that is impossible."""
+        """Turn a non-empty state into what `extract` needs; raise any of the usual errors if it cannot be read."""
 
     # What the SDK calls
 
@@ -203,7 +203,8 @@ class AircallStream(SdkStream):
     @property
     @override
     def emit_activate_version_messages(self) -> bool:
-        # The SDK sends them before the first record, where a target drops all rows, to lose them if the run fails.
+        # The SDK sends them before the first record, so that a target drops all rows, and has lost them if the run
+        # fails.
         return False  # see _activate_version
 
     @override
@@ -220,7 +221,7 @@ class AircallStream(SdkStream):
     def sync_pages(self) -> None:
         left = self.ABORT_AT_RECORD_COUNT  # a number in a dry run
         try:
-            # Closed here, since what ends the run must not come up while the garbage collector closes it.
+            # Closed here: an error that ends the run must not come up while the garbage collector closes it.
             with self.get_record_counter() as counter, self.get_sync_timer(), closing(self._extracted()) as pages:
                 for page in pages:
                     records = page[:left]
@@ -297,7 +298,7 @@ class AircallStream(SdkStream):
 
     @cached_property
     def _unmapped(self) -> str | None:
-        """Under which name records go out as they are; None where stream maps or flattening change them."""
+        """The name under which records go out unchanged; None if stream maps or flattening change them."""
         (first, *others) = self.stream_maps
         if others or type(first) is not SameRecordTransform or first.flattening_enabled:
             return None
@@ -346,7 +347,7 @@ class AircallStream(SdkStream):
         return RecordShaper(self.effective_schema, self.mask, self._report_odd, is_open=self.is_open)
 
     def _report_odd(self, field: str, oddity: Oddity) -> None:
-        """Report a field that is odd, once; not those that the catalog left out, nor secrets."""
+        """Report an odd field once, unless the catalog leaves it out or it is a secret."""
         if field in self._reported:
             return
         self._reported.add(field)

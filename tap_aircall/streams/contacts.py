@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from tap_aircall.pages import Page, Record
 
 BACKFILL = "backfill"
-"""Key of the state of a reading of all contacts that is not at its end."""
+"""Key of the state for a reading of all contacts that was interrupted."""
 
 
 class Backfill(NamedTuple):
@@ -80,7 +80,7 @@ class Contacts(AircallStream):
 
     @override
     def parse_state(self, state: Mapping[str, Any]) -> tuple[int | None, Backfill | None]:
-        """Return the bookmark and the reading that is not at its end; what lies in the future is none."""
+        """Return the bookmark and the interrupted reading; ignore what lies in the future."""
         now = self.aircall_clock.horizon()
         bookmark = state.get("replication_key_value")
         if bookmark is not None:

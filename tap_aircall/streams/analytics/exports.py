@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 PATH = "/v1/analytics/report/export"
 AHEAD = 10
-"""So many exports are in preparation at once."""
+"""How many exports are in preparation at once."""
 BUDGET_SHARE = 0.25
 """At most this part of the requests of a minute may be polls."""
 FIRST_POLL_SECONDS = 15.0

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tap_aircall.pages import Record
 
 REREAD_DAYS = 3
-"""So many of the days that were read last are read once more, since Aircall still changes them."""
+"""How many of the last days are read once more, since Aircall still changes them."""
 HISTORY = timedelta(days=183)
 """How far back to begin without a start_date."""
 REPORTS = "reports"

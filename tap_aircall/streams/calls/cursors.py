@@ -30,9 +30,9 @@ BEGINNING = -(2**62)
 """Position of a cursor that has read nothing: before all calls."""
 
 LATE = 86_400
-"""Aircall may show calls later than they began, by less than so many seconds."""
+"""How many seconds late Aircall may show a call, at most."""
 OLD = 30 * 86_400
-"""Calls that began longer ago may be about to reach the age at which Aircall shows them no more."""
+"""Calls that began longer ago than this may soon be too old for Aircall to show."""
 
 POSITIONS = "cursors"
 FIRST_RUN = "first_run_at"
@@ -86,14 +86,14 @@ class Cursors:
         else:
             self._first_run = now
         if max(self._first_run, known.get(NEW, BEGINNING)) > now:
-            # Written by a clock that was ahead, perhaps as far as the one that is ahead now: read what it missed.
+            # A clock that was ahead wrote it, perhaps as far ahead as the one now: read what it missed.
             back = horizon - now + TOLERANCE_SECONDS
             self._first_run -= back
             known = {age: position - back for age, position in known.items()}
         self._positions = {age: self._resume(age, known) for age in sorted({NEW, *ages})}
 
     def _resume(self, age: int, known: Mapping[int, int]) -> int:
-        """Say where the cursor of an age goes on, also if it is new in the settings.
+        """Say where the cursor of an age goes on, even if the age is new in the settings.
 
         Calls up to the cursor of a longer age were read late enough for this one too, and so was all that the first run
         read of calls that were old by then.

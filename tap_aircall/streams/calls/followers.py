@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from tap_aircall.streams.calls.cursors import Cursors
 
 SETTLE_SECONDS = 20 * 60
-"""So long after its end a call has settled: Aircall recalculates it until then (facts: Changes after the call)."""
+"""How long after its end a call has settled; Aircall recalculates it until then (facts: Changes after the call)."""
 YOUNG_SECONDS = 72 * 3600
-"""Until this age of a call something may still appear."""
+"""Until a call is this old, something may still appear."""
 FOLLOWED = ("id", "started_at")
 """The fields of a call that followers need."""
 
@@ -49,7 +49,7 @@ class Reading(NamedTuple):
         return ended_at + SETTLE_SECONDS <= self.now or started_at + self.last_age <= self.now
 
     def ripe(self, calls: Iterable[Record]) -> list[Record]:
-        """Return what followers have to know of those calls that can have something."""
+        """Return what followers need of those calls that can have anything."""
         return [{name: call[name] for name in FOLLOWED} for call in calls if self.is_ripe(call)]
 
     def is_open(self, started_at: int) -> bool:

@@ -32,11 +32,11 @@ FETCH_FLAGS = {
 }
 """Fields that Aircall fills only when asked to, and what to ask (facts: Calls). No further request is needed."""
 OPTED_INTO = tuple(field for field in FETCH_FLAGS if field != "contact")
-"""Those that few need, and that cost Aircall time and a target space. Calls join contacts by `contact`."""
+"""Those that few people need. `contact` is not among them, since calls join contacts by it."""
 
 
 class Calls(AircallStream):
-    """Calls of the company, but for internal ones, which Aircall shows to nobody."""
+    """Calls of the company, apart from internal ones, which Aircall's API does not have."""
 
     name = "calls"
     cost = "one for 50 calls read, at least one for each age"
@@ -49,7 +49,7 @@ class Calls(AircallStream):
     was_read = False
     """Whether this run has read calls, for itself or for the streams that follow them."""
     _has_warned = False
-    """Whether the user knows that this run takes long."""
+    """Whether the user was told that this run takes long."""
     _is_held = False
     """Whether the state stays where it is, since a stream that follows failed."""
     _began: float | None = None

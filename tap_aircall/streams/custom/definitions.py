@@ -18,7 +18,7 @@ SETTING = "custom_streams"
 RECORD = "record"
 """Field of a record that holds what Aircall sent."""
 SECRETS = frozenset({"token", "access_token", "refresh_token", "api_token", "secret", "client_secret", "password"})
-"""Fields of these names, in any letter case, leave the tap with nobody, at any depth."""
+"""Fields of these names, in any letter case and at any depth, never leave the tap."""
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _PATH = re.compile(r"/v[12](/(?!\.{1,2}(/|$))[\w.~@:-]+)+", re.ASCII)
@@ -125,7 +125,7 @@ def _problems_of_content(item: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def _problem_of_name(name: str, taken: Collection[str], others: Iterable[Definition]) -> str:
-    """Say why a stream cannot have a name, or nothing. Targets that ignore the letter case are thought of."""
+    """Say why a stream cannot have a name; empty if it can. Some targets ignore the letter case."""
     if name.lower() in taken:
         return f"'{name}' is a stream of the tap's own; choose another name."
     if name.lower() in {other.name.lower() for other in others}:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 HOUR = 3600
 MOST = 5_000
-"""So many calls a state holds, the latest."""
+"""How many calls a state holds: the latest ones."""
 CALLS, AFTER, ASKED_AT = "calls", "after", "asked_at"
 """Keys of the state of what was refused."""
 
@@ -62,7 +62,7 @@ class CallIds:
         return len(self._hours)
 
     def hour_of(self, call_id: int) -> int:
-        """Return the beginning of the hour of a remembered call (UNIX seconds)."""
+        """Return the hour of a remembered call, as its first UNIX second."""
         return self._hours[call_id] * HOUR
 
     def to_state(self, forgotten_before: int) -> dict[str, list[int]]:

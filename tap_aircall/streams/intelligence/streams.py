@@ -44,7 +44,7 @@ DAY = 86_400
 ASK_AGAIN_SECONDS = DAY - TOLERANCE_SECONDS
 """How often to ask again for what was refused. A little less than a day, for runs once a day that begin unevenly."""
 GIVE_UP_SECONDS = 7 * DAY
-"""A single call that is still refused so long after its first refusal is given up."""
+"""A single call that is still refused this long after its first refusal is given up."""
 FOUND, REFUSED = "found", "refused"
 """Keys of the state."""
 BAD_REQUEST = 400
@@ -214,7 +214,7 @@ class CallIntelligence(CallFollower):
             return None
 
     def _leave_out(self) -> None:
-        """Ask for nothing more in this run; the state says what is lacking, and since when."""
+        """Ask for nothing more in this run, and note in the state what is missing, and since when."""
         self._is_left_out = True
         if self._refused_now and not self._access.is_granted:
             self._note_lack(self._refused_now.values())

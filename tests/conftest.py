@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import hypothesis
-import msgspec
 import pytest
+from singer_sdk.contrib.msgspec import encoder
 from typing_extensions import override
 
 from tap_aircall.sandbox import Sandbox, World
@@ -82,7 +82,7 @@ class Recorder(InterruptibleWriter):
         for message in messages:
             if self._die_after is not None and len(self._run.messages) >= self._die_after:
                 raise KilledError
-            line = msgspec.json.encode(message)
+            line = encoder.encode(message)
             leaks.WATCH.look(f"a {message['type']}", line.decode(), is_record=message["type"] == "RECORD")
             self._run.messages.append(json.loads(line))
 

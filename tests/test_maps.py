@@ -163,6 +163,7 @@ MAPS = st.dictionaries(
 
 @given(maps=MAPS)
 @example(maps={"c*": None, "*": {}})
+@example(maps={"calls": {"id": "fake"}})
 @settings(max_examples=100, suppress_health_check=list(HealthCheck))
 def test_what_a_map_removes_never_leaves_or_a_line_says_why(aircall: Aircall, maps: dict[str, Any]) -> None:
     if not aircall.world.calls:

@@ -251,8 +251,9 @@ class AircallStream(SdkStream):
         """Read one page of a list."""
         return self.client.get(path, query, partial(self.parse_page, query))
 
+    @cached_property
     def first_page(self) -> list[Record]:
-        """Read the first page of the list, whatever order it is in."""
+        """The first page of the list, whatever order it is in; asked for once, however many streams need it."""
         return self.read_page(self.path, {"page": "1", "per_page": str(PAGE_SIZE)}).records
 
     def read_pages(self, path: str, queries: Iterable[Query]) -> Iterator[Page]:

@@ -76,7 +76,7 @@ class Contacts(AircallStream):
 
     @override
     def sample(self) -> list[Record]:
-        return self.first_page()
+        return self.first_page
 
     @override
     def parse_state(self, state: Mapping[str, Any]) -> tuple[int | None, Backfill | None]:

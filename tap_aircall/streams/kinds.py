@@ -77,11 +77,7 @@ class SharedStream(ReferenceStream):
 
     @override
     def sample(self) -> list[Record]:
-        return self._sampled
-
-    @cached_property
-    def _sampled(self) -> list[Record]:
-        return self.first_page()
+        return self.first_page
 
     @override
     def pages(self) -> Iterator[Page]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cached_property
 from operator import methodcaller
 from typing import TYPE_CHECKING, Any
 
@@ -86,11 +85,7 @@ class Calls(AircallStream):
 
     @override
     def sample(self) -> list[Record]:
-        return self._sampled
-
-    @cached_property
-    def _sampled(self) -> list[Record]:
-        return self.first_page()
+        return self.first_page
 
     @override
     def parse_state(self, state: Mapping[str, Any]) -> Cursors:

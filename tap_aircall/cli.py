@@ -19,6 +19,7 @@ from singer_sdk.about import AboutFormatter
 from singer_sdk.plugin_base import SingerCommand
 from typing_extensions import override
 
+from tap_aircall.api.decoding import is_deep
 from tap_aircall.errors import InputError, StreamsFailedError, TapAircallError
 from tap_aircall.logs import be_brief, be_discreet
 from tap_aircall.writer import TerminatedError
@@ -200,10 +201,6 @@ def pop_bad_log_level(prefix: str) -> str:
     return ""
 
 
-DEEPEST = 100
-"""How many levels of objects and lists a file may have: ten times what any catalog has."""
-
-
 def read_json(path: str, what: str) -> dict[str, Any]:
     """Read a JSON object from a file, in UTF-8, or in UTF-16 as PowerShell writes what is redirected.
 
@@ -229,7 +226,7 @@ def read_json(path: str, what: str) -> dict[str, Any]:
     except (ValueError, RecursionError):
         message = f"{what}: is not JSON that anything could use."
     else:
-        if isinstance(value, dict) and not _is_deep(value):
+        if isinstance(value, dict) and not is_deep(value):
             return value
         message = f"{what}: is nested too deeply." if isinstance(value, dict) else f"{what}: must be a JSON object."
     raise InputError(message)
@@ -244,11 +241,3 @@ def _finite(text: str) -> float:
     if not math.isfinite(number):
         raise EndlessNumberError
     return number
-
-
-def _is_deep(value: Any) -> bool:
-    level = [value]
-    for _ in range(DEEPEST):
-        inner = (each.values() if isinstance(each, dict) else each for each in level if isinstance(each, dict | list))
-        level = [item for items in inner for item in items]
-    return bool(level)

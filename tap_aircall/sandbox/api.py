@@ -251,7 +251,7 @@ class Api:
                 or _digits(params["phone_number"]) in {_digits(phone["value"]) for phone in contact["phone_numbers"]}
             )
         ]
-        return _page_of(Listing.of(query), "contacts", found)
+        return page_of(Listing.of(query), "contacts", found)
 
     # Everything else
 
@@ -289,7 +289,7 @@ class Api:
         records: Iterable[Record] = self.world.kinds[kind].values()
         if bounds:
             records = (record for record in records if listing.first <= _seconds(record["created_at"]) <= listing.last)
-        return _page_of(listing, kind, [show(record) for record in records], links=links)
+        return page_of(listing, kind, [show(record) for record in records], links=links)
 
     def _user(self, identity: str) -> Record | None:
         users = self.world.kinds["users"]
@@ -317,7 +317,7 @@ class Api:
             return _unknown_object()
         ids = self.world.user_numbers.get(user["id"], [])
         numbers = [self.world.call_number(number) for number in ids if number in self.world.kinds["numbers"]]
-        return _page_of(Listing.of(_unordered(query)), "numbers", numbers)
+        return page_of(Listing.of(_unordered(query)), "numbers", numbers)
 
     def _number(self, _: Query, identity: str) -> Answer:
         number = self.world.kinds["numbers"].get(_integer(identity, 0))
@@ -335,7 +335,7 @@ class Api:
         return webhooks.get(identity) or next(by_old_id, None)
 
 
-def _page_of(listing: Listing, envelope: str, records: list[Record], *, links: bool = True) -> Answer:
+def page_of(listing: Listing, envelope: str, records: list[Record], *, links: bool = True) -> Answer:
     """Cut a page out of a short list."""
     if listing.page * listing.per_page > CAP:
         return Answer(*OVER_CAP)

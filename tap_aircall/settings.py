@@ -178,7 +178,8 @@ DEFINITION = th.PropertiesList(
         title="Inbox",
         description=(
             "Where aircall-inbox keeps what Aircall's webhooks tell: the path of a file, or the address of a database "
-            "(postgresql://user:password@host/name). Default: none."
+            "(postgresql://user:password@host/name). Streams such as messages come from it; calls, contacts and the AI "
+            "streams read again at once what it names. Default: none."
         ),
     ),
     th.Property(

@@ -19,10 +19,10 @@ from tap_aircall.sandbox import Sandbox, World
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tap_aircall.sandbox.intelligence import Artefact
+    from tap_aircall.sandbox.intelligence import ResultKind
 
 FEW = 2_000
-KINDS: dict[str, Artefact] = {
+KINDS: dict[str, ResultKind] = {
     "call_transcriptions": "transcription",
     "call_summaries": "summary",
     "call_action_items": "action_items",
@@ -61,8 +61,8 @@ def serve(calls: int) -> None:
     world = World(now=time.time())
     for number in range(calls):
         call = world.add_call(started_at=int(world.now) - 86_400 * 90 + 300 * number)
-        for artefact in KINDS.values():
-            world.intelligence.add(call["id"], artefact)
+        for kind in KINDS.values():
+            world.intelligence.add(call["id"], kind)
     with Sandbox(world) as running:
         print(running.url, flush=True)  # noqa: T201
         sys.stdin.read()

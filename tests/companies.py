@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tap_aircall.sandbox.intelligence import ARTEFACTS
+from tap_aircall.sandbox.intelligence import RESULT_KINDS
 from tap_aircall.sandbox.templates import KINDS
 from tests.clock import NOW
 
@@ -36,8 +36,8 @@ def add_everything(world: World) -> None:
         if not world.kinds[kind]:
             world.add(kind)
     for call in world.calls:
-        for artefact in ARTEFACTS:
-            payload = world.intelligence.add(call, artefact)
+        for result in RESULT_KINDS:
+            payload = world.intelligence.add(call, result)
             for item in payload.get("action_items", ()):
                 item |= {"created_by": 1, "assignee_user_id": 1, "due_at": TIME, "completed_at": TIME}
     entry = {"id": 1, "number": "+33 1 99 00 00 01", "called": False, "created_at": TIME}

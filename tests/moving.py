@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from tap_aircall.api.client import AircallClient
-    from tap_aircall.sandbox.intelligence import Artefact
+    from tap_aircall.sandbox.intelligence import ResultKind
     from tap_aircall.sandbox.messages import Answer
     from tap_aircall.sandbox.templates import Kind
 
@@ -40,7 +40,7 @@ S = TypeVar("S")
 Record = dict[str, Any]
 PER_PAGE = 5
 LISTS: tuple[Kind, ...] = ("users", "tags", "webhooks")
-ARTEFACTS: Mapping[str, Artefact] = {"call_topics": "topics", "call_action_items": "action_items"}
+AI_RESULTS: Mapping[str, ResultKind] = {"call_topics": "topics", "call_action_items": "action_items"}
 NEVER = float("inf")
 AGES = (1_800, 6 * 3600, 86_400, 3 * 86_400, 7 * 86_400, 30 * 86_400)
 """At which calls are read again, in seconds."""
@@ -148,10 +148,10 @@ class Company:
         for identity, call in self.world.calls.items():
             self.starts.setdefault(identity, set()).add(call["started_at"])
 
-    def artefact(self, stream: str, call: int) -> Any:
+    def ai_result(self, stream: str, call: int) -> Any:
         """Return what Aircall's AI made of a call; None for nothing."""
-        answer = self.world.intelligence.answer(str(call), ARTEFACTS[stream], {})
-        return answer.payload if answer and answer.status == 200 else None
+        answer = self._api.answer(f"/v1/calls/{call}/{AI_RESULTS[stream]}", {}, ())
+        return answer.payload if answer.status == 200 else None
 
     # What can happen
 
@@ -202,21 +202,21 @@ class Company:
         self.world.move_on(self.clock.now)
         self.note_starts()
 
-    def artefact_appears(self, which: int) -> None:
+    def ai_result_appears(self, which: int) -> None:
         """There is something new of a call, or in place of what was there."""
         if (call := _pick(self.world.calls, which)) is not None:
-            stream = list(ARTEFACTS)[which % 2]
+            stream = list(AI_RESULTS)[which % 2]
             payload: Record = {"id": call, "call_id": call, "content": [str(which)]}
             if stream == "call_action_items":
                 payload = {"action_items": [{"id": 1, "content": str(which)}]}
-            self.world.intelligence.add(call, ARTEFACTS[stream], payload)
+            self.world.intelligence.add(call, AI_RESULTS[stream], payload)
             self.touched.add((stream, call))
 
-    def artefact_disappears(self, which: int) -> None:
+    def ai_result_disappears(self, which: int) -> None:
         """There is nothing any more: 404."""
         if (call := _pick(self.world.calls, which)) is not None:
-            stream = list(ARTEFACTS)[which % 2]
-            self.world.intelligence.add(call, ARTEFACTS[stream], {}, visible_at=NEVER)
+            stream = list(AI_RESULTS)[which % 2]
+            self.world.intelligence.add(call, AI_RESULTS[stream], {}, visible_at=NEVER)
             self.touched.add((stream, call))
 
     def contact_appears(self, which: int) -> None:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tap_aircall.sandbox import Fault, Sandbox, World
-from tap_aircall.sandbox.intelligence import ARTEFACTS
+from tap_aircall.sandbox.intelligence import RESULT_KINDS
 from tap_aircall.states import PAGES_PER_STATE
 from tests.clock import NOW, SPEED, FastClock
 from tests.conftest import Aircall
@@ -165,8 +165,8 @@ def test_what_arrives_is_the_truth_however_often_a_first_run_dies(
     for n in range(1_400):
         call = world.add_call(started_at=T0 - 10 * 86_400 + n * CALL_EVERY)
         if n % 40 == 0:
-            for artefact in ARTEFACTS:
-                world.intelligence.add(call["id"], artefact)
+            for kind in RESULT_KINDS:
+                world.intelligence.add(call["id"], kind)
         world.add_contact(created_at=T0 - 10 * 86_400 + n * CALL_EVERY)
     for _ in range(60):
         world.add("users")

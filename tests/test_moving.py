@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from tap_aircall.clock import TRAIL_SECONDS
 from tap_aircall.times import to_rfc3339, to_seconds
-from tests.moving import ARTEFACTS, LISTS, Company, Event, Outcome, Plan, outcomes
+from tests.moving import AI_RESULTS, LISTS, Company, Event, Outcome, Plan, outcomes
 from tests.warehouse import Warehouse
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ def covered(company: Company, warehouse: Warehouse, outcome: Outcome) -> set[int
     }
 
 
-def expected_artefacts(company: Company, outcome: Outcome, stream: str, calls: set[int]) -> dict[int, Any]:
+def expected_results(company: Company, outcome: Outcome, stream: str, calls: set[int]) -> dict[int, Any]:
     """Return what a run that read some calls has to bring of theirs, as far as that is certain; None for nothing."""
     expected: dict[int, Any] = {}
     known = {row["call_id"] for row in outcome.before.tables.get(stream, {}).values()}
@@ -96,7 +96,7 @@ def expected_artefacts(company: Company, outcome: Outcome, stream: str, calls: s
         is_settled = call["status"] == "done" and call["ended_at"] + SETTLE <= outcome.began
         if not is_settled or (stream, identity) in company.touched:
             continue
-        payload = company.artefact(stream, identity)
+        payload = company.ai_result(stream, identity)
         if stream == "call_action_items":
             expected[identity] = payload and payload["action_items"][0]["content"]
         elif payload is None or (identity not in known and call["started_at"] > company.clock.now - YOUNG):
@@ -117,8 +117,8 @@ def expected_artefacts(company: Company, outcome: Outcome, stream: str, calls: s
         "call_disappears",
         "call_expires_as_another_arrives",
         "time_passes",
-        "artefact_appears",
-        "artefact_disappears",
+        "ai_result_appears",
+        "ai_result_disappears",
     ),
 )
 @example(
@@ -134,7 +134,7 @@ def test_no_call_is_lost_while_calls_move(
     company, warehouse = Company(), Warehouse()
     company.furnish(calls=calls, old_calls=old_calls, per_second=per_second)
 
-    for outcome in outcomes(company, warehouse, ("calls", *ARTEFACTS), plans, events):
+    for outcome in outcomes(company, warehouse, ("calls", *AI_RESULTS), plans, events):
         read, emitted = covered(company, warehouse, outcome), set(outcome.kept.ids("calls"))
         assert read <= emitted <= {key for stream, key in company.ever if stream == "calls"}
         assert not stale(
@@ -142,15 +142,15 @@ def test_no_call_is_lost_while_calls_move(
             "calls",
             {c: call for c, call in outcome.there["calls"].items() if c in read and call == company.world.calls[c]},
         )
-        for stream in ARTEFACTS:
+        for stream in AI_RESULTS:
             brought = {record["call_id"]: record["content"] for record in outcome.kept.records(stream)}
-            for call, content in expected_artefacts(company, outcome, stream, read).items():
+            for call, content in expected_results(company, outcome, stream, read).items():
                 assert brought.get(call) == content
         if outcome.is_complete:
             reached = int(outcome.began) - 1
             assert all(position >= reached - max(age, TRAIL_SECONDS) for age, position in cursors(warehouse).items())
 
-    for outcome in outcomes(company, warehouse, ("calls", *ARTEFACTS), [MONTHS]):
+    for outcome in outcomes(company, warehouse, ("calls", *AI_RESULTS), [MONTHS]):
         seen = {key: call for key, call in outcome.there["calls"].items() if key not in company.settled}
         assert not stale(warehouse, "calls", seen)
 

@@ -10,7 +10,7 @@ import pytest
 
 from tap_aircall.errors import TapAircallError
 from tap_aircall.sandbox import Fault
-from tap_aircall.sandbox.intelligence import ARTEFACTS
+from tap_aircall.sandbox.intelligence import RESULT_KINDS
 from tap_aircall.streams.registry import STREAMS
 from tests.clock import NOW
 
@@ -37,10 +37,10 @@ def company(aircall: Aircall) -> Aircall:
         call = world.add_call(
             started_at=T0 - 90_000 - n, raw_digits=phone, user=world.call_user(user["id"]), comments=[comment]
         )
-        for artefact in ARTEFACTS:
-            world.intelligence.add(call["id"], artefact)
-            if artefact == "summary":
-                world.intelligence.edit(call["id"], artefact, content=words)
+        for kind in RESULT_KINDS:
+            world.intelligence.add(call["id"], kind)
+            if kind == "summary":
+                world.intelligence.edit(call["id"], kind, content=words)
         world.add_contact(created_at=T0 - 90_000 - n, first_name=name, information=words, emails=[{"value": email}])
     world.optional.message_configurations[number["id"]] = {"type": words, "token": token}
     return aircall

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from tap_aircall.sandbox import World, generate_company
 from tap_aircall.sandbox.conversations import SUBJECTS, WRONG_NUMBER
 from tap_aircall.sandbox.extras import add_campaigns
-from tap_aircall.sandbox.intelligence import ARTEFACTS
+from tap_aircall.sandbox.intelligence import RESULT_KINDS
 from tap_aircall.sandbox.phones import BLOCKS, e164, phone
 from tests.clock import NOW
 
@@ -191,7 +191,7 @@ def test_ai_results_tell_of_the_call_that_they_belong_to(company: World) -> None
     company.intelligence.share = 1.0
     told = set()
     for call in [call for call in company.calls.values() if call["answered_at"] and call["ended_at"]][-300:]:
-        results = {artefact: company.intelligence.found(artefact, call["id"])[1] for artefact in ARTEFACTS}
+        results = {kind: company.intelligence.found(kind, call["id"])[1] for kind in RESULT_KINDS}
         utterances = results["transcription"]["content"]["utterances"]
         speakers = [said["participant_type"] for said in utterances]
         assert speakers[0] == speakers[-1] == "internal"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 import pytest
 
-from tap_aircall.sandbox.intelligence import ARTEFACTS
+from tap_aircall.sandbox.intelligence import RESULT_KINDS
 from tap_aircall.sandbox.phones import e164
 from tap_aircall.streams.registry import STREAMS
 from tests.clock import NOW
@@ -65,8 +65,8 @@ def test_nobody_is_in_the_warehouse(selected: set[str], aircall: Aircall, load: 
         participants=[person],
     )
     world.add_call(started_at=T0 - 90_001, raw_digits=None)
-    for artefact in ARTEFACTS:
-        world.intelligence.add(call["id"], artefact)
+    for kind in RESULT_KINDS:
+        world.intelligence.add(call["id"], kind)
     talk = world.intelligence.conversation(call["id"])
     said = (talk.reason, talk.outcome, *talk.actions, *(utterance.text for utterance in talk.utterances()))
     entry = {"id": 1, "number": PHONE, "called": False, "created_at": "2020-01-02T11:41:01.000Z"}

@@ -18,7 +18,7 @@ from tap_aircall.sandbox.intelligence import NO_PLAN
 from tap_aircall.sandbox.messages import Answer
 from tap_aircall.streams.intelligence import found
 from tap_aircall.streams.intelligence import streams as intelligence
-from tests.moving import ARTEFACTS, Company, Plan, outcomes
+from tests.moving import AI_RESULTS, Company, Plan, outcomes
 from tests.warehouse import Warehouse
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ class Gatekeeper(Company):
     def __init__(self) -> None:
         super().__init__()
         self.refusals: list[Refusals] = []
-        self.asked = dict.fromkeys(ARTEFACTS.values(), 0)
+        self.asked = dict.fromkeys(AI_RESULTS.values(), 0)
         self.truth: set[int] = set()
         """Calls that have results."""
 
@@ -80,11 +80,11 @@ class Gatekeeper(Company):
         if len(self.world.calls) % 5 == 0:
             return
         self.truth.add(number)
-        for stream, artefact in ARTEFACTS.items():
+        for stream, kind in AI_RESULTS.items():
             payload: Record = {"id": number, "call_id": number, "content": ["billing"]}
             if stream == "call_action_items":
                 payload = {"action_items": [{"id": 1, "content": "Call back"}]}
-            self.world.intelligence.add(number, artefact, payload)
+            self.world.intelligence.add(number, kind, payload)
 
     @override
     def answer(self, path: str, params: Mapping[str, str]) -> Answer:
@@ -105,7 +105,7 @@ class Gatekeeper(Company):
 
 
 def steps() -> st.SearchStrategy[list[Step]]:
-    kinds = st.sets(st.sampled_from(sorted(ARTEFACTS.values())), min_size=1).map(frozenset)
+    kinds = st.sets(st.sampled_from(sorted(AI_RESULTS.values())), min_size=1).map(frozenset)
     first = st.integers(1, 8) | st.integers(1, 60)
     last = st.integers(1, 8) | st.just(10_000)
     refusals = st.builds(Refusals, kinds, first, last, st.integers(1, 3))
@@ -116,7 +116,7 @@ def steps() -> st.SearchStrategy[list[Step]]:
     return st.lists(step, min_size=1, max_size=5)
 
 
-ALL = frozenset(ARTEFACTS.values())
+ALL = frozenset(AI_RESULTS.values())
 PLAIN = Plan(1)
 
 
@@ -150,17 +150,17 @@ def test_what_was_refused_arrives_when_it_is_refused_no_more(
         with mock.patch.object(found, "MOST", most), mock.patch.object(intelligence, "MOST", most):
             for step in [*history, *[Step(Plan(25), 0, [], set())] * 2]:
                 company.begin_run(step)
-                for _ in outcomes(company, warehouse, ("calls", *ARTEFACTS), [step.plan]):
-                    kinds = [warehouse.state.get("bookmarks", {}).get(kind, {}) for kind in ARTEFACTS]
+                for _ in outcomes(company, warehouse, ("calls", *AI_RESULTS), [step.plan]):
+                    kinds = [warehouse.state.get("bookmarks", {}).get(kind, {}) for kind in AI_RESULTS]
                     sizes = [sum(map(len, kind.get("refused", {}).get("calls", {}).values())) for kind in kinds]
                     assert max(sizes) <= most
     finally:
         logging.disable(logging.NOTSET)
 
-    for stream in ARTEFACTS:
+    for stream in AI_RESULTS:
         rows = warehouse.tables.get(stream, {}).values()
         assert {row["call_id"] for row in rows} == company.truth, stream
-    assert [kind for kind in ARTEFACTS if "refused" in warehouse.state["bookmarks"][kind]] == []
+    assert [kind for kind in AI_RESULTS if "refused" in warehouse.state["bookmarks"][kind]] == []
 
 
 # One thing at a time, over HTTP
@@ -170,8 +170,8 @@ def add_calls(aircall: Aircall, count: int, ago: int = 2 * DAY) -> list[int]:
     """Add calls a second apart, each with topics and action items."""
     calls = [aircall.world.add_call(started_at=int(aircall.clock.now) - ago + n, talk_seconds=55) for n in range(count)]
     for call in calls:
-        for artefact in ARTEFACTS.values():
-            aircall.world.intelligence.add(call["id"], artefact)
+        for kind in AI_RESULTS.values():
+            aircall.world.intelligence.add(call["id"], kind)
     return [call["id"] for call in calls]
 
 

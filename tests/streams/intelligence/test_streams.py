@@ -37,7 +37,7 @@ OTHERS = [name for name in KINDS if name not in EDITABLE]
 
 
 def add_call(aircall: Aircall, ago: int, *kinds: str, talk: int | None = 55, **options: Any) -> int:
-    """Add a call that began so many seconds ago, with these streams' artefacts."""
+    """Add a call that began so many seconds ago, with these streams' AI results."""
     call_id: int = aircall.world.add_call(started_at=int(aircall.clock.now) - ago, talk_seconds=talk, **options)["id"]
     for kind in kinds:
         aircall.world.intelligence.add(call_id, KINDS[kind])
@@ -45,7 +45,7 @@ def add_call(aircall: Aircall, ago: int, *kinds: str, talk: int | None = 55, **o
 
 
 def asked(aircall: Aircall, before: int = 0) -> Counter[str]:
-    """Count the requests for artefacts, by call and kind."""
+    """Count the requests for AI results, by call and kind."""
     paths = [log.path for log in aircall.sandbox.requests[before:]]
     return Counter(path.removeprefix("/v1/calls/") for path in paths if path.count("/") > 2)
 
@@ -105,7 +105,7 @@ class TestRecords:
     def test_transcriptions_of_either_mode(self, aircall: Aircall) -> None:
         call_id = add_call(aircall, 2 * HOUR)
         add = aircall.world.intelligence.add
-        after, during = (add(call_id, artefact) for artefact in ("transcription", "realtime_transcription"))
+        after, during = (add(call_id, kind) for kind in ("transcription", "realtime_transcription"))
 
         (made_after,) = aircall.run("call_transcriptions").records("call_transcriptions")
         (made_during,) = aircall.run("call_transcriptions", transcription_mode="Realtime").records(

@@ -377,7 +377,7 @@ def outcomes(
         before.state = json.loads(json.dumps(warehouse.state))
         written = Run()
         tap = TapAircall(
-            config={"user": "id", "password": "token"},
+            config={"user": "id", "password": "token", "owned_lists_every_hours": 0},
             state=json.loads(json.dumps(before.state)) or None,
             catalog=json.loads(_catalog(streams)),
             clock=company.clock,

@@ -73,7 +73,7 @@ def test_it_shows_what_all_runs_loaded_whatever_the_user_has_set(
     loaded = list(world.calls.values())[:300]  # those who called during the demo are still waiting
     inbound = [call for call in loaded if call["direction"] == "inbound" and call["ended_at"]]
     missed = [call for call in inbound if not call["answered_at"]]
-    *hours, others = figures(out, "Inbound calls by hour")
+    *hours, others = figures(out, "Inbound calls by local hour")
     assert sum(int(row[-3]) for row in hours) == len(inbound) - len(missed)
     assert sum(int(row[-1]) for row in [*hours, others]) == len(missed)
     teams = Counter(team["name"] for call in inbound for team in call["teams"])

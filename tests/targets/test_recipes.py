@@ -6,7 +6,7 @@ import json
 import re
 import subprocess
 from collections import Counter, defaultdict
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
 from math import floor
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 PAGE = (ROOT / "docs/recipes.md").read_text(encoding="utf-8")
 RECIPES = dict(section.split("\n", 1) for section in re.split(r"^## \d+\. ", PAGE, flags=re.MULTILINE)[1:])
 DATABASES = ("DuckDB", "PostgreSQL")
-STREAMS = ("calls", "contacts", "users", "numbers", "call_sentiments")
+STREAMS = ("calls", "contacts", "users", "numbers", "call_sentiments", "call_counts")
 
 
 @pytest.fixture(scope="module")
@@ -211,6 +211,14 @@ def first_calls(_world: World, calls: list[dict[str, Any]]) -> Rows:
     ]
 
 
+def complete(world: World, calls: list[dict[str, Any]]) -> Rows:
+    days = Counter(utc(call["started_at"]).date() for call in calls)
+    today = utc(int(world.now)).date()
+    first = min(days)
+    dates = [first + timedelta(days=n) for n in range((today - first).days)]
+    return [(day, days[day], days[day], 0) for day in reversed(dates)]
+
+
 TRUTH: dict[str, Callable[[World, list[dict[str, Any]]], Rows]] = {
     "Calls by hour and team": by_hour_and_team,
     "Waiting time": waiting,
@@ -222,6 +230,7 @@ TRUTH: dict[str, Callable[[World, list[dict[str, Any]]], Rows]] = {
     "Costs": costs,
     "Busiest numbers": busiest,
     "First call of a contact": first_calls,
+    "Is every call there?": complete,
 }
 
 

@@ -79,7 +79,7 @@ class NamedCalls:
             page: The page.
         """
         begin, end = int(query["from"]) + TOLERANCE_SECONDS + 1, int(query["to"])
-        if not page.is_last(len(page.records)):
+        if page.records and not page.is_last(len(page.records)):
             times = [stamp(record, "started_at", "calls") for record in page.records]
             self._span = times[-1] - times[0]
             end = times[-1] - TOLERANCE_SECONDS - 1

@@ -29,6 +29,8 @@ SERVER_PATIENCE_SECONDS = 3.0
 """How long the server waits for others who write: less than Aircall waits for an answer."""
 LAST_SECONDS = 5.0
 """How long to wait for a look at Aircall that is under way when the server ends."""
+SWITCH_SECONDS = 0.0005
+"""After so long a busy server lets the thread go on that stores. Python's own 5 ms pass several times in a commit."""
 HOUR = 3_600_000
 """Milliseconds."""
 DAY = 24 * HOUR
@@ -97,6 +99,7 @@ def serve(config: Any, host: str, port: int, certificate: str | None, key: str |
         logger.info("Receiving at %s.", server.url)
         if not inbox.webhooks():
             logger.warning("No webhook is registered yet, so that nothing is accepted: %s register does it.", NAME)
+        sys.setswitchinterval(SWITCH_SECONDS)
         server.serve_until_signal()
         ended.set()
         tap.client.close()
@@ -155,9 +158,8 @@ def status(config: Any) -> None:
         there = webhooks.in_aircall() if known else {}
         for each in known:
             place = f"{each.webhook_id or 'messages in proxy mode'} of {each.company}, {each.url}"
-            click.echo(
-                f"Webhook {place}: {state_of(there.get(each.webhook_id or ''), each.webhook_id, each.company == mine)}"
-            )
+            state = state_of(there.get(each.webhook_id or ""), each.webhook_id, is_mine=each.company == mine)
+            click.echo(f"Webhook {place}: {state}")
         if not known:
             click.echo(f"No webhook is registered; {NAME} register does it.")
 
@@ -249,7 +251,7 @@ def moment(milliseconds: int) -> str:
     return datetime.fromtimestamp(milliseconds // 1000, UTC).isoformat().replace("+00:00", "Z")
 
 
-def state_of(webhook: AircallsWebhook | None, webhook_id: str | None, is_mine: bool) -> str:  # noqa: FBT001
+def state_of(webhook: AircallsWebhook | None, webhook_id: str | None, *, is_mine: bool) -> str:
     """Say how a webhook is doing.
 
     Args:

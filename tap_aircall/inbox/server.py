@@ -12,7 +12,7 @@ import hmac
 import logging
 import signal
 import socket
-from contextlib import asynccontextmanager, suppress
+from contextlib import ExitStack, asynccontextmanager, suppress
 from http import HTTPStatus
 from typing import TYPE_CHECKING, ClassVar
 
@@ -27,6 +27,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from tap_aircall.errors import InboxError, InputError
 from tap_aircall.inbox.deliveries import MESSAGES, WEBHOOK, Delivery, NoEventError
 from tap_aircall.inbox.intake import Intake
+from tap_aircall.logs import be_discreet
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -56,6 +57,8 @@ SILENCE_SECONDS = 10.0
 """How long a connection may take to begin a request."""
 MOST_CONNECTIONS = 5_000
 """Beyond so many, whoever has been silent for longest gives way."""
+BACKLOG = 2_048
+"""Connections that may wait to be accepted."""
 KNOWN_SECONDS = 10.0
 """For how long the tokens that were read from the store are taken to be all there are; other processes add some."""
 UNKNOWN_SECONDS = 1.0
@@ -116,15 +119,12 @@ class Tokens:
 
     async def _refresh(self, seconds: float) -> None:
         """Read the tokens, if the last time is so many seconds ago."""
+        if self._monotonic() - self._read_at < seconds:
+            return
         async with self._reading:
-            if self._monotonic() - self._read_at < seconds:
-                return
-            self._read_at = self._monotonic()
-            try:
+            if self._monotonic() - self._read_at >= seconds:
                 self._known = await asyncio.to_thread(self._read)
-            except InboxError:
-                self._read_at = float("-inf")
-                raise
+                self._read_at = self._monotonic()
 
 
 class Receiver:
@@ -262,8 +262,10 @@ class ImpatientProtocol(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self._await_request()
-        if len(self.connections) > MOST_CONNECTIONS and self.silent:
-            next(iter(self.silent)).transport.abort()
+        if len(self.connections) > MOST_CONNECTIONS:
+            longest = next(iter(self.silent))
+            del self.silent[longest]
+            longest.transport.abort()
 
     @override
     def data_received(self, data: bytes) -> None:
@@ -325,15 +327,17 @@ class Server(uvicorn.Server):
             receiver.app,
             http=ImpatientProtocol,
             ws="none",
+            proxy_headers=False,  # nobody asks who is speaking
             lifespan="on",
             log_config=None,
             access_log=False,
             server_header=False,
-            backlog=2048,
+            backlog=BACKLOG,
             timeout_graceful_shutdown=LAST_SECONDS,
             ssl_certfile=certificate,
             ssl_keyfile=key,
         )
+        be_discreet()
         for name in ("uvicorn.error", "uvicorn.access", "uvicorn.asgi"):
             logging.getLogger(name).setLevel(logging.ERROR)  # ours say what its lines say
         try:
@@ -342,17 +346,17 @@ class Server(uvicorn.Server):
             message = f"Options --certificate and --key: cannot be used: {error.strerror or type(error).__name__}."
             raise InputError(message) from None
         super().__init__(config)
-        self._socket = _listen(host, port)
+        self.listener = _listen(host, port)
         scheme = "https" if certificate else "http"
         name = f"[{host}]" if ":" in host else host
-        self.url = f"{scheme}://{name}:{self._socket.getsockname()[1]}"
+        self.url = f"{scheme}://{name}:{self.listener.getsockname()[1]}"
 
     def serve_until_signal(self) -> None:
         """Serve, and finish what was accepted when a signal comes."""
         # Uvicorn raises the signal once more when all is done, for those who were there before it.
         before = {each: signal.signal(each, lambda *_: None) for each in (signal.SIGINT, signal.SIGTERM)}
         try:
-            self.run(sockets=[self._socket])
+            self.run(sockets=[self.listener])
         finally:
             for each, handler in before.items():
                 signal.signal(each, handler)
@@ -366,10 +370,13 @@ def _listen(host: str, port: int) -> socket.socket:
     """
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        # With its protocol, or asyncio would leave it to the system to send each answer in two steps, 40 ms apart.
-        listener = socket.socket(family, kind, protocol)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
+        with ExitStack() as stack:
+            # With its protocol, or asyncio would leave it to the system to send each answer in two steps, 40 ms apart.
+            listener = stack.enter_context(socket.socket(family, kind, protocol))
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind(address)
+            listener.listen(BACKLOG)
+            stack.pop_all()
     except (OSError, OverflowError, UnicodeError) as error:
         reason = (error.strerror if isinstance(error, OSError) else None) or "there is no such place"
         message = f"Options --host and --port: cannot listen on {host}, port {port}: {reason}."

@@ -15,6 +15,7 @@ from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
+import click
 from singer_sdk.about import AboutFormatter
 from singer_sdk.plugin_base import SingerCommand
 from typing_extensions import override
@@ -65,8 +66,10 @@ def _about_setting(name: str, definition: Mapping[str, Any]) -> list[str]:
     return ["", f"  {name} ({', '.join(filter(None, facts))})", *(f"      {line}" for line in description)]
 
 
-class AircallCommand(SingerCommand):
-    """The command line, where every failure is one line and an exit code."""
+class OneLineCommand(click.Command):
+    """A command line, where every failure is one line and an exit code."""
+
+    logger: logging.Logger
 
     @override
     def main(self, *args: Any, **kwargs: Any) -> Any:
@@ -95,16 +98,20 @@ class AircallCommand(SingerCommand):
             self.logger.debug("Details of the failure:", exc_info=True)
             self.fail(f"Unexpected {type(error).__name__}; LOGLEVEL=DEBUG shows where. Please report it.")
 
-    @override
-    def excepthook(self, exc_type: type[BaseException], exc_value: BaseException, exc_traceback: Any) -> None:
-        # The SDK's own logs the text, which may quote anything.
-        self.logger.error("Unexpected %s.", exc_type.__name__)
-
     def fail(self, *lines: str) -> NoReturn:
         """End the process with these lines and exit code 1."""
         for line in lines:
             self.logger.error(" ".join(line.split()))
         sys.exit(1)
+
+
+class AircallCommand(OneLineCommand, SingerCommand):
+    """The command line of the tap."""
+
+    @override
+    def excepthook(self, exc_type: type[BaseException], exc_value: BaseException, exc_traceback: Any) -> None:
+        # The SDK's own logs the text, which may quote anything.
+        self.logger.error("Unexpected %s.", exc_type.__name__)
 
 
 @contextmanager

@@ -46,6 +46,19 @@ class Postgres:
             cursor = connection.execute(sql)
             return cursor.fetchall() if cursor.description else []
 
+    def goes_down(self) -> None:
+        """End all connections to the database, and take no new ones."""
+        self._manage(f'ALTER DATABASE "{self.name}" ALLOW_CONNECTIONS false')
+        self._manage(f"SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity WHERE datname = '{self.name}'")
+
+    def comes_back(self) -> None:
+        """Take connections again."""
+        self._manage(f'ALTER DATABASE "{self.name}" ALLOW_CONNECTIONS true')
+
+    def _manage(self, sql: str) -> None:
+        with psycopg.connect(host=str(self.host), user="postgres", dbname="postgres", autocommit=True) as connection:
+            connection.execute(sql)
+
 
 @pytest.fixture
 def postgres(postgres_server: Path, request: pytest.FixtureRequest) -> Postgres:

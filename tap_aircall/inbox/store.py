@@ -17,8 +17,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import msgspec
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
 from tap_aircall.api.decoding import decode
 from tap_aircall.errors import InboxError, InputError
@@ -91,6 +91,26 @@ _READ = [
         "body",
     )
 ]
+_GIVEN = [column for column in _events.columns if column.name != "position"]
+
+
+def _insert(value: str, source: str) -> sa.TextClause:
+    """Write the statement that stores rows.
+
+    Args:
+        value: SQL for a column of a row, by its place and type.
+        source: SQL for all rows as JSON arrays.
+    """
+    names = ", ".join(column.name for column in _GIVEN)
+    values = ", ".join(value.format(place=place, type=column.type) for place, column in enumerate(_GIVEN))
+    return sa.text(f"INSERT INTO events ({names}) SELECT {values} FROM {source} ON CONFLICT DO NOTHING")  # noqa: S608
+
+
+_INSERT = {
+    "sqlite": _insert("json_extract(value, '$[{place}]')", "json_each(:rows) WHERE true ORDER BY key"),
+    "postgresql": _insert("CAST(value->>{place} AS {type})", "json_array_elements(CAST(:rows AS json))"),
+}
+"""Inserts rows, given as JSON in one piece: row by row, each would wait for the other threads of the server."""
 
 
 def _first_schema(connection: sa.Connection) -> None:
@@ -142,7 +162,6 @@ class Inbox:
 
     def __init__(self, engine: sa.Engine) -> None:
         self.engine = engine
-        self._insert = _inserts(engine)
 
     @classmethod
     def open(cls, location: str, *, create: bool, patience: float = PATIENCE_SECONDS) -> Inbox:
@@ -250,7 +269,7 @@ class Inbox:
             InboxError: If they could not be stored. Some may have been nevertheless; to append them again is safe.
         """
         with self._writing() as connection:
-            connection.execute(self._insert(_events), [row._asdict() for row in rows])
+            connection.execute(_INSERT[self.engine.dialect.name], {"rows": msgspec.json.encode(rows).decode()})
 
     def webhooks(self) -> list[Webhook]:
         """Return all tokens that are known, the oldest first."""
@@ -482,12 +501,6 @@ def _postgres(url: sa.URL, patience: float) -> sa.Engine:
         connection.commit()
 
     return engine
-
-
-def _inserts(engine: sa.Engine) -> Any:
-    """Return what makes a statement that inserts rows into a table unless they are there."""
-    dialect: Any = sqlite if engine.dialect.name == "sqlite" else postgresql
-    return lambda table: dialect.insert(table).on_conflict_do_nothing()
 
 
 def _are(kinds: Iterable[str]) -> sa.ColumnElement[bool]:

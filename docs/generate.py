@@ -96,6 +96,7 @@ def meltano_plugins(meltano: str) -> str:
     plugins = re.sub(
         r"pip_url: -e (\./)?(\S*)", lambda found: f"pip_url: ../tap-aircall/{found[2]}".rstrip("./"), plugins
     )
+    plugins = plugins.replace("$MELTANO_PROJECT_ROOT/dbt", "$MELTANO_PROJECT_ROOT/../tap-aircall/dbt")
     return f"# {NOTE}\nplugins:\n{plugins}"
 
 

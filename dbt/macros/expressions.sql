@@ -17,6 +17,11 @@
   {{ return("cast(floor(extract(epoch from (" ~ end ~ " - " ~ begin ~ "))) as bigint)") }}
 {%- endmacro %}
 
+{# The same, but 0 where the other time comes first. #}
+{% macro seconds_after(begin, end) -%}
+  {{ return("case when " ~ end ~ " < " ~ begin ~ " then 0 else " ~ aircall.seconds_between(begin, end) ~ " end") }}
+{%- endmacro %}
+
 {# A phone number in one spelling, to compare; null where the caller hides it. #}
 {% macro phone_key(digits) -%}
   {{ return(

@@ -72,7 +72,7 @@
 
 {# A time by the clock of a time zone. Times are stored in UTC: with their zone in PostgreSQL, without in DuckDB. #}
 {% macro local_time(time, zone=none) -%}
-  {{ return(adapter.dispatch('local_time', 'aircall')(time, zone or var('aircall_time_zone'))) }}
+  {{ return(adapter.dispatch('local_time', 'aircall')(time, zone or aircall.time_zone())) }}
 {%- endmacro %}
 
 {% macro default__local_time(time, zone) -%}

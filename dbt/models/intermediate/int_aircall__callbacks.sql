@@ -40,10 +40,10 @@ select
   outbound.started_at as called_back_at,
   outbound.user_id as called_back_by_id,
   outbound.is_answered as callback_was_answered,
-  greatest({{ aircall.seconds_between('missed.ended_at', 'outbound.started_at') }}, 0) as called_back_after_seconds,
+  {{ aircall.seconds_after('missed.ended_at', 'outbound.started_at') }} as called_back_after_seconds,
   inbound.call_id as called_again_call_id,
   inbound.started_at as called_again_at,
-  greatest({{ aircall.seconds_between('missed.ended_at', 'inbound.started_at') }}, 0) as called_again_after_seconds,
+  {{ aircall.seconds_after('missed.ended_at', 'inbound.started_at') }} as called_again_after_seconds,
   answered.call_id as answered_again_call_id,
   answered.started_at as answered_again_at,
   answered.main_user_id as answered_again_by_id

@@ -1,4 +1,4 @@
-{%- set opening_hours = var('aircall_business_hours') -%}
+{%- set business_hours = aircall.business_hours() -%}
 
 with ringing as (
 
@@ -89,13 +89,13 @@ select
   day_of_week,
   case
     when missed_call_reason = 'out_of_opening_hours' then false
-    {%- for day, hours in opening_hours.items() %}
+    {%- for day, hours in business_hours.items() %}
     {%- set begin = hours[0].split(':') %}
     {%- set end = hours[1].split(':') %}
     when day_of_week = {{ day }} then minute_of_day >= {{ begin[0] | int * 60 + begin[1] | int }}
       and minute_of_day < {{ end[0] | int * 60 + end[1] | int }}
     {%- endfor %}
-    {%- if opening_hours %}
+    {%- if business_hours %}
     else false
     {%- else %}
     when number_availability = 'open' then true
@@ -112,7 +112,7 @@ select
     when main_user_id = transferred_to_id then transferred_to_name
     when main_user_id = user_id then user_name
   end as main_user_name,
-  main_user_id is null or main_user_id = user_id as main_user_is_exact,
+  coalesce(main_user_id = user_id, main_user_id is null) as main_user_is_exact,
   assigned_to_id,
   assigned_to_name,
   transferred_by_id,
@@ -127,9 +127,9 @@ select
   country,
   duration_seconds,
   time_to_answer_seconds,
-  time_to_answer_seconds is not null and rang_at is null as time_to_answer_is_upper_bound,
-  time_to_answer_seconds <= {{ var('aircall_sla_seconds') }} as is_in_sla,
-  time_to_answer_seconds > {{ var('aircall_sla_seconds') }} and rang_at is null as is_sla_uncertain,
+  case when time_to_answer_seconds is not null then rang_at is null end as time_to_answer_is_upper_bound,
+  time_to_answer_seconds <= {{ aircall.sla_seconds() }} as is_in_sla,
+  time_to_answer_seconds > {{ aircall.sla_seconds() }} and rang_at is null as is_sla_uncertain,
   case when is_answered and is_ended then {{ aircall.seconds_between('answered_at', 'ended_at') }} end as talk_seconds,
   case when is_missed then {{ aircall.seconds_between('started_at', 'ended_at') }} end as missed_after_seconds,
   has_recording,

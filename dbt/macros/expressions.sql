@@ -4,6 +4,11 @@
   {{ return("cast(" ~ expression ~ " as " ~ aircall.sql_type(type) ~ ")") }}
 {%- endmacro %}
 
+{# Whether there is a value, or an item of a list. #}
+{% macro is_present(value) -%}
+  {{ return("coalesce(" ~ aircall.typed(value, 'text') ~ ", '[]') not in ('', '[]')") }}
+{%- endmacro %}
+
 {% macro count_if(condition) -%}
   {{ return("count(case when " ~ condition ~ " then 1 end)") }}
 {%- endmacro %}

@@ -1,6 +1,6 @@
 """Fetches files from presigned addresses, which are not Aircall's API (facts: Reports).
 
-Such an address is itself the right to read the file: no credentials go along, and it is named in no log and no error.
+Whoever has such an address can read the file. So no credentials go along, and no log or error shows the address.
 """
 
 from __future__ import annotations

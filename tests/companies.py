@@ -15,7 +15,7 @@ TIME = "2020-01-02T11:41:01.000Z"
 
 
 def furnish(world: World, *, calls: int, contacts: int, users: int) -> None:
-    """Put so many calls, contacts and users into a world, and a few of everything else that most companies have."""
+    """Fill a world with calls, contacts and users, and a few of everything else that most companies have."""
     for kind in KINDS:
         for _ in range(users if kind == "users" else 3):
             world.add(kind)

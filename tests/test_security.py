@@ -1,4 +1,4 @@
-"""Nothing secret and nobody's data outside of records, whatever happens and however much is logged."""
+"""No secret anywhere and no personal data outside of records, whatever happens and however much is logged."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PLANTED = ("Planted Person", "planted@example.com", "+33 6 12 34 56 78", "plante
 
 @pytest.fixture
 def company(aircall: Aircall) -> Aircall:
-    """A company with a person whom nobody may find in a log."""
+    """A company with a person who must not appear in any log."""
     world = aircall.world
     name, email, phone, words, token = PLANTED
     user = world.add("users", name=name, email=email)
@@ -51,7 +51,7 @@ def assert_nothing_planted(*texts: str) -> None:
         assert not [each for each in PLANTED if each in text]
 
 
-def test_a_run_of_everything_logs_nothing_planted(company: Aircall, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_run_of_all_streams_logs_no_planted_data(company: Aircall, caplog: pytest.LogCaptureFixture) -> None:
     for failure in ("cut", "cut_json", "html", "reset"):
         company.sandbox.faults.append(Fault(after=3, times=2, failure=failure))
 

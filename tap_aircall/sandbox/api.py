@@ -1,4 +1,4 @@
-"""What Aircall answers: paths, lists, envelopes and errors, by the facts and with their oddities.
+"""What Aircall answers: paths, lists, envelopes and errors, with all oddities that the facts tell of.
 
 Pure functions of the company's data and a query; pacing, credentials and faults are the server's.
 """
@@ -28,7 +28,7 @@ LARGEST_PAGE = 50
 CAP = 10_000
 
 OAUTH_ONLY = "/v1/integrations"
-"""What begins so fails with Basic (facts: Addresses and errors)."""
+"""Paths that begin with this refuse Basic authentication (facts: Addresses and errors)."""
 
 OVER_CAP = (
     400,
@@ -55,7 +55,7 @@ class Listing:
     per_page: int
     descending: bool
     first: float
-    """Lower bound in UNIX seconds, as asked; whether it is inclusive is the list's own matter."""
+    """Lower bound in UNIX seconds; whether it is inclusive depends on the list."""
     last: float
     link_params: Mapping[str, str]
 
@@ -79,7 +79,7 @@ class Listing:
         return (self.page - 1) * self.per_page
 
     def answer(self, envelope: str, records: list[Record], total: int, *, links: bool = True) -> Answer:
-        """Wrap the page; the next page is advertised even where it would be refused."""
+        """Wrap the page. A next page is advertised even if Aircall would refuse it."""
         meta: Record = {"count": len(records), "total": total, "current_page": self.page, "per_page": self.per_page}
         if links:
             more = self.start + self.per_page < total
@@ -97,7 +97,7 @@ class Api:
 
     Args:
         world: The company.
-        retired_users_v1: Whether version 1 of the users is gone, as since 2026-09-30.
+        retired_users_v1: Whether version 1 of users is gone, as it has been since 2026-09-30.
     """
 
     def __init__(self, world: World, *, retired_users_v1: bool) -> None:

@@ -1,7 +1,7 @@
 """What Aircall's AI makes of calls, as its API shows it (facts: Results of Aircall's AI).
 
-A company without the plan gets 403 for all of it. With it, a call has nothing (404) until some time after its end. The
-results of a call tell of the same conversation, and are made up when somebody asks.
+A company without the plan gets 403 for everything. With the plan, a call has no results (404) until some time after its
+end. All results of a call describe the same conversation; they are made up when somebody asks.
 """
 
 from __future__ import annotations
@@ -40,9 +40,9 @@ ENVELOPES: dict[str, str] = {
     "summary": "summary",
     "predicted_csat": "csat",
 }
-"""Those that come in an envelope; the others come as they are."""
+"""The envelopes of the kinds that have one."""
 DELAY = 60
-"""Seconds after its end until there is something of a call, and a tenth of its duration more."""
+"""Seconds from the end of a call to its results; a tenth of its duration is added."""
 NO_PLAN = (403, {"error": "Forbidden", "troubleshoot": "The company is not active"})
 
 
@@ -62,19 +62,19 @@ class Intelligence:
     """The AI results of a company's calls.
 
     Args:
-        company: Whose calls they are of.
+        company: The company.
     """
 
     def __init__(self, company: Company) -> None:
         self.plan = True
         """Whether the company has the AI plan."""
         self.denied_calls: set[int] = set()
-        """Calls of which alone everything is refused."""
+        """Calls whose results are refused, though the company has the plan."""
         self.is_wrapped = True
-        """Whether those come in an envelope that do; sources differ."""
+        """Whether results come in their envelopes; sources disagree."""
         self.share = 0.0
-        """How many of the calls that were answered have everything, and of the voicemails a transcription, from 0 to 1;
-        besides those that were given something."""
+        """Share of answered calls that have all results, and of voicemails that have a transcription, from 0 to 1. What
+        `add` gave comes on top."""
         self._company = company
         self._results: dict[tuple[str, int], tuple[float, Any]] = {}
 
@@ -84,7 +84,7 @@ class Intelligence:
         Args:
             call_id: The call.
             kind: What it is, by the last part of its path.
-            payload: What it holds, without an envelope; by default what fits the call.
+            payload: The result without its envelope; by default one that fits the call.
             visible_at: When the API begins to show it (UNIX seconds); by default at once.
 
         Returns:
@@ -112,7 +112,7 @@ class Intelligence:
         return _payload(kind, self.conversation(call_id), iso(made_at))
 
     def found(self, kind: ResultKind, call_id: int) -> tuple[float, Any]:
-        """Return when the API begins to show a result, and the result; infinity and None where there is none."""
+        """Return when the API begins to show a result, and the result; infinity and None if there is none."""
         given = self._results.get((kind, call_id))
         if given is not None:
             return given
@@ -148,7 +148,7 @@ def _ready_at(call: Record) -> float:
 
 
 def _lot(call_id: int) -> float:
-    """Draw a number from 0 to 1 for a call, always the same."""
+    """Return a number from 0 to 1, always the same for the same call."""
     return call_id * 2_654_435_761 % 2**32 / 2**32
 
 
@@ -239,6 +239,6 @@ def _utterances(kind: ResultKind, talk: Conversation, user_id: int) -> list[Reco
 
 
 def _digits(talk: Conversation) -> str | None:
-    """Return the customer's number as transcriptions have it; None of anonymous callers."""
+    """Return the customer's number as transcriptions have it; None for anonymous callers."""
     digits = talk.call["raw_digits"]
     return e164(digits) if digits not in (None, "anonymous") else None

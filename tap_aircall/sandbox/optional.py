@@ -1,8 +1,8 @@
-"""What not every user, number or account has: dialer campaigns, messaging, WhatsApp and templates.
+"""Features that only some companies have: dialer campaigns, messaging, WhatsApp and templates.
 
-See the facts: What not every account has. A user or number without one gets 404; an account that may not see a kind
-gets 403 for all of it. The payloads of the registration status and the messaging configuration are not known: what is
-here is made up, and can be sent wrapped in a key or flat.
+See the facts: What not every account has. A user or number without the feature gets 404; a company without it gets 403
+for all of them. What registration statuses and messaging configurations look like is not known: these are made up, and
+can be sent in an envelope or without.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ Resource = Literal[
 RESOURCES: tuple[Resource, ...] = get_args(Resource)
 DENIED = (403, {"error": "Forbidden", "troubleshoot": "This feature is not part of the company's plan"})
 TOKEN_PAGE = 10
-"""Templates of WhatsApp come in pages of ten, unless `limit` says otherwise."""
+"""WhatsApp templates come in pages of ten, unless `limit` says otherwise."""
 LARGEST_PAGE = 100
-"""SMS templates alone come in pages of up to a hundred."""
+"""Only SMS templates come in pages of up to a hundred."""
 
 
 class OptionalResources:
@@ -47,11 +47,11 @@ class OptionalResources:
         self.whatsapp_templates: dict[int, list[Record]] = {}
         self.sms_templates: list[Record] = []
         self.denied: set[Resource] = set()
-        """What the account may not see."""
+        """What the company may not see."""
         self.denied_ids: set[int] = set()
-        """Users and numbers of whom the account may see none of this."""
+        """Users and numbers for which all of this is refused."""
         self.is_wrapped = True
-        """Whether objects whose envelope is not certain come in one."""
+        """Whether objects come in an envelope where sources disagree about it."""
 
     def routes(self) -> list[Route]:
         """Return the paths of these resources."""
@@ -86,7 +86,7 @@ class OptionalResources:
         return Answer(*UNKNOWN_OBJECT) if found is None else Answer(200, show(found, query))
 
     def _in(self, envelope: str) -> Callable[[Any, Query], Any]:
-        """Wrap an object in an envelope, if it comes in one."""
+        """Return a function that wraps an object in an envelope, if objects come in one."""
         return lambda found, _: {envelope: found} if self.is_wrapped else found
 
     def _sms_templates(self, query: Query) -> Answer:

@@ -33,7 +33,7 @@ class Route(NamedTuple):
 
 
 def answered(routes: Iterable[Route], query: Query) -> Answer | None:
-    """Let the first route that fits answer a query; None if none does."""
+    """Return the answer of the first route that fits a query; None if none does."""
     parts = query.path.strip("/").split("/")
     for form, answer in routes:
         wanted = form.strip("/").split("/")

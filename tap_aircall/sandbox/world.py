@@ -1,4 +1,4 @@
-"""The company that the sandbox tells of: its data, and what happens to it as time goes by."""
+"""The company in the sandbox: its data, and what happens to it as time passes."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class World:
         self.company_id = 77
         self.calls: dict[int, Record] = {}
         self.subjects: dict[int, Subject] = {}
-        """What calls are about, where it was decided."""
+        """What a call is about; the id of a call decides if it is not here."""
         self.contacts: dict[int, Record] = {}
         self.kinds: dict[Kind, dict[Any, Record]] = {kind: {} for kind in KINDS}
         self.user_numbers: dict[int, list[int]] = {}
@@ -125,7 +125,7 @@ class World:
         return None if identity in self._hidden_calls else self.calls.get(identity)
 
     def edit_call(self, identity: int, **changes: Any) -> None:
-        """Change fields of a call; nothing tells when, as in Aircall."""
+        """Change fields of a call. As in Aircall, nothing says when."""
         call = self.calls[identity]
         if changes.get("started_at", call["started_at"]) != call["started_at"] and identity not in self._hidden_calls:
             self.calls_by_start.remove(call["started_at"], identity)
@@ -174,14 +174,14 @@ class World:
         return contact
 
     def edit_contact(self, identity: int, *, at: float | None = None, **changes: Any) -> None:
-        """Edit a contact, now or at a time; that is its new `updated_at`."""
+        """Edit a contact, now or at a given UNIX second, which becomes its `updated_at`."""
         contact = self.contacts[identity]
         self.contacts_by_change.remove(contact["updated_at"], identity)
         contact.update(changes, updated_at=int(self.now if at is None else at))
         self.contacts_by_change.add(contact["updated_at"], identity)
 
     def delete_contact(self, identity: int) -> None:
-        """Delete a contact; no tombstone stays."""
+        """Delete a contact; nothing is left of it."""
         contact = self.contacts.pop(identity)
         self.contacts_by_creation.remove(contact["created_at"], identity)
         self.contacts_by_change.remove(contact["updated_at"], identity)

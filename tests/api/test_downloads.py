@@ -1,4 +1,4 @@
-"""Files from presigned addresses: what goes there, and what does not."""
+"""Files from presigned addresses: what the tap sends there, and what it does not."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def address(aircall: Aircall, client: AircallClient) -> Callable[[bytes], str]:
 
 
 @pytest.mark.parametrize("content", [b"", b"A\n1\n", b"x" * (IN_MEMORY + 1)])
-def test_a_file_arrives_whole_and_unasked_for_credentials(
+def test_a_file_arrives_whole_and_no_credentials_are_sent(
     aircall: Aircall, client: AircallClient, address: Any, content: bytes
 ) -> None:
     url = address(content)
@@ -68,7 +68,7 @@ def test_a_file_arrives_whole_and_unasked_for_credentials(
     assert client.requests_sent == sent
 
 
-def test_it_takes_nothing_of_the_rate_limit(aircall: Aircall, address: Any) -> None:
+def test_it_does_not_count_against_the_rate_limit(aircall: Aircall, address: Any) -> None:
     url = address(b"A")
     client = make_client(aircall.sandbox.url, aircall.clock, requests_per_minute=1)
     ping(client)
@@ -98,7 +98,7 @@ CODED = {"gzip": gzip.compress(CONTENT), "x-gzip": gzip.compress(CONTENT), "defl
 
 
 def send(aircall: Aircall, coding: str, body: bytes, times: float = 1) -> None:
-    """Let storage answer with a body that is coded as it says, or says so; its length is always right."""
+    """Let storage answer with a body that is encoded as it says, or only says so; its length is always right."""
     headers = {"content-encoding": coding}
     aircall.sandbox.faults[:] = [Fault(path=FILE_PATH, times=times, status=200, body=body, headers=headers)]
 
@@ -117,7 +117,7 @@ def fetched(client: AircallClient, url: str) -> bytes:
         ("gzip", gzip.compress(CONTENT[:70_000]) + gzip.compress(CONTENT[70_000:])),
     ],
 )
-def test_a_coded_file_is_decoded(
+def test_an_encoded_file_is_decoded(
     aircall: Aircall, client: AircallClient, address: Any, coding: str, body: bytes
 ) -> None:
     url = address(b"")
@@ -129,7 +129,7 @@ def test_a_coded_file_is_decoded(
 
 @pytest.mark.parametrize("coding", ["gzip", "deflate"])
 @pytest.mark.parametrize("part", [0.0, 0.5, 0.99])
-def test_a_coded_file_that_is_cut_is_fetched_again(
+def test_an_encoded_file_that_is_cut_is_fetched_again(
     aircall: Aircall, client: AircallClient, address: Any, coding: str, part: float
 ) -> None:
     url, body = address(CONTENT), CODED[coding]
@@ -143,7 +143,7 @@ def test_a_coded_file_that_is_cut_is_fetched_again(
         fetched(client, url)
 
 
-def test_a_coding_that_nobody_asked_for_is_named(aircall: Aircall, client: AircallClient, address: Any) -> None:
+def test_an_encoding_that_nobody_asked_for_is_named(aircall: Aircall, client: AircallClient, address: Any) -> None:
     url = address(CONTENT)
     send(aircall, "br", CONTENT, times=ATTEMPTS)
 
@@ -155,7 +155,7 @@ def test_a_coding_that_nobody_asked_for_is_named(aircall: Aircall, client: Airca
     suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=5_000 if "SOAK" in os.environ else 150
 )
 @given(st.data())
-def test_a_damaged_coded_file_arrives_whole_or_not_at_all(
+def test_a_damaged_encoded_file_arrives_whole_or_not_at_all(
     aircall: Aircall, client: AircallClient, address: Any, data: st.DataObject
 ) -> None:
     url, coding = address(b""), data.draw(st.sampled_from(sorted(CODED)))
@@ -168,7 +168,7 @@ def test_a_damaged_coded_file_arrives_whole_or_not_at_all(
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 410])
-def test_an_address_that_ended_is_told_from_trouble(
+def test_an_expired_address_is_reported_at_once_as_such(
     aircall: Aircall, client: AircallClient, address: Any, status: int
 ) -> None:
     url = address(b"A")
@@ -179,7 +179,7 @@ def test_an_address_that_ended_is_told_from_trouble(
     assert aircall.clock.waits == []
 
 
-def test_it_goes_where_it_was_sent_and_nowhere_else(aircall: Aircall, client: AircallClient, address: Any) -> None:
+def test_it_follows_no_redirect(aircall: Aircall, client: AircallClient, address: Any) -> None:
     url = address(b"A")
     elsewhere = {"location": f"{aircall.sandbox.url}/v1/ping"}
     aircall.sandbox.faults.append(Fault(path=FILE_PATH, status=302, headers=elsewhere))

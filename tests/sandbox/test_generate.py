@@ -29,7 +29,7 @@ def company() -> World:
 
 
 def local(call: Record) -> datetime:
-    """Return when a call began by the clock of its number."""
+    """Return when a call began, in the time zone of its number."""
     zone = ZoneInfo(call["number"]["time_zone"])
     return datetime.fromtimestamp(call["started_at"], zone)
 
@@ -39,7 +39,7 @@ def is_open(at: datetime) -> bool:
 
 
 def overlaps(calls: list[Record], party: Any) -> list[tuple[int, int]]:
-    """Return the pairs of calls that somebody had at once."""
+    """Return the pairs of calls in which somebody was on the phone twice at once."""
     by_party: dict[Any, list[Record]] = defaultdict(list)
     for call in calls:
         for who in party(call):
@@ -53,7 +53,7 @@ def overlaps(calls: list[Record], party: Any) -> list[tuple[int, int]]:
 
 
 def check(world: World) -> None:
-    """Assert what holds in every company."""
+    """Assert what is true of every company."""
     calls = list(world.calls.values())
     owners = {
         phone["value"]: contact["id"] for contact in world.contacts.values() for phone in contact["phone_numbers"]
@@ -220,7 +220,7 @@ def test_ai_results_tell_of_the_call_that_they_belong_to(company: World) -> None
     company.intelligence.share = 0.0
 
 
-def test_a_phone_number_belongs_to_one_only() -> None:
+def test_a_phone_number_belongs_to_one_person() -> None:
     for country in BLOCKS:
         assert len({e164(phone(country, position)) for position in range(0, 200_000, 7)}) == len(range(0, 200_000, 7))
 

@@ -1,4 +1,4 @@
-"""The sandbox's AI results: what the facts say of when there are any, and in which envelope."""
+"""The sandbox's AI results: when there are any, and in which envelope, according to the facts."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_there_is_nothing_until_some_time_after_the_call(aircall: Aircall) -> No
     assert get(aircall, "/v1/calls/one/topics").status_code == 400
 
 
-def test_without_the_plan_all_is_refused(aircall: Aircall) -> None:
+def test_without_the_plan_everything_is_refused(aircall: Aircall) -> None:
     identity, other = call(aircall), call(aircall)
     aircall.world.intelligence.add(identity, "topics")
     aircall.world.intelligence.add(other, "topics")

@@ -1,4 +1,4 @@
-"""The stream maps of the page on personal data, as printed, in a real warehouse: nobody is in it."""
+"""The stream maps on the page about personal data, as printed: they leave nobody in a real warehouse."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ DEFAULT = {name for name, stream in STREAMS.items() if stream.selected_by_defaul
 
 
 def advice() -> dict[str, dict[str, Any] | None]:
-    """Return what the table says to add for each stream; None for those not to select."""
+    """Return what the table says to add for each stream; None for streams not to select."""
     rows = re.findall(r"^\| (`[a-z].*) \| (?:`(\{.*\})`|do not select them) \|$", PAGE, re.MULTILINE)
     return {name: json.loads(what) if what else None for names, what in rows for name in re.findall(r"`(\w+)`", names)}
 
@@ -41,7 +41,9 @@ def advice() -> dict[str, dict[str, Any] | None]:
     [DEFAULT, {name for name in STREAMS if advice().get(name, {}) is not None}],
     ids=["the streams of the default", "all that may be selected"],
 )
-def test_nobody_is_in_the_warehouse(selected: set[str], aircall: Aircall, load: Any, tmp_path: Path) -> None:
+def test_the_maps_leave_nobody_in_the_warehouse(
+    selected: set[str], aircall: Aircall, load: Any, tmp_path: Path
+) -> None:
     world = aircall.world
     user = world.add("users", name=NAME, email=EMAIL)["id"]
     world.add("teams", name="Sales", users=[world.member(user)])

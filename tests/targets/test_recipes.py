@@ -1,4 +1,4 @@
-"""The recipes of the documentation, as printed, on what the real targets loaded, against the sandbox's own figures."""
+"""The recipes in the documents, run as printed on what real targets loaded, against the sandbox's own figures."""
 
 from __future__ import annotations
 
@@ -234,11 +234,11 @@ TRUTH: dict[str, Callable[[World, list[dict[str, Any]]], Rows]] = {
 
 
 def plain(value: Any) -> Any:
-    """Say that times of DuckDB are UTC."""
+    """Return a time of DuckDB as UTC."""
     return value.replace(tzinfo=value.tzinfo or UTC) if isinstance(value, datetime) else value
 
 
-def test_every_recipe_has_its_truth_and_a_query_for_each_database() -> None:
+def test_every_recipe_has_an_expected_result_and_a_query_for_each_database() -> None:
     assert list(RECIPES) == list(TRUTH)
     for title in RECIPES:
         for database in DATABASES:
@@ -247,7 +247,9 @@ def test_every_recipe_has_its_truth_and_a_query_for_each_database() -> None:
 
 @pytest.mark.parametrize("database", DATABASES)
 @pytest.mark.parametrize("title", TRUTH)
-def test_a_recipe_says_what_is_true(title: str, database: str, queries: dict[str, Query], aircall: Aircall) -> None:
+def test_a_recipe_gives_the_expected_result(
+    title: str, database: str, queries: dict[str, Query], aircall: Aircall
+) -> None:
     world = aircall.world
     expected = TRUTH[title](world, [call for call in world.calls.values() if world.shown_call(call["id"])])
 
@@ -257,5 +259,5 @@ def test_a_recipe_says_what_is_true(title: str, database: str, queries: dict[str
     assert len(rows) > 3
 
 
-def test_a_user_without_quotes_is_somebody_else_in_postgresql(queries: dict[str, Query]) -> None:
+def test_user_without_quotes_means_something_else_in_postgresql(queries: dict[str, Query]) -> None:
     assert queries["PostgreSQL"]("SELECT DISTINCT user FROM aircall.calls") == [("postgres",)]

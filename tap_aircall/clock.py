@@ -113,6 +113,13 @@ class AircallClock:
             ahead = self._machine if math.isinf(self._earliest) else self._earliest
         return int(ahead + (self._clock.monotonic() if moment is None else moment)) - 1
 
+    def ahead(self) -> float | None:
+        """Return by how many seconds Aircall's clock is ahead of this machine's; None if no answer has said so."""
+        with self._lock:
+            if math.isinf(self._latest):
+                return None
+            return self._latest + self._clock.monotonic() - self._clock.time()
+
     def horizon(self) -> int:
         """Return the last second (UNIX) that may be over by now, whichever clock is right: how far to read."""
         with self._lock:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from copy import deepcopy
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, cast
@@ -327,6 +328,34 @@ class TapAircall(AircallTap):
             raise StreamsFailedError([*lines, f"The test failed: {readable}"])
         self.logger.info("The test passed: Aircall accepts the credentials. %s", readable)
 
+    def verify(self) -> None:
+        """Ask Aircall whether it behaves as the tap relies on, and print a table of what came of it.
+
+        Raises:
+            AircallError: If nothing can be asked.
+            TapAircallError: If something differs that could lose data.
+        """
+        from tap_aircall import verify  # noqa: PLC0415 - no run needs it
+
+        self.client.most_requests, self.client.most_attempts = verify.MOST_REQUESTS, verify.ATTEMPTS
+        streams = [stream for stream in cast("list[AircallStream]", list(self.streams.values())) if stream.selected]
+        try:
+            findings = verify.Verification(self, streams).findings()
+        finally:
+            self.client.close()
+        asked = f"tap-aircall {self.plugin_version} asked Aircall {self.client.requests_sent} times:"
+        click.echo("\n".join([asked, "", *verify.table(findings)]))
+        counts = Counter(finding.verdict for finding in findings)
+        if loses := counts[verify.Verdict.LOSES]:
+            message = (
+                f"The verification failed: {loses} differences could lose data. Please open an issue with the table."
+            )
+            raise TapAircallError(message)
+        self.logger.info(
+            "%d things hold, %d differ and lose nothing, %d could not be seen.",
+            *(counts[each] for each in (verify.Verdict.HOLDS, verify.Verdict.DIFFERS, verify.Verdict.UNSEEN)),
+        )
+
     def select_all(self) -> None:
         """Select all streams, with the fields of each that are selected: otherwise a stream's schema has none."""
         for stream in self.streams.values():
@@ -427,6 +456,7 @@ class TapAircall(AircallTap):
         catalog: str | None = None,
         test: str | None = None,
         login: bool = False,
+        verify: bool = False,
     ) -> None:
         """Run the tap from its command line.
 
@@ -438,6 +468,7 @@ class TapAircall(AircallTap):
             catalog: File that says which streams and fields to read.
             test: `all` to try each selected stream, `schema` to write the schemas of all streams; and no more.
             login: Lead a person through the OAuth login, and read nothing.
+            verify: Ask Aircall whether it behaves as the tap relies on, and read nothing.
 
         Raises:
             TapAircallError: If the run fails.
@@ -451,7 +482,7 @@ class TapAircall(AircallTap):
         tap = cls(
             config=config.config,
             parse_env_config=config.parse_env,
-            message_writer=SilentWriter() if trying else None,
+            message_writer=SilentWriter() if trying or verify else None,
             state=None if state is None else read_json(state, "State"),
             catalog=None if catalog is None else read_json(catalog, "Catalog"),
         )
@@ -461,6 +492,9 @@ class TapAircall(AircallTap):
         if test == CliTestOptionValue.Schema.value:
             tap.select_all()
             tap.write_schemas()
+            return
+        if verify:
+            tap.verify()
             return
         tap.point_out_doubts()
         if trying:
@@ -484,9 +518,14 @@ class TapAircall(AircallTap):
                     "Read one record of each selected stream and say whether all is well; "
                     "--test=schema writes the schemas of all streams."
                 )
-        command.params.append(
-            click.Option(["--login"], is_flag=True, help="Log in over OAuth with a browser, and save the tokens.")
-        )
+        command.params += [
+            click.Option(["--login"], is_flag=True, help="Log in over OAuth with a browser, and save the tokens."),
+            click.Option(
+                ["--verify"],
+                is_flag=True,
+                help="Ask Aircall whether it behaves as the tap relies on, and print a table; at most 40 requests.",
+            ),
+        ]
         return command
 
     @plugin_cli

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import copy
 import logging
+import math
 import threading
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -35,6 +36,7 @@ from tap_aircall.errors import (
     RejectedRequestError,
     ResponseError,
     TransientError,
+    UnavailableError,
     one_line,
 )
 
@@ -114,6 +116,10 @@ class AircallClient:
     ) -> None:
         self.limiter = limiter
         self.requests_sent = 0
+        self.most_requests = math.inf
+        """How many requests it may make in all."""
+        self.most_attempts = ATTEMPTS
+        """How often to ask for one thing at most, whatever it is."""
         self._whole: AircallClient | None = None
         self._authenticator = authenticator
         self._root = api_url.rstrip("/")
@@ -288,7 +294,8 @@ class AircallClient:
             AircallError: If there is none.
         """
         request.failures += 1
-        attempts = request.attempts if self._answered else min(request.attempts, ATTEMPTS_BEFORE_FIRST_ANSWER)
+        attempts = min(request.attempts, self.most_attempts)
+        attempts = attempts if self._answered else min(attempts, ATTEMPTS_BEFORE_FIRST_ANSWER)
         self._patience.failed(error, failures=request.failures, attempts=attempts)
 
     def _renew(self, credentials: str | None, request: _Request, status: int) -> bool:
@@ -309,6 +316,9 @@ class AircallClient:
     def _send(self, request: _Request, credentials: str | None) -> Answer:
         """Send one request, and read the answer."""
         with self._count_lock:
+            if (self._whole or self).requests_sent >= self.most_requests:
+                message = f"All of {self.most_requests:,} requests are used up."
+                raise UnavailableError(message)
             self.requests_sent += 1
             if self._whole is not None:
                 self._whole.requests_sent += 1

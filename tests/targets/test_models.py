@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 import tomllib
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -57,13 +58,14 @@ KEYS = {
     "messages": ("kind", "message_id"),
     "completeness": ("date",),
 }
+needs_dbt = pytest.mark.skipif(sys.version_info >= (3, 14), reason="dbt 1.11 does not run on Python 3.14")
 DAY = 86_400
 HOUR = 3_600
 
 
 def hostile_company(now: float) -> World:
     """Make a company in which all that is odd happens as well."""
-    world = generate_company(seed=6, now=now, calls=500, contacts=120, users=9, days=45)
+    world = generate_company(seed=6, now=now, calls=350, contacts=120, users=9, days=30)
     world.intelligence.share = 0.3
     gone, first, second, third = list(world.kinds["users"])[:4]
     users = {identity: world.call_user(identity) for identity in (gone, first, second, third)}
@@ -182,10 +184,9 @@ def company() -> Company:
     clock = FakeClock()
     world = hostile_company(clock.now)
     known = told(world)
-    catalog_of = STREAMS
     with Sandbox(world, clock=clock.time) as sandbox:
         aircall = Aircall(sandbox, clock)
-        catalog = aircall.catalog(*catalog_of)
+        catalog = aircall.catalog(*STREAMS)
         for stream in catalog["streams"]:
             for entry in stream["metadata"]:
                 if stream["stream"] == "calls" and entry["breadcrumb"][1:] == ["ai_voice_agents"]:
@@ -281,6 +282,7 @@ def in_postgres(
     return {"DBT_TARGET": "postgres"} | {f"TARGET_POSTGRES_{name}": value for name, value in target.items()}, query
 
 
+@needs_dbt
 @pytest.mark.parametrize("warehouse", ["DuckDB", "PostgreSQL"])
 def test_the_models_say_what_is_true(
     warehouse: str, company: Company, tmp_path: Path, request: pytest.FixtureRequest
@@ -310,6 +312,7 @@ def test_the_models_say_what_is_true(
     assert "user_availabilities" not in counts
 
 
+@needs_dbt
 def test_a_project_that_installs_the_package_needs_calls_alone(company: Company, tmp_path: Path) -> None:
     """Names, schema and time zone are its own, and a day lacks a call, which one test says."""
     lost = next(row for row in company.answers.rows.values() if row["caller_key"] is None)
@@ -346,7 +349,7 @@ def test_a_project_that_installs_the_package_needs_calls_alone(company: Company,
     own = {"DBT_PROJECT_DIR": str(project), "DBT_PROFILES_DIR": str(project)}
 
     installed = dbt("deps", folder=tmp_path, **own, DBT_WARN_ERROR="false")
-    built = dbt("build", folder=tmp_path, **own)
+    built = dbt("build", "--exclude-resource-type", "unit_test", folder=tmp_path, **own)
 
     assert installed.returncode == 0, installed.stdout[-3000:]
     results = json.loads((tmp_path / "target/run_results.json").read_text(encoding="utf-8"))["results"]

@@ -263,6 +263,15 @@ DEFINITION = th.PropertiesList(
         description="Time zone in which the days of reports begin: an IANA name, such as Europe/Paris.",
     ),
     th.Property(
+        "recordings_location",
+        th.StringType,
+        title="Place of recordings",
+        description=(
+            "Where call_recordings keeps the files: a folder, or a URL of an object store (s3://, gs://, abfs://), "
+            "which needs the extra of that name."
+        ),
+    ),
+    th.Property(
         "custom_streams",
         th.ArrayType(th.ObjectType()),
         default=[],
@@ -380,6 +389,8 @@ class Settings:
     """Names of reports, each once."""
     analytics_timezone: str
     """IANA name."""
+    recordings_location: str
+    """Folder or URL; empty for none."""
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any], *, now: float, version: str) -> Settings:
@@ -423,6 +434,7 @@ class Settings:
             transcription_mode=_checked_mode(config),
             analytics_reports=_checked_reports(config),
             analytics_timezone=_checked_timezone(config),
+            recordings_location=_checked_path(config, "recordings_location"),
         )
 
 
@@ -430,7 +442,7 @@ AUTH_SCHEMES: dict[str, type[BasicSettings | OAuthSettings]] = {"BASIC": BasicSe
 
 
 def normalize(config: dict[str, Any], properties: Mapping[str, Any]) -> None:
-    """Write what a config says in one form, in place, however it was written and wherever it came from.
+    """Bring a config into one form, in place, however it was written and wherever it came from.
 
     - What is null, or text without a character, is not set.
     - White space around text goes: secrets that are mounted as files end in a line break.
@@ -546,16 +558,14 @@ def unknown_settings(config: Iterable[str], known: Iterable[str]) -> list[str]:
 
 
 def unusable_texts(config: Mapping[str, Any]) -> list[str]:
-    """Say of each text what in it could neither be seen nor sent: of a secret, a line break breaks a header."""
+    """Explain what is wrong with texts that have invisible characters, or that no header can carry."""
     lines = []
     for name in _TEXTS:
         text = config.get(name)
         if not isinstance(text, str):
             continue
         if not text.isprintable():
-            lines.append(
-                f"Setting {name}: has a line break or another character that cannot be seen within; remove it."
-            )
+            lines.append(f"Setting {name}: has a line break or another invisible character in it; remove it.")
         elif name in _IN_HEADERS and not _is_latin_1(text):
             lines.append(f"Setting {name}: has characters that an HTTP header cannot carry.")
     return lines

@@ -25,6 +25,7 @@ from tap_aircall.sandbox.analytics import EXPORT_PATH, FILE_PATH, Analytics
 from tap_aircall.sandbox.api import OAUTH_ONLY, Api
 from tap_aircall.sandbox.messages import FORBIDDEN, NO_SUCH_PATH, UNAUTHORIZED, Answer, RequestLog
 from tap_aircall.sandbox.oauth import OAuth
+from tap_aircall.sandbox.recordings import RECORDING_PATH
 from tap_aircall.sandbox.texts import Texts
 from tap_aircall.sandbox.webhooks import Webhooks
 
@@ -104,6 +105,7 @@ class Sandbox:
         self.texts = Texts(world, self.webhooks.tell, self.now)
         self._delivers = delivers
         self._ended = threading.Event()
+        world.recordings.root = lambda: self.url
         self._clock = clock
         self._api = Api(world, retired_users_v1=retired_users_v1)
         self._limit = requests_per_minute
@@ -216,6 +218,8 @@ class Sandbox:
         """Decide as Aircall's edge does: rate limit and credentials first."""
         if request.url.path.startswith(FILE_PATH):  # storage, which has neither a rate limit nor credentials
             return self.analytics.file(request.url.path, request.headers.get("authorization"), now), {}
+        if request.url.path.startswith(RECORDING_PATH):  # likewise
+            return self.world.recordings.file(str(request.url), request.headers.get("authorization"), now)
         refused = self._count(now)
         if refused is not None:
             return Answer(429, {"error": "Too Many Requests"}), refused

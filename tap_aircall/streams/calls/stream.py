@@ -133,7 +133,7 @@ class Calls(AircallStream):
 
     def _read_named(self, named: NamedCalls) -> Iterator[list[Record]]:
         """Read the calls that this run has not read otherwise."""
-        flags = self._flags()
+        flags = self.flags()
         while (query := named.next_page()) is not None:
             page = self.read_page(self.path, flags | query)
             yield named.take(page.records)
@@ -154,9 +154,10 @@ class Calls(AircallStream):
     def _read(
         self, window: Window, cursors: Cursors, followers: list[CallFollower], reading: Reading
     ) -> Iterator[list[Record]]:
-        for number, step in enumerate(self._walk(self._flags()).steps(*window), start=1):
+        for number, step in enumerate(self._walk(self.flags()).steps(*window), start=1):
             if number == 1 and followers and not self._has_warned:
-                self._has_warned = self.warn_of_cost(step.remaining or len(step.records), len(followers))
+                asking = sum(follower.asks_for_each for follower in followers)
+                self._has_warned = self.warn_of_cost(step.remaining or len(step.records), asking)
             self.progress.expect(step.remaining or 0)
             yield from self._emit(step.records, followers, reading)
             if step.through is not None:
@@ -209,7 +210,8 @@ class Calls(AircallStream):
             state |= states.bookmark(self.replication_key, last, None if before is None else to_seconds(before))
         return state
 
-    def _flags(self) -> Query:
+    def flags(self) -> Query:
+        """Return what asks for those parts of a call that are selected, and that Aircall fills only when asked to."""
         fields = self.effective_schema["properties"]
         return {
             flag: "true" for field, flag in FETCH_FLAGS.items() if field in fields and self.mask["properties", field]

@@ -4,8 +4,8 @@ There is no list of any of these (facts: Results of Aircall's AI), so that they 
 read some, it has each selected stream here read what belongs to them, and only then says in the state that it is done
 with them. When `calls` itself is not selected, it is read all the same, for these.
 
-Asked for are calls that can have something: answered, or with a voicemail; and not before they have settled, some
-minutes after their end, for Aircall takes that long. What was found is not asked for again, unless people edit such
+Only calls that can have results are asked for: answered ones, and voicemails. And only once they have settled, some
+minutes after their end, since Aircall takes that long. What was found is not asked for again, unless people edit such
 things; what was not found is asked for whenever the call is read again while it is young.
 
 A call that Aircall refuses (403) is not done, even though `calls` moves on. The state remembers it, under `refused`:
@@ -19,9 +19,8 @@ A call that Aircall refuses (403) is not done, even though `calls` moves on. The
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from singer_sdk.singerlib.catalog import REPLICATION_INCREMENTAL
 from typing_extensions import override
 
 from tap_aircall import states
@@ -29,8 +28,9 @@ from tap_aircall.api.addresses import path_of
 from tap_aircall.errors import ForbiddenError, NotFoundError, RejectedRequestError, StreamUnavailableError
 from tap_aircall.streams.access import Access
 from tap_aircall.streams.calls.followers import SETTLE_SECONDS, CallFollower, Reading
+from tap_aircall.streams.calls.ids import MOST, CallIds
 from tap_aircall.streams.intelligence import schemas
-from tap_aircall.streams.intelligence.found import MOST, CallIds, Refused
+from tap_aircall.streams.intelligence.refused import Refused
 from tap_aircall.streams.source import MARK, Mark
 from tap_aircall.times import to_milliseconds, to_rfc3339, to_seconds
 
@@ -40,7 +40,6 @@ if TYPE_CHECKING:
     from tap_aircall.inbox.store import Event
     from tap_aircall.pages import Query, Record
     from tap_aircall.streams.base import AircallTap
-    from tap_aircall.streams.calls.stream import Calls
 
 DAY = 86_400
 GIVE_UP_SECONDS = 7 * DAY
@@ -53,8 +52,6 @@ BAD_REQUEST = 400
 class CallIntelligence(CallFollower):
     """One kind of AI results of calls."""
 
-    selected_by_default = False
-    turn = 1  # after the calls
     primary_keys: Sequence[str] = ("call_id",)
     state_keys = (FOUND, REFUSED, MARK)
     is_editable: ClassVar[bool] = False
@@ -64,31 +61,11 @@ class CallIntelligence(CallFollower):
 
     def __init__(self, tap: AircallTap) -> None:
         super().__init__(tap, schemas.of(self.name))
-        self._has_begun = False
-
-    @override
-    def write_schema(self) -> None:
-        if not self._has_begun:
-            super().write_schema()
-
-    @property
-    @override
-    def replication_method(self) -> str:
-        return REPLICATION_INCREMENTAL  # it reads what `calls` reads, and no version of the whole
-
-    @override
-    def extract(self) -> Iterable[list[Record]]:
-        calls = cast("Calls", self.tap.streams["calls"])
-        if not calls.was_read:
-            for _ in calls.get_records(None):
-                pass  # of interest to those that follow only
-        return ()
 
     @override
     def sample(self) -> list[Record]:
-        calls = cast("Calls", self.tap.streams["calls"])
         reading = Reading(int(self.clock.time()), 0, SETTLE_SECONDS)
-        for call in filter(reading.is_ripe, calls.sample()):
+        for call in filter(reading.is_ripe, self.calls.sample()):
             try:
                 return [{**record, "call_id": call["id"]} for record in self._ask(call["id"]) or ()]
             except ForbiddenError as error:
@@ -103,9 +80,7 @@ class CallIntelligence(CallFollower):
 
     @override
     def begin(self, reading: Reading) -> None:
-        self.write_schema()
-        self._has_begun = True
-        _ = self.progress  # which begins to count the time
+        super().begin(reading)
         self._found, self._refused = self.parse_state(self.stream_state)
         self._refused_now: dict[int, int] = {}  # calls with their starts, in UNIX seconds
         self._access = Access(self.client)

@@ -1,0 +1,18 @@
+-- Aircall counts by the day in UTC, whatever the time zone of the company.
+with calls as (
+
+  select cast({{ aircall.local_time('started_at', 'UTC') }} as date) as date, count(*) as calls
+  from {{ ref('aircall__calls') }}
+  group by cast({{ aircall.local_time('started_at', 'UTC') }} as date)
+
+)
+
+select
+  counts.date,
+  counts.calls as calls_at_aircall,
+  coalesce(calls.calls, 0) as calls_here,
+  greatest(counts.calls - coalesce(calls.calls, 0), 0) as calls_lacking,
+  coalesce(calls.calls, 0) >= counts.calls as is_complete,
+  counts.counted_at
+from {{ ref('stg_aircall__call_counts') }} as counts
+left join calls on calls.date = counts.date

@@ -1,0 +1,50 @@
+{%- set streams = {
+  'calls': 'started_at',
+  'contacts': 'updated_at',
+  'users': none,
+  'user_availabilities': none,
+  'user_numbers': none,
+  'teams': none,
+  'numbers': none,
+  'tags': none,
+  'company': none,
+  'dialer_campaigns': none,
+  'dialer_campaign_phone_numbers': none,
+  'sms_templates': none,
+  'whatsapp_templates': none,
+  'call_transcriptions': none,
+  'call_sentiments': none,
+  'call_topics': 'created_at',
+  'call_summaries': 'created_at',
+  'call_custom_summaries': 'created_at',
+  'call_action_items': 'updated_at',
+  'call_playbook_results': 'created_at',
+  'call_evaluations': 'updated_at',
+  'call_csat_predictions': none,
+  'call_recordings': none,
+  'call_counts': 'counted_at',
+  'messages': 'created_at',
+  'group_messages': 'created_at',
+  'ai_voice_agent_sessions': 'started_at',
+  'call_events': 'happened_at',
+  'user_events': 'happened_at',
+  'deleted_objects': 'deleted_at',
+} -%}
+
+{%- for stream, latest in streams.items() %}
+{%- set relation = aircall.loaded(stream) %}
+{%- set columns = aircall.column_names(relation) %}
+{%- set loaded_at = '_sdc_batched_at' if '_sdc_batched_at' in columns else 'null' %}
+{%- set extracted_at = '_sdc_extracted_at' if '_sdc_extracted_at' in columns else 'null' %}
+select
+  '{{ stream }}' as stream,
+  {{ 'true' if relation else 'false' }} as is_loaded,
+  {{ 'count(*)' if relation else '0' }} as row_count,
+  {{ aircall.typed('max(' ~ latest ~ ')' if latest in columns else 'null', 'time') }} as latest_record_at,
+  {{ aircall.typed('max(' ~ extracted_at ~ ')' if relation else 'null', 'time') }} as extracted_at,
+  {{ aircall.typed('max(' ~ loaded_at ~ ')' if relation else 'null', 'time') }} as loaded_at
+{%- if relation %}
+from {{ relation }}
+{%- endif %}
+{{ 'union all' if not loop.last }}
+{%- endfor %}

@@ -1,0 +1,10 @@
+{{ aircall.stage('calls', [
+  ['id', 'integer', 'call_id'],
+  ['position', 'integer', 'position'],
+  ['item.agent_id', 'text', 'agent_id'],
+  ['item.agent_name', 'text', 'agent_name'],
+  ['item.started_at', 'text', 'started_at'],
+  ['item.ended_at', 'text', 'ended_at'],
+  ['item.end_reason', 'text', 'end_reason'],
+  ['item.escalation_reason', 'text', 'escalation_reason'],
+], items='ai_voice_agents') }}

@@ -1,0 +1,9 @@
+{{ aircall.stage('calls', [
+  ['id', 'integer', 'call_id'],
+  ['started_at', 'time', 'started_at'],
+  ['item.id', 'integer', 'tag_id'],
+  ['item.name', 'text', 'tag_name'],
+  ['item.created_at', 'time', 'tagged_at'],
+  ['item.tagged_by.id', 'integer', 'tagged_by_id'],
+  ['item.tagged_by.name', 'text', 'tagged_by_name'],
+], items='tags') }}

@@ -1,0 +1,9 @@
+{{ aircall.stage('call_transcriptions', [
+  ['call_id', 'integer', 'call_id'],
+  ['position', 'integer', 'position'],
+  ['item.participant_type', 'text', 'participant_type'],
+  ['item.user_id', 'integer', 'user_id'],
+  ['item.text', 'text', 'text'],
+  ['item.start_time', 'decimal', 'start_seconds'],
+  ['item.end_time', 'decimal', 'end_seconds'],
+], items='content.utterances') }}

@@ -1,0 +1,11 @@
+{{ aircall.stage('contacts', [
+  ['id', 'integer', 'contact_id'],
+  ['first_name', 'text', 'first_name'],
+  ['last_name', 'text', 'last_name'],
+  ['company_name', 'text', 'company_name'],
+  ['information', 'text', 'information'],
+  ['created_at', 'time', 'created_at'],
+  ['updated_at', 'time', 'updated_at'],
+  ['phone_numbers', 'json', 'phone_numbers'],
+  ['emails', 'json', 'emails'],
+], object_type='contact') }}

@@ -1,0 +1,18 @@
+{{ aircall.stage('messages', [
+  ['id', 'text', 'message_id'],
+  ['direction', 'text', 'direction'],
+  ['channel', 'text', 'channel'],
+  ['status', 'text', 'status'],
+  ['body', 'text', 'body'],
+  ['external_number', 'text', 'external_number'],
+  ['raw_digits', 'text', 'raw_digits'],
+  ['number.id', 'integer', 'number_id'],
+  ['number.name', 'text', 'number_name'],
+  ['contact.id', 'integer', 'contact_id'],
+  ['contact.first_name', 'text', 'contact_first_name'],
+  ['contact.last_name', 'text', 'contact_last_name'],
+  ['media_details', 'present', 'has_media'],
+  ['created_at', 'time', 'created_at'],
+  ['sent_at', 'time', 'sent_at'],
+  ['updated_at', 'time', 'updated_at'],
+]) }}

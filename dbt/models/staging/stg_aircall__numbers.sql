@@ -1,0 +1,11 @@
+{{ aircall.stage('numbers', [
+  ['id', 'integer', 'number_id'],
+  ['name', 'text', 'number_name'],
+  ['digits', 'text', 'digits'],
+  ['country', 'text', 'country'],
+  ['time_zone', 'text', 'time_zone'],
+  ['availability_status', 'text', 'availability_status'],
+  ['live_recording_activated', 'boolean', 'is_recorded'],
+  ['priority', 'integer', 'priority'],
+  ['created_at', 'time', 'created_at'],
+], object_type='number') }}

@@ -1,0 +1,6 @@
+{{ aircall.stage('user_events', [
+  ['event_id', 'text', 'event_id'],
+  ['event', 'text', 'event'],
+  ['user_id', 'integer', 'user_id'],
+  ['happened_at', 'time', 'happened_at'],
+]) }}

@@ -1,0 +1,14 @@
+{{ aircall.stage('users', [
+  ['id', 'integer', 'user_id'],
+  ['name', 'text', 'user_name'],
+  ['email', 'text', 'email'],
+  ['time_zone', 'text', 'time_zone'],
+  ['language', 'text', 'language'],
+  ['extension', 'text', 'extension'],
+  ['available', 'boolean', 'is_in_working_hours'],
+  ['availability_status', 'text', 'availability_status'],
+  ['substatus', 'text', 'substatus'],
+  ['wrap_up_time', 'integer', 'wrap_up_seconds'],
+  ['default_number_id', 'integer', 'default_number_id'],
+  ['created_at', 'time', 'created_at'],
+], object_type='user') }}

@@ -67,7 +67,7 @@ if TYPE_CHECKING:
     from tap_aircall.streams.custom.definitions import Definition
 
 PING_ATTEMPTS = 4
-"""How often to ask whether Aircall is there after a stream failed, which was patient enough."""
+"""How often to ask whether Aircall is still there after a stream failed; the stream was patient already."""
 
 VARIABLES = "TAP_AIRCALL_"
 """What the environment variables for settings begin with."""
@@ -129,7 +129,7 @@ class TapAircall(AircallTap):
         """The streams that the settings choose to read when there is no catalog; None for those selected by default.
 
         Raises:
-            InputError: If there is none of a name.
+            InputError: If one does not exist.
         """
         value = self.config.get(registry.SETTING)
         if value is None:
@@ -390,7 +390,7 @@ class TapAircall(AircallTap):
         self._failures[stream] = (line if line.startswith("Stream '") else f"Stream '{stream}': {line}", error)
 
     def _sum_up(self, seconds: float) -> None:
-        """Say what the run has read, in so many seconds, and what it has not."""
+        """Log what the run has read and how long it took, and what it has not read."""
         streams = cast("list[AircallStream]", list(self.streams.values()))
         rows = [stream.row() for stream in streams if stream.selected or stream.client.requests_sent]
         rows = [row._replace(note="failed") if row.stream in self._failures else row for row in rows]
@@ -509,7 +509,7 @@ class TapAircall(AircallTap):
         command.__class__ = AircallCommand
         for option in command.params:
             if option.name in {"state", "catalog"}:
-                option.type = click.STRING  # of a file that cannot be read click says so in its own way
+                option.type = click.STRING  # click reports a file that cannot be read in its own words
             if isinstance(option, click.Option) and option.name == "test":
                 # The SDK's own callback knows neither catalog nor state, and reads streams that nobody selected.
                 option.callback, option.expose_value, option.default = None, True, None

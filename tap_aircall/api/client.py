@@ -2,8 +2,8 @@
 
 It retries 5xx and 408, broken connections, cut or undecodable bodies and answers without the documented shape, with
 growing waits, for about four minutes. A 429 stops all threads until the time that Aircall names, else for a minute.
-Until Aircall has answered once, it retries for some seconds only, since a typing error in `api_url` is then likelier
-than an outage.
+Until Aircall has answered once, it retries for some seconds only, since a typo in `api_url` is then likelier than an
+outage.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ class _Request:
     refusals: int = 0
     """Answers of 429 so far."""
     renewed: bool = False
-    """Whether there are other credentials since it was rejected."""
+    """Whether there are new credentials since it was rejected."""
 
 
 class AircallClient:
@@ -165,8 +165,8 @@ class AircallClient:
     def get_each(self, path: str, queries: Iterable[Query], parse: Callable[[Query, Any], T]) -> Iterator[T]:
         """Ask for one path with one query after the other, several at once.
 
-        The answers are decoded in the thread that calls, as they are used there: to hand large objects from one thread
-        to another costs as much as decoding them.
+        Answers are decoded in the calling thread, which uses them: handing large objects from one thread to another
+        costs as much as decoding them.
 
         Args:
             path: Path with its version.
@@ -188,7 +188,7 @@ class AircallClient:
             yield self._ask(request, partial(parse, query), body)
 
     def post(self, path: str, body: Mapping[str, Any], parse: Callable[[Any], T], *, attempts: int = ATTEMPTS) -> T:
-        """Send JSON to one path, as `get` asks for one.
+        """Send JSON to one path until there is a usable answer.
 
         Args:
             path: Path with its version.

@@ -329,6 +329,7 @@ def test_the_page_on_oauth_can_be_followed(reader: Reader, live_sandbox: Sandbox
     assert postgres.query("SELECT count(*) FROM aircall.calls") == [(len(live_sandbox.world.calls),)]
 
 
+@pytest.mark.skipif(sys.version_info >= (3, 14), reason="dbt 1.11 does not run on Python 3.14")
 def test_the_page_on_models_can_be_followed(reader: Reader, live_sandbox: Sandbox) -> None:
     use_environment(reader)
     reader.environment["TAP_AIRCALL_API_URL"] = live_sandbox.url

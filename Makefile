@@ -33,7 +33,7 @@ test: $(PLUGINS) ## Run all tests, with real targets
 
 .PHONY: soak
 soak: $(PLUGINS) ## Repeat the random tests many times, for some minutes
-	@SOAK=1 $(BIN)/python -m pytest -n 2 tests/test_faults.py tests/test_kills.py tests/test_moving.py \
+	@SOAK=1 $(BIN)/python -m pytest -n 2 tests/test_faults.py tests/test_kills.py tests/test_moving.py tests/test_requests.py \
 		tests/test_aircall_clock.py tests/api tests/streams tests/targets/test_meltano.py
 
 # Each in its own environment; `compat-sdk` has the newest pre-release of singer-sdk. A command of pyenv, such as

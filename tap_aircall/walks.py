@@ -164,6 +164,14 @@ def behind_tokens(ask: Callable[[Query], Any], envelope: str, key: str, name: st
     raise _contradicts_itself(name)
 
 
+def crowded(name: str) -> UnreadableError:
+    """Return the error for more records in one second than any query can show (facts: The cap)."""
+    return UnreadableError(
+        f"10,000 {name} or more share one second; Aircall's API cannot show them all, so that reading on would lose "
+        "some."
+    )
+
+
 def _contradicts_itself(name: str) -> ResponseError:
     return ResponseError(
         f"Aircall's list of {name} contradicts itself: it shows other records than it says it has, however often it is "
@@ -332,11 +340,7 @@ class AscendingWalk:
             idle = 0 if len(given) > known else idle + 1
             ahead = self._anchor(end.behind, anchor)
             if ahead == anchor and not end.moved:
-                message = (
-                    f"10,000 {self._name} or more share one second; Aircall's API cannot show them all, so that "
-                    "reading on would lose some."
-                )
-                raise UnreadableError(message)
+                raise crowded(self._name)
             anchor, planned = ahead, end.pages_left
             given = {key: second for key, second in given.items() if anchor is None or second > anchor}
         raise _contradicts_itself(self._name)

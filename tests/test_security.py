@@ -1,4 +1,4 @@
-"""Nothing secret and nobody's data outside of records, whatever happens and however much is logged."""
+"""No secret anywhere and no personal data outside of records, whatever happens and however much is logged."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 from tap_aircall.errors import TapAircallError
 from tap_aircall.sandbox import Fault
-from tap_aircall.sandbox.intelligence import ARTEFACTS
+from tap_aircall.sandbox.intelligence import RESULT_KINDS
 from tap_aircall.streams.registry import STREAMS
 from tests.clock import NOW
 
@@ -23,7 +23,7 @@ PLANTED = ("Planted Person", "planted@example.com", "+33 6 12 34 56 78", "plante
 
 @pytest.fixture
 def company(aircall: Aircall) -> Aircall:
-    """A company with a person whom nobody may find in a log."""
+    """A company with a person who must not appear in any log."""
     world = aircall.world
     name, email, phone, words, token = PLANTED
     user = world.add("users", name=name, email=email)
@@ -37,10 +37,10 @@ def company(aircall: Aircall) -> Aircall:
         call = world.add_call(
             started_at=T0 - 90_000 - n, raw_digits=phone, user=world.call_user(user["id"]), comments=[comment]
         )
-        for artefact in ARTEFACTS:
-            world.intelligence.add(call["id"], artefact)
-            if artefact == "summary":
-                world.intelligence.edit(call["id"], artefact, content=words)
+        for kind in RESULT_KINDS:
+            world.intelligence.add(call["id"], kind)
+            if kind == "summary":
+                world.intelligence.edit(call["id"], kind, content=words)
         world.add_contact(created_at=T0 - 90_000 - n, first_name=name, information=words, emails=[{"value": email}])
     world.optional.message_configurations[number["id"]] = {"type": words, "token": token}
     return aircall
@@ -51,7 +51,7 @@ def assert_nothing_planted(*texts: str) -> None:
         assert not [each for each in PLANTED if each in text]
 
 
-def test_a_run_of_everything_logs_nothing_planted(company: Aircall, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_run_of_all_streams_logs_no_planted_data(company: Aircall, caplog: pytest.LogCaptureFixture) -> None:
     for failure in ("cut", "cut_json", "html", "reset"):
         company.sandbox.faults.append(Fault(after=3, times=2, failure=failure))
 

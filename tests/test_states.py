@@ -1,4 +1,4 @@
-"""States that earlier commits wrote: today's tap goes on from each, and loses nothing.
+"""States that earlier commits wrote: today's tap goes on from each and loses nothing.
 
 tests/states/record.py says how they were recorded.
 """
@@ -52,7 +52,7 @@ def pass_time(aircall: Aircall, way: Way) -> None:
 
 
 def loaded(messages: list[Record], of: dict[str, list[Any]]) -> Iterator[Record]:
-    """Leave only those records of walked streams that a target had by then."""
+    """Leave out the records of walked streams that a target did not have by then."""
     for message in messages:
         stream = message.get("stream")
         if (
@@ -69,7 +69,7 @@ def loaded(messages: list[Record], of: dict[str, list[Any]]) -> Iterator[Record]
 
 
 def facts(warehouse: Warehouse) -> Record:
-    """Leave out what tells nothing: rows that reports lost, and addresses signed anew, in whole records too."""
+    """Leave out what proves nothing: rows that reports lost, and signed addresses, in whole records too."""
     tables: Record = {}
     for stream, table in warehouse.tables.items():
         rows = {key: row for key, row in table.items() if row.get("row", "") is not None}
@@ -173,7 +173,7 @@ def test_a_state_that_cannot_be_understood_is_refused(aircall: Aircall, stream: 
         {"bookmarks": {"calls": None}},
     ],
 )
-def test_what_is_no_state_is_not_taken_for_an_empty_one(aircall: Aircall, state: Record) -> None:
+def test_a_file_that_is_not_a_state_is_not_taken_for_an_empty_one(aircall: Aircall, state: Record) -> None:
     with pytest.raises(InputError, match=r"^State: not a Singer state; it must be an object with 'bookmarks'\.$"):
         aircall.tap(state=state)
 
@@ -185,7 +185,7 @@ def test_a_clock_may_be_set_back_a_little(aircall: Aircall) -> None:
     assert aircall.run("calls", state=state).ids("calls") == []
 
 
-def test_a_bookmark_of_another_tap_is_gone_on_from(aircall: Aircall) -> None:
+def test_a_run_goes_on_from_another_taps_bookmark(aircall: Aircall) -> None:
     late = aircall.world.add_call(started_at=int(NOW) - 60)["id"]
     aircall.world.add_call(started_at=int(NOW) - 7200)
     mark = {"replication_key": "started_at", "replication_key_value": SOON, "progress_markers": {}}

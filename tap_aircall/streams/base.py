@@ -126,6 +126,11 @@ class AircallStream(SdkStream):
         """Whether the catalog or the stream asks for everything at every run."""
         return self.replication_method == REPLICATION_FULL_TABLE
 
+    @property
+    def goes_on_from_state(self) -> bool:
+        """Whether a run reads what its state says of this stream."""
+        return not self.is_full_table
+
     @abstractmethod
     def extract(self) -> Iterable[list[Record]]:
         """Read the records from Aircall, in the order to emit them; as a rule, a page at a time.
@@ -164,7 +169,7 @@ class AircallStream(SdkStream):
             InputError: Naming the stream.
         """
         state = self.tap.state.get("bookmarks", {}).get(self.name)
-        if not state or self.is_full_table:
+        if not state or not self.goes_on_from_state:
             return
         states.check_keys(self.name, state, self.state_keys)
         try:
@@ -180,7 +185,7 @@ class AircallStream(SdkStream):
             InputError: Naming the stream.
         """
         state = self.tap.state.get("bookmarks", {}).get(self.name)
-        if state and not self.is_full_table and not self.follows_aircalls_clock:
+        if state and self.goes_on_from_state and not self.follows_aircalls_clock:
             states.check_times(self.name, state, self.aircall_clock.horizon())
 
     def parse_state(self, state: Mapping[str, Any]) -> Any:
@@ -205,7 +210,7 @@ class AircallStream(SdkStream):
     def emit_activate_version_messages(self) -> bool:
         # The SDK sends them before the first record, so that a target drops all rows, and has lost them if the run
         # fails.
-        return False  # see _activate_version
+        return False  # see complete
 
     @override
     def get_replication_key_signpost(self, context: Context | None = None) -> None:
@@ -295,6 +300,15 @@ class AircallStream(SdkStream):
             self.logger.warning("%s", line)
         return line is not None
 
+    def complete(self) -> None:
+        """Note that all was read and written: a target may drop the rows of older versions of a full table."""
+        if not self.is_full_table:
+            return
+        for stream_map in self.stream_maps:
+            if not isinstance(stream_map, RemoveRecordTransform):
+                message = ActivateVersionMessage(stream=stream_map.stream_alias, version=self._table_version)
+                self.tap.write_message(message)
+
     # Inner workings
 
     @cached_property
@@ -316,7 +330,7 @@ class AircallStream(SdkStream):
             return  # what a target has of it stays
         finally:
             progress.close()
-        self._activate_version()
+        self.complete()
 
     def _shaped(self, records: list[Record]) -> list[Record]:
         try:
@@ -363,12 +377,3 @@ class AircallStream(SdkStream):
     @property
     def _table_version(self) -> int:
         return self.tap.initialized_at // 1000
-
-    def _activate_version(self) -> None:
-        """Tell the target that a full table is complete, so that it may drop the rows of older versions."""
-        if not self.is_full_table:
-            return
-        for stream_map in self.stream_maps:
-            if not isinstance(stream_map, RemoveRecordTransform):
-                message = ActivateVersionMessage(stream=stream_map.stream_alias, version=self._table_version)
-                self.tap.write_message(message)

@@ -9,6 +9,7 @@ from tap_aircall.errors import InputError, one_line
 from tap_aircall.hints import hint
 from tap_aircall.streams import directory, optional
 from tap_aircall.streams.analytics.stream import AnalyticsReports
+from tap_aircall.streams.calls.counts import CallCounts
 from tap_aircall.streams.calls.stream import Calls
 from tap_aircall.streams.contacts import Contacts
 from tap_aircall.streams.custom.stream import CustomStream
@@ -51,6 +52,7 @@ STREAMS: dict[str, type[AircallStream]] = {
         intelligence.CallEvaluations,
         intelligence.CallCsatPredictions,
         AnalyticsReports,
+        CallCounts,
     )
 }
 """Every stream class that the tap has itself, by the name of its stream."""

@@ -64,8 +64,8 @@ WAYS = {
     "read-once": Way(("calls",), calls=520, settings={"reread_after_hours": []}, calls_change=False),
     "nothing": Way(("calls", "contacts", "users")),
     "full-table": Way(("calls", "contacts"), calls=520, contacts=60, replication="FULL_TABLE"),
-    "artefacts": Way(("calls", "call_topics", "call_action_items"), calls=120),
-    "artefacts-alone": Way(("call_topics",), calls=120),
+    "ai-results": Way(("calls", "call_topics", "call_action_items"), calls=120),
+    "ai-results-alone": Way(("call_topics",), calls=120),
     "reports": Way(
         ("analytics_reports",), calls=3, settings={"analytics_reports": [REPORT], "start_date": "2026-11-20"}
     ),
@@ -93,7 +93,7 @@ def populate(sandbox: Any, way: Way) -> None:
     """Make up the company as it is at `NOW`."""
     world = sandbox.world
     for n in range(way.calls):
-        add_call(world, NOW - 600 * (way.calls - n), with_artefacts=n % 10 == 0)
+        add_call(world, NOW - 600 * (way.calls - n), with_ai_results=n % 10 == 0)
     for n in range(way.contacts):
         world.add_contact(created_at=NOW - 600 * (way.contacts - n))
     for kind in ("users", "tags"):
@@ -105,10 +105,10 @@ def populate(sandbox: Any, way: Way) -> None:
             sandbox.analytics.rows[f"{REPORT} 2026-11-{day}"] = [{"Cell": day}] * 2
 
 
-def add_call(world: Any, started_at: int, *, with_artefacts: bool) -> None:
+def add_call(world: Any, started_at: int, *, with_ai_results: bool) -> None:
     """Add a call, perhaps with what Aircall's AI makes of it."""
     identity = world.add_call(started_at=started_at)["id"]
-    if with_artefacts and hasattr(world, "intelligence"):
+    if with_ai_results and hasattr(world, "intelligence"):
         world.intelligence.add(identity, "topics")
         items = {"call_id": identity, "action_items": [{"id": 1}, {"id": 2}]}  # as many as when states were recorded
         world.intelligence.add(identity, "action_items", items)
@@ -119,7 +119,7 @@ def live_on(sandbox: Any, way: Way, now: int) -> None:
     world = sandbox.world
     world.move_on(now)
     for n in range(3):
-        add_call(world, now - 2 * HOUR // 3 + 600 * n, with_artefacts=True)
+        add_call(world, now - 2 * HOUR // 3 + 600 * n, with_ai_results=True)
     for identity in list(world.calls)[:-50:7] if way.calls_change else ():
         world.edit_call(identity, archived=not world.calls[identity]["archived"])
     world.add_contact(created_at=now - 1200)

@@ -26,7 +26,7 @@ REPORT = "CALLS_HISTORY"
 
 @pytest.fixture
 def live_sandbox() -> Iterator[Sandbox]:
-    """A company that has some of everything, on the clock of this machine."""
+    """A company that has some of everything, by the clock of this machine."""
     now = time.time()
     world = generate_company(seed=4, now=now, calls=0, contacts=7, users=3)
     for _ in range(4):
@@ -40,7 +40,7 @@ def live_sandbox() -> Iterator[Sandbox]:
 
 @pytest.fixture
 def everything(project: Project, live_sandbox: Sandbox) -> Project:
-    """A project that reads all streams, over OAuth, which alone sees them all."""
+    """A project that reads all streams over OAuth, without which one of them is hidden."""
     project.environment |= {
         "TAP_AIRCALL_AUTH_SCHEME": "OAUTH",
         "TAP_AIRCALL_INITIATE_OAUTH": "OFF",
@@ -54,7 +54,7 @@ def everything(project: Project, live_sandbox: Sandbox) -> Project:
 
 
 def expected(sandbox: Sandbox) -> dict[str, int]:
-    """Count what there is, by table."""
+    """Return how many rows each table has to have."""
     world = sandbox.world
     per_call = {name: 4 for name in STREAMS if name.startswith("call_")}
     items = [world.intelligence.found("action_items", call)[1]["action_items"] for call in world.calls]

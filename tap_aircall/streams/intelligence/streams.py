@@ -24,9 +24,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 from singer_sdk.singerlib.catalog import REPLICATION_INCREMENTAL
 from typing_extensions import override
 
+from tap_aircall import states
 from tap_aircall.api.addresses import path_of
 from tap_aircall.errors import ForbiddenError, NotFoundError, RejectedRequestError, StreamUnavailableError
-from tap_aircall.states import TOLERANCE_SECONDS
 from tap_aircall.streams.access import Access
 from tap_aircall.streams.calls.followers import SETTLE_SECONDS, CallFollower, Reading
 from tap_aircall.streams.intelligence import schemas
@@ -41,8 +41,6 @@ if TYPE_CHECKING:
     from tap_aircall.streams.calls.stream import Calls
 
 DAY = 86_400
-ASK_AGAIN_SECONDS = DAY - TOLERANCE_SECONDS
-"""How often to ask again for what was refused. A little less than a day, for runs once a day that begin unevenly."""
 GIVE_UP_SECONDS = 7 * DAY
 """A single call that is still refused this long after its first refusal is given up."""
 FOUND, REFUSED = "found", "refused"
@@ -107,8 +105,7 @@ class CallIntelligence(CallFollower):
         self._refused_now: dict[int, int] = {}  # calls with their starts, in UNIX seconds
         self._access = Access(self.client)
         self._now = now
-        asked_at = self._refused.asked_at
-        self._is_due = asked_at is None or now >= asked_at + ASK_AGAIN_SECONDS
+        self._is_due = states.is_due(self._refused.asked_at, DAY, now)
         self._is_left_out = False
         if self._refused.after is not None and not self._is_due:
             self._leave_out()

@@ -96,7 +96,7 @@ def _postgres(location: str) -> Iterator[Database]:
     try:
         connection = psycopg.connect(location, connect_timeout=CONNECT_SECONDS)
     except psycopg.OperationalError as error:
-        message = f"PostgreSQL does not let us in: {_first_line(error)}"
+        message = f"PostgreSQL cannot be reached: {_first_line(error)}"
         raise ReportError(message) from error
     except (psycopg.Error, ValueError) as error:
         # What the package says of it would repeat parts of the URL, such as the password.

@@ -200,7 +200,7 @@ def _add_days(figures: Figures, span: Span, days: list[tuple[int | None, date, T
             of_line[figures.line_of[number_id]][day].add(tally)
     for view in figures.views.values():
         period, of_day = view.period, of_line[view.line]
-        view.buckets = list(_buckets(period, of_day))
+        view.buckets = list(buckets(period, of_day))
         for bucket in view.buckets:
             view.tally.add(bucket.tally)
         before = period.first - timedelta(days=period.days)
@@ -231,7 +231,7 @@ def _sum(tallies: Iterable[Tally]) -> Tally:
     return total
 
 
-def _buckets(period: Period, of_day: dict[date, Tally]) -> Iterator[Bucket]:
+def buckets(period: Period, of_day: dict[date, Tally]) -> Iterator[Bucket]:
     """Cut a period into days, weeks or months, so that there are not too many."""
     first = period.first
     while first <= period.last:

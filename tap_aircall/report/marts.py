@@ -69,10 +69,13 @@ class Tally:
 
     def add(self, other: Tally) -> None:
         """Count another group in."""
+        mine, others = vars(self), vars(other)
         for name in COUNTS:
-            setattr(self, name, getattr(self, name) + getattr(other, name))
-        self.reasons.update(other.reasons)
-        self.waits.update(other.waits)
+            mine[name] += others[name]
+        for reason, calls in other.reasons.items():
+            self.reasons[reason] += calls
+        for high, calls in other.waits.items():
+            self.waits[high] += calls
 
 
 COUNTS = {

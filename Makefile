@@ -14,8 +14,8 @@ PLUGINS := $(VENV)/plugins-ready
 MELTANO := XDG_STATE_HOME="$(CURDIR)/.meltano/state" MELTANO_CLI_DISABLE_VERSION_CHECK=true \
 	MELTANO_SEND_ANONYMOUS_USAGE_STATS=false MELTANO_CLI_LOG_LEVEL=warning $(BIN)/meltano
 
-# The newest Python that works; a name on the PATH alone may be a shim that does not.
-FIND_PYTHON := for python in $${PYTHON:-} python3.14 python3.13 python3.12 python3.11 python3; do \
+# The newest Python that works, for dbt as well; a name on the PATH alone may be a shim that does not.
+FIND_PYTHON := for python in $${PYTHON:-} python3.13 python3.12 python3.11 python3.14 python3; do \
 	if "$$python" -c 'import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info < (3, 15))' 2>/dev/null; \
 	then echo "$$python"; exit; fi; done
 
@@ -68,12 +68,13 @@ $(COMPAT_PYTHONS): compat-%:
 	$(MAKE) --no-print-directory test PYTHON="$$python" VENV=$(COMPAT)/$* MELTANO_SYS_DIR_ROOT="$(CURDIR)/$(COMPAT)/$*/meltano"
 
 .PHONY: bench
-bench: $(READY) ## Measure CPU, memory, start-up, requests and the use of the budget, as ratios
+bench: $(PLUGINS) ## Measure CPU, memory, start-up, requests and the use of the budget, as ratios
 	@$(BIN)/python -m benchmarks.cpu
 	@$(BIN)/python -m benchmarks.memory
 	@$(BIN)/python -m benchmarks.startup
 	@$(BIN)/python -m benchmarks.budget
 	@$(BIN)/python -m benchmarks.intelligence
+	@$(BIN)/python -m benchmarks.models
 
 .PHONY: lint
 lint: $(READY) ## Check style and types
@@ -123,6 +124,6 @@ $(READY): requirements.lock pyproject.toml
 	@touch $@
 
 $(PLUGINS): $(READY) meltano.yml $(wildcard loaders/*/pyproject.toml)
-	@echo "Installing the targets ..."
+	@echo "Installing the targets and dbt ..."
 	@$(MELTANO) install --force >$(VENV)/meltano.log 2>&1 || { tail -20 $(VENV)/meltano.log >&2; exit 1; }
 	@touch $@

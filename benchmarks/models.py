@@ -1,7 +1,7 @@
 """A full build of the dbt models on many calls in DuckDB, by the clock: all of `dbt build`, and dbt's start alone.
 
-Usage: `python -m benchmarks.models [calls]`, after `make install`. A company with a twentieth of the calls is loaded through the
-tap and the target, and is then copied to as many as are asked for, each copy a day earlier.
+Usage: `python -m benchmarks.models [calls]`, after `make install`. A company with a twentieth of the calls is loaded
+through the tap and the target, and is then copied to as many as are asked for, each copy a day earlier.
 """
 
 from __future__ import annotations
@@ -24,7 +24,17 @@ ROOT = Path(__file__).parents[1]
 PLUGINS = ROOT / ".meltano"
 TARGET = PLUGINS / "loaders/target-duckdb/venv/bin/target-duckdb-exact"
 DBT = PLUGINS / "utilities/dbt-duckdb/venv/bin/dbt"
-STREAMS = ["calls", "contacts", "users", "numbers", "teams", "tags", "call_transcriptions", "call_sentiments", "call_topics"]
+STREAMS = [
+    "calls",
+    "contacts",
+    "users",
+    "numbers",
+    "teams",
+    "tags",
+    "call_transcriptions",
+    "call_sentiments",
+    "call_topics",
+]
 
 
 def load(folder: Path, calls: int) -> Path:
@@ -49,7 +59,7 @@ def load(folder: Path, calls: int) -> Path:
         )  # fmt: skip
     with duckdb.connect(str(warehouse)) as connection:
         for table, key in [("calls", "id"), *((name, "call_id") for name in STREAMS if name.startswith("call_"))]:
-            moved = "started_at, answered_at, ended_at".split(", ") if table == "calls" else []
+            moved = ["started_at", "answered_at", "ended_at"] if table == "calls" else []
             changes = [f"{key} + copy * 1000000000 AS {key}"]
             changes += [f"{name} - to_days(copy::INTEGER) AS {name}" for name in moved]
             connection.execute(

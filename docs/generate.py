@@ -32,6 +32,7 @@ def documents() -> dict[Path, str]:
     return {
         ROOT / "docs/settings.md": settings_page(),
         ROOT / "docs/streams.md": streams_page(),
+        ROOT / "docs/marts.md": marts_page(),
         ROOT / "README.md": between_markers(
             "README.md", "<!-- generated: streams -->\n", stream_table(), "<!-- end -->\n"
         ),
@@ -195,6 +196,52 @@ def relations(tap: TapAircall) -> Iterator[str]:
             if other and (path.endswith("_id") or "id" in holder.get("properties", {})):
                 many = "array" in definition["type"]
                 yield f"    {name} }}o--{'o{' if many else 'o|'} {other} : {path}\n"
+
+
+def marts() -> list[dict[str, Any]]:
+    """Return what dbt knows of the marts."""
+    content = yaml.safe_load((ROOT / "dbt/models/marts/marts.yml").read_text(encoding="utf-8"))
+    models: list[dict[str, Any]] = content["models"]
+    return models
+
+
+def marts_page() -> str:
+    """Return the data dictionary of the marts: every table with every column."""
+    parts = [
+        f"<!-- {NOTE} -->\n# Marts and columns\n\n",
+        "What the [models](models.md) make of the streams. Each table says what a row is.\n\n",
+        f"```mermaid\nerDiagram\n{''.join(mart_relations())}```\n",
+    ]
+    for mart in marts():
+        columns = "".join(f"| `{each['name']}` | {one_line(each['description'])} |\n" for each in mart["columns"])
+        parts.append(
+            f"\n## {mart['name']}\n\n{one_line(mart['description'])}\n\n| column | meaning |\n|---|---|\n{columns}"
+        )
+    return "".join(parts)
+
+
+def mart_relations() -> Iterator[str]:
+    """Yield a line of the diagram for each column that names a row of another mart, and for each sum of its rows."""
+    for mart in marts():
+        rows_of = meta(mart).get("rows_of")
+        if rows_of:
+            yield f'    {mart["name"]} |o--o{{ {rows_of["model"]} : "{rows_of["columns"]}"\n'
+        for column in mart["columns"]:
+            for other in {*related(column), *filter(None, [meta(column).get("refers_to")])}:
+                yield f"    {mart['name']} }}o--o| {other} : {column['name']}\n"
+
+
+def meta(node: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a model or column says of itself for the documents."""
+    found: dict[str, Any] = node.get("config", {}).get("meta", {})
+    return found
+
+
+def related(column: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the marts that a test holds a column against."""
+    for test in column.get("data_tests", []):
+        if isinstance(test, dict) and "relationships" in test:
+            yield re.sub(r"ref\('(.*)'\)", r"\1", test["relationships"]["arguments"]["to"])
 
 
 def walk(schema: Mapping[str, Any], path: str = "", depth: int = 9) -> Iterator[tuple[str, Mapping[str, Any]]]:

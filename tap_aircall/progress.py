@@ -49,6 +49,8 @@ class Progress:
         self._logger = logger
         self.records = 0
         """How many were read so far."""
+        self.bytes = 0
+        """How large the files are that were kept so far."""
         self.seconds: float | None = None
         """How long that took; None before the end."""
         self._total = 0
@@ -62,9 +64,10 @@ class Progress:
         """Say how many records are still to come after those counted."""
         self._total = max(self._total, self.records + more)
 
-    def add(self, records: int) -> None:
-        """Count records, and show it when it is time to."""
+    def add(self, records: int, *, size: int = 0) -> None:
+        """Count records, with the bytes of their files if they have some, and show it when it is time to."""
         self.records += records
+        self.bytes += size
         if self._terminal and self._bar is None:
             from tqdm import tqdm  # noqa: PLC0415 - not needed without a terminal
 
@@ -87,15 +90,20 @@ class Progress:
         if self._bar is not None:
             self._bar.close()
         level = logging.INFO if self._was_shown else logging.DEBUG
-        self._logger.log(level, "%s: %s records, %s requests", self._stream, f"{self.records:,}", f"{self._requests:,}")
+        self._logger.log(level, "%s: %s records, %s", self._stream, f"{self.records:,}", self._spent)
 
     @property
     def _requests(self) -> int:
         return self._client.requests_sent
 
+    @property
+    def _spent(self) -> str:
+        files = f"{self.bytes / 1e6:,.1f} MB in files, " if self.bytes else ""
+        return f"{files}{self._requests:,} requests"
+
     def _cost(self) -> str:
         """Say what was spent, and what the rest will take: requests at the budget, as long as they cost so far."""
-        text = f"{self._requests:,} requests"
+        text = self._spent
         if self._total > self.records > 0:
             requests = (self._total - self.records) * self._requests / self.records
             minutes = math.ceil(requests / self._client.limiter.requests_per_minute)

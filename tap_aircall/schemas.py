@@ -539,6 +539,20 @@ def _analytics_reports() -> th.PropertiesList:
     )
 
 
+def _call_recordings() -> th.PropertiesList:
+    return th.PropertiesList(
+        _key("call_id", INTEGER, "Identifier of the call."),
+        _key("kind", th.StringType, "recording or voicemail."),
+        P("status", th.StringType, description="kept, or gone if Aircall no longer had the file."),
+        P("path", th.StringType, description="Where the file is, recordings_location included."),
+        P("bytes", INTEGER, description="Size of the file."),
+        P("sha256", th.StringType, description="SHA-256 of the file, in hexadecimal."),
+        P("content_type", th.StringType, description="What kind of audio it is, such as audio/mpeg."),
+        P("duration", INTEGER, description="Duration of the call in seconds, from its start to its end."),
+        P("archived_at", th.DateTimeType, description="When the tap kept the file, or found it kept or gone."),
+    )
+
+
 def _call_counts() -> th.PropertiesList:
     return th.PropertiesList(
         _key("date", th.DateType, "Day in UTC."),
@@ -567,6 +581,7 @@ _BUILDERS: Mapping[str, Callable[[], th.PropertiesList]] = {
     "whatsapp_templates": _whatsapp_templates,
     "sms_templates": _sms_templates,
     "analytics_reports": _analytics_reports,
+    "call_recordings": _call_recordings,
     "call_counts": _call_counts,
 }
 

@@ -243,6 +243,15 @@ DEFINITION = th.PropertiesList(
         description="Time zone in which the days of reports begin: an IANA name, such as Europe/Paris.",
     ),
     th.Property(
+        "recordings_location",
+        th.StringType,
+        title="Place of recordings",
+        description=(
+            "Where call_recordings keeps the files: a folder, or a URL of an object store (s3://, gs://, abfs://), "
+            "which needs the extra of that name."
+        ),
+    ),
+    th.Property(
         "custom_streams",
         th.ArrayType(th.ObjectType()),
         default=[],
@@ -356,6 +365,8 @@ class Settings:
     """Names of reports, each once."""
     analytics_timezone: str
     """IANA name."""
+    recordings_location: str
+    """Folder or URL; empty for none."""
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any], *, now: float, version: str) -> Settings:
@@ -397,6 +408,7 @@ class Settings:
             transcription_mode=_checked_mode(config),
             analytics_reports=_checked_reports(config),
             analytics_timezone=_checked_timezone(config),
+            recordings_location=_checked_path(config, "recordings_location"),
         )
 
 

@@ -16,6 +16,7 @@ from typing_extensions import override
 
 from tap_aircall.errors import TapAircallError
 from tap_aircall.sandbox.phones import BLOCKS, e164
+from tap_aircall.sandbox.recordings import MARK
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -36,6 +37,7 @@ PEOPLE = (
     "@example.org",
     "User 1",
     "Contact 1",
+    MARK,
     *PHONES,
     *map(e164, PHONES),
     "Planted Person",

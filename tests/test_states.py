@@ -16,39 +16,35 @@ from tap_aircall.streams.custom.definitions import RECORD
 from tests.clock import NOW
 from tests.states.record import (
     FOLDER,
-    HOUR,
     REPORT,
     WALKED,
     WAYS,
+    company,
     identify,
-    live_on,
-    populate,
+    pass_an_hour,
     read_records,
     shapes,
 )
+from tests.states.record import run as run_tap
 from tests.warehouse import CHANGING, Warehouse
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from tests.conftest import Aircall, Record, Run
     from tests.states.record import Way
 
 STATES = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(FOLDER.glob("*.json"))}
 SIGNED = frozenset(CHANGING)
+DAY = 86_400
 SHAPES = {shape for recorded in STATES.values() for shape in shapes(recorded["state"])}
 
 
 def run(aircall: Aircall, way: Way, state: Record | None = None) -> Run:
-    done = aircall.run(catalog=aircall.catalog(*way.streams, **way.settings), state=state, **way.settings)
+    done = run_tap(aircall, way, state)
     unknown = {shape for each in done.states for shape in shapes(each)} - SHAPES
     assert not unknown, "States have a new form: run `python -m tests.states.record`, and commit what it writes."
     return done
-
-
-def pass_time(aircall: Aircall, way: Way) -> None:
-    aircall.clock.now += HOUR
-    live_on(aircall.sandbox, way, int(aircall.clock.now))
 
 
 def loaded(messages: list[Record], of: dict[str, list[Any]]) -> Iterator[Record]:
@@ -73,36 +69,33 @@ def facts(warehouse: Warehouse) -> Record:
     tables: Record = {}
     for stream, table in warehouse.tables.items():
         rows = {key: row for key, row in table.items() if row.get("row", "") is not None}
-        tables[stream] = {
-            key: row | {RECORD: without(frozenset(CHANGING), row.get(RECORD, {}))} for key, row in rows.items()
-        }
+        tables[stream] = {key: row | {RECORD: without(SIGNED, row.get(RECORD, {}))} for key, row in rows.items()}
     return tables
 
 
 @pytest.mark.parametrize("name", STATES)
-def test_todays_tap_goes_on_from_what_an_earlier_one_wrote(make_aircall: Callable[..., Aircall], name: str) -> None:
+def test_todays_tap_goes_on_from_what_an_earlier_one_wrote(name: str) -> None:
     recorded = STATES[name]
     way = WAYS[recorded["way"]]
-    aircall = make_aircall()
-    populate(aircall.sandbox, way)
-    warehouse = Warehouse()
-    before = run(aircall, way)
-    if recorded["run"] > 1:
-        warehouse.load(before.messages)
-        pass_time(aircall, way)
-        before = run(aircall, way, before.state)
-    warehouse.load(loaded(before.messages, recorded["loaded"]))
+    warehouse, truth = Warehouse(), Warehouse()
+    with company(way) as aircall:
+        before = run(aircall, way)
+        if recorded["run"] > 1:
+            warehouse.load(before.messages)
+            pass_an_hour(aircall, way)
+            before = run(aircall, way, before.state)
+        warehouse.load(loaded(before.messages, recorded["loaded"]))
 
-    pass_time(aircall, way)
-    resumed = run(aircall, way, recorded["state"])
-    warehouse.load(resumed.messages)
-    assert read_records(resumed.messages) == recorded["reads"]
+        pass_an_hour(aircall, way)
+        resumed = run(aircall, way, recorded["state"])
+        warehouse.load(resumed.messages)
+        assert read_records(resumed.messages) == recorded["reads"]
 
-    aircall.clock.now += 40 * 24 * HOUR  # past the age at which calls are read for the last time
-    aircall.world.move_on(aircall.clock.now)
-    warehouse.load(run(aircall, way, resumed.state).messages)
-    truth = Warehouse()
-    truth.load(run(aircall, way).messages)
+        aircall.clock.now += 40 * DAY  # past the age at which calls are read for the last time
+        aircall.world.move_on(aircall.clock.now)
+        warehouse.load(run(aircall, way, resumed.state).messages)
+        truth.load(run(aircall, way).messages)
+
     assert facts(warehouse) == facts(truth)
 
 

@@ -1,7 +1,8 @@
 {# What models say often, in words that all warehouses know. #}
 
-{% macro typed(expression, type) -%}
-  {{ return("cast(" ~ expression ~ " as " ~ aircall.sql_type(type) ~ ")") }}
+{# Whether there is a value, or an item of a list. #}
+{% macro is_present(value) -%}
+  {{ return("coalesce(" ~ aircall.typed(value, 'text') ~ ", '[]') not in ('', '[]', '{}')") }}
 {%- endmacro %}
 
 {% macro count_if(condition) -%}

@@ -16,7 +16,7 @@
   it, was ever loaded. Rows that the loader marked as deleted are left out.
 
   fields: a list of [path, type, name]. The path is a column, or a column and a field of the object in it, such as
-    `user.id`. The type is one of `sql_type`, or `present`: whether there is a value.
+    `user.id`. The type is one of `sql_type`, or `present`: whether there is a value, or an item of a list.
   object_type: what `deleted_objects` calls the stream's objects; those that it lists are left out.
   items: a column with a list, each item of which makes a row. Paths that begin with `item.` are fields of it, and
     `item` is the item itself; `position` counts from 1.
@@ -33,7 +33,7 @@
     {{ 'false' if type == 'present' else aircall.typed('null', type) }} as {{ name }}
     {%- else %}
     {%- set value = aircall.value_at(path) %}
-    {{ value ~ ' is not null' if type == 'present' else aircall.typed(value, type) }} as {{ name }}
+    {{ aircall.is_present(value) if type == 'present' else aircall.typed(value, type) }} as {{ name }}
     {%- endif %}
     {{- ',' if not loop.last }}
   {%- endfor %}

@@ -19,6 +19,20 @@
   {{ return({'time': 'timestamptz', 'json': 'jsonb'}.get(name) or aircall.default__sql_type(name)) }}
 {%- endmacro %}
 
+{# An expression as such a type. #}
+{% macro typed(expression, type) -%}
+  {{ return(adapter.dispatch('typed', 'aircall')(expression, type)) }}
+{%- endmacro %}
+
+{% macro default__typed(expression, type) -%}
+  {{ return("cast(" ~ expression ~ " as " ~ aircall.sql_type(type) ~ ")") }}
+{%- endmacro %}
+
+{% macro postgres__typed(expression, type) -%}
+  {# The plain target-postgres makes jsonb[] of lists. #}
+  {{ return("to_jsonb(" ~ expression ~ ")" if type == 'json' and expression != 'null' else aircall.default__typed(expression, type)) }}
+{%- endmacro %}
+
 {# A field of an object, as text. #}
 {% macro json_field(object, key) -%}
   {{ return(adapter.dispatch('json_field', 'aircall')(object, key)) }}
@@ -63,7 +77,6 @@
 {%- endmacro %}
 
 {% macro postgres__json_items(list, alias) -%}
-  {# The plain target-postgres makes jsonb[] of lists. #}
   {{ return(
     "jsonb_array_elements(case when jsonb_typeof(to_jsonb(" ~ list ~ ")) = 'array' then to_jsonb(" ~ list ~ ") end) "
     ~ "with ordinality as " ~ alias ~ "(item, position)"

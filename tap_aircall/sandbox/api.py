@@ -195,7 +195,7 @@ class Api:
         reading = next(self._reading)
         for name in ("recording", "voicemail"):
             if shown[name]:
-                shown[name] += f"?expires=3600&reading={reading}"
+                shown[name] = self.world.recordings.signed(shown[name], reading, self.world.now)
         if params.get("fetch_contact") != "true":
             shown["contact"] = None
         if params.get("fetch_short_urls") == "true":

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
+from tap_aircall.sandbox.recordings import address_of
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -50,7 +52,7 @@ class CallLife:
         """Yield when the call changes, and which fields change then.
 
         Args:
-            identity: Its id, which is part of the addresses of its recordings.
+            identity: Its id, which is part of the addresses of its audio.
         """
         if self.answered_at is not None:
             yield self._seen(self.answered_at), {"status": "answered", "answered_at": self.answered_at}
@@ -72,13 +74,13 @@ class CallLife:
             ended["missed_call_reason"] = self.missed_call_reason
         if self.answered_at is not None:
             ended |= {
-                "recording": f"https://recordings.example.com/signed/{identity}.mp3",
+                "recording": address_of(identity, "recording"),
                 "recording_short_url": f"https://short.example.com/r/{identity}",
                 "asset": f"https://assets.aircall.io/calls/{identity}/recording",
             }
         if self.leaves_voicemail:
             ended |= {
-                "voicemail": f"https://voicemails.example.com/signed/{identity}.mp3",
+                "voicemail": address_of(identity, "voicemail"),
                 "voicemail_short_url": f"https://short.example.com/v/{identity}",
                 "asset": f"https://assets.aircall.io/calls/{identity}/voicemail",
             }

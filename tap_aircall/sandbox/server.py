@@ -25,6 +25,7 @@ from tap_aircall.sandbox.analytics import EXPORT_PATH, FILE_PATH, Analytics
 from tap_aircall.sandbox.api import OAUTH_ONLY, Api
 from tap_aircall.sandbox.messages import FORBIDDEN, NO_SUCH_PATH, UNAUTHORIZED, Answer, RequestLog
 from tap_aircall.sandbox.oauth import OAuth
+from tap_aircall.sandbox.recordings import RECORDING_PATH
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -91,6 +92,7 @@ class Sandbox:
         self.latency = latency
         self.oauth = OAuth(world, self.now, self.lock, mode=oauth)
         self.analytics = Analytics(world, lambda: self.url)
+        world.recordings.root = lambda: self.url
         self._clock = clock
         self._api = Api(world, retired_users_v1=retired_users_v1)
         self._limit = requests_per_minute
@@ -193,6 +195,8 @@ class Sandbox:
         """Decide as Aircall's edge does: rate limit and credentials first."""
         if request.url.path.startswith(FILE_PATH):  # storage, which has neither a rate limit nor credentials
             return self.analytics.file(request.url.path, request.headers.get("authorization"), now), {}
+        if request.url.path.startswith(RECORDING_PATH):  # likewise
+            return self.world.recordings.file(str(request.url), request.headers.get("authorization"), now)
         refused = self._count(now)
         if refused is not None:
             return Answer(429, {"error": "Too Many Requests"}), refused

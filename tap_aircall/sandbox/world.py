@@ -10,6 +10,7 @@ from tap_aircall.sandbox.call_life import OPTIONS, CallLife
 from tap_aircall.sandbox.index import TimeIndex
 from tap_aircall.sandbox.intelligence import Intelligence
 from tap_aircall.sandbox.optional import OptionalResources
+from tap_aircall.sandbox.recordings import Recordings
 from tap_aircall.sandbox.templates import KINDS, MESSAGES, NEW, Kind, Record, new_call
 
 if TYPE_CHECKING:
@@ -66,6 +67,7 @@ class World:
         self.user_numbers: dict[int, list[int]] = {}
         self.optional = OptionalResources()
         self.intelligence = Intelligence(self)
+        self.recordings = Recordings()
         self.calls_by_start = TimeIndex()
         self.contacts_by_creation = TimeIndex()
         self.contacts_by_change = TimeIndex()

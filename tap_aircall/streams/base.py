@@ -271,7 +271,7 @@ class AircallStream(SdkStream):
         Raises:
             ResponseError: If there is none, or it contradicts itself or what was asked for.
         """
-        time = query.get("order_by", self.replication_key)
+        time = query.get("order_by", type(self).replication_key)  # a catalog may name another key, not another order
         return Page.parse(payload, self.envelope).checked(query, self.name, time)
 
     def write_records(self, records: list[Record]) -> None:

@@ -14,6 +14,7 @@ from tap_aircall.streams.calls.stream import Calls
 from tap_aircall.streams.contacts import Contacts
 from tap_aircall.streams.custom.stream import CustomStream
 from tap_aircall.streams.intelligence import streams as intelligence
+from tap_aircall.streams.recordings.stream import CallRecordings
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -52,6 +53,7 @@ STREAMS: dict[str, type[AircallStream]] = {
         intelligence.CallEvaluations,
         intelligence.CallCsatPredictions,
         AnalyticsReports,
+        CallRecordings,
         CallCounts,
     )
 }

@@ -132,7 +132,8 @@ def project(tmp_path: Path, live_sandbox: Sandbox) -> Project:
     (folder / ".meltano").mkdir(parents=True)
     (folder / "output").mkdir()
     shutil.copy(ROOT / "meltano.yml", folder)
-    for kind in ("extractors", "loaders"):
+    (folder / "dbt").symlink_to(ROOT / "dbt")
+    for kind in ("extractors", "loaders", "utilities"):
         (folder / ".meltano" / kind).mkdir()
         for plugin in (PLUGINS / kind).iterdir():
             (folder / ".meltano" / kind / plugin.name).mkdir()

@@ -42,9 +42,9 @@ BLOCK = re.compile(
     r"^(?: *<!-- (?P<what>file|not run): (?P<detail>[^>]*) -->\n)?(?P<indent> *)```(?P<kind>\S*)\n(?P<text>.*?)^ *```$",
     re.MULTILINE | re.DOTALL,
 )
-IN_THE_CLONE = ("README.md", "CONTRIBUTING.md", "oauth.md")
+IN_THE_CLONE = ("README.md", "CONTRIBUTING.md", "oauth.md", "models.md")
 COMMANDS = (*IN_THE_CLONE, "quick-start.md", "meltano.md")
-"""Pages with commands, which run in the clone for the first three, and beside it for the others."""
+"""Pages with commands, which run in the clone for the first four, and beside it for the others."""
 DRAWN = ("{mermaid}", "mermaid", "{toctree}", "text")
 """Kinds of blocks that do not run: `make docs` draws diagrams, and `text` is what a command prints."""
 AGAIN = re.compile("tap-aircall --config|meltano run" if "SOAK" in os.environ else "tap-aircall --config (?!.*login)")
@@ -91,7 +91,7 @@ def blocks() -> Iterator[Block]:
 
 BLOCKS = list(blocks())
 CONFIGS = [block for block in BLOCKS if block.kind == "json"]
-PARTS = [block for block in BLOCKS if block.kind == "yaml"]
+PARTS = [block for block in BLOCKS if block.kind == "yaml" and not block.not_run]
 
 
 def covered(block: Block) -> bool:
@@ -327,6 +327,20 @@ def test_the_page_on_oauth_can_be_followed(reader: Reader, live_sandbox: Sandbox
 
     assert (reader.folder / "secrets/acme.json").stat().st_mode & 0o777 == 0o600
     assert postgres.query("SELECT count(*) FROM aircall.calls") == [(len(live_sandbox.world.calls),)]
+
+
+@pytest.mark.skipif(sys.version_info >= (3, 14), reason="dbt 1.11 does not run on Python 3.14")
+def test_the_page_on_models_can_be_followed(reader: Reader, live_sandbox: Sandbox) -> None:
+    use_environment(reader)
+    reader.environment["TAP_AIRCALL_API_URL"] = live_sandbox.url
+
+    reader.follow("models.md")
+
+    with duckdb.connect(str(reader.clone / "output/warehouse.duckdb"), read_only=True) as connection:
+        calls = connection.execute("SELECT call_id FROM analytics.aircall__calls").fetchall()
+        zones = connection.execute("SELECT DISTINCT started_at_local - started_at FROM analytics.aircall__calls")
+        assert {zone.total_seconds() for (zone,) in zones.fetchall()} <= {3_600, 7_200}
+    assert sorted(calls) == [(call,) for call in sorted(live_sandbox.world.calls)]
 
 
 def test_the_commands_for_contributors_exist(reader: Reader) -> None:

@@ -129,7 +129,10 @@ select
   time_to_answer_seconds,
   case when time_to_answer_seconds is not null then rang_at is null end as time_to_answer_is_upper_bound,
   time_to_answer_seconds <= {{ aircall.sla_seconds() }} as is_in_sla,
-  time_to_answer_seconds > {{ aircall.sla_seconds() }} and rang_at is null as is_sla_uncertain,
+  case
+    when time_to_answer_seconds is not null
+      then time_to_answer_seconds > {{ aircall.sla_seconds() }} and rang_at is null
+  end as is_sla_uncertain,
   case when is_answered and is_ended then {{ aircall.seconds_between('answered_at', 'ended_at') }} end as talk_seconds,
   case when is_missed then {{ aircall.seconds_between('started_at', 'ended_at') }} end as missed_after_seconds,
   has_recording,

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, NamedTuple, Protocol, cast
+
+from singer_sdk.singerlib.catalog import REPLICATION_INCREMENTAL
+from typing_extensions import override
 
 from tap_aircall.clock import TRAIL_SECONDS
 from tap_aircall.streams.base import AircallStream
@@ -19,7 +22,7 @@ SETTLE_SECONDS = 20 * 60
 """How long after its end a call has settled; Aircall recalculates it until then (facts: Changes after the call)."""
 YOUNG_SECONDS = 72 * 3600
 """Until a call is this old, something may still appear."""
-FOLLOWED = ("id", "started_at")
+FOLLOWED = ("id", "started_at", "duration", "recording", "voicemail")
 """The fields of a call that followers need."""
 
 
@@ -50,7 +53,7 @@ class Reading(NamedTuple):
 
     def ripe(self, calls: Iterable[Record]) -> list[Record]:
         """Return what followers need of those calls that can have anything."""
-        return [{name: call[name] for name in FOLLOWED} for call in calls if self.is_ripe(call)]
+        return [{name: call.get(name) for name in FOLLOWED} for call in calls if self.is_ripe(call)]
 
     def is_open(self, started_at: int) -> bool:
         """Say whether what was not found yet may still be found."""
@@ -62,20 +65,64 @@ class Reading(NamedTuple):
         return min(self.now - YOUNG_SECONDS, self.settled_through)
 
 
+class Followed(Protocol):
+    """What a follower asks of the stream `calls`."""
+
+    was_read: bool
+
+    def get_records(self, context: None) -> Iterable[Record]:
+        """Read the calls."""
+
+    def sample(self) -> list[Record]:
+        """Read a few calls."""
+
+
 class CallFollower(AircallStream):
     """A stream that follows the calls.
 
     `calls` begins it, hands it each page of calls after writing them, has it catch up with what it lacks, and finishes
-    it. Before `calls` writes its state, it has each follower note its own.
+    it. Before `calls` writes its state, it has each follower note its own. When `calls` itself is not selected, it is
+    read all the same.
     """
 
-    @abstractmethod
-    def begin(self, now: int) -> None:
+    selected_by_default = False
+    turn = 1  # after the calls
+    asks_for_each: ClassVar[bool] = True
+    """Whether it takes a request for each call."""
+
+    _has_begun = False
+
+    @property
+    def calls(self) -> Followed:
+        """The stream that it follows."""
+        return cast("Followed", self.tap.streams["calls"])
+
+    @property
+    @override
+    def replication_method(self) -> str:
+        return REPLICATION_INCREMENTAL  # it reads what `calls` reads, and no version of the whole
+
+    @override
+    def write_schema(self) -> None:
+        if not self._has_begun:
+            super().write_schema()
+
+    @override
+    def extract(self) -> Iterable[list[Record]]:
+        if not self.calls.was_read:
+            for _ in self.calls.get_records(None):
+                pass  # of interest to those that follow only
+        return ()
+
+    def begin(self, now: int) -> None:  # noqa: ARG002 - for subclasses
         """Tell the target what will come, before the first call is read.
 
         Args:
             now: When the run begins (UNIX seconds).
         """
+        self.write_schema()
+        self._has_begun = True
+        _ = self.progress  # which begins to count the time
 
     @abstractmethod
     def follow(self, calls: Sequence[Record], reading: Reading) -> None:

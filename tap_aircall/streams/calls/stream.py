@@ -110,7 +110,8 @@ class Calls(AircallStream):
     ) -> Iterator[list[Record]]:
         for number, step in enumerate(self._walk(self._flags()).steps(*window), start=1):
             if number == 1 and followers and not self._has_warned:
-                self._has_warned = self.warn_of_cost(step.remaining or len(step.records), len(followers))
+                asking = sum(follower.asks_for_each for follower in followers)
+                self._has_warned = self.warn_of_cost(step.remaining or len(step.records), asking)
             self.progress.expect(step.remaining or 0)
             self.progress.add(len(step.records))
             # Taken before the records are brought into their shape; what follows calls is written after them.

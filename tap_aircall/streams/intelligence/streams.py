@@ -19,9 +19,8 @@ A call that Aircall refuses (403) is not done, even though `calls` moves on. The
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from singer_sdk.singerlib.catalog import REPLICATION_INCREMENTAL
 from typing_extensions import override
 
 from tap_aircall import states
@@ -29,8 +28,9 @@ from tap_aircall.api.addresses import path_of
 from tap_aircall.errors import ForbiddenError, NotFoundError, RejectedRequestError, StreamUnavailableError
 from tap_aircall.streams.access import Access
 from tap_aircall.streams.calls.followers import SETTLE_SECONDS, CallFollower, Reading
+from tap_aircall.streams.calls.ids import MOST, CallIds
 from tap_aircall.streams.intelligence import schemas
-from tap_aircall.streams.intelligence.found import MOST, CallIds, Refused
+from tap_aircall.streams.intelligence.refused import Refused
 from tap_aircall.times import to_rfc3339, to_seconds
 
 if TYPE_CHECKING:
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
 
     from tap_aircall.pages import Query, Record
     from tap_aircall.streams.base import AircallTap
-    from tap_aircall.streams.calls.stream import Calls
 
 DAY = 86_400
 GIVE_UP_SECONDS = 7 * DAY
@@ -51,8 +50,6 @@ BAD_REQUEST = 400
 class CallIntelligence(CallFollower):
     """One kind of AI results of calls."""
 
-    selected_by_default = False
-    turn = 1  # after the calls
     primary_keys: Sequence[str] = ("call_id",)
     state_keys = (FOUND, REFUSED)
     is_editable: ClassVar[bool] = False
@@ -60,31 +57,11 @@ class CallIntelligence(CallFollower):
 
     def __init__(self, tap: AircallTap) -> None:
         super().__init__(tap, schemas.of(self.name))
-        self._has_begun = False
-
-    @override
-    def write_schema(self) -> None:
-        if not self._has_begun:
-            super().write_schema()
-
-    @property
-    @override
-    def replication_method(self) -> str:
-        return REPLICATION_INCREMENTAL  # it reads what `calls` reads, and no version of the whole
-
-    @override
-    def extract(self) -> Iterable[list[Record]]:
-        calls = cast("Calls", self.tap.streams["calls"])
-        if not calls.was_read:
-            for _ in calls.get_records(None):
-                pass  # of interest to those that follow only
-        return ()
 
     @override
     def sample(self) -> list[Record]:
-        calls = cast("Calls", self.tap.streams["calls"])
         reading = Reading(int(self.clock.time()), 0, SETTLE_SECONDS)
-        for call in filter(reading.is_ripe, calls.sample()):
+        for call in filter(reading.is_ripe, self.calls.sample()):
             try:
                 return [{**record, "call_id": call["id"]} for record in self._ask(call["id"]) or ()]
             except ForbiddenError as error:
@@ -98,9 +75,7 @@ class CallIntelligence(CallFollower):
 
     @override
     def begin(self, now: int) -> None:
-        self.write_schema()
-        self._has_begun = True
-        _ = self.progress  # which begins to count the time
+        super().begin(now)
         self._found, self._refused = self.parse_state(self.stream_state)
         self._refused_now: dict[int, int] = {}  # calls with their starts, in UNIX seconds
         self._access = Access(self.client)

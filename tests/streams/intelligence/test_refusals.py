@@ -16,7 +16,7 @@ from typing_extensions import override
 from tap_aircall.sandbox import Fault
 from tap_aircall.sandbox.intelligence import NO_PLAN
 from tap_aircall.sandbox.messages import Answer
-from tap_aircall.streams.intelligence import found
+from tap_aircall.streams.calls import ids
 from tap_aircall.streams.intelligence import streams as intelligence
 from tests.moving import AI_RESULTS, Company, Plan, outcomes
 from tests.warehouse import Warehouse
@@ -145,7 +145,7 @@ def test_refused_results_arrive_once_they_are_granted(old: int, young: int, most
         company.call(4 * DAY - n * 2 * HOUR)
     logging.disable()
     try:
-        with mock.patch.object(found, "MOST", most), mock.patch.object(intelligence, "MOST", most):
+        with mock.patch.object(ids, "MOST", most), mock.patch.object(intelligence, "MOST", most):
             for step in [*history, *[Step(Plan(25), 0, [], set())] * 2]:
                 company.begin_run(step)
                 for _ in outcomes(company, warehouse, ("calls", *AI_RESULTS), [step.plan]):

@@ -5,7 +5,7 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tap_aircall.streams.intelligence.found import HOUR, MOST, CallIds, Refused
+from tap_aircall.streams.calls.ids import HOUR, MOST, CallIds
 
 T0 = 1_795_438_800 // HOUR * HOUR
 
@@ -50,18 +50,3 @@ def test_the_state_has_a_limited_size() -> None:
     assert 4_200_000_001 + 7 * (2 * MOST - 1) in again
     assert 4_200_000_001 not in again
     assert 4_200_000_001 not in found
-
-
-@given(CALLS, st.none() | st.integers(0, T0), st.none() | st.integers(0, T0))
-def test_the_state_says_what_was_refused(calls: dict[int, int], after: int | None, asked_at: int | None) -> None:
-    refused = Refused(after=after, asked_at=asked_at)
-    for call_id, second in calls.items():
-        refused.calls.add(call_id, second)
-
-    again = Refused.parse(json.loads(json.dumps(refused.to_state())))
-
-    assert {each: again.calls.hour_of(each) for each in again.calls} == {
-        call_id: second // HOUR * HOUR for call_id, second in calls.items()
-    }
-    assert again.after == after
-    assert again.asked_at == (asked_at if calls or after is not None else None)

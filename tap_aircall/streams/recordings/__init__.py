@@ -1,0 +1,1 @@
+"""The audio of calls, kept before its links end."""

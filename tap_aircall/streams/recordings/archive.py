@@ -1,0 +1,202 @@
+"""Where recordings are kept: a folder, or a bucket of an object store, by way of fsspec.
+
+A file is there whole or not at all. In a folder it is written aside under another name, and moved when all of it is on
+the disk; an object store gets it in one put. Folders that the tap makes, and files, are for their owner alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import posixpath
+import tempfile
+import time
+from contextlib import contextmanager, suppress
+from functools import lru_cache
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, NamedTuple
+
+from tap_aircall.errors import AircallError, InputError, StorageError, one_line
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from fsspec import AbstractFileSystem
+
+SETTING = "recordings_location"
+PIECE = 2**16
+"""Bytes to have in hand at once."""
+PARTS = 8 * 2**20
+"""Bytes of the parts in which a large file goes to an object store; smaller than theirs, so that memory stays flat."""
+PUT: dict[str, dict[str, Any]] = {
+    "s3": {"chunksize": PARTS, "max_concurrency": 1},
+    "gs": {"chunksize": PARTS},
+    "abfs": {"max_concurrency": 1},
+}
+"""How to put a file into each kind of object store."""
+EXTRAS = tuple(PUT)
+"""Each kind needs the extra of this package that has its name."""
+ASIDE = ".part"
+"""How files end that are not whole."""
+ABANDONED_SECONDS = 86_400
+"""A file that nobody has written to for so long was left by a run that was killed."""
+DAYS_REMEMBERED = 64
+
+
+class Kept(NamedTuple):
+    """A whole file."""
+
+    path: str
+    """Where it is, the location included."""
+    size: int
+    """In bytes."""
+    sha256: str
+
+
+class Archive:
+    """Files by day and name. Safe to use from several threads, apart from `names_of`.
+
+    Args:
+        location: A folder, or the URL of a place in an object store.
+
+    Raises:
+        InputError: If nothing can be kept in such a place.
+    """
+
+    def __init__(self, location: str) -> None:
+        protocol, is_url, _ = location.partition("://")
+        self._location = location.rstrip("/") or "/"
+        self._options = PUT[protocol] if is_url and protocol in PUT else None
+        if is_url and self._options is None:
+            message = f"Setting {SETTING}: must be a folder, or a URL that begins with {', '.join(EXTRAS)} and ://."
+            raise InputError(message)
+        self._system = _file_system(protocol if is_url else "file")
+        self._names_of = lru_cache(DAYS_REMEMBERED)(self._list)
+
+    @property
+    def is_folder(self) -> bool:
+        """Whether it is a folder of this machine, rather than an object store."""
+        return self._options is None
+
+    def names_of(self, day: str) -> dict[str, int]:
+        """Return the files of a day, such as `2026/11/23`, with their sizes in bytes; each day is listed once.
+
+        Raises:
+            StorageError: If it cannot be listed.
+        """
+        return self._names_of(day)
+
+    def keep(self, day: str, name: str, pieces: Iterable[bytes]) -> Kept:
+        """Keep a file.
+
+        Args:
+            day: Such as `2026/11/23`.
+            name: What to call the file.
+            pieces: Its content. An error of theirs leaves nothing behind.
+
+        Raises:
+            StorageError: If it cannot be kept.
+        """
+        path, digest, size = self._path(day, name), hashlib.sha256(), 0
+        with self._aside(path) as file:
+            for piece in pieces:
+                digest.update(piece)
+                size += len(piece)
+                with self._explained():
+                    file.write(piece)
+            with self._explained():
+                self._move(file, path)
+        return Kept(path, size, digest.hexdigest())
+
+    def look_at(self, day: str, name: str) -> Kept:
+        """Read a file that is there.
+
+        Raises:
+            StorageError: If it cannot be read.
+        """
+        path, digest, size = self._path(day, name), hashlib.sha256(), 0
+        with self._explained(), self._system.open(path, "rb", block_size=PARTS, cache_type="readahead") as file:
+            while piece := file.read(PIECE):
+                digest.update(piece)
+                size += len(piece)
+        return Kept(path, size, digest.hexdigest())
+
+    def _path(self, *names: str) -> str:
+        return posixpath.join(self._location, *names)
+
+    def _list(self, day: str) -> dict[str, int]:
+        with self._explained():
+            try:
+                entries = self._system.ls(self._path(day), detail=True)
+            except FileNotFoundError:
+                return {}
+            if self.is_folder:
+                _sweep(Path(self._path(day)))
+        files = [entry for entry in entries if entry["type"] == "file" and not entry["name"].endswith(ASIDE)]
+        return {posixpath.basename(entry["name"]): int(entry["size"]) for entry in files}
+
+    @contextmanager
+    def _aside(self, path: str) -> Iterator[IO[bytes]]:
+        """Open a file in which to write what will be at a path; what is left of it at the end is removed."""
+        with self._explained():
+            folder = posixpath.dirname(path) if self.is_folder else None
+            if folder is not None:
+                _make_folder(Path(folder))
+            # For its owner alone: it is made so.
+            file = tempfile.NamedTemporaryFile(dir=folder, prefix=".", suffix=ASIDE, delete=False)  # noqa: SIM115
+        try:
+            yield file
+        finally:
+            with suppress(OSError):  # of what a full disk did not take
+                file.close()
+            Path(file.name).unlink(missing_ok=True)
+
+    def _move(self, file: IO[bytes], path: str) -> None:
+        file.flush()
+        if self._options is None:
+            os.fsync(file.fileno())
+            Path(file.name).replace(path)
+        else:
+            self._system.put_file(file.name, path, **self._options)
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        """Say in one line that it is the place that does not do, whatever it is of each store that says so.
+
+        Raises:
+            StorageError: In place of any other error.
+        """
+        try:
+            yield
+        except AircallError:
+            raise
+        except Exception as error:
+            reason = error.strerror if isinstance(error, OSError) and error.strerror else type(error).__name__
+            message = f"Setting {SETTING}: no files can be kept in {one_line(self._location)}: {one_line(reason)}."
+            raise StorageError(message) from error
+
+
+def _file_system(protocol: str) -> AbstractFileSystem:
+    import fsspec  # noqa: PLC0415 - takes longer to load than most runs should wait
+
+    try:
+        # Without what it remembers of listings: other processes write, too.
+        return fsspec.filesystem(protocol, skip_instance_cache=True, use_listings_cache=False)
+    except ImportError as error:
+        message = f"Setting {SETTING}: {protocol}:// needs the extra {protocol}: pip install 'tap-aircall[{protocol}]'."
+        raise InputError(message) from error
+
+
+def _make_folder(folder: Path) -> None:
+    """Make a folder with those above it, for their owner alone; those that are there stay as they are."""
+    for each in (*reversed(folder.parents), folder):
+        if not each.exists():
+            each.mkdir(mode=0o700, exist_ok=True)
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what runs that were killed have left in a folder."""
+    for file in folder.glob(f".*{ASIDE}"):
+        with suppress(FileNotFoundError):
+            if file.stat().st_mtime < time.time() - ABANDONED_SECONDS:
+                file.unlink()

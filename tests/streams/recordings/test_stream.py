@@ -1,0 +1,425 @@
+"""Recordings and voicemails over real HTTP: each fetched once, whole, and named by a record only when it is there."""
+
+from __future__ import annotations
+
+import hashlib
+import stat
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tap_aircall.errors import (
+    AircallError,
+    ExpiredError,
+    InputError,
+    ResponseError,
+    StorageError,
+    StreamsFailedError,
+    UnavailableError,
+)
+from tap_aircall.sandbox import Fault
+from tap_aircall.sandbox.recordings import MARK, RECORDING_PATH, address_of, audio
+from tests.clock import NOW
+from tests.conftest import Run
+
+if TYPE_CHECKING:
+    from tests.conftest import Aircall
+
+T0 = int(NOW)
+MINUTE, HOUR, DAY = 60, 3600, 86_400
+STREAMS = ("calls", "call_recordings")
+
+
+def add_call(aircall: Aircall, ago: int = 2 * HOUR, **options: Any) -> int:
+    """Add a call that began so many seconds ago."""
+    identity: int = aircall.world.add_call(started_at=int(aircall.clock.now) - ago, **options)["id"]
+    return identity
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "kept" / "recordings"
+
+
+def run(aircall: Aircall, folder: Path, state: Any = None, **settings: Any) -> Run:
+    return aircall.run(*STREAMS, state=state, recordings_location=str(folder), **settings)
+
+
+def failing(aircall: Aircall, folder: Path, state: Any = None) -> tuple[Run, Exception]:
+    """Run until it fails."""
+    done = Run()
+    with pytest.raises((AircallError, StreamsFailedError)) as caught:
+        aircall.tap(done, streams=STREAMS, recordings_location=str(folder), state=state).run()
+    return done, caught.value
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def asked(aircall: Aircall) -> list[str]:
+    """Return what was asked for, other than lists of calls."""
+    return [log.path for log in aircall.sandbox.requests if log.path not in {"/v1/ping", "/v1/calls"}]
+
+
+class TestRecords:
+    def test_a_record_says_what_is_kept_and_where(self, aircall: Aircall, folder: Path) -> None:
+        call = add_call(aircall, 2 * DAY, talk_seconds=100)
+        content = audio(address_of(call, "recording"))
+
+        (record,) = run(aircall, folder).records("call_recordings")
+
+        path = folder / "2026" / "11" / "21" / f"{call}-recording.mp3"
+        assert record == {
+            "call_id": call,
+            "kind": "recording",
+            "status": "kept",
+            "path": str(path),
+            "bytes": len(content),
+            "sha256": hashlib.sha256(content).hexdigest(),
+            "content_type": "audio/mpeg",
+            "duration": 105,
+            "archived_at": "2026-11-23T13:00:00Z",
+        }
+        assert path.read_bytes() == content
+
+    def test_voicemails_are_kept_as_well(self, aircall: Aircall, folder: Path) -> None:
+        call = add_call(aircall, talk_seconds=None, leaves_voicemail=True)
+        add_call(aircall, talk_seconds=None)
+
+        (record,) = run(aircall, folder).records("call_recordings")
+
+        assert (record["call_id"], record["kind"], record["duration"]) == (call, "voicemail", 5)
+        assert list(files(folder)) == [f"2026/11/23/{call}-voicemail.mp3"]
+
+    def test_a_call_may_have_both(self, aircall: Aircall, folder: Path) -> None:
+        add_call(aircall, leaves_voicemail=True)
+
+        kinds = [record["kind"] for record in run(aircall, folder).records("call_recordings")]
+
+        assert kinds == ["recording", "voicemail"]
+        assert len(files(folder)) == 2
+
+    @pytest.mark.parametrize(
+        ("content_type", "extension"),
+        [("audio/x-wav", "wav"), ("Audio/OGG; codecs=opus", "ogg"), ("binary/octet-stream", "mp3"), ("", "mp3")],
+    )
+    def test_the_name_ends_as_the_kind_of_audio(
+        self, aircall: Aircall, folder: Path, content_type: str, extension: str
+    ) -> None:
+        add_call(aircall)
+        aircall.world.recordings.content_type = content_type
+
+        (record,) = run(aircall, folder).records("call_recordings")
+
+        assert record["path"].endswith(f".{extension}")
+
+    def test_files_are_for_their_owner_alone(self, aircall: Aircall, folder: Path) -> None:
+        add_call(aircall)
+        run(aircall, folder)
+
+        made = [folder, *folder.rglob("*")]
+        assert {stat.S_IMODE(path.stat().st_mode) for path in made if path.is_dir()} == {0o700}
+        assert {stat.S_IMODE(path.stat().st_mode) for path in made if path.is_file()} == {0o600}
+
+    def test_they_follow_calls_whether_or_not_those_are_selected(self, aircall: Aircall, folder: Path) -> None:
+        add_call(aircall)
+
+        alone = aircall.run("call_recordings", recordings_location=str(folder))
+
+        assert alone.types("call_recordings") == ["SCHEMA", "RECORD"]
+        assert alone.types("calls") == []
+
+
+class TestHowOften:
+    def test_each_file_is_fetched_once_however_often_its_call_is_read(self, aircall: Aircall, folder: Path) -> None:
+        call = add_call(aircall)
+        done = run(aircall, folder)
+        for seconds in (HOUR, 5 * HOUR, DAY, 2 * DAY, 4 * DAY, 24 * DAY):
+            aircall.clock.now += seconds
+            done = run(aircall, folder, done.state)
+            assert done.records("call_recordings") == []
+
+        assert asked(aircall) == [address_of(call, "recording")]
+
+    def test_a_recording_that_appears_late_is_kept(self, aircall: Aircall, folder: Path) -> None:
+        call = add_call(aircall, recording=None)
+        done = run(aircall, folder)
+        assert done.records("call_recordings") == []
+        aircall.world.edit_call(call, recording=address_of(call, "recording"))
+        aircall.clock.now += 5 * DAY
+
+        assert len(run(aircall, folder, done.state).records("call_recordings")) == 1
+
+    def test_a_call_that_has_not_settled_waits(self, aircall: Aircall, folder: Path) -> None:
+        add_call(aircall, 5 * MINUTE)
+        done = run(aircall, folder)
+        assert (done.records("call_recordings"), asked(aircall)) == ([], [])
+        aircall.clock.now += 30 * MINUTE
+
+        assert len(run(aircall, folder, done.state).records("call_recordings")) == 1
+
+    def test_a_file_that_is_there_is_looked_at_rather_than_fetched(self, aircall: Aircall, folder: Path) -> None:
+        call = add_call(aircall)
+        (first,) = run(aircall, folder).records("call_recordings")
+        path = Path(first["path"])
+        written = path.stat().st_mtime_ns
+
+        (again,) = run(aircall, folder).records("call_recordings")
+
+        assert again == first
+        assert path.stat().st_mtime_ns == written
+        assert asked(aircall) == 2 * [address_of(call, "recording")]
+
+    def test_a_file_of_another_size_is_fetched_again(self, aircall: Aircall, folder: Path) -> None:
+        add_call(aircall)
+        (first,) = run(aircall, folder).records("call_recordings")
+        Path(first["path"]).write_bytes(b"half")
+
+        (again,) = run(aircall, folder).records("call_recordings")
+
+        assert again == first
+        assert hashlib.sha256(Path(first["path"]).read_bytes()).hexdigest() == first["sha256"]
+
+    def test_the_state_is_as_short_as_that_of_other_followers(self, aircall: Aircall, folder: Path) -> None:
+        for n in range(3):
+            add_call(aircall, 2 * HOUR - n)
+        add_call(aircall, 100 * DAY)
+
+        state = run(aircall, folder).state
+
+        assert state["bookmarks"]["call_recordings"] == {
+            "kept": {"recording": {"2026-11-23T11:00:00Z": [4200000001, 1, 1]}}
+        }
+
+    def test_files_take_nothing_of_the_rate_limit(self, aircall: Aircall, folder: Path) -> None:
+        for n in range(8):
+            add_call(aircall, 2 * HOUR + n)
+
+        run(aircall, folder, requests_per_minute=3)  # those for calls
+
+        assert aircall.clock.waits == []
+
+
+class TestLinks:
+    def test_one_that_has_ended_is_asked_for_again_through_its_call(self, aircall: Aircall, folder: Path) -> None:
+        call = add_call(aircall)
+        aircall.sandbox.faults.append(Fault(path=RECORDING_PATH, status=403))
+
+        (record,) = run(aircall, folder).records("call_recordings")
+
+        assert record["status"] == "kept"
+        assert asked(aircall) == [address_of(call, "recording"), f"/v1/calls/{call}", address_of(call, "recording")]
+
+    def test_the_sandboxs_own_end_after_an_hour(self, aircall: Aircall, folder: Path) -> None:
+        add_call(aircall)
+        aircall.world.recordings.link_seconds = 0
+        aircall.sandbox.on_request = lambda log: (
+            setattr(aircall.world.recordings, "link_seconds", 3600) if log.path.count("/") > 2 else None
+        )
+
+        (record,) = run(aircall, folder).records("call_recordings")
+
+        assert record["status"] == "kept"
+
+    def test_one_that_is_refused_twice_ends_the_stream_and_the_next_run_goes_on_there(
+        self, aircall: Aircall, folder: Path
+    ) -> None:
+        calls = [add_call(aircall, 2 * HOUR - n) for n in range(60)]
+        path = address_of(calls[55], "recording")
+        aircall.sandbox.faults.append(Fault(path=path, times=2, status=403))
+        done, error = failing(aircall, folder)
+
+        assert isinstance(error, ExpiredError)
+        assert str(error) == "Stream 'call_recordings': The server 127.0.0.1 answered with status 403."
+        assert done.ids("calls") == calls
+        resumed = run(aircall, folder, done.state)
+        got = {record["call_id"] for each in (done, resumed) for record in each.records("call_recordings")}
+        assert got == set(calls)
+        assert len(resumed.records("call_recordings")) <= 10
+
+    @pytest.mark.parametrize("status", [404, 410])
+    def test_a_file_that_aircall_no_longer_has_is_a_record(self, aircall: Aircall, folder: Path, status: int) -> None:
+        call = add_call(aircall)
+        aircall.world.recordings.deleted.add(address_of(call, "recording"))
+        aircall.world.recordings.deleted_status = status
+
+        done = run(aircall, folder)
+
+        (record,) = done.records("call_recordings")
+        assert record == {
+            "call_id": call,
+            "kind": "recording",
+            "status": "gone",
+            "path": None,
+            "bytes": None,
+            "sha256": None,
+            "content_type": None,
+            "duration": 60,
+            "archived_at": "2026-11-23T13:00:00Z",
+        }
+        assert asked(aircall).count(f"/v1/calls/{call}") == 1
+        assert run(aircall, folder, done.state).records("call_recordings") == []
+
+    @pytest.mark.parametrize("is_deleted", [True, False])
+    def test_so_is_a_call_that_has_lost_its_link(self, aircall: Aircall, folder: Path, is_deleted: bool) -> None:  # noqa: FBT001
+        call = add_call(aircall)
+        aircall.sandbox.faults.append(Fault(path=RECORDING_PATH, status=403))
+
+        def lose(log: Any) -> None:
+            if log.path.startswith(RECORDING_PATH):
+                if is_deleted:
+                    aircall.world.delete_call(call)
+                else:
+                    aircall.world.edit_call(call, recording=None)
+
+        aircall.sandbox.on_request = lose
+        (record,) = run(aircall, folder).records("call_recordings")
+
+        assert record["status"] == "gone"
+
+    def test_a_file_that_was_kept_stays_kept_when_its_link_is_dead(self, aircall: Aircall, folder: Path) -> None:
+        call = add_call(aircall)
+        (first,) = run(aircall, folder).records("call_recordings")
+        aircall.world.recordings.deleted.add(address_of(call, "recording"))
+
+        (again,) = run(aircall, folder).records("call_recordings")
+
+        assert again == first | {"content_type": None}
+
+    def test_no_link_is_in_a_log_and_no_credentials_go_along(
+        self, aircall: Aircall, folder: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        add_call(aircall)
+        aircall.sandbox.faults.append(Fault(path=RECORDING_PATH, status=500))
+        with caplog.at_level("DEBUG"):
+            done = run(aircall, folder)
+
+        assert MARK not in caplog.text
+        assert MARK not in str(done.records("call_recordings"))
+        sent = [log.headers for log in aircall.sandbox.requests if log.path.startswith(RECORDING_PATH)]
+        assert len(sent) == 2
+        assert not [headers for headers in sent if "authorization" in headers]
+
+    @pytest.mark.parametrize("link", ["http://example.com/a.mp3", "https://169.254.169.254/a.mp3", "ftp://a/b", "//"])
+    def test_one_that_leads_elsewhere_is_not_followed(self, aircall: Aircall, folder: Path, link: str) -> None:
+        add_call(aircall, recording=link)
+
+        _, error = failing(aircall, folder)
+
+        assert isinstance(error, ResponseError)
+        assert str(error).startswith("Stream 'call_recordings': Aircall gave an address for the file that ")
+
+    def test_an_answer_about_another_call_is_not_believed(self, aircall: Aircall, folder: Path) -> None:
+        call = add_call(aircall)
+        aircall.sandbox.faults.append(Fault(path=RECORDING_PATH, status=403))
+        aircall.sandbox.faults.append(
+            Fault(path=f"/v1/calls/{call}", mutate=lambda payload: {"call": payload["call"] | {"id": 7}})
+        )
+
+        (record,) = run(aircall, folder).records("call_recordings")
+
+        assert record["status"] == "kept"  # it was asked for again
+
+
+class TestFaults:
+    @pytest.mark.parametrize("failure", [{"failure": "reset"}, {"failure": "cut"}, {"status": 503}, {"status": 429}])
+    def test_a_passing_fault_is_waited_for(self, aircall: Aircall, folder: Path, failure: dict[str, Any]) -> None:
+        call = add_call(aircall)
+        aircall.sandbox.faults.append(Fault(path=RECORDING_PATH, times=3, **failure))
+
+        run(aircall, folder)
+
+        assert files(folder) == {f"2026/11/23/{call}-recording.mp3": audio(address_of(call, "recording"))}
+
+    @pytest.mark.parametrize(
+        "failure", [{"failure": "cut"}, {"failure": "html"}, {"failure": "empty"}, {"status": 500}]
+    )
+    def test_one_that_stays_leaves_nothing_behind(
+        self, aircall: Aircall, folder: Path, failure: dict[str, Any]
+    ) -> None:
+        add_call(aircall)
+        aircall.sandbox.faults.append(Fault(path=RECORDING_PATH, times=float("inf"), **failure))
+
+        done, error = failing(aircall, folder)
+
+        assert isinstance(error, UnavailableError)
+        assert (files(folder), done.records("call_recordings")) == ({}, [])
+        aircall.sandbox.faults.clear()
+        assert len(run(aircall, folder, done.state if done.states else None).records("call_recordings")) == 1
+
+    def test_a_place_that_refuses_is_one_line_and_other_streams_are_read(self, aircall: Aircall, folder: Path) -> None:
+        add_call(aircall)
+        folder.mkdir(parents=True)
+        (folder / "2026").write_text("in the way", encoding="utf-8")
+
+        done, error = failing(aircall, folder)
+
+        assert isinstance(error, StorageError)
+        assert str(error) == (
+            f"Stream 'call_recordings': Setting recordings_location: no files can be kept in {folder}: Not a directory."
+        )
+        assert len(done.records("calls")) == 1
+
+    def test_a_full_disk_is_one_line_and_leaves_nothing(
+        self, aircall: Aircall, folder: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        add_call(aircall)
+
+        def full(_: Any) -> None:
+            raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr("os.fsync", full)
+        done, error = failing(aircall, folder)
+
+        assert str(error).endswith(f"no files can be kept in {folder}: No space left on device.")
+        assert (files(folder), done.records("call_recordings")) == ({}, [])
+
+
+class TestSettings:
+    def test_without_a_place_it_is_left_out_with_one_line(
+        self, aircall: Aircall, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        add_call(aircall)
+
+        done = aircall.run(*STREAMS)
+
+        warnings = [record.message for record in caplog.records if record.levelname == "WARNING"]
+        reason = "the setting recordings_location does not say where to keep the files."
+        assert warnings == [f"Stream 'call_recordings' is left out: {reason}"]
+        assert done.records("call_recordings") == []
+        assert len(done.records("calls")) == 1
+
+    def test_a_place_of_another_kind_is_refused(self, aircall: Aircall) -> None:
+        line = r"^Setting recordings_location: must be a folder, or a URL that begins with s3, gs, abfs and ://\.$"
+        with pytest.raises(InputError, match=line):
+            aircall.run(*STREAMS, recordings_location="ftp://example.com/recordings")
+
+    def test_a_test_of_the_connection_looks_at_the_place_and_fetches_nothing(
+        self, aircall: Aircall, folder: Path
+    ) -> None:
+        add_call(aircall)
+        aircall.tap(streams=STREAMS, recordings_location=str(folder)).try_streams()
+        assert asked(aircall) == []
+
+        folder.parent.mkdir()
+        folder.write_text("in the way", encoding="utf-8")
+        with pytest.raises(StreamsFailedError, match="no files can be kept in"):
+            aircall.tap(streams=STREAMS, recordings_location=str(folder)).try_streams()
+
+
+def test_progress_is_in_files_and_bytes(aircall: Aircall, folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for n in range(3):
+        add_call(aircall, 2 * HOUR + n)
+
+    def take_a_minute(log: Any) -> None:
+        if log.path.startswith(RECORDING_PATH):
+            aircall.clock.now += MINUTE
+
+    aircall.sandbox.on_request = take_a_minute
+    with caplog.at_level("INFO"):
+        run(aircall, folder, max_concurrent_requests=1)
+
+    size = 3 * len(audio("x")) / 1e6
+    assert f"call_recordings: 3 records, {size:.1f} MB in files, 0 requests" in caplog.messages

@@ -1,0 +1,376 @@
+"""The dbt models on what the real targets loaded, against what the sandbox's world says."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tomllib
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import duckdb
+import psycopg
+import psycopg.rows
+import pytest
+import yaml
+
+from tap_aircall.sandbox import Sandbox, World, generate_company
+from tests.clock import FakeClock
+from tests.conftest import Aircall
+from tests.targets.answers import OPEN, ZONE, Answers, Told
+from tests.targets.conftest import PLUGINS, ROOT, Postgres, executable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from pathlib import Path
+
+Record = dict[str, Any]
+DBT = PLUGINS / "utilities/dbt-duckdb/venv/bin/dbt"
+STREAMS = (
+    *(
+        "calls",
+        "contacts",
+        "users",
+        "numbers",
+        "teams",
+        "tags",
+        "call_counts",
+        "call_transcriptions",
+        "call_sentiments",
+    ),
+    *("call_topics", "call_summaries", "call_custom_summaries", "call_action_items", "call_playbook_results"),
+    *("call_evaluations", "call_csat_predictions"),
+)
+KEYS = {
+    "calls": ("call_id",),
+    "call_tags": ("call_id", "tag_id"),
+    "number_days": ("number_id", "call_date"),
+    "team_days": ("team_id", "call_date"),
+    "hours": ("call_date", "call_hour"),
+    "agent_days": ("user_id", "call_date"),
+    "missed_callers": ("caller_key",),
+    "contacts": ("contact_id",),
+    "conversations": ("call_id",),
+    "messages": ("kind", "message_id"),
+    "completeness": ("date",),
+}
+needs_dbt = pytest.mark.skipif(sys.version_info >= (3, 14), reason="dbt 1.11 does not run on Python 3.14")
+DAY = 86_400
+HOUR = 3_600
+
+
+def hostile_company(now: float) -> World:
+    """Make a company in which all that is odd happens as well."""
+    world = generate_company(seed=6, now=now, calls=350, contacts=120, users=9, days=30)
+    world.intelligence.share = 0.3
+    gone, first, second, third = list(world.kinds["users"])[:4]
+    users = {identity: world.call_user(identity) for identity in (gone, first, second, third)}
+    number, old_number = (world.call_number(identity) for identity in list(world.kinds["numbers"])[:2])
+    old_team, team = ({"id": each["id"], "name": each["name"]} for each in list(world.kinds["teams"].values())[:2])
+    day = int(now) // DAY * DAY - 3 * DAY
+    plain = {"number": number, "contact": None, "country_code_a2": None, "raw_digits": "+33 1 99 11 11 11"}
+
+    def call(at: int, **details: Any) -> None:
+        world.add_call(started_at=day + at, **(plain | details))
+
+    handed = {"transferred_by": users[first], "transferred_to": users[second]}
+    for taken_by in (first, second, third):
+        call(10 * HOUR + taken_by, user=users[taken_by], raw_digits="+33 1 99 11 11 12", **handed)
+    call(11 * HOUR, user=None, raw_digits="+33 1 99 11 11 12", **handed)
+    call(11 * HOUR, user=users[first], direction="outbound", raw_digits="+33 1 99 11 11 13", **handed)
+    call(11 * HOUR, user=users[gone], number=old_number, teams=[old_team, team, team], raw_digits="+33 1 99 11 11 14")
+    call(11 * HOUR + 1, user=users[gone] | {"name": "Renamed Since"}, raw_digits="+33 1 99 11 11 14")
+    # Missed twice in one second, called back twice in one, once without an answer.
+    for _ in range(2):
+        call(12 * HOUR, talk_seconds=None, missed_call_reason="no_available_agent", leaves_voicemail=True)
+    call(12 * HOUR, user=users[first], talk_seconds=None, direction="outbound")
+    call(12 * HOUR, user=users[second], direction="outbound")
+    call(13 * HOUR, talk_seconds=None, missed_call_reason="abandoned_in_ivr", raw_digits="+33199111111")
+    call(14 * HOUR, talk_seconds=None, missed_call_reason="agents_did_not_answer", user=users[first])
+    for _ in range(2):
+        call(15 * HOUR, talk_seconds=None, missed_call_reason="short_abandoned", raw_digits="anonymous")
+    call(22 * HOUR + 3_599, user=users[first], talk_seconds=3 * HOUR, raw_digits="+33 1 99 11 11 15")
+    call(23 * HOUR, user=users[first], talk_seconds=30, raw_digits="+33 1 99 11 11 15")
+    agent = {"agent_id": "a", "agent_name": "Robot", "escalation_reason": None, "started_at": None, "ended_at": None}
+    for reason in ("answered", "escalated"):
+        voice = {"ai_voice_agents": [agent | {"end_reason": reason}], "raw_digits": "+33 1 99 11 11 16"}
+        call(16 * HOUR, talk_seconds=None, missed_call_reason="no_available_agent", **voice)
+    for at in (now - 10, now - 100):
+        world.add_call(started_at=int(at), ring_seconds=60, talk_seconds=600, user=users[first], **plain)
+    # The clocks were put back in Paris on 25 October, an hour after midnight in UTC.
+    for at in (-1, 0, HOUR):
+        call(int(datetime(2026, 10, 25, 1, tzinfo=UTC).timestamp()) + at - day, user=users[second])
+    world.delete("users", gone)
+    world.delete("numbers", old_number["id"])
+    world.delete("teams", old_team["id"])
+    return world
+
+
+def told(world: World) -> Told:
+    """Make up what an inbox would know of a company."""
+    known = Told()
+
+    def note(kind: list[Record], event: str, at: int, **what: Any) -> None:
+        kind.append({"event_id": f"{len(kind):032x}", "event": event, "happened_at": iso(at), **what})
+
+    answered = [call for call in world.calls.values() if call["answered_at"] and call["user"] and call["ended_at"]]
+    for call in answered[::3]:
+        who = {"call_id": call["id"], "user_id": call["user"]["id"]}
+        middle = (call["started_at"] + call["answered_at"] + 1) // 2
+        note(known.call_events, "call.ringing_on_agent", middle, **who)
+        note(known.call_events, "call.agent_declined", middle, **who)
+        note(known.call_events, "call.ringing_on_agent", call["answered_at"], **who)
+        note(known.call_events, "call.answered", call["answered_at"], **who)
+    note(known.call_events, "call.ringing_on_agent", answered[1]["ended_at"], call_id=answered[1]["id"], user_id=1)
+    for call in [call for call in answered if not call["transferred_by"]][::4]:
+        who = {"user_id": call["user"]["id"]}
+        note(known.user_events, "user.wut_start.v2", call["ended_at"] + 1, **who)
+        note(known.user_events, "user.wut_end.v2", call["ended_at"] + 3, **who)
+        note(known.user_events, "user.closed.v2", call["ended_at"] + 3, **who)
+    contact = dict(list(world.contacts.values())[3])
+    number = {"id": next(iter(world.kinds["numbers"])), "name": "Named otherwise"}
+    text = {"direction": "inbound", "status": "received", "body": "Hello", "created_at": iso(answered[0]["ended_at"])}
+    known.messages = [
+        text | {"id": "1779973182949pn", "external_number": "+33 1 99 11 11 11", "number": number, "media_details": []},
+        text | {"id": "2", "channel": "whatsapp", "sent_at": iso(answered[1]["ended_at"]), "contact": contact}
+        | {"media_details": [{"file_name": "a.png"}]},
+    ]  # fmt: skip
+    known.group_messages = [text | {"id": "2", "group_conversation_id": "g", "number": number}]
+    users, contacts = list(world.kinds["users"]), list(world.contacts)
+    deleted = [("user", users[-1]), ("contact", contacts[0]), ("contact", users[0]), ("number", 1)]
+    known.deleted_objects = [{"object_type": kind, "object_id": str(identity)} for kind, identity in deleted]
+    return known
+
+
+def iso(at: int) -> str:
+    return datetime.fromtimestamp(at, UTC).isoformat().replace("+00:00", "Z")
+
+
+def as_messages(known: Told) -> list[Record]:
+    """Return what the inbox knows as a tap would write it."""
+    keys = {"deleted_objects": ["object_type", "object_id"], "messages": ["id"], "group_messages": ["id"]}
+    text, integer = {"type": ["string", "null"]}, {"type": ["integer", "null"]}
+    some = {
+        "type": ["object", "null"],
+        "properties": {"id": integer, "name": text, "first_name": text, "last_name": text},
+    }
+    types: Record = {"number": some, "contact": some, "media_details": {"type": ["array", "null"], "items": some}}
+    types |= dict.fromkeys(("call_id", "user_id"), integer)
+    types |= dict.fromkeys(("happened_at", "created_at", "sent_at"), text | {"format": "date-time"})
+    messages: list[Record] = []
+    for stream, records in vars(known).items():
+        fields = {name for record in records for name in record}
+        schema = {"type": "object", "properties": {name: types.get(name, text) for name in fields}}
+        key = keys.get(stream, ["event_id"])
+        messages.append({"type": "SCHEMA", "stream": stream, "schema": schema, "key_properties": key})
+        messages += [{"type": "RECORD", "stream": stream, "record": record} for record in records]
+    return messages
+
+
+@dataclass
+class Company:
+    """What was read, and what is true."""
+
+    messages: list[Record]
+    answers: Answers
+
+
+@pytest.fixture(scope="module")
+def company() -> Company:
+    clock = FakeClock()
+    world = hostile_company(clock.now)
+    known = told(world)
+    with Sandbox(world, clock=clock.time) as sandbox:
+        aircall = Aircall(sandbox, clock)
+        catalog = aircall.catalog(*STREAMS)
+        for stream in catalog["streams"]:
+            for entry in stream["metadata"]:
+                if stream["stream"] == "calls" and entry["breadcrumb"][1:] == ["ai_voice_agents"]:
+                    entry["metadata"]["selected"] = True
+        messages = aircall.run(catalog=catalog).messages
+    return Company([*messages, *as_messages(known)], Answers(world, known))
+
+
+def load(target: str, config: Record, messages: Iterable[Record], folder: Path) -> None:
+    """Feed messages to a target."""
+    path = folder / f"{target}.json"
+    path.write_text(json.dumps({"default_target_schema": "aircall"} | config), encoding="utf-8")
+    lines = "".join(json.dumps(message) + "\n" for message in messages)
+    subprocess.run([executable(target), "--config", path], input=lines, text=True, check=True, capture_output=True)
+
+
+def dbt(*arguments: str, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run dbt on this project, unless the arguments name another one."""
+    settings = {
+        "DBT_PROJECT_DIR": str(ROOT / "dbt"),
+        "DBT_PROFILES_DIR": str(ROOT / "dbt"),
+        "DBT_TARGET_PATH": str(folder / "target"),
+        "DBT_LOG_PATH": str(folder / "logs"),
+        "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
+        "DBT_USE_COLORS": "false",
+        "DBT_QUIET": "true",
+        "DBT_WARN_ERROR": "true",
+        "DBT_AIRCALL_TIME_ZONE": ZONE.key,
+        "DBT_AIRCALL_BUSINESS_HOURS": json.dumps(
+            {day: [f"{minute // 60:02d}:00" for minute in minutes] for day, minutes in OPEN.items()}
+        ),
+    }
+    return subprocess.run(
+        [DBT, *arguments],
+        env=os.environ | settings | environment,
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def plain(value: Any) -> Any:
+    """Return a time as UTC without a zone, and anything else as it is."""
+    is_aware = isinstance(value, datetime) and value.tzinfo is not None
+    return value.astimezone(UTC).replace(tzinfo=None) if is_aware else value
+
+
+def by_key(rows: Iterable[Record], keys: tuple[str, ...]) -> dict[tuple[Any, ...], Record]:
+    return {tuple(row[key] for key in keys): row for row in rows}
+
+
+def differences(mart: str, found: Iterable[Record], expected: Iterable[Record]) -> list[str]:
+    """Say where rows differ, the first few alone: pytest takes minutes to compare thousands."""
+    here, truth = by_key(found, KEYS[mart]), by_key(expected, KEYS[mart])
+    lines = [f"{mart}: {key} is too much" for key in here.keys() - truth.keys()]
+    lines += [f"{mart}: {key} is lacking" for key in truth.keys() - here.keys()]
+    for key in here.keys() & truth.keys():
+        for name in here[key].keys() | truth[key].keys():
+            values = here[key].get(name, "no column"), truth[key].get(name, "no column")
+            if values[0] != values[1]:
+                lines.append(f"{mart}: {key}: {name} is {values[0]!r}, not {values[1]!r}")
+    return lines[:5]
+
+
+def in_duckdb(company: Company, folder: Path) -> tuple[dict[str, str], Callable[[str], list[Record]]]:
+    """Load it into DuckDB; return what dbt has to know, and what answers queries."""
+    path = folder / "warehouse.duckdb"
+    load("target-duckdb", {"filepath": str(path), "add_metadata_columns": True}, company.messages, folder)
+
+    def query(sql: str) -> list[Record]:
+        with duckdb.connect(str(path), read_only=True) as connection:
+            cursor = connection.execute(sql)
+            names = [column[0] for column in cursor.description or []]
+            return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+
+    return {"TARGET_DUCKDB_FILEPATH": str(path)}, query
+
+
+def in_postgres(
+    company: Company, folder: Path, postgres: Postgres
+) -> tuple[dict[str, str], Callable[[str], list[Record]]]:
+    """Load it into PostgreSQL, for analysts who live elsewhere."""
+    with psycopg.connect(host=str(postgres.host), user="postgres", dbname="postgres", autocommit=True) as connection:
+        connection.execute(f"ALTER DATABASE \"{postgres.name}\" SET timezone = 'Asia/Tokyo'")
+    load("target-postgres", {"sqlalchemy_url": postgres.url, "hard_delete": True}, company.messages, folder)
+
+    def query(sql: str) -> list[Record]:
+        with psycopg.connect(host=str(postgres.host), user="postgres", dbname=postgres.name) as connection:
+            return connection.cursor(row_factory=psycopg.rows.dict_row).execute(sql).fetchall()
+
+    target = {"HOST": str(postgres.host), "USER": "postgres", "DATABASE": postgres.name}
+    return {"DBT_TARGET": "postgres"} | {f"TARGET_POSTGRES_{name}": value for name, value in target.items()}, query
+
+
+@needs_dbt
+@pytest.mark.parametrize("warehouse", ["DuckDB", "PostgreSQL"])
+def test_the_models_say_what_is_true(
+    warehouse: str, company: Company, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    if warehouse == "DuckDB":
+        environment, query = in_duckdb(company, tmp_path)
+    else:
+        environment, query = in_postgres(company, tmp_path, request.getfixturevalue("postgres"))
+
+    done = dbt("build", folder=tmp_path, **environment)
+
+    assert done.returncode == 0, done.stdout[-6000:]
+    found = []
+    for mart, expected in company.answers.marts().items():
+        # Of days without calls there are many, all of them alike.
+        where = " WHERE calls_at_aircall > 0" if mart == "completeness" else ""
+        rows = query(f"SELECT * FROM analytics.aircall__{mart}{where}")
+        found += differences(mart, [{name: plain(value) for name, value in row.items()} for row in rows], expected)
+    assert "\n".join(found) == ""
+    counts = {
+        row["stream"]: row["row_count"]
+        for row in query("SELECT * FROM analytics.aircall__freshness")
+        if row["is_loaded"]
+    }
+    assert counts["calls"] == len(company.answers.rows)
+    assert counts["user_events"] == len(company.answers.told.user_events)
+    assert "user_availabilities" not in counts
+
+
+@needs_dbt
+def test_a_project_that_installs_the_package_needs_calls_alone(company: Company, tmp_path: Path) -> None:
+    """Names, schema and time zone are its own, and a day lacks a call, which one test says."""
+    lost = next(row for row in company.answers.rows.values() if row["caller_key"] is None)
+    messages = [message for message in company.messages if message.get("stream") in {"calls", "call_counts"}]
+    kept = [message for message in messages if message.get("record", {}).get("id") != lost["call_id"]]
+    for message in kept:
+        message["stream"] = message["stream"].replace("calls", "phone_calls")
+    path = tmp_path / "warehouse.duckdb"
+    load("target-duckdb", {"filepath": str(path), "default_target_schema": "raw_phones"}, kept, tmp_path)
+    package = tmp_path / "package"
+    shutil.copytree(ROOT / "dbt", package / "dbt")
+    git = ["git", "-C", str(package), "-c", "user.name=A", "-c", "user.email=a@example.com"]
+    for command in (["init", "--quiet"], ["add", "."], ["commit", "--quiet", "--message", "Models"]):
+        subprocess.run([*git, *command], check=True)
+    project = tmp_path / "project"
+    project.mkdir()
+    files: dict[str, Record] = {
+        "packages.yml": {"packages": [{"git": str(package), "subdirectory": "dbt", "revision": "HEAD"}]},
+        "profiles.yml": {"mine": {"target": "dev", "outputs": {"dev": {"type": "duckdb", "path": str(path)}}}},
+        "dbt_project.yml": {
+            "name": "mine",
+            "profile": "mine",
+            "vars": {
+                "aircall_schema": "raw_phones",
+                "aircall_calls_identifier": "phone_calls",
+                "aircall_time_zone": "America/New_York",
+                "aircall_sla_seconds": 5,
+                "aircall_business_hours": {1: ["09:00", "18:00"]},
+            },
+        },
+    }
+    for name, content in files.items():
+        (project / name).write_text(yaml.safe_dump(content), encoding="utf-8")
+    own = {"DBT_PROJECT_DIR": str(project), "DBT_PROFILES_DIR": str(project)}
+
+    installed = dbt("deps", folder=tmp_path, **own, DBT_WARN_ERROR="false")
+    built = dbt("build", "--exclude-resource-type", "unit_test", folder=tmp_path, **own)
+
+    assert installed.returncode == 0, installed.stdout[-3000:]
+    results = json.loads((tmp_path / "target/run_results.json").read_text(encoding="utf-8"))["results"]
+    assert [each["unique_id"].split(".")[2] for each in results if each["status"] not in {"success", "pass"}] == [
+        "no_day_lacks_calls"
+    ], built.stdout[-3000:]
+    with duckdb.connect(str(path), read_only=True) as connection:
+        query = (
+            "SELECT call_id, is_in_sla, time_to_answer_seconds, started_at_local, started_at FROM main.aircall__calls"
+        )
+        calls = connection.execute(query).fetchall()
+        lacking = connection.execute("SELECT date, calls_lacking FROM main.aircall__completeness WHERE NOT is_complete")
+        assert lacking.fetchall() == [(lost["started_at"].date(), 1)]
+    assert {call[0] for call in calls} == company.answers.rows.keys() - {lost["call_id"]}
+    assert {call[1] == (call[2] <= 5) for call in calls if call[2] is not None} == {True}
+    assert all(4 * HOUR <= (call[4] - call[3]).total_seconds() <= 5 * HOUR for call in calls)
+
+
+def test_dbt_and_the_loader_have_the_same_duckdb() -> None:
+    loader = tomllib.loads((ROOT / "loaders/duckdb/pyproject.toml").read_text(encoding="utf-8"))["project"]
+    plugins = yaml.safe_load((ROOT / "meltano.yml").read_text(encoding="utf-8"))["plugins"]
+    (pinned,) = [requirement for requirement in loader["dependencies"] if requirement.startswith("duckdb")]
+
+    assert pinned in plugins["utilities"][0]["pip_url"].split()

@@ -1,6 +1,6 @@
 """A DuckDB file with the columns of the marts that the report reads, to be filled by hand, and a reader of its page.
 
-tests/targets/test_report.py makes sure that the marts which dbt builds have these columns, of these types.
+tests/targets/test_models.py makes sure that the marts which dbt builds have these columns, of these types.
 """
 
 from __future__ import annotations
@@ -218,12 +218,13 @@ def page_of(
     anonymous: bool = False,
     time_zone: str | None = "Europe/Paris",
     company: str = "",
+    now: datetime = NOW,
 ) -> str:
     """Return the page of a database."""
     with reading(database) as opened:
         marts = Marts(opened, "analytics", sla_seconds=SLA_SECONDS, anonymous=anonymous)
         content = gather(
-            marts, company=company, now=NOW, time_zone=time_zone, sla_seconds=SLA_SECONDS, anonymous=anonymous
+            marts, company=company, now=now, time_zone=time_zone, sla_seconds=SLA_SECONDS, anonymous=anonymous
         )
     return write(content)
 

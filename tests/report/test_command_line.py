@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import click
 import duckdb
 import pytest
 
@@ -135,6 +137,15 @@ def test_a_view_in_the_place_of_a_mart_reads_no_other_file(company: Company, tmp
     code, out, err = run("--database", company.path, "--output", tmp_path / "report.html")
     assert (code, out, err.count("\n")) == (1, "", 1)
     assert not (tmp_path / "report.html").exists()
+
+
+def test_the_documents_list_every_option_with_its_default() -> None:
+    text = (Path(__file__).parents[2] / "docs/report.md").read_text("utf-8")
+    rows = re.findall(r"^\| `(--[a-z-]+)` \| (?:`(\w+)`)? *\| (?:`(\w+)`)?", text, re.MULTILINE)
+    options = [option for option in command.make.params if isinstance(option, click.Option)]
+    assert [(row[0], row[1], row[2]) for row in rows] == [
+        (option.opts[0], option.envvar or "", str(option.default) if option.show_default else "") for option in options
+    ]
 
 
 @pytest.mark.parametrize("package", ["duckdb", "psycopg", "jinja2"])

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
 def period_name(period: Period) -> str:
     """Name a period to choose."""
-    return f"All {say.plural(period.days, 'day')}" if period.key == "all" else f"Last {period.days} days"
+    if period.days == 1:
+        return "One day"
+    return f"{'All' if period.key == 'all' else 'Last'} {say.number(period.days)} days"
 
 
 def dates(period: Period) -> str:

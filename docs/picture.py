@@ -11,7 +11,7 @@ from playwright.sync_api import sync_playwright
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "demo-data/report.html"
 PICTURE = ROOT / "docs/images/report.png"
-WIDTH, HEIGHT = 1080, 1040
+WIDTH, HEIGHT = 1200, 1470
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 """The browser of this machine, also for tests; none if there is none."""
 

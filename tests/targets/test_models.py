@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -19,6 +20,8 @@ import pytest
 import yaml
 
 from tap_aircall.sandbox import Sandbox, World, generate_company
+from tap_aircall.streams.registry import STREAMS as STREAMS_OF_TAP
+from tap_aircall.tap import TapAircall
 from tests.clock import FakeClock
 from tests.conftest import Aircall
 from tests.report.agreement import columns_that_differ, page_against_marts
@@ -26,7 +29,7 @@ from tests.targets.answers import OPEN, ZONE, Answers, Told
 from tests.targets.conftest import PLUGINS, ROOT, Postgres, executable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
 Record = dict[str, Any]
@@ -46,6 +49,11 @@ STREAMS = (
     *("call_topics", "call_summaries", "call_custom_summaries", "call_action_items", "call_playbook_results"),
     *("call_evaluations", "call_csat_predictions"),
 )
+NOT_MODELLED = {
+    *("webhooks", "webhook_events", "integrations", "analytics_reports"),
+    *("number_registration_statuses", "number_message_configurations", "number_whatsapp_statuses"),
+}
+"""Streams of settings, or of a form that only those know who chose it."""
 KEYS = {
     "calls": ("call_id",),
     "call_tags": ("call_id", "tag_id"),
@@ -371,6 +379,46 @@ def test_a_project_that_installs_the_package_needs_calls_alone(company: Company,
     assert {call[0] for call in calls} == company.answers.rows.keys() - {lost["call_id"]}
     assert {call[1] == (call[2] <= 5) for call in calls if call[2] is not None} == {True}
     assert all(4 * HOUR <= (call[4] - call[3]).total_seconds() <= 5 * HOUR for call in calls)
+
+
+def test_every_stream_that_tells_of_calls_people_or_messages_has_a_view() -> None:
+    content = yaml.safe_load((ROOT / "dbt/models/staging/sources.yml").read_text(encoding="utf-8"))
+    sources = {table["name"] for table in content["sources"][0]["tables"]}
+    freshness = (ROOT / "dbt/models/marts/aircall__freshness.sql").read_text(encoding="utf-8")
+
+    assert STREAMS_OF_TAP.keys() - NOT_MODELLED <= sources
+    assert sources.isdisjoint(NOT_MODELLED)
+    assert sources == {path.stem.split("__")[1] for path in (ROOT / "dbt/models/staging").glob("*.sql")} & sources
+    assert set(re.findall(r"^  '(\w+)': ", freshness, re.MULTILINE)) == sources
+
+
+def staged() -> Iterator[tuple[str, str]]:
+    """Yield each field that a staging model reads, with its stream."""
+    for path in (ROOT / "dbt/models/staging").glob("*.sql"):
+        text = path.read_text(encoding="utf-8")
+        (stream,) = re.findall(r"aircall\.stage\('(\w+)'", text)
+        items = "".join(re.findall(r"items='([\w.]+)'", text))
+        for field in re.findall(r"^  \['([\w.]+)', ", text, re.MULTILINE):
+            if field != "position":
+                yield stream, re.sub(r"^item\b", items, field)
+
+
+def test_the_models_read_fields_that_streams_have() -> None:
+    """Apart from those within objects that are left open, such as that of a playbook."""
+    streams = TapAircall(config={}, validate_config=False).streams
+    unknown = []
+    for stream, field in staged():
+        node = streams[stream].schema if stream in streams else {}
+        for name in field.split("."):
+            node = node.get("items", node)
+            if "properties" not in node:
+                break
+            if name not in node["properties"]:
+                unknown.append(f"{stream}.{field}")
+                break
+            node = node["properties"][name]
+
+    assert unknown == []
 
 
 def test_dbt_and_the_loader_have_the_same_duckdb() -> None:

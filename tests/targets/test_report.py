@@ -1,4 +1,4 @@
-"""The page reads PostgreSQL, and changes nothing there. That its figures are right there as well is in test_models.py."""
+"""The page reads PostgreSQL and changes nothing there. That its figures are right is in test_models.py."""
 
 from __future__ import annotations
 

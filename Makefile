@@ -27,6 +27,10 @@ help: ## Show what there is
 demo: $(PLUGINS) ## Load a made-up company into DuckDB through Meltano, twice, and show the result
 	@$(BIN)/python -m tap_aircall.sandbox.demo
 
+.PHONY: picture
+picture: $(READY) ## Take the picture of the demo's page that the documents show, with the Chromium of this machine
+	@$(BIN)/python -m docs.picture
+
 .PHONY: test
 test: $(PLUGINS) ## Run all tests, with real targets
 	@$(BIN)/python -m pytest -n 2 $(ARGS)

@@ -61,6 +61,8 @@ class Oddity(Enum):
     """The schema lacks it; it is left out."""
     CONVERTED = "converted"
     """Its type is not the documented one; the same value is written in that type."""
+    UNUSABLE = "unusable"
+    """Its value fits no way; null stands for it."""
 
 
 @dataclass(slots=True)

@@ -13,8 +13,11 @@ from tap_aircall.sandbox import Fault
 from tap_aircall.sandbox.intelligence import RESULT_KINDS
 from tap_aircall.streams.registry import STREAMS
 from tests.clock import NOW
+from tests.inboxes import fill, one_of_each
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.conftest import Aircall
 
 T0 = int(NOW)
@@ -51,18 +54,23 @@ def assert_nothing_planted(*texts: str) -> None:
         assert not [each for each in PLANTED if each in text]
 
 
-def test_a_run_of_all_streams_logs_no_planted_data(company: Aircall, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_run_of_all_streams_logs_no_planted_data(
+    company: Aircall, caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    location = str(tmp_path / "inbox.db")
+    fill(location, [event for words in PLANTED[:2] for event in one_of_each(T0, words, duration={"x": words})])
     for failure in ("cut", "cut_json", "html", "reset"):
         company.sandbox.faults.append(Fault(after=3, times=2, failure=failure))
 
     with caplog.at_level(logging.DEBUG):
-        run = company.run(*STREAMS)
+        run = company.run(*STREAMS, inbox=location)
 
     assert len(run.records("calls")) == 60
     assert "GET /v1/calls" in caplog.text  # debugging does show requests
     assert "sandbox-token" not in caplog.text
     assert_nothing_planted(caplog.text, json.dumps(run.states))
     assert "planted-token" not in json.dumps(run.messages)
+    assert len(run.records("webhook_events")) > len(run.records("messages")) == 1
 
 
 @pytest.mark.parametrize(

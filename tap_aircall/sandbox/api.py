@@ -191,11 +191,8 @@ class Api:
 
     def _shown_call(self, call: Record, params: Mapping[str, str]) -> Record:
         """Leave out the parts that no flag asked for, and sign addresses anew at each reading."""
-        shown = dict(call)
+        shown = call | self.world.recordings.links(call, self.world.now)
         reading = next(self._reading)
-        for name in ("recording", "voicemail"):
-            if shown[name]:
-                shown[name] = self.world.recordings.signed(shown[name], reading, self.world.now)
         if params.get("fetch_contact") != "true":
             shown["contact"] = None
         if params.get("fetch_short_urls") == "true":
@@ -251,7 +248,7 @@ class Api:
                 or _digits(params["phone_number"]) in {_digits(phone["value"]) for phone in contact["phone_numbers"]}
             )
         ]
-        return _page_of(Listing.of(query), "contacts", found)
+        return page_of(Listing.of(query), "contacts", found)
 
     # Everything else
 
@@ -289,7 +286,7 @@ class Api:
         records: Iterable[Record] = self.world.kinds[kind].values()
         if bounds:
             records = (record for record in records if listing.first <= _seconds(record["created_at"]) <= listing.last)
-        return _page_of(listing, kind, [show(record) for record in records], links=links)
+        return page_of(listing, kind, [show(record) for record in records], links=links)
 
     def _user(self, identity: str) -> Record | None:
         users = self.world.kinds["users"]
@@ -317,7 +314,7 @@ class Api:
             return _unknown_object()
         ids = self.world.user_numbers.get(user["id"], [])
         numbers = [self.world.call_number(number) for number in ids if number in self.world.kinds["numbers"]]
-        return _page_of(Listing.of(_unordered(query)), "numbers", numbers)
+        return page_of(Listing.of(_unordered(query)), "numbers", numbers)
 
     def _number(self, _: Query, identity: str) -> Answer:
         number = self.world.kinds["numbers"].get(_integer(identity, 0))
@@ -335,7 +332,7 @@ class Api:
         return webhooks.get(identity) or next(by_old_id, None)
 
 
-def _page_of(listing: Listing, envelope: str, records: list[Record], *, links: bool = True) -> Answer:
+def page_of(listing: Listing, envelope: str, records: list[Record], *, links: bool = True) -> Answer:
     """Cut a page out of a short list."""
     if listing.page * listing.per_page > CAP:
         return Answer(*OVER_CAP)

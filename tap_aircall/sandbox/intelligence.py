@@ -16,6 +16,8 @@ from tap_aircall.sandbox.routes import Route
 from tap_aircall.sandbox.templates import iso
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from tap_aircall.sandbox.conversations import Subject
     from tap_aircall.sandbox.routes import Query
     from tap_aircall.sandbox.templates import Record
@@ -53,6 +55,7 @@ class Company(Protocol):
     company_name: str
     calls: dict[int, Record]
     subjects: dict[int, Subject]
+    changed: Callable[[str, Record | None, Record | None], None]
 
     def shown_call(self, identity: int) -> Record | None:
         """Return a call, or None when there is none or the API does not show it yet."""
@@ -92,6 +95,7 @@ class Intelligence:
         """
         payload = self._make(kind, call_id) if payload is None else payload
         self._results[kind, call_id] = (visible_at or 0, payload)
+        self._company.changed("results", None, self._news(kind, call_id, visible_at or 0))
         return payload
 
     def edit(self, call_id: int, kind: ResultKind, **changes: Any) -> None:
@@ -100,6 +104,27 @@ class Intelligence:
             visible_at, payload = self.found(kind, call_id)
             self.add(call_id, kind, payload, visible_at=visible_at)
         self._results[kind, call_id][1].update(changes)
+        news = self._news(kind, call_id, 0)
+        self._company.changed("results", news, news)
+
+    def news_of(self, call_id: int) -> Iterator[Record]:
+        """Yield what is to be told of each result that a call has, or will have."""
+        for kind in RESULT_KINDS:
+            visible_at, payload = self.found(kind, call_id)
+            if payload is not None:
+                yield self._news(kind, call_id, visible_at)
+
+    def _news(self, kind: ResultKind, call_id: int, visible_at: float) -> Record:
+        call = self._company.calls[call_id]
+        return {
+            "kind": kind,
+            "ready_in": max(0.0, visible_at - self._company.now),
+            "id": call_id * 10,
+            "call_id": call_id,
+            "call_uuid": call["sid"],
+            "number_id": (call["number"] or {}).get("id"),
+            "call_created_at": iso(call["started_at"]),
+        }
 
     def conversation(self, call_id: int) -> Conversation:
         """Return what is said in a call."""

@@ -13,7 +13,15 @@ from singer_sdk.singerlib.catalog import REPLICATION_FULL_TABLE
 from typing_extensions import override
 
 from tap_aircall import schemas, states
-from tap_aircall.errors import AircallError, InputError, StreamUnavailableError
+from tap_aircall.api.addresses import path_of
+from tap_aircall.errors import (
+    AircallError,
+    ForbiddenError,
+    InputError,
+    NotFoundError,
+    ResponseError,
+    StreamUnavailableError,
+)
 from tap_aircall.pages import PAGE_SIZE, Page
 from tap_aircall.progress import Progress, Row, forecast
 from tap_aircall.sdk import UNHANDLED, SdkStream, SdkTap
@@ -29,6 +37,7 @@ if TYPE_CHECKING:
     from tap_aircall.clock import AircallClock, Clock
     from tap_aircall.pages import Query, Reader, Record
     from tap_aircall.settings import Settings
+    from tap_aircall.streams.source import EventSource
 
 
 class AircallTap(SdkTap):
@@ -48,6 +57,28 @@ class AircallTap(SdkTap):
 
     aircall_clock: AircallClock
     """What Aircall's own clock says."""
+
+    @property
+    @abstractmethod
+    def events(self) -> EventSource | None:
+        """What the inbox holds, the same all through the run; None without the setting `inbox`.
+
+        Raises:
+            InputError: If the inbox cannot be used.
+            InboxError: If it cannot be read at the moment.
+        """
+
+    def require_events(self, stream: str) -> EventSource:
+        """Return what the inbox holds, for a stream that needs it.
+
+        Raises:
+            InputError: If there is none, or it cannot be used.
+            InboxError: If it cannot be read at the moment.
+        """
+        if self.events is None:
+            message = f"Stream '{stream}': needs the setting inbox, where the receiver of webhooks keeps events."
+            raise InputError(message)
+        return self.events
 
     @abstractmethod
     def note_failure(self, stream: str, error: AircallError) -> None:
@@ -263,6 +294,21 @@ class AircallStream(SdkStream):
     def first_page(self) -> list[Record]:
         """The first page of the list, whatever order it is in; asked for once, however many streams need it."""
         return self.read_page(self.path, {"page": "1", "per_page": str(PAGE_SIZE)}).records
+
+    def read_one(self, envelope: str, params: Query, identity: int) -> Record | None:
+        """Read one object of the list by its id; None if there is none that this account may see."""
+
+        def parse(payload: Any) -> Record:
+            found = payload.get(envelope) if isinstance(payload, dict) else None
+            if isinstance(found, dict) and found.get("id") == identity:
+                return found
+            message = f"Aircall answered without the {envelope} that was asked for."
+            raise ResponseError(message)
+
+        try:
+            return self.client.get(path_of(f"{self.path}/{{}}", identity), params, parse)
+        except (NotFoundError, ForbiddenError):
+            return None
 
     def read_pages(self, path: str, queries: Iterable[Query]) -> Iterator[Page]:
         """Read pages of a list, several at once."""

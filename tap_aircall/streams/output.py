@@ -93,15 +93,17 @@ class Output:
 
     @cached_property
     def _shaper(self) -> RecordShaper:
-        return RecordShaper(self._stream.effective_schema, self._stream.mask, self._report, is_open=self._is_open)
+        return RecordShaper(self._stream.effective_schema, self._stream.mask, self.report, is_open=self._is_open)
 
-    def _report(self, field: str, oddity: Oddity) -> None:
+    def report(self, field: str, oddity: Oddity) -> None:
         """Report an odd field once, unless the catalog leaves it out or it is a secret."""
         if field in self._reported:
             return
         self._reported.add(field)
         if oddity is Oddity.CONVERTED:
             message = "Aircall sends the field '%s' in '%s' with another type than documented; it is converted."
+        elif oddity is Oddity.UNUSABLE:
+            message = "Webhooks sent a field '%s' of '%s' with a value that cannot be used; it is left empty there."
         elif field in self._secret_fields or schemas.has(self._stream.schema, field):
             return
         else:

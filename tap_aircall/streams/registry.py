@@ -14,6 +14,7 @@ from tap_aircall.streams.calls.counts import CallCounts
 from tap_aircall.streams.calls.stream import Calls
 from tap_aircall.streams.contacts import Contacts
 from tap_aircall.streams.custom.stream import CustomStream
+from tap_aircall.streams.inbox import streams as inbox
 from tap_aircall.streams.intelligence import streams as intelligence
 from tap_aircall.streams.recordings.stream import CallRecordings
 
@@ -42,6 +43,7 @@ _CLASSES: list[type[AircallStream]] = [
     AnalyticsReports,
     CallRecordings,
     CallCounts,
+    *_defined_in(inbox),
 ]
 STREAMS: dict[str, type[AircallStream]] = {vars(stream)["name"]: stream for stream in _CLASSES}
 """Every stream class that the tap has itself, by the name of its stream, in the order of the documents."""

@@ -14,11 +14,13 @@ from tap_aircall.sandbox import Sandbox, generate_company
 from tap_aircall.streams.kinds import ReferenceStream
 from tap_aircall.streams.registry import STREAMS
 from tests.companies import add_everything
+from tests.inboxes import COUNTS, FROM_API, fill, one_of_each
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.targets.conftest import Postgres, Project
+    from tests.postgres import Postgres
+    from tests.targets.conftest import Project
 
 MINE = [{"name": "labels", "path": "/v1/tags", "records_key": "tags", "primary_keys": ["id"]}]
 REPORT = "CALLS_HISTORY"
@@ -50,13 +52,16 @@ def everything(project: Project, live_sandbox: Sandbox) -> Project:
         "TAP_AIRCALL_START_DATE": (datetime.now(UTC) - timedelta(days=2)).isoformat(),
         "TAP_AIRCALL__SELECT": json.dumps([f"{name}.*" for name in [*STREAMS, "labels"]]),
     }
+    inbox = project.folder / "inbox.db"
+    fill(str(inbox), one_of_each(int(time.time())))
+    project.environment["TAP_AIRCALL_INBOX"] = str(inbox)
     return project
 
 
 def expected(sandbox: Sandbox) -> dict[str, int]:
     """Return how many rows each table has to have."""
     world = sandbox.world
-    per_call = {name: 4 for name in STREAMS if name.startswith("call_")}
+    per_call = {name: 4 for name in FROM_API if name.startswith("call_")}
     items = [world.intelligence.found("action_items", call)[1]["action_items"] for call in world.calls]
     per_call["call_action_items"] = sum(map(len, items))
     sizes: dict[str, int] = {kind: len(records) for kind, records in world.kinds.items()}
@@ -76,6 +81,7 @@ def expected(sandbox: Sandbox) -> dict[str, int]:
         "whatsapp_templates": 12 * sizes["numbers"],
         "sms_templates": 3,
         **per_call,
+        **COUNTS,
         "analytics_reports": 2 * len(sandbox.analytics.exports),
         "labels": sizes["tags"],
     }

@@ -26,11 +26,13 @@ from tests.clock import FakeClock
 from tests.conftest import Aircall
 from tests.report.agreement import columns_that_differ, page_against_marts
 from tests.targets.answers import OPEN, ZONE, Answers, Told
-from tests.targets.conftest import PLUGINS, ROOT, Postgres, executable
+from tests.targets.conftest import PLUGINS, ROOT, executable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
+
+    from tests.postgres import Postgres
 
 Record = dict[str, Any]
 DBT = PLUGINS / "utilities/dbt-duckdb/venv/bin/dbt"

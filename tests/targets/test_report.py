@@ -13,7 +13,7 @@ from tap_aircall.report.database import ReportError, reading
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.targets.conftest import Postgres
+    from tests.postgres import Postgres
 
 
 def test_postgresql_is_read_only(postgres: Postgres) -> None:

@@ -34,11 +34,14 @@ class Reading(NamedTuple):
     """All calls up to here were read before, at an age at which they could have settled."""
     last_age: int
     """At this age (seconds) a call is read for the last time."""
+    read_through: int | None = None
+    """All calls up to here were read at least once; None before a first run."""
 
     @classmethod
     def of(cls, cursors: Cursors, now: int) -> Reading:
         """Describe a run that begins with these cursors."""
-        return cls(now, cursors.position_at(SETTLE_SECONDS), max(cursors.ages[-1], TRAIL_SECONDS))
+        last_age = max(cursors.ages[-1], TRAIL_SECONDS)
+        return cls(now, cursors.position_at(SETTLE_SECONDS), last_age, cursors.read_through)
 
     def is_ripe(self, call: Record) -> bool:
         """Say whether a call can have anything, and has settled or will not be read again."""
@@ -80,9 +83,9 @@ class Followed(Protocol):
 class CallFollower(AircallStream):
     """A stream that follows the calls.
 
-    `calls` begins it, hands it each page of calls after writing them, has it catch up with what it lacks, and finishes
-    it. Before `calls` writes its state, it has each follower note its own. When `calls` itself is not selected, it is
-    read all the same.
+    `calls` begins it, hands it each page of calls after writing them, has it catch up with what it lacks and with what
+    webhooks told, and finishes it. Before `calls` writes its state, it has each follower note its own. When `calls`
+    itself is not selected, it is read all the same.
     """
 
     selected_by_default = False
@@ -114,11 +117,11 @@ class CallFollower(AircallStream):
                 pass  # of interest to those that follow only
         return ()
 
-    def begin(self, now: int) -> None:  # noqa: ARG002 - for subclasses
+    def begin(self, reading: Reading) -> None:  # noqa: ARG002 - for subclasses
         """Tell the target what will come, before the first call is read.
 
         Args:
-            now: When the run begins (UNIX seconds).
+            reading: When the run begins.
         """
         self.write_schema()
         self._has_begun = True
@@ -149,6 +152,13 @@ class CallFollower(AircallStream):
             calls: As for `follow`, in the order of their start.
             reading: When they were read.
             through: All calls up to this UNIX second were handed over; None if that is not known.
+
+        Raises:
+            AircallError: As `follow` does.
+        """
+
+    def follow_events(self) -> None:
+        """Read what webhooks say is ready, if `follow` has not; a subclass that nothing tells of does nothing.
 
         Raises:
             AircallError: As `follow` does.

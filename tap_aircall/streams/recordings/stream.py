@@ -119,9 +119,9 @@ class CallRecordings(CallFollower):
         return {kind: CallIds.parse(kept.get(kind, {})) for kind in KINDS}
 
     @override
-    def begin(self, now: int) -> None:
+    def begin(self, reading: Reading) -> None:
         if self._archive is not None:
-            super().begin(now)
+            super().begin(reading)
         self._kept = self.parse_state(self.stream_state)
 
     @override

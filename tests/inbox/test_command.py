@@ -1,0 +1,231 @@
+from __future__ import annotations
+
+import io
+import json
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import requests
+
+from tap_aircall import inbox_command
+from tap_aircall.errors import InputError
+from tap_aircall.inbox.deliveries import WEBHOOK, Delivery
+from tap_aircall.inbox.store import Inbox
+from tap_aircall.inbox.webhooks import AircallsWebhook
+from tap_aircall.sandbox import Sandbox, World
+from tests.clock import FakeClock
+from tests.conftest import Aircall
+from tests.inbox.conftest import delivery, ids
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+COMMAND = Path(sys.executable).parent / "aircall-inbox"
+URL = "https://hooks.example.net"
+
+
+def run(*arguments: Any) -> None:
+    """Run a command in this process, without what makes lines of errors."""
+    words = [str(argument) for argument in arguments]
+    with inbox_command.commands.make_context("aircall-inbox", words) as context:
+        inbox_command.commands.invoke(context)
+
+
+@pytest.fixture
+def aircall() -> Iterator[Aircall]:
+    """An Aircall in which it is now, as for the processes."""
+    clock = FakeClock(time.time())
+    with Sandbox(World(now=clock.now), clock=time.time) as sandbox:
+        yield Aircall(sandbox, clock)
+
+
+@pytest.fixture
+def config(aircall: Aircall, tmp_path: Path) -> Path:
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(aircall.config(inbox=str(tmp_path / "inbox.db"))), encoding="utf-8")
+    return path
+
+
+@contextmanager
+def serving(config: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """Serve on a free port; yields the process and its address."""
+    command = [str(COMMAND), "--config", str(config), "serve", "--port", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr
+        try:
+            for line in process.stderr:
+                if found := re.search(r"Receiving at (http://\S+)\.$", line):
+                    yield process, found[1]
+                    break
+            else:
+                pytest.fail("It did not start.")
+        finally:
+            process.kill()
+
+
+def test_from_the_webhook_to_the_event_and_back(
+    aircall: Aircall, config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with serving(config) as (process, url):
+        for _ in range(2):
+            run("--config", config, "register", "--url", URL)
+            (webhook,) = aircall.world.kinds["webhooks"].values()
+            identity = webhook["webhook_id"]
+            assert capsys.readouterr().out == f"Webhook {identity} of Acme delivers all events to {URL}/aircall.\n"
+        assert requests.post(f"{url}/aircall", data=delivery(1, token=webhook["token"]), timeout=60).status_code == 200
+        webhook["active"] = False
+        run("--config", config, "status")
+        size, company, state = capsys.readouterr().out.splitlines()
+        assert re.fullmatch(r"The inbox has 0\.\d MiB\.", size)
+        assert re.fullmatch(
+            r"Acme: last event call\.tagged at 20\S+Z; 1 events in the last hour, 0\.0 an hour in the last day\.",
+            company,
+        )
+        assert state == (
+            f"Webhook {identity} of Acme, {URL}/aircall: switched off by Aircall; serve or register switches it on"
+        )
+        process.send_signal(signal.SIGTERM)
+        _, log = process.communicate(timeout=60)
+        assert process.returncode == 0
+        assert log.splitlines()[-1].endswith("Ended. All that was answered with 200 is stored.")
+
+    run("--config", config, "unregister")
+    run("--config", config, "unregister")
+    assert capsys.readouterr().out.splitlines() == [
+        f"Removed {identity}, which delivered to {URL}/aircall.",
+        "No webhook of Acme is registered.",
+    ]
+    assert aircall.world.kinds["webhooks"] == {}
+    with closing(Inbox.open(str(config.parent / "inbox.db"), create=False)) as inbox:
+        assert ids(inbox) == [1]
+
+
+def test_ctrl_c_finishes_what_was_accepted(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO("s3cret\n"))
+    run("--config", config, "register", "--url", URL, "--messages")
+    body = json.dumps({"event_name": "message.received", "token": "s3cret", "data": {"id": "m1"}}).encode()
+
+    head = b"POST /aircall/messages HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: %d\r\n\r\n"
+    with serving(config) as (process, url):
+        with socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2])), timeout=60) as connection:
+            connection.sendall(head % len(body))
+            assert connection.recv(1000).startswith(b"HTTP/1.1 100 ")  # it has begun with this one
+            process.send_signal(signal.SIGINT)
+            connection.sendall(body)
+            assert connection.recv(1000).startswith(b"HTTP/1.1 200 ")
+        process.communicate(timeout=60)
+        assert process.returncode == 0
+    with closing(Inbox.open(str(config.parent / "inbox.db"), create=False)) as inbox:
+        assert ids(inbox) == ["m1"]
+
+
+def test_old_events_are_forgotten_and_messages_only_when_asked(
+    config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with closing(Inbox.open(str(config.parent / "inbox.db"), create=True)) as inbox:
+        for number, name in enumerate(("call.ended", "message.sent")):
+            for company in ("Acme", "Zoo"):
+                inbox.append([Delivery(delivery(number, event=name)).row(company, WEBHOOK, 1_600_000_000_000)])
+
+        run("--config", config, "forget", "--older-than", 90)
+        assert capsys.readouterr().out == "Acme: forgot 1 events.\nZoo: forgot 1 events.\n"
+        assert ids(inbox) == [1]
+        change(config, inbox_company="Zoo")
+        run("--config", config, "forget", "--older-than", 90, "--everything")
+        assert capsys.readouterr().out == "Zoo: forgot 1 events.\n"
+        assert (ids(inbox), ids(inbox, "Zoo")) == ([1], [])
+
+
+def change(config: Path, **settings: Any) -> None:
+    config.write_text(json.dumps(json.loads(config.read_text(encoding="utf-8")) | settings), encoding="utf-8")
+
+
+def test_a_failure_is_one_line_and_an_exit_code(config: Path) -> None:
+    change(config, inbox="postgresql://me:s3cret@127.0.0.1:1/x")
+
+    done = subprocess.run(
+        [COMMAND, "--config", config, "serve"], capture_output=True, text=True, check=False, timeout=60
+    )
+
+    (line,) = done.stderr.splitlines()
+    assert line.endswith(" | ERROR    | aircall-inbox                  | Setting inbox: the store cannot be reached.")
+    assert (done.returncode, done.stdout) == (1, "")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "settings", "line"),
+    [
+        (["status"], {}, r"^Setting inbox: there is no file .*inbox\.db; aircall-inbox serve makes it\.$"),
+        (
+            ["status"],
+            {"inbox": None},
+            r"^Setting inbox: missing; name a file, or the address of a PostgreSQL database\.$",
+        ),
+        (["serve"], {"inbox": "/missing/inbox.db"}, r"^Setting inbox: there is no folder /missing\.$"),
+        (["serve", "--key", "key.pem"], {}, r"^Option --key: goes with --certificate\.$"),
+        (
+            ["register", "--url", "http://a.b"],
+            {},
+            r"^Option --url: must be a public address that begins with https://\.$",
+        ),
+        (["register", "--url", URL, "--messages"], {}, r"^Option --messages: there is no token on standard input\.$"),
+        (["unregister"], {"password": None}, r"^Setting password: missing; give the API id \(user\) and API token"),
+    ],
+    ids=range(7),
+)
+def test_what_cannot_be_done_is_told(
+    config: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], settings: dict[str, Any], line: str
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO(""))
+    change(config, **settings)
+
+    with pytest.raises(InputError, match=line):
+        run("--config", config, *arguments)
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("https://a.b", "https://a.b/aircall"),
+        ("https://a.b/", "https://a.b/aircall"),
+        ("https://a.b:8443", "https://a.b:8443/aircall"),
+        ("https://a.b/hooks", "https://a.b/hooks"),
+        ("https://a.b/hooks/aircall", "https://a.b/hooks/aircall"),
+    ],
+)
+def test_an_address_without_a_path_gets_one(url: str, expected: str) -> None:
+    assert inbox_command.checked_url(url, "/aircall") == expected
+
+
+@pytest.mark.parametrize(
+    "url", ["http://a.b", "https://", "a.b", "https://u:p@a.b", "https://a.b/\n", "https://[", "https://a.b:x"]
+)
+def test_an_address_is_public_https(url: str) -> None:
+    with pytest.raises(InputError, match="must be a public address that begins with https://"):
+        inbox_command.checked_url(url, "/aircall")
+
+
+def test_the_state_of_a_webhook_is_told() -> None:
+    active = AircallsWebhook("id", URL, is_active=True, events=[], token=None, name=None)
+
+    assert [
+        inbox_command.state_of(active, "id", is_mine=True),
+        inbox_command.state_of(active._replace(is_active=False), "id", is_mine=True),
+        inbox_command.state_of(None, "id", is_mine=True),
+        inbox_command.state_of(None, None, is_mine=True),
+        inbox_command.state_of(active, "id", is_mine=False),
+    ] == [
+        "active",
+        "switched off by Aircall; serve or register switches it on",
+        "gone in Aircall; register makes a new one",
+        "accepted",
+        "of another company; ask with its config",
+    ]

@@ -1,0 +1,142 @@
+from __future__ import annotations
+
+import asyncio
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tap_aircall.errors import InboxError
+from tap_aircall.inbox import intake
+from tap_aircall.inbox.deliveries import WEBHOOK, Delivery, Row
+from tap_aircall.inbox.intake import Intake
+from tap_aircall.logs import be_discreet
+from tests.inbox.conftest import delivery
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+
+def row(number: int) -> Row:
+    return Delivery(delivery(number)).row("Acme", WEBHOOK, 0)
+
+
+class Disk:
+    """Stores as slowly as a test wants."""
+
+    def __init__(self) -> None:
+        self.commits: list[list[Row]] = []
+        self.began = threading.Event()
+        self.may_go_on = threading.Event()
+        self.failure: Exception | None = None
+
+    def append(self, rows: Sequence[Row]) -> None:
+        self.began.set()
+        assert self.may_go_on.wait(60)
+        if self.failure is not None:
+            raise self.failure
+        self.commits.append(list(rows))
+
+
+def while_it_runs(disk: Disk, test: Callable[[Intake], Awaitable[None]]) -> None:
+    async def run() -> None:
+        taking = Intake(disk.append)
+        storing = asyncio.create_task(taking.run())
+        await test(taking)
+        storing.cancel()
+
+    asyncio.run(run())
+
+
+async def kept(taking: Intake, *numbers: int) -> list[asyncio.Task[None]]:
+    """Hand in events, and let them be waiting."""
+    tasks = [asyncio.create_task(taking.keep(row(number))) for number in numbers]
+    await asyncio.sleep(0)
+    return tasks
+
+
+def test_what_arrives_during_a_commit_is_committed_together_and_not_before_answered() -> None:
+    disk = Disk()
+
+    async def test(taking: Intake) -> None:
+        first = await kept(taking, 0)
+        await asyncio.to_thread(disk.began.wait, 60)
+        others = await kept(taking, *range(1, 30))
+        assert not any(task.done() for task in first + others)
+        disk.may_go_on.set()
+        await asyncio.gather(*first, *others)
+
+    while_it_runs(disk, test)
+
+    assert disk.commits == [[row(0)], [row(number) for number in range(1, 30)]]
+
+
+def test_a_commit_has_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(intake, "MOST_AT_ONCE", 10)
+    disk = Disk()
+
+    async def test(taking: Intake) -> None:
+        disk.may_go_on.set()
+        await asyncio.gather(*await kept(taking, *range(25)))
+
+    while_it_runs(disk, test)
+
+    assert [len(commit) for commit in disk.commits] == [10, 10, 5]
+
+
+def test_all_of_a_commit_that_fails_are_told_and_the_next_is_tried(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "tap_aircall")
+    disk = Disk()
+    disk.may_go_on.set()
+
+    async def test(taking: Intake) -> None:
+        for failure in (InboxError("The disk is full."), InboxError("The disk is full.")):
+            disk.failure = failure
+            for task in await kept(taking, 1, 2):
+                with pytest.raises(InboxError, match="The disk is full"):
+                    await task
+        disk.failure = None
+        await asyncio.gather(*await kept(taking, 1, 2))
+
+    while_it_runs(disk, test)
+
+    assert disk.commits == [[row(1), row(2)]]
+    assert [record.getMessage() for record in caplog.records] == [
+        "The disk is full. Deliveries are refused until it works again; Aircall sends them once more.",
+        "The store works again.",
+    ]
+
+
+def test_a_failure_that_nobody_expects_is_no_end() -> None:
+    be_discreet()
+    disk = Disk()
+    disk.may_go_on.set()
+
+    async def test(taking: Intake) -> None:
+        disk.failure = MemoryError("planted words")
+        (task,) = await kept(taking, 1)
+        with pytest.raises(InboxError):
+            await task
+        disk.failure = None
+        await asyncio.gather(*await kept(taking, 2))
+
+    while_it_runs(disk, test)
+
+    assert disk.commits == [[row(2)]]
+
+
+def test_an_event_for_which_nobody_waits_any_longer_is_not_stored() -> None:
+    disk = Disk()
+
+    async def test(taking: Intake) -> None:
+        first = await kept(taking, 0)
+        await asyncio.to_thread(disk.began.wait, 60)
+        given_up, wanted = await kept(taking, 1, 2)
+        given_up.cancel()
+        await asyncio.sleep(0)
+        disk.may_go_on.set()
+        await asyncio.gather(*first, wanted)
+
+    while_it_runs(disk, test)
+
+    assert disk.commits == [[row(0)], [row(2)]]

@@ -1,0 +1,51 @@
+"""Receivers are killed under load, again and again. Whatever was answered with 200 is there, once."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.inbox.processes import Fleet, Follower, Sender
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.postgres import Postgres
+
+KILLS = 100 if os.environ.get("SOAK") else 4
+
+
+def survive(location: str, receivers: int, seed: int) -> None:
+    fleet, follower, dice = Fleet(location, receivers), Follower(location), random.Random(seed)  # noqa: S311 - not for secrets
+    senders = [Sender(fleet.ports, first * 1_000_000, seed + first) for first in range(4)]
+    for thread in (follower, *senders):
+        thread.start()
+    for _ in range(KILLS):
+        before = sum(len(sender.taken) for sender in senders)
+        while sum(len(sender.taken) for sender in senders) < before + dice.randint(5, 60):
+            time.sleep(0.002)
+        fleet.kill(dice.randrange(receivers))
+    for sender in senders:
+        sender.end()
+    exit_codes = fleet.stop()
+    follower.end()
+
+    taken = sorted(number for sender in senders for number in sender.taken)
+    assert set(exit_codes) <= {0, -signal.SIGTERM}  # the last one that was killed may not have begun again
+    assert sorted(follower.seen) == taken
+    assert sum(sender.failures for sender in senders) > 0
+
+
+@pytest.mark.timeout(1800)
+def test_a_receiver_that_is_killed_loses_nothing_and_stores_nothing_twice(tmp_path: Path) -> None:
+    survive(str(tmp_path / "inbox.db"), receivers=1, seed=1)
+
+
+@pytest.mark.timeout(1800)
+def test_three_receivers_on_one_database_that_are_killed_lose_nothing(postgres: Postgres) -> None:
+    survive(postgres.url, receivers=3, seed=2)

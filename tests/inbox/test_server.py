@@ -1,0 +1,445 @@
+from __future__ import annotations
+
+import json
+import sqlite3
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import requests
+import trustme
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tap_aircall.errors import InputError
+from tap_aircall.inbox import server
+from tap_aircall.inbox.deliveries import MESSAGES
+from tap_aircall.inbox.server import HEALTH, LARGEST_BODY, LARGEST_REFUSED, Receiver, Server
+from tap_aircall.inbox.store import Inbox
+from tap_aircall.inbox_command import allow_open_files
+from tests.inbox.conftest import delivery, event, ids, known
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from tap_aircall.inbox.deliveries import Row
+    from tests.clock import FakeClock
+    from tests.inbox.conftest import Running
+    from tests.postgres import Postgres
+
+POST = b"POST /aircall HTTP/1.1\r\nHost: localhost\r\n"
+
+
+def answer(connection: socket.socket) -> bytes:
+    """Read all that comes until the other side ends the connection, or has sent a whole short answer."""
+    received = b""
+    while b"\r\n\r\n" not in received and (piece := connection.recv(65_536)):
+        received += piece
+    return received
+
+
+def status(connection: socket.socket) -> int:
+    return int(answer(connection).split()[1])
+
+
+def test_a_delivery_is_stored_when_it_is_answered(inbox: Inbox, make_receiver: Callable[..., Running]) -> None:
+    inbox.add_webhook(known())
+    receiver = make_receiver(inbox)
+
+    done = receiver.post(delivery(1))
+
+    assert (done.status_code, done.content) == (200, b"")
+    ((stored,),) = inbox.events("Acme", 0, 100)
+    assert stored.received_at == receiver.clock.now * 1000
+    assert stored.body == {name: value for name, value in json.loads(delivery(1)).items() if name != "token"}
+
+
+def test_the_same_delivery_twice_is_one_event(receiver: Running) -> None:
+    assert [receiver.post(delivery(number)).status_code for number in (1, 1, 2, 1)] == [200] * 4
+
+    assert ids(receiver.inbox) == [1, 2]
+
+
+def test_unknown_events_and_fields_are_kept(receiver: Running) -> None:
+    body = event("fax.shredded", token="planted-token", version=7, data={"id": 1, "pages": [1, {"of": None}]})
+
+    assert receiver.post(json.dumps(body)).status_code == 200
+
+    ((stored,),) = receiver.inbox.events("Acme", 0, 100)
+    assert (stored.event, stored.object_type, stored.body["version"]) == ("fax.shredded", None, 7)
+    assert stored.body["data"] == {"id": 1, "pages": [1, {"of": None}]}
+
+
+def test_the_token_tells_the_company(receiver: Running) -> None:
+    receiver.inbox.add_webhook(known("s3cret", "Zoo"))
+
+    for number, token in enumerate(("planted-token", "s3cret", "planted-token")):
+        assert receiver.post(delivery(number, token=token)).status_code == 200
+
+    assert [ids(receiver.inbox, company) for company in ("Acme", "Zoo")] == [[0, 2], [1]]
+
+
+def test_numbers_in_proxy_mode_have_a_path_and_tokens_of_their_own(receiver: Running) -> None:
+    receiver.inbox.add_webhook(known("s3cret", kind=MESSAGES))
+    body = {"event_name": "message.updated", "timestamp": 1_700_000_000_123, "token": "s3cret", "data": {"id": "m1"}}
+
+    assert receiver.post(json.dumps(body), "/aircall/messages").status_code == 200
+
+    ((stored,),) = receiver.inbox.events("Acme", 0, 100)
+    assert (stored.event, stored.object_type, stored.object_id) == ("message.updated", "message", "m1")
+    assert stored.happened_at == 1_700_000_000_123
+    assert receiver.post(json.dumps(body)).status_code == 401
+    assert receiver.post(delivery(1), "/aircall/messages").status_code == 401
+
+
+def test_whoever_has_no_token_learns_nothing(receiver: Running) -> None:
+    receiver.inbox.add_webhook(known("s3cret", kind=MESSAGES))
+    bodies = [
+        delivery(1, token=token) for token in (None, "", "wrong", 5, "planted-tokeN", "s3cret", ["planted-token"])
+    ]
+    bodies += [b"{}", b'{"token": "wrong", "event": 5}']
+
+    answers = [receiver.post(body) for body in bodies]
+
+    assert {(done.status_code, done.text) for done in answers} == {(401, '{"error":"There is no such token."}')}
+    assert {frozenset(done.headers) for done in answers} == {frozenset(answers[0].headers)}
+    assert ids(receiver.inbox) == []
+
+
+def test_tokens_that_other_processes_add_or_remove_are_noticed(receiver: Running) -> None:
+    assert receiver.post(delivery(1)).status_code == 200
+    assert receiver.post(delivery(2, token="s3cret")).status_code == 401
+    receiver.inbox.add_webhook(known("s3cret"))
+
+    receiver.clock.now += server.UNKNOWN_SECONDS
+    assert receiver.post(delivery(2, token="s3cret")).status_code == 200
+    receiver.inbox.remove_webhook(known("s3cret").fingerprint)
+    receiver.clock.now += server.KNOWN_SECONDS
+    assert receiver.post(delivery(3, token="s3cret")).status_code == 401
+    assert ids(receiver.inbox) == [1, 2]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"hello",
+        delivery(1)[:-1],
+        delivery(1) + b"}",
+        b"[]",
+        delivery(1, event=None),
+        delivery(1, event={"call": "tagged"}),
+        delivery(1).replace(b"planted words", b"\xff\xfe"),
+        delivery(1).replace(b"planted words", b"\0"),
+        delivery(1).replace(b'"id": 1', b'"id": 1, "id": 2'),
+        delivery(1).replace(b'"id": 1', b'"id": NaN'),
+        delivery(1).replace(b'"id": 1', b'"id": 1e999'),
+        b'{"token": "planted-token", "event": ' + b"[" * 500_000,
+        b'{"token": "planted-token", "event": "x", "data": ' + b"[" * 200 + b"]" * 200 + b"}",
+        b'{"token": "planted-token", "event": "x", "data": ' + b"9" * 1_000_000 + b"}",
+    ],
+    ids=range(15),
+)
+def test_what_is_no_event_is_refused(receiver: Running, body: bytes) -> None:
+    assert receiver.post(body).status_code == 400
+    assert receiver.post(delivery(2)).status_code == 200
+    assert ids(receiver.inbox) == [2]
+
+
+def test_odd_but_sound_events_are_kept(receiver: Running) -> None:
+    odd = [
+        {"id": 2**80},
+        {"id": None},
+        [],
+        "text",
+        5,
+        {"id": "\0"},
+        {"id": "\ud800"},
+        {"id": "é" * 300},
+        {"": {"": ""}},
+    ]
+    for data in odd:
+        assert receiver.post(delivery(1, data=data)).status_code == 200
+
+    kept = [each.body["data"] for page in receiver.inbox.events("Acme", 0, 100) for each in page]
+    assert kept == [*odd[:5], {"id": "\ufffd"}, {"id": "\ufffd"}, *odd[7:]]
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
+@given(st.binary(max_size=200) | st.text(max_size=50).map(str.encode))
+def test_no_bytes_bring_it_down(receiver: Running, body: bytes) -> None:
+    assert receiver.post(body).status_code in {400, 401}
+
+
+def test_a_body_has_a_limit(receiver: Running) -> None:
+    room = LARGEST_BODY - len(delivery(""))
+
+    assert receiver.post(delivery("x" * room)).status_code == 200
+    assert receiver.post(delivery("x" * (room + 1))).status_code == 413
+    assert receiver.post(iter([delivery(1), b" " * LARGEST_BODY])).status_code == 413
+    assert receiver.post(delivery(2)).status_code == 200
+    assert [len(str(each)) for each in ids(receiver.inbox)] == [room, 1]
+
+
+def status_of_endless(connection: socket.socket) -> int | None:
+    """Send without an end until the other side has had enough; its answer may get lost on the way."""
+    try:
+        while True:
+            connection.sendall(b"100000\r\n" + b"x" * 0x100000 + b"\r\n")
+    except OSError:
+        try:
+            return status(connection)
+        except OSError:
+            return None
+
+
+def test_a_body_that_never_ends_is_not_waited_for(receiver: Running) -> None:
+    with receiver.connect() as connection:
+        connection.sendall(POST + b"Content-Length: %d\r\n\r\n" % (LARGEST_REFUSED + 1))
+        assert status(connection) == 413
+    with receiver.connect() as connection:
+        connection.sendall(POST + b"Transfer-Encoding: chunked\r\n\r\n")
+        assert status_of_endless(connection) in {413, None}
+    assert receiver.post(delivery(1)).status_code == 200
+
+
+def test_a_slow_body_is_given_up(receiver: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "BODY_SECONDS", 0.05)
+    with receiver.connect() as connection:
+        connection.sendall(POST + b"Content-Length: 100\r\n\r\n{")
+        assert status(connection) == 408
+        assert connection.recv(1000) in {b"", b'{"error":"The body took too long."}'}
+
+
+def test_a_connection_that_ends_early_does_no_harm(receiver: Running) -> None:
+    for part in (b"", b"POST", POST, POST + b"Content-Length: 100\r\n\r\n{"):
+        with receiver.connect() as connection:
+            connection.sendall(part)
+    assert receiver.post(delivery(1)).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "request_line", [b"\0\1\2\3\r\n\r\n", b"GET /\r\n\r\n", b"\x16\x03\x01\x02\x00" * 9 + b"\r\n\r\n"]
+)
+def test_what_is_no_http_is_refused(receiver: Running, request_line: bytes) -> None:
+    with receiver.connect() as connection:
+        connection.sendall(request_line)
+        assert answer(connection).startswith(b"HTTP/1.1 400 ")
+    assert receiver.post(delivery(1)).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "expected"), [("GET", "/aircall", 405), ("POST", "/", 404), ("PUT", "/aircall", 405)]
+)
+def test_there_is_nothing_else(receiver: Running, method: str, path: str, expected: int) -> None:
+    assert requests.request(method, receiver.url + path, timeout=60).status_code == expected
+
+
+def test_a_thousand_connections_that_say_nothing_do_not_stop_deliveries(receiver: Running) -> None:
+    allow_open_files()
+    with ExitStack() as stack:
+        for number in range(1000):
+            connection = stack.enter_context(receiver.connect())
+            connection.sendall((b"", b"P", POST)[number % 3])
+        assert [receiver.post(delivery(number)).status_code for number in range(20)] == [200] * 20
+    assert ids(receiver.inbox) == list(range(20))
+
+
+@pytest.mark.parametrize("said", [b"", b"POST /aircall HTTP/1.1\r\nHost:"])
+def test_a_connection_that_says_nothing_is_ended(
+    receiver: Running, monkeypatch: pytest.MonkeyPatch, said: bytes
+) -> None:
+    monkeypatch.setattr(server, "SILENCE_SECONDS", 0.05)
+    with receiver.connect() as connection:
+        connection.sendall(said)
+        assert ended(connection)
+    with receiver.connect() as connection:  # nor may it fall silent after a request
+        body = delivery(1)
+        connection.sendall(POST + b"Content-Length: %d\r\n\r\n" % len(body) + body)
+        assert status(connection) == 200
+        connection.sendall(said)
+        assert ended(connection)
+
+
+def ended(connection: socket.socket) -> bool:
+    try:
+        return connection.recv(1) == b""
+    except ConnectionResetError:
+        return True
+
+
+def test_whoever_has_been_silent_for_longest_gives_way(receiver: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "MOST_CONNECTIONS", 5)
+    with ExitStack() as stack:
+        connections = [stack.enter_context(receiver.connect()) for _ in range(12)]
+        assert receiver.post(delivery(1)).status_code == 200
+        assert all(ended(connection) for connection in connections[:7])
+        connections[-1].settimeout(0.05)
+        with pytest.raises(TimeoutError):
+            connections[-1].recv(1)
+
+
+def test_bodies_have_a_limit_together(receiver: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "MOST_IN_HAND", 100_000)
+    with receiver.connect() as slow:
+        slow.sendall(POST + b"Content-Length: 90000\r\n\r\n" + b" " * 80_000)
+        while receiver.post(delivery("x" * 30_000)).status_code != 503:
+            pass  # until the server has read it
+        assert receiver.post(delivery(1)).status_code == 200
+        slow.sendall(b" " * 10_000)
+        assert status(slow) == 400
+    assert receiver.post(delivery("x" * 60_000)).status_code == 200
+
+
+def test_a_store_that_fails_is_told_as_long_as_it_does(receiver: Running, tmp_path: Path) -> None:
+    assert receiver.post(delivery(1)).status_code == 200
+    with closing(sqlite3.connect(tmp_path / "inbox.db")) as other:
+        other.execute("BEGIN IMMEDIATE")
+        done = receiver.post(delivery(2))
+        assert (done.status_code, done.headers["Retry-After"]) == (503, "60")
+        other.rollback()
+
+    assert [receiver.post(delivery(number)).status_code for number in (2, 3)] == [200, 200]
+    assert ids(receiver.inbox) == [1, 2, 3]
+
+
+def test_a_database_that_goes_down_and_comes_back(postgres: Postgres, make_receiver: Callable[..., Running]) -> None:
+    with closing(Inbox.open(postgres.url, create=True, patience=5)) as inbox:
+        inbox.add_webhook(known())
+        receiver = make_receiver(inbox)
+        assert receiver.post(delivery(1)).status_code == 200
+        postgres.goes_down()
+        receiver.clock.now += server.UNKNOWN_SECONDS
+        assert [receiver.post(delivery(2)).status_code for _ in range(3)] == [503] * 3
+        assert receiver.post(delivery(3, token="wrong")).status_code == 503  # it may be new
+        postgres.comes_back()
+        assert receiver.post(delivery(2)).status_code == 200
+        assert receiver.post(delivery(3, token="wrong")).status_code == 401
+        assert ids(inbox) == [1, 2]
+        receiver.stop()
+
+
+def test_a_store_that_hangs_is_not_waited_for(
+    inbox: Inbox, make_receiver: Callable[..., Running], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inbox.add_webhook(known())
+    may_go_on, append = threading.Event(), inbox.append
+
+    def slow(rows: Sequence[Row]) -> None:
+        assert may_go_on.wait(60)
+        append(rows)
+
+    monkeypatch.setattr(inbox, "append", slow)
+    monkeypatch.setattr(server, "STORE_SECONDS", 0.05)
+    receiver = make_receiver(inbox)
+    assert receiver.post(delivery(1)).status_code == 503
+    monkeypatch.setattr(server, "STORE_SECONDS", 60)
+    may_go_on.set()
+    assert receiver.post(delivery(1)).status_code == 200
+    receiver.stop()
+    assert ids(inbox) == [1]
+
+
+def test_its_health_is_whether_the_store_can_be_written(receiver: Running, tmp_path: Path) -> None:
+    assert (receiver.get(HEALTH).status_code, receiver.get(HEALTH).json()) == (200, {"status": "ok"})
+    with closing(sqlite3.connect(tmp_path / "inbox.db")) as other:
+        other.execute("BEGIN IMMEDIATE")
+        assert receiver.get(HEALTH).status_code == 200  # it was just asked
+        receiver.clock.now += 1
+        done = receiver.get(HEALTH)
+        assert (done.status_code, done.json()) == (503, {"status": "the store cannot be written"})
+        other.rollback()
+    receiver.clock.now += 1
+    assert receiver.get(HEALTH).status_code == 200
+    assert ids(receiver.inbox) == []
+
+
+def test_many_at_once_are_all_stored(receiver: Running) -> None:
+    def post(number: int) -> int:
+        return requests.post(f"{receiver.url}/aircall", data=delivery(number), timeout=60).status_code
+
+    with ThreadPoolExecutor(8) as pool:
+        assert set(pool.map(post, range(200))) == {200}
+    assert sorted(ids(receiver.inbox)) == list(range(200))
+
+
+def test_what_was_accepted_is_finished_before_the_end(receiver: Running) -> None:
+    body = delivery(1)
+    with receiver.connect() as connection, receiver.connect() as idle:
+        connection.sendall(POST + b"Content-Length: %d\r\n\r\n" % len(body) + body[:10])
+        while not receiver.server.server_state.tasks:
+            pass  # until the server has begun with it
+        ending = threading.Thread(target=receiver.stop)
+        ending.start()
+        assert ended(idle)
+        connection.sendall(body[10:])
+        assert status(connection) == 200
+        ending.join()
+    assert ids(receiver.inbox) == [1]
+
+
+def test_refusals_are_counted_in_the_log_now_and_then(receiver: Running, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "tap_aircall")
+    for body in (b"hello", b"{}", b"{}", b"hello"):
+        receiver.post(body)
+    receiver.clock.now += server.NEWS_SECONDS
+    receiver.post(b"{}")
+
+    assert [record.getMessage() for record in caplog.records] == [
+        "Deliveries refused: 1 with 400.",
+        "Deliveries refused: 1 with 400, 3 with 401.",
+    ]
+
+
+@pytest.fixture(scope="module")
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+def test_it_speaks_https_with_a_certificate(
+    tmp_path: Path, make_receiver: Callable[..., Running], authority: trustme.CA
+) -> None:
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    certificate, key = str(tmp_path / "certificate.pem"), str(tmp_path / "key.pem")
+    issued = authority.issue_cert("localhost", "127.0.0.1")
+    for blob in issued.cert_chain_pems:
+        blob.write_to_path(certificate, append=True)
+    issued.private_key_pem.write_to_path(key)
+    with closing(Inbox.open(str(tmp_path / "inbox.db"), create=True)) as inbox:
+        inbox.add_webhook(known())
+        receiver = make_receiver(inbox, certificate=certificate, key=key)
+
+        done = receiver.post(delivery(1), verify=str(tmp_path / "ca.pem"))
+
+        assert receiver.url.startswith("https://")
+        assert done.status_code == 200
+        assert ids(inbox) == [1]
+
+
+@pytest.mark.parametrize(
+    ("options", "line"),
+    [
+        ({"certificate": "missing.pem"}, "Options --certificate and --key: cannot be used: No such file or directory."),
+        ({"certificate": "text.pem"}, "Options --certificate and --key: cannot be used: "),
+        ({"host": "256.0.0.1"}, "Options --host and --port: cannot listen on 256.0.0.1, port 0: "),
+        ({"host": "x" * 300}, "Options --host and --port: cannot listen on x"),
+    ],
+    ids=range(4),
+)
+def test_what_it_cannot_serve_with_is_told(
+    tmp_path: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch, options: dict[str, Any], line: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "text.pem").write_text("hello", encoding="utf-8")
+    with closing(Inbox.open("inbox.db", create=True)) as inbox, pytest.raises(InputError) as caught:
+        Server(Receiver(inbox, clock), **options)
+    assert str(caught.value).startswith(line)
+
+
+def test_a_port_that_is_taken_is_told(receiver: Running) -> None:
+    with pytest.raises(InputError, match="Address already in use"):
+        Server(Receiver(receiver.inbox, receiver.clock), port=receiver.port)

@@ -1,0 +1,255 @@
+from __future__ import annotations
+
+import threading
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from typing_extensions import override
+
+from tap_aircall.errors import InputError, RejectedRequestError, ResponseError, UnavailableError
+from tap_aircall.inbox.deliveries import MESSAGES, fingerprint
+from tap_aircall.inbox.store import Inbox
+from tap_aircall.inbox.webhooks import EVERY_SECONDS, Webhooks
+from tap_aircall.sandbox import Fault
+from tests.clock import FakeClock
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.conftest import Aircall
+
+URL = "https://hooks.example.net/aircall"
+
+
+@pytest.fixture
+def inbox(tmp_path: Path) -> Iterator[Inbox]:
+    with closing(Inbox.open(str(tmp_path / "inbox.db"), create=True)) as inbox:
+        yield inbox
+
+
+@pytest.fixture
+def webhooks(aircall: Aircall, inbox: Inbox) -> Iterator[Webhooks]:
+    aircall.world.company_name = "Acme"
+    client = aircall.tap().client
+    yield Webhooks(client, inbox, aircall.clock, "")
+    client.close()
+
+
+def in_sandbox(aircall: Aircall) -> list[dict[str, Any]]:
+    return list(aircall.world.kinds["webhooks"].values())
+
+
+def asked(aircall: Aircall) -> list[tuple[str, str]]:
+    """Return the requests since this was last called."""
+    requests = [(log.method, log.path) for log in aircall.sandbox.requests]
+    aircall.sandbox.requests.clear()
+    return requests
+
+
+def test_a_webhook_is_made_and_known_by_the_fingerprint_of_its_token(
+    aircall: Aircall, inbox: Inbox, webhooks: Webhooks
+) -> None:
+    made = webhooks.register(URL, ["call.tagged", "call.ended"])
+
+    (there,) = in_sandbox(aircall)
+    assert (there["url"], there["events"]) == (URL, ["call.tagged", "call.ended"])
+    now = int(aircall.clock.now * 1000)
+    expected = (
+        fingerprint(there["token"]),
+        "Acme",
+        "webhook",
+        there["webhook_id"],
+        URL,
+        ["call.tagged", "call.ended"],
+        now,
+    )
+    assert made == expected
+    assert inbox.webhooks() == [made]
+
+
+def test_to_register_again_takes_over_what_is_there(aircall: Aircall, inbox: Inbox, webhooks: Webhooks) -> None:
+    first = webhooks.register(URL, [])
+    everything = in_sandbox(aircall)[0]["events"]
+
+    again = webhooks.register(URL, ["call.tagged"])
+
+    assert again == first._replace(events=["call.tagged"])
+    (there,) = in_sandbox(aircall)
+    assert there["events"] == ["call.tagged"]
+    assert inbox.webhooks() == [again]
+    webhooks.register(URL, [])
+    assert in_sandbox(aircall)[0]["events"] == everything
+    webhooks.register(URL + "2", [])
+    assert [each["url"] for each in in_sandbox(aircall)] == [URL, URL + "2"]
+
+
+def test_a_webhook_whose_making_was_not_answered_is_not_made_twice(
+    aircall: Aircall, inbox: Inbox, webhooks: Webhooks
+) -> None:
+    webhooks.in_aircall()
+    aircall.sandbox.faults.append(Fault(path="/v1/webhooks", failure="cut", after=1))
+    with pytest.raises(UnavailableError):
+        webhooks.register(URL, [])
+    assert len(in_sandbox(aircall)) == 1
+    assert inbox.webhooks() == []
+
+    webhooks.register(URL, [])
+
+    assert [each.webhook_id for each in inbox.webhooks()] == [each["webhook_id"] for each in in_sandbox(aircall)]
+    assert len(inbox.webhooks()) == 1
+
+
+@pytest.mark.parametrize(("url", "events"), [("http://hooks.example.net", []), (URL, ["call.missed"])])
+def test_what_aircall_refuses_is_explained(webhooks: Webhooks, inbox: Inbox, url: str, events: list[str]) -> None:
+    with pytest.raises(
+        RejectedRequestError, match=r"^Aircall does not make the webhook \(status 400\): the address must"
+    ):
+        webhooks.register(url, events)
+    assert inbox.webhooks() == []
+
+
+def test_an_inactive_webhook_is_switched_on_again_with_its_events(
+    aircall: Aircall, webhooks: Webhooks, caplog: pytest.LogCaptureFixture
+) -> None:
+    webhooks.register(URL, ["call.tagged"])
+    webhooks.register(URL + "2", [])
+    aircall.world.add("webhooks", url="https://other.example.net", active=False)
+    webhooks.look_after()
+    assert "PUT" not in {method for method, _ in asked(aircall)}
+    for each in in_sandbox(aircall):
+        each["active"] = False
+
+    webhooks.look_after()
+
+    mine, mine_too, others = in_sandbox(aircall)
+    assert [each["active"] for each in (mine, mine_too, others)] == [True, True, False]
+    assert mine["events"] == ["call.tagged"]
+    assert len(mine_too["events"]) > 60
+    assert asked(aircall) == [
+        ("GET", "/v1/webhooks"),
+        *(("PUT", f"/v1/webhooks/{each['webhook_id']}") for each in (mine, mine_too)),
+    ]
+    assert [record.getMessage() for record in caplog.records if record.levelname == "WARNING"] == [
+        f"Aircall had switched off webhook {each['webhook_id']}, since deliveries failed; it is on again. "
+        "Aircall sends what happened up to 12 hours after that."
+        for each in (mine, mine_too)
+    ]
+
+
+def test_a_webhook_that_is_gone_is_told(aircall: Aircall, webhooks: Webhooks, caplog: pytest.LogCaptureFixture) -> None:
+    made = webhooks.register(URL, [])
+    aircall.world.kinds["webhooks"].clear()
+
+    webhooks.look_after()
+
+    assert in_sandbox(aircall) == []
+    assert [record.getMessage() for record in caplog.records if record.levelname == "WARNING"] == [
+        f"Aircall knows no webhook {made.webhook_id} any more: nothing comes from it. To make a new one: register."
+    ]
+
+
+def test_nothing_is_asked_where_there_is_nothing_to_look_after(aircall: Aircall, webhooks: Webhooks) -> None:
+    webhooks.register_messages("s3cret", URL)
+    asked(aircall)
+
+    webhooks.look_after()
+
+    assert asked(aircall) == []
+
+
+class Watchman(FakeClock):
+    """Ends the watch after some looks."""
+
+    def __init__(self, looks: int) -> None:
+        super().__init__()
+        self._looks = looks
+
+    @override
+    def wait(self, seconds: float, interrupt: threading.Event) -> None:
+        super().wait(seconds, interrupt)
+        if len(self.waits) == self._looks:
+            interrupt.set()
+
+
+def test_a_look_every_ten_minutes_survives_failures(
+    aircall: Aircall, inbox: Inbox, webhooks: Webhooks, caplog: pytest.LogCaptureFixture
+) -> None:
+    made = webhooks.register(URL, [])
+    aircall.sandbox.faults.append(Fault(path="/v1/webhooks", status=404, times=1))
+    watchman = Watchman(looks=3)
+    asked(aircall)
+
+    client = aircall.tap().client
+    Webhooks(client, inbox, watchman, "Acme").watch(threading.Event())
+    client.close()
+
+    assert watchman.waits == [EVERY_SECONDS] * 3 == [600] * 3
+    assert asked(aircall) == [("GET", "/v1/webhooks")] * 3
+    (line,) = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert line.startswith("It is unknown whether webhooks are active: Aircall knows no /v1/webhooks (status 404)")
+    assert line.endswith("The next look is in 10 minutes.")
+    assert inbox.webhooks() == [made]
+
+
+def test_unregistered_webhooks_are_gone_on_both_sides(aircall: Aircall, inbox: Inbox, webhooks: Webhooks) -> None:
+    made = [webhooks.register(URL + end, []) for end in ("", "2")]
+    messages = webhooks.register_messages("s3cret", f"{URL}/messages")
+    aircall.world.add("webhooks", url="https://other.example.net")
+    others = Webhooks(aircall.tap().client, inbox, aircall.clock, "Zoo").register_messages("s3cret of Zoo", URL)
+    del aircall.world.kinds["webhooks"][made[0].webhook_id]
+
+    assert sorted(webhooks.unregister()) == sorted([*made, messages])
+
+    assert [each["url"] for each in in_sandbox(aircall)] == ["https://other.example.net"]
+    assert inbox.webhooks() == [others]
+    assert webhooks.unregister() == []
+
+
+def test_a_webhook_that_cannot_be_removed_stays_known(aircall: Aircall, inbox: Inbox, webhooks: Webhooks) -> None:
+    made = webhooks.register(URL, [])
+    aircall.sandbox.faults.append(Fault(path=f"/v1/webhooks/{made.webhook_id}", status=403, times=1))
+
+    with pytest.raises(Exception, match="rejects the credentials"):
+        webhooks.unregister()
+
+    assert inbox.webhooks() == [made]
+
+
+def test_tokens_of_messages_are_known_as_such(inbox: Inbox, webhooks: Webhooks) -> None:
+    made = webhooks.register_messages("s3cret", f"{URL}/messages")
+
+    assert inbox.webhooks() == [made]
+    assert (made.fingerprint, made.kind, made.webhook_id) == (fingerprint("s3cret"), MESSAGES, None)
+
+
+def test_the_setting_names_the_company_before_aircall_does(aircall: Aircall, inbox: Inbox) -> None:
+    client = aircall.tap().client
+    assert Webhooks(client, inbox, aircall.clock, "Mine").register(URL, []).company == "Mine"
+    assert ("GET", "/v1/company") not in asked(aircall)
+    with pytest.raises(InputError, match="Setting inbox_company: give a name of 200 characters at most"):
+        _ = Webhooks(client, inbox, aircall.clock, "x" * 201).company
+    client.close()
+
+
+@pytest.mark.parametrize(
+    "lie",
+    [
+        {"webhook": None},
+        {"webhook": {"webhook_id": 5, "url": URL, "token": "s3cret"}},
+        {"webhook": {"webhook_id": "../users/1", "url": URL, "token": "s3cret"}},
+        {"webhook": {"webhook_id": "5", "token": "s3cret"}},
+        {"webhook": {"webhook_id": "5", "url": URL, "token": ""}},
+        [],
+    ],
+)
+def test_an_answer_that_is_no_webhook_is_not_believed(
+    aircall: Aircall, inbox: Inbox, webhooks: Webhooks, lie: Any
+) -> None:
+    webhooks.in_aircall()
+    aircall.sandbox.faults.append(Fault(path="/v1/webhooks", mutate=lambda _: lie, after=1))
+
+    with pytest.raises(ResponseError):
+        webhooks.register(URL, [])
+    assert inbox.webhooks() == []

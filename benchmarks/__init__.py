@@ -1,1 +1,1 @@
-"""What the tap costs, measured against what it has to cost at least; see README.md beside this file."""
+"""What the tap costs, measured against the least that it could cost; see README.md beside this file."""

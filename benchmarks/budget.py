@@ -1,7 +1,7 @@
-"""Use of the budget: a limit of 50 requests a second, answers that take half a second, 32 requests in flight or one.
+"""How much of the rate limit a run uses: 50 requests a second, answers after half a second, 32 or 1 in flight.
 
-Usage: `python -m benchmarks.budget [calls]`. The default takes a little more than a minute, which is what a budget for
-a minute needs to show.
+Usage: `python -m benchmarks.budget [calls]`. The default takes just over a minute, as it must: the limit is for
+a minute.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""CPU per call: the tap against the floor and against the plain SDK, in turn, as ratios of one session.
+"""CPU per call: the tap against the floor and against the plain SDK, run in turn, as ratios of one session.
 
-What a process costs before its first call (importing) is measured with an empty list and subtracted.
+What a process costs before its first call (imports) is measured with an empty list, and subtracted.
 Usage: `python -m benchmarks.cpu [calls] [rounds]`.
 """
 

@@ -1,6 +1,6 @@
-"""The floor: the least that any client in Python has to do to turn pages of calls into Singer lines.
+"""The floor: the least that a client in Python has to do to turn pages of calls into Singer lines.
 
-One kept-alive connection, msgspec to decode and to encode, no schema, no state, no check of anything.
+One kept-alive connection, msgspec to decode and encode, no schema, no state, no checks.
 Usage: `python -m benchmarks.floor URL`.
 """
 

@@ -36,7 +36,7 @@ class Usage:
 
 
 def measure(*command: str) -> Usage:
-    """Run a command to its end and say what it took; its output goes nowhere, through a buffer as usual.
+    """Run a command to its end and return what it took; its output is buffered as usual, and thrown away.
 
     Raises:
         RuntimeError: If it fails.
@@ -56,7 +56,7 @@ def measure(*command: str) -> Usage:
 
 @contextmanager
 def server(**options: float) -> Iterator[str]:
-    """Run the server, with its command line's options; yields its address."""
+    """Run the server with options of its command line; yields its address."""
     arguments = [word for name, value in options.items() for word in (f"--{name.replace('_', '-')}", str(value))]
     command = [sys.executable, "-m", "benchmarks.server", *arguments]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603
@@ -67,7 +67,7 @@ def server(**options: float) -> Iterator[str]:
 
 
 def counts(url: str) -> dict[str, int]:
-    """Say how many requests the server got and refused."""
+    """Return how many requests the server got, and how many it refused."""
     with urllib.request.urlopen(f"{url}/counts") as answer:  # noqa: S310 - our own server
         answered: dict[str, int] = json.load(answer)
     return answered
@@ -75,7 +75,7 @@ def counts(url: str) -> dict[str, int]:
 
 @contextmanager
 def tap_command(url: str, streams: tuple[str, ...] = ("calls",), **settings: Any) -> Iterator[list[str]]:
-    """Yield the command that reads all of some streams of a server with the tap."""
+    """Yield a command with which the tap reads some streams of a server whole."""
     catalog: Any = json.loads(TapAircall(config={}, validate_config=False).catalog_json_text)
     for entry in catalog["streams"]:
         for item in entry["metadata"]:

@@ -1,4 +1,4 @@
-"""Requests and peak memory of a first run with three kinds of AI results a call.
+"""Requests and peak memory of a first run with three AI results for each call.
 
 Usage: `python -m benchmarks.intelligence [calls]`.
 """
@@ -19,10 +19,10 @@ from tap_aircall.sandbox import Sandbox, World
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tap_aircall.sandbox.intelligence import Artefact
+    from tap_aircall.sandbox.intelligence import ResultKind
 
 FEW = 2_000
-KINDS: dict[str, Artefact] = {
+KINDS: dict[str, ResultKind] = {
     "call_transcriptions": "transcription",
     "call_summaries": "summary",
     "call_action_items": "action_items",
@@ -47,7 +47,7 @@ def main() -> None:
 
 @contextmanager
 def sandbox(calls: int) -> Iterator[str]:
-    """Run a sandbox in a process of its own, since a process begins with the peak of the one that it comes from."""
+    """Run a sandbox in its own process: a forked process inherits the peak memory of its parent."""
     command = [sys.executable, "-m", "benchmarks.intelligence", "serve", str(calls)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603
         assert process.stdin  # noqa: S101
@@ -57,12 +57,12 @@ def sandbox(calls: int) -> Iterator[str]:
 
 
 def serve(calls: int) -> None:
-    """Serve a company with three results a call, until standard input ends."""
+    """Serve a company with three results for each call, until standard input ends."""
     world = World(now=time.time())
     for number in range(calls):
         call = world.add_call(started_at=int(world.now) - 86_400 * 90 + 300 * number)
-        for artefact in KINDS.values():
-            world.intelligence.add(call["id"], artefact)
+        for kind in KINDS.values():
+            world.intelligence.add(call["id"], kind)
     with Sandbox(world) as running:
         print(running.url, flush=True)  # noqa: T201
         sys.stdin.read()

@@ -1,4 +1,4 @@
-"""Peak memory of a run, with 10,000 calls and with twenty times as many, and its requests.
+"""Peak memory and requests of a run, with 10,000 calls and with twenty times as many.
 
 Usage: `python -m benchmarks.memory [calls]`.
 """

@@ -1,4 +1,4 @@
-"""A server that only hands out pages of calls, made before: the sandbox itself would be the limit.
+"""A server that only hands out ready-made pages of calls; the sandbox would be too slow.
 
 It runs in a process of its own, prints its address, and ends when its standard input does. It knows what the walks
 need: `page`, `from` (exclusive), `to`, the total and the next link; answers of 429 beyond a limit; and a latency.
@@ -19,12 +19,12 @@ import msgspec
 from tap_aircall.sandbox import generate_company
 
 TEMPLATES = 500
-"""So many different calls are made up, and repeated with other ids and times."""
+"""How many different calls are made up; they are repeated with other ids and times."""
 WINDOW_SECONDS = 60.0
 
 
 class Calls:
-    """So many calls, a second apart or closer, the last one an hour old.
+    """A list of calls, a second apart or closer, the last one an hour old.
 
     Args:
         count: How many.
@@ -57,7 +57,7 @@ class Calls:
         return msgspec.json.encode({"calls": calls, "meta": meta | links})
 
     def _through(self, second: int) -> int:
-        """Return how many calls there are until the end of a second."""
+        """Return how many calls there are up to the end of a second."""
         return min(self._count, max(0, second - self._first + 1) * self._per_second)
 
     def _call(self, position: int) -> dict[str, Any]:
@@ -117,7 +117,7 @@ class Server:
                 self._counts["refused"] += 1
                 return 429, b"{}"
             self._recent.append(now)
-        # What was served once is kept: the second of two clients must not wait longer or shorter than the first.
+        # Pages are kept, so that the second of two clients waits as long as the first.
         if target not in self._pages:
             self._pages[target] = self._calls.page(parse_qs(parts.query))
         return 200, self._pages[target]
@@ -127,7 +127,7 @@ async def serve(options: argparse.Namespace) -> None:
     """Serve until standard input ends."""
     handler = Server(Calls(options.calls, options.per_second), options.latency, options.limit)
     server = await asyncio.start_server(handler.handle, "127.0.0.1", 0, limit=2**20)
-    print(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", flush=True)  # noqa: T201 - for who started it
+    print(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", flush=True)  # noqa: T201 - for the parent process
     await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
     server.close()
 

@@ -119,7 +119,20 @@ class InboxError(AircallError):
 
 
 class ExpiredError(AircallError):
-    """The address of a file has expired. There may be a new one for the same file."""
+    """The address of a file has expired. There may be a new one for the same file.
+
+    Args:
+        message: The line.
+        status: Status of the answer.
+    """
+
+    def __init__(self, message: str, status: int) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class StorageError(AircallError):
+    """What Aircall gave cannot be kept where the settings say."""
 
 
 class ReportError(AircallError):

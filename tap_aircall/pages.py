@@ -19,7 +19,7 @@ from tap_aircall.errors import MisorderedError, ResponseError
 from tap_aircall.times import to_seconds
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
 Record: TypeAlias = dict[str, Any]
 Query: TypeAlias = dict[str, str]
@@ -27,6 +27,7 @@ Reader: TypeAlias = "Callable[[Iterable[Query]], Iterator[Page]]"
 
 PAGE_SIZE = 50
 """The most that Aircall puts on a page; more is silently clamped."""
+_COMPARABLE = (str, int, tuple)
 TOLERANCE_SECONDS = 2
 """`started_at` may move by a second after a call was listed, so that order and bounds are exact only to two seconds."""
 
@@ -43,6 +44,8 @@ class Page(NamedTuple):
     """How many records Aircall says it puts on a page."""
     number: int | None = None
     """Which page Aircall says this is."""
+    times: Sequence[int] = ()
+    """When each record is, in UNIX seconds, if it was checked that they are in the order of a time."""
 
     @classmethod
     def parse(cls, payload: Any, envelope: str) -> Page:
@@ -56,7 +59,7 @@ class Page(NamedTuple):
             ResponseError: If the list is not there. Anything odd in `meta` is taken for "not said".
         """
         records = payload.get(envelope) if isinstance(payload, dict) else None
-        if not isinstance(records, list) or not all(isinstance(record, dict) for record in records):
+        if not isinstance(records, list) or not {*map(type, records)} <= {dict}:
             message = f"Aircall answered without the list '{envelope}'."
             raise ResponseError(message)
         meta = payload.get("meta")
@@ -71,7 +74,7 @@ class Page(NamedTuple):
         )
 
     def checked(self, query: Query, name: str, time: str | None = None) -> Page:
-        """Return the page if it agrees with itself and with what was asked for.
+        """Return the page, with its times, if it agrees with itself and with what was asked for.
 
         Args:
             query: What was asked for.
@@ -87,9 +90,11 @@ class Page(NamedTuple):
             message = f"Aircall sent page {self.number} of the {name} where page {number} was asked for."
             raise ResponseError(message)
         self._check_count(number, int(query["per_page"]), name)
-        if time is not None and "order" in query:
-            self._check_times(query, name, time)
-        return self
+        if time is None or "order" not in query:
+            return self
+        times = [stamp(record, time, name) for record in self.records]
+        _check_times(times, query, name, time)
+        return self._replace(times=times)
 
     def _check_count(self, number: int, asked: int, name: str) -> None:
         count = len(self.records)
@@ -104,20 +109,6 @@ class Page(NamedTuple):
                 "follow it."
             )
             raise ResponseError(message)
-
-    def _check_times(self, query: Query, name: str, time: str) -> None:
-        times = [stamp(record, time, name) for record in self.records]
-        if query["order"] == "desc":
-            times.reverse()
-        latest = itertools.accumulate(times, max)
-        if any(second < before - TOLERANCE_SECONDS for second, before in zip(times, latest, strict=True)):
-            raise misordered(name, time)
-        if times and (
-            times[0] < int(query.get("from", times[0])) - TOLERANCE_SECONDS
-            or times[-1] > int(query.get("to", times[-1])) + TOLERANCE_SECONDS
-        ):
-            message = f"Aircall ignores 'from' and 'to' in its list of {name}: it lists others than asked for."
-            raise MisorderedError(message)
 
     def is_full(self, asked: int = PAGE_SIZE) -> bool:
         """Say whether it has all the records that belong on a page; Aircall may put fewer on one than was asked for."""
@@ -138,6 +129,23 @@ class Page(NamedTuple):
             return self.linked is False and complete is True
         says_so = self.linked is False or complete is True or not self.records
         return says_so and self.linked is not True and complete is not False
+
+
+def _check_times(times: Sequence[int], query: Query, name: str, time: str) -> None:
+    """Refuse times that are not in the order, or not within the bounds, of a query."""
+    ascending = times if query["order"] == "asc" else times[::-1]
+    latest = itertools.accumulate(ascending, max)
+    # Most pages are in order to the second, which is quickly seen.
+    if ascending != sorted(ascending) and any(
+        second < before - TOLERANCE_SECONDS for second, before in zip(ascending, latest, strict=True)
+    ):
+        raise misordered(name, time)
+    if ascending and (
+        ascending[0] < int(query.get("from", ascending[0])) - TOLERANCE_SECONDS
+        or ascending[-1] > int(query.get("to", ascending[-1])) + TOLERANCE_SECONDS
+    ):
+        message = f"Aircall ignores 'from' and 'to' in its list of {name}: it lists others than asked for."
+        raise MisorderedError(message)
 
 
 def _whole(value: Any, smallest: int) -> int | None:
@@ -174,7 +182,7 @@ def identity(record: Record, key: str, name: str) -> Any:
         ResponseError: If the field is absent, or no value that can be compared.
     """
     value = record.get(key)
-    if not isinstance(value, str | int | tuple):
+    if not isinstance(value, _COMPARABLE):
         raise _unusable(key, name)
     return value
 

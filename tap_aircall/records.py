@@ -26,10 +26,8 @@ if TYPE_CHECKING:
 
 Breadcrumb: TypeAlias = tuple[str, ...]
 """Place of a field in a catalog, such as `("properties", "number", "properties", "name")`."""
-Names: TypeAlias = tuple[str, ...]
-"""The names of the fields of an object, in their order."""
-Types: TypeAlias = tuple[type, ...]
-"""The types of their values, in the same order."""
+Shape: TypeAlias = tuple[str | type, ...]
+"""The names of the fields of an object, in their order, and then the types of their values."""
 
 MANY_SHAPES = 5_000
 """How many shapes are remembered; an API that sends more of them is not worth remembering."""
@@ -63,6 +61,8 @@ class Oddity(Enum):
     """The schema lacks it; it is left out."""
     CONVERTED = "converted"
     """Its type is not the documented one; the same value is written in that type."""
+    UNUSABLE = "unusable"
+    """Its value fits no way; null stands for it."""
 
 
 @dataclass(slots=True)
@@ -101,7 +101,7 @@ class RecordShaper:
         self._report = report
         self._is_open = is_open
         self._path = "".join(f"{name}." for name in breadcrumb[1::2])
-        self._plans: dict[tuple[Names, Types], Plan] = {}
+        self._plans: dict[Shape, Plan] = {}
         properties: Mapping[str, Any] = schema["properties"]
         self._deselected = {name for name in properties if not mask[*breadcrumb, "properties", name]}
         self._known = {name: definition for name, definition in properties.items() if name not in self._deselected}
@@ -123,8 +123,8 @@ class RecordShaper:
             ResponseError: If a value does not fit the schema and cannot be converted without a loss. Names the field,
                 never its value.
         """
-        names, types = tuple(record), tuple(map(type, record.values()))
-        plan = self._plans.get((names, types)) or self._plan(names, types)
+        shape: Shape = (*record, *map(type, record.values()))
+        plan = self._plans.get(shape) or self._plan(shape, record)
         for name in plan.drops:
             del record[name]
         for name, change in plan.changes:
@@ -143,10 +143,11 @@ class RecordShaper:
                     raise self._unusable(name, "that is not a list of objects")
         return record
 
-    def _plan(self, names: Names, types: Types) -> Plan:
-        """Find out what to do with objects of a shape that was not met before."""
+    def _plan(self, shape: Shape, record: Record) -> Plan:
+        """Find out what to do with objects of a shape, by the first one of it."""
         plan = Plan()
-        for name, kind in zip(names, types, strict=True):
+        for name, value in record.items():
+            kind = type(value)
             definition = self._known.get(name)
             if definition is not None:
                 self._add(plan, name, kind, definition)
@@ -156,12 +157,12 @@ class RecordShaper:
                 plan.drops.append(name)
                 self._report(self._path + name, Oddity.UNKNOWN)
         for name in self._required:
-            if name not in names:
+            if name not in record:
                 message = f"Aircall sent a record without its '{self._path}{name}'."
                 raise ResponseError(message)
         if len(self._plans) >= MANY_SHAPES:
             self._plans.clear()
-        self._plans[names, types] = plan
+        self._plans[shape] = plan
         return plan
 
     def _add(self, plan: Plan, name: str, kind: type, definition: Mapping[str, Any]) -> None:

@@ -539,6 +539,14 @@ def _analytics_reports() -> th.PropertiesList:
     )
 
 
+def _call_counts() -> th.PropertiesList:
+    return th.PropertiesList(
+        _key("date", th.DateType, "Day in UTC."),
+        P("calls", INTEGER, description="How many calls began on that day, as Aircall counts them."),
+        P("counted_at", th.DateTimeType, description="When Aircall said so; the latest count of a day stays."),
+    )
+
+
 _BUILDERS: Mapping[str, Callable[[], th.PropertiesList]] = {
     "calls": _calls,
     "contacts": _contacts,
@@ -559,6 +567,7 @@ _BUILDERS: Mapping[str, Callable[[], th.PropertiesList]] = {
     "whatsapp_templates": _whatsapp_templates,
     "sms_templates": _sms_templates,
     "analytics_reports": _analytics_reports,
+    "call_counts": _call_counts,
 }
 
 

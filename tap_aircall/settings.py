@@ -152,6 +152,16 @@ DEFINITION = th.PropertiesList(
         ),
     ),
     th.Property(
+        "owned_lists_every_hours",
+        th.NumberType(minimum=0, maximum=LONGEST_AGE_HOURS),
+        default=24,
+        title="Read owned lists every",
+        description=(
+            "Hours between two readings of what costs a request a user or number, such as user_numbers; the state says "
+            "when the last one was. 0: at every run."
+        ),
+    ),
+    th.Property(
         "requests_per_minute",
         th.NumberType(minimum=0.001, maximum=1_000_000),  # type: ignore[arg-type]
         default=60,
@@ -178,7 +188,8 @@ DEFINITION = th.PropertiesList(
         title="Inbox",
         description=(
             "Where aircall-inbox keeps what Aircall's webhooks tell: the path of a file, or the address of a database "
-            "(postgresql://user:password@host/name). Default: none."
+            "(postgresql://user:password@host/name). Streams such as messages come from it; calls, contacts and the AI "
+            "streams read again at once what it names. Default: none."
         ),
     ),
     th.Property(
@@ -350,6 +361,8 @@ class Settings:
     end: int | None
     """Last second of calls to extract (UNIX)."""
     reread_after_seconds: tuple[int, ...]
+    owned_lists_every_seconds: float
+    """How old the last reading of a list that costs a request an owner must be before the next."""
     requests_per_minute: float
     rate_limit_store: str
     """File path or Redis URL; empty for none."""
@@ -398,6 +411,7 @@ class Settings:
             reread_after_seconds=tuple(
                 max(1, round(hours * SECONDS_PER_HOUR)) for hours in config["reread_after_hours"]
             ),
+            owned_lists_every_seconds=config["owned_lists_every_hours"] * SECONDS_PER_HOUR,
             requests_per_minute=config["requests_per_minute"],
             rate_limit_store=_checked_path(config, "rate_limit_store"),
             inbox=_checked_path(config, "inbox"),

@@ -43,6 +43,18 @@ def bookmark(replication_key: str | None, second: int, before: int | None) -> di
     return {"replication_key": replication_key, "replication_key_value": to_rfc3339(latest)}
 
 
+def is_due(last: int | None, every: float, now: int) -> bool:
+    """Say whether something that is done every so often is to be done by this run.
+
+    Args:
+        last: When it was done last (UNIX seconds); None for never. A time to come was written by a clock that was
+            ahead, and tells nothing.
+        every: Seconds between two times. A little less is enough, for runs that begin unevenly.
+        now: UNIX seconds.
+    """
+    return last is None or not last <= now < last + every - TOLERANCE_SECONDS
+
+
 def bookmarks_of(state: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """Return the states of all streams in a state.
 

@@ -48,6 +48,7 @@ from tap_aircall.streams.base import AircallTap
 from tap_aircall.streams.custom.definitions import SETTING, parse_definitions
 from tap_aircall.streams.custom.stream import MARK
 from tap_aircall.streams.registry import STREAMS, all_streams
+from tap_aircall.streams.source import EventSource
 from tap_aircall.writer import InterruptibleWriter, SilentWriter
 
 if TYPE_CHECKING:
@@ -145,6 +146,13 @@ class TapAircall(AircallTap):
         if isinstance(auth, BasicSettings):
             return self._make_client(BasicAuthenticator(auth.user, auth.password))
         return self._make_client(self._app(auth).authenticator(self.person))
+
+    @cached_property
+    @override
+    def events(self) -> EventSource | None:
+        """What the inbox holds, the same all through the run; None without the setting `inbox`."""
+        settings = self.settings
+        return EventSource(settings.inbox, settings.inbox_company) if settings.inbox else None
 
     @cached_property
     def person(self) -> Person:
@@ -299,6 +307,7 @@ class TapAircall(AircallTap):
             raise
         finally:
             client.close()
+            self._close_events()
 
     def try_streams(self) -> None:
         """Ask for one record of each selected stream, with one request each, and say whether all is well.
@@ -321,11 +330,16 @@ class TapAircall(AircallTap):
                     self._keep_failure(stream.name, error)
         finally:
             self.client.close()
+            self._close_events()
         readable = f"{len(streams) - left_out - len(self._failures)} of {len(streams)} selected streams can be read."
         if self._failures:
             lines = [line for line, _ in self._failures.values()]
             raise StreamsFailedError([*lines, f"The test failed: {readable}"])
         self.logger.info("The test passed: Aircall accepts the credentials. %s", readable)
+
+    def _close_events(self) -> None:
+        if "events" in vars(self) and self.events is not None:
+            self.events.close()
 
     def select_all(self) -> None:
         """Select all streams, with the fields of each that are selected: otherwise a stream's schema has none."""

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import math
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any
 
 _UTC_STRING = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
 _YEAR_10000 = 253_402_300_800
+MILLISECONDS_FROM = 10**11
+"""From this number on, a time that webhooks tell is in milliseconds; it stands for a day in 1973."""
 _IN_AN_HOUR = [f"{minute:02d}:{second:02d}Z" for minute in range(60) for second in range(60)]
 HOURS = 10_000
 """How many are remembered: more than a year of them."""
@@ -61,6 +63,29 @@ def to_seconds(value: Any) -> int:
     if type(value) is int and 0 <= value < _YEAR_10000:
         return value
     return math.floor(_parse(value))
+
+
+def to_milliseconds(value: Any) -> int:
+    """Turn a time of a webhook's into UNIX milliseconds, whatever form it has (facts: What deliveries hold).
+
+    Args:
+        value: UNIX seconds or milliseconds, as a number or in a string, or an ISO 8601 string. A number is taken for
+            milliseconds from `MILLISECONDS_FROM` on: as seconds it would lie thousands of years ahead.
+
+    Raises:
+        ValueError: If it is no time; the message does not hold the value.
+    """
+    number = float(value) if isinstance(value, str) and _NUMBER.fullmatch(value) else value
+    if isinstance(number, int | float) and MILLISECONDS_FROM <= number < _YEAR_10000 * 1000:
+        return int(number)
+    return round(_parse(number) * 1000)
+
+
+def from_milliseconds(milliseconds: int) -> str:
+    """Return UNIX milliseconds of a year that can be written as RFC 3339 in UTC, with a fraction if there is one."""
+    moment = datetime.fromtimestamp(0, UTC) + timedelta(milliseconds=milliseconds)
+    text = moment.isoformat(timespec="milliseconds" if milliseconds % 1000 else "seconds")
+    return text.removesuffix("+00:00") + "Z"
 
 
 @lru_cache(maxsize=4096)

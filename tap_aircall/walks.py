@@ -7,7 +7,8 @@ that turns queries into pages, in order, and may have several under way.
 
 A walk ends well only when all that Aircall says agrees that nothing is left to read. What each relies on, and checks:
 
-- each page agrees with itself and with what was asked for (its `Reader` sees to that, by `Page.checked`);
+- each page agrees with itself and with what was asked for (its `Reader` sees to that, by `Page.checked`, which also
+  says when its records are);
 - a list ends where Aircall says so, by its total, its links or an empty page (`Page.is_last`);
 - up to there, it has shown as many records as its total says. Otherwise it moved, and is read again;
 - each reading again brings something new, or the list contradicts itself and the walk fails;
@@ -22,7 +23,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tap_aircall.errors import ResponseError, UnreadableError
-from tap_aircall.pages import PAGE_SIZE, TOLERANCE_SECONDS, Page, identity, misordered, stamp
+from tap_aircall.pages import PAGE_SIZE, TOLERANCE_SECONDS, Page, identity, misordered
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator
@@ -164,6 +165,14 @@ def behind_tokens(ask: Callable[[Query], Any], envelope: str, key: str, name: st
     raise _contradicts_itself(name)
 
 
+def crowded(name: str) -> UnreadableError:
+    """Return the error for more records in one second than any query can show (facts: The cap)."""
+    return UnreadableError(
+        f"10,000 {name} or more share one second; Aircall's API cannot show them all, so that reading on would lose "
+        "some."
+    )
+
+
 def _contradicts_itself(name: str) -> ResponseError:
     return ResponseError(
         f"Aircall's list of {name} contradicts itself: it shows other records than it says it has, however often it is "
@@ -217,34 +226,36 @@ class Chunk:
         self._latest: int | None = None
         self._has_gaps = False
 
-    def moved_at(self, page: Page, keys: list[Any], times: list[int]) -> End | None:
+    def moved_at(self, page: Page, keys: list[Any]) -> End | None:
         """Say how the chunk ends if a page shows that the list moved since the one before; None if it does not.
 
         A record slides here from an earlier page when the total grows, or when its own time changes. If records are
         repeated for no such reason, others may have been passed over, and the chunk is read again from its beginning.
         """
         growth = 0 if self._total is None or page.total is None else page.total - self._total
-        repeated = [key for key in keys if key in self._here and key in self.given]
+        repeated = (
+            [] if self._here.isdisjoint(keys) else [key for key in keys if key in self._here and key in self.given]
+        )
         if repeated:
-            same = [key for key, second in zip(keys, times, strict=True) if self.given.get(key) == second]
+            same = [key for key, second in zip(keys, page.times, strict=True) if self.given.get(key) == second]
             is_explained = growth >= len(repeated) or not set(same).intersection(repeated)
             return End(behind=min(self.given[key] for key in repeated) if is_explained else None, moved=True)
         return End(behind=self.last, moved=True) if growth < 0 else None
 
-    def follows(self, times: list[int]) -> bool:
+    def follows(self, page: Page) -> bool:
         """Say whether a page goes on in the order of the ones before."""
-        return not times or self._latest is None or min(times) >= self._latest - TOLERANCE_SECONDS
+        return not page.times or self._latest is None or min(page.times) >= self._latest - TOLERANCE_SECONDS
 
-    def take(self, page: Page, keys: list[Any], times: list[int]) -> int | None:
+    def take(self, page: Page, keys: list[Any]) -> int | None:
         """Note that a page was read; return how many records there were still to come, its own included, if known."""
         remaining = None if page.total is None else page.total - len(self._here)
         self._total = self._total if page.total is None else page.total
         self._has_gaps = self._has_gaps or (page.size is None and not page.is_full())
         self._shown += len(page.records)
         self._here.update(keys)
-        if times:
-            self._first = times[0] if self._first is None else self._first
-            self._latest = max(times) if self._latest is None else max(self._latest, *times)
+        if page.times:
+            self._first = page.times[0] if self._first is None else self._first
+            self._latest = max(page.times) if self._latest is None else max(self._latest, *page.times)
         return remaining
 
     def give(self, key: Any, second: int) -> None:
@@ -332,11 +343,7 @@ class AscendingWalk:
             idle = 0 if len(given) > known else idle + 1
             ahead = self._anchor(end.behind, anchor)
             if ahead == anchor and not end.moved:
-                message = (
-                    f"10,000 {self._name} or more share one second; Aircall's API cannot show them all, so that "
-                    "reading on would lose some."
-                )
-                raise UnreadableError(message)
+                raise crowded(self._name)
             anchor, planned = ahead, end.pages_left
             given = {key: second for key, second in given.items() if anchor is None or second > anchor}
         raise _contradicts_itself(self._name)
@@ -357,14 +364,13 @@ class AscendingWalk:
         with closing(pages(self._read, query, self._name, planned=planned)) as numbered:
             for number, page in numbered:
                 keys = [identity(record, "id", self._name) for record in page.records]
-                times = [stamp(record, self._key, self._name) for record in page.records]
-                if not chunk.follows(times):
+                if not chunk.follows(page):
                     raise misordered(self._name, self._key)
-                if end := chunk.moved_at(page, keys, times):
+                if end := chunk.moved_at(page, keys):
                     return end
-                remaining = chunk.take(page, keys, times)
+                remaining = chunk.take(page, keys)
                 fresh = []
-                for record, key, second in zip(page.records, keys, times, strict=True):
+                for record, key, second in zip(page.records, keys, page.times, strict=True):
                     if key not in chunk.given and second <= until and (after is None or second > after):
                         chunk.give(key, second)
                         fresh.append(record)
@@ -442,8 +448,7 @@ def newest_first(read: Reader, key: str, bookmark: int, params: Query, name: str
         if not reached and number > furthest and all(key in given for key in keys):
             raise _contradicts_itself(name)
         furthest = max(furthest, number)
-        for each, record in zip(keys, page.records, strict=True):
-            changed = stamp(record, key, name)
+        for each, record, changed in zip(keys, page.records, page.times, strict=True):
             if oldest is not None and changed > oldest + TOLERANCE_SECONDS:
                 raise misordered(name, key)
             oldest = changed if oldest is None else min(oldest, changed)

@@ -1,4 +1,4 @@
-"""A clock that tests hold in their hands."""
+"""Clocks that tests control."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SPEED = 60
 
 
 class FakeClock(Clock):
-    """Stands still but for waiting, which takes no time at all and moves it on at once."""
+    """Stands still, except that a wait moves it on at once."""
 
     def __init__(self, now: float = NOW) -> None:
         self.now = now
@@ -42,7 +42,7 @@ class FakeClock(Clock):
 
 
 class WatchedClock(SystemClock):
-    """Really waits, and says that it does."""
+    """Really waits, and says so."""
 
     def __init__(self) -> None:
         self.is_waited_on = threading.Event()
@@ -54,10 +54,10 @@ class WatchedClock(SystemClock):
 
 
 class FastClock(Clock):
-    """A minute takes a second; the same for all processes that know when it began.
+    """A clock on which a minute takes a second; all processes that know when it began read the same time.
 
     Args:
-        began: Real UNIX time in seconds at which it stood at `NOW`; earlier to move it on.
+        began: Real UNIX time in seconds at which it showed `NOW`; an earlier one moves it on.
     """
 
     def __init__(self, began: float) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tap_aircall.sandbox.intelligence import ARTEFACTS
+from tap_aircall.sandbox.intelligence import RESULT_KINDS
 from tap_aircall.sandbox.templates import KINDS
 from tests.clock import NOW
 
@@ -15,7 +15,7 @@ TIME = "2020-01-02T11:41:01.000Z"
 
 
 def furnish(world: World, *, calls: int, contacts: int, users: int) -> None:
-    """Put so many calls, contacts and users into a world, and a few of everything else that most companies have."""
+    """Fill a world with calls, contacts and users, and a few of everything else that most companies have."""
     for kind in KINDS:
         for _ in range(users if kind == "users" else 3):
             world.add(kind)
@@ -36,8 +36,8 @@ def add_everything(world: World) -> None:
         if not world.kinds[kind]:
             world.add(kind)
     for call in world.calls:
-        for artefact in ARTEFACTS:
-            payload = world.intelligence.add(call, artefact)
+        for result in RESULT_KINDS:
+            payload = world.intelligence.add(call, result)
             for item in payload.get("action_items", ()):
                 item |= {"created_by": 1, "assignee_user_id": 1, "due_at": TIME, "completed_at": TIME}
     entry = {"id": 1, "number": "+33 1 99 00 00 01", "called": False, "created_at": TIME}

@@ -27,15 +27,15 @@ Record = dict[str, Any]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Let whoever runs the tests say how many requests the tap has under way at once."""
+    """Add an option for how many requests the tap has in flight."""
     parser.addoption("--in-flight", type=int, default=4, help="max_concurrent_requests of the tap (default: 4)")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Take it over for all tests, which may take their time, and watch what they let out."""
+    """Set that for all tests, give them time, and watch what they leak."""
     leaks.pytest_configure(config)
     Aircall.in_flight = config.getoption("--in-flight")
-    hypothesis.settings.register_profile("any machine", deadline=None)  # a busy one is no reason to fail
+    hypothesis.settings.register_profile("any machine", deadline=None)  # a busy machine is no reason to fail
     hypothesis.settings.load_profile("any machine")
 
 
@@ -66,13 +66,13 @@ class Run:
         return self.states[-1]
 
     def types(self, stream: str) -> list[str]:
-        """Return the message types of a stream, repeats collapsed."""
+        """Return the message types of a stream, without repeats."""
         types = [m["type"] for m in self.messages if m.get("stream") == stream]
         return [kind for kind, before in zip(types, [None, *types], strict=False) if kind != before]
 
 
 class Recorder(InterruptibleWriter):
-    """Keeps the lines that a tap writes, and dies when it is told to."""
+    """Keeps the lines that a tap writes, and kills the run when told to."""
 
     def __init__(self, run: Run, die_after: int | None = None) -> None:
         super().__init__()
@@ -94,7 +94,7 @@ class KilledError(BaseException):
 
 
 class Aircall:
-    """A sandbox with a clock, and a tap that reads it by the same clock."""
+    """A sandbox and a tap that share a clock."""
 
     in_flight: ClassVar[int]
 
@@ -115,7 +115,7 @@ class Aircall:
         }
 
     def oauth(self, folder: Path, **settings: Any) -> Record:
-        """Return settings for OAuth instead, with the tokens in a folder."""
+        """Return settings for OAuth, with the tokens in a folder."""
         return {
             "auth_scheme": "OAUTH",
             "user": None,
@@ -155,8 +155,8 @@ class Aircall:
             *streams: Names of the streams to select; by default the catalog's, or the tap's own choice.
             state: State to begin with.
             catalog: Catalog to use.
-            die_after: Kill the run at so many messages.
-            **settings: Settings that differ from `config`.
+            die_after: Kill the run after this many messages.
+            **settings: Settings to change or add.
         """
         run = Run()
         before = len(self.sandbox.requests)

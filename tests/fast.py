@@ -1,6 +1,6 @@
-"""A tap that lives by the fast clock, in a process of its own.
+"""Runs the tap by the fast clock, in a process of its own.
 
-Usage: `python -m tests.fast BEGAN CONFIG STREAM...`, with the real time at which the fast clock stood at `NOW`.
+Usage: `python -m tests.fast BEGAN CONFIG STREAM...`, with the real time at which the fast clock showed `NOW`.
 """
 
 from __future__ import annotations

@@ -20,8 +20,8 @@ class Hostile:
 
     Args:
         answer: What to answer each request with: bytes, or a function that writes to the socket.
-        times: How many requests to answer so; all others get an empty object.
-        before_tls: Handles the bare socket instead of TLS and a request, as many times.
+        times: How many requests to answer like that; all later ones get an empty object.
+        before_tls: Handles the bare socket in place of TLS and a request, as often.
         tls: The certificate to show; None for no TLS.
     """
 

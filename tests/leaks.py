@@ -1,8 +1,8 @@
-"""Watches all that the suite writes for what may not be there: secrets anywhere, people outside of records.
+"""Watches everything that the tests write for leaks: secrets anywhere, personal data outside of records.
 
-A plugin of pytest. All that the sandbox and the tests make up is recognizable: credentials, and names, emails and phone
-numbers of people. Each test is failed that lets one of them into a log line of any level, an error, a state, or what a
-process that it started printed; a secret not even into a record.
+A pytest plugin. All made-up credentials, names, emails and phone numbers can be recognized. A test fails if one of them
+reaches a log line of any level, an error, a state, or the output of a process that the test started. A secret must not
+reach a record either.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ SECRETS = (
     "c2FuZGJveC1pZDpzYW5kYm94LXRva2Vu",  # of the header: sandbox-id:sandbox-token
 )
 PHONES = tuple(block.partition("#")[0].rstrip() for blocks in BLOCKS.values() for block in blocks)
-"""How the phone numbers of the sandbox begin."""
+"""How phone numbers of the sandbox begin."""
 PEOPLE = (
     "@example.com",
     "@example.org",
@@ -43,14 +43,14 @@ PEOPLE = (
     "+33 6 12 34 56 78",
 )
 OWN_OUTPUT = ("tap_aircall.sandbox", "--about")
-"""Processes whose output is about the sandbox's public credentials, or about nobody."""
+"""Processes whose output may show the sandbox's public credentials, or is about nobody."""
 
 BROWSER = "browser"
-"""Name of the threads of a person's browser, which of course knows the addresses that it is sent to."""
+"""Name of the threads that play a browser, which sees the addresses that it is sent to."""
 
 
 class Watch(logging.Handler):
-    """Collects what leaked since it was last asked."""
+    """Collects leaks until it is asked for them."""
 
     def __init__(self) -> None:
         super().__init__(logging.DEBUG)
@@ -69,7 +69,7 @@ class Watch(logging.Handler):
             self.leaks.append(f"{where}: {', '.join(map(repr, found))}")
 
     def look_through_output(self, process: str, output: str) -> None:
-        """Look through what a process wrote, where a line may be a record."""
+        """Look through the output of a process, in which a line may be a record."""
         records = [line for line in output.splitlines() if line.startswith('{"type":"RECORD"')]
         others = [line for line in output.splitlines() if not line.startswith('{"type":"RECORD"')]
         self.look(f"records written by {process}", "\n".join(records), is_record=True)
@@ -85,10 +85,10 @@ class Watch(logging.Handler):
         self.look(f"log of {record.name}", text)
 
     def watch(self, patch: pytest.MonkeyPatch) -> None:
-        """Begin to watch the lines of all loggers, of all levels, and errors and processes."""
+        """Start to watch all loggers at all levels, errors and processes."""
         logging.getLogger().addHandler(self)
         logging.getLogger().setLevel(logging.DEBUG)
-        # It says in thousands of lines a run which fields are selected, and nothing else.
+        # Its thousands of lines a run only say which fields are selected.
         logging.getLogger("singer_sdk.singerlib.catalog").setLevel(logging.INFO)
         make_error, communicate = TapAircallError.__init__, subprocess.Popen.communicate
 
@@ -110,10 +110,10 @@ class Watch(logging.Handler):
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(self) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-        """Fail a test in which something leaked; what it printed itself counts as well."""
+        """Fail a test in which something leaked, in its own output too."""
         report = yield
         for title, text in report.sections:
-            if "log" not in title:  # those were looked at one by one
+            if "log" not in title:  # those have been looked at already
                 self.look_through_output(title, text)
         leaks, self.leaks = self.leaks, []
         if leaks and report.passed:

@@ -1,8 +1,7 @@
 """A company that does not hold still while it is read, and a tap that reads it without a network between them.
 
-Things happen *at* a request: just before Aircall answers it. So whatever can happen between two requests of a run can
-be written down as a list of events, drawn by Hypothesis, and told again. Pages are short, so that they have many
-borders.
+Things happen *at* a request: just before Aircall answers it. So everything that can happen between two requests of a
+run is a list of events, which Hypothesis can draw and repeat. Pages are short, so that there are many borders.
 """
 
 from __future__ import annotations
@@ -12,12 +11,14 @@ import random
 from collections import deque
 from dataclasses import dataclass
 from functools import cache, partial
-from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeVar
 from unittest import mock
 
 import msgspec
+from typing_extensions import override
 
+from tap_aircall.api.client import ATTEMPTS, AircallClient
+from tap_aircall.api.limiter import RateLimiter
 from tap_aircall.clock import TRAIL_SECONDS
 from tap_aircall.errors import ForbiddenError, NotFoundError
 from tap_aircall.sandbox import World, api
@@ -30,8 +31,8 @@ from tests.warehouse import Warehouse
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-    from tap_aircall.api.client import AircallClient
-    from tap_aircall.sandbox.intelligence import Artefact
+    from tap_aircall.pages import Query
+    from tap_aircall.sandbox.intelligence import ResultKind
     from tap_aircall.sandbox.messages import Answer
     from tap_aircall.sandbox.templates import Kind
 
@@ -40,7 +41,7 @@ S = TypeVar("S")
 Record = dict[str, Any]
 PER_PAGE = 5
 LISTS: tuple[Kind, ...] = ("users", "tags", "webhooks")
-ARTEFACTS: Mapping[str, Artefact] = {"call_topics": "topics", "call_action_items": "action_items"}
+AI_RESULTS: Mapping[str, ResultKind] = {"call_topics": "topics", "call_action_items": "action_items"}
 NEVER = float("inf")
 AGES = (1_800, 6 * 3600, 86_400, 3 * 86_400, 7 * 86_400, 30 * 86_400)
 """At which calls are read again, in seconds."""
@@ -50,24 +51,24 @@ class Event(NamedTuple):
     """Something that happens at the company."""
 
     run: int
-    """In which run, from 0; later ones than there are begin anew."""
+    """In which run, from 0; numbers beyond the last run start over at the first."""
     request: int
     """At which of its requests, from 1; 0 for before it."""
     what: str
     """Name of a method of `Company`."""
     which: int
-    """To what, and how: any number."""
+    """To which object and how: any number."""
 
 
 class Plan(NamedTuple):
     """How one run is made."""
 
     hours: float
-    """How long after the one before."""
+    """Hours since the run before."""
     die_after: int | None = None
-    """After so many messages it is killed."""
+    """How many messages it writes before it is killed."""
     width: int = 1
-    """How many requests are under way."""
+    """How many requests are in flight."""
 
 
 @dataclass
@@ -80,12 +81,12 @@ class Outcome:
     before: Warehouse
     """What the warehouse held then."""
     kept: Run
-    """What the warehouse took of the run: all, or all up to the last state if the run was killed."""
+    """What the warehouse took from the run: everything, or everything up to the last state if the run was killed."""
     is_complete: bool
 
 
 class Company:
-    """A company, what can happen at it, and to whom it happened since a run began."""
+    """A company, what can happen to it, and what has happened since a run began."""
 
     def __init__(self) -> None:
         self.clock = FakeClock()
@@ -95,21 +96,21 @@ class Company:
         self.starts: dict[int, set[int]] = {}
         """Each `started_at` that a call had since the run began."""
         self.ever: set[tuple[str, Any]] = set()
-        """All that was there at some time since the run began, by stream and key."""
+        """Everything that was there at some time since the run began, by stream and key."""
         self.touched: set[tuple[str, Any]] = set()
         """What appeared or changed since then."""
         self.gone: set[tuple[str, Any]] = set()
         """What was deleted since then."""
         self.settled: set[int] = set()
-        """Calls that changed when they were past the last age, which nobody may notice."""
+        """Calls that changed after they had passed the last age; the tap need not notice."""
         self.borders: set[int] = set()
-        """Where what calls.py reads begins or ends, in UNIX seconds."""
+        """Where the windows that the stream of calls reads begin or end, in UNIX seconds."""
         self._gap: str | None = None
 
     def furnish(
         self, *, calls: int = 0, old_calls: int = 0, per_second: int = 1, contacts: int = 0, members: int = 0
     ) -> None:
-        """Let there be something from the beginning."""
+        """Add what is there from the beginning."""
         for n in range(old_calls):
             self.world.add_call(started_at=int(NOW) - 120 * 86_400 + n // per_second)
         for n in range(calls):
@@ -144,14 +145,14 @@ class Company:
         return self._api.answer(path, params, ())
 
     def note_starts(self) -> None:
-        """Note when calls are said to have started."""
+        """Note the `started_at` of each call."""
         for identity, call in self.world.calls.items():
             self.starts.setdefault(identity, set()).add(call["started_at"])
 
-    def artefact(self, stream: str, call: int) -> Any:
-        """Return what Aircall's AI made of a call; None for nothing."""
-        answer = self.world.intelligence.answer(str(call), ARTEFACTS[stream], {})
-        return answer.payload if answer and answer.status == 200 else None
+    def ai_result(self, stream: str, call: int) -> Any:
+        """Return an AI result of a call; None if there is none."""
+        answer = self._api.answer(f"/v1/calls/{call}/{AI_RESULTS[stream]}", {}, ())
+        return answer.payload if answer.status == 200 else None
 
     # What can happen
 
@@ -182,7 +183,7 @@ class Company:
             self._change_call(call, tags=[tag], comments=[comment])
 
     def call_disappears(self, which: int) -> None:
-        """A call is gone, for nobody knows what reason."""
+        """A call is gone for some reason."""
         if (call := _pick(self.world.calls, which)) is not None and self._may("shrink"):
             self.world.delete_call(call)
             self.gone.add(("calls", call))
@@ -202,21 +203,21 @@ class Company:
         self.world.move_on(self.clock.now)
         self.note_starts()
 
-    def artefact_appears(self, which: int) -> None:
-        """There is something new of a call, or in place of what was there."""
+    def ai_result_appears(self, which: int) -> None:
+        """A call gets a result, or another one."""
         if (call := _pick(self.world.calls, which)) is not None:
-            stream = list(ARTEFACTS)[which % 2]
+            stream = list(AI_RESULTS)[which % 2]
             payload: Record = {"id": call, "call_id": call, "content": [str(which)]}
             if stream == "call_action_items":
                 payload = {"action_items": [{"id": 1, "content": str(which)}]}
-            self.world.intelligence.add(call, ARTEFACTS[stream], payload)
+            self.world.intelligence.add(call, AI_RESULTS[stream], payload)
             self.touched.add((stream, call))
 
-    def artefact_disappears(self, which: int) -> None:
-        """There is nothing any more: 404."""
+    def ai_result_disappears(self, which: int) -> None:
+        """A call loses its result: 404."""
         if (call := _pick(self.world.calls, which)) is not None:
-            stream = list(ARTEFACTS)[which % 2]
-            self.world.intelligence.add(call, ARTEFACTS[stream], {}, visible_at=NEVER)
+            stream = list(AI_RESULTS)[which % 2]
+            self.world.intelligence.add(call, AI_RESULTS[stream], {}, visible_at=NEVER)
             self.touched.add((stream, call))
 
     def contact_appears(self, which: int) -> None:
@@ -246,14 +247,14 @@ class Company:
         self._appears(kind, record["webhook_id" if kind == "webhooks" else "id"])
 
     def list_shrinks(self, which: int) -> None:
-        """There is one less."""
+        """There is one fewer."""
         kind = LISTS[which % len(LISTS)]
         if (identity := _pick(self.world.kinds[kind], which)) is not None and self._may("shrink"):
             self.world.delete(kind, identity)
             self.gone.add((kind, identity))
 
     def move(self, call: int, seconds: int) -> None:
-        """Let a call have started so many seconds later."""
+        """Move the start of a call by some seconds."""
         self._change_call(call, started_at=self.world.calls[call]["started_at"] + seconds)
         self.note_starts()
 
@@ -264,7 +265,7 @@ class Company:
         self.touched.add(("calls", call))
 
     def _may(self, change: str) -> bool:
-        """Say whether a list may grow, shrink or move now: between two requests for it, nobody can see two of these."""
+        """Return whether a list may grow, shrink or move now: no client sees two of these between two requests."""
         self._gap = self._gap or change
         return self._gap == change
 
@@ -279,29 +280,35 @@ def _pick(keys: Iterable[Any], which: int) -> Any:
     return listed[which % len(listed)] if listed else None
 
 
-class DirectClient:
+class DirectClient(AircallClient):
     """Asks a company without HTTP. What is in flight is answered in any order."""
 
     def __init__(self, company: Company, at_request: Callable[[int], None], width: int) -> None:
-        self.requests_sent = 0
-        self.limiter = SimpleNamespace(requests_per_minute=60)
+        clock = company.clock
+        super().__init__(
+            api_url="http://unused.invalid",
+            authenticator=None,
+            limiter=RateLimiter(60, clock),
+            clock=clock,
+            user_agent="tests",
+            timeout=1,
+            max_concurrent_requests=width,
+        )
         self._company = company
         self._at_request = at_request
-        self._width = width
+        self._most = width
         self._dice = random.Random(width)  # noqa: S311 - not for secrets
 
-    def counting_apart(self) -> DirectClient:
-        """Count for all streams together."""
-        return self
+    @override
+    def counting_apart(self) -> Self:
+        return self  # events happen at a request of the whole run
 
-    def ping(self) -> None:
-        """Do nothing."""
+    @override
+    def ping(self, attempts: int = ATTEMPTS) -> None:
+        pass
 
-    def close(self) -> None:
-        """Do nothing."""
-
+    @override
     def get(self, path: str, params: Mapping[str, str], parse: Callable[[Any], T]) -> T:
-        """Ask for one path."""
         self.requests_sent += 1
         self._at_request(self.requests_sent)
         answer = self._company.answer(path, params)
@@ -312,14 +319,12 @@ class DirectClient:
         assert answer.status == 200, answer
         return parse(msgspec.json.decode(msgspec.json.encode(answer.payload)))
 
-    def get_each(
-        self, path: str, queries: Iterable[Mapping[str, str]], parse: Callable[[Mapping[str, str], Any], T]
-    ) -> Iterator[T]:
-        """Ask for one path with one query after the other."""
+    @override
+    def get_each(self, path: str, queries: Iterable[Query], parse: Callable[[Query, Any], T]) -> Iterator[T]:
         return self.in_flight(lambda query: self.get(path, query, partial(parse, query)), queries)
 
+    @override
     def in_flight(self, function: Callable[[S], T], items: Iterable[S]) -> Iterator[T]:
-        """Apply a function to each item, several ahead of the consumer."""
         ahead: deque[tuple[S, list[T]]] = deque()
 
         def first() -> T:
@@ -330,7 +335,7 @@ class DirectClient:
 
         for item in items:
             ahead.append((item, []))
-            if len(ahead) >= self._width:
+            if len(ahead) >= self._most:
                 yield first()
         while ahead:
             yield first()
@@ -338,7 +343,7 @@ class DirectClient:
 
 @cache
 def _catalog(streams: Sequence[str]) -> str:
-    """Return a catalog with some streams alone: the fewer there are, the faster a run begins."""
+    """Return a catalog of some streams only: the fewer there are, the faster a run begins."""
     needed = {*streams, *(("users",) if "user_numbers" in streams else ())}
     return json.dumps(
         {"streams": [entry for entry in catalog(*streams)["streams"] if entry["tap_stream_id"] in needed]}
@@ -348,7 +353,7 @@ def _catalog(streams: Sequence[str]) -> str:
 def outcomes(
     company: Company, warehouse: Warehouse, streams: Sequence[str], plans: Iterable[Plan], events: Sequence[Event] = ()
 ) -> Iterator[Outcome]:
-    """Run the tap again and again, while events befall the company, and load a warehouse with what it writes.
+    """Run the tap again and again while things happen to the company, and load what it writes into a warehouse.
 
     Yields:
         What came of each run, right after it.
@@ -372,13 +377,13 @@ def outcomes(
         before.state = json.loads(json.dumps(warehouse.state))
         written = Run()
         tap = TapAircall(
-            config={"user": "id", "password": "token"},
+            config={"user": "id", "password": "token", "owned_lists_every_hours": 0},
             state=json.loads(json.dumps(before.state)) or None,
             catalog=json.loads(_catalog(streams)),
             clock=company.clock,
             message_writer=Recorder(written, plan.die_after),
         )
-        tap.client = cast("AircallClient", DirectClient(company, at_request, plan.width))
+        tap.client = DirectClient(company, at_request, plan.width)
         is_complete = True
         try:
             with mock.patch.object(api, "LARGEST_PAGE", PER_PAGE):
@@ -390,7 +395,7 @@ def outcomes(
             kept.messages.pop()
         for message in kept.messages:
             if "version" in message:
-                message["version"] = int(began)  # the SDK takes a clock of its own
+                message["version"] = int(began)  # the SDK has its own clock
         warehouse.load(kept.messages)
         company.world.move_on(company.clock.now)
         company.note_starts()

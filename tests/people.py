@@ -1,4 +1,4 @@
-"""People who log in, for tests."""
+"""People who log in."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
 
 class Admin(Person):
-    """Somebody with a browser, who decides at the sandbox's page.
+    """Somebody with a browser, who decides on the sandbox's page.
 
     Args:
         decision: What they press: allow or deny; None to do nothing.
         at_terminal: Whether they can type.
-        pastes: Makes the lines that they paste, after which their input ends, out of the address that the browser ended
-            on; None not to paste.
-        changes: Makes another address out of the one that the browser is sent to.
+        pastes: Turns the address that the browser ended on into the lines that they paste, after which their input
+            ends; None not to paste.
+        changes: Changes the address that the browser is sent to.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class Admin(Person):
 
     @property
     def told(self) -> str:
-        """All that they were shown."""
+        """Everything that they were shown."""
         return "\n".join(self.lines)
 
     @property

@@ -1,6 +1,6 @@
-"""Runs of the tap's command in processes of their own, each of which something may befall.
+"""Runs the tap's command in processes that may come to grief.
 
-The processes are forked from one that has imported the tap already, since there are many of them.
+There are many of them, so they are forked from one that has already imported the tap.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 PATIENCE_SECONDS = 60
 ROOM_FOR_STDERR = 8_192
-"""The limit that stands for a full disk is for each file of a process."""
+"""A full disk is simulated by a limit on the size of each file of a process."""
 FORKED = multiprocessing.get_context("forkserver")
 FORKED.set_forkserver_preload(
     ["tests.processes", "tap_aircall.tap", "tap_aircall.api.client", "tap_aircall.oauth.login"]
@@ -48,15 +48,15 @@ class Process:
     """One run, as a target and an operator see it."""
 
     exit_code: int | None = None
-    """That of the process; below zero for the signal that killed it."""
+    """Of the process; negative for the signal that killed it."""
     stderr: str = ""
     messages: list[Record] = field(default_factory=list)
-    """What a target got in whole lines."""
+    """The whole lines that a target got."""
     befell: bool = False
     """Whether the mishap came in time."""
 
     def problems(self) -> list[str]:
-        """Return the lines that are no mere information."""
+        """Return the lines that are more than information."""
         lines = (line.split(" | ", 3) for line in self.stderr.splitlines())
         return [parts[-1] for parts in lines if len(parts) < 4 or parts[1].strip() != "INFO"]
 
@@ -72,7 +72,7 @@ class Command:
         folder: Where to write config, catalog and state.
         config: The config.
         catalog: The catalog.
-        clock: The clock that the tap is to live by.
+        clock: The clock of the tap.
     """
 
     def __init__(self, folder: Path, config: Record, catalog: Record, clock: FastClock) -> None:
@@ -92,9 +92,9 @@ class Command:
 
         Args:
             state: Where to begin.
-            mishap: What befalls it.
-            when: Whether it is time for that, with what the run has written so far; not asked for a full disk.
-            room: Bytes of room on the disk, when it is full after that; at least `ROOM_FOR_STDERR`.
+            mishap: What goes wrong, if anything.
+            when: Given what the run has written so far, whether it is time for that; not used for a full disk.
+            room: How many bytes fit on the disk; at least `ROOM_FOR_STDERR`.
         """
         arguments = list(self._arguments)
         if state:
@@ -152,7 +152,7 @@ def _befall(mishap: Mishap, pid: int | None, reader: Connection) -> None:
 
 
 def _live(began: float, arguments: list[str], output: Connection, errors: str, full: tuple[str, int] | None) -> None:
-    """Be the process: the command with another clock, and with its output where it belongs."""
+    """Run the command in this process, with another clock and its output in files."""
     from tap_aircall import tap  # noqa: PLC0415 - loaded before this module was
 
     with open(errors, "w", encoding="utf-8") as file:  # noqa: PTH123 - short

@@ -1,4 +1,4 @@
-"""Aircall's clock counts: no call is lost, whatever this machine's clock and single answers say about the time."""
+"""The tap goes by Aircall's clock: no call is lost, whatever this machine's clock and single answers say."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ AGES = st.sampled_from([[], [0.01], DEFAULT])
 
 
 class WrongClock(FakeClock):
-    """A machine's clock that differs from Aircall's, and may jump."""
+    """A clock that differs from Aircall's, and may jump."""
 
     ahead = 0.0
-    """By how many seconds."""
+    """By this many seconds."""
 
     @override
     def time(self) -> float:
@@ -84,7 +84,7 @@ def check_all_arrived(aircall: Aircall, warehouse: Warehouse) -> None:
         assert (table[key,]["status"], table[key,]["duration"]) == (call["status"], call["duration"])
 
 
-# What a header may say, as seconds that it is wrong by, None for no header, or text.
+# What a header may say: by how many seconds it is wrong, None for no header, or text.
 HONEST = 0
 LIES = st.sampled_from([HONEST, HONEST, None, "yesterday", -7 * DAY, -50 * YEAR, -HOUR, -30, 30, HOUR, 10 * YEAR])
 SKEWS = st.sampled_from([0, 1, -1, 300, -300, HOUR, -HOUR, 20 * HOUR, 3 * YEAR, -3 * YEAR])
@@ -106,7 +106,7 @@ RUN = st.fixed_dictionaries(
 @example(ages=[], runs=[{"gap": 20, "ahead": 0, "jumps": 0, "lies": [HOUR], "late": [(50, 0)], "die_after": None}] * 2)
 @settings(max_examples=1_000 if SOAK else 12, derandomize=not SOAK, database=None)
 def test_no_call_is_lost(ages: list[float], runs: list[dict[str, Any]]) -> None:
-    """Single answers lie, or say nothing, and this machine's clock is anything; calls show up late within the trail."""
+    """Single answers lie or say nothing, this machine's clock is wrong, and calls show up late within the trail."""
     with company() as (aircall, clock):
         sandbox, warehouse, catalog = aircall.sandbox, Warehouse(), only_calls(aircall)
         for run in runs:
@@ -149,7 +149,7 @@ def test_a_machine_whose_clock_is_wrong_loses_no_new_call(
         clock.now += 1_801
         load(aircall, warehouse, catalog, reread_after_hours=ages)
 
-        # None waits for a later run, either.
+        # No call waits for a later run, either.
         began = {call["started_at"] for call in aircall.world.calls.values() if call["started_at"] < int(clock.now) - 2}
         assert len(warehouse.tables["calls"]) >= len(began)
 
@@ -182,7 +182,7 @@ def test_a_call_that_shows_up_within_the_trail_arrives(aircall: Aircall) -> None
     assert (first.ids("calls"), second.ids("calls"), third.ids("calls")) == ([], late, [])
 
 
-def test_the_newest_calls_arrive_at_once_and_cost_no_request_more(aircall: Aircall) -> None:
+def test_the_newest_calls_arrive_at_once_without_another_request(aircall: Aircall) -> None:
     ids = [aircall.world.add_call(started_at=T0 - 100 + n)["id"] for n in range(100)]
 
     first = aircall.run("calls", reread_after_hours=[])
@@ -232,7 +232,7 @@ def test_clocks_that_are_far_apart_skip_nothing_and_are_reported_in_one_line(
     assert [r.getMessage() for r in caplog.records if r.levelname == "WARNING"] == [line] * 2  # in two runs
 
 
-def test_a_state_of_the_future_of_both_clocks_is_refused(wrong: tuple[Aircall, WrongClock]) -> None:
+def test_a_state_ahead_of_both_clocks_is_refused(wrong: tuple[Aircall, WrongClock]) -> None:
     aircall, clock = wrong
     aircall.sandbox.date = lambda _: None
     clock.ahead = 2 * HOUR
@@ -243,7 +243,7 @@ def test_a_state_of_the_future_of_both_clocks_is_refused(wrong: tuple[Aircall, W
         aircall.run("calls", state=state)
 
 
-def test_a_state_of_a_machine_that_is_behind_is_gone_on_from(wrong: tuple[Aircall, WrongClock]) -> None:
+def test_a_run_goes_on_from_the_state_of_a_machine_that_is_behind(wrong: tuple[Aircall, WrongClock]) -> None:
     aircall, clock = wrong
     clock.ahead = -2 * HOUR
     steady_calls(aircall, 600)

@@ -1,4 +1,4 @@
-"""A long read fills its budget, whatever the latency: the walk and the limiter by a clock that only they move."""
+"""A long read uses the whole budget, whatever the latency; only the walk and the limiter move the clock."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ LIMIT = 50
 
 
 class Line:
-    """Reads pages of calls, two a second, as `in_flight` does: so many at once, given out in order."""
+    """Reads pages as `in_flight` does: several at once, given out in order. Two calls begin each second."""
 
     def __init__(self, calls: int, width: int, *, totals: bool = True) -> None:
         self.calls = calls
@@ -59,7 +59,7 @@ class Line:
 
 
 def share_used(line: Line) -> float:
-    """Read all calls; return which share of the allowed rate was used."""
+    """Read all calls; return the share of the allowed rate that was used."""
     walk = AscendingWalk(line.read, "started_at", from_is_exclusive=True, params={}, name="calls")
     ids = [record["id"] for step in walk.steps(None, 10**9) for record in step.records]
     assert ids == list(range(line.calls))
@@ -69,22 +69,22 @@ def share_used(line: Line) -> float:
 @pytest.mark.parametrize(
     ("width", "share"), [(1, 0.04), (4, 0.155), (8, 0.31), (16, 0.59), (25, 0.95), (32, 0.95), (64, 0.95)]
 )
-def test_a_long_read_uses_what_is_allowed(width: int, share: float) -> None:
+def test_a_long_read_uses_the_allowed_rate(width: int, share: float) -> None:
     line = Line(300_000, width)
 
     assert share <= share_used(line) < share + 0.05
     assert line.requests <= 1.01 * math.ceil(line.calls / PAGE_SIZE)
 
 
-def test_a_chunk_that_is_known_to_be_full_does_not_wait_for_its_first_page() -> None:
+def test_a_chunk_known_to_be_full_does_not_wait_for_its_first_page() -> None:
     line = Line(100_000, 32)
     share_used(line)
 
-    # 200 pages at 64 a second, and one answer to wait for at each end of ten chunks; at the first, two.
+    # 200 pages at 64 a second, and a wait for one answer at each end of ten chunks, two at the first.
     assert line.clock.now - NOW == pytest.approx(100_000 / 50 / 64 + 11 * LATENCY, rel=0.05)
 
 
-def test_without_totals_no_page_is_asked_for_that_is_not_there() -> None:
+def test_without_totals_no_missing_page_is_asked_for() -> None:
     line = Line(20_001, 32, totals=False)
     share_used(line)
 

@@ -1,4 +1,4 @@
-"""Signals are seen while the tap waits, also one that came just before it began to wait."""
+"""A signal ends a wait, even one that arrives just before the wait begins."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ if TYPE_CHECKING:
 
 
 class SignalError(BaseException):
-    """What the signal raises here."""
+    """What the signal handler raises in these tests."""
 
 
 @pytest.fixture
 def _signal_soon() -> Iterator[None]:
     """Send this process a signal in a moment, in a way that does not wake the main thread.
 
-    So it is with a signal that comes just before the wait begins: Python has noted it, and runs the handler only when
-    the main thread is back. Here another thread takes the signal, with the same effect at any moment.
+    A signal that comes just before a wait behaves like this: Python has noted it, and runs the handler only when the
+    main thread is back. Here another thread takes the signal, which has the same effect at any moment.
     """
 
     def handler(*_: object) -> NoReturn:
@@ -93,7 +93,7 @@ def test_a_wait_lasts_as_long_as_asked() -> None:
     assert time.monotonic() - began >= 0.6
 
 
-def test_result_of_a_failure() -> None:
+def test_a_failure_is_raised_as_it_is() -> None:
     future: Future[None] = Future()
     future.set_exception(TimeoutError("its own"))
 

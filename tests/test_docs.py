@@ -1,4 +1,4 @@
-"""The documents, --about, meltano.yml and the sample configs say the same as the code."""
+"""The documents, --about, meltano.yml and the sample configs agree with the code."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def test_a_sample_config_is_valid_and_shows_what_users_change(name: str) -> None
 
 
 def commands() -> set[str]:
-    """Return the targets of make that the documents speak of."""
+    """Return the make targets that the documents mention."""
     return {found for text in TEXT.values() for found in re.findall(r"(?:^|`)make ([a-z-]+)", text, re.MULTILINE)}
 
 
@@ -117,7 +117,7 @@ def test_links_lead_to_files_and_headings(page: Path) -> None:
 
 
 def placed(text: str) -> list[Any]:
-    """Return the paths of this project that a text names as code."""
+    """Return the paths of this project that a text names, marked as code."""
     return re.findall(r"`((?:tap_aircall|tests|docs|loaders|benchmarks)/[\w/.-]*)`", text)
 
 
@@ -126,7 +126,7 @@ def test_files_that_the_documents_name_exist(page: Path) -> None:
     assert [path for path in placed(TEXT[page.name]) if not (ROOT / path).exists()] == []
 
 
-def test_the_facts_that_the_code_cites_have_a_heading() -> None:
+def test_every_fact_that_the_code_cites_has_a_heading() -> None:
     headings = set(re.findall(r"^#+ (.*)", TEXT["aircall-api.md"], re.MULTILINE))
     for path in [*ROOT.glob("tap_aircall/**/*.py"), *ROOT.glob("tests/**/*.py")]:
         text = re.sub(r"\n\s*(# )?", " ", path.read_text(encoding="utf-8"))

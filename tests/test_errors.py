@@ -1,4 +1,4 @@
-"""The words of others within our lines."""
+"""Text from elsewhere in the lines of the tap."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tap_aircall.errors import LONGEST_TEXT, one_line
 
 
 @given(st.text())
-def test_whatever_others_write_becomes_part_of_one_line(text: str) -> None:
+def test_any_text_becomes_part_of_one_line(text: str) -> None:
     line = one_line(text)
 
     assert line.isprintable()
@@ -30,5 +30,5 @@ def test_whatever_others_write_becomes_part_of_one_line(text: str) -> None:
         ("", ""),
     ],
 )
-def test_only_what_could_not_be_printed_is_lost(text: str, line: str) -> None:
+def test_only_characters_that_cannot_be_printed_are_lost(text: str, line: str) -> None:
     assert one_line(text) == line

@@ -1,4 +1,4 @@
-"""A stream that fails keeps no other from being read, and the run fails with a line for each."""
+"""When a stream fails, the others are still read, and the run fails with a line for each failure."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def small(aircall: Aircall) -> Aircall:
 
 
 def failed(aircall: Aircall, *streams: str, **options: Any) -> tuple[Run, AircallError]:
-    """Make a run that fails; return what it wrote, and why it failed."""
+    """Make a run that fails; return what it wrote and why it failed."""
     run = Run()
     with pytest.raises(AircallError) as caught:
         aircall.tap(run, streams=streams or None, **options).run()
@@ -78,7 +78,7 @@ def tables(run: Run) -> dict[str, Any]:
         ({"mutate": lambda _: []}, ResponseError, "Aircall answered without "),
     ],
 )
-def test_whatever_a_stream_fails_of_the_others_are_read(  # noqa: PLR0917
+def test_when_one_stream_fails_the_others_are_still_read(  # noqa: PLR0917
     small: Aircall, path: str, stream: str, fault: dict[str, Any], kind: type[AircallError], text: str
 ) -> None:
     whole = small.run()
@@ -94,7 +94,7 @@ def test_whatever_a_stream_fails_of_the_others_are_read(  # noqa: PLR0917
     assert run.state["bookmarks"].get(stream, {}).keys() <= {"backfill"}
 
 
-def test_each_that_failed_has_a_line(small: Aircall) -> None:
+def test_every_failed_stream_has_a_line(small: Aircall) -> None:
     small.sandbox.faults += [Fault(path=path, **GONE) for path in ("/v1/tags", "/v1/teams", "/v1/contacts")]
 
     run, error = failed(small)
@@ -107,7 +107,7 @@ def test_each_that_failed_has_a_line(small: Aircall) -> None:
     assert set(tables(run)) == set(DEFAULT) - {"tags", "teams", "contacts"}
 
 
-def test_it_goes_on_from_its_state_when_it_is_well_again(small: Aircall) -> None:
+def test_a_failed_stream_goes_on_from_its_state_later(small: Aircall) -> None:
     small.sandbox.faults += [Fault(path="/v1/calls", query={"page": "3"}, **GONE), Fault(path="/v1/tags", **GONE)]
     first, _ = failed(small)
     small.sandbox.faults.clear()
@@ -119,7 +119,7 @@ def test_it_goes_on_from_its_state_when_it_is_well_again(small: Aircall) -> None
     assert second.types("tags")[-1] == "ACTIVATE_VERSION"
 
 
-def test_a_list_that_several_need_is_waited_for_once(small: Aircall) -> None:
+def test_a_failing_list_that_several_streams_need_is_waited_for_once(small: Aircall) -> None:
     small.sandbox.faults.append(Fault(path="/v2/users", status=500, **FOREVER))
     began = small.clock.now
 
@@ -143,7 +143,7 @@ def test_a_list_that_several_need_is_waited_for_once(small: Aircall) -> None:
         ({"failure": "reset"}, UnavailableError),
     ],
 )
-def test_what_is_wrong_with_all_of_them_ends_the_run(
+def test_an_error_that_concerns_all_streams_ends_the_run(
     small: Aircall, fault: dict[str, Any], kind: type[AircallError]
 ) -> None:
     small.sandbox.faults.append(Fault(after=6, **FOREVER | fault))
@@ -172,7 +172,7 @@ class TestFollowers:
 
     @pytest.mark.parametrize("bad", [0, 70, 119])
     @pytest.mark.parametrize("streams", [STREAMS, STREAMS[1:]])
-    def test_one_that_fails_keeps_neither_calls_nor_others_from_being_read(
+    def test_a_failed_follower_does_not_stop_calls_or_other_followers(
         self, aircall: Aircall, calls: list[int], bad: int, streams: tuple[str, ...]
     ) -> None:
         aircall.sandbox.faults.append(Fault(path=f"/v1/calls/{calls[bad]}/topics", **GONE))
@@ -192,9 +192,7 @@ class TestFollowers:
         topics = [record["call_id"] for record in run.records("call_topics") + later.records("call_topics")]
         assert set(topics) == set(calls)
 
-    def test_a_failure_that_stays_does_not_keep_new_calls_from_arriving(
-        self, aircall: Aircall, calls: list[int]
-    ) -> None:
+    def test_a_lasting_failure_does_not_hold_up_new_calls(self, aircall: Aircall, calls: list[int]) -> None:
         aircall.sandbox.faults.append(Fault(path=f"/v1/calls/{calls[3]}/topics", **GONE))
         first, _ = failed(aircall, *self.STREAMS)
         new = aircall.world.add_call(started_at=T0 + 10)["id"]
@@ -204,7 +202,7 @@ class TestFollowers:
 
         assert new in second.ids("calls")
 
-    def test_when_calls_fail_each_is_named_once(self, aircall: Aircall, calls: list[int]) -> None:
+    def test_when_calls_fail_each_follower_is_named_once(self, aircall: Aircall, calls: list[int]) -> None:
         aircall.sandbox.faults.append(Fault(path="/v1/calls", query={"page": "2"}, **GONE))
 
         run, error = failed(aircall, *self.STREAMS)
@@ -214,7 +212,7 @@ class TestFollowers:
         assert len(run.ids("tags")) == 1
 
 
-def test_one_line_each_on_stderr_also_when_the_run_is_killed_in_between(small: Aircall, tmp_path: Path) -> None:
+def test_each_failure_has_one_line_even_if_the_run_is_killed(small: Aircall, tmp_path: Path) -> None:
     clock = FastClock(time.time())
     small.sandbox.faults += [Fault(path=path, **GONE) for path in ("/v1/calls", "/v1/tags")]
     command = Command(tmp_path, small.config(), small.catalog(*DEFAULT), clock)
@@ -230,7 +228,7 @@ def test_one_line_each_on_stderr_also_when_the_run_is_killed_in_between(small: A
     assert {record["id"] for record in both} == set(small.world.contacts)
 
 
-def test_ten_thousand_calls_in_a_second_keep_nothing_else_from_being_read(aircall: Aircall) -> None:
+def test_ten_thousand_calls_in_a_second_do_not_hold_up_other_streams(aircall: Aircall) -> None:
     for _ in range(10_001):
         aircall.world.add_call(started_at=T0 - 3600)
     aircall.world.add("tags")

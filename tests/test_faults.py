@@ -1,4 +1,4 @@
-"""Whatever goes wrong on the way, what a target holds in the end is the truth, exactly."""
+"""Whatever goes wrong on the way, a target ends up with exactly what Aircall has."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 T0 = int(NOW)
 TIMEOUT = 0.15
 SOAK = "SOAK" in os.environ
-"""Whether `make soak` asks for more of it."""
+"""Whether `make soak` asks for more."""
 
 
 def lying(**meta: Any) -> Callable[[Any], Any]:
-    """Make the `meta` of a list say something else; other answers stay."""
+    """Change the `meta` of a list; other answers stay."""
 
     def mutate(payload: Any) -> Any:
         if isinstance(payload, dict) and "meta" in payload:
@@ -71,7 +71,7 @@ def loaded(aircall: Aircall, **settings: Any) -> dict[str, Any]:
 
 @pytest.fixture
 def small(aircall: Aircall) -> Aircall:
-    """A company of a few pages a list."""
+    """A company with a few pages of each list."""
     furnish(aircall.world, calls=130, contacts=120, users=6)
     return aircall
 
@@ -79,7 +79,7 @@ def small(aircall: Aircall) -> Aircall:
 @pytest.mark.parametrize("in_flight", [1, 8])
 @pytest.mark.parametrize("times", [1, 5])
 @pytest.mark.parametrize("name", FAULTS)
-def test_each_fault_alone(small: Aircall, name: str, times: int, in_flight: int) -> None:
+def test_each_fault_alone_loses_nothing(small: Aircall, name: str, times: int, in_flight: int) -> None:
     truth = loaded(small)
     small.sandbox.faults.append(Fault(after=2, times=times, **FAULTS[name]))
 
@@ -89,7 +89,9 @@ def test_each_fault_alone(small: Aircall, name: str, times: int, in_flight: int)
 
 @pytest.mark.parametrize("in_flight", [1, 8])
 @pytest.mark.parametrize("seed", range(30 if SOAK else 1))
-def test_all_of_them_at_random_over_a_long_run(make_aircall: Callable[..., Aircall], seed: int, in_flight: int) -> None:
+def test_all_faults_at_random_lose_nothing_in_a_long_run(
+    make_aircall: Callable[..., Aircall], seed: int, in_flight: int
+) -> None:
     aircall = make_aircall()
     furnish(aircall.world, calls=5_000, contacts=3_000, users=40)
     truth = loaded(aircall)
@@ -104,7 +106,7 @@ def test_all_of_them_at_random_over_a_long_run(make_aircall: Callable[..., Airca
     assert len(aircall.sandbox.requests) - before > 203
 
 
-def test_connections_that_are_refused_for_a_while(clock: FakeClock) -> None:
+def test_refused_connections_are_survived_for_a_while(clock: FakeClock) -> None:
     with socket.create_server(("127.0.0.1", 0)) as unused:
         port = unused.getsockname()[1]
     world = World(now=clock.now)

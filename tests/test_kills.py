@@ -1,7 +1,7 @@
-"""Runs that end before their time, at random moments, and go on from the last state that a target kept.
+"""Runs that are cut short at random moments, and go on from the last state that the target kept.
 
-They are processes that are killed or terminated, whose target dies or whose disk is full. However often that happens,
-what the target holds in the end is the truth, and no run repeats more than what came after the last state.
+Real processes are killed or terminated, lose their target or fill the disk. However often that happens, the target ends
+up with what Aircall has, and no run repeats more than what came after the last state.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tap_aircall.sandbox import Fault, Sandbox, World
-from tap_aircall.sandbox.intelligence import ARTEFACTS
+from tap_aircall.sandbox.intelligence import RESULT_KINDS
 from tap_aircall.states import PAGES_PER_STATE
 from tests.clock import NOW, SPEED, FastClock
 from tests.conftest import Aircall
@@ -29,14 +29,14 @@ if TYPE_CHECKING:
 
 T0 = int(NOW)
 SOAK = "SOAK" in os.environ
-"""Whether `make soak` asks for more of it."""
+"""Whether `make soak` asks for more."""
 TOKEN = "/v1/oauth/token"
 FOLLOWERS = ("call_topics", "call_action_items")
 EXPECTED: dict[Mishap, tuple[tuple[int, list[str]], ...]] = {
     Mishap.KILL: ((-9, []),),
     Mishap.TERMINATE: (
         (143, ["The run was terminated; the last state written is safe to go on from."]),
-        (-15, []),  # 143 in a shell too: when all is written, a signal just ends the process
+        (-15, []),  # 143 in a shell as well: once everything is written, a signal just ends the process
     ),
     Mishap.CLOSED_PIPE: ((1, ["The target stopped reading; the last state that it kept is safe to go on from."]),),
     Mishap.FULL_DISK: ((1, ["File too large: standard output"]),),
@@ -44,24 +44,24 @@ EXPECTED: dict[Mishap, tuple[tuple[int, list[str]], ...]] = {
 """Exit codes, and what the run says."""
 
 REPEATED = {"calls": 500, "contacts": 500}
-"""At most so many records come again after a mishap in a first run: ten pages, as the state is written after them."""
+"""How many records may come again after a mishap in a first run: ten pages, after which the state is written."""
 FOLLOWED = 50
-"""So many calls come again, each with what follows it, when streams that follow calls are selected."""
+"""How many calls may come again, each with what follows it, when followers of calls are selected."""
 AGES = 7
-"""So many cursors of calls move on while the clock runs, each with a request a run and a call now and then."""
+"""How many cursors of calls move on while the clock runs, each with a request a run and now and then a call."""
 CALL_EVERY = 600
 """Seconds from one call to the next."""
 LISTS = 4
-"""Pages of users and tags, which are read whole by each run."""
+"""Pages of users and tags, which each run reads whole."""
 
 
 class Company:
-    """A sandbox, a clock that runs, and the tap's command for them."""
+    """A sandbox, a running clock, and the tap's command for them."""
 
     def __init__(self, sandbox: Sandbox, clock: FastClock, folder: Path, dice: random.Random) -> None:
         self.sandbox = sandbox
         self.world = sandbox.world
-        self.aircall = Aircall(sandbox, clock)  # type: ignore[arg-type] # who moves it has it from here
+        self.aircall = Aircall(sandbox, clock)  # type: ignore[arg-type] # the same object
         self.clock = clock
         self.dice = dice
         self.befell: Counter[Mishap] = Counter()
@@ -84,7 +84,7 @@ class Company:
         return truth
 
     def interrupt(self, command: Command, state: dict[str, Any], *, requests: int, size: int) -> Process:
-        """Let some mishap befall a run at some moment, and check what the run makes of it.
+        """Make a run with some mishap at some moment, and check how it ends.
 
         Args:
             command: What to run.
@@ -105,7 +105,7 @@ class Company:
             return bool(moment) and time.monotonic() >= moment[0]
 
         done = command.run(state, mishap, when=when, room=written // 3)
-        if done.exit_code == 0:  # it had come to its end, perhaps with what a target that died had still to read
+        if done.exit_code == 0:  # it was already over, perhaps before the target that died had read everything
             assert done.problems() == []
             done.befell = mishap is Mishap.CLOSED_PIPE and done.befell
         else:
@@ -116,7 +116,7 @@ class Company:
 
 @pytest.fixture
 def make_company(tmp_path: Path, record_property: Callable[[str, object], None]) -> Iterator[Callable[..., Company]]:
-    """Make a company whose moves are a seed's dice; `--junitxml` tells how often what befell its runs."""
+    """Make a company driven by a seed; `--junitxml` reports how often each mishap hit its runs."""
     made: list[Company] = []
 
     def make(seed: int, **options: Any) -> Company:
@@ -134,7 +134,7 @@ def make_company(tmp_path: Path, record_property: Callable[[str, object], None])
 
 
 def go_through(company: Company, command: Command, warehouse: Warehouse, *, size: int, mishaps: int) -> Counter[str]:
-    """Run a command until it comes to its end, with mishaps on the way, and load all that it writes.
+    """Run a command until it gets to its end, with mishaps on the way, and load everything that it writes.
 
     Returns:
         How many records of each stream were written, and how many `requests` were made.
@@ -157,16 +157,14 @@ def go_through(company: Company, command: Command, warehouse: Warehouse, *, size
 
 
 @pytest.mark.parametrize("seed", range(12 if SOAK else 2))
-def test_what_arrives_is_the_truth_however_often_a_first_run_dies(
-    make_company: Callable[..., Company], seed: int
-) -> None:
+def test_a_first_run_ends_complete_however_often_it_dies(make_company: Callable[..., Company], seed: int) -> None:
     company = make_company(seed)
     world = company.world
     for n in range(1_400):
         call = world.add_call(started_at=T0 - 10 * 86_400 + n * CALL_EVERY)
         if n % 40 == 0:
-            for artefact in ARTEFACTS:
-                world.intelligence.add(call["id"], artefact)
+            for kind in RESULT_KINDS:
+                world.intelligence.add(call["id"], kind)
         world.add_contact(created_at=T0 - 10 * 86_400 + n * CALL_EVERY)
     for _ in range(60):
         world.add("users")
@@ -192,7 +190,9 @@ def test_what_arrives_is_the_truth_however_often_a_first_run_dies(
 
 
 @pytest.mark.parametrize("seed", range(8 if SOAK else 1))
-def test_incremental_runs_that_die_lose_no_change(make_company: Callable[..., Company], seed: int) -> None:
+def test_incremental_runs_lose_no_change_however_often_they_die(
+    make_company: Callable[..., Company], seed: int
+) -> None:
     company = make_company(seed)
     world, dice = company.world, company.dice
     calls = [world.add_call(started_at=T0 - 5 * 3600 + n)["id"] for n in range(700)]
@@ -224,7 +224,7 @@ def test_incremental_runs_that_die_lose_no_change(make_company: Callable[..., Co
 
 
 @pytest.mark.parametrize("seed", range(4 if SOAK else 1))
-def test_a_renewal_that_dies_needs_a_login_only_if_its_answer_was_lost(
+def test_a_killed_renewal_needs_a_login_only_if_its_answer_was_lost(
     make_company: Callable[..., Company], tmp_path: Path, seed: int
 ) -> None:
     company = make_company(seed, oauth="rotating")

@@ -1,4 +1,4 @@
-"""The watch over what leaks barks at each place where something can."""
+"""The watch over leaks notices each kind of leak."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Lists of a server that contradicts itself: a walk ends with the truth or with an error, never with less."""
+"""Lists of a server that contradicts itself: a walk ends with everything or with an error, never with less."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from tests.conftest import Aircall
 
 ATTEMPTS = 3
-"""How often the reader asks for a page that contradicts itself; the client does so more often, and waits."""
+"""How often the reader asks for a page that contradicts itself; the client asks more often, and waits in between."""
 EVER = 10**6
 
 
@@ -70,14 +70,14 @@ LIES: list[Callable[[Page, int], Page]] = [
 
 
 class Liar(Model):
-    """A list that is shown wrongly at some requests.
+    """A list that some requests see wrongly.
 
     Args:
-        lie: What becomes of a page.
-        which: Which records or numbers it is about.
-        first: At which request it begins.
-        times: For how many requests.
-        clamp: How many records there are on a page at most, which the list is silent about; None for as asked.
+        lie: What is done to a page.
+        which: Which records or numbers the lie is about.
+        first: The first request that gets it.
+        times: How many requests get it.
+        clamp: The most records on a page, which the list does not admit; None for as many as asked.
         ignored: Parameters that have no effect.
     """
 
@@ -139,7 +139,7 @@ def newest_first(model: Model) -> list[int]:
         try:
             found += [record["id"] for record in next(changes).records]
         except StopIteration as end:
-            if not end.value:  # the caller reads the list in another way then
+            if not end.value:  # the caller then reads the list in another way
                 message = "records"
                 raise AircallError(message) from None
             return found
@@ -166,7 +166,7 @@ LISTS = st.lists(st.tuples(st.integers(1, 500), st.integers(1, 90)), max_size=8)
     times=st.sampled_from([1, 2, 5, EVER]),
     linked=st.booleans(),
 )
-def test_a_page_that_is_wrong_for_a_moment_or_for_ever(  # noqa: PLR0917 - Hypothesis gives them by name
+def test_a_page_that_is_wrong_once_or_always_loses_nothing_in_silence(  # noqa: PLR0917 - Hypothesis gives them by name
     read: Callable[[Model], list[int]],
     records: list[dict[str, Any]],
     lie: Callable[[Page, int], Page],
@@ -197,7 +197,7 @@ def test_pages_that_are_shorter_than_anyone_says_are_all_read(
 
 @pytest.mark.parametrize("read", [whole, lambda model: ids(ascending(model)), newest_first])
 @given(records=LISTS, ignored=st.sets(st.sampled_from(["page", "order", "from", "to"]), min_size=1))
-def test_parameters_that_are_ignored(
+def test_ignored_parameters_lose_nothing_in_silence(
     read: Callable[[Model], list[int]],
     records: list[dict[str, Any]],
     ignored: set[str],
@@ -230,11 +230,11 @@ def test_what_is_said_to_be_read_was_read(
 
 @pytest.mark.parametrize("calls", [10_500, 12_000])
 @pytest.mark.parametrize("ignored", [{"order"}, {"from"}, {"from", "page"}])
-def test_past_the_cap_nothing_is_ignored_in_silence(calls: int, ignored: set[str]) -> None:
+def test_ignored_bounds_past_the_cap_lose_nothing_in_silence(calls: int, ignored: set[str]) -> None:
     truth_or_error(lambda model: ids(ascending(model)), Liar(spread(*((n, 1) for n in range(calls))), ignored=ignored))
 
 
-def test_an_order_that_is_exact_to_ten_minutes_only_is_refused() -> None:
+def test_an_order_exact_only_to_ten_minutes_is_refused() -> None:
     class Rough(Model):
         @override
         def _sorted(self, low: int, high: int, descending: bool) -> list[dict[str, Any]]:
@@ -265,7 +265,7 @@ PATHS = {name: STREAMS[name].path for name in (*KINDS, "contacts", "calls")}
 
 
 class TestOverHttp:
-    """The same with the client's patience, from the list to the target."""
+    """The same over HTTP, with the patience of the client."""
 
     @pytest.mark.parametrize("stream", PATHS)
     @pytest.mark.parametrize("lie", [emptied, cut, as_page_three])
@@ -275,7 +275,7 @@ class TestOverHttp:
     ) -> None:
         expected = self.furnish(aircall, stream)
         if lie is as_page_three and after == 2 and stream != "contacts":
-            after = 3  # the third page may well say so
+            after = 3  # which the third page may rightly say
         aircall.sandbox.faults.append(Fault(path=PATHS[stream], after=after, mutate=lie))
 
         run = aircall.run(stream)
@@ -309,7 +309,7 @@ class TestOverHttp:
 
         assert sorted(second.ids("contacts")) == sorted(expected)
 
-    def test_contacts_that_are_all_gone_in_the_next_moment_are_not_believed(self, aircall: Aircall) -> None:
+    def test_contacts_that_all_vanish_at_once_are_not_believed(self, aircall: Aircall) -> None:
         self.furnish(aircall, "contacts")
 
         def vanish(payload: dict[str, Any]) -> dict[str, Any]:
@@ -321,7 +321,7 @@ class TestOverHttp:
         with pytest.raises(ResponseError, match="Aircall lists no contacts any more"):
             aircall.run("contacts")
 
-    def test_calls_that_come_newest_first_leave_no_state_that_covers_others(self, aircall: Aircall) -> None:
+    def test_calls_that_come_newest_first_never_put_unread_calls_into_the_state(self, aircall: Aircall) -> None:
         expected = self.furnish(aircall, "calls")
         aircall.sandbox.faults.append(Fault(path="/v1/calls", times=EVER, mutate=reversed_))
         tap = aircall.tap(streams=("calls",))
@@ -335,7 +335,7 @@ class TestOverHttp:
 
     @staticmethod
     def furnish(aircall: Aircall, stream: Any) -> list[Any]:
-        """Let there be 170 of a kind; return their keys."""
+        """Add 170 records of a kind; return their keys."""
         world, now = aircall.world, int(aircall.clock.now)
         if stream == "calls":
             return [world.add_call(started_at=now - 100_000 + 60 * n)["id"] for n in range(170)]

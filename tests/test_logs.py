@@ -1,4 +1,4 @@
-"""What log lines show of errors and addresses, at any level, in every form, and through whichever logger."""
+"""What log lines show of errors and addresses, at any level, in any format, through any logger."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ loggers: {urllib3: {level: DEBUG}, urllib3.connectionpool: {level: DEBUG, handle
 
 
 class Lines(logging.Handler):
-    """Keeps what a formatter makes of records."""
+    """Keeps records as a formatter writes them."""
 
     def __init__(self, formatter: logging.Formatter) -> None:
         super().__init__()
@@ -60,7 +60,7 @@ def lines(request: pytest.FixtureRequest) -> list[str]:
 
 
 def fail() -> None:
-    """Fail over something that nobody should see, and say so in our own words."""
+    """Fail with a cause that nobody should see, and a message that they may."""
     try:
         int(PLANTED)
     except ValueError as error:
@@ -69,7 +69,7 @@ def fail() -> None:
 
 
 @pytest.mark.parametrize("arguments", [("It failed:",), ("It failed in %s:", "calls"), ("It failed: %(x)s", {"x": 1})])
-def test_a_traceback_has_the_texts_of_our_own_errors_alone(lines: list[str], arguments: tuple[Any, ...]) -> None:
+def test_a_traceback_shows_only_the_texts_of_the_taps_own_errors(lines: list[str], arguments: tuple[Any, ...]) -> None:
     try:
         fail()
     except UnavailableError:
@@ -84,7 +84,7 @@ def test_a_traceback_has_the_texts_of_our_own_errors_alone(lines: list[str], arg
 
 
 @pytest.mark.parametrize("message", ["It failed: %s", None])
-def test_an_error_within_a_message_has_its_text_if_it_is_ours(lines: list[str], message: str | None) -> None:
+def test_an_error_in_a_message_keeps_its_text_if_it_is_the_taps(lines: list[str], message: str | None) -> None:
     logger = logging.getLogger("some.library")
     for error in (ValueError(PLANTED), UnavailableError("Try later.")):
         logger.warning(*((message, error) if message else (error,)))
@@ -94,7 +94,7 @@ def test_an_error_within_a_message_has_its_text_if_it_is_ours(lines: list[str], 
     assert "Try later." in lines[1]
 
 
-def test_odd_headers_and_addresses_are_in_no_line(clock: FakeClock, lines: list[str]) -> None:
+def test_odd_headers_and_addresses_reach_no_line(clock: FakeClock, lines: list[str]) -> None:
     answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nplanted words\r\nX-Amz-Signature: planted-token\r\n\r\n{}"
     for name in ("urllib3", "urllib3.connectionpool", "urllib3.connection"):
         logging.getLogger(name).setLevel(logging.DEBUG)
@@ -112,7 +112,7 @@ def test_odd_headers_and_addresses_are_in_no_line(clock: FakeClock, lines: list[
 
 
 @pytest.mark.parametrize("is_structured", [False, True], ids=["plain", "structured"])
-def test_a_process_that_logs_all_it_can_shows_no_address_of_a_file(
+def test_a_process_at_log_level_debug_shows_no_download_address(
     tmp_path: Path,
     is_structured: bool,  # noqa: FBT001
 ) -> None:
@@ -136,7 +136,7 @@ def test_a_process_that_logs_all_it_can_shows_no_address_of_a_file(
 
 
 def run_tap(folder: Path, *, is_structured: bool) -> subprocess.CompletedProcess[str]:
-    """Run the command in a folder with its files, at the most talkative level."""
+    """Run the command in a folder with its files, at log level DEBUG."""
     environment = {**os.environ, "LOGLEVEL": "DEBUG"}
     if is_structured:
         environment["SINGER_SDK_LOG_CONFIG"] = "logs.yml"

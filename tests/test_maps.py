@@ -1,4 +1,4 @@
-"""Stream maps: what the tap refuses before anything is read, and what it says of a map that fails for a record."""
+"""Stream maps: what the tap refuses before it reads anything, and what it says when a map fails for a record."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def make(maps: Any, **config: Any) -> TapAircall:
         ({"campaigns": {"phone": None, "id": None}}, f"campaigns: {key('id')}"),
     ],
 )  # fmt: skip
-def test_a_map_of_what_does_not_exist_is_refused_by_name(maps: dict[str, Any], line: str) -> None:
+def test_a_map_of_something_unknown_is_refused_by_name(maps: dict[str, Any], line: str) -> None:
     with pytest.raises(InputError) as caught:
         make(maps)
 
@@ -104,7 +104,7 @@ def test_a_map_of_what_does_not_exist_is_refused_by_name(maps: dict[str, Any], l
         {"number_message_configurations": {"sms_token": None}},
     ],
 )
-def test_maps_of_what_exists_are_accepted(maps: dict[str, Any]) -> None:
+def test_maps_of_known_streams_and_fields_are_accepted(maps: dict[str, Any]) -> None:
     make(maps, stream_map_config={"seed": "x"})
 
 
@@ -112,7 +112,7 @@ def test_the_maps_for_personal_data_work_whatever_is_selected() -> None:
     make(PRINTED["stream_maps"], stream_map_config={"hash_seed": "x"})
 
 
-def test_the_names_that_expressions_have_are_the_sdks() -> None:
+def test_expressions_may_use_the_names_that_the_sdk_offers() -> None:
     stream_map = CustomStreamMap("x", {}, {}, {"properties": {}}, None, {}, None)
 
     assert set(stream_map.functions) <= NAMES

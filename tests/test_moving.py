@@ -1,4 +1,4 @@
-"""Whole runs over a company that does not hold still: at each state, and after each run, there is what is promised."""
+"""Whole runs over a company that does not hold still: each state, and each run, keeps what the tap promises."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from tap_aircall.clock import TRAIL_SECONDS
 from tap_aircall.times import to_rfc3339, to_seconds
-from tests.moving import ARTEFACTS, LISTS, Company, Event, Outcome, Plan, outcomes
+from tests.moving import AI_RESULTS, LISTS, Company, Event, Outcome, Plan, outcomes
 from tests.warehouse import Warehouse
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from tap_aircall.sandbox.templates import Record
 
 SOAK = "SOAK" in os.environ
-"""Whether `make soak` asks for more of it."""
+"""Whether `make soak` asks for more."""
 pytestmark = pytest.mark.timeout(1_200 if SOAK else 120)
 MOVING = settings(
     max_examples=1_000 if SOAK else 12,
@@ -34,7 +34,7 @@ BEGINNING = -(10**12)
 SETTLE = 20 * 60
 YOUNG = 72 * 3600
 MONTHS = Plan(hours=40 * 24)
-"""A run when no call will change any more."""
+"""A run after which no call will change any more."""
 
 
 def histories(*happenings: str) -> st.SearchStrategy[list[Event]]:
@@ -57,14 +57,14 @@ def quiet() -> Iterator[None]:
 
 
 def essence(record: Record) -> Record:
-    """Return what can change, of an object as Aircall sends it or as a warehouse has it."""
+    """Return the fields that can change, of an object from Aircall or from a warehouse."""
     times = {name: record.get(name) and to_rfc3339(record[name]) for name in ("started_at", "ended_at", "updated_at")}
     others = {name: record.get(name) for name in ("status", "duration", "cost", "first_name", "name", "content")}
     return {"tags": [tag["id"] for tag in record.get("tags", ())], **times, **others}
 
 
 def stale(warehouse: Warehouse, stream: str, truth: dict[Any, Record]) -> list[Any]:
-    """Return the keys of what a warehouse lacks, or has in another version."""
+    """Return the keys of what a warehouse lacks or has in another version."""
     table = warehouse.tables.get(stream, {})
     return [key for key, record in truth.items() if (key,) not in table or essence(table[key,]) != essence(record)]
 
@@ -76,7 +76,7 @@ def cursors(warehouse: Warehouse) -> dict[int, int]:
 
 
 def covered(company: Company, warehouse: Warehouse, outcome: Outcome) -> set[int]:
-    """Return the calls that this run read again by what the state says: those that a cursor moved past."""
+    """Return the calls that this run read again according to its state: those that a cursor moved past."""
     before = cursors(outcome.before)
     return {
         call
@@ -87,8 +87,8 @@ def covered(company: Company, warehouse: Warehouse, outcome: Outcome) -> set[int
     }
 
 
-def expected_artefacts(company: Company, outcome: Outcome, stream: str, calls: set[int]) -> dict[int, Any]:
-    """Return what a run that read some calls has to bring of theirs, as far as that is certain; None for nothing."""
+def expected_results(company: Company, outcome: Outcome, stream: str, calls: set[int]) -> dict[int, Any]:
+    """Return the results that a run must bring for calls that it read, if that is certain; None for no result."""
     expected: dict[int, Any] = {}
     known = {row["call_id"] for row in outcome.before.tables.get(stream, {}).values()}
     for identity in calls:
@@ -96,7 +96,7 @@ def expected_artefacts(company: Company, outcome: Outcome, stream: str, calls: s
         is_settled = call["status"] == "done" and call["ended_at"] + SETTLE <= outcome.began
         if not is_settled or (stream, identity) in company.touched:
             continue
-        payload = company.artefact(stream, identity)
+        payload = company.ai_result(stream, identity)
         if stream == "call_action_items":
             expected[identity] = payload and payload["action_items"][0]["content"]
         elif payload is None or (identity not in known and call["started_at"] > company.clock.now - YOUNG):
@@ -117,8 +117,8 @@ def expected_artefacts(company: Company, outcome: Outcome, stream: str, calls: s
         "call_disappears",
         "call_expires_as_another_arrives",
         "time_passes",
-        "artefact_appears",
-        "artefact_disappears",
+        "ai_result_appears",
+        "ai_result_disappears",
     ),
 )
 @example(
@@ -134,7 +134,7 @@ def test_no_call_is_lost_while_calls_move(
     company, warehouse = Company(), Warehouse()
     company.furnish(calls=calls, old_calls=old_calls, per_second=per_second)
 
-    for outcome in outcomes(company, warehouse, ("calls", *ARTEFACTS), plans, events):
+    for outcome in outcomes(company, warehouse, ("calls", *AI_RESULTS), plans, events):
         read, emitted = covered(company, warehouse, outcome), set(outcome.kept.ids("calls"))
         assert read <= emitted <= {key for stream, key in company.ever if stream == "calls"}
         assert not stale(
@@ -142,15 +142,15 @@ def test_no_call_is_lost_while_calls_move(
             "calls",
             {c: call for c, call in outcome.there["calls"].items() if c in read and call == company.world.calls[c]},
         )
-        for stream in ARTEFACTS:
+        for stream in AI_RESULTS:
             brought = {record["call_id"]: record["content"] for record in outcome.kept.records(stream)}
-            for call, content in expected_artefacts(company, outcome, stream, read).items():
+            for call, content in expected_results(company, outcome, stream, read).items():
                 assert brought.get(call) == content
         if outcome.is_complete:
             reached = int(outcome.began) - 1
             assert all(position >= reached - max(age, TRAIL_SECONDS) for age, position in cursors(warehouse).items())
 
-    for outcome in outcomes(company, warehouse, ("calls", *ARTEFACTS), [MONTHS]):
+    for outcome in outcomes(company, warehouse, ("calls", *AI_RESULTS), [MONTHS]):
         seen = {key: call for key, call in outcome.there["calls"].items() if key not in company.settled}
         assert not stale(warehouse, "calls", seen)
 
@@ -204,7 +204,7 @@ def test_lists_that_grow_and_shrink_end_as_aircall_has_them(
 
 
 def check_what_stayed(company: Company, warehouse: Warehouse, outcome: Outcome, stream: str) -> None:
-    """Make sure that all that stayed is there, as it is unless it has changed since the run began."""
+    """Check that everything that stayed is there, and is current unless it changed since the run began."""
     stayed = {key: record for key, record in outcome.there[stream].items() if (stream, key) not in company.gone}
     assert {(key,) for key in stayed} <= warehouse.tables[stream].keys()
     assert not stale(
@@ -213,8 +213,8 @@ def check_what_stayed(company: Company, warehouse: Warehouse, outcome: Outcome, 
 
 
 @pytest.mark.parametrize("seconds", [3_600, 1, -1, -2, -3_600])
-def test_a_call_that_moves_while_it_is_to_come_is_read(seconds: int) -> None:
-    """Also when it is now among those that were read: the list then ends short of its total."""
+def test_a_call_that_moves_before_it_was_read_is_read(seconds: int) -> None:
+    """Even if it moves in among calls that were read: the list then ends short of its total."""
     company, warehouse = Company(), Warehouse()
     company.furnish(calls=20, per_second=2)
     sixth = sorted(company.world.calls)[5]
@@ -232,8 +232,8 @@ def test_a_call_that_moves_while_it_is_to_come_is_read(seconds: int) -> None:
 
 
 @pytest.mark.parametrize("request_of_growth", [2, 3])
-def test_what_comes_as_another_goes(request_of_growth: int) -> None:
-    """The other thing that nobody can see: it takes both between the same two requests."""
+def test_a_record_missed_because_another_came_as_one_went_arrives_later(request_of_growth: int) -> None:
+    """What no client can see: a call goes and another comes between the same two requests."""
     company, warehouse = Company(), Warehouse()
     company.furnish(members=12)
     sixth = list(company.world.kinds["users"])[5]

@@ -41,7 +41,7 @@ def test_a_line_twice_a_minute_says_how_far_it_is(clock: FakeClock, caplog: pyte
     ]
 
 
-def test_without_a_total_no_end_is_named(clock: FakeClock, caplog: pytest.LogCaptureFixture) -> None:
+def test_without_a_total_no_end_is_predicted(clock: FakeClock, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     progress, client = make(clock, terminal=False)
     client.requests_sent += 2
@@ -69,7 +69,7 @@ def test_a_terminal_gets_a_bar(
 
 
 def test_a_long_run_shows_where_it_is(aircall: Aircall, caplog: pytest.LogCaptureFixture) -> None:
-    """1,000 calls at two requests a minute: the waits alone make it long."""
+    """1,000 calls at two requests a minute take long because of the waits alone."""
     caplog.set_level(logging.INFO)
     for second in range(1_000):
         aircall.world.add_call(started_at=int(NOW) - 10 * 86_400 + second)
@@ -86,7 +86,7 @@ def test_a_long_run_shows_where_it_is(aircall: Aircall, caplog: pytest.LogCaptur
 def test_a_run_ends_with_a_summary_of_what_each_stream_took(
     make_aircall: Callable[..., Aircall], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Streams that follow calls read alongside count their own requests, and so does the list that they need."""
+    """Followers that are read along with calls count their own requests, and so does the list that they need."""
     caplog.set_level(logging.INFO, logger="tap-aircall")
     aircall = make_aircall()
     for second in range(60):
@@ -130,7 +130,7 @@ LATER = "select fewer streams, or set a later start_date"
         ),
     ],
 )
-def test_what_takes_more_than_an_hour_is_announced_once_before_it_begins(
+def test_a_read_of_more_than_an_hour_is_announced_once_in_advance(
     aircall: Aircall, caplog: pytest.LogCaptureFixture, per_minute: float, expected: list[str]
 ) -> None:
     for second in range(20):

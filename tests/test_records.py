@@ -23,7 +23,7 @@ SCHEMA = th.PropertiesList(
 
 
 class Mask(dict[Breadcrumb, bool]):
-    """Everything is selected but what it says."""
+    """Selects everything except what it names."""
 
     def __missing__(self, key: Breadcrumb) -> bool:
         return True
@@ -113,7 +113,7 @@ def test_deselected_fields_are_dropped_without_a_word() -> None:
         ({"score": "secret"}, "Aircall sent a field 'score' with text where a number belongs."),
     ],
 )
-def test_what_cannot_be_used_is_named_without_its_value(record: dict[str, Any], line: str) -> None:
+def test_an_unusable_field_is_named_without_its_value(record: dict[str, Any], line: str) -> None:
     with pytest.raises(ResponseError) as caught:
         shape(record)
 
@@ -155,7 +155,7 @@ def test_a_key_that_is_missing_is_named() -> None:
         shaper.shape({"id": None})
 
 
-def test_endless_variety_takes_no_endless_memory() -> None:
+def test_endless_variety_of_records_takes_limited_memory() -> None:
     shaper = RecordShaper(SCHEMA, Mask(), lambda field, oddity: None)  # noqa: ARG005
     for number in range(2 * MANY_SHAPES + 7):
         record: dict[str, Any] = {"id": 1, f"field_{number}": 1}

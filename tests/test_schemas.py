@@ -23,12 +23,12 @@ FORMATS = FormatChecker()
 
 @FORMATS.checks("date-time", raises=ValueError)
 def is_time(value: object) -> bool:
-    """Say whether it is a time with its zone; jsonschema itself knows only with a further package."""
+    """Return whether a text is a time with a zone; jsonschema needs another package to know."""
     return not isinstance(value, str) or datetime.fromisoformat(value).tzinfo is not None
 
 
 def blank(schema: Mapping[str, Any]) -> dict[str, Any]:
-    """Make an object of nulls, in objects that are there as well."""
+    """Make an object of nulls; objects within it are there, and full of nulls too."""
     return {
         name: blank(definition) if "properties" in definition else None
         for name, definition in schema["properties"].items()
@@ -36,7 +36,7 @@ def blank(schema: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def keys_of(stream: AircallStream) -> dict[str, Any]:
-    """Make a record that has its keys alone."""
+    """Make a record that has nothing but its keys."""
     return {name: value for name, value in example(stream.schema).items() if name in stream.schema["required"]}
 
 

@@ -1,4 +1,4 @@
-"""The SDK's own tests, and what the tap relies on within the SDK."""
+"""The SDK's own tests, and the parts of the SDK that the tap relies on."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def sandbox() -> Iterator[None]:
     with Sandbox(world) as sandbox:
         sandbox.analytics.seconds = 0  # nobody is to wait
         add_everything(world)
-        # The SDK's tests know nothing of fields that only Aircall knows.
+        # The SDK's tests reject fields that no schema names, so these objects have none.
         world.optional.registration_statuses = {number: {} for number in world.kinds["numbers"]}
         SETTINGS.update(
             auth_scheme="OAUTH",  # which sees all streams
@@ -72,8 +72,8 @@ class SandboxTap(TapAircall):
         super().__init__(config={**config, **SETTINGS}, validate_config=bool(SETTINGS), **kwargs)
 
 
-# primary_keys and valid_final_state cannot fail in the SDK's version: test_calls.py and others have real ones.
-# It warns of fields that no record has: those that Aircall documents and the facts have never seen.
+# primary_keys and valid_final_state cannot fail in the SDK's version; tests/streams has real ones.
+# It warns of fields that no record has: Aircall documents some that nobody has ever seen.
 TestTapAircall = get_tap_test_class(
     SandboxTap,
     config={},
@@ -94,7 +94,7 @@ KNOWN: dict[Callable[..., Any], set[str]] = {
     PluginBase._validate_config: {"0584b9e347e3", "33b44786025e"},  # noqa: SLF001
     CustomStreamMap._eval: {"389317fd6fbb", "4ce1d4821cdb"},  # noqa: SLF001
 }
-"""What the tap replaces or relies on, with fingerprints of the versions that it was read in."""
+"""What the tap replaces or relies on, with fingerprints of the versions that somebody has read."""
 
 
 @pytest.mark.parametrize("function", KNOWN, ids=lambda function: function.__qualname__)
@@ -105,7 +105,7 @@ def test_the_sdk_has_not_changed_what_the_tap_replaces_or_relies_on(function: Ca
 
 
 def private_names(tree: ast.AST) -> set[str]:
-    """Find the names with an underscore that code takes from elsewhere, or defines."""
+    """Find the names with an underscore that code uses from elsewhere, or defines."""
     names = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Attribute):
@@ -138,7 +138,7 @@ def test_nothing_else_uses_private_parts_of_the_sdk() -> None:
 
 
 class Plain(Stream):
-    """Three records, written by the SDK's own loop."""
+    """Writes three records with the SDK's own loop."""
 
     name = "tags"
     primary_keys = ("id",)
@@ -149,7 +149,7 @@ class Plain(Stream):
 
 
 class Paged(AircallStream):
-    """The same records by the tap's."""
+    """Writes the same records with the tap's."""
 
     name = "tags"
     primary_keys = ("id",)
@@ -181,9 +181,7 @@ def test_a_map_evaluates_each_field_by_the_method_that_the_tap_explains() -> Non
     assert source.count("property_name=None") == source.count("property_name=prop_key") == 1
 
 
-def test_of_the_lines_that_a_stream_logs_only_the_sdks_about_a_failure_is_hidden(
-    aircall: Aircall, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_only_the_sdks_line_about_a_failed_stream_is_hidden(aircall: Aircall, caplog: pytest.LogCaptureFixture) -> None:
     assert f'"{UNHANDLED}' in inspect.getsource(Stream.sync)
     stream = aircall.tap().streams["tags"]
 
@@ -195,7 +193,7 @@ def test_of_the_lines_that_a_stream_logs_only_the_sdks_about_a_failure_is_hidden
     ]
 
 
-def test_the_sdk_emits_nothing_of_its_own_into_the_state(aircall: Aircall) -> None:
+def test_the_sdk_adds_nothing_to_the_state(aircall: Aircall) -> None:
     for second in range(900):
         aircall.world.add_call(started_at=int(NOW) - 2_000 + second)
 

@@ -1,4 +1,4 @@
-"""Nothing secret and nobody's data outside of records, whatever happens and however much is logged."""
+"""No secret anywhere and no personal data outside of records, whatever happens and however much is logged."""
 
 from __future__ import annotations
 
@@ -10,11 +10,14 @@ import pytest
 
 from tap_aircall.errors import TapAircallError
 from tap_aircall.sandbox import Fault
-from tap_aircall.sandbox.intelligence import ARTEFACTS
+from tap_aircall.sandbox.intelligence import RESULT_KINDS
 from tap_aircall.streams.registry import STREAMS
 from tests.clock import NOW
+from tests.inboxes import fill, one_of_each
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.conftest import Aircall
 
 T0 = int(NOW)
@@ -23,7 +26,7 @@ PLANTED = ("Planted Person", "planted@example.com", "+33 6 12 34 56 78", "plante
 
 @pytest.fixture
 def company(aircall: Aircall) -> Aircall:
-    """A company with a person whom nobody may find in a log."""
+    """A company with a person who must not appear in any log."""
     world = aircall.world
     name, email, phone, words, token = PLANTED
     user = world.add("users", name=name, email=email)
@@ -37,10 +40,10 @@ def company(aircall: Aircall) -> Aircall:
         call = world.add_call(
             started_at=T0 - 90_000 - n, raw_digits=phone, user=world.call_user(user["id"]), comments=[comment]
         )
-        for artefact in ARTEFACTS:
-            world.intelligence.add(call["id"], artefact)
-            if artefact == "summary":
-                world.intelligence.edit(call["id"], artefact, content=words)
+        for kind in RESULT_KINDS:
+            world.intelligence.add(call["id"], kind)
+            if kind == "summary":
+                world.intelligence.edit(call["id"], kind, content=words)
         world.add_contact(created_at=T0 - 90_000 - n, first_name=name, information=words, emails=[{"value": email}])
     world.optional.message_configurations[number["id"]] = {"type": words, "token": token}
     return aircall
@@ -51,18 +54,23 @@ def assert_nothing_planted(*texts: str) -> None:
         assert not [each for each in PLANTED if each in text]
 
 
-def test_a_run_of_everything_logs_nothing_planted(company: Aircall, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_run_of_all_streams_logs_no_planted_data(
+    company: Aircall, caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    location = str(tmp_path / "inbox.db")
+    fill(location, [event for words in PLANTED[:2] for event in one_of_each(T0, words, duration={"x": words})])
     for failure in ("cut", "cut_json", "html", "reset"):
         company.sandbox.faults.append(Fault(after=3, times=2, failure=failure))
 
     with caplog.at_level(logging.DEBUG):
-        run = company.run(*STREAMS)
+        run = company.run(*STREAMS, inbox=location)
 
     assert len(run.records("calls")) == 60
     assert "GET /v1/calls" in caplog.text  # debugging does show requests
     assert "sandbox-token" not in caplog.text
     assert_nothing_planted(caplog.text, json.dumps(run.states))
     assert "planted-token" not in json.dumps(run.messages)
+    assert len(run.records("webhook_events")) > len(run.records("messages")) == 1
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The settings, in whatever form users and those in between write them."""
+"""Settings, in every form in which users, Meltano and the SDK pass them on."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ TEXTS = [name for name, definition in PROPERTIES.items() if "string" in definiti
 GOOD = {"user": "id", "password": "token"}
 ABOUT = "see tap-aircall --about for those there are."
 HIDDEN = "s3cret"
-"""Begins each secret of the property test."""
+"""How each secret of the property test begins."""
 
 
 def make(config: dict[str, Any], **options: Any) -> Made:
@@ -46,7 +46,7 @@ def refusal(config: dict[str, Any], **options: Any) -> str:
 
 @pytest.fixture(params=["config", "file", "environment"])
 def source(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Return a function that makes settings out of one more, written in one of the places where users write it."""
+    """Return a function that makes settings with one more, written in one of the places where users write it."""
 
     def given_as_config(name: str, written: str) -> Made:
         return make({**GOOD, name: json.loads(written, parse_float=Decimal)})
@@ -123,19 +123,19 @@ def test_every_number_is_read_in_every_form(
         ({"stream_maps": ["calls"]}, "Setting stream_maps: must be object."),
     ],
 )
-def test_what_cannot_be_used_gets_one_line(config: dict[str, Any], line: str) -> None:
+def test_an_unusable_value_gets_one_line(config: dict[str, Any], line: str) -> None:
     assert refusal({**GOOD, **config}) == line
 
 
 class TestText:
-    def test_what_is_around_it_goes(self) -> None:
+    def test_white_space_around_it_is_dropped(self) -> None:
         around = {name: f" \n{value}\r\n" for name, value in GOOD.items()}
 
         assert make({**around, "user_agent": "me\n", "analytics_timezone": "\tUTC"}) == make(
             {**GOOD, "user_agent": "me"}
         )
 
-    def test_what_is_around_the_secrets_of_oauth_goes(self) -> None:
+    def test_white_space_around_oauth_secrets_is_dropped(self) -> None:
         names = ("oauth_client_id", "oauth_client_secret", "oauth_access_token", "oauth_refresh_token")
         auth = make({"auth_scheme": "OAUTH", **{name: f"{name}\n" for name in names}}).auth
 
@@ -143,7 +143,7 @@ class TestText:
         assert (auth.client_id, auth.client_secret, auth.access_token, auth.refresh_token) == names
 
     @pytest.mark.parametrize("name", TEXTS)
-    def test_what_is_empty_is_not_set(self, name: str) -> None:
+    def test_an_empty_setting_is_not_set(self, name: str) -> None:
         if name in GOOD:
             assert refusal({**GOOD, name: " \n"}).startswith(f"Setting {name}: missing;")
         else:
@@ -151,13 +151,13 @@ class TestText:
 
     @pytest.mark.parametrize("name", TEXTS)
     @pytest.mark.parametrize("character", ["\n", "\r", "\0", "\x7f", "\u2028", "\u200b", "\ud800"])
-    def test_what_cannot_be_seen_within_it_is_refused(self, name: str, character: str) -> None:
+    def test_invisible_characters_within_it_are_refused(self, name: str, character: str) -> None:
         line = refusal({**GOOD, name: f"s3cret{character}t0ken"})
 
         assert line == f"Setting {name}: has a line break or another character that cannot be seen within; remove it."
 
     @pytest.mark.parametrize("name", ["user_agent", "oauth_access_token"])
-    def test_what_a_header_cannot_carry_is_refused(self, name: str) -> None:
+    def test_characters_that_no_header_can_carry_are_refused(self, name: str) -> None:
         assert refusal({**GOOD, name: "tap \N{SNOWMAN}"}) == (
             f"Setting {name}: has characters that an HTTP header cannot carry."
         )
@@ -180,7 +180,7 @@ def test_a_secret_in_a_url_is_refused_and_not_shown(name: str, url: str) -> None
 
 
 @pytest.mark.parametrize("name", ["oauth_settings_location", "rate_limit_store"])
-def test_a_path_may_begin_with_the_home_folder(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_path_may_begin_with_a_tilde(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", "/home/ada")
     config = {"auth_scheme": "OAUTH", "oauth_client_id": "a", "oauth_client_secret": "b"}
 
@@ -209,7 +209,7 @@ class TestVariables:
             ("FLATTENING_ENABLED", "treu", "must be true or false."),
         ],
     )
-    def test_one_that_cannot_be_read_is_named(
+    def test_an_unreadable_variable_is_named(
         self, monkeypatch: pytest.MonkeyPatch, name: str, text: str, line: str
     ) -> None:
         monkeypatch.setenv(f"TAP_AIRCALL_{name}", text)
@@ -221,13 +221,15 @@ class TestVariables:
 
         assert make({}, parse_env_config=True).analytics_reports == ("CALLS_HISTORY", "USER_STATUS_HISTORY")
 
-    def test_an_empty_one_is_not_set(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_an_empty_variable_is_not_set(self, monkeypatch: pytest.MonkeyPatch) -> None:
         for name in PROPERTIES.keys() - GOOD.keys():
             monkeypatch.setenv(f"TAP_AIRCALL_{name.upper()}", " ")
 
         assert make({}, parse_env_config=True) == make(dict(GOOD))
 
-    def test_a_misspelt_one_is_named(self, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    def test_a_misspelt_variable_is_named(
+        self, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
         for name in ("TAP_AIRCALL_STRAT_DATE", "TAP_AIRCALL_XYZ"):
             monkeypatch.setenv(name, "2026-01-01")
         for name in ("TAP_AIRCALL_LOGLEVEL", "TAP_AIRCALL__SELECT_FILTER", "_TAP_AIRCALL", "TAP_AIRCALLS"):
@@ -241,15 +243,13 @@ class TestVariables:
             f"Variable TAP_AIRCALL_XYZ: ignored, since there is no setting xyz; {ABOUT}",
         ]
 
-    def test_a_file_of_them_that_is_no_text_gets_one_line(
-        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-    ) -> None:
+    def test_an_env_file_that_is_not_text_gets_one_line(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         (tmp_path / ".env").write_bytes(b"TAP_AIRCALL_PASSWORD=\xff")
         monkeypatch.setattr("singer_sdk.configuration._dict_config.find_dotenv", lambda **_: str(tmp_path / ".env"))
 
         assert refusal({}, parse_env_config=True) == "File .env: cannot be read; it must be text in UTF-8."
 
-    def test_variables_that_nobody_asked_for_are_passed_over(
+    def test_variables_are_not_read_unless_asked_for(
         self, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
     ) -> None:
         monkeypatch.setenv("TAP_AIRCALL_STRAT_DATE", "2026-01-01")

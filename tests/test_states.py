@@ -1,4 +1,4 @@
-"""States that earlier commits wrote: today's tap goes on from each, and loses nothing.
+"""States that earlier commits wrote: today's tap goes on from each and loses nothing.
 
 tests/states/record.py says how they were recorded.
 """
@@ -16,43 +16,39 @@ from tap_aircall.streams.custom.definitions import RECORD
 from tests.clock import NOW
 from tests.states.record import (
     FOLDER,
-    HOUR,
     REPORT,
     WALKED,
     WAYS,
+    company,
     identify,
-    live_on,
-    populate,
+    pass_an_hour,
     read_records,
     shapes,
 )
+from tests.states.record import run as run_tap
 from tests.warehouse import CHANGING, Warehouse
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from tests.conftest import Aircall, Record, Run
     from tests.states.record import Way
 
 STATES = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(FOLDER.glob("*.json"))}
 SIGNED = frozenset(CHANGING)
+DAY = 86_400
 SHAPES = {shape for recorded in STATES.values() for shape in shapes(recorded["state"])}
 
 
 def run(aircall: Aircall, way: Way, state: Record | None = None) -> Run:
-    done = aircall.run(catalog=aircall.catalog(*way.streams, **way.settings), state=state, **way.settings)
+    done = run_tap(aircall, way, state)
     unknown = {shape for each in done.states for shape in shapes(each)} - SHAPES
     assert not unknown, "States have a new form: run `python -m tests.states.record`, and commit what it writes."
     return done
 
 
-def pass_time(aircall: Aircall, way: Way) -> None:
-    aircall.clock.now += HOUR
-    live_on(aircall.sandbox, way, int(aircall.clock.now))
-
-
 def loaded(messages: list[Record], of: dict[str, list[Any]]) -> Iterator[Record]:
-    """Leave only those records of walked streams that a target had by then."""
+    """Leave out the records of walked streams that a target did not have by then."""
     for message in messages:
         stream = message.get("stream")
         if (
@@ -69,40 +65,37 @@ def loaded(messages: list[Record], of: dict[str, list[Any]]) -> Iterator[Record]
 
 
 def facts(warehouse: Warehouse) -> Record:
-    """Leave out what tells nothing: rows that reports lost, and addresses signed anew, in whole records too."""
+    """Leave out what proves nothing: rows that reports lost, and signed addresses, in whole records too."""
     tables: Record = {}
     for stream, table in warehouse.tables.items():
         rows = {key: row for key, row in table.items() if row.get("row", "") is not None}
-        tables[stream] = {
-            key: row | {RECORD: without(frozenset(CHANGING), row.get(RECORD, {}))} for key, row in rows.items()
-        }
+        tables[stream] = {key: row | {RECORD: without(SIGNED, row.get(RECORD, {}))} for key, row in rows.items()}
     return tables
 
 
 @pytest.mark.parametrize("name", STATES)
-def test_todays_tap_goes_on_from_what_an_earlier_one_wrote(make_aircall: Callable[..., Aircall], name: str) -> None:
+def test_todays_tap_goes_on_from_what_an_earlier_one_wrote(name: str) -> None:
     recorded = STATES[name]
     way = WAYS[recorded["way"]]
-    aircall = make_aircall()
-    populate(aircall.sandbox, way)
-    warehouse = Warehouse()
-    before = run(aircall, way)
-    if recorded["run"] > 1:
-        warehouse.load(before.messages)
-        pass_time(aircall, way)
-        before = run(aircall, way, before.state)
-    warehouse.load(loaded(before.messages, recorded["loaded"]))
+    warehouse, truth = Warehouse(), Warehouse()
+    with company(way) as aircall:
+        before = run(aircall, way)
+        if recorded["run"] > 1:
+            warehouse.load(before.messages)
+            pass_an_hour(aircall, way)
+            before = run(aircall, way, before.state)
+        warehouse.load(loaded(before.messages, recorded["loaded"]))
 
-    pass_time(aircall, way)
-    resumed = run(aircall, way, recorded["state"])
-    warehouse.load(resumed.messages)
-    assert read_records(resumed.messages) == recorded["reads"]
+        pass_an_hour(aircall, way)
+        resumed = run(aircall, way, recorded["state"])
+        warehouse.load(resumed.messages)
+        assert read_records(resumed.messages) == recorded["reads"]
 
-    aircall.clock.now += 40 * 24 * HOUR  # past the age at which calls are read for the last time
-    aircall.world.move_on(aircall.clock.now)
-    warehouse.load(run(aircall, way, resumed.state).messages)
-    truth = Warehouse()
-    truth.load(run(aircall, way).messages)
+        aircall.clock.now += 40 * DAY  # past the age at which calls are read for the last time
+        aircall.world.move_on(aircall.clock.now)
+        warehouse.load(run(aircall, way, resumed.state).messages)
+        truth.load(run(aircall, way).messages)
+
     assert facts(warehouse) == facts(truth)
 
 
@@ -173,7 +166,7 @@ def test_a_state_that_cannot_be_understood_is_refused(aircall: Aircall, stream: 
         {"bookmarks": {"calls": None}},
     ],
 )
-def test_what_is_no_state_is_not_taken_for_an_empty_one(aircall: Aircall, state: Record) -> None:
+def test_a_file_that_is_not_a_state_is_not_taken_for_an_empty_one(aircall: Aircall, state: Record) -> None:
     with pytest.raises(InputError, match=r"^State: not a Singer state; it must be an object with 'bookmarks'\.$"):
         aircall.tap(state=state)
 
@@ -185,7 +178,7 @@ def test_a_clock_may_be_set_back_a_little(aircall: Aircall) -> None:
     assert aircall.run("calls", state=state).ids("calls") == []
 
 
-def test_a_bookmark_of_another_tap_is_gone_on_from(aircall: Aircall) -> None:
+def test_a_run_goes_on_from_another_taps_bookmark(aircall: Aircall) -> None:
     late = aircall.world.add_call(started_at=int(NOW) - 60)["id"]
     aircall.world.add_call(started_at=int(NOW) - 7200)
     mark = {"replication_key": "started_at", "replication_key_value": SOON, "progress_markers": {}}

@@ -30,7 +30,7 @@ def test_times_leave_as_rfc_3339_in_utc(value: Any, expected: str) -> None:
     "value",
     ["", "yesterday", "2026-13-01T00:00:00Z", 1e30, float("nan"), True, [], {}, "9" * 30, "2026-02-30T00:00:00Z"],
 )
-def test_what_is_no_time_is_an_error_without_the_value(value: Any) -> None:
+def test_anything_but_a_time_is_an_error_that_hides_the_value(value: Any) -> None:
     for convert in (to_rfc3339, to_seconds):
         with pytest.raises(ValueError, match=f"^{type(value).__name__} that is no time$"):
             convert(value)
@@ -56,6 +56,6 @@ def test_settings_take_dates_with_any_offset(text: str, expected: datetime) -> N
 
 
 @pytest.mark.parametrize("text", ["yesterday", "08:00", "P1D", "2026-02-30", "31.01.2026", "1790603050"])
-def test_settings_take_nothing_but_dates(text: str) -> None:
+def test_settings_take_only_dates(text: str) -> None:
     with pytest.raises(ValueError, match=r".*"):
         parse_setting(text)

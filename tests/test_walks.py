@@ -1,4 +1,4 @@
-"""The walks against a model of Aircall's lists, with arbitrary contents and changes on the way."""
+"""The walks over a model of Aircall's lists, with any contents and changes on the way."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class Model:
 
 
 def spread(*counts: tuple[int, int]) -> list[Record]:
-    """Make so many calls at each of the seconds given."""
+    """Make calls: how many at each second."""
     seconds = [second for second, count in counts for _ in range(count)]
     return [{"id": id_, "started_at": second} for id_, second in enumerate(seconds, start=1)]
 
@@ -109,7 +109,7 @@ def test_reads_all_in_order_past_the_cap(counts: list[tuple[int, int]], requests
 
 
 @pytest.mark.parametrize("calls", [10_000, 12_500, 100_000])
-def test_costs_one_request_in_a_hundred_more_than_pages(calls: int) -> None:
+def test_costs_at_most_one_request_more_for_a_hundred_pages(calls: int) -> None:
     model = Model(spread(*((second, 50) for second in range(calls // 50))))
 
     walk(model)
@@ -117,7 +117,7 @@ def test_costs_one_request_in_a_hundred_more_than_pages(calls: int) -> None:
     assert len(model.queries) <= math.ceil(calls / 50) * 1.02 + 2
 
 
-def test_ten_thousand_in_one_second_fail() -> None:
+def test_ten_thousand_calls_in_one_second_are_an_error() -> None:
     with pytest.raises(UnreadableError, match="10,000 calls or more share one second"):
         walk(Model(spread((1, 3), (2, 10_001))))
 
@@ -164,7 +164,7 @@ def test_through_never_covers_a_call_that_is_still_to_come() -> None:
         pytest.param(lambda _: 0, id="too low"),
     ],
 )
-def test_totals_may_lie(total: Callable[[int], int | None], linked: bool) -> None:  # noqa: FBT001
+def test_a_total_that_lies_loses_nothing(total: Callable[[int], int | None], linked: bool) -> None:  # noqa: FBT001
     model = Model(spread(*((second, 2) for second in range(5_150))), total=total, linked=linked)
 
     assert ids(walk(model)) == [record["id"] for record in model.records]
@@ -189,7 +189,7 @@ def test_nothing_that_stays_is_lost_while_the_list_moves(
     changes: dict[int, tuple[str, int]],
     from_is_exclusive: bool,  # noqa: FBT001
 ) -> None:
-    """Calls disappear, and start a second later than Aircall said first, on pages read and unread."""
+    """Calls disappear, or start a second later than Aircall first said, on pages read and unread."""
     model = Model(spread(*counts), from_is_exclusive=from_is_exclusive)
     everything = {record["id"] for record in model.records}
     deleted: set[int] = set()

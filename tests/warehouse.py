@@ -1,4 +1,4 @@
-"""A target that keeps what it was sent in memory, to be held against the truth."""
+"""A target in memory, to compare with what Aircall has."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ CHANGING = ("recording", "voicemail", "recording_short_url", "voicemail_short_ur
 
 
 class Warehouse:
-    """Tables by stream, rows by key, as a target with upserts and versions has them; and the last state it kept."""
+    """Tables by stream and rows by key, as a target with upserts and versions has them, and the last state."""
 
     def __init__(self) -> None:
         self.tables: dict[str, dict[tuple[Any, ...], Record]] = {}

@@ -18,6 +18,26 @@ def is_loopback(host: str) -> bool:
         return False
 
 
+def is_address(host: str) -> bool:
+    """Say whether a host, as it stands in a URL without brackets, is an IP address rather than a name."""
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def is_public(address: str) -> bool:
+    """Say whether an IP address is one of the internet at large: of no private network, no link, no group.
+
+    Args:
+        address: As `socket.getaddrinfo` and `getpeername` give it.
+    """
+    ip = ipaddress.ip_address(address.partition("%")[0])
+    ip = getattr(ip, "ipv4_mapped", None) or ip
+    return ip.is_global and not ip.is_multicast
+
+
 def path_of(template: str, identity: object) -> str:
     """Put an id that Aircall gave into a path.
 

@@ -17,10 +17,12 @@ from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
 from typing import IO, TYPE_CHECKING, Any, TypeVar
+from urllib.parse import urlsplit
 
 import msgspec
 
 from tap_aircall.api import decoding
+from tap_aircall.api.addresses import is_loopback
 from tap_aircall.api.downloads import Downloader
 from tap_aircall.api.patience import Patience
 from tap_aircall.api.transport import Connections, Transport
@@ -41,7 +43,7 @@ if TYPE_CHECKING:
 
     from tap_aircall.api.credentials import Authenticator
     from tap_aircall.api.limiter import RateLimiter
-    from tap_aircall.api.transport import Answer
+    from tap_aircall.api.transport import Answer, Incoming
     from tap_aircall.clock import Clock
     from tap_aircall.pages import Query
 
@@ -122,9 +124,14 @@ class AircallClient:
         self._count_lock = threading.Lock()
         self._answered = False
         self._patience = Patience(limiter.wait)
-        self._connections = Connections(user_agent=user_agent, timeout=timeout, at_once=max_concurrent_requests)
+        connect = partial(Connections, user_agent=user_agent, timeout=timeout, at_once=max_concurrent_requests)
+        self._connections = connect()
         self._transport = Transport(self._connections, self._root, f"{self._root} (setting api_url)")
-        self._downloader = Downloader(self._connections, self._patience, plain_http=self._root.startswith("http://"))
+        self._downloader = Downloader(
+            lambda allowed: connect(allowed=allowed),
+            self._patience,
+            this_machine=is_loopback(urlsplit(self._root).hostname or ""),
+        )
 
     def counting_apart(self) -> AircallClient:
         """Return this same client with a count of its own; what it sends is in the count of this one too."""
@@ -223,6 +230,10 @@ class AircallClient:
         """
         return self._downloader.fetch(url, largest)
 
+    def receive(self, url: str, take: Callable[[Incoming], T], *, redirects: int) -> T:
+        """Have a file come in from an address that Aircall gave; see `download`, and `Downloader.receive`."""
+        return self._downloader.receive(url, take, redirects=redirects)
+
     def in_flight(self, function: Callable[[S], T], items: Iterable[S]) -> Iterator[T]:
         """Apply a function that makes one request or more to each item, several at once.
 
@@ -251,6 +262,7 @@ class AircallClient:
             self._authenticator.close()
         self._pool.shutdown(wait=False, cancel_futures=True)
         self._connections.close()
+        self._downloader.close()
 
     def _ask(self, request: _Request, parse: Callable[[Any], T], body: bytes | None = None) -> T:
         """Send a request, unless the body of its answer is there already, until the answer is usable."""

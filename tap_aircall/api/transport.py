@@ -18,6 +18,7 @@ import logging
 import math
 import os
 import re
+import socket
 import ssl
 import time
 import zlib
@@ -41,8 +42,7 @@ from tap_aircall.errors import AircallError, InputError, ResponseError, Transien
 from tap_aircall.logs import be_discreet
 
 if TYPE_CHECKING:
-    import socket
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from _typeshed import WriteableBuffer
     from urllib3 import BaseHTTPResponse
@@ -89,13 +89,23 @@ class Connections(HTTPAdapter):
         user_agent: Value of the `User-Agent` header.
         timeout: Seconds to wait for a connection, and for each next part of an answer.
         at_once: How many connections to a host are kept.
+        allowed: Says of a host and one of its IP addresses whether it may be connected to; None for all. A proxy, which
+            the user chose, looks up hosts itself.
 
     Raises:
         InputError: If the user agent cannot be sent.
     """
 
-    def __init__(self, *, user_agent: str, timeout: float, at_once: int) -> None:
+    def __init__(
+        self,
+        *,
+        user_agent: str,
+        timeout: float,
+        at_once: int,
+        allowed: Callable[[str, str], bool] | None = None,
+    ) -> None:
         super().__init__(pool_maxsize=at_once)
+        self._allowed = allowed
         _check_header("Setting user_agent", user_agent)
         self.headers_of_all = {"User-Agent": user_agent, "Accept": "*/*", "Accept-Encoding": "gzip"}
         self.timeout = Timeout(timeout)
@@ -118,7 +128,8 @@ class Connections(HTTPAdapter):
         pool = self.get_connection_with_tls_context(request, verify, proxies)
         assert isinstance(pool, HTTPConnectionPool)  # noqa: S101 - what every adapter has, with or without TLS
         self.cert_verify(pool, url, verify, None)  # type: ignore[no-untyped-call]
-        pool.ConnectionCls = _watching(type(pool).ConnectionCls)
+        allowed = None if select_proxy(url, proxies) else self._allowed
+        pool.ConnectionCls = _watching(type(pool).ConnectionCls, allowed)
         return pool, self.request_url(request, proxies)
 
 
@@ -275,6 +286,12 @@ class Incoming:
         self._packings = [name for name in named if name in PACKINGS]
 
     @property
+    def length(self) -> int | None:
+        """Bytes of the body, as far as the head says; None for one that is packed."""
+        named = self.headers.get("Content-Length")
+        return None if named is None or self._packings else int(named)
+
+    @property
     def shows_its_end(self) -> bool:
         """Whether a cut would be noticed."""
         return any(name in self.headers for name in ("Content-Length", "Transfer-Encoding")) or bool(self._packings)
@@ -398,10 +415,46 @@ class _WatchedResponse(HTTPResponse):
         return piece
 
 
-@functools.cache
-def _watching(connection: type) -> type:
-    """Derive a class of connections whose answers are watched."""
-    return type(connection.__name__, (connection,), {"response_class": _WatchedResponse})
+@functools.lru_cache(maxsize=16)
+def _watching(connection: type, allowed: Callable[[str, str], bool] | None) -> type:
+    """Derive a class of connections whose answers are watched, and which lead to allowed addresses only."""
+    parts: dict[str, Any] = {"response_class": _WatchedResponse}
+    if allowed is not None:
+
+        def connect(self: Any) -> socket.socket:
+            # Looked up before, so that nothing at all is sent elsewhere, and looked at after, since the name may lead
+            # elsewhere the next moment.
+            host = self.host.strip("[]")
+            check_addresses(host, (found[4][0] for found in _look_up(host, self.port)), allowed)
+            sock: socket.socket = connection._new_conn(self)  # type: ignore[attr-defined]  # noqa: SLF001
+            try:
+                check_addresses(host, [sock.getpeername()[0]], allowed)
+            except ResponseError:
+                sock.close()
+                raise
+            return sock
+
+        parts["_new_conn"] = connect
+    return type(connection.__name__, (connection,), parts)
+
+
+def _look_up(host: str, port: int) -> list[Any]:
+    """Look up the addresses of a host; none if that fails, which the connection then says itself."""
+    try:
+        return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except OSError:
+        return []
+
+
+def check_addresses(host: str, addresses: Iterable[Any], allowed: Callable[[str, str], bool]) -> None:
+    """Refuse a host one of whose addresses is not allowed.
+
+    Raises:
+        ResponseError: If there is such an address.
+    """
+    if not all(allowed(host, str(address)) for address in addresses):
+        message = "Aircall gave an address for the file that leads into a private network, where the tap does not go."
+        raise ResponseError(message)
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

@@ -41,7 +41,7 @@ def missing(error: ModuleNotFoundError) -> str:
 
 
 def __getattr__(name: str) -> Any:
-    """Import what is asked for only then, so that the command line can say which package is missing."""
+    """Import only what is asked for, so that the command line can say which package is missing."""
     if name not in _MODULES:
         message = f"module {__name__!r} has no attribute {name!r}"
         raise AttributeError(message)

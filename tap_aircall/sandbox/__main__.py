@@ -17,7 +17,7 @@ from tap_aircall.sandbox import missing
 
 
 class _Parser(argparse.ArgumentParser):
-    """Tells of a bad option in one line."""
+    """Reports a bad option in one line."""
 
     @override
     def error(self, message: str) -> NoReturn:

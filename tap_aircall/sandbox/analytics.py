@@ -1,6 +1,6 @@
-"""Report exports: asked for with a POST, made in the background, fetched from an address of their own (facts, 4.7).
+"""Report exports: asked for with a POST, made in the background, fetched from an address of their own (facts: Reports).
 
-The columns of the real reports are not documented, so that these are made up.
+Aircall does not document the columns of its reports, so these are made up.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class Export:
 
     @property
     def keys(self) -> tuple[str, str]:
-        """What the settings of `Analytics` may call it: the report and its first day, or the report alone."""
+        """The keys by which `Analytics` may name it: the report and its first day, or the report alone."""
         return f"{self.report} {self.first}", self.report
 
 
@@ -73,26 +73,26 @@ class Analytics:
     plan: bool = True
     """Whether the company has Analytics+."""
     seconds: float = 10.0
-    """How long making a report takes."""
+    """How long it takes to make a report."""
     slow: dict[str, float] = field(default_factory=dict)
-    """Seconds for those that take another time."""
+    """Seconds for reports that take longer or shorter than the rest."""
     failing: dict[str, str] = field(default_factory=dict)
-    """Those that cannot be made, and why."""
+    """Reports that cannot be made, with the reason."""
     zipped: bool = False
     address_seconds: float = 3600.0
-    """How long an address is good."""
+    """How long an address works, in seconds."""
     kept_seconds: float = 86_400.0
-    """How long an export is known."""
+    """How long Aircall remembers an export, in seconds."""
     rows: dict[str, list[dict[str, str]]] = field(default_factory=dict)
-    """What stands in reports, instead of what is made up."""
+    """Rows to use in place of made-up ones."""
     files: dict[str, bytes] = field(default_factory=dict)
-    """What reports are, byte by byte, instead of CSV."""
+    """Bytes to send in place of CSV."""
     exports: dict[str, Export] = field(default_factory=dict)
-    """All that were asked for, in order."""
+    """All exports that were asked for, in order."""
     _addresses: dict[str, tuple[Export, float]] = field(default_factory=dict)
 
     def answer(self, method: str, path: str, body: Any, now: float) -> Answer:
-        """Answer a request for an export, after its credentials were found to be good."""
+        """Answer a request for an export whose credentials were accepted."""
         if not self.plan:
             return Answer(*FORBIDDEN)
         if method == "POST" and path == EXPORT_PATH:
@@ -106,7 +106,7 @@ class Analytics:
         return Answer(200, self._status(export, now))
 
     def file(self, path: str, authorization: str | None, now: float) -> Answer:
-        """Answer a request for a file, as storage does: an address is a right of its own, and tolerates no other."""
+        """Answer a request for a file, as storage does: the address alone gives access, and credentials are refused."""
         if authorization is not None:
             return Answer(400, b"<Error><Code>InvalidArgument</Code></Error>")
         export, until = self._addresses.get(path.removeprefix(FILE_PATH), (None, 0.0))
@@ -176,7 +176,7 @@ class Analytics:
         return packed.getvalue()
 
     def _rows(self, export: Export) -> Iterator[dict[str, str]]:
-        """Make rows up: one a call, or one a user and day."""
+        """Make up rows: one for each call, or one for each user and day."""
         zone = ZoneInfo(export.timezone)
         if export.report == "CALLS_HISTORY":
             first = datetime.combine(export.first, datetime.min.time(), zone).timestamp()
@@ -207,7 +207,7 @@ def _of(mapping: Mapping[str, Any], export: Export, default: Any) -> Any:
 
 
 def _relative(name: str, now: float, timezone: str) -> date:
-    """Return the first day that a name stands for; only days are needed here."""
+    """Return the day that a relative range stands for; longer ranges are cut to today."""
     if name not in RELATIVE:
         message = f"no such range: {name}"
         raise ValueError(message)
@@ -216,7 +216,7 @@ def _relative(name: str, now: float, timezone: str) -> date:
 
 
 def _csv(rows: list[dict[str, str]]) -> bytes:
-    """Write rows with a header, and nothing at all where there are none."""
+    """Write rows with a header; without rows the file is empty."""
     text = io.StringIO(newline="")
     if rows:
         writer = csv.DictWriter(text, list(rows[0]))

@@ -1,4 +1,4 @@
-"""What Aircall answers: paths, lists, envelopes and errors, by the facts and with their oddities.
+"""What Aircall answers: paths, lists, envelopes and errors, with all oddities that the facts tell of.
 
 Pure functions of the company's data and a query; pacing, credentials and faults are the server's.
 """
@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
 from tap_aircall.sandbox.messages import NO_SUCH_PATH, UNKNOWN_OBJECT, Answer
+from tap_aircall.sandbox.routes import Query, Route, answered
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -26,7 +28,7 @@ LARGEST_PAGE = 50
 CAP = 10_000
 
 OAUTH_ONLY = "/v1/integrations"
-"""What begins so fails with Basic (facts: Addresses and errors)."""
+"""Paths that begin with this refuse Basic authentication (facts: Addresses and errors)."""
 
 OVER_CAP = (
     400,
@@ -53,21 +55,22 @@ class Listing:
     per_page: int
     descending: bool
     first: float
-    """Lower bound in UNIX seconds, as asked; whether it is inclusive is the list's own matter."""
+    """Lower bound in UNIX seconds; whether it is inclusive depends on the list."""
     last: float
     link_params: Mapping[str, str]
 
     @classmethod
-    def of(cls, path: str, query: Mapping[str, str]) -> Listing:
-        """Read the parameters that lists have; what Aircall does not know it ignores."""
+    def of(cls, query: Query) -> Listing:
+        """Read the parameters that lists have. Like Aircall, ignore the others."""
+        params = query.params
         return cls(
-            path=path,
-            page=max(1, _integer(query.get("page"), 1)),
-            per_page=min(LARGEST_PAGE, max(1, _integer(query.get("per_page"), 20))),
-            descending=query.get("order") == "desc",
-            first=_bound(query.get("from"), float("-inf")),
-            last=_bound(query.get("to"), float("inf")),
-            link_params={name: query[name] for name in ("from", "to", "order", "order_by") if name in query},
+            path=query.path,
+            page=max(1, _integer(params.get("page"), 1)),
+            per_page=min(LARGEST_PAGE, max(1, _integer(params.get("per_page"), 20))),
+            descending=params.get("order") == "desc",
+            first=_bound(params.get("from"), float("-inf")),
+            last=_bound(params.get("to"), float("inf")),
+            link_params={name: params[name] for name in ("from", "to", "order", "order_by") if name in params},
         )
 
     @property
@@ -76,7 +79,7 @@ class Listing:
         return (self.page - 1) * self.per_page
 
     def answer(self, envelope: str, records: list[Record], total: int, *, links: bool = True) -> Answer:
-        """Wrap the page; the next page is advertised even where it would be refused."""
+        """Wrap the page. A next page is advertised even if Aircall would refuse it."""
         meta: Record = {"count": len(records), "total": total, "current_page": self.page, "per_page": self.per_page}
         if links:
             more = self.start + self.per_page < total
@@ -94,84 +97,63 @@ class Api:
 
     Args:
         world: The company.
-        retired_users_v1: Whether version 1 of the users is gone, as since 2026-09-30.
+        retired_users_v1: Whether version 1 of users is gone, as it has been since 2026-09-30.
     """
 
     def __init__(self, world: World, *, retired_users_v1: bool) -> None:
         self.world = world
         self.retired_users_v1 = retired_users_v1
         self._reading = itertools.count(1)
+        self._routes = self._all_routes()
 
-    def answer(  # noqa: C901, PLR0911, PLR0912 - one case a path reads like a table
-        self, path: str, query: Mapping[str, str], tags: Sequence[str]
-    ) -> Answer:
+    def answer(self, path: str, params: Mapping[str, str], tags: Sequence[str]) -> Answer:
         """Answer a `GET`.
 
         Args:
             path: Path with its version.
-            query: Parameters, the last of each name.
+            params: Parameters, the last of each name.
             tags: All values of `tags[]`.
         """
-        parts = path.strip("/").split("/")
-        optional = self.world.optional.answer(parts[1:], query) if parts[0] == "v1" else None
-        if optional is None and parts[:2] == ["v1", "calls"] and len(parts) == 4:  # noqa: PLR2004
-            optional = self.world.intelligence.answer(parts[2], parts[3], query)
-        if optional is not None:
-            return optional
-        match parts:
-            case ["v1", "ping"]:
-                return Answer(200, {"ping": "pong"})
-            case ["v1", "company"]:
-                return Answer(200, {"company": self._company()})
-            case ["v1", "integrations", "me"]:
-                return Answer(200, {"integration": self._integration()})
-            case ["v1", "calls"]:
-                return self._calls(path, query, None)
-            case ["v1", "calls", "search"]:
-                return self._calls(path, query, self._search_calls(query, tags))
-            case ["v1", "calls", call_id]:
-                call = self.world.shown_call(_integer(call_id, 0))
-                return _one("call", call and self._shown_call(call, query))
-            case ["v1", "contacts"]:
-                return self._contacts(path, query)
-            case ["v1", "contacts", "search"]:
-                return self._search_contacts(path, query)
-            case ["v1", "contacts", contact_id]:
-                return _one("contact", self.world.contacts.get(_integer(contact_id, 0)))
-            case ["v2", "users"]:
-                return self._kind(path, query, "users", _user_v2, bounds=True)
-            case ["v2", "users", user_id]:
-                return _one("user", (user := self._user(user_id)) and _user_v2(user))
-            case ["v2", "users", user_id, "numbers"]:
-                return self._numbers_of_user(path, query, user_id)
-            case ["v1", "users", "availabilities"]:
-                return self._kind(path, query, "users", _availability, bounds=True)
-            case ["v1", "users", user_id, "availability"]:
-                user = self._user(user_id)
-                return Answer(200, {"availability": user["availability"]}) if user else _unknown_object()
-            case ["v1", "users", *rest] if len(rest) <= 1:
-                return self._users_v1(path, query, rest)
-            case ["v1", "teams"]:
-                return self._kind(path, query, "teams", dict)
-            case ["v1", "numbers"]:
-                return self._kind(path, query, "numbers", dict, bounds=True)
-            case ["v1", "numbers", number_id]:
-                return self._number(_integer(number_id, 0))
-            case ["v1", "tags"]:
-                return self._kind(path, _unordered(query), "tags", dict)
-            case ["v1", "teams" | "tags" as kind, identity]:
-                return _one(kind[:-1], self.world.kinds[kind].get(_integer(identity, 0)))
-            case ["v1", "webhooks"]:
-                return self._kind(path, query, "webhooks", dict, links=False)
-            case ["v1", "webhooks", identity]:
-                return _one("webhook", self._webhook(identity))
-        return Answer(*NO_SUCH_PATH)
+        return answered(self._routes, Query(path, params, tags)) or Answer(*NO_SUCH_PATH)
+
+    def _all_routes(self) -> list[Route]:
+        """Return all routes; where two fit a path, the first one counts."""
+        return [
+            Route("/v1/ping", lambda _: Answer(200, {"ping": "pong"})),
+            Route("/v1/company", self._company),
+            Route("/v1/integrations/me", self._integration),
+            Route("/v1/calls", self._calls),
+            Route("/v1/calls/search", self._search_calls),
+            Route("/v1/calls/*", self._call),
+            Route("/v1/contacts", self._contacts),
+            Route("/v1/contacts/search", self._search_contacts),
+            Route(
+                "/v1/contacts/*", lambda _, identity: _one("contact", self.world.contacts.get(_integer(identity, 0)))
+            ),
+            Route("/v2/users", lambda query: self._kind(query, "users", _user_v2, bounds=True)),
+            Route("/v2/users/*", lambda _, identity: _one("user", self._user(identity), _user_v2)),
+            Route("/v2/users/*/numbers", self._numbers_of_user),
+            Route("/v1/users/availabilities", lambda query: self._kind(query, "users", _availability, bounds=True)),
+            Route("/v1/users/*/availability", self._availability_of_user),
+            Route("/v1/users", self._users_v1),
+            Route("/v1/users/*", self._user_v1),
+            Route("/v1/teams", lambda query: self._kind(query, "teams")),
+            Route("/v1/teams/*", partial(self._one_of, "teams")),
+            Route("/v1/numbers", lambda query: self._kind(query, "numbers", bounds=True)),
+            Route("/v1/numbers/*", self._number),
+            Route("/v1/tags", lambda query: self._kind(_unordered(query), "tags")),
+            Route("/v1/tags/*", partial(self._one_of, "tags")),
+            Route("/v1/webhooks", lambda query: self._kind(query, "webhooks", links=False)),
+            Route("/v1/webhooks/*", lambda _, identity: _one("webhook", self._webhook(identity))),
+            *self.world.intelligence.routes(),
+            *self.world.optional.routes(),
+        ]
 
     # Calls
 
-    def _calls(self, path: str, query: Mapping[str, str], matches: Callable[[Record], bool] | None) -> Answer:
+    def _calls(self, query: Query, matches: Callable[[Record], bool] | None = None) -> Answer:
         """List calls: `from` is exclusive, `to` inclusive, both on `started_at` (facts: Lists and pages)."""
-        listing = Listing.of(path, query)
+        listing = Listing.of(query)
         if listing.page * listing.per_page > CAP:
             return Answer(*OVER_CAP)
         first = max(listing.first + 1, self.world.now - RETENTION_SECONDS)
@@ -185,57 +167,60 @@ class Api:
             found, total = index.select(
                 first, listing.last, listing.start, listing.per_page, descending=listing.descending
             )
-        return listing.answer("calls", [self._shown_call(calls[identity], query) for identity in found], total)
+        return listing.answer("calls", [self._shown_call(calls[identity], query.params) for identity in found], total)
 
-    @staticmethod
-    def _search_calls(query: Mapping[str, str], tags: Sequence[str]) -> Callable[[Record], bool] | None:
-        if not tags and not query.keys() & {"direction", "user_id", "phone_number"}:
-            return None
-        wanted = {_integer(tag, 0) for tag in tags}
+    def _search_calls(self, query: Query) -> Answer:
+        params, tags = query.params, {_integer(tag, 0) for tag in query.tags}
 
         def matches(call: Record) -> bool:
             user = call["user"] or {}
             return (
-                ("direction" not in query or call["direction"] == query["direction"])
-                and ("user_id" not in query or str(user.get("id")) == query["user_id"])
-                and ("phone_number" not in query or _digits(call["raw_digits"]) == _digits(query["phone_number"]))
-                and wanted <= {tag["id"] for tag in call["tags"]}
+                ("direction" not in params or call["direction"] == params["direction"])
+                and ("user_id" not in params or str(user.get("id")) == params["user_id"])
+                and ("phone_number" not in params or _digits(call["raw_digits"]) == _digits(params["phone_number"]))
+                and tags <= {tag["id"] for tag in call["tags"]}
             )
 
-        return matches
+        is_filtered = tags or params.keys() & {"direction", "user_id", "phone_number"}
+        return self._calls(query, matches if is_filtered else None)
 
-    def _shown_call(self, call: Record, query: Mapping[str, str]) -> Record:
-        """Leave out what was not asked for with a flag, and sign addresses anew at each reading."""
+    def _call(self, query: Query, identity: str) -> Answer:
+        return _one(
+            "call", self.world.shown_call(_integer(identity, 0)), lambda call: self._shown_call(call, query.params)
+        )
+
+    def _shown_call(self, call: Record, params: Mapping[str, str]) -> Record:
+        """Leave out the parts that no flag asked for, and sign addresses anew at each reading."""
         shown = dict(call)
         reading = next(self._reading)
         for name in ("recording", "voicemail"):
             if shown[name]:
                 shown[name] += f"?expires=3600&reading={reading}"
-        if query.get("fetch_contact") != "true":
+        if params.get("fetch_contact") != "true":
             shown["contact"] = None
-        if query.get("fetch_short_urls") == "true":
+        if params.get("fetch_short_urls") == "true":
             for name in ("recording_short_url", "voicemail_short_url"):
                 if shown[name]:
                     shown[name] += f"-{reading}"
         else:
             shown["recording_short_url"] = shown["voicemail_short_url"] = None
-        if query.get("fetch_call_timeline") != "true":
+        if params.get("fetch_call_timeline") != "true":
             del shown["ivr_options_selected"]
         elif shown["started_at"] < self.world.now - TIMELINE_SECONDS:
             shown["ivr_options_selected"] = []
-        if query.get("fetch_aiva_conv") != "true":
+        if params.get("fetch_aiva_conv") != "true":
             del shown["ai_voice_agents"]
         return shown
 
     # Contacts
 
-    def _contacts(self, path: str, query: Mapping[str, str]) -> Answer:
+    def _contacts(self, query: Query) -> Answer:
         """List contacts: both bounds inclusive, and on `created_at` whatever the order (facts: Lists and pages)."""
-        listing = Listing.of(path, query)
+        listing = Listing.of(query)
         if listing.page * listing.per_page > CAP:
             return Answer(*OVER_CAP)
         world = self.world
-        if query.get("order_by") == "updated_at":
+        if query.params.get("order_by") == "updated_at":
             unbounded = (float("-inf"), float("inf"))
             if (listing.first, listing.last) == unbounded:
                 found, total = world.contacts_by_change.select(
@@ -253,31 +238,32 @@ class Api:
             )
         return listing.answer("contacts", [world.contacts[identity] for identity in found], total)
 
-    def _search_contacts(self, path: str, query: Mapping[str, str]) -> Answer:
-        if not query.keys() & {"phone_number", "email"}:
-            return self._contacts(path, query)
+    def _search_contacts(self, query: Query) -> Answer:
+        params = query.params
+        if not params.keys() & {"phone_number", "email"}:
+            return self._contacts(query)
         found = [
             contact
             for contact in self.world.contacts.values()
-            if ("email" not in query or query["email"] in {email["value"] for email in contact["emails"]})
+            if ("email" not in params or params["email"] in {email["value"] for email in contact["emails"]})
             and (
-                "phone_number" not in query
-                or _digits(query["phone_number"]) in {_digits(phone["value"]) for phone in contact["phone_numbers"]}
+                "phone_number" not in params
+                or _digits(params["phone_number"]) in {_digits(phone["value"]) for phone in contact["phone_numbers"]}
             )
         ]
-        return _page_of(Listing.of(path, query), "contacts", found)
+        return page_of(Listing.of(query), "contacts", found)
 
     # Everything else
 
-    def _company(self) -> Record:
+    def _company(self, _: Query) -> Answer:
         kinds = self.world.kinds
         counts = {f"{kind}_count": len(kinds[kind]) for kind in ("users", "numbers")}
-        return {"name": self.world.company_name, **counts}
+        return Answer(200, {"company": {"name": self.world.company_name, **counts}})
 
-    def _integration(self) -> Record:
-        """Return the app as it is installed, by the first user there is."""
+    def _integration(self, _: Query) -> Answer:
+        """Show the app as the company's first user installed it."""
         numbers, users = self.world.kinds["numbers"], self.world.kinds["users"]
-        return {
+        integration = {
             "name": "tap-aircall",
             "custom_name": None,
             "logo": "https://example.com/logo.png",
@@ -288,49 +274,60 @@ class Api:
             "numbers_count": len(numbers),
             "user": next((self.world.number_user(identity) for identity in users), None),
         }
+        return Answer(200, {"integration": integration})
 
     def _kind(
         self,
-        path: str,
-        query: Mapping[str, str],
+        query: Query,
         kind: Kind,
-        show: Callable[[Record], Record],
+        show: Callable[[Record], Record] = dict,
         *,
         bounds: bool = False,
         links: bool = True,
     ) -> Answer:
-        listing = Listing.of(path, query)
+        listing = Listing.of(query)
         records: Iterable[Record] = self.world.kinds[kind].values()
         if bounds:
             records = (record for record in records if listing.first <= _seconds(record["created_at"]) <= listing.last)
-        return _page_of(listing, _ENVELOPES.get(path, kind), [show(record) for record in records], links=links)
+        return page_of(listing, kind, [show(record) for record in records], links=links)
 
     def _user(self, identity: str) -> Record | None:
         users = self.world.kinds["users"]
         by_email = (user for user in users.values() if user["email"] == identity)
         return users.get(_integer(identity, 0)) or next(by_email, None)
 
-    def _users_v1(self, path: str, query: Mapping[str, str], rest: Sequence[str]) -> Answer:
+    def _availability_of_user(self, _: Query, identity: str) -> Answer:
+        user = self._user(identity)
+        return Answer(200, {"availability": user["availability"]}) if user else _unknown_object()
+
+    def _users_v1(self, query: Query) -> Answer:
+        return self._retired() or self._kind(query, "users", _user_v1, bounds=True)
+
+    def _user_v1(self, _: Query, identity: str) -> Answer:
+        return self._retired() or _one("user", self._user(identity), _user_v1)
+
+    def _retired(self) -> Answer | None:
         if self.retired_users_v1:
             return Answer(410, {"error": "Gone", "troubleshoot": "This version of users was removed: use /v2/users"})
-        if not rest:
-            return self._kind(path, query, "users", _user_v1, bounds=True)
-        return _one("user", (user := self._user(rest[0])) and _user_v1(user))
+        return None
 
-    def _numbers_of_user(self, path: str, query: Mapping[str, str], user_id: str) -> Answer:
-        user = self._user(user_id)
+    def _numbers_of_user(self, query: Query, identity: str) -> Answer:
+        user = self._user(identity)
         if user is None:
             return _unknown_object()
         ids = self.world.user_numbers.get(user["id"], [])
-        numbers = [self.world.call_number(identity) for identity in ids if identity in self.world.kinds["numbers"]]
-        return _page_of(Listing.of(path, _unordered(query)), "numbers", numbers)
+        numbers = [self.world.call_number(number) for number in ids if number in self.world.kinds["numbers"]]
+        return page_of(Listing.of(_unordered(query)), "numbers", numbers)
 
-    def _number(self, identity: int) -> Answer:
-        number = self.world.kinds["numbers"].get(identity)
+    def _number(self, _: Query, identity: str) -> Answer:
+        number = self.world.kinds["numbers"].get(_integer(identity, 0))
         if number is None:
             return _unknown_object()
-        users = [self.world.number_user(user) for user, ids in self.world.user_numbers.items() if identity in ids]
+        users = [self.world.number_user(user) for user, ids in self.world.user_numbers.items() if number["id"] in ids]
         return _one("number", number | {"users": users})
+
+    def _one_of(self, kind: Kind, _: Query, identity: str) -> Answer:
+        return _one(kind[:-1], self.world.kinds[kind].get(_integer(identity, 0)))
 
     def _webhook(self, identity: str) -> Record | None:
         webhooks = self.world.kinds["webhooks"]
@@ -338,10 +335,7 @@ class Api:
         return webhooks.get(identity) or next(by_old_id, None)
 
 
-_ENVELOPES = {"/v1/users/availabilities": "users"}
-
-
-def _page_of(listing: Listing, envelope: str, records: list[Record], *, links: bool = True) -> Answer:
+def page_of(listing: Listing, envelope: str, records: list[Record], *, links: bool = True) -> Answer:
     """Cut a page out of a short list."""
     if listing.page * listing.per_page > CAP:
         return Answer(*OVER_CAP)
@@ -350,13 +344,14 @@ def _page_of(listing: Listing, envelope: str, records: list[Record], *, links: b
     return listing.answer(envelope, page, len(records), links=links)
 
 
-def _unordered(query: Mapping[str, str]) -> dict[str, str]:
+def _unordered(query: Query) -> Query:
     """Leave out the parameters that a list without an order ignores (facts: Lists and pages)."""
-    return {name: value for name, value in query.items() if name not in {"order", "from", "to"}}
+    ignored = {"order", "from", "to"}
+    return query._replace(params={name: value for name, value in query.params.items() if name not in ignored})
 
 
-def _one(envelope: str, record: Record | None) -> Answer:
-    return Answer(200, {envelope: record}) if record else _unknown_object()
+def _one(envelope: str, record: Record | None, show: Callable[[Record], Record] = dict) -> Answer:
+    return Answer(200, {envelope: show(record)}) if record else _unknown_object()
 
 
 def _unknown_object() -> Answer:

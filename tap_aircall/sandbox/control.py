@@ -1,11 +1,11 @@
-"""A way into the sandbox for other processes, over HTTP below `/_sandbox`, without credentials.
+"""Lets other processes control the sandbox, over HTTP below `/_sandbox` and without credentials.
 
 | request | effect |
 |---|---|
 | `GET /_sandbox/requests` | `{"count": n, "requests": [...]}`; `?since=n` leaves out the first n |
 | `DELETE /_sandbox/requests` | forget them |
 | `POST /_sandbox/clock` | `{"advance": seconds}`, or `{"set": UNIX seconds}` |
-| `POST /_sandbox/faults` | a fault: the fields of `Fault` but for `mutate` |
+| `POST /_sandbox/faults` | a fault: any fields of `Fault` except `mutate` |
 | `POST /_sandbox/oauth` | `{"uninstall": true}` the app, or `{"end_access": true}` for all access tokens |
 | `POST /_sandbox/analytics` | how reports are made: attributes of `Analytics`, such as `{"plan": false}` |
 | `GET /_sandbox/deliveries` | `{"waiting": n, "deliveries": [...]}`: what was sent to webhooks |
@@ -17,7 +17,7 @@
 | `POST /_sandbox/<kind>` | add a call, contact, user, team, number, tag or webhook |
 | `PATCH /_sandbox/<kind>/<id>`, `DELETE /_sandbox/<kind>/<id>` | edit or delete it |
 
-A request that asks for what is not there gets 404, one that cannot be understood 400, both with `{"error": "..."}`.
+An unknown kind or record gets 404, a request that makes no sense 400, both with `{"error": "..."}`.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ DELIVERIES = {
 
 
 class Controlled(Protocol):
-    """What can be looked at and changed of a sandbox."""
+    """The parts of a sandbox that can be inspected and changed."""
 
     world: World
     oauth: OAuth
@@ -162,7 +162,7 @@ def _routes_of_webhooks(sandbox: Controlled) -> list[Route]:
 
 
 def _wish(sandbox: Controlled, change: Callable[[Controlled, Any], dict[str, Any]]) -> Handler:
-    """Make a handler of a function that takes the body of a request."""
+    """Turn a function that takes the body of a request into a handler."""
 
     async def handle(request: Request) -> Response:
         return _json(change(sandbox, await request.json()))
@@ -202,7 +202,7 @@ def _tell(sandbox: Controlled, wish: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _explained(handler: Handler) -> Handler:
-    """Say what is wrong with a request rather than fail."""
+    """Answer a bad request with what is wrong with it."""
 
     @functools.wraps(handler)
     async def handle(request: Request) -> Response:

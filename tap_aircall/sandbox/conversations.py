@@ -1,6 +1,6 @@
-"""What people say on the phone, and what there is to say about it afterwards; all of it fits the call.
+"""What people say on the phone, and what is written about it afterwards.
 
-In the texts, `{agent}`, `{caller}` and `{company}` are names, and `{ref}` is a number of five digits.
+In the texts, `{agent}`, `{caller}` and `{company}` are names, and `{ref}` is a five-digit number.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 Mood = Literal["POSITIVE", "NEUTRAL", "NEGATIVE"]
 SECONDS_A_WORD = 0.4
 SHORT_CALL = 25
-"""In a call of fewer seconds, people say hello, what it is about, and goodbye."""
+"""In a call of fewer seconds, people only say hello, why they call, and goodbye."""
 PLACES = 2
 
 
@@ -23,16 +23,16 @@ class Subject:
     """What a call is about.
 
     Attributes:
-        name: What to call it.
-        line: The line that people call about it; None for any.
-        about: How people call it.
+        name: A short name.
+        line: Which line people call about it; None for any.
+        about: What people call it.
         minutes: How long they talk about it on average.
         mood: How the customer feels at the end.
         topics: Keywords.
         turns: What they say after the agent's greeting, the customer first, and then in turn.
-        reason: What the customer wants; goes on after their name.
+        reason: What the customer wants; follows their name in a sentence.
         outcome: How it ended, a sentence.
-        actions: What is to be done now.
+        actions: What is to be done next.
         comment: What the agent writes down.
         tag: What the agent tags it with.
     """
@@ -86,106 +86,106 @@ SUBJECTS = (
             "We have a cheaper offer from somebody else, to be honest.",
             "I understand. May I ask what they offer that we do not?",
             "It is only the price. And we do not need the second line any more.",
-            "Without the second line we come close to that. I can put it in writing.",
-            "Do that, but I think that we are going to leave.",
+            "Without the second line we come close to that price. I can put it in writing.",
+            "Please do, but I think we are going to leave.",
         ),
         "has a cheaper offer and may not renew the contract",
         "{agent} will offer the contract again without the second line",
         ("Send an offer without the second line",),
-        "Has a cheaper offer. Second line not needed.", "Not interested",
+        "Has a cheaper offer. Does not need the second line.", "Not interested",
     ),
     Subject(
         "login", "Support", "a problem with the login", 7, "POSITIVE", ("login", "password", "browser"),
         (
-            "I cannot log in since this morning. It says that the session is not valid.",
-            "Let us have a look. Which browser do you use?",
+            "I have not been able to log in since this morning. It says my session is not valid.",
+            "Let me have a look. Which browser do you use?",
             "Firefox. I have restarted it already.",
             "Please delete the cookies of our site, and then log in again.",
             "One moment. Yes, now it works! That was quick.",
         ),
-        "could not log in since this morning",
+        "has not been able to log in since this morning",
         "Deleting the cookies of the site solved it",
         ("Add the cookies to the help page about logins",),
         "Login failed, solved by deleting cookies.", None,
     ),
     Subject(
-        "outage", "Support", "calls that break off", 9, "NEGATIVE", ("audio quality", "outage", "escalation"),
+        "outage", "Support", "dropped calls", 9, "NEGATIVE", ("audio quality", "outage", "escalation"),
         (
-            "Our calls break off after a minute. This is the third time this month.",
+            "Our calls drop after a minute. This is the third time this month.",
             "I am sorry about that. Does it happen on all phones?",
             "On all of them, and we have customers waiting. This really is not good enough.",
             "I am passing this on to our engineers at once, as ticket {ref}, and will call you within the hour.",
             "I hope so. Otherwise I want to speak to your manager.",
         ),
-        "complains that calls break off after a minute, for the third time this month",
+        "complains that calls drop after a minute, for the third time this month",
         "{agent} opened ticket {ref} with the engineers and promised a call within the hour",
         ("Escalate ticket {ref} to engineering", "Call back within the hour"),
-        "Calls break off on all phones. Ticket {ref}, very annoyed.", "Complaint",
+        "Calls drop on all phones. Ticket {ref}, very annoyed.", "Complaint",
     ),
     Subject(
-        "set-up", "Support", "the set-up of a new phone", 8, "NEUTRAL", ("set-up", "headset", "training"),
+        "set-up", "Support", "setting up a new headset", 8, "NEUTRAL", ("set-up", "headset", "training"),
         (
-            "I have a new headset, and nobody hears me.",
-            "Which microphone is chosen in the settings, below audio?",
-            "The one of the laptop. Ah. Shall I take the headset there?",
-            "Yes, please. And tick the box that keeps it. I hear you much better now.",
-            "So do I. Is there a page where that is explained to the others?",
-            "There is, I will send you the link.",
+            "I have a new headset, and nobody can hear me.",
+            "Which microphone is selected in the audio settings?",
+            "The laptop's. Ah. Should I choose the headset there?",
+            "Yes, please. And tick the box to remember it. I can hear you much better now.",
+            "Me too. Is there a page that explains this to the others?",
+            "There is. I will send you the link.",
             "Thank you, that helps.",
         ),
         "needed help with a new headset",
-        "The wrong microphone was chosen in the settings",
+        "The wrong microphone was selected in the settings",
         ("Send the link to the page about headsets",),
-        "New headset, wrong microphone chosen. Wants the page about it.", None,
+        "New headset, wrong microphone selected. Wants the page about it.", None,
     ),
     Subject(
         "charged twice", "Orders", "invoice {ref}", 5, "NEGATIVE", ("billing", "refund", "payment"),
         (
             "I was charged twice for invoice {ref}. I want that money back.",
-            "Let me check. You are right, there are two payments of the same day.",
-            "And how long does that take now? It was 240 euros.",
-            "The refund goes out today, and is on your account in three to five days.",
-            "That is long. Please send me a confirmation.",
+            "Let me check. You are right, there are two payments on the same day.",
+            "And how long will that take? It was 240 euros.",
+            "The refund goes out today, and will reach your account in three to five days.",
+            "That is a long time. Please send me a confirmation.",
         ),
         "was charged twice for invoice {ref}",
-        "{agent} found the second payment and refunds it, which takes three to five days",
+        "{agent} found the second payment and will refund it, which takes three to five days",
         ("Refund the second payment of invoice {ref}", "Confirm the refund by email"),
-        "Invoice {ref} was paid twice, refund is on its way.", "Refund",
+        "Invoice {ref} was paid twice. The refund is on its way.", "Refund",
     ),
     Subject(
         "invoice", "Orders", "invoice {ref}", 3, "POSITIVE", ("billing", "invoice", "VAT"),
         (
             "I need invoice {ref} once more, with our VAT number on it.",
             "Gladly. Can you tell me the number?",
-            "I have sent it by email, from the address in your files.",
+            "I have sent it by email, from the address you have on file.",
             "I see it. You will have the new invoice in ten minutes.",
             "Wonderful, thanks a lot.",
         ),
         "asks for invoice {ref} with the VAT number on it",
-        "{agent} found the number and sends the invoice again",
+        "{agent} found the number and will send the invoice again",
         ("Send invoice {ref} with the VAT number",),
         "Invoice {ref} again, with VAT number.", "Billing",
     ),
     Subject(
         "delivery", "Orders", "order {ref}", 4, "NEUTRAL", ("delivery", "tracking", "delay"),
         (
-            "Where is order {ref}? It was to arrive on Monday.",
+            "Where is order {ref}? It was supposed to arrive on Monday.",
             "It is with the carrier, who tried to deliver it yesterday.",
-            "Nobody rang here. Can it come in the morning?",
+            "Nobody rang the bell. Can it come in the morning?",
             "I have asked for tomorrow before noon, and put your name on it.",
             "All right, let us see.",
         ),
         "asks where order {ref} is, which was due on Monday",
-        "The carrier tries again tomorrow before noon",
+        "The carrier will try again tomorrow before noon",
         ("Check that order {ref} was delivered tomorrow",),
         "Order {ref} comes tomorrow before noon.", None,
     ),
 )  # fmt: skip
 WRONG_NUMBER = Subject(
     "wrong number", None, "an appointment", 0.3, "NEUTRAL", ("wrong number",),
-    ("Is this not the dentist?", "No, this is {company}.", "Oh, I am sorry. Goodbye."),
+    ("Isn't this the dentist?", "No, this is {company}.", "Oh, I am sorry. Goodbye."),
     "had the wrong number",
-    "There is nothing to do",
+    "Nothing needs to be done",
     comment="Wrong number.", tag="Wrong number",
 )  # fmt: skip
 
@@ -242,7 +242,7 @@ class Conversation:
 
     @property
     def actions(self) -> list[str]:
-        """What is to be done now."""
+        """What is to be done next."""
         return [self.fill(action) for action in self.subject.actions]
 
     @property
@@ -255,7 +255,7 @@ class Conversation:
         return text.format_map(self._words)
 
     def utterances(self) -> list[Utterance]:
-        """Return what was said, spread over the time that they talked."""
+        """Return what was said, spread over the length of the call."""
         lines = self._lines()
         talked = (self.call["ended_at"] or 0) - (self.call["answered_at"] or self.call["started_at"])
         words = sum(len(text.split()) for _, text in lines)

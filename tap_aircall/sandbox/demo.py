@@ -1,4 +1,4 @@
-"""The demo: a made-up company into DuckDB through Meltano, three times, and a look at the result.
+"""The demo: loads a made-up company into DuckDB through Meltano, three times, and shows the result.
 
 `make demo` sets up what it needs and runs it from the project's folder.
 """
@@ -37,11 +37,11 @@ BAR_WIDTH = 48
 LATEST_CALLS = 200
 SHARE_WITH_TRANSCRIPT = 0.75
 LINES = 5
-"""Rows of the tables that show the first ones only."""
+"""How many rows to show of a long table."""
 WIDTH = 100
 NEW_CALLS = 30
 WAITING_SECONDS = 3_600
-"""Longer than the demo takes, so that nobody has missed those calls yet."""
+"""Longer than the demo takes, so that nobody has missed these calls yet."""
 EDITED_CONTACTS = 12
 
 
@@ -79,7 +79,7 @@ def main() -> int:
 
 def _demo() -> Iterator[str]:
     """Go through the demo and yield what to show."""
-    import duckdb  # noqa: PLC0415 - not every sandbox has it
+    import duckdb  # noqa: PLC0415 - needs the extra
 
     from tap_aircall.sandbox import Sandbox, generate_company  # noqa: PLC0415 - needs the extra
 
@@ -146,9 +146,9 @@ def _transcripts(world: World) -> dict[str, str]:
 
 
 def _load(name: str, sandbox: Sandbox, **settings: str) -> Load:
-    """Run Meltano from the sandbox into the warehouse, with settings of the demo's own.
+    """Load the sandbox into the warehouse with Meltano.
 
-    What the user has set for their own account, in the environment or an .env file, would make another demo of it.
+    Settings that users have for their own account, in the environment or an .env file, do not reach it.
     """
     environment = (
         {name: value for name, value in os.environ.items() if not name.startswith(OTHERS_SETTINGS)}
@@ -210,7 +210,7 @@ def _counts(connection: DuckDBPyConnection) -> Iterator[str]:
 
 
 ANSWERABLE = "direction = 'inbound' AND ended_at IS NOT NULL"
-"""Calls that could be missed: not those that somebody made and nobody picked up, and not those that ring still."""
+"""Inbound calls that are over: one that is still ringing has not been missed yet."""
 
 
 def _chart(connection: DuckDBPyConnection) -> Iterator[str]:
@@ -227,7 +227,7 @@ def _chart(connection: DuckDBPyConnection) -> Iterator[str]:
     rows = [(f"{hour:02d}h", answered, missed) for hour, answered, missed in hours if answered]
     closed = sum(missed for _, answered, missed in hours if not answered)
     most = max((answered + missed for _, answered, missed in rows), default=1)
-    yield f"Inbound calls by hour of the day where they came in: {'█' * 3} answered, {'░' * 3} missed"
+    yield f"Inbound calls by local hour of the day: {'█' * 3} answered, {'░' * 3} missed"
     for hour, answered, missed in rows:
         bar = "█" * round(BAR_WIDTH * answered / most) + "░" * round(BAR_WIDTH * missed / most)
         yield f"  {hour}  {bar} {answered:,} + {missed:,}"
@@ -269,7 +269,7 @@ def _agents(connection: DuckDBPyConnection) -> Iterator[str]:
 
 
 def _to_call_back(connection: DuckDBPyConnection) -> Iterator[str]:
-    """Show who was missed, and neither called back nor answered later."""
+    """Show whose calls were missed, and who was neither called back nor answered later."""
     people = connection.execute(
         f"""
         SELECT

@@ -39,6 +39,17 @@ _NAMES = {
 }
 EVENTS = tuple(f"{family}.{name}" for family, names in _NAMES.items() for name in names.split())
 """All of them, by name."""
+OF_RESULTS = {
+    "transcription": "transcription.created",
+    "sentiments": "sentiment.created",
+    "topics": "topics.created",
+    "summary": "summary.created",
+    "custom_summary_result": "custom_summary.result_created",
+    "action_items": "action_item.created",
+    "playbook_result": "playbook_result.created",
+    "evaluations": "call_evaluation.created",
+}
+"""What tells that an AI result is there, by the last part of its path; nothing tells of the others."""
 ENDED_AFTER = 30.0
 """Seconds from `call.hungup` to `call.ended`."""
 ASSETS_AFTER = 60.0
@@ -66,7 +77,7 @@ def of_change(kind: str, before: Record | None, after: Record | None) -> Iterato
     """Yield what Aircall tells of a change.
 
     Args:
-        kind: `calls`, `contacts`, `users` or `numbers`; of others it tells nothing.
+        kind: `calls`, `contacts`, `users`, `numbers` or `results`, those of Aircall's AI; of others it tells nothing.
         before: The object as it was; None if it is new.
         after: The object as it is; None if it is gone.
     """
@@ -81,6 +92,12 @@ def of_change(kind: str, before: Record | None, after: Record | None) -> Iterato
                     yield Event(twin, data)
         case "numbers":
             yield from _of_number(before, after)
+        case "results" if after is not None and after["kind"] in OF_RESULTS:
+            name = OF_RESULTS[after["kind"]]
+            updated = name.replace("created", "updated")
+            data = {name: value for name, value in after.items() if name not in {"kind", "ready_in"}}
+            if before is None or updated in EVENTS:
+                yield Event(name if before is None else updated, data, after["ready_in"])
 
 
 def call_data(call: Record) -> Record:

@@ -1,4 +1,4 @@
-"""Gives a made-up company what not every company has: dialer campaigns and messaging."""
+"""Gives a made-up company features that only some companies have: dialer campaigns and messaging."""
 
 from __future__ import annotations
 

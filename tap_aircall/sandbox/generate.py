@@ -32,7 +32,7 @@ Thing = TypeVar("Thing")
 DAY = 86_400
 HOUR = 3_600
 NAMES = 100
-"""How many first and last names of each country come from Faker, to be combined; it is too slow for more."""
+"""How many first and last names of each country come from Faker, which is too slow for more; they are combined."""
 TAGS = (
     ("Callback Request", "queue_callback"),
     ("Voicemail drop", "voicemail_drop"),
@@ -94,7 +94,7 @@ BEFORE_TEAMS = {"out_of_opening_hours", "abandoned_in_ivr"}
 WITH_VOICEMAIL = {"out_of_opening_hours", "no_available_agent", "agents_did_not_answer"}
 ANONYMOUS = "anonymous"
 PATIENCE = 4 * DAY
-"""Whoever was missed longer ago is not called back."""
+"""Nobody calls back after this many seconds."""
 INFORMATION = (
     "Prefers to be called in the morning.",
     "Asks for the same person each time.",
@@ -220,7 +220,7 @@ class _Maker:
         world.company_name = faker.company()
 
     def chance(self, share: float) -> bool:
-        """Say yes in so many of all cases."""
+        """Return True with this probability."""
         return self.dice.random() < share
 
     def pick(self, things: Sequence[Thing]) -> Thing:
@@ -437,7 +437,7 @@ class _Maker:
 
     def _add_outbound(self, line: _Line, started_at: int, slot: _Slot) -> None:
         user = self._free_user(line.users, started_at)
-        if user is None:  # all are on the phone, so that it can only be one more caller
+        if user is None:  # everybody is on the phone, so it can only be another caller
             self._add_inbound(line, started_at, slot)
             return
         party = self._whom_to_call(line, started_at)
@@ -541,7 +541,7 @@ class _Maker:
             self.world.edit_call(call["id"], comments=[comment])
 
     def _tag(self, call: Record, names: list[str], user: int | None) -> None:
-        """Let a user tag a call, or Aircall itself."""
+        """Tag a call, on behalf of a user or of Aircall itself (None)."""
         at = self._later(call)
         if at is not None:
             author = None if user is None else self.authors[user]
@@ -550,7 +550,7 @@ class _Maker:
             self.world.edit_call(call["id"], tags=tagged)
 
     def _later(self, call: Record) -> int | None:
-        """Draw a time after a call's end, within some hours; None while that lies ahead."""
+        """Draw a time within some hours of a call's end; None if that is still to come."""
         if call["ended_at"] is None:
             return None
         at: int = call["ended_at"] + int(self.dice.expovariate(1 / HOUR)) + 5

@@ -1,4 +1,4 @@
-"""Records in the order of a time, found without looking at all of them."""
+"""Ids sorted by a time, so that a range of them is found without a scan."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class TimeIndex:
             insort(self._entries, (time, identity))
 
     def remove(self, time: int, identity: int) -> None:
-        """Take an id away again.
+        """Remove an id.
 
         Raises:
             KeyError: If it is not there at that time.

@@ -1,25 +1,28 @@
 """What Aircall's AI makes of calls, as its API shows it (facts: Results of Aircall's AI).
 
-A company without the plan gets 403 for all of it. With it, a call has nothing (404) until some time after its end. The
-results of a call tell of the same conversation, and are made up when somebody asks.
+A company without the plan gets 403 for everything. With the plan, a call has no results (404) until some time after its
+end. All results of a call describe the same conversation; they are made up when somebody asks.
 """
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args
 
 from tap_aircall.sandbox.conversations import SUBJECTS, Conversation
 from tap_aircall.sandbox.messages import UNKNOWN_OBJECT, Answer
 from tap_aircall.sandbox.phones import e164
+from tap_aircall.sandbox.routes import Route
 from tap_aircall.sandbox.templates import iso
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterator
 
     from tap_aircall.sandbox.conversations import Subject
+    from tap_aircall.sandbox.routes import Query
     from tap_aircall.sandbox.templates import Record
 
-Artefact = Literal[
+ResultKind = Literal[
     "transcription",
     "realtime_transcription",
     "sentiments",
@@ -31,7 +34,7 @@ Artefact = Literal[
     "evaluations",
     "predicted_csat",
 ]
-ARTEFACTS: tuple[Artefact, ...] = get_args(Artefact)
+RESULT_KINDS: tuple[ResultKind, ...] = get_args(ResultKind)
 ENVELOPES: dict[str, str] = {
     "transcription": "transcription",
     "sentiments": "sentiment",
@@ -39,9 +42,9 @@ ENVELOPES: dict[str, str] = {
     "summary": "summary",
     "predicted_csat": "csat",
 }
-"""Those that come in an envelope; the others come as they are."""
+"""The envelopes of the kinds that have one."""
 DELAY = 60
-"""Seconds after its end until there is something of a call, and a tenth of its duration more."""
+"""Seconds from the end of a call to its results; a tenth of its duration is added."""
 NO_PLAN = (403, {"error": "Forbidden", "troubleshoot": "The company is not active"})
 
 
@@ -52,91 +55,116 @@ class Company(Protocol):
     company_name: str
     calls: dict[int, Record]
     subjects: dict[int, Subject]
+    changed: Callable[[str, Record | None, Record | None], None]
 
     def shown_call(self, identity: int) -> Record | None:
         """Return a call, or None when there is none or the API does not show it yet."""
 
 
 class Intelligence:
-    """The artefacts of a company.
+    """The AI results of a company's calls.
 
     Args:
-        company: Whose calls they are of.
+        company: The company.
     """
 
     def __init__(self, company: Company) -> None:
         self.plan = True
         """Whether the company has the AI plan."""
         self.denied_calls: set[int] = set()
-        """Calls of which alone everything is refused."""
+        """Calls whose results are refused, though the company has the plan."""
         self.is_wrapped = True
-        """Whether those come in an envelope that do; sources differ."""
+        """Whether results come in their envelopes; sources disagree."""
         self.share = 0.0
-        """How many of the calls that were answered have everything, and of the voicemails a transcription, from 0 to 1;
-        besides those that were given something."""
+        """Share of answered calls that have all results, and of voicemails that have a transcription, from 0 to 1. What
+        `add` gave comes on top."""
         self._company = company
-        self._artefacts: dict[tuple[str, int], tuple[float, Any]] = {}
+        self._results: dict[tuple[str, int], tuple[float, Any]] = {}
 
-    def add(self, call_id: int, artefact: Artefact, payload: Any = None, *, visible_at: float | None = None) -> Any:
-        """Give a call an artefact.
+    def add(self, call_id: int, kind: ResultKind, payload: Any = None, *, visible_at: float | None = None) -> Any:
+        """Give a call an AI result.
 
         Args:
             call_id: The call.
-            artefact: What it is, by the last part of its path.
-            payload: What it holds, without an envelope; by default what fits the call.
+            kind: What it is, by the last part of its path.
+            payload: The result without its envelope; by default one that fits the call.
             visible_at: When the API begins to show it (UNIX seconds); by default at once.
 
         Returns:
             The payload.
         """
-        payload = self._make(artefact, call_id) if payload is None else payload
-        self._artefacts[artefact, call_id] = (visible_at or 0, payload)
+        payload = self._make(kind, call_id) if payload is None else payload
+        self._results[kind, call_id] = (visible_at or 0, payload)
+        self._company.changed("results", None, self._news(kind, call_id, visible_at or 0))
         return payload
 
-    def edit(self, call_id: int, artefact: Artefact, **changes: Any) -> None:
-        """Let somebody edit an artefact."""
-        if (artefact, call_id) not in self._artefacts:
-            visible_at, payload = self.found(artefact, call_id)
-            self.add(call_id, artefact, payload, visible_at=visible_at)
-        self._artefacts[artefact, call_id][1].update(changes)
+    def edit(self, call_id: int, kind: ResultKind, **changes: Any) -> None:
+        """Let somebody edit a result."""
+        if (kind, call_id) not in self._results:
+            visible_at, payload = self.found(kind, call_id)
+            self.add(call_id, kind, payload, visible_at=visible_at)
+        self._results[kind, call_id][1].update(changes)
+        news = self._news(kind, call_id, 0)
+        self._company.changed("results", news, news)
+
+    def news_of(self, call_id: int) -> Iterator[Record]:
+        """Yield what is to be told of each result that a call has, or will have."""
+        for kind in RESULT_KINDS:
+            visible_at, payload = self.found(kind, call_id)
+            if payload is not None:
+                yield self._news(kind, call_id, visible_at)
+
+    def _news(self, kind: ResultKind, call_id: int, visible_at: float) -> Record:
+        call = self._company.calls[call_id]
+        return {
+            "kind": kind,
+            "ready_in": max(0.0, visible_at - self._company.now),
+            "id": call_id * 10,
+            "call_id": call_id,
+            "call_uuid": call["sid"],
+            "number_id": (call["number"] or {}).get("id"),
+            "call_created_at": iso(call["started_at"]),
+        }
 
     def conversation(self, call_id: int) -> Conversation:
         """Return what is said in a call."""
         subject = self._company.subjects.get(call_id, SUBJECTS[call_id % len(SUBJECTS)])
         return Conversation(self._company.calls[call_id], subject, self._company.company_name)
 
-    def _make(self, artefact: Artefact, call_id: int) -> Any:
+    def _make(self, kind: ResultKind, call_id: int) -> Any:
         call = self._company.calls[call_id]
         made_at = _ready_at(call) if call["ended_at"] else self._company.now
-        return _payload(artefact, self.conversation(call_id), iso(made_at))
+        return _payload(kind, self.conversation(call_id), iso(made_at))
 
-    def found(self, artefact: Artefact, call_id: int) -> tuple[float, Any]:
-        """Return when the API begins to show an artefact, and the artefact; infinity and None where there is none."""
-        given = self._artefacts.get((artefact, call_id))
+    def found(self, kind: ResultKind, call_id: int) -> tuple[float, Any]:
+        """Return when the API begins to show a result, and the result; infinity and None if there is none."""
+        given = self._results.get((kind, call_id))
         if given is not None:
             return given
         call = self._company.shown_call(call_id)
-        is_spoken = call is not None and (call["answered_at"] or (call["voicemail"] and artefact == "transcription"))
+        is_spoken = call is not None and (call["answered_at"] or (call["voicemail"] and kind == "transcription"))
         if call is None or not is_spoken or not call["ended_at"] or _lot(call_id) >= self.share:
             return float("inf"), None
-        return _ready_at(call), self._make(artefact, call_id)
+        return _ready_at(call), self._make(kind, call_id)
 
-    def answer(self, call_id: str, path: str, query: Mapping[str, str]) -> Answer | None:
-        """Answer a request below a call; None where the path is of something else."""
-        # The path of its own that realtime transcriptions had is gone since March 2026.
-        if path not in ARTEFACTS or path == "realtime_transcription":
-            return None
+    def routes(self) -> list[Route]:
+        """Return the path of each kind of result; realtime transcriptions have had none since March 2026."""
+        kinds = (kind for kind in RESULT_KINDS if kind != "realtime_transcription")
+        return [Route(f"/v1/calls/*/{kind}", partial(self.answer, kind)) for kind in kinds]
+
+    def answer(self, kind: ResultKind, query: Query, call_id: str) -> Answer:
+        """Answer a request for a result of a call."""
         if not self.plan or (call_id.isdigit() and int(call_id) in self.denied_calls):
             return Answer(*NO_PLAN)
         if not call_id.isdigit():
             return Answer(400, {"error": "Bad Request", "troubleshoot": "The call's id must be a number"})
-        kind: Any = "realtime_transcription" if path == "transcription" and query.get("mode") == "realtime" else path
-        visible_at, payload = self.found(kind, int(call_id))
+        realtime = kind == "transcription" and query.params.get("mode") == "realtime"
+        visible_at, payload = self.found("realtime_transcription" if realtime else kind, int(call_id))
         if self._company.shown_call(int(call_id)) is None or visible_at > self._company.now:
             return Answer(*UNKNOWN_OBJECT)
-        if path == "playbook_result" and query.get("fetch_playbook") != "true":
+        if kind == "playbook_result" and query.params.get("fetch_playbook") != "true":
             payload = {name: value for name, value in payload.items() if name != "playbook"}
-        envelope = ENVELOPES.get(path)
+        envelope = ENVELOPES.get(kind)
         return Answer(200, {envelope: payload} if envelope and self.is_wrapped else payload)
 
 
@@ -145,15 +173,15 @@ def _ready_at(call: Record) -> float:
 
 
 def _lot(call_id: int) -> float:
-    """Draw a number from 0 to 1 for a call, always the same."""
+    """Return a number from 0 to 1, always the same for the same call."""
     return call_id * 2_654_435_761 % 2**32 / 2**32
 
 
-def _payload(artefact: Artefact, talk: Conversation, made_at: str) -> Record:  # noqa: PLR0911 - one case a kind
-    """Make up an artefact.
+def _payload(kind: ResultKind, talk: Conversation, made_at: str) -> Record:  # noqa: PLR0911 - one case a kind
+    """Make up a result.
 
     Args:
-        artefact: What it is.
+        kind: What it is.
         talk: What was said.
         made_at: When it was made, as Aircall writes it.
     """
@@ -161,14 +189,14 @@ def _payload(artefact: Artefact, talk: Conversation, made_at: str) -> Record:  #
     user_id, number_id = ((call[part] or {}).get("id", 1) for part in ("user", "number"))
     about: Record = {"id": call_id * 10, "call_id": call_id, "created_at": made_at}
     score = {"POSITIVE": 80, "NEUTRAL": 60, "NEGATIVE": 25}[talk.mood] + call_id % 16
-    match artefact:
+    match kind:
         case "transcription" | "realtime_transcription":
             return {
                 "id": call_id * 10,
                 "call_id": call_id,
                 "call_created_at": iso(call["started_at"]),
                 "type": "call" if call["answered_at"] or not call["voicemail"] else "voicemail",
-                "content": {"language": "en", "utterances": _utterances(artefact, talk, user_id)},
+                "content": {"language": "en", "utterances": _utterances(kind, talk, user_id)},
             }
         case "sentiments":
             participant = {"phone_number": _digits(talk), "value": talk.mood, "type": "external"}
@@ -216,7 +244,7 @@ def _payload(artefact: Artefact, talk: Conversation, made_at: str) -> Record:  #
             return {"call_id": call_id, "call_uuid": call["sid"], "score": score, "drivers": drivers}
 
 
-def _utterances(artefact: Artefact, talk: Conversation, user_id: int) -> list[Record]:
+def _utterances(kind: ResultKind, talk: Conversation, user_id: int) -> list[Record]:
     agent = {"participant_type": "internal", "user_id": user_id}
     customer = {"participant_type": "external", "phone_number": _digits(talk)}
     answered_at = talk.call["answered_at"] or talk.call["started_at"]
@@ -224,7 +252,7 @@ def _utterances(artefact: Artefact, talk: Conversation, user_id: int) -> list[Re
     for said in talk.utterances():
         times: Record = (
             {"start_time": said.start, "end_time": said.end}
-            if artefact == "transcription"
+            if kind == "transcription"
             else {
                 "timestamp": answered_at + int(said.start),
                 "duration_ms": round(1000 * (said.end - said.start)),
@@ -236,6 +264,6 @@ def _utterances(artefact: Artefact, talk: Conversation, user_id: int) -> list[Re
 
 
 def _digits(talk: Conversation) -> str | None:
-    """Return the customer's number as transcriptions have it; None of anonymous callers."""
+    """Return the customer's number as transcriptions have it; None for anonymous callers."""
     digits = talk.call["raw_digits"]
     return e164(digits) if digits not in (None, "anonymous") else None

@@ -1,6 +1,6 @@
 """OAuth as the sandbox does it: the page on which an admin consents, and the tokens that follow (facts: OAuth).
 
-The facts know permanent access tokens only. Tokens that end, and refresh tokens that are good for one use, are there
+The facts know permanent access tokens only. Tokens that expire, and refresh tokens that work only once, are here
 because a client has to be ready for them.
 """
 
@@ -55,9 +55,9 @@ class OAuth:
         world: The company.
         now: Returns the time of day in UNIX seconds.
         lock: Held while something changes.
-        mode: `permanent` access tokens as Aircall's today, `expiring` ones with a refresh token that stays, or with one
-            that each use replaces (`rotating`).
-        lifetime: Seconds from the grant to the end of an access token, unless it is permanent.
+        mode: `permanent` access tokens, like Aircall's today; `expiring` ones with a refresh token that stays the same;
+            or `rotating`, where each use replaces the refresh token.
+        lifetime: How many seconds an access token lasts, unless it is permanent.
     """
 
     def __init__(
@@ -70,9 +70,9 @@ class OAuth:
         self.mode = mode
         self.lifetime = lifetime
         self.told: dict[str, Any] = {}
-        """What answers say differently from the truth, such as another `expires_in`; None leaves a field out."""
+        """False values for fields of the answer, such as another `expires_in`; None leaves a field out."""
         self.dead_token_status = 401
-        """Answer to a token that ended: not known of Aircall, 401 or 403."""
+        """Status of the answer to an expired token, 401 or 403; nobody knows which one Aircall sends."""
         self.refusals = 0
         """How many grants were refused."""
         self.grants: list[str] = []
@@ -90,7 +90,7 @@ class OAuth:
         return [Route("/oauth/authorize", self._page, methods=["GET", "POST"])]
 
     def tokens(self) -> dict[str, Any]:
-        """Grant tokens without further ado, in the form of the token endpoint's answer."""
+        """Grant tokens without a code, in the form of the token endpoint's answer."""
         now, number = self._now(), next(self._numbers)
         access = f"access-{number:04d}-of-the-sandbox"
         self._access[access] = float("inf") if self.mode == "permanent" else now + self.lifetime
@@ -101,15 +101,15 @@ class OAuth:
         return {name: value for name, value in (answer | self.told).items() if value is not None}
 
     def accepts(self, access_token: str) -> bool:
-        """Say whether an access token is good now."""
+        """Return whether an access token works now."""
         return self._now() < self._access.get(access_token, float("-inf"))
 
     def end_access(self) -> None:
-        """End all access tokens; refresh tokens stay good."""
+        """End all access tokens; refresh tokens still work."""
         self._access.clear()
 
     def uninstall(self) -> None:
-        """Remove the app from the company: no token of it is good any more."""
+        """Remove the app from the company: none of its tokens works any more."""
         self.end_access()
         self._refresh.clear()
         self._codes.clear()
@@ -151,7 +151,7 @@ class OAuth:
         callback = asked.get("redirect_uri", "")
         registered = callback and self.callback_url in {None, callback}
         if not registered or asked.get("client_id") != self.client_id or asked.get("response_type") != "code":
-            return HTMLResponse("<h1>Aircall sandbox</h1><p>This app is not known, or not with this callback.</p>", 400)
+            return HTMLResponse("<h1>Aircall sandbox</h1><p>This app is unknown, or has another callback.</p>", 400)
         if request.method == "GET":
             fields = "\n".join(
                 f'<input type="hidden" name="{html.escape(name)}" value="{html.escape(value)}">'

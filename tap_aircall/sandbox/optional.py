@@ -1,19 +1,22 @@
-"""What not every user, number or account has: dialer campaigns, messaging, WhatsApp and templates.
+"""Features that only some companies have: dialer campaigns, messaging, WhatsApp and templates.
 
-See the facts: What not every account has. A user or number without one gets 404; an account that may not see a kind
-gets 403 for all of it. The payloads of the registration status and the messaging configuration are not known: what is
-here is made up, and can be sent wrapped in a key or flat.
+See the facts: What not every account has. A user or number without the feature gets 404; a company without it gets 403
+for all of them. What registration statuses and messaging configurations look like is not known: these are made up, and
+can be sent in an envelope or without.
 """
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from tap_aircall.sandbox.messages import UNKNOWN_OBJECT, Answer
+from tap_aircall.sandbox.routes import Route
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable
 
+    from tap_aircall.sandbox.routes import Query
     from tap_aircall.sandbox.templates import Record
 
 Resource = Literal[
@@ -27,9 +30,9 @@ Resource = Literal[
 RESOURCES: tuple[Resource, ...] = get_args(Resource)
 DENIED = (403, {"error": "Forbidden", "troubleshoot": "This feature is not part of the company's plan"})
 TOKEN_PAGE = 10
-"""Templates of WhatsApp come in pages of ten, unless `limit` says otherwise."""
+"""WhatsApp templates come in pages of ten, unless `limit` says otherwise."""
 LARGEST_PAGE = 100
-"""SMS templates alone come in pages of up to a hundred."""
+"""Only SMS templates come in pages of up to a hundred."""
 
 
 class OptionalResources:
@@ -44,74 +47,53 @@ class OptionalResources:
         self.whatsapp_templates: dict[int, list[Record]] = {}
         self.sms_templates: list[Record] = []
         self.denied: set[Resource] = set()
-        """What the account may not see."""
+        """What the company may not see."""
         self.denied_ids: set[int] = set()
-        """Users and numbers of whom the account may see none of this."""
+        """Users and numbers for which all of this is refused."""
         self.is_wrapped = True
-        """Whether objects whose envelope is not certain come in one."""
+        """Whether objects come in an envelope where sources disagree about it."""
 
-    def answer(  # noqa: PLR0911 - one case a path reads like a table
-        self, parts: list[str], query: Mapping[str, str]
-    ) -> Answer | None:
-        """Answer a request.
+    def routes(self) -> list[Route]:
+        """Return the paths of these resources."""
+        return [
+            Route("/v1/users/*/dialer_campaign", partial(self._one, "dialer_campaigns", self._in("dialer_campaign"))),
+            Route("/v1/users/*/dialer_campaign/phone_numbers", partial(self._one, "dialer_campaigns", _phone_numbers)),
+            Route(
+                "/v1/numbers/*/registration_status",
+                partial(self._one, "registration_statuses", self._in("registration_status")),
+            ),
+            Route(
+                "/v1/numbers/*/messages/configuration",
+                partial(self._one, "message_configurations", self._in("configuration")),
+            ),
+            Route("/v1/numbers/*/whatsapp_status", partial(self._one, "whatsapp_statuses", lambda found, _: found)),
+            Route("/v1/numbers/*/templates", partial(self._one, "whatsapp_templates", _whatsapp_templates)),
+            Route("/v1/sms/templates", self._sms_templates),
+        ]
+
+    def _one(self, resource: Resource, show: Callable[[Any, Query], Any], query: Query, identity: str) -> Answer:
+        """Answer what one user or number has.
 
         Args:
-            parts: The path below `/v1`.
-            query: Its parameters.
-
-        Returns:
-            The answer; None where the path is of something else.
+            resource: What is asked for.
+            show: Makes the payload of what there is.
+            query: The request.
+            identity: Of the user or number.
         """
-        match parts:
-            case ["users", identity, "dialer_campaign", *rest] if rest in ([], ["phone_numbers"]):
-                return self._allowed("dialer_campaigns", identity) or self._dialer(int(identity), rest)
-            case ["numbers", identity, "registration_status"]:
-                return self._object("registration_statuses", identity, "registration_status")
-            case ["numbers", identity, "messages", "configuration"]:
-                return self._object("message_configurations", identity, "configuration")
-            case ["numbers", identity, "whatsapp_status"]:
-                return self._object("whatsapp_statuses", identity, None)
-            case ["numbers", identity, "templates"]:
-                return self._allowed("whatsapp_templates", identity) or self._templates(int(identity), query)
-            case ["sms", "templates"]:
-                return self._allowed("sms_templates", "0") or self._sms_templates(query)
-        return None
-
-    def _allowed(self, resource: Resource, identity: str) -> Answer | None:
-        """Return the refusal, if there is one."""
         if resource in self.denied or (identity.isdigit() and int(identity) in self.denied_ids):
             return Answer(*DENIED)
-        return None if identity.isdigit() else Answer(*UNKNOWN_OBJECT)
+        found = getattr(self, resource).get(int(identity)) if identity.isdigit() else None
+        return Answer(*UNKNOWN_OBJECT) if found is None else Answer(200, show(found, query))
 
-    def _dialer(self, user: int, rest: list[str]) -> Answer:
-        campaign = self.dialer_campaigns.get(user)
-        if campaign is None:
-            return Answer(*UNKNOWN_OBJECT)
-        if rest:
-            return Answer(200, {"numbers": campaign["phone_numbers"]})
-        return Answer(200, {"dialer_campaign": campaign} if self.is_wrapped else campaign)
+    def _in(self, envelope: str) -> Callable[[Any, Query], Any]:
+        """Return a function that wraps an object in an envelope, if objects come in one."""
+        return lambda found, _: {envelope: found} if self.is_wrapped else found
 
-    def _object(self, resource: Resource, identity: str, envelope: str | None) -> Answer:
-        refusal = self._allowed(resource, identity)
-        if refusal is not None:
-            return refusal
-        found: Any = getattr(self, resource).get(int(identity))
-        if found is None:
-            return Answer(*UNKNOWN_OBJECT)
-        return Answer(200, {envelope: found} if envelope and self.is_wrapped else found)
-
-    def _templates(self, number: int, query: Mapping[str, str]) -> Answer:
-        """List templates behind a token, which is a position."""
-        templates = self.whatsapp_templates.get(number)
-        if templates is None:
-            return Answer(*UNKNOWN_OBJECT)
-        start, size = int(query.get("token", 0)), int(query.get("limit", TOKEN_PAGE))
-        following = start + size if start + size < len(templates) else None
-        info = {"currentToken": start, "nextToken": following, "totalCount": len(templates)}
-        return Answer(200, {"templates": templates[start : start + size], "pageInfo": info})
-
-    def _sms_templates(self, query: Mapping[str, str]) -> Answer:
-        page, size = int(query.get("page", 1)), min(LARGEST_PAGE, int(query.get("per_page", 20)))
+    def _sms_templates(self, query: Query) -> Answer:
+        if "sms_templates" in self.denied:
+            return Answer(*DENIED)
+        params = query.params
+        page, size = int(params.get("page", 1)), min(LARGEST_PAGE, int(params.get("per_page", 20)))
         records = self.sms_templates[(page - 1) * size : page * size]
         total = len(self.sms_templates)
         link = f"https://api.aircall.io/v1/sms/templates?per_page={size}&page={{}}"
@@ -124,3 +106,15 @@ class OptionalResources:
             "previous_page_link": link.format(page - 1) if page > 1 else None,
         }
         return Answer(200, {"templates": records, "meta": meta})
+
+
+def _phone_numbers(campaign: Record, _: Query) -> Record:
+    return {"numbers": campaign["phone_numbers"]}
+
+
+def _whatsapp_templates(templates: list[Record], query: Query) -> Record:
+    """Show a page of templates; the token of a page is a position."""
+    start, size = int(query.params.get("token", 0)), int(query.params.get("limit", TOKEN_PAGE))
+    following = start + size if start + size < len(templates) else None
+    info = {"currentToken": start, "nextToken": following, "totalCount": len(templates)}
+    return {"templates": templates[start : start + size], "pageInfo": info}

@@ -1,4 +1,4 @@
-"""Phone numbers that regulators keep for films and examples: nobody can be reached by them."""
+"""Phone numbers that regulators reserve for films and examples: nobody has one of them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ BLOCKS: dict[str, tuple[str, ...]] = {
 }
 """Numbers of each country as calls show them, with a `#` for each digit that is free."""
 SCATTER = 7_919
-"""Numbers that follow each other get digits that do not; has no factor in common with a power of ten."""
+"""Scatters consecutive positions over their block; has no factor in common with a power of ten."""
 
 
 def phone(country: str, position: int) -> str:

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 WINDOW_SECONDS = 60.0
 STALL_SECONDS = 2.0
-"""A body that stalls is given up by the sandbox after this time; a client should have before."""
+"""The sandbox gives up on a stalled body after this long; a client should do so earlier."""
 WEBHOOKS_PATH = "/v1/webhooks"
 TOKEN_PATH = "/v1/oauth/token"  # noqa: S105 - no secret
 DELIVERY_SECONDS = 0.1
@@ -53,7 +53,7 @@ class Sandbox:
     """A local Aircall on the loopback interface. Use it as a context manager, or `serve` it.
 
     Args:
-        world: The company that it tells of.
+        world: The company that it serves.
         clock: Returns the time of day in UNIX seconds.
         api_id: API id of the only key.
         api_token: Its token.
@@ -95,7 +95,7 @@ class Sandbox:
         self.faults: list[Fault] = []
         self.on_request: Callable[[RequestLog], None] | None = None
         self.date: Callable[[float], str | None] = lambda now: email.utils.formatdate(now, usegmt=True)
-        """Makes the `Date` header of an answer out of the sandbox's time; None for an answer without."""
+        """Makes the `Date` header of an answer from the sandbox's time; None leaves it out."""
         self.lock = threading.RLock()
         self.latency = latency
         self.oauth = OAuth(world, self.now, self.lock, mode=oauth)
@@ -152,7 +152,7 @@ class Sandbox:
             http=_TrackedProtocol,
             log_level="critical",
             access_log=False,
-            date_header=False,  # that would be the machine's
+            date_header=False,  # it would show the time of this machine
             lifespan="off",
             ws="none",
             timeout_graceful_shutdown=1,  # an answer that is delayed by a minute is not waited for
@@ -181,7 +181,7 @@ class Sandbox:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Stop serving, within a fifth of a second; it is not waited for."""
+        """Stop serving within a fifth of a second, without waiting for it."""
         if self._server is not None:
             self._server.should_exit = self._server.force_exit = True
 
@@ -197,7 +197,7 @@ class Sandbox:
             if self.on_request is not None:
                 self.on_request(log)
             self.world.move_on(self.now())
-            fault = next((fault for fault in self.faults if fault.befalls(path, query)), None)
+            fault = next((fault for fault in self.faults if fault.hits(path, query)), None)
             if fault is not None and fault.status is not None:
                 answer, extra = Answer(fault.status, msgspec.Raw(fault.body)), dict(fault.headers)
             else:
@@ -214,7 +214,7 @@ class Sandbox:
 
     def _answer(self, request: Request, sent: bytes, now: float) -> tuple[Answer, dict[str, str]]:
         """Decide as Aircall's edge does: rate limit and credentials first."""
-        if request.url.path.startswith(FILE_PATH):  # storage, where neither is known
+        if request.url.path.startswith(FILE_PATH):  # storage, which has neither a rate limit nor credentials
             return self.analytics.file(request.url.path, request.headers.get("authorization"), now), {}
         refused = self._count(now)
         if refused is not None:
@@ -244,7 +244,7 @@ class Sandbox:
         return self.webhooks.answer(request.method, path, dict(request.query_params), said, is_app=is_app)
 
     def _rejection(self, authorization: str, path: str) -> Answer | None:
-        """Say how credentials are rejected; None for good ones."""
+        """Return the answer to bad credentials; None for good ones."""
         scheme, _, credentials = authorization.partition(" ")
         if scheme == "Bearer":
             if self.oauth.accepts(credentials):
@@ -297,7 +297,7 @@ class _TrackedProtocol(H11Protocol):
     @override
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        # asyncio does so for its own sockets only; without it each answer waits 40 ms for an acknowledgement.
+        # asyncio does this for its own sockets only. Without it each answer waits 40 ms for an acknowledgement.
         transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.transports[self.client, self.server] = transport
 

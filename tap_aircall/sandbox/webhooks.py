@@ -20,12 +20,15 @@ import msgspec
 import requests
 
 from tap_aircall.api.addresses import is_loopback
+from tap_aircall.sandbox.api import Listing, page_of
 from tap_aircall.sandbox.events import EVENTS, of_change
 from tap_aircall.sandbox.messages import NO_SUCH_PATH, UNKNOWN_OBJECT, Answer
+from tap_aircall.sandbox.routes import Query
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from tap_aircall.sandbox.intelligence import Intelligence
     from tap_aircall.sandbox.templates import Kind, Record
 
 MOST_WEBHOOKS = 100
@@ -46,6 +49,7 @@ class Company(Protocol):
     changed: Callable[[str, Record | None, Record | None], None]
     now: float
     is_moving: bool
+    intelligence: Intelligence
 
     def add(self, kind: Kind, **fields: Any) -> Record:
         """Add a webhook."""
@@ -133,23 +137,27 @@ class Webhooks:
             is_app: Whether it came over OAuth, where only the app's own webhooks are seen.
 
         Returns:
-            The answer; None for reading, which is like that of other objects.
+            The answer; None for reading all there are, which is like that of other objects.
         """
         wish = said if isinstance(said, dict) else {}
-        match method, path.strip("/").split("/")[2:]:
-            case "POST", []:
-                return self._refused(wish, is_new=True) or self._create(wish, is_app=is_app)
-            case (("PUT" | "DELETE"), [identity]):
-                webhook = self._webhooks.get(identity)
-                if webhook is None or (is_app and identity not in self.of_app):
-                    return Answer(*UNKNOWN_OBJECT)
-                if method == "DELETE":
-                    del self._webhooks[identity]
-                    return Answer(204, b"")
-                return self._refused(wish, is_new=False) or self._update(webhook, query, wish)
-            case "GET", _:
-                return None
-        return Answer(*NO_SUCH_PATH)
+        _, _, *rest = path.strip("/").split("/")
+        if rest and is_app and rest[0] not in self.of_app:
+            return Answer(*UNKNOWN_OBJECT)
+        if method == "GET":
+            return self._listed_for_app(Query(path, query)) if is_app and not rest else None
+        if method == "POST" and not rest:
+            return self._refused(wish, is_new=True) or self._create(wish, is_app=is_app)
+        if rest and rest[0] in self._webhooks:
+            return self._delete(rest[0]) if method == "DELETE" else self._update(rest[0], query, wish)
+        return Answer(*(UNKNOWN_OBJECT if rest else NO_SUCH_PATH))
+
+    def _listed_for_app(self, query: Query) -> Answer:
+        own = [webhook for key, webhook in self._webhooks.items() if key in self.of_app]
+        return page_of(Listing.of(query), "webhooks", own, links=False)
+
+    def _delete(self, key: str) -> Answer:
+        del self._webhooks[key]
+        return Answer(204, b"")
 
     @property
     def _webhooks(self) -> dict[Any, Record]:
@@ -176,7 +184,10 @@ class Webhooks:
             self.of_app.add(webhook["webhook_id"])
         return Answer(201, {"webhook": _shown(webhook)})
 
-    def _update(self, webhook: Record, query: Mapping[str, str], wish: Mapping[str, Any]) -> Answer:
+    def _update(self, key: str, query: Mapping[str, str], wish: Mapping[str, Any]) -> Answer:
+        if refusal := self._refused(wish, is_new=False):
+            return refusal
+        webhook = self._webhooks[key]
         events = wish.get("events") or []
         match query.get("events_action"):
             case "add":
@@ -184,8 +195,8 @@ class Webhooks:
             case "remove":
                 events = [event for event in webhook["events"] if event not in events]
         webhook.update(active=True, events=list(events or EVENTS), url=wish.get("url", webhook["url"]))
-        self._failures.pop(webhook["webhook_id"], None)
-        self._off_since.pop(webhook["webhook_id"], None)
+        self._failures.pop(key, None)
+        self._off_since.pop(key, None)
         return Answer(200, {"webhook": _shown(webhook)})
 
     # What happens
@@ -194,6 +205,9 @@ class Webhooks:
         if self._receivers():
             for event in of_change(kind, before, after):
                 self.tell(event.name, event.data, after=event.after)
+            has_ended = kind == "calls" and after and after["ended_at"] and not (before and before["ended_at"])
+            for news in self._company.intelligence.news_of(after["id"]) if after and has_ended else ():
+                self._changed("results", None, news)
 
     def tell(self, event: str, data: Record, *, after: float = 0.0) -> None:
         """Let the webhooks know of something.

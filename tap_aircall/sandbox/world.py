@@ -1,4 +1,4 @@
-"""The company that the sandbox tells of: its data, and what happens to it as time goes by."""
+"""The company in the sandbox: its data, and what happens to it as time passes."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import heapq
 import itertools
 from typing import TYPE_CHECKING, Any
 
+from tap_aircall.sandbox.call_life import OPTIONS, CallLife
 from tap_aircall.sandbox.index import TimeIndex
 from tap_aircall.sandbox.intelligence import Intelligence
 from tap_aircall.sandbox.optional import OptionalResources
@@ -63,7 +64,7 @@ class World:
         """Told of each change: the kind of object, how it was (None if it is new), how it is (None if it is gone)."""
         self.calls: dict[int, Record] = {}
         self.subjects: dict[int, Subject] = {}
-        """What calls are about, where it was decided."""
+        """What a call is about; the id of a call decides if it is not here."""
         self.contacts: dict[int, Record] = {}
         self.kinds: dict[Kind, dict[Any, Record]] = {kind: {} for kind in KINDS}
         self.user_numbers: dict[int, list[int]] = {}
@@ -79,7 +80,11 @@ class World:
         self._order = itertools.count()
 
     def move_on(self, now: float) -> None:
-        """Let happen what is due by a time: calls begin, are answered, end, and are rewritten after their end."""
+        """Let everything happen that is due: calls begin, are answered, end, and are recalculated.
+
+        Args:
+            now: UNIX time in seconds; the world never goes back.
+        """
         self.is_moving = True
         while self._agenda and self._agenda[0][0] <= now:
             at, _, call_id, changes = heapq.heappop(self._agenda)
@@ -92,87 +97,32 @@ class World:
 
     # Calls
 
-    def add_call(
-        self,
-        *,
-        started_at: int,
-        ring_seconds: int = 5,
-        talk_seconds: int | None = 55,
-        visible_at: float | None = None,
-        recalculated_after: int | None = 300,
-        duration_excess: int = 0,
-        moves_start: bool = False,
-        missed_call_reason: str | None = None,
-        leaves_voicemail: bool = False,
-        **fields: Any,
-    ) -> Record:
+    def add_call(self, *, started_at: int, **details: Any) -> Record:
         """Add a call, which goes through its life as the clock of the sandbox moves.
 
         Args:
-            started_at: UNIX second; may lie ahead.
-            ring_seconds: How long it rings.
-            talk_seconds: How long it is talked; None for a missed call.
-            visible_at: When the API begins to show it, if not as soon as it began.
-            recalculated_after: So many seconds after its end, cost and pricing are filled in; None for never.
-            duration_excess: So many seconds too many are in `duration` from its end until then.
-            moves_start: Whether that moves `started_at` by a second as well.
-            missed_call_reason: Why nobody took it, told when it ends.
-            leaves_voicemail: Whether there is a voicemail when it ends.
-            **fields: Fields as they are from the beginning, whatever happens.
+            started_at: UNIX second; may be in the future.
+            **details: How the call goes, by the attributes of `CallLife`. Anything else is a field of the call that
+                keeps its value whatever happens.
 
         Returns:
             The call as it is now, with all parts that cost a `fetch_*` flag.
         """
-        identity = fields.pop("id", None) or next(self._call_ids)
-        answered = talk_seconds is not None
-        ended_at = started_at + ring_seconds + (talk_seconds or 0)
-        call = new_call(identity, started_at, fields.get("number"))
-        appears = max(started_at, visible_at or 0)
+        life = CallLife(started_at=started_at, **{name: details.pop(name) for name in OPTIONS & details.keys()})
+        identity = details.pop("id", None) or next(self._call_ids)
+        call = new_call(identity, started_at, details.get("number"))
         self.calls[identity] = call
         self._hidden_calls.add(identity)
-        stages: list[tuple[float, Record]] = [(appears, {})]
-        if answered:
-            stages.append(
-                (
-                    max(appears, started_at + ring_seconds),
-                    {"status": "answered", "answered_at": started_at + ring_seconds},
-                )
-            )
-        end = {
-            "status": "done",
-            "ended_at": ended_at,
-            "duration": ended_at - started_at + duration_excess,
-        }
-        if missed_call_reason is not None:
-            end["missed_call_reason"] = missed_call_reason
-        if answered:
-            end |= {
-                "recording": f"https://recordings.example.com/signed/{identity}.mp3",
-                "recording_short_url": f"https://short.example.com/r/{identity}",
-                "asset": f"https://assets.aircall.io/calls/{identity}/recording",
-            }
-        if leaves_voicemail:
-            end |= {
-                "voicemail": f"https://voicemails.example.com/signed/{identity}.mp3",
-                "voicemail_short_url": f"https://short.example.com/v/{identity}",
-                "asset": f"https://assets.aircall.io/calls/{identity}/voicemail",
-            }
-        stages.append((max(appears, ended_at), end))
-        if recalculated_after is not None:
-            rewritten: Record = {"cost": "3.0" if answered else "0.0", "pricing_type": "in_bundle"}
-            if duration_excess or moves_start:
-                begin = started_at + moves_start
-                rewritten |= {"started_at": begin, "duration": ended_at - begin}
-            stages.append((max(appears, ended_at + recalculated_after), rewritten))
-        for at, changes in stages:
+        for at, changes in life.stages(identity):
             if at <= self.now:
                 call.update(changes)
             else:
-                kept = {name: value for name, value in changes.items() if name not in fields}
-                heapq.heappush(self._agenda, (at, next(self._order), identity, kept))
-        call.update(fields)
-        if appears <= self.now:
+                self._plan(at, identity, {name: value for name, value in changes.items() if name not in details})
+        call.update(details)
+        if life.appears_at <= self.now:
             self._show(identity)
+        else:
+            self._plan(life.appears_at, identity, {})
         return call
 
     def shown_call(self, identity: int) -> Record | None:
@@ -180,7 +130,7 @@ class World:
         return None if identity in self._hidden_calls else self.calls.get(identity)
 
     def edit_call(self, identity: int, **changes: Any) -> None:
-        """Change fields of a call; nothing tells when, as in Aircall."""
+        """Change fields of a call. As in Aircall, nothing says when."""
         call = self.calls[identity]
         before = dict(call)
         if changes.get("started_at", call["started_at"]) != call["started_at"] and identity not in self._hidden_calls:
@@ -198,6 +148,10 @@ class World:
             self._hidden_calls.remove(identity)
         else:
             self.calls_by_start.remove(call["started_at"], identity)
+
+    def _plan(self, at: float, identity: int, changes: Record) -> None:
+        """Let a call be shown and changed at some time."""
+        heapq.heappush(self._agenda, (at, next(self._order), identity, changes))
 
     def _show(self, identity: int) -> None:
         if identity in self._hidden_calls:
@@ -230,7 +184,7 @@ class World:
         return contact
 
     def edit_contact(self, identity: int, *, at: float | None = None, **changes: Any) -> None:
-        """Edit a contact, now or at a time; that is its new `updated_at`."""
+        """Edit a contact, now or at a given UNIX second, which becomes its `updated_at`."""
         contact = self.contacts[identity]
         before = dict(contact)
         self.contacts_by_change.remove(contact["updated_at"], identity)
@@ -239,7 +193,7 @@ class World:
         self.changed("contacts", before, contact)
 
     def delete_contact(self, identity: int) -> None:
-        """Delete a contact; no tombstone stays."""
+        """Delete a contact; nothing is left of it."""
         contact = self.contacts.pop(identity)
         self.contacts_by_creation.remove(contact["created_at"], identity)
         self.contacts_by_change.remove(contact["updated_at"], identity)

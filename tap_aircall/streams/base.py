@@ -15,7 +15,16 @@ from singer_sdk.singerlib.catalog import REPLICATION_FULL_TABLE
 from typing_extensions import override
 
 from tap_aircall import schemas, states
-from tap_aircall.errors import AircallError, InputError, ResponseError, StreamUnavailableError, one_line
+from tap_aircall.api.addresses import path_of
+from tap_aircall.errors import (
+    AircallError,
+    ForbiddenError,
+    InputError,
+    NotFoundError,
+    ResponseError,
+    StreamUnavailableError,
+    one_line,
+)
 from tap_aircall.pages import PAGE_SIZE, Page
 from tap_aircall.progress import Progress, Row, forecast
 from tap_aircall.records import Oddity, RecordShaper
@@ -31,6 +40,7 @@ if TYPE_CHECKING:
     from tap_aircall.clock import AircallClock, Clock
     from tap_aircall.pages import Query, Reader, Record
     from tap_aircall.settings import Settings
+    from tap_aircall.streams.source import EventSource
 
 
 class AircallTap(SdkTap):
@@ -50,6 +60,28 @@ class AircallTap(SdkTap):
 
     aircall_clock: AircallClock
     """What Aircall's own clock says."""
+
+    @property
+    @abstractmethod
+    def events(self) -> EventSource | None:
+        """What the inbox holds, the same all through the run; None without the setting `inbox`.
+
+        Raises:
+            InputError: If the inbox cannot be used.
+            InboxError: If it cannot be read at the moment.
+        """
+
+    def require_events(self, stream: str) -> EventSource:
+        """Return what the inbox holds, for a stream that needs it.
+
+        Raises:
+            InputError: If there is none, or it cannot be used.
+            InboxError: If it cannot be read at the moment.
+        """
+        if self.events is None:
+            message = f"Stream '{stream}': needs the setting inbox, where the receiver of webhooks keeps events."
+            raise InputError(message)
+        return self.events
 
     @abstractmethod
     def note_failure(self, stream: str, error: AircallError) -> None:
@@ -126,6 +158,11 @@ class AircallStream(SdkStream):
         """Whether the catalog or the stream asks for everything at every run."""
         return self.replication_method == REPLICATION_FULL_TABLE
 
+    @property
+    def goes_on_from_state(self) -> bool:
+        """Whether a run reads what its state says of this stream."""
+        return not self.is_full_table
+
     @abstractmethod
     def extract(self) -> Iterable[list[Record]]:
         """Read the records from Aircall, in the order to emit them; as a rule, a page at a time.
@@ -164,7 +201,7 @@ class AircallStream(SdkStream):
             InputError: Naming the stream.
         """
         state = self.tap.state.get("bookmarks", {}).get(self.name)
-        if not state or self.is_full_table:
+        if not state or not self.goes_on_from_state:
             return
         states.check_keys(self.name, state, self.state_keys)
         try:
@@ -180,7 +217,7 @@ class AircallStream(SdkStream):
             InputError: Naming the stream.
         """
         state = self.tap.state.get("bookmarks", {}).get(self.name)
-        if state and not self.is_full_table and not self.follows_aircalls_clock:
+        if state and self.goes_on_from_state and not self.follows_aircalls_clock:
             states.check_times(self.name, state, self.aircall_clock.horizon())
 
     def parse_state(self, state: Mapping[str, Any]) -> Any:
@@ -205,7 +242,7 @@ class AircallStream(SdkStream):
     def emit_activate_version_messages(self) -> bool:
         # The SDK sends them before the first record, so that a target drops all rows, and has lost them if the run
         # fails.
-        return False  # see _activate_version
+        return False  # see complete
 
     @override
     def get_replication_key_signpost(self, context: Context | None = None) -> None:
@@ -256,6 +293,21 @@ class AircallStream(SdkStream):
         """The first page of the list, whatever order it is in; asked for once, however many streams need it."""
         return self.read_page(self.path, {"page": "1", "per_page": str(PAGE_SIZE)}).records
 
+    def read_one(self, envelope: str, params: Query, identity: int) -> Record | None:
+        """Read one object of the list by its id; None if there is none that this account may see."""
+
+        def parse(payload: Any) -> Record:
+            found = payload.get(envelope) if isinstance(payload, dict) else None
+            if isinstance(found, dict) and found.get("id") == identity:
+                return found
+            message = f"Aircall answered without the {envelope} that was asked for."
+            raise ResponseError(message)
+
+        try:
+            return self.client.get(path_of(f"{self.path}/{{}}", identity), params, parse)
+        except (NotFoundError, ForbiddenError):
+            return None
+
     def read_pages(self, path: str, queries: Iterable[Query]) -> Iterator[Page]:
         """Read pages of a list, several at once."""
         return self.client.get_each(path, queries, self.parse_page)
@@ -266,7 +318,7 @@ class AircallStream(SdkStream):
         Raises:
             ResponseError: If there is none, or it contradicts itself or what was asked for.
         """
-        time = query.get("order_by", self.replication_key)
+        time = query.get("order_by", type(self).replication_key)  # a catalog may name another key, not another order
         return Page.parse(payload, self.envelope).checked(query, self.name, time)
 
     def write_records(self, records: list[Record]) -> None:
@@ -295,6 +347,15 @@ class AircallStream(SdkStream):
             self.logger.warning("%s", line)
         return line is not None
 
+    def complete(self) -> None:
+        """Note that all was read and written: a target may drop the rows of older versions of a full table."""
+        if not self.is_full_table:
+            return
+        for stream_map in self.stream_maps:
+            if not isinstance(stream_map, RemoveRecordTransform):
+                message = ActivateVersionMessage(stream=stream_map.stream_alias, version=self._table_version)
+                self.tap.write_message(message)
+
     # Inner workings
 
     @cached_property
@@ -316,7 +377,7 @@ class AircallStream(SdkStream):
             return  # what a target has of it stays
         finally:
             progress.close()
-        self._activate_version()
+        self.complete()
 
     def _shaped(self, records: list[Record]) -> list[Record]:
         try:
@@ -354,6 +415,8 @@ class AircallStream(SdkStream):
         self._reported.add(field)
         if oddity is Oddity.CONVERTED:
             message = "Aircall sends the field '%s' in '%s' with another type than documented; it is converted."
+        elif oddity is Oddity.UNUSABLE:
+            message = "Webhooks sent a field '%s' of '%s' with a value that cannot be used; it is left empty there."
         elif field in self.secret_fields or schemas.has(self.schema, field):
             return
         else:
@@ -363,12 +426,3 @@ class AircallStream(SdkStream):
     @property
     def _table_version(self) -> int:
         return self.tap.initialized_at // 1000
-
-    def _activate_version(self) -> None:
-        """Tell the target that a full table is complete, so that it may drop the rows of older versions."""
-        if not self.is_full_table:
-            return
-        for stream_map in self.stream_maps:
-            if not isinstance(stream_map, RemoveRecordTransform):
-                message = ActivateVersionMessage(stream=stream_map.stream_alias, version=self._table_version)
-                self.tap.write_message(message)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import closing
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from typing_extensions import override
@@ -12,6 +13,7 @@ from tap_aircall.clock import TRAIL_SECONDS
 from tap_aircall.errors import ResponseError
 from tap_aircall.pages import PAGE_SIZE, stamp
 from tap_aircall.streams.base import AircallStream
+from tap_aircall.streams.source import MARK, Mark
 from tap_aircall.times import to_rfc3339, to_seconds
 from tap_aircall.walks import AscendingWalk
 
@@ -22,6 +24,10 @@ if TYPE_CHECKING:
 
 BACKFILL = "backfill"
 """Key of the state for a reading of all contacts that was interrupted."""
+
+
+NAMED_BY = ("contact.updated", "contact.deleted")
+"""Events that say that a contact is another than before: its `updated_at` may not move (facts: Contacts)."""
 
 
 class Backfill(NamedTuple):
@@ -53,14 +59,40 @@ class Contacts(AircallStream):
     replication_key = "updated_at"
     path = "/v1/contacts"
     envelope = "contacts"
-    state_keys = (BACKFILL,)
+    state_keys = (BACKFILL, MARK)
     follows_aircalls_clock = True
+
+    @override
+    def prepare(self) -> None:
+        _ = self.tap.events  # refuses settings of the inbox before anything is read
 
     @override
     def extract(self) -> Iterator[list[Record]]:
         if self.is_full_table:
             yield from self._all(Backfill(None, None))
             return
+        named = self._named()
+        for contacts in self._listed():
+            named.difference_update(contact["id"] for contact in contacts)
+            yield contacts
+        for contact in self.client.in_flight(partial(self.read_one, "contact", {}), sorted(named)):
+            if contact is not None and contact.get("is_shared") is not False:
+                self.progress.add(1)
+                yield [contact]
+        if self.tap.events is not None:
+            self.write_state(self.tap.events.mark())
+
+    def _named(self) -> set[int]:
+        """Return the contacts that webhooks named since the last run; its own `updated_at` may not say so."""
+        source = self.tap.events
+        if source is None:
+            return set()
+        bookmark, _ = self.parse_state(self.stream_state)
+        news = source.news(self.stream_state, bookmark, NAMED_BY)
+        return {int(event.object_id) for event in news if event.object_id and event.object_id.isdecimal()}
+
+    def _listed(self) -> Iterator[list[Record]]:
+        """Read what the list shows: those that changed, or all of them."""
         bookmark, backfill = self.parse_state(self.stream_state)
         if bookmark is not None and backfill is None:
             newest, reached = yield from self._changed_since(bookmark)
@@ -82,6 +114,7 @@ class Contacts(AircallStream):
     def parse_state(self, state: Mapping[str, Any]) -> tuple[int | None, Backfill | None]:
         """Return the bookmark and the interrupted reading; ignore what lies in the future."""
         now = self.aircall_clock.horizon()
+        Mark.parse(state)
         bookmark = state.get("replication_key_value")
         if bookmark is not None:
             bookmark = walks.newest_of([to_seconds(bookmark)], now)

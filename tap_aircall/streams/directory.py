@@ -42,7 +42,7 @@ class UserNumbers(OwnedStream):
     """Which user may use which numbers."""
 
     name = "user_numbers"
-    cost = "one a user"
+    cost = "one a user, once a day"
     primary_keys = ("user_id", "id")
     path = "/v2/users/{}/numbers"
     envelope = "numbers"

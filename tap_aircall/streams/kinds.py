@@ -12,18 +12,23 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from typing_extensions import override
 
-from tap_aircall import walks
+from tap_aircall import states, walks
 from tap_aircall.api.addresses import path_of
 from tap_aircall.errors import AircallError, ForbiddenError, NotFoundError, ResponseError, StreamUnavailableError
 from tap_aircall.pages import PAGE_SIZE, Page
 from tap_aircall.records import without
 from tap_aircall.streams.access import Access
 from tap_aircall.streams.base import AircallStream
+from tap_aircall.times import to_rfc3339, to_seconds
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from tap_aircall.pages import Query, Record
+
+
+ASKED_AT = "asked_at"
+"""Key of the state of a list that is not read at every run."""
 
 
 class ReferenceStream(AircallStream):
@@ -66,7 +71,7 @@ class SharedStream(ReferenceStream):
             self._is_announced = True
             streams = self.tap.streams.values()
             owned = [each for each in streams if isinstance(each, OwnedStream) and each.owners == self.name]
-            self.warn_of_cost(len(self.listed), sum(each.selected for each in owned))
+            self.warn_of_cost(len(self.listed), sum(each.selected and each.is_due for each in owned))
 
     @cached_property
     def _listed(self) -> list[Record] | AircallError:
@@ -111,22 +116,78 @@ class SingleObject(AircallStream):
 
 
 class OwnedStream(AircallStream):
-    """What each user or number has: one request for each of them, or more where that is a long list."""
+    """What each user or number has: one request for each of them, or more where that is a long list.
+
+    It is read whole, but not at every run: only when the last reading is as old as `owned_lists_every_hours` says. The
+    state says when that began, and only after the target was told that all of it is there. A run in between tells the
+    target nothing at all of the stream, so that what the target has stays.
+    """
 
     owners: ClassVar[str]
     """Name of the stream of those who have it, a `SharedStream`. `path` has a place for their id."""
     owner_key: ClassVar[str]
     """The field that holds the owner's id, added to each record."""
+    state_keys = (ASKED_AT,)
+
+    @property
+    @override
+    def goes_on_from_state(self) -> bool:
+        return True
+
+    @cached_property
+    def is_due(self) -> bool:
+        """Whether this run reads it."""
+        last = self.parse_state(self.stream_state)
+        return states.is_due(last, self.tap.settings.owned_lists_every_seconds, self._began)
+
+    @override
+    def write_schema(self) -> None:
+        if self.is_due:  # a target that overwrites tables would begin an empty one
+            super().write_schema()
 
     @override
     def extract(self) -> Iterable[list[Record]]:
+        if not self.is_due:
+            raise self._not_due()
         owners = cast("SharedStream", self.tap.streams[self.owners])
         ids = [owner["id"] for owner in owners.listed]
         owners.announce()
-        for done, records in enumerate(self.read_each(ids), start=1):
-            self.progress.add(len(records))
-            self.progress.expect(len(ids) - done)
-            yield records
+        try:
+            for done, records in enumerate(self.read_each(ids), start=1):
+                self.progress.add(len(records))
+                self.progress.expect(len(ids) - done)
+                yield records
+        except StreamUnavailableError:
+            self._note()
+            raise
+
+    @override
+    def complete(self) -> None:
+        super().complete()
+        self._note()
+
+    @override
+    def parse_state(self, state: Mapping[str, Any]) -> int | None:
+        """Return when it was last asked for (UNIX seconds); None for never."""
+        return to_seconds(state[ASKED_AT]) if ASKED_AT in state else None
+
+    @cached_property
+    def _began(self) -> int:
+        """When this run comes to the stream, by Aircall's clock (UNIX seconds)."""
+        return self.aircall_clock.reached()
+
+    def _note(self) -> None:
+        """Put into the state that it was asked for, whether it was given or refused."""
+        self.write_state({ASKED_AT: to_rfc3339(self._began)})
+
+    def _not_due(self) -> StreamUnavailableError:
+        last = to_seconds(self.stream_state[ASKED_AT])
+        until = to_rfc3339(int(last + self.tap.settings.owned_lists_every_seconds))
+        return StreamUnavailableError(
+            f"Stream '{self.name}' is left out until {until}: it was read at {to_rfc3339(last)} (setting "
+            "owned_lists_every_hours).",
+            is_expected=True,
+        )
 
     @override
     def sample(self) -> list[Record]:

@@ -15,7 +15,7 @@ class DialerCampaigns(OwnedObject):
     """The campaign that a user works through with the power dialer."""
 
     name = "dialer_campaigns"
-    cost = "one a user"
+    cost = "one a user, once a day"
     primary_keys = ("id",)
     path = "/v1/users/{}/dialer_campaign"
     envelope = "dialer_campaign"
@@ -27,7 +27,7 @@ class DialerCampaignPhoneNumbers(OptionalOwnedStream):
     """The phone numbers of a user's campaign; whether the list has pages is not known, and does not matter."""
 
     name = "dialer_campaign_phone_numbers"
-    cost = "one a user, and one more for 50 phone numbers"
+    cost = "one a user, and one more for 50 phone numbers, once a day"
     primary_keys = ("user_id", "number")
     path = "/v1/users/{}/dialer_campaign/phone_numbers"
     envelope = "numbers"
@@ -39,7 +39,7 @@ class NumberRegistrationStatuses(OwnedOpenObject):
     """Whether a number is registered as its country demands."""
 
     name = "number_registration_statuses"
-    cost = "one a number"
+    cost = "one a number, once a day"
     primary_keys = ("number_id",)
     path = "/v1/numbers/{}/registration_status"
     envelope = "registration_status"
@@ -51,7 +51,7 @@ class NumberMessageConfigurations(OwnedOpenObject):
     """Where messages to a number are sent; the token in them never leaves the tap."""
 
     name = "number_message_configurations"
-    cost = "one a number"
+    cost = "one a number, once a day"
     primary_keys = ("number_id",)
     path = "/v1/numbers/{}/messages/configuration"
     envelope = "configuration"
@@ -64,7 +64,7 @@ class NumberWhatsappStatuses(OwnedObject):
     """What a number may do on WhatsApp."""
 
     name = "number_whatsapp_statuses"
-    cost = "one a number"
+    cost = "one a number, once a day"
     primary_keys = ("number_id",)
     path = "/v1/numbers/{}/whatsapp_status"
     envelope = "whatsapp_status"
@@ -76,7 +76,7 @@ class WhatsappTemplates(OwnedTokenList):
     """Message templates for WhatsApp, behind a token rather than on numbered pages."""
 
     name = "whatsapp_templates"
-    cost = "one a number for ten templates"
+    cost = "one a number for ten templates, once a day"
     primary_keys = ("number_id", "id")
     path = "/v1/numbers/{}/templates"
     envelope = "templates"

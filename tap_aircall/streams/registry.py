@@ -9,9 +9,11 @@ from tap_aircall.errors import InputError, one_line
 from tap_aircall.hints import hint
 from tap_aircall.streams import directory, optional
 from tap_aircall.streams.analytics.stream import AnalyticsReports
+from tap_aircall.streams.calls.counts import CallCounts
 from tap_aircall.streams.calls.stream import Calls
 from tap_aircall.streams.contacts import Contacts
 from tap_aircall.streams.custom.stream import CustomStream
+from tap_aircall.streams.inbox import streams as inbox
 from tap_aircall.streams.intelligence import streams as intelligence
 
 if TYPE_CHECKING:
@@ -51,6 +53,14 @@ STREAMS: dict[str, type[AircallStream]] = {
         intelligence.CallEvaluations,
         intelligence.CallCsatPredictions,
         AnalyticsReports,
+        CallCounts,
+        inbox.Messages,
+        inbox.GroupMessages,
+        inbox.AiVoiceAgentSessions,
+        inbox.CallEvents,
+        inbox.UserEvents,
+        inbox.DeletedObjects,
+        inbox.WebhookEvents,
     )
 }
 """Every stream class that the tap has itself, by the name of its stream."""

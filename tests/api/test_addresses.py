@@ -19,7 +19,7 @@ STRAY = ["", ".", "..", "../../v1/company", "1/../..", "1/availability", "1?a=b"
 
 
 @pytest.mark.parametrize("identity", STRAY)
-def test_an_id_that_would_lead_elsewhere_is_refused(identity: str) -> None:
+def test_an_id_that_would_change_the_path_is_refused(identity: str) -> None:
     with pytest.raises(ResponseError, match=r"^Aircall sent an id for /v2/users/\.\.\./numbers that cannot be one\.$"):
         path_of("/v2/users/{}/numbers", identity)
 
@@ -36,7 +36,7 @@ def test_an_id_is_one_segment_of_a_path(identity: int | str) -> None:
 
 
 @pytest.mark.parametrize("stream", ["user_numbers", "dialer_campaigns"])
-def test_a_stray_id_ends_the_run_before_it_is_asked_for(aircall: Aircall, stream: str) -> None:
+def test_a_bad_id_ends_the_run_before_a_request_is_made(aircall: Aircall, stream: str) -> None:
     aircall.world.add("users")
 
     def stray(payload: Any) -> Any:

@@ -91,7 +91,7 @@ def test_a_time_out_is_survived(aircall: Aircall) -> None:
     assert ping(client) == {"ping": "pong"}
 
 
-def test_asks_again_when_an_answer_has_not_the_shape_it_should(aircall: Aircall, client: AircallClient) -> None:
+def test_asks_again_when_an_answer_has_the_wrong_shape(aircall: Aircall, client: AircallClient) -> None:
     aircall.sandbox.faults.append(Fault(mutate=lambda _: []))
 
     def parse(payload: Any) -> Any:
@@ -113,7 +113,7 @@ def test_gives_up_after_some_minutes_with_the_reason(aircall: Aircall, client: A
     assert 120 < aircall.clock.now - NOW < 300
 
 
-def test_gives_up_sooner_when_nothing_was_ever_there(clock: FakeClock) -> None:
+def test_gives_up_sooner_when_no_request_ever_succeeded(clock: FakeClock) -> None:
     with socket.create_server(("127.0.0.1", 0)) as unused:
         port = unused.getsockname()[1]
     client = make_client(f"http://127.0.0.1:{port}", clock)
@@ -135,7 +135,7 @@ def test_gives_up_sooner_when_nothing_was_ever_there(clock: FakeClock) -> None:
         (301, RejectedRequestError, "refuses /v1/ping with status 301"),
     ],
 )
-def test_does_not_insist_on_what_is_refused(
+def test_does_not_repeat_what_is_refused(
     aircall: Aircall, client: AircallClient, status: int, kind: type[AircallError], text: str
 ) -> None:
     fault = Fault(status=status, times=9, body=b'{"error": "+33612345678"}', headers={"Location": "/v1/company"})

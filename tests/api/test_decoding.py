@@ -1,4 +1,4 @@
-"""Text that no target could store, and all other text, which stays as it is."""
+"""Text that no target can store is replaced; all other text stays as it is."""
 
 from __future__ import annotations
 
@@ -41,18 +41,18 @@ JSON = st.recursive(
         ('{"emoji 😀": "שלום"}'.encode(), {"emoji 😀": "שלום"}),
     ],
 )
-def test_what_is_no_text_is_replaced(body: bytes, value: Any) -> None:
+def test_bytes_that_are_not_text_are_replaced(body: bytes, value: Any) -> None:
     assert decode(body) == value
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"<html>", b'"a', b'{"a": "\xff', b"\x00", rb'{"a": "\u0000"'])
-def test_what_is_no_json_is_refused(body: bytes) -> None:
+def test_anything_but_json_is_refused(body: bytes) -> None:
     with pytest.raises(msgspec.DecodeError):
         decode(body)
 
 
 @pytest.mark.parametrize("number", ["1e400", "-1e400", pytest.param("9" * 5_000, id="5,000 digits")])
-def test_where_a_number_is_too_large_for_any_type_is_said(number: str) -> None:
+def test_a_number_too_large_for_any_type_is_named_by_its_place(number: str) -> None:
     body = f'{{"calls": [{{"id": 1, "a": "1e400"}}, {{"cost": [1.5, {number}]}}], "z": 1}}'.encode()
 
     with pytest.raises(msgspec.ValidationError):
@@ -74,7 +74,7 @@ def without_nul(value: Any) -> Any:
 
 
 @given(JSON, st.booleans())
-def test_json_stays_as_it_is_but_for_nul(value: Any, ascii_only: bool) -> None:  # noqa: FBT001
+def test_json_keeps_everything_but_nul(value: Any, ascii_only: bool) -> None:  # noqa: FBT001
     assert decode(json.dumps(value, ensure_ascii=ascii_only).encode()) == without_nul(value)
 
 

@@ -1,9 +1,10 @@
-"""Files from presigned addresses: what goes there, and what does not."""
+"""Files from presigned addresses: what the tap sends there, and what it does not."""
 
 from __future__ import annotations
 
 import gzip
 import os
+import socket
 import zlib
 from typing import TYPE_CHECKING, Any
 
@@ -53,7 +54,7 @@ def address(aircall: Aircall, client: AircallClient) -> Callable[[bytes], str]:
 
 
 @pytest.mark.parametrize("content", [b"", b"A\n1\n", b"x" * (IN_MEMORY + 1)])
-def test_a_file_arrives_whole_and_unasked_for_credentials(
+def test_a_file_arrives_whole_and_no_credentials_are_sent(
     aircall: Aircall, client: AircallClient, address: Any, content: bytes
 ) -> None:
     url = address(content)
@@ -67,7 +68,7 @@ def test_a_file_arrives_whole_and_unasked_for_credentials(
     assert client.requests_sent == sent
 
 
-def test_it_takes_nothing_of_the_rate_limit(aircall: Aircall, address: Any) -> None:
+def test_it_does_not_count_against_the_rate_limit(aircall: Aircall, address: Any) -> None:
     url = address(b"A")
     client = make_client(aircall.sandbox.url, aircall.clock, requests_per_minute=1)
     ping(client)
@@ -97,7 +98,7 @@ CODED = {"gzip": gzip.compress(CONTENT), "x-gzip": gzip.compress(CONTENT), "defl
 
 
 def send(aircall: Aircall, coding: str, body: bytes, times: float = 1) -> None:
-    """Let storage answer with a body that is coded as it says, or says so; its length is always right."""
+    """Let storage answer with a body that is encoded as it says, or only says so; its length is always right."""
     headers = {"content-encoding": coding}
     aircall.sandbox.faults[:] = [Fault(path=FILE_PATH, times=times, status=200, body=body, headers=headers)]
 
@@ -116,7 +117,7 @@ def fetched(client: AircallClient, url: str) -> bytes:
         ("gzip", gzip.compress(CONTENT[:70_000]) + gzip.compress(CONTENT[70_000:])),
     ],
 )
-def test_a_coded_file_is_decoded(
+def test_an_encoded_file_is_decoded(
     aircall: Aircall, client: AircallClient, address: Any, coding: str, body: bytes
 ) -> None:
     url = address(b"")
@@ -128,7 +129,7 @@ def test_a_coded_file_is_decoded(
 
 @pytest.mark.parametrize("coding", ["gzip", "deflate"])
 @pytest.mark.parametrize("part", [0.0, 0.5, 0.99])
-def test_a_coded_file_that_is_cut_is_fetched_again(
+def test_an_encoded_file_that_is_cut_is_fetched_again(
     aircall: Aircall, client: AircallClient, address: Any, coding: str, part: float
 ) -> None:
     url, body = address(CONTENT), CODED[coding]
@@ -142,7 +143,7 @@ def test_a_coded_file_that_is_cut_is_fetched_again(
         fetched(client, url)
 
 
-def test_a_coding_that_nobody_asked_for_is_named(aircall: Aircall, client: AircallClient, address: Any) -> None:
+def test_an_encoding_that_nobody_asked_for_is_named(aircall: Aircall, client: AircallClient, address: Any) -> None:
     url = address(CONTENT)
     send(aircall, "br", CONTENT, times=ATTEMPTS)
 
@@ -154,7 +155,7 @@ def test_a_coding_that_nobody_asked_for_is_named(aircall: Aircall, client: Airca
     suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=5_000 if "SOAK" in os.environ else 150
 )
 @given(st.data())
-def test_a_damaged_coded_file_arrives_whole_or_not_at_all(
+def test_a_damaged_encoded_file_arrives_whole_or_not_at_all(
     aircall: Aircall, client: AircallClient, address: Any, data: st.DataObject
 ) -> None:
     url, coding = address(b""), data.draw(st.sampled_from(sorted(CODED)))
@@ -167,7 +168,7 @@ def test_a_damaged_coded_file_arrives_whole_or_not_at_all(
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 410])
-def test_an_address_that_ended_is_told_from_trouble(
+def test_an_expired_address_is_reported_at_once_as_such(
     aircall: Aircall, client: AircallClient, address: Any, status: int
 ) -> None:
     url = address(b"A")
@@ -178,7 +179,7 @@ def test_an_address_that_ended_is_told_from_trouble(
     assert aircall.clock.waits == []
 
 
-def test_it_goes_where_it_was_sent_and_nowhere_else(aircall: Aircall, client: AircallClient, address: Any) -> None:
+def test_it_follows_no_redirect(aircall: Aircall, client: AircallClient, address: Any) -> None:
     url = address(b"A")
     elsewhere = {"location": f"{aircall.sandbox.url}/v1/ping"}
     aircall.sandbox.faults.append(Fault(path=FILE_PATH, status=302, headers=elsewhere))
@@ -213,3 +214,128 @@ def test_an_address_that_is_not_safe_is_refused(aircall: Aircall, api_url: str, 
     with pytest.raises(ResponseError, match=r"^Aircall gave an address for the file that does not begin with https"):
         client.download(url, LARGEST)
     client.close()
+
+
+def receive(client: AircallClient, url: str, redirects: int = 3) -> bytes:
+    return client.receive(url, lambda incoming: b"".join(incoming.pieces(LARGEST)), redirects=redirects)
+
+
+def redirect(aircall: Aircall, location: str, times: float = 1, status: int = 302) -> None:
+    headers = {"location": location}
+    aircall.sandbox.faults[:] = [Fault(path=FILE_PATH, status=status, headers=headers, times=times)]
+
+
+class TestRedirects:
+    @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+    def test_a_file_may_be_elsewhere(self, aircall: Aircall, client: AircallClient, address: Any, status: int) -> None:
+        url = address(b"A")
+        redirect(aircall, url, status=status)
+        assert receive(client, f"{aircall.sandbox.url}{FILE_PATH}old") == b"A"
+
+        redirect(aircall, url.removeprefix(aircall.sandbox.url), status=status)
+        assert receive(client, f"{aircall.sandbox.url}{FILE_PATH}old") == b"A"
+        assert "authorization" not in aircall.sandbox.requests[-1].headers
+
+    def test_they_end(self, aircall: Aircall, client: AircallClient, address: Any) -> None:
+        url = address(b"A")
+        redirect(aircall, url, times=3)
+        assert receive(client, url) == b"A"
+
+        redirect(aircall, url, times=4)
+        with pytest.raises(RejectedRequestError):
+            receive(client, url)
+
+    @pytest.mark.parametrize(
+        "location",
+        ["http://example.com/x", "file:///etc/passwd", "https://10.1.2.3/x", "https://[fe80::1]/x", "https://a:b@c.d/"],
+    )
+    def test_they_are_as_safe_as_the_first_address(
+        self, aircall: Aircall, client: AircallClient, address: Any, location: str
+    ) -> None:
+        url = address(b"A")
+        redirect(aircall, location)
+
+        with pytest.raises(ResponseError, match=r"^Aircall gave an address for the file that "):
+            receive(client, url)
+
+
+PRIVATE = r"^Aircall gave an address for the file that leads into a private network, where the tap does not go\.$"
+
+
+class TestPrivateNetworks:
+    @pytest.fixture
+    def far(self, aircall: Aircall) -> Iterator[AircallClient]:
+        """A client of an Aircall that is not on this machine."""
+        client = make_client("https://api.aircall.io", aircall.clock)
+        yield client
+        client.close()
+
+    @pytest.mark.parametrize(
+        "host",
+        [
+            "10.0.0.1",
+            "172.16.0.1",
+            "192.168.1.1",
+            "169.254.169.254",
+            "127.0.0.1",
+            "localhost",
+            "100.64.0.1",
+            "0.0.0.0",  # noqa: S104 - never bound
+            "224.0.0.1",
+            "[::1]",
+            "[fd00::1]",
+            "[fe80::1]",
+            "[::ffff:10.0.0.1]",
+            "2130706433",
+        ],
+    )
+    def test_no_file_comes_from_one(self, far: AircallClient, host: str) -> None:
+        with pytest.raises(ResponseError, match=PRIVATE):
+            far.download(f"https://{host}/x.csv", LARGEST)
+
+    @pytest.mark.parametrize("found", [["10.0.0.1"], ["93.184.216.34", "10.0.0.1"], ["fd00::1"], ["127.0.0.1"]])
+    def test_nor_from_a_name_that_leads_there(
+        self, far: AircallClient, found: list[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def look_up(*_: Any, **__: Any) -> list[Any]:
+            return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (each, 443)) for each in found]
+
+        monkeypatch.setattr(socket, "getaddrinfo", look_up)
+        monkeypatch.setattr(socket, "socket", None)  # nothing is sent
+
+        with pytest.raises(ResponseError, match=PRIVATE):
+            far.download("https://files.example.com/x.csv", LARGEST)
+
+    def test_nor_from_one_that_leads_there_the_next_moment(
+        self, aircall: Aircall, far: AircallClient, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        port = int(aircall.sandbox.url.rpartition(":")[2])
+        answers = iter(["93.184.216.34", "127.0.0.1"])
+
+        def look_up(*_: Any, **__: Any) -> list[Any]:
+            return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (next(answers), port))]
+
+        monkeypatch.setattr(socket, "getaddrinfo", look_up)
+
+        with pytest.raises(ResponseError, match=PRIVATE):
+            far.download(f"https://files.example.com:{port}/x.csv", LARGEST)
+        assert aircall.sandbox.requests == []
+
+    def test_nor_from_another_name_of_this_machine(
+        self, aircall: Aircall, client: AircallClient, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        port = int(aircall.sandbox.url.rpartition(":")[2])
+        found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port))]
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
+
+        with pytest.raises(ResponseError, match=PRIVATE):
+            client.download(f"https://files.example.com:{port}/x.csv", LARGEST)
+
+    def test_a_proxy_may_be_on_one(self, aircall: Aircall, far: AircallClient, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
+
+        with pytest.raises(UnavailableError, match=r"through a proxy \(variable HTTPS_PROXY\) failed"):
+            far.download("https://files.example.com/x.csv", LARGEST)
+        with pytest.raises(ResponseError, match=PRIVATE):
+            far.download("https://192.168.1.1/x.csv", LARGEST)
+        assert aircall.sandbox.requests == []

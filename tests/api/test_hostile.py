@@ -1,4 +1,4 @@
-"""Answers that break the rules of HTTP or JSON, or have no end: one line each, in little time and memory."""
+"""Answers that break the rules of HTTP or JSON, or never end: each gets one line, in little time and memory."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 OK = b"HTTP/1.1 200 OK\r\nConnection: close\r\n"
 CHUNKED = OK + b"Transfer-Encoding: chunked\r\n\r\n"
 SECRET = b"planted words"
-"""In every answer, and in no line."""
+"""Every answer has it, and no line may."""
 CSV = b"name,number\n" + b"a,1\n" * 5_000
 
 
@@ -143,7 +143,7 @@ def any_server() -> Iterator[Hostile]:
 
 @given(head=HEADS, body=BODIES)
 @settings(max_examples=1_500 if SOAK else 100, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_whatever_bytes_are_answered_a_request_ends_in_an_answer_or_one_line(
+def test_any_bytes_end_in_an_answer_or_one_line(
     any_server: Hostile, clock: FakeClock, caplog: pytest.LogCaptureFixture, head: bytes, body: bytes
 ) -> None:
     client = make_client(any_server.url, clock, timeout=0.2)
@@ -156,7 +156,7 @@ def test_whatever_bytes_are_answered_a_request_ends_in_an_answer_or_one_line(
     assert "planted" not in caplog.text
 
 
-def test_a_file_whose_end_nobody_can_tell_is_not_taken(clock: FakeClock) -> None:
+def test_a_file_without_a_known_end_is_refused(clock: FakeClock) -> None:
     with Hostile(OK + b"\r\n" + CSV) as server:
         client = make_client(server.url, clock)
         with pytest.raises(UnavailableError, match=r"^The file from 127\.0\.0\.1 came without its length"):
@@ -225,7 +225,7 @@ def test_a_file_is_unpacked_whole(clock: FakeClock, coding: str, step: int) -> N
 
 
 def dripping(head: bytes, drop: bytes) -> Callable[[socket.socket], None]:
-    """Make an answer of which some more comes all the time."""
+    """Make an answer that keeps coming, bit by bit."""
 
     def answer(stream: socket.socket) -> None:
         stream.sendall(head)
@@ -262,7 +262,7 @@ def test_an_answer_that_drips_has_an_end(
     assert time.monotonic() - began < 3
 
 
-def test_an_answer_that_drips_is_said_to(clock: FakeClock) -> None:
+def test_an_answer_that_drips_is_reported_as_such(clock: FakeClock) -> None:
     with Hostile(dripping(OK + b"\r\n", b" ")) as server:
         client = make_client(server.url, clock, timeout=0.1)
         with pytest.raises(UnavailableError) as raised:
@@ -274,7 +274,7 @@ def test_an_answer_that_drips_is_said_to(clock: FakeClock) -> None:
 
 
 @pytest.mark.parametrize("flood", [b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.1 100 Continue\r\nX: y\r\n\r\n"])
-def test_a_flood_of_heads_ends_at_once(clock: FakeClock, flood: bytes) -> None:
+def test_a_flood_of_headers_ends_at_once(clock: FakeClock, flood: bytes) -> None:
     def answer(stream: socket.socket) -> None:
         while True:
             stream.sendall(flood * 1_000)
@@ -344,7 +344,7 @@ def test_a_disk_that_is_full_is_named_with_its_variable(
 
 @pytest.mark.parametrize("depth", [1_100, 100_000])
 @pytest.mark.parametrize("body", [b"[%s]", b'{"a": 1e400, "b": %s}', b'{"a": "\\u0000", "b": %s}'])
-def test_json_that_is_nested_too_deeply_is_said_to(clock: FakeClock, body: bytes, depth: int) -> None:
+def test_json_nested_too_deeply_is_reported_as_such(clock: FakeClock, body: bytes, depth: int) -> None:
     with Hostile(whole(body % (b"[" * depth + b"]" * depth))) as server:
         client = make_client(server.url, clock)
         with pytest.raises(AircallError) as raised:

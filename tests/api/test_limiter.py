@@ -14,7 +14,7 @@ from tests.clock import FakeClock, WatchedClock
 
 
 def sent(limiter: RateLimiter, clock: FakeClock, requests: int) -> list[float]:
-    """Send requests as fast as allowed; return when each was, in seconds since the first."""
+    """Send requests as fast as allowed; return when, in seconds since the first."""
     began = clock.now
     times = []
     for _ in range(requests):
@@ -50,7 +50,7 @@ def test_the_window_slides() -> None:
 
 
 @pytest.mark.parametrize(("per_minute", "seconds"), [(0.5, 121.2), (1.5, 80.8), (2.5, 72.72)])
-def test_fractions_are_kept(per_minute: float, seconds: float) -> None:
+def test_fractions_of_a_budget_count(per_minute: float, seconds: float) -> None:
     clock = FakeClock()
     limiter = RateLimiter(per_minute, clock)
     whole = -int(-per_minute // 1)
@@ -93,7 +93,7 @@ def test_closing_wakes_whoever_waits() -> None:
         assert all(isinstance(thread.exception(timeout=10), RunEndedError) for thread in threads)
 
 
-def test_a_closed_one_lets_nobody_pass() -> None:
+def test_a_closed_limiter_lets_nobody_pass() -> None:
     limiter = RateLimiter(60, FakeClock())
     limiter.close()
 
@@ -126,7 +126,7 @@ class TestLines:
         assert 3 < max(clock.waits) < 10
         assert caplog.messages == []
 
-    def test_many_short_waits_say_so_twice_a_minute_at_most(self, caplog: pytest.LogCaptureFixture) -> None:
+    def test_many_short_waits_are_reported_twice_a_minute_at_most(self, caplog: pytest.LogCaptureFixture) -> None:
         clock = FakeClock()
         limiter = RateLimiter(60, clock)
         for _ in range(60):
@@ -145,7 +145,7 @@ class TestLines:
         assert all(later - earlier >= 30 for earlier, later in itertools.pairwise(at))
         assert all(re.fullmatch(r"Waiting for the rate limit, \d\d s\.", line) for line in caplog.messages)
 
-    def test_a_pause_that_aircall_asked_for_is_not_said_twice(self, caplog: pytest.LogCaptureFixture) -> None:
+    def test_a_pause_that_aircall_asked_for_is_reported_once(self, caplog: pytest.LogCaptureFixture) -> None:
         clock = FakeClock()
         limiter = RateLimiter(60, clock)
         limiter.pause(61)

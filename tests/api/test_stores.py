@@ -66,7 +66,7 @@ def redis_url() -> Iterator[str]:
 
 @pytest.fixture(params=["file", "redis"])
 def location(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """A store that nobody used before."""
+    """A store that nobody has used before."""
     if request.param == "file":
         return str(tmp_path / "budget.sqlite")
     return f"{request.getfixturevalue('redis_url')}#{tmp_path.name}"
@@ -86,7 +86,7 @@ def sharer(location: str, clock: FakeClock) -> Iterator[Callable[[float], RateLi
         limiter.close()
 
 
-def test_requests_of_all_count(sharer: Callable[[float], RateLimiter], clock: FakeClock) -> None:
+def test_requests_of_all_taps_count(sharer: Callable[[float], RateLimiter], clock: FakeClock) -> None:
     sharers = [sharer(3), sharer(3)]
     times = []
     for n in range(8):
@@ -96,7 +96,7 @@ def test_requests_of_all_count(sharer: Callable[[float], RateLimiter], clock: Fa
     assert times == [0.0, 0.0, 0.0, 60.6, 60.6, 60.6, 121.2, 121.2]
 
 
-def test_a_pause_is_everyones(sharer: Callable[[float], RateLimiter], clock: FakeClock) -> None:
+def test_a_pause_stops_all_taps(sharer: Callable[[float], RateLimiter], clock: FakeClock) -> None:
     first, second = sharer(60), sharer(60)
     first.pause(61)
     second.pause(5)
@@ -118,7 +118,7 @@ def test_the_smaller_budget_yields(sharer: Callable[[float], RateLimiter], clock
 
 
 @pytest.mark.parametrize("paused", [False, True])
-def test_a_clock_that_was_set_back_does_not_stop_the_taps(
+def test_a_clock_set_back_does_not_stop_the_taps(
     sharer: Callable[[float], RateLimiter], clock: FakeClock, *, paused: bool
 ) -> None:
     limiter = sharer(1)
@@ -131,7 +131,7 @@ def test_a_clock_that_was_set_back_does_not_stop_the_taps(
     assert sum(clock.waits) < 1
 
 
-def test_a_closed_one_waits_for_nothing_and_leaves_the_others_alone(
+def test_a_closed_limiter_waits_for_nothing_and_leaves_the_others_alone(
     sharer: Callable[[float], RateLimiter], clock: FakeClock
 ) -> None:
     first, second = sharer(60), sharer(60)
@@ -147,7 +147,7 @@ def test_a_closed_one_waits_for_nothing_and_leaves_the_others_alone(
 
 
 class Busy(FakeClock):
-    """Lets something happen once so many seconds have passed."""
+    """Does something once a number of seconds has passed."""
 
     def __init__(self, seconds: float, happen: Callable[[], object]) -> None:
         super().__init__()
@@ -164,7 +164,7 @@ class Busy(FakeClock):
 
 @contextlib.contextmanager
 def kept(location: str) -> Iterator[Callable[[], object]]:
-    """Keep the lock of a store as a process does that hangs, until the function is called that it gives."""
+    """Hold the lock of a store, like a process that hangs, until the function that it yields is called."""
     if location.startswith("unix:"):
         url, _, name = location.partition("#")
         with redis.Redis.from_url(url) as client:
@@ -180,7 +180,7 @@ def waiting_lines(caplog: pytest.LogCaptureFixture) -> list[str]:
 
 
 @pytest.mark.parametrize(("seconds", "lines"), [(4.9, 0), (5.1, 1), (60, 1)])
-def test_a_lock_that_others_keep_is_waited_for_with_one_line(
+def test_a_wait_for_a_lock_of_others_is_logged_in_one_line(
     location: str, caplog: pytest.LogCaptureFixture, seconds: float, lines: int
 ) -> None:
     RateLimiter(60, FakeClock(), open_store(location, FakeClock())).close()  # so that the file is there
@@ -285,7 +285,7 @@ def put(location: str, table: str, value: Any) -> None:
 
 @pytest.mark.parametrize("table", ["requests", "pauses"])
 @pytest.mark.parametrize("value", ["garbage", b"\0\xff", math.inf])
-def test_what_is_no_time_in_a_store_gets_one_line(location: str, clock: FakeClock, table: str, value: Any) -> None:
+def test_a_store_that_holds_no_times_gets_one_line(location: str, clock: FakeClock, table: str, value: Any) -> None:
     limiter = RateLimiter(60, clock, open_store(location, clock))
     put(location, table, value)
 
@@ -298,7 +298,7 @@ def test_what_is_no_time_in_a_store_gets_one_line(location: str, clock: FakeCloc
 
 
 @pytest.mark.parametrize("columns", ["one", "item_timestamp", "item_timestamp, name", "name, other, item_timestamp"])
-def test_a_table_of_something_else_gets_one_line(tmp_path: Path, clock: FakeClock, columns: str) -> None:
+def test_a_store_with_another_table_gets_one_line(tmp_path: Path, clock: FakeClock, columns: str) -> None:
     path = tmp_path / "other.sqlite"
     with contextlib.closing(sqlite3.connect(path)) as connection, connection:
         connection.execute(f"CREATE TABLE requests ({columns})")
@@ -326,7 +326,7 @@ def test_companies_share_a_redis_server_and_no_budget(redis_url: str, tmp_path: 
 def test_real_processes_stay_under_one_budget(location: str) -> None:
     began = time.time()
     clock = FastClock(began)
-    # Three that counted for themselves would send three times the budget in the first minute, which is a second here.
+    # If each counted alone, three would send three times the budget in the first minute, which is a second here.
     world = generate_company(seed=1, now=NOW, calls=0, contacts=0, users=20)
     with Sandbox(world, clock=clock.time, requests_per_minute=2 * BUDGET) as sandbox:
         config: dict[str, Any] = {
@@ -381,7 +381,7 @@ def unused_port() -> int:
         ),
     ],
 )
-def test_what_cannot_be_used_is_named_without_secrets(aircall: Aircall, tmp_path: Path, value: str, line: str) -> None:
+def test_an_unusable_store_is_named_without_secrets(aircall: Aircall, tmp_path: Path, value: str, line: str) -> None:
     (tmp_path / "damaged.sqlite").write_text("no database" * 100, encoding="utf-8")
     places = {"folder": tmp_path, "port": unused_port()}
 
@@ -405,7 +405,7 @@ def test_no_part_of_a_password_is_shown_whatever_it_does_to_the_url(
 
 
 @pytest.mark.parametrize("answer", [b"+OK\r\n", b":1\r\n", b"HTTP/1.1 400 Bad Request\r\n\r\n", b"*1\r\n" * 3000])
-def test_a_server_that_is_no_redis_gets_one_line(clock: FakeClock, answer: bytes) -> None:
+def test_a_server_that_is_not_redis_gets_one_line(clock: FakeClock, answer: bytes) -> None:
     class Stranger(socketserver.BaseRequestHandler):
         @override
         def handle(self) -> None:
@@ -431,7 +431,7 @@ def test_a_redis_server_that_fails_on_the_way_ends_the_run_with_one_line(redis_u
     limiter.close()
 
 
-def test_a_wrong_password_is_said_and_not_shown(redis_url: str, clock: FakeClock) -> None:
+def test_a_wrong_password_is_reported_and_not_shown(redis_url: str, clock: FakeClock) -> None:
     with pytest.raises(InputError, match="AuthenticationError") as caught:
         open_store(redis_url.replace(PASSWORD, "guess"), clock)
 
@@ -445,7 +445,7 @@ def test_without_the_package_the_line_says_what_to_install(clock: FakeClock, mon
         open_store("redis://localhost", clock)
 
 
-def test_none_named_is_none_shared(clock: FakeClock) -> None:
+def test_without_a_store_nothing_is_shared(clock: FakeClock) -> None:
     store: Store = open_store("", clock)
 
     assert isinstance(store, MemoryStore)

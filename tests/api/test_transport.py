@@ -41,7 +41,7 @@ class Listener:
         self.thread.start()
 
     def close(self) -> None:
-        """Wait for its end, and close its door."""
+        """Stop it, and close its socket."""
         self.thread.join(5)
         self._listening.close()
 
@@ -117,7 +117,7 @@ def test_a_proxy_of_the_environment_is_used(
     assert listener.requests[0][0].startswith(b"GET http://127.0.0.1:9/aircall/v1/calls HTTP/1.1\r\n")
 
 
-def test_an_address_that_is_none_is_the_settings_fault(clock: FakeClock) -> None:
+def test_an_invalid_address_is_blamed_on_the_setting(clock: FakeClock) -> None:
     client = make_client("http://a..b", clock)
 
     with pytest.raises(UnavailableError, match=r"^No request to http://a\.\.b \(setting api_url\) is possible"):
@@ -127,7 +127,7 @@ def test_an_address_that_is_none_is_the_settings_fault(clock: FakeClock) -> None
 # Proxies and certificates of the environment
 
 
-def test_whether_a_file_comes_through_a_proxy_is_up_to_its_own_host(
+def test_the_host_of_a_file_decides_whether_a_proxy_is_used(
     listener: Listener, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HTTP_PROXY", listener.url)
@@ -182,7 +182,7 @@ def test_credentials_that_no_header_can_carry_are_not_shown(clock: FakeClock, ca
 
 
 @pytest.mark.parametrize("agent", ["tap\u2013aircall", "tap\nX-Other: 1", "tap\x00"])
-def test_a_user_agent_that_no_header_can_carry_is_the_settings_fault(clock: FakeClock, agent: str) -> None:
+def test_a_user_agent_that_no_header_can_carry_is_blamed_on_the_setting(clock: FakeClock, agent: str) -> None:
     with pytest.raises(InputError, match=r"^Setting user_agent: has a line break, or a character that no HTTP header"):
         make_client("http://127.0.0.1:9", clock, user_agent=agent)
 
@@ -277,7 +277,7 @@ TLS_FAULTS: dict[str, Callable[[socket.socket], None]] = {
 
 @pytest.mark.parametrize("use", USES)
 @pytest.mark.parametrize("fault", TLS_FAULTS)
-def test_a_passing_fault_of_tls_is_survived(
+def test_a_passing_tls_fault_is_survived(
     certify: Callable[..., ssl.SSLContext], clock: FakeClock, fault: str, use: str
 ) -> None:
     with Hostile(tls=certify(), before_tls=TLS_FAULTS[fault], times=3) as server:
@@ -306,7 +306,7 @@ def test_a_bad_record_after_the_handshake_is_survived(
 
 @pytest.mark.parametrize("use", USES)
 @pytest.mark.parametrize("fault", ["alert", "plain text", "half a record"])
-def test_a_lasting_fault_of_tls_is_called_one(
+def test_a_lasting_tls_fault_is_reported_as_one(
     certify: Callable[..., ssl.SSLContext], clock: FakeClock, fault: str, use: str
 ) -> None:
     with Hostile(tls=certify(), before_tls=TLS_FAULTS[fault]) as server:
@@ -319,7 +319,7 @@ def test_a_lasting_fault_of_tls_is_called_one(
     assert str(raised.value) == expected
 
 
-def test_a_host_without_a_name_is_said_to_have_none(clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_host_that_cannot_be_resolved_is_named(clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> None:
     def look_up(*_: object) -> None:
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
@@ -339,7 +339,7 @@ def test_a_host_without_a_name_is_said_to_have_none(clock: FakeClock, monkeypatc
         (b"", "it was closed"),
     ],
 )
-def test_a_proxy_that_lets_nobody_through_is_named(
+def test_a_proxy_that_refuses_to_connect_is_named(
     clock: FakeClock, monkeypatch: pytest.MonkeyPatch, answer: bytes, reason: str
 ) -> None:
     with Hostile(answer) as server:

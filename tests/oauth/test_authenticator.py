@@ -1,4 +1,4 @@
-"""OAuth tokens over the course of a run: when they are renewed, and what becomes of the new ones."""
+"""OAuth tokens in the course of a run: when they are renewed, and where the new ones go."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def test_a_refresh_token_alone_is_enough(
 
 class TestRenewal:
     @pytest.mark.parametrize(("mode", "changes"), [("expiring", False), ("rotating", True)])
-    def test_before_the_end_with_a_margin(
+    def test_happens_shortly_before_the_token_ends(
         self,
         aircall: Aircall,
         tmp_path: Path,
@@ -128,7 +128,7 @@ class TestRenewal:
         assert aircall.sandbox.oauth.grants == ["refresh_token"] * 2
         assert {log.status for log in aircall.sandbox.requests} == {200}
 
-    def test_a_short_life_has_a_short_margin(
+    def test_happens_later_for_a_token_with_a_short_life(
         self, aircall: Aircall, granted: Callable[..., dict[str, Any]], run: Callable[..., Run]
     ) -> None:
         aircall.sandbox.oauth.lifetime = 40
@@ -140,7 +140,7 @@ class TestRenewal:
         assert aircall.sandbox.oauth.grants == []
 
     @pytest.mark.parametrize("status", [401, 403])
-    def test_in_the_middle_of_a_run_and_the_same_request_again(
+    def test_happens_during_a_run_which_repeats_the_refused_request(
         self,
         aircall: Aircall,
         granted: Callable[..., dict[str, Any]],
@@ -156,7 +156,7 @@ class TestRenewal:
         probe = [] if status == 401 else ["/v1/ping 403"]
         assert asked(aircall) == ["/v1/ping", f"/v1/tags {status}", *probe, TOKEN, "/v1/tags"]
 
-    def test_once_for_all_requests_under_way(
+    def test_happens_once_for_all_requests_in_flight(
         self, aircall: Aircall, granted: Callable[..., dict[str, Any]], run: Callable[..., Run]
     ) -> None:
         for _ in range(12):
@@ -287,7 +287,7 @@ class TestWhatIsSaved:
 
         assert aircall.sandbox.oauth.grants == ["refresh_token"]
 
-    def test_has_to_be_kept_somewhere(
+    def test_needs_a_file_to_be_kept_in(
         self, aircall: Aircall, tmp_path: Path, granted: Callable[..., dict[str, Any]], run: Callable[..., Run]
     ) -> None:
         (tmp_path / "file").touch()
@@ -301,7 +301,7 @@ class TestWhatIsSaved:
 
 class TestWhatAircallSays:
     @pytest.mark.parametrize("expires_in", [None, 0, "0", "soon", -1])
-    def test_of_the_end_may_be_nothing(
+    def test_may_lack_the_end_of_a_token(
         self, aircall: Aircall, granted: Callable[..., dict[str, Any]], run: Callable[..., Run], expires_in: Any
     ) -> None:
         refresh = granted(expires_in=expires_in)["oauth_refresh_token"]
@@ -314,7 +314,7 @@ class TestWhatAircallSays:
         assert aircall.sandbox.oauth.grants == ["refresh_token"] * 3
         assert [path for path in asked(aircall) if path.endswith(" 401")] == ["/v1/ping 401"] * 2
 
-    def test_of_the_end_may_be_text(
+    def test_may_give_the_end_of_a_token_as_text(
         self, aircall: Aircall, tmp_path: Path, granted: Callable[..., dict[str, Any]], run: Callable[..., Run]
     ) -> None:
         run(oauth_refresh_token=granted(expires_in="1800")["oauth_refresh_token"])
@@ -322,7 +322,7 @@ class TestWhatAircallSays:
         assert saved(tmp_path)["expires_at"] == "2026-11-23T13:30:00Z"
         assert aircall.sandbox.oauth.grants == ["refresh_token"]
 
-    def test_of_the_end_may_be_endless(
+    def test_may_give_an_end_too_far_to_count(
         self, aircall: Aircall, tmp_path: Path, granted: Callable[..., dict[str, Any]], run: Callable[..., Run]
     ) -> None:
         run(oauth_refresh_token=granted(expires_in=10**400)["oauth_refresh_token"])
@@ -331,7 +331,7 @@ class TestWhatAircallSays:
         assert aircall.sandbox.oauth.accepts(saved(tmp_path)["access_token"])
 
     @pytest.mark.parametrize("around", ["\n", "\r\n", " ", "\t"])
-    def test_of_a_new_token_may_have_white_space_around_it(
+    def test_may_put_white_space_around_a_new_token(
         self,
         aircall: Aircall,
         tmp_path: Path,
@@ -348,7 +348,7 @@ class TestWhatAircallSays:
 
     @pytest.mark.parametrize("name", ["access_token", "refresh_token"])
     @pytest.mark.parametrize("within", ["\n", "\r\nX-Evil: ", "\0", "\x7f", "\u20ac", "\u00e9", "x" * 5000])
-    def test_of_a_new_token_may_be_what_no_request_can_carry(
+    def test_may_grant_a_token_that_no_request_can_carry(
         self,
         aircall: Aircall,
         tmp_path: Path,
@@ -362,7 +362,7 @@ class TestWhatAircallSays:
         refresh = granted(**{name: f"s3cret{within}s3cret"})["oauth_refresh_token"]
         aircall.sandbox.oauth.told[name] = f"s3cret{within}s3cret"
         refresh = refresh if name == "access_token" else "refresh"
-        aircall.sandbox.oauth._refresh.add(refresh)  # noqa: SLF001 - what was told is not what it knows
+        aircall.sandbox.oauth._refresh.add(refresh)  # noqa: SLF001 - what it said is not what it does
 
         with (
             caplog.at_level(logging.DEBUG),
@@ -376,7 +376,7 @@ class TestWhatAircallSays:
         assert not (tmp_path / "tokens.json").exists()
 
     @pytest.mark.parametrize("jump", [-50 * HOUR, 50 * HOUR])
-    def test_is_right_when_this_clock_is_wrong(
+    def test_counts_even_if_this_machines_clock_is_wrong(
         self, aircall: Aircall, granted: Callable[..., dict[str, Any]], run: Callable[..., Run], jump: int
     ) -> None:
         refresh = granted()["oauth_refresh_token"]
@@ -400,7 +400,7 @@ class TestTheEnd:
         assert "\n" not in str(caught.value)
         assert not [token for token in settings.values() if token in str(caught.value)]
 
-    def test_a_refused_refresh_token(
+    def test_a_refused_refresh_token_says_how_to_log_in_again(
         self, aircall: Aircall, granted: Callable[..., dict[str, Any]], run: Callable[..., Run]
     ) -> None:
         tokens = granted()
@@ -410,7 +410,7 @@ class TestTheEnd:
 
         assert asked(aircall) == ["/v1/ping 401", f"{TOKEN} 400"]
 
-    def test_the_app_is_uninstalled_in_the_middle_of_a_run(
+    def test_an_app_uninstalled_during_a_run_ends_it_with_one_line(
         self, aircall: Aircall, tmp_path: Path, granted: Callable[..., dict[str, Any]], run: Callable[..., Run]
     ) -> None:
         tokens = granted()
@@ -424,7 +424,7 @@ class TestTheEnd:
         assert not (tmp_path / "tokens.json").exists()
 
     @pytest.mark.parametrize("status", [401, 403])
-    def test_a_permanent_token_that_ended(
+    def test_a_permanent_token_that_ended_says_how_to_log_in_again(
         self, aircall: Aircall, granted: Callable[..., dict[str, Any]], run: Callable[..., Run], status: int
     ) -> None:
         aircall.sandbox.oauth.dead_token_status = status
@@ -435,7 +435,7 @@ class TestTheEnd:
         self.ends_with(run, text, **tokens)
         assert asked(aircall) == [f"/v1/ping {status}"]
 
-    def test_off_asks_for_no_other_token(
+    def test_off_never_asks_for_another_token(
         self, aircall: Aircall, granted: Callable[..., dict[str, Any]], run: Callable[..., Run]
     ) -> None:
         tokens = granted()
@@ -450,7 +450,7 @@ class TestTheEnd:
 
 
 class TestInterruption:
-    """A signal may stop whoever asked for a renewal at any point; here in the middle of the call that begins it."""
+    """A signal may come at any point of a renewal; here, in the middle of the call that begins it."""
 
     @pytest.fixture
     def interrupt(
@@ -460,7 +460,7 @@ class TestInterruption:
         run: Callable[..., Run],
         monkeypatch: pytest.MonkeyPatch,
     ) -> Callable[[type[ThreadPoolExecutor]], dict[str, Any]]:
-        """Return a function that runs the tap with such an executor, and returns the tokens that it had."""
+        """Return a function that runs the tap with such an executor and returns its tokens."""
 
         def interrupt(executor: type[ThreadPoolExecutor]) -> dict[str, Any]:
             tokens = granted()
@@ -473,7 +473,7 @@ class TestInterruption:
 
         return interrupt
 
-    def test_the_renewal_that_began_is_kept(
+    def test_a_renewal_that_has_begun_is_saved(
         self,
         aircall: Aircall,
         tmp_path: Path,
@@ -495,7 +495,7 @@ class TestInterruption:
         assert saved(tmp_path)["refresh_token"] != tokens["oauth_refresh_token"]
         assert len(run(**tokens).records("tags")) == 1
 
-    def test_one_that_did_not_begin_is_left(
+    def test_a_renewal_that_has_not_begun_is_dropped(
         self, aircall: Aircall, interrupt: Callable[[type[ThreadPoolExecutor]], dict[str, Any]]
     ) -> None:
         waiting: list[Any] = []
@@ -550,14 +550,12 @@ class TestSettings:
             ),
         ],
     )
-    def test_that_cannot_be_used_get_one_line(
-        self, run: Callable[..., Run], settings: dict[str, Any], line: str
-    ) -> None:
+    def test_unusable_settings_get_one_line(self, run: Callable[..., Run], settings: dict[str, Any], line: str) -> None:
         with pytest.raises(InputError) as caught:
             run(**settings)
         assert str(caught.value) == line
 
-    def test_that_show_nothing_secret(self, aircall: Aircall, tmp_path: Path) -> None:
+    def test_errors_about_settings_show_no_secret(self, aircall: Aircall, tmp_path: Path) -> None:
         tap = aircall.tap(**aircall.oauth(tmp_path, oauth_access_token="s3cret-1", oauth_refresh_token="s3cret-2"))
 
         assert "s3cret" not in repr(tap.settings)

@@ -124,7 +124,7 @@ class TestThroughTheBrowser:
             assert place in told
         assert "without an end" in told
 
-    def test_tokens_that_end_are_told_apart(
+    def test_tokens_that_expire_are_saved_with_their_end(
         self, aircall: Aircall, tmp_path: Path, log_in: Callable[..., Admin]
     ) -> None:
         aircall.sandbox.oauth.mode = "rotating"
@@ -156,7 +156,7 @@ class TestThroughTheBrowser:
         assert "<h1>The login failed</h1>" in admin.page.text
         assert "The access was denied" in admin.page.text
 
-    def test_connections_that_a_browser_opens_ahead_do_no_harm(
+    def test_connections_that_a_browser_opens_in_advance_do_no_harm(
         self, callback: str, log_in: Callable[..., Admin]
     ) -> None:
         idle: list[socket.socket] = []
@@ -202,7 +202,7 @@ class TestThroughTheBrowser:
 
 
 class Answering(Person):
-    """Does something with the address of Aircall's page, and lets the browser end on the right address then.
+    """Does something with the address of Aircall's page, and then lets the browser end on the right address.
 
     Args:
         callback: Where the browser ends.
@@ -261,7 +261,7 @@ def answer_to(port: int, request: bytes) -> bytes:
 
 
 def codes_of(person: Answering) -> list[str]:
-    """Lead somebody through a login; return each code that was redeemed."""
+    """Take somebody through a login; return each code that was redeemed."""
     redeemed: list[str] = []
     login = Login("https://dashboard.example.com", "app", person.callback, person, patience=30)
 
@@ -309,11 +309,11 @@ WITH_THE_STATE = st.one_of(
 
 
 class TestWhatOthersSend:
-    """Any page and any process of this machine can speak to the callback; the login waits for its own answer."""
+    """Any page and any process on this machine can talk to the callback; the login waits for its own answer."""
 
     @settings(max_examples=25)
     @given(st.lists(st.one_of(st.binary(max_size=300), WITHOUT_THE_STATE, WITH_THE_STATE), max_size=8))
-    def test_nothing_but_the_right_answer_ends_the_login(self, hostile: list[bytes]) -> None:
+    def test_only_the_right_answer_ends_the_login(self, hostile: list[bytes]) -> None:
         answers: list[bytes] = []
 
         def send(port: int, state: str) -> None:
@@ -327,7 +327,7 @@ class TestWhatOthersSend:
 
     @settings(max_examples=25)
     @given(st.lists(st.text(st.characters(exclude_characters="\n", exclude_categories=["Cs"])), max_size=8))
-    def test_nothing_but_the_right_paste_ends_the_login(self, pastes: list[str]) -> None:
+    def test_only_the_right_paste_ends_the_login(self, pastes: list[str]) -> None:
         wrong = len([each for each in pastes if each.strip()])
         person = Answering(ELSEWHERE, pastes=list(pastes))
 
@@ -353,7 +353,7 @@ class TestWhatOthersSend:
         assert "This is not the answer to the login that waits in the terminal" in page.text
         assert page.headers["Content-Security-Policy"].startswith("default-src 'none'")
 
-    def test_an_address_that_is_none_gets_400_and_no_traceback(
+    def test_an_invalid_address_gets_400_and_no_traceback(
         self, callback: str, capsys: pytest.CaptureFixture[str]
     ) -> None:
         answers: list[bytes] = []
@@ -457,7 +457,7 @@ class TestWhatOthersSend:
 
 
 class Typist(Admin):
-    """Somebody who logs in with the browser, and types what does not matter."""
+    """Somebody who logs in with the browser, and types something else meanwhile."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -542,7 +542,9 @@ class TestByHand:
         assert typist.told == told
         assert typist.typed == ["yes\n"]
 
-    def test_pasted_bytes_that_are_no_text_are_just_wrong(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_pasted_bytes_that_are_not_text_are_read_as_replacement_characters(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"\xff\xfe\n" + b"x" * 70_000), "ascii"))
 
         person = PersonAtTerminal()
@@ -554,7 +556,7 @@ class TestByHand:
             "",
         ]
 
-    def test_closed_streams_are_nobody(
+    def test_closed_standard_streams_count_as_no_terminal(
         self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
         with monkeypatch.context() as patch:
@@ -568,7 +570,7 @@ class TestByHand:
 
 
 class TestFailures:
-    """Each is one line, and leaves nothing behind."""
+    """Each gets one line and leaves nothing behind."""
 
     @pytest.fixture(autouse=True)
     def nothing_is_saved(self, tmp_path: Path) -> Any:
@@ -586,7 +588,7 @@ class TestFailures:
     def test_a_consent_that_is_denied_ends_the_login(self, log_in: Callable[..., Admin]) -> None:
         self.fails_with(log_in, Admin("deny"), r"^The access was denied on Aircall's page; nothing was changed\.$")
 
-    def test_consent_denied_and_pasted(self, log_in: Callable[..., Admin]) -> None:
+    def test_a_pasted_denial_ends_the_login(self, log_in: Callable[..., Admin]) -> None:
         self.fails_with(log_in, Admin("deny", pastes=str), "^The access was denied", callback_url=ELSEWHERE)
 
     def test_another_error_names_the_settings_to_check(self, log_in: Callable[..., Admin]) -> None:
@@ -610,22 +612,22 @@ class TestFailures:
 
         self.fails_with(log_in, Admin(pastes=use), "a code is good for one use", callback_url=ELSEWHERE)
 
-    def test_code_older_than_ten_minutes(self, aircall: Aircall, log_in: Callable[..., Admin]) -> None:
+    def test_a_code_older_than_ten_minutes_is_refused(self, aircall: Aircall, log_in: Callable[..., Admin]) -> None:
         def dawdle(address: str) -> str:
             aircall.clock.now += 601
             return address
 
         self.fails_with(log_in, Admin(changes=dawdle), "within ten minutes")
 
-    def test_wrong_client_secret(self, log_in: Callable[..., Admin]) -> None:
+    def test_a_wrong_client_secret_is_named(self, log_in: Callable[..., Admin]) -> None:
         self.fails_with(log_in, Admin(), "oauth_client_secret", oauth_client_secret="wrong")
 
-    def test_token_that_aircall_does_not_accept(self, aircall: Aircall, log_in: Callable[..., Admin]) -> None:
+    def test_a_token_that_aircall_rejects_fails_the_login(self, aircall: Aircall, log_in: Callable[..., Admin]) -> None:
         aircall.sandbox.oauth.told = {"access_token": "bogus"}
 
         self.fails_with(log_in, Admin(), "rejects the credentials for /v1/ping")
 
-    def test_answer_without_a_token(self, aircall: Aircall, log_in: Callable[..., Admin]) -> None:
+    def test_an_answer_without_a_token_is_refused(self, aircall: Aircall, log_in: Callable[..., Admin]) -> None:
         aircall.sandbox.oauth.told = {"access_token": None}
 
         self.fails_with(log_in, Admin(), "^Aircall answered the request for a token without one")
@@ -641,7 +643,7 @@ class TestFailures:
 
         assert paths(aircall) == ["/v1/oauth/token"]
 
-    def test_port_in_use(self, aircall: Aircall, log_in: Callable[..., Admin]) -> None:
+    def test_a_port_in_use_is_named(self, aircall: Aircall, log_in: Callable[..., Admin]) -> None:
         with socket.create_server(("127.0.0.1", 0)) as other:
             port = other.getsockname()[1]
             text = rf"^Port {port} of the callback_url cannot be listened on \(Address already in use\)"
@@ -654,7 +656,7 @@ class TestFailures:
         with pytest.raises(LoginFailedError, match="Nobody logged in within"):
             login.run(str)
 
-    def test_file_that_cannot_be_kept_is_noticed_before_the_browser_opens(
+    def test_a_token_file_that_cannot_be_written_is_noticed_before_the_browser_opens(
         self, tmp_path: Path, log_in: Callable[..., Admin]
     ) -> None:
         (tmp_path / "a-file").touch()
@@ -667,7 +669,7 @@ class TestFailures:
 
     @pytest.mark.parametrize("name", ["oauth_client_id", "oauth_client_secret", "callback_url"])
     def test_a_setting_that_is_missing_is_named(self, log_in: Callable[..., Admin], name: str) -> None:
-        # With an access token in the config neither is missed until somebody logs in.
+        # With an access token in the config, neither is needed until somebody logs in.
         self.fails_with(log_in, Admin(), f"^Setting {name}: missing", oauth_access_token="given", **{name: ""})
 
     def test_a_login_with_basic_names_auth_scheme(self, log_in: Callable[..., Admin]) -> None:
@@ -676,7 +678,7 @@ class TestFailures:
         self.fails_with(log_in, Admin(), "or set auth_scheme to OAUTH", auth_scheme="BASIC")
 
 
-def test_nobody_waits_for_longer_than_five_minutes() -> None:
+def test_the_login_waits_for_five_minutes_at_most() -> None:
     assert Login("", "", "", Admin()).patience == 300
 
 
@@ -702,7 +704,7 @@ class TestWithinARun:
         assert paths(aircall) == ["/v1/oauth/token", "/v1/ping", "/v1/company", "/v1/ping", "/v1/tags"]
 
     @pytest.mark.parametrize(("initiate", "at_terminal"), [("GETANDREFRESH", False), ("REFRESH", True)])
-    def test_nothing_is_opened_otherwise(
+    def test_no_other_setting_opens_a_browser(
         self, aircall: Aircall, tmp_path: Path, callback: str, initiate: str, *, at_terminal: bool
     ) -> None:
         admin = Admin(at_terminal=at_terminal)
@@ -743,7 +745,7 @@ def test_a_signal_says_whether_tokens_were_saved(
         @override
         def tell(self, line: str) -> None:
             if line.startswith(begins):
-                tap._handle_termination(signal.SIGINT, None)  # noqa: SLF001 - what Python calls
+                tap._handle_termination(signal.SIGINT, None)  # noqa: SLF001 - as Python calls it
 
     tap.person = Stopped()
     with pytest.raises(TerminatedError) as caught:
@@ -753,7 +755,7 @@ def test_a_signal_says_whether_tokens_were_saved(
     assert (tmp_path / "tokens.json").exists() == ("nothing" not in line)
 
 
-def test_one_answer_is_enough(aircall: Aircall, callback: str) -> None:
+def test_a_second_visit_of_the_callback_changes_nothing(aircall: Aircall, callback: str) -> None:
     """A second visit of the callback while the first is redeemed changes nothing."""
     codes: queue.Queue[str] = queue.Queue()
     admin = Admin()

@@ -250,7 +250,7 @@ def test_ctrl_c_between_two_steps_of_a_wait_ends_a_login(config: Path) -> None:
     assert login.returncode == 130
 
 
-def test_several_taps_that_find_the_token_ended_renew_it_once(
+def test_several_taps_renew_an_expired_token_once(
     sandbox: Sandbox, config: Path, start: Callable[..., subprocess.Popen[str]]
 ) -> None:
     keep_granted(sandbox, config)

@@ -76,7 +76,7 @@ class TestStore:
         assert modes == {"tokens.json": 0o600, "tokens.json.lock": 0o600}
         assert stat.S_IMODE(store.path.parent.stat().st_mode) == 0o700
 
-    def test_a_file_that_others_can_read_is_closed_to_them(self, store: TokenStore) -> None:
+    def test_a_file_that_others_can_read_is_made_private(self, store: TokenStore) -> None:
         keep(store, saved(1))
         store.path.chmod(0o644)
 
@@ -91,7 +91,7 @@ class TestStore:
 
         assert [each.load() for each in (store, *others)] == [saved(0), saved(1), saved(2)]
 
-    def test_a_link_stays_a_link(self, store: TokenStore, tmp_path: Path) -> None:
+    def test_a_symbolic_link_stays_one(self, store: TokenStore, tmp_path: Path) -> None:
         keep(store, saved(1))
         link = tmp_path / "link.json"
         link.symlink_to(store.path)
@@ -101,7 +101,7 @@ class TestStore:
         assert link.is_symlink()
         assert store.load() == saved(2)
 
-    def test_the_home_folder_has_a_short_name(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def test_a_tilde_stands_for_the_home_folder(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         monkeypatch.setenv("HOME", str(tmp_path))
         assert TokenStore(Path("~/tokens.json"), API, "app").path == tmp_path.resolve() / "tokens.json"
 
@@ -136,7 +136,7 @@ class TestStore:
 
     @pytest.mark.parametrize("make", [os.mkfifo, os.mkdir, bind_socket, lambda path: path.symlink_to("/dev/zero")])
     @pytest.mark.parametrize("use", [TokenStore.load, lambda store: keep(store, saved(1))], ids=["load", "keep"])
-    def test_what_is_no_plain_file_is_refused_at_once(
+    def test_anything_but_a_plain_file_is_refused_at_once(
         self, tmp_path: Path, make: Callable[[Path], None], use: Callable[[TokenStore], None]
     ) -> None:
         path = tmp_path / "tokens.json"
@@ -150,7 +150,7 @@ class TestStore:
         assert (path.stat().st_mode, path.stat().st_ino) == (before.st_mode, before.st_ino)
 
     @pytest.mark.parametrize("location", ["/", "~nosuchuser/tokens.json", "a\0b", "loop/tokens.json"])
-    def test_what_is_no_path_of_a_file_is_refused(self, tmp_path: Path, location: str) -> None:
+    def test_a_path_that_names_no_file_is_refused(self, tmp_path: Path, location: str) -> None:
         (tmp_path / "loop").symlink_to("loop")
 
         with pytest.raises(InputError, match=r"oauth_settings_location") as caught:
@@ -185,7 +185,7 @@ class TestStore:
         monkeypatch.setattr(Path, "chmod", read_only)
         assert store.load() == saved(1)
 
-    def test_what_others_keep_there_stays_as_it_is(self, store: TokenStore) -> None:
+    def test_entries_of_others_stay_as_they_are(self, store: TokenStore) -> None:
         others = {"another app": {"nested": [[[{"a": 1.50}]]], "new": True}, "null": None, "deep": nested(900)}
         store.path.parent.mkdir()
         store.path.write_text(json.dumps(others))
@@ -275,10 +275,10 @@ class TestStore:
 
 
 class TestWhichTokensWin:
-    def test_saved_ones_without_any_in_the_config(self) -> None:
+    def test_saved_tokens_win_if_the_config_has_none(self) -> None:
         assert saved(1).descends_from(NO_TOKENS)
 
-    def test_saved_ones_that_descend_from_those_in_the_config(self) -> None:
+    def test_saved_tokens_win_if_they_descend_from_those_in_the_config(self) -> None:
         chain = SavedTokens(tokens=tokens(0), ancestors=())
         for number in range(1, 200):
             chain = chain.succeeded_by(tokens(number), tokens(0))
@@ -287,21 +287,21 @@ class TestWhichTokensWin:
         assert chain.descends_from(tokens(0))
         assert len(chain.ancestors) <= ANCESTORS
 
-    def test_saved_ones_that_the_config_has_a_copy_of(self) -> None:
+    def test_saved_tokens_win_if_the_config_has_a_copy_of_them(self) -> None:
         assert saved(1).descends_from(tokens(1))
         assert saved(1).descends_from(Tokens(access_token="access-1"))
         assert saved(1).succeeded_by(tokens(2), NO_TOKENS).descends_from(tokens(1))
 
-    def test_new_ones_in_the_config(self) -> None:
+    def test_new_tokens_in_the_config_win(self) -> None:
         assert not saved(1).descends_from(tokens(2))
         assert not saved(1).descends_from(Tokens(access_token="access-1", refresh_token="new"))
 
-    def test_fingerprints_tell_no_token(self) -> None:
+    def test_fingerprints_do_not_reveal_a_token(self) -> None:
         (one, other) = tokens(1).fingerprints
         assert len({one, other}) == 2
         assert "access" not in one
 
-    def test_nothing_shows_a_token(self) -> None:
+    def test_no_text_form_shows_a_token(self) -> None:
         assert "access-1" not in repr(saved(1)) + str(tokens(1))
 
 
@@ -352,7 +352,7 @@ TOKENS = st.sampled_from(
     )
     | JSON
 )
-def test_whatever_is_granted_can_be_used_and_saved_or_is_refused_in_one_line(answer: Any) -> None:
+def test_any_grant_can_be_used_and_saved_or_gets_one_line(answer: Any) -> None:
     line = ""
     try:
         granted = tokens(1).granted(answer, NOW)
@@ -385,7 +385,7 @@ ENTRY: dict[str, Any] = {
 
 @st.composite
 def contents(draw: st.DrawFn) -> bytes:
-    """Draw a token file that something happened to."""
+    """Draw a token file with some damage."""
     entry = ENTRY | draw(st.dictionaries(st.sampled_from([*ENTRY, "new"]), TOKENS | JSON, max_size=2))
     for missing in draw(st.sets(st.sampled_from([*ENTRY]), max_size=1)):
         del entry[missing]
@@ -401,9 +401,7 @@ def contents(draw: st.DrawFn) -> bytes:
 
 
 @given(contents())
-def test_whatever_is_in_the_file_is_tokens_or_refused_in_one_line(
-    tmp_path_factory: pytest.TempPathFactory, content: bytes
-) -> None:
+def test_any_file_holds_tokens_or_gets_one_line(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
     path = tmp_path_factory.getbasetemp() / "drawn-tokens.json"
     path.write_bytes(content)
     line = ""
@@ -435,7 +433,7 @@ for number in range(1, 1_000_000):
 
 @pytest.fixture
 def savers(tmp_path: Path) -> Iterator[list[subprocess.Popen[bytes]]]:
-    """Two processes that do nothing but save, each its own entry of one file."""
+    """Two processes that keep saving, each its own entry of one file."""
     command = [sys.executable, "-c", SAVER, str(tmp_path / "tokens.json")]
     processes = [subprocess.Popen([*command, name]) for name in ("one", "two")]
     yield processes
@@ -445,7 +443,7 @@ def savers(tmp_path: Path) -> Iterator[list[subprocess.Popen[bytes]]]:
 
 
 def next_entry(store: TokenStore, before: SavedTokens | None) -> SavedTokens:
-    """Wait until an entry is another."""
+    """Wait until an entry changes."""
     until = time.monotonic() + 30
     while (entry := store.load()) is None or entry == before:
         assert time.monotonic() < until
@@ -453,7 +451,7 @@ def next_entry(store: TokenStore, before: SavedTokens | None) -> SavedTokens:
     return entry
 
 
-def test_a_kill_at_any_moment_leaves_a_valid_file(savers: list[subprocess.Popen[bytes]], tmp_path: Path) -> None:
+def test_a_kill_at_any_moment_leaves_a_valid_token_file(savers: list[subprocess.Popen[bytes]], tmp_path: Path) -> None:
     one, two = (TokenStore(tmp_path / "tokens.json", API, name) for name in ("one", "two"))
     next_entry(one, next_entry(one, None))
     second = next_entry(two, None)
@@ -461,7 +459,7 @@ def test_a_kill_at_any_moment_leaves_a_valid_file(savers: list[subprocess.Popen[
     savers[0].kill()
     savers[0].wait()
 
-    # The one that was killed left an entry of its own and no lock; the other goes on.
+    # The process that was killed left its own entry and no lock; the other goes on.
     first = one.load()
     next_entry(two, next_entry(two, second))
     savers[1].kill()

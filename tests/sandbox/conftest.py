@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="session")
 def lasting() -> Iterator[Aircall]:
-    """An empty Aircall for all cases that leave nothing behind."""
+    """An empty Aircall, shared by tests that leave nothing behind."""
     clock = FakeClock()
     with Sandbox(World(now=clock.now), clock=clock.time) as sandbox:
         yield Aircall(sandbox, clock)
@@ -25,7 +25,7 @@ def lasting() -> Iterator[Aircall]:
 
 @pytest.fixture(autouse=True)
 def quiet() -> Iterator[None]:
-    """Let these tests ask for people by their emails, in addresses that urllib3 logs; the tap never does."""
+    """Let these tests put emails into addresses, which urllib3 logs; the tap never does."""
     logger = logging.getLogger("urllib3")
     level = logger.level
     logger.setLevel(logging.INFO)

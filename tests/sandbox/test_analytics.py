@@ -1,4 +1,4 @@
-"""The sandbox makes reports as the facts say that Aircall does."""
+"""The sandbox makes reports as Aircall does, according to the facts."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def test_a_file_may_be_zipped(aircall: Aircall) -> None:
     assert done["isZipCompressed"] is True
 
 
-def test_an_address_is_a_right_of_its_own_for_an_hour(aircall: Aircall) -> None:
+def test_an_address_alone_gives_access_for_an_hour(aircall: Aircall) -> None:
     identity = begin(aircall)
     aircall.clock.now += 60
     url = look(aircall, identity)["downloadUrl"]
@@ -138,16 +138,16 @@ def test_a_report_can_fail(aircall: Aircall) -> None:
         {"input": wish(filter={"dateFilter": {"absoluteRange": {"fromDate": "today"}}, "timezone": "UTC"})},
     ],
 )
-def test_a_wish_that_cannot_be_understood_gets_400(lasting: Aircall, body: Any) -> None:
+def test_an_invalid_export_request_gets_400(lasting: Aircall, body: Any) -> None:
     assert post(lasting, body).status_code == 400
 
 
-def test_a_relative_range_will_do(lasting: Aircall) -> None:
+def test_a_relative_range_is_accepted(lasting: Aircall) -> None:
     answer = post(lasting, {"input": wish(filter={"dateFilter": {"relative": "YESTERDAY"}, "timezone": "UTC"})})
     assert str(lasting.sandbox.analytics.exports[answer.json()["exportID"]].first) == "2026-11-22"
 
 
-def test_credentials_and_analytics_plus_are_needed(aircall: Aircall) -> None:
+def test_reports_need_credentials_and_analytics_plus(aircall: Aircall) -> None:
     assert requests.post(aircall.sandbox.url + EXPORT_PATH, json={"input": wish()}, timeout=10).status_code == 401
     identity = begin(aircall)
     aircall.sandbox.analytics.plan = False
@@ -155,20 +155,20 @@ def test_credentials_and_analytics_plus_are_needed(aircall: Aircall) -> None:
     assert get(aircall, f"{EXPORT_PATH}/{identity}").status_code == 403
 
 
-def test_other_paths_are_not_there(lasting: Aircall) -> None:
+def test_other_paths_get_404(lasting: Aircall) -> None:
     assert get(lasting, EXPORT_PATH).status_code == 404
     assert get(lasting, f"{EXPORT_PATH}/unknown").status_code == 404
     assert get(lasting, f"{EXPORT_PATH}/a/b").status_code == 404
     assert post(lasting, {}, f"{EXPORT_PATH}/unknown").status_code == 404
 
 
-def test_an_export_is_forgotten_some_day(aircall: Aircall) -> None:
+def test_an_export_is_forgotten_after_a_day(aircall: Aircall) -> None:
     identity = begin(aircall)
     aircall.clock.now += aircall.sandbox.analytics.kept_seconds
     assert get(aircall, f"{EXPORT_PATH}/{identity}").status_code == 404
 
 
-def test_other_processes_can_say_how_reports_are_made(aircall: Aircall) -> None:
+def test_other_processes_can_change_how_reports_are_made(aircall: Aircall) -> None:
     def change(wish: Any) -> int:
         return requests.post(aircall.sandbox.url + "/_sandbox/analytics", json=wish, timeout=10).status_code
 

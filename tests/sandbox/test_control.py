@@ -20,7 +20,7 @@ def post(aircall: Aircall, path: str, body: Any) -> Any:
     return requests.post(f"{aircall.sandbox.url}/_sandbox/{path}", json=body, timeout=10).json()
 
 
-def test_records_come_change_and_go(aircall: Aircall) -> None:
+def test_records_can_be_added_changed_and_deleted(aircall: Aircall) -> None:
     call = post(aircall, "calls", {"started_at": T0 - 10})["id"]
     url = f"{aircall.sandbox.url}/_sandbox/calls/{call}"
     requests.patch(url, json={"archived": True}, timeout=10)
@@ -32,12 +32,12 @@ def test_records_come_change_and_go(aircall: Aircall) -> None:
     assert listed(aircall, "/v1/tags") == []
 
 
-def test_the_clock_moves(aircall: Aircall) -> None:
+def test_the_clock_can_be_moved(aircall: Aircall) -> None:
     assert post(aircall, "clock", {"advance": 100}) == {"now": NOW + 100}
     assert post(aircall, "clock", {"set": NOW + 7}) == {"now": NOW + 7}
 
 
-def test_faults_and_requests(aircall: Aircall) -> None:
+def test_faults_can_be_set_and_requests_listed(aircall: Aircall) -> None:
     post(aircall, "faults", {"status": 503, "times": 1})
     assert [get(aircall, "/v1/ping", x="y").status_code for _ in range(2)] == [503, 200]
     told = requests.get(f"{aircall.sandbox.url}/_sandbox/requests", params={"since": 1}, timeout=10).json()
@@ -59,7 +59,7 @@ def test_faults_and_requests(aircall: Aircall) -> None:
         ("POST", "calls", "{", (400, "JSONDecodeError: ")),
     ],
 )
-def test_a_wrong_request_is_explained(
+def test_a_bad_request_is_explained(
     lasting: Aircall, method: str, path: str, body: str, refusal: tuple[int, str]
 ) -> None:
     answer = requests.request(method, f"{lasting.sandbox.url}/_sandbox/{path}", data=body, timeout=10)

@@ -1,4 +1,4 @@
-"""A real client meets each fault as it would meet the real thing."""
+"""Each fault looks to a real client like the real thing."""
 
 from __future__ import annotations
 
@@ -15,28 +15,28 @@ if TYPE_CHECKING:
     from tests.conftest import Aircall
 
 
-def test_it_befalls_what_it_should(aircall: Aircall) -> None:
+def test_a_fault_hits_the_requests_it_is_meant_for(aircall: Aircall) -> None:
     aircall.sandbox.faults.append(Fault(path="/v1/tags", query={"page": "2"}, after=1, times=2, status=500))
     statuses = [get(aircall, "/v1/tags", page=page).status_code for page in (1, 2, 2, 2, 2)]
     assert statuses == [200, 200, 500, 500, 200]
 
 
-def test_same_seed_same_luck() -> None:
+def test_the_same_seed_hits_the_same_requests() -> None:
     def befallen(seed: int) -> list[bool]:
         fault = Fault(probability=0.5, seed=seed, times=1000, status=500)
-        return [fault.befalls("/v1/ping", {}) for _ in range(100)]
+        return [fault.hits("/v1/ping", {}) for _ in range(100)]
 
     assert befallen(1) == befallen(1) != befallen(2)
     assert 30 < sum(befallen(1)) < 70
 
 
-def test_a_status_with_body_and_headers(aircall: Aircall) -> None:
+def test_a_fault_can_set_status_body_and_headers(aircall: Aircall) -> None:
     aircall.sandbox.faults.append(Fault(status=503, body=b"later", headers={"Retry-After": "7"}))
     answer = get(aircall, "/v1/ping")
     assert (answer.status_code, answer.content, answer.headers["Retry-After"]) == (503, b"later", "7")
 
 
-def test_broken_connections_and_bodies(aircall: Aircall) -> None:
+def test_connections_and_bodies_can_break(aircall: Aircall) -> None:
     faults = aircall.sandbox.faults
     faults.append(Fault(failure="reset"))
     with pytest.raises(requests.ConnectionError, match="ConnectionResetError"):

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from tap_aircall.sandbox import World, generate_company
 from tap_aircall.sandbox.conversations import SUBJECTS, WRONG_NUMBER
 from tap_aircall.sandbox.extras import add_campaigns
-from tap_aircall.sandbox.intelligence import ARTEFACTS
+from tap_aircall.sandbox.intelligence import RESULT_KINDS
 from tap_aircall.sandbox.phones import BLOCKS, e164, phone
 from tests.clock import NOW
 
@@ -29,7 +29,7 @@ def company() -> World:
 
 
 def local(call: Record) -> datetime:
-    """Return when a call began by the clock of its number."""
+    """Return when a call began, in the time zone of its number."""
     zone = ZoneInfo(call["number"]["time_zone"])
     return datetime.fromtimestamp(call["started_at"], zone)
 
@@ -39,7 +39,7 @@ def is_open(at: datetime) -> bool:
 
 
 def overlaps(calls: list[Record], party: Any) -> list[tuple[int, int]]:
-    """Return the pairs of calls that somebody had at once."""
+    """Return the pairs of calls in which somebody was on the phone twice at once."""
     by_party: dict[Any, list[Record]] = defaultdict(list)
     for call in calls:
         for who in party(call):
@@ -53,7 +53,7 @@ def overlaps(calls: list[Record], party: Any) -> list[tuple[int, int]]:
 
 
 def check(world: World) -> None:
-    """Assert what holds in every company."""
+    """Assert what is true of every company."""
     calls = list(world.calls.values())
     owners = {
         phone["value"]: contact["id"] for contact in world.contacts.values() for phone in contact["phone_numbers"]
@@ -191,7 +191,7 @@ def test_ai_results_tell_of_the_call_that_they_belong_to(company: World) -> None
     company.intelligence.share = 1.0
     told = set()
     for call in [call for call in company.calls.values() if call["answered_at"] and call["ended_at"]][-300:]:
-        results = {artefact: company.intelligence.found(artefact, call["id"])[1] for artefact in ARTEFACTS}
+        results = {kind: company.intelligence.found(kind, call["id"])[1] for kind in RESULT_KINDS}
         utterances = results["transcription"]["content"]["utterances"]
         speakers = [said["participant_type"] for said in utterances]
         assert speakers[0] == speakers[-1] == "internal"
@@ -220,7 +220,7 @@ def test_ai_results_tell_of_the_call_that_they_belong_to(company: World) -> None
     company.intelligence.share = 0.0
 
 
-def test_a_phone_number_belongs_to_one_only() -> None:
+def test_a_phone_number_belongs_to_one_person() -> None:
     for country in BLOCKS:
         assert len({e164(phone(country, position)) for position in range(0, 200_000, 7)}) == len(range(0, 200_000, 7))
 

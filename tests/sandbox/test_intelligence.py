@@ -1,4 +1,4 @@
-"""The sandbox's AI results: what the facts say of when there are any, and in which envelope."""
+"""The sandbox's AI results: when there are any, and in which envelope, according to the facts."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tap_aircall.sandbox.intelligence import ARTEFACTS, ENVELOPES, Artefact
+from tap_aircall.sandbox.intelligence import ENVELOPES, RESULT_KINDS, ResultKind
 from tests.sandbox.asking import get
 
 if TYPE_CHECKING:
     from tests.conftest import Aircall
 
-PATHS = [artefact for artefact in ARTEFACTS if artefact != "realtime_transcription"]
+PATHS = [kind for kind in RESULT_KINDS if kind != "realtime_transcription"]
 
 
 def call(aircall: Aircall) -> int:
@@ -20,17 +20,17 @@ def call(aircall: Aircall) -> int:
     return identity
 
 
-@pytest.mark.parametrize("artefact", PATHS)
+@pytest.mark.parametrize("kind", PATHS)
 @pytest.mark.parametrize("is_wrapped", [True, False])
-def test_an_artefact_has_its_envelope(aircall: Aircall, artefact: Artefact, is_wrapped: bool) -> None:  # noqa: FBT001
+def test_an_ai_result_comes_in_the_envelope_of_its_kind(aircall: Aircall, kind: ResultKind, is_wrapped: bool) -> None:  # noqa: FBT001
     identity = call(aircall)
     aircall.world.intelligence.is_wrapped = is_wrapped
-    payload = aircall.world.intelligence.add(identity, artefact)
+    payload = aircall.world.intelligence.add(identity, kind)
 
-    answer = get(aircall, f"/v1/calls/{identity}/{artefact}", fetch_playbook="true")
+    answer = get(aircall, f"/v1/calls/{identity}/{kind}", fetch_playbook="true")
 
     assert answer.status_code == 200
-    envelope = ENVELOPES.get(artefact)
+    envelope = ENVELOPES.get(kind)
     assert answer.json() == ({envelope: payload} if envelope and is_wrapped else payload)
 
 
@@ -47,7 +47,7 @@ def test_there_is_nothing_until_some_time_after_the_call(aircall: Aircall) -> No
     assert get(aircall, "/v1/calls/one/topics").status_code == 400
 
 
-def test_without_the_plan_all_is_refused(aircall: Aircall) -> None:
+def test_without_the_plan_everything_is_refused(aircall: Aircall) -> None:
     identity, other = call(aircall), call(aircall)
     aircall.world.intelligence.add(identity, "topics")
     aircall.world.intelligence.add(other, "topics")

@@ -1,4 +1,4 @@
-"""The sandbox's OAuth: what the facts say of Aircall's, and the kinds of tokens that a client has to be ready for."""
+"""The sandbox's OAuth: what the facts say, and the kinds of tokens that a client has to be ready for."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ class TestTokenEndpoint:
 
 
 class TestUninstalling:
-    def test_no_token_is_good_any_more(self, aircall: Aircall) -> None:
+    def test_makes_all_tokens_useless(self, aircall: Aircall) -> None:
         aircall.sandbox.oauth.mode = "rotating"
         tokens = aircall.sandbox.oauth.tokens()
 
@@ -136,7 +136,7 @@ class TestUninstalling:
         assert ping(aircall, tokens["access_token"]) == 401
         assert refresh(aircall, tokens["refresh_token"]).status_code == 400
 
-    def test_is_more_than_the_end_of_access_tokens(self, aircall: Aircall) -> None:
+    def test_ends_more_than_the_access_tokens(self, aircall: Aircall) -> None:
         aircall.sandbox.oauth.mode = "rotating"
         aircall.sandbox.oauth.dead_token_status = 403
         tokens = aircall.sandbox.oauth.tokens()

@@ -1,4 +1,4 @@
-"""The sandbox answers as the facts say that Aircall does; one test a fact."""
+"""The sandbox answers as Aircall does, according to the facts; a test for each fact."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ NUMBER_USER = (
     *("id", "direct_link", "name", "email", "available", "availability_status"),
     *("created_at", "time_zone", "language", "substatus", "wrap_up_time"),
 )
-"""Fields of a user in a single number, as documented."""
+"""Fields of a user in a single number, as Aircall documents them."""
 
 
 class TestEdge:
@@ -36,11 +36,13 @@ class TestEdge:
             ("/v1/pong", ("sandbox-id", "sandbox-token"), 404, b'{"message":"Not Found"}'),
         ],
     )
-    def test_bodies_are_exact(self, lasting: Aircall, path: str, auth: Any, status: int, body: bytes) -> None:
+    def test_errors_have_the_exact_bodies_of_the_facts(
+        self, lasting: Aircall, path: str, auth: Any, status: int, body: bytes
+    ) -> None:
         answer = requests.get(lasting.sandbox.url + path, auth=auth, timeout=10)
         assert (answer.status_code, answer.content) == (status, body)
 
-    def test_nothing_is_written(self, aircall: Aircall) -> None:
+    def test_requests_that_write_are_refused(self, aircall: Aircall) -> None:
         auth = (aircall.sandbox.api_id, aircall.sandbox.api_token)
         answer = requests.post(aircall.sandbox.url + "/v1/tags", json={"name": "VIP"}, auth=auth, timeout=10)
         assert (answer.status_code, answer.content) == (404, b'{"message":"Not Found"}')
@@ -90,7 +92,7 @@ class TestLists:
         }
         assert get(lasting, path, page=501, per_page=20).status_code == 400
 
-    def test_meta_and_links(self, aircall: Aircall) -> None:
+    def test_meta_counts_and_links_the_pages_around(self, aircall: Aircall) -> None:
         for n in range(60):
             aircall.world.add_contact(created_at=T0 - 1_000 + n)
         meta = get(aircall, "/v1/contacts", page=2, per_page=25, order="asc", order_by="created_at").json()["meta"]
@@ -123,7 +125,7 @@ class TestLists:
         link = get(aircall, "/v1/contacts", page=200, per_page=50).json()["meta"]["next_page_link"]
         assert link.endswith("page=201")
 
-    def test_webhooks_have_no_links_but_secrets(self, aircall: Aircall) -> None:
+    def test_webhooks_have_secrets_and_no_links(self, aircall: Aircall) -> None:
         webhook = aircall.world.add("webhooks")
         payload = get(aircall, "/v1/webhooks").json()
         assert payload["meta"] == {"count": 1, "total": 1, "current_page": 1, "per_page": 20}
@@ -145,7 +147,7 @@ class TestCalls:
         answer = get(aircall, "/v1/calls", **{"from": "2026-11-01"})
         assert (answer.status_code, answer.json()["calls"]) == (200, [])
 
-    def test_older_than_six_months_is_not_served(self, aircall: Aircall) -> None:
+    def test_calls_older_than_six_months_are_not_served(self, aircall: Aircall) -> None:
         aircall.world.add_call(started_at=T0 - 200 * DAY)
         young = aircall.world.add_call(started_at=T0 - 170 * DAY)["id"]
         assert listed(aircall, "/v1/calls") == [young]
@@ -167,12 +169,12 @@ class TestCalls:
         assert full["ivr_options_selected"] == full["ai_voice_agents"] == []
         assert get(aircall, "/v1/calls", fetch_contact="1").json()["calls"][0]["contact"] is None
 
-    def test_addresses_change_at_each_reading(self, aircall: Aircall) -> None:
+    def test_signed_addresses_change_each_time(self, aircall: Aircall) -> None:
         aircall.world.add_call(started_at=T0 - 500)
         first, second = (get(aircall, "/v1/calls").json()["calls"][0]["recording"] for _ in range(2))
         assert first != second
 
-    def test_a_call_begins_ends_and_is_rewritten(self, aircall: Aircall) -> None:
+    def test_a_call_begins_ends_and_is_recalculated(self, aircall: Aircall) -> None:
         call = aircall.world.add_call(started_at=T0 + 10, talk_seconds=60, recalculated_after=300, moves_start=True)
         seen = []
         for now in (T0, T0 + 12, T0 + 20, T0 + 80, T0 + 400):
@@ -325,7 +327,7 @@ class TestDirectory:
         assert get(aircall, "/v1/calls").json()["calls"][0]["tags"] == []
 
 
-def test_same_seed_same_data() -> None:
+def test_the_same_seed_makes_the_same_data() -> None:
     sizes = {"calls": 300, "contacts": 100, "users": 5, "days": 20}
     one, two, other = (generate_company(seed=seed, now=NOW, **sizes) for seed in (7, 7, 8))
     for name in ("calls", "contacts", "kinds", "user_numbers"):
@@ -334,7 +336,7 @@ def test_same_seed_same_data() -> None:
     assert (len(one.calls), len(one.contacts), len(one.kinds["users"])) == (300, 100, 5)
 
 
-def test_the_made_up_company_has_what_a_company_has() -> None:
+def test_the_made_up_company_has_calls_of_every_kind() -> None:
     calls = generate_company(seed=1, now=NOW, calls=3_000, contacts=500).calls.values()
     for field, share in {
         "missed_call_reason": 0.1,

@@ -78,6 +78,18 @@ class TestObjects:
         assert ask(aircall, "DELETE", path).status_code == 404
         assert get(aircall, "/v1/webhooks").json()["webhooks"] == []
 
+    def test_an_app_sees_and_changes_its_own_only(self, aircall: Aircall) -> None:
+        other = aircall.world.add("webhooks")["webhook_id"]
+        token = aircall.sandbox.oauth.tokens()["access_token"]
+        url, headers = f"{aircall.sandbox.url}/v1/webhooks", {"Authorization": f"Bearer {token}"}
+        own = requests.post(url, json={"url": PUBLIC}, headers=headers, timeout=10).json()["webhook"]["webhook_id"]
+        listed = requests.get(url, headers=headers, timeout=10).json()
+        assert [webhook["webhook_id"] for webhook in listed["webhooks"]] == [own]
+        for method in ("GET", "PUT", "DELETE"):
+            assert requests.request(method, f"{url}/{other}", json={}, headers=headers, timeout=10).status_code == 404
+        assert requests.get(f"{url}/{own}", headers=headers, timeout=10).status_code == 200
+        assert len(get(aircall, "/v1/webhooks").json()["webhooks"]) == 2
+
     @pytest.mark.parametrize(
         "body",
         [
@@ -176,6 +188,27 @@ class TestDeliveries:
         assert told["message.status_updated"].keys() == {"id", "status", "updated_at"}
         assert told["group_message.sent"]["group_conversation_id"]
         assert told["ai_voice_agent.ended"]["ai_voice_agent_session_id"] == f"session-{call}"
+
+    def test_results_of_ai_are_told_of_when_they_are_there(self, aircall: Aircall, hooks: Receiver) -> None:
+        world = aircall.world
+        old = world.add_call(started_at=T0 - HOUR)["id"]
+        register(aircall, "transcription.created", "playbook_result.updated", "summary.created")
+        world.intelligence.add(old, "transcription")
+        world.intelligence.add(old, "predicted_csat")
+        world.intelligence.edit(old, "transcription", type="voicemail")  # of which nothing tells
+        world.intelligence.add(old, "playbook_result")
+        world.intelligence.edit(old, "playbook_result", adherence_score=0.5)
+        world.intelligence.share = 1
+        new = world.add_call(started_at=T0 + 10)["id"]
+
+        deliver(aircall, 125)
+        assert sorted((body["event"], body["data"]["call_id"]) for body in hooks.bodies) == [
+            ("playbook_result.updated", old),
+            ("transcription.created", old),
+        ]
+        deliver(aircall, 60)
+        told = {(body["event"], body["timestamp"] - T0) for body in hooks.bodies if body["data"]["call_id"] == new}
+        assert told == {("transcription.created", 136), ("summary.created", 136)}
 
     def test_anything_can_be_told_of(self, aircall: Aircall, hooks: Receiver) -> None:
         register(aircall)

@@ -39,7 +39,7 @@ def test_the_first_run_reads_all_past_the_cap(aircall: Aircall, count: int, requ
 
 
 def test_many_created_in_one_second_are_read(aircall: Aircall) -> None:
-    """As an import makes them, across a page and an anchor border."""
+    """An import creates many at once, across the borders of a page and of a chunk."""
     ids = [aircall.world.add_contact(created_at=T0 - DAY + n // 900)["id"] for n in range(11_000)]
 
     assert aircall.run("contacts").ids("contacts") == ids
@@ -191,7 +191,7 @@ def test_contacts_are_not_lost_when_this_clock_is_behind(aircall: Aircall) -> No
 
 
 class TestTimesToCome:
-    """One contact that claims to have changed in years to come."""
+    """A contact that claims to have changed in the future."""
 
     FAR = T0 + 10 * 365 * 86_400
 
@@ -208,8 +208,8 @@ class TestTimesToCome:
         assert second.ids("contacts") == [odd, honest]
         assert bookmark(second.state)["replication_key_value"] == to_rfc3339(T0 + 1800)
 
-    def test_a_bookmark_made_of_it_is_none(self, aircall: Aircall) -> None:
-        """As earlier versions wrote it."""
+    def test_a_bookmark_taken_from_it_is_ignored(self, aircall: Aircall) -> None:
+        """A bookmark as earlier versions wrote it."""
         contact = aircall.world.add_contact(created_at=T0 - 1000)["id"]
         mark = {"replication_key": "updated_at", "replication_key_value": to_rfc3339(self.FAR)}
 
@@ -218,7 +218,7 @@ class TestTimesToCome:
         assert run.ids("contacts") == [contact]
         assert bookmark(run.state)["replication_key_value"] == to_rfc3339(T0 - 1000)
 
-    def test_a_reading_that_would_end_with_it_begins_again(self, aircall: Aircall) -> None:
+    def test_a_walk_that_would_end_with_it_starts_over(self, aircall: Aircall) -> None:
         contact = aircall.world.add_contact(created_at=T0 - 1000)["id"]
         backfill = {"bookmark": to_rfc3339(self.FAR), "created_through": to_rfc3339(T0)}
 

@@ -1,4 +1,4 @@
-"""The short lists over real HTTP: whole at every run, and nothing that was deleted."""
+"""Short lists over real HTTP: every run reads them whole, and what was deleted goes."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_records_are_as_aircall_sends_them(aircall: Aircall) -> None:
     assert run.records("company") == [{"name": "Acme", "users_count": 1, "numbers_count": 1}]
 
 
-def test_the_webhook_secret_is_nowhere(aircall: Aircall, caplog: pytest.LogCaptureFixture) -> None:
+def test_the_webhook_secret_reaches_no_output(aircall: Aircall, caplog: pytest.LogCaptureFixture) -> None:
     webhook = aircall.world.add("webhooks")
 
     run = aircall.run("webhooks")
@@ -76,7 +76,7 @@ def test_users_come_from_version_2_once_for_all_streams(aircall: Aircall) -> Non
     assert run.requests == 1 + 2 + 1 + 1
 
 
-def test_a_user_deleted_meanwhile_has_no_numbers(aircall: Aircall) -> None:
+def test_a_user_deleted_during_the_run_has_no_numbers(aircall: Aircall) -> None:
     world = aircall.world
     gone, stays = (world.add("users")["id"] for _ in range(2))
     number = world.add("numbers")["id"]
@@ -91,7 +91,7 @@ def test_a_user_deleted_meanwhile_has_no_numbers(aircall: Aircall) -> None:
 
 
 @pytest.mark.parametrize("stream", [*LISTS, "user_numbers", "company"])
-def test_a_new_version_is_activated_when_all_is_there(aircall: Aircall, stream: str) -> None:
+def test_a_new_version_is_activated_after_the_last_record(aircall: Aircall, stream: str) -> None:
     world = aircall.world
     for kind in world.kinds:
         world.add(kind)
@@ -118,7 +118,7 @@ def test_no_version_is_activated_when_reading_fails(aircall: Aircall) -> None:
 
 
 class TestIntegrations:
-    def test_the_app_is_one_record(self, aircall: Aircall, tmp_path: Path) -> None:
+    def test_the_app_is_a_single_record(self, aircall: Aircall, tmp_path: Path) -> None:
         number, user = aircall.world.add("numbers"), aircall.world.add("users")
 
         run = aircall.run("integrations", **self.oauth(aircall, tmp_path))
@@ -138,7 +138,9 @@ class TestIntegrations:
         }
         assert run.types("integrations") == ["SCHEMA", "RECORD", "ACTIVATE_VERSION"]
 
-    def test_with_basic_it_is_left_out_with_one_line(self, aircall: Aircall, caplog: pytest.LogCaptureFixture) -> None:
+    def test_with_basic_authentication_it_is_left_out_with_one_line(
+        self, aircall: Aircall, caplog: pytest.LogCaptureFixture
+    ) -> None:
         with caplog.at_level("INFO"):
             run = aircall.run("integrations")
 

@@ -1,4 +1,4 @@
-"""What some users and numbers have: read where it is, and one line at most where it is not."""
+"""What only some users and numbers have: read if it is there, and at most one line if it is not."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class TestDialer:
         assert run.types("dialer_campaigns") == ["SCHEMA", "RECORD", "ACTIVATE_VERSION"]
 
     @pytest.mark.parametrize("entries", [0, 1, 50, 130])
-    def test_phone_numbers_though_the_list_has_no_pages(
+    def test_phone_numbers_come_from_a_list_without_pages(
         self,
         aircall: Aircall,
         is_wrapped: bool,  # noqa: FBT001
@@ -99,7 +99,7 @@ class TestDialer:
 
 @pytest.mark.parametrize("is_wrapped", [True, False])
 class TestOpenObjects:
-    def test_registration_statuses_pass_on_whole(
+    def test_registration_statuses_are_passed_on_whole(
         self,
         aircall: Aircall,
         is_wrapped: bool,  # noqa: FBT001
@@ -115,7 +115,7 @@ class TestOpenObjects:
         assert run.records("number_registration_statuses") == [{**status, "number_id": one, "record": status}]
         assert warnings(caplog) == []
 
-    def test_message_configurations_without_their_token(
+    def test_message_configurations_come_without_their_token(
         self,
         aircall: Aircall,
         is_wrapped: bool,  # noqa: FBT001
@@ -132,7 +132,7 @@ class TestOpenObjects:
         assert run.records("number_message_configurations") == [{**known, "number_id": one, "record": known}]
         assert "s3cret" not in str(run.messages) + caplog.text
 
-    def test_whatever_they_are(self, aircall: Aircall, is_wrapped: bool) -> None:  # noqa: FBT001
+    def test_payloads_of_any_type_are_passed_on(self, aircall: Aircall, is_wrapped: bool) -> None:  # noqa: FBT001
         (one,) = numbers(aircall, 1)
         aircall.world.optional.is_wrapped = is_wrapped
         aircall.world.optional.registration_statuses = {one: ["pending"]}  # type: ignore[dict-item]
@@ -162,7 +162,7 @@ def test_numbers_on_whatsapp_have_one_record_each(aircall: Aircall) -> None:
 
 
 @pytest.mark.parametrize(("count", "requests"), [(0, 1), (1, 1), (10, 1), (11, 2), (35, 4)])
-def test_whatsapp_templates_behind_their_tokens(aircall: Aircall, count: int, requests: int) -> None:
+def test_whatsapp_templates_are_found_by_their_tokens(aircall: Aircall, count: int, requests: int) -> None:
     (one,) = numbers(aircall, 1)
     aircall.world.optional.whatsapp_templates = {one: [template(n) for n in range(count)]}
 
@@ -172,7 +172,7 @@ def test_whatsapp_templates_behind_their_tokens(aircall: Aircall, count: int, re
     assert run.requests == 1 + requests
 
 
-def test_a_token_that_comes_again_before_all_is_there_is_an_error(aircall: Aircall) -> None:
+def test_a_token_that_repeats_too_early_is_an_error(aircall: Aircall) -> None:
     (one,) = numbers(aircall, 1)
     aircall.world.optional.whatsapp_templates = {one: [template(n) for n in range(30)]}
 
@@ -187,7 +187,7 @@ def test_a_token_that_comes_again_before_all_is_there_is_an_error(aircall: Airca
 
 
 @pytest.mark.parametrize(("count", "requests"), [(0, 1), (60, 1), (100, 1), (101, 2), (230, 3)])
-def test_sms_templates_a_hundred_a_page(aircall: Aircall, count: int, requests: int) -> None:
+def test_sms_templates_come_a_hundred_a_page(aircall: Aircall, count: int, requests: int) -> None:
     templates = [{"id": n, "name": f"Name {n}", "body": None if n % 7 == 0 else f"Body {n}"} for n in range(count)]
     aircall.world.optional.sms_templates = templates
 
@@ -197,7 +197,7 @@ def test_sms_templates_a_hundred_a_page(aircall: Aircall, count: int, requests: 
     assert run.requests == requests
 
 
-def test_sms_templates_though_aircall_should_put_fifty_on_a_page(aircall: Aircall) -> None:
+def test_sms_templates_may_come_fifty_a_page(aircall: Aircall) -> None:
     aircall.world.optional.sms_templates = [{"id": n, "name": None, "body": None} for n in range(130)]
 
     def clamp(payload: Any) -> Any:
@@ -217,7 +217,9 @@ class TestRefusals:
         return aircall.run(stream, max_concurrent_requests=1)
 
     @pytest.mark.parametrize("stream", OWNED)
-    def test_absence_says_nothing(self, aircall: Aircall, stream: str, caplog: pytest.LogCaptureFixture) -> None:
+    def test_what_is_absent_is_passed_over_in_silence(
+        self, aircall: Aircall, stream: str, caplog: pytest.LogCaptureFixture
+    ) -> None:
         users(aircall, 5)
         numbers(aircall, 5)
 
@@ -244,7 +246,7 @@ class TestRefusals:
             f"Stream '{stream}' is left out: this account may not see it, or its plan lacks it (Aircall refuses it)."
         ]
 
-    def test_one_that_is_kept_back_costs_one_line(self, aircall: Aircall, caplog: pytest.LogCaptureFixture) -> None:
+    def test_a_single_refusal_costs_one_line(self, aircall: Aircall, caplog: pytest.LogCaptureFixture) -> None:
         ids = numbers(aircall, 6)
         aircall.world.optional.whatsapp_statuses = {number: {"status": "ONLINE"} for number in ids}
         aircall.world.optional.denied_ids = {ids[0], ids[1], ids[4]}
@@ -269,7 +271,7 @@ class TestRefusals:
         assert run.types("sms_templates") == ["SCHEMA"]
         assert len(warnings(caplog)) == 1
 
-    def test_anything_else_is_a_failure(self, aircall: Aircall) -> None:
+    def test_any_other_error_fails_the_stream(self, aircall: Aircall) -> None:
         numbers(aircall, 1)
         aircall.sandbox.faults.append(Fault(path="/v1/numbers/", status=400))
 

@@ -1,6 +1,6 @@
-"""Real targets: those that `meltano install` put below `.meltano`, a real PostgreSQL, and Meltano itself.
+"""Real targets from `meltano install`, a real PostgreSQL, and Meltano itself.
 
-`MELTANO_SYS_DIR_ROOT` names another folder than `.meltano`, as `make compat` needs for other Pythons.
+`MELTANO_SYS_DIR_ROOT` names a folder to use in place of `.meltano`, as `make compat` needs for other Pythons.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ class Project:
 
 @pytest.fixture
 def live_sandbox() -> Iterator[Sandbox]:
-    """A small company on the clock of this machine, for processes that have no other."""
+    """A small company by the clock of this machine, for processes that have no other clock."""
     import time  # noqa: PLC0415
 
     with Sandbox(generate_company(seed=3, now=time.time(), calls=700, contacts=120, users=7)) as sandbox:

@@ -30,7 +30,7 @@ def handlers() -> Iterator[None]:
 
 @pytest.fixture
 def worlds(monkeypatch: pytest.MonkeyPatch) -> list[World]:
-    """Let the demo have a small company, in which nobody has been on the phone for an hour; returns those made up."""
+    """Give the demo a small company in which nobody has been on the phone for an hour; returns all that it makes up."""
     made = []
     generate = generate_company
 
@@ -43,12 +43,12 @@ def worlds(monkeypatch: pytest.MonkeyPatch) -> list[World]:
 
 
 def figures(out: str, title: str) -> list[list[str]]:
-    """Return the rows of the table or chart below a title, as words."""
+    """Return the rows of the table or chart below a title, split into words."""
     table = out.partition(title)[2].partition("\n\n")[0]
     return [line.split() for line in table.splitlines()[1:]]
 
 
-def test_it_shows_what_all_runs_brought_whatever_the_user_has_set(
+def test_it_shows_what_all_runs_loaded_whatever_the_user_has_set(
     project: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], worlds: list[World]
 ) -> None:
     monkeypatch.chdir(project.folder)
@@ -70,10 +70,10 @@ def test_it_shows_what_all_runs_brought_whatever_the_user_has_set(
     ((_, transcripts),) = [row for row in rows if row[:1] == ["call_transcriptions"]]
     assert 0 < int(transcripts) < int(requests) < 200
     world = worlds[-1]
-    loaded = list(world.calls.values())[:300]  # those who called during the demo wait still
+    loaded = list(world.calls.values())[:300]  # those who called during the demo are still waiting
     inbound = [call for call in loaded if call["direction"] == "inbound" and call["ended_at"]]
     missed = [call for call in inbound if not call["answered_at"]]
-    *hours, others = figures(out, "Inbound calls by hour")
+    *hours, others = figures(out, "Inbound calls by local hour")
     assert sum(int(row[-3]) for row in hours) == len(inbound) - len(missed)
     assert sum(int(row[-1]) for row in [*hours, others]) == len(missed)
     teams = Counter(team["name"] for call in inbound for team in call["teams"])

@@ -1,4 +1,4 @@
-"""Every block of the documents does what it says: commands run as printed, in a fresh folder, and loads once more.
+"""Every block of the documents works: commands run as printed, in a fresh folder, and those that load run twice.
 
 How a block is tried follows from its kind, and from a comment right before it: `<!-- file: NAME -->` for the content of
 a file, `<!-- not run: REASON -->` for what cannot be tried. The queries in SQL are in test_recipes.py, the maps for
@@ -44,13 +44,13 @@ BLOCK = re.compile(
 )
 IN_THE_CLONE = ("README.md", "CONTRIBUTING.md", "oauth.md")
 COMMANDS = (*IN_THE_CLONE, "quick-start.md", "meltano.md")
-"""The pages with commands; those of the others are run beside the clone."""
+"""Pages with commands, which run in the clone for the first three, and beside it for the others."""
 DRAWN = ("{mermaid}", "mermaid", "{toctree}", "text")
-"""Kinds of blocks that nobody runs: `make docs` draws them, and `text` is what a command prints."""
+"""Kinds of blocks that do not run: `make docs` draws diagrams, and `text` is what a command prints."""
 AGAIN = re.compile("tap-aircall --config|meltano run" if "SOAK" in os.environ else "tap-aircall --config (?!.*login)")
-"""Which blocks are run once more; Meltano, which is slow to start, only when `make soak` asks for more."""
+"""Blocks to run twice; Meltano is slow to start, so only `make soak` runs its blocks twice."""
 CALLS = 500
-"""How many calls the sandbox of the pages has."""
+"""How many calls the sandbox has on the pages."""
 UV = Path(sys.executable).parent / "uv"
 BROWSER = """
 import sys
@@ -95,7 +95,7 @@ PARTS = [block for block in BLOCKS if block.kind == "yaml"]
 
 
 def covered(block: Block) -> bool:
-    """Say whether a test tries a block."""
+    """Return whether a test tries a block."""
     if block.kind == "shell" or block.file:
         return block.page in COMMANDS
     return block.kind in {"json", "yaml", *DRAWN} or (block.kind, block.page) == ("sql", "recipes.md")
@@ -128,8 +128,8 @@ class Reader:
 
     Args:
         folder: A fresh one, with a clone of the project, and the home of the reader.
-        port: Where the sandbox listens, in place of the port that the pages say.
-        environment: Variables to set apart from those that every reader has.
+        port: Where the sandbox listens, in place of the port on the pages.
+        environment: Variables to set besides those that every reader has.
         values: What to write in place of `...`, by variable.
     """
 
@@ -139,7 +139,7 @@ class Reader:
     values: Mapping[str, str]
 
     def follow(self, page: str) -> None:
-        """Do what a page says, and what loads once more."""
+        """Do what a page says; repeat what loads."""
         script = ["set -eux -o pipefail", "trap 'kill $(jobs -p) 2>/dev/null || true' EXIT"]
         of_page = [block for block in BLOCKS if block.page == page and not block.not_run]
         script += [self._do(block) for block in of_page if block.file or block.kind == "shell"]
@@ -179,7 +179,7 @@ class Reader:
             text = json.dumps(json.loads(text) | {"requests_per_minute": 100_000})
         if block.file:
             return f"cat >> {block.file} <<'END'\n{text.rstrip()}\nEND"
-        # From the cache that `make install` filled, which has the locked versions: a test does without the network.
+        # From the cache that `make install` filled with the locked versions, so that the test needs no network.
         text = re.sub(
             r"(?:(\S+)/bin/)?pip install (target-)?",
             lambda found: (
@@ -228,7 +228,7 @@ def reader(tmp_path: Path, port: int) -> Reader:
         "HOME": str(tmp_path / "home"),
         "PATH": os.pathsep.join([f"{sys.base_prefix}/bin", os.environ["PATH"]]),
         "LANG": "C.UTF-8",
-        "MAKEFLAGS": "n",  # the tests set nothing up again, and do not run themselves
+        "MAKEFLAGS": "n",  # the tests must not set everything up again, or run themselves
         "UV_OFFLINE": "1",
         "UV_CACHE_DIR": cache,
         "UV_NO_CONFIG": "1",
@@ -243,12 +243,12 @@ def reader(tmp_path: Path, port: int) -> Reader:
 
 
 def use_environment(reader: Reader) -> None:
-    """Let the reader have the project's own environment on the path, with Meltano."""
+    """Put the project's own environment, with Meltano, on the reader's path."""
     reader.environment["PATH"] = f"{sys.prefix}/bin{os.pathsep}{reader.environment['PATH']}"
 
 
 def use_postgres(reader: Reader, postgres: Postgres) -> None:
-    """Let the reader have a database; the address wins over host, user and password, which a socket has not."""
+    """Give the reader a database. The address wins over host, user and password, which a socket lacks."""
     reader.environment["TARGET_POSTGRES_SQLALCHEMY_URL"] = postgres.url
     reader.values = dict(reader.values) | {
         f"TARGET_POSTGRES_{name}": "postgres" for name in ("USER", "PASSWORD", "DATABASE")

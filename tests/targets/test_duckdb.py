@@ -56,7 +56,7 @@ def test_rows_are_exact_and_a_second_run_changes_them_in_place(aircall: Aircall,
 @pytest.mark.parametrize(
     "names",
     [
-        ["'VIP'"],  # alone in a batch: nothing else says what a quote is
+        ["'VIP'"],  # alone in a batch, where nothing else shows what a quote is
         ["", "''", 'say "hi"', "a\nb\r\nc", "comma, semicolon; tab\t", "NULL", "back\\slash", "Zoë 😀"],
     ],
 )

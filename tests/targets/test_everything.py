@@ -14,6 +14,7 @@ from tap_aircall.sandbox import Sandbox, generate_company
 from tap_aircall.streams.kinds import ReferenceStream
 from tap_aircall.streams.registry import STREAMS
 from tests.companies import add_everything
+from tests.inboxes import COUNTS, FROM_API, fill, one_of_each
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,7 +28,7 @@ REPORT = "CALLS_HISTORY"
 
 @pytest.fixture
 def live_sandbox() -> Iterator[Sandbox]:
-    """A company that has some of everything, on the clock of this machine."""
+    """A company that has some of everything, by the clock of this machine."""
     now = time.time()
     world = generate_company(seed=4, now=now, calls=0, contacts=7, users=3)
     for _ in range(4):
@@ -41,7 +42,7 @@ def live_sandbox() -> Iterator[Sandbox]:
 
 @pytest.fixture
 def everything(project: Project, live_sandbox: Sandbox) -> Project:
-    """A project that reads all streams, over OAuth, which alone sees them all."""
+    """A project that reads all streams over OAuth, without which one of them is hidden."""
     project.environment |= {
         "TAP_AIRCALL_AUTH_SCHEME": "OAUTH",
         "TAP_AIRCALL_INITIATE_OAUTH": "OFF",
@@ -51,13 +52,16 @@ def everything(project: Project, live_sandbox: Sandbox) -> Project:
         "TAP_AIRCALL_START_DATE": (datetime.now(UTC) - timedelta(days=2)).isoformat(),
         "TAP_AIRCALL__SELECT": json.dumps([f"{name}.*" for name in [*STREAMS, "labels"]]),
     }
+    inbox = project.folder / "inbox.db"
+    fill(str(inbox), one_of_each(int(time.time())))
+    project.environment["TAP_AIRCALL_INBOX"] = str(inbox)
     return project
 
 
 def expected(sandbox: Sandbox) -> dict[str, int]:
-    """Count what there is, by table."""
+    """Return how many rows each table has to have."""
     world = sandbox.world
-    per_call = {name: 4 for name in STREAMS if name.startswith("call_")}
+    per_call = {name: 4 for name in FROM_API if name.startswith("call_")}
     items = [world.intelligence.found("action_items", call)[1]["action_items"] for call in world.calls]
     per_call["call_action_items"] = sum(map(len, items))
     sizes: dict[str, int] = {kind: len(records) for kind, records in world.kinds.items()}
@@ -77,6 +81,7 @@ def expected(sandbox: Sandbox) -> dict[str, int]:
         "whatsapp_templates": 12 * sizes["numbers"],
         "sms_templates": 3,
         **per_call,
+        **COUNTS,
         "analytics_reports": 2 * len(sandbox.analytics.exports),
         "labels": sizes["tags"],
     }

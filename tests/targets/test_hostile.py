@@ -1,4 +1,4 @@
-"""Data that nobody hopes for, in real warehouses: as it was sent, or altered as the README says, in both alike."""
+"""Awkward data in real warehouses: unchanged, or changed as the documents say, and the same in both."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def test_postgres_keeps_odd_texts_numbers_and_times(run: Run, load: Any, postgre
 
 
 def variants(stream: AircallStream) -> list[dict[str, Any]]:
-    """Make a record with all fields, one with its keys alone, and one with null for all else, at every depth."""
+    """Make three records: with all fields, with nothing but keys, and with null for everything else, at every depth."""
     full, keys, key = example(stream.schema), keys_of(stream), stream.primary_keys[-1]
     records = full, keys, blank(stream.schema) | keys
     return [
@@ -122,7 +122,7 @@ def sparse(aircall: Aircall) -> Run:
 
 
 def filled(record: Mapping[str, Any]) -> set[str]:
-    """Return what is not null, but for the columns that a target adds; in lower case, as some targets make them."""
+    """Return the names of fields that are not null, in lower case, without columns that targets add."""
     return {name.lower() for name, value in record.items() if value is not None and not name.startswith("_sdc")}
 
 
@@ -134,7 +134,7 @@ def check_sparse(run: Run, query: Callable[[str], list[dict[str, Any]]]) -> None
         assert sorted(map(sorted, map(filled, rows))) == sorted(map(sorted, map(filled, sent))), stream
 
 
-def test_null_and_absence_in_duckdb(sparse: Run, load: Any, tmp_path: Path) -> None:
+def test_null_and_absence_are_the_same_in_duckdb(sparse: Run, load: Any, tmp_path: Path) -> None:
     path = tmp_path / "warehouse.duckdb"
     load("target-duckdb", sparse, {"filepath": str(path), "default_target_schema": "aircall"})
 
@@ -147,7 +147,7 @@ def test_null_and_absence_in_duckdb(sparse: Run, load: Any, tmp_path: Path) -> N
         check_sparse(sparse, query)
 
 
-def test_null_and_absence_in_postgres(sparse: Run, load: Any, postgres: Postgres) -> None:
+def test_null_and_absence_are_the_same_in_postgres(sparse: Run, load: Any, postgres: Postgres) -> None:
     load("target-postgres", sparse, {"sqlalchemy_url": postgres.url, "default_target_schema": "aircall"})
 
     check_sparse(sparse, lambda sql: [row for (row,) in postgres.query(f"SELECT to_jsonb(t) FROM ({sql}) AS t")])

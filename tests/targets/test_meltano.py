@@ -18,14 +18,14 @@ if TYPE_CHECKING:
     from tests.targets.conftest import Project
 
 SOAK = "SOAK" in os.environ
-"""Whether `make soak` asks for more of it."""
+"""Whether `make soak` asks for more."""
 COMMANDS = {
     "compile --lint": "Compiled",
     "config test tap-aircall": "Plugin configuration is valid",
     "job list": "aircall-to-duckdb: ['tap-aircall target-duckdb']",
     "schedule list": "[@hourly] job aircall-hourly: aircall-to-postgres",
 }
-"""What Meltano is asked, and a part of its answer. It takes seconds to start: without time, it is asked once."""
+"""Questions to Meltano, with a part of its answer. It takes seconds to start, so only `make soak` asks them all."""
 
 OF_THE_HUB = {
     *("name", "variant", "label", "description", "namespace", "executable", "pip_url", "repo", "docs", "logo_url"),
@@ -40,10 +40,10 @@ OF_THE_HUB = {
     ),
     *("schema", "metadata", "commands", "requires", "hidden"),
 }
-"""What an entry on the hub may have, apart from free text."""
+"""What an entry on the hub may have besides free text."""
 
 
-def test_the_file_is_as_meltanos_schema_has_it() -> None:
+def test_meltano_yml_is_valid_against_meltanos_schema() -> None:
     schema = json.loads((importlib.resources.files("meltano.schemas") / "meltano.schema.json").read_text("utf-8"))
     content = yaml.safe_load((ROOT / "meltano.yml").read_text(encoding="utf-8"))
 
@@ -52,7 +52,7 @@ def test_the_file_is_as_meltanos_schema_has_it() -> None:
     assert [f"{error.json_path}: {error.message}" for error in errors] == []
 
 
-def test_the_entry_for_the_hub_is_as_meltano_and_the_hub_have_it() -> None:
+def test_the_hub_entry_is_valid_for_meltano_and_the_hub() -> None:
     schema = json.loads((importlib.resources.files("meltano.schemas") / "meltano.schema.json").read_text("utf-8"))
     entry = yaml.safe_load((ROOT / "hub/tap-aircall.yml").read_text(encoding="utf-8"))
 
@@ -70,7 +70,7 @@ def test_the_entry_for_the_hub_is_as_meltano_and_the_hub_have_it() -> None:
 
 
 @pytest.mark.parametrize("command", COMMANDS if SOAK else ["compile --lint"])
-def test_meltano_has_nothing_to_say_against_it(project: Project, command: str) -> None:
+def test_meltano_accepts_the_project(project: Project, command: str) -> None:
     log = project.meltano(*command.split())
 
     assert COMMANDS[command] in log

@@ -1,4 +1,4 @@
-"""Meltano with OAuth: unattended, from a token that a login has saved."""
+"""Meltano with OAuth: unattended, with a token that a login has saved."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Streams whose fields nobody knows beforehand, in real warehouses."""
+"""Streams whose fields nobody knows in advance, in real warehouses."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def runs(aircall: Aircall) -> list[Run]:
 
 
 def loaded(value: Any) -> Any:
-    """Decode what DuckDB returns of a JSON column."""
+    """Decode what DuckDB returns for a JSON column."""
     return json.loads(value) if isinstance(value, str) else value
 
 

@@ -1,4 +1,4 @@
-"""The stream maps of the page on personal data, as printed, in a real warehouse: nobody is in it."""
+"""The stream maps on the page about personal data, as printed: they leave nobody in a real warehouse."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 import pytest
 
-from tap_aircall.sandbox.intelligence import ARTEFACTS
+from tap_aircall.sandbox.intelligence import RESULT_KINDS
 from tap_aircall.sandbox.phones import e164
 from tap_aircall.streams.registry import STREAMS
 from tests.clock import NOW
@@ -31,7 +31,7 @@ DEFAULT = {name for name, stream in STREAMS.items() if stream.selected_by_defaul
 
 
 def advice() -> dict[str, dict[str, Any] | None]:
-    """Return what the table says to add for each stream; None for those not to select."""
+    """Return what the table says to add for each stream; None for streams not to select."""
     rows = re.findall(r"^\| (`[a-z].*) \| (?:`(\{.*\})`|do not select them) \|$", PAGE, re.MULTILINE)
     return {name: json.loads(what) if what else None for names, what in rows for name in re.findall(r"`(\w+)`", names)}
 
@@ -41,7 +41,9 @@ def advice() -> dict[str, dict[str, Any] | None]:
     [DEFAULT, {name for name in STREAMS if advice().get(name, {}) is not None}],
     ids=["the streams of the default", "all that may be selected"],
 )
-def test_nobody_is_in_the_warehouse(selected: set[str], aircall: Aircall, load: Any, tmp_path: Path) -> None:
+def test_the_maps_leave_nobody_in_the_warehouse(
+    selected: set[str], aircall: Aircall, load: Any, tmp_path: Path
+) -> None:
     world = aircall.world
     user = world.add("users", name=NAME, email=EMAIL)["id"]
     world.add("teams", name="Sales", users=[world.member(user)])
@@ -65,8 +67,8 @@ def test_nobody_is_in_the_warehouse(selected: set[str], aircall: Aircall, load: 
         participants=[person],
     )
     world.add_call(started_at=T0 - 90_001, raw_digits=None)
-    for artefact in ARTEFACTS:
-        world.intelligence.add(call["id"], artefact)
+    for kind in RESULT_KINDS:
+        world.intelligence.add(call["id"], kind)
     talk = world.intelligence.conversation(call["id"])
     said = (talk.reason, talk.outcome, *talk.actions, *(utterance.text for utterance in talk.utterances()))
     entry = {"id": 1, "number": PHONE, "called": False, "created_at": "2020-01-02T11:41:01.000Z"}

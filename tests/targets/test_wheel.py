@@ -1,4 +1,4 @@
-"""What is published works without the checkout: the wheel, in an environment of its own."""
+"""The wheel works without the checkout, in an environment of its own."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 BIN = Path(sys.executable).parent
 OFFLINE = {"UV_OFFLINE": "1", "UV_NO_CONFIG": "1"}
-"""The locked versions of all packages are in the cache that `make install` filled."""
+"""Install the locked versions, from the cache that `make install` filled."""
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +35,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def installed(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of the commands of an environment that has the wheel with its extra `sandbox`, and nothing else."""
+    """The commands of an environment that has nothing but the wheel, with its extra `sandbox`."""
     folder = tmp_path_factory.mktemp("installed")
     (wheel,) = built.glob("*.whl")
     run(BIN / "uv", "venv", "--quiet", "--python", sys.executable, folder / "env", cwd=folder)
@@ -75,7 +75,7 @@ def run(*command: str | Path, cwd: Path) -> str:
     return done.stdout
 
 
-def test_an_index_takes_the_archives(built: Path) -> None:
+def test_a_package_index_accepts_the_archives(built: Path) -> None:
     archives = sorted(built.iterdir())
     assert [path.suffix for path in archives] == [".whl", ".gz"]
     assert run(BIN / "python", "-m", "twine", "check", "--strict", *archives, cwd=built).count("PASSED") == 2
@@ -99,7 +99,7 @@ def test_it_reads_the_sandbox(installed: Path, sandbox: str, tmp_path: Path) -> 
     assert messages[-1]["type"] == "STATE"
 
 
-def test_it_tells_of_itself(installed: Path, built: Path, tmp_path: Path) -> None:
+def test_it_describes_itself(installed: Path, built: Path, tmp_path: Path) -> None:
     (wheel,) = built.glob("*.whl")
     about = json.loads(run(installed / "tap-aircall", "--about", "--format", "json", cwd=tmp_path))
     catalog = json.loads(run(installed / "tap-aircall", "--discover", cwd=tmp_path))

@@ -134,6 +134,11 @@ class Cursors:
         """Ages in seconds at which calls are read, in order; the first is that of new ones."""
         return sorted(self._positions)
 
+    @property
+    def read_through(self) -> int | None:
+        """Up to which start all calls have been read at least once (UNIX second); None before a first run."""
+        return None if self._positions[NEW] == BEGINNING else self._positions[NEW]
+
     def position_at(self, age: int) -> int:
         """Return where the first cursor stands that trails by so many seconds or more, or else the last (UNIX)."""
         ages = self.ages

@@ -31,11 +31,14 @@ class Reading(NamedTuple):
     """All calls up to here were read before, at an age at which they could have settled."""
     last_age: int
     """At this age (seconds) a call is read for the last time."""
+    read_through: int | None = None
+    """All calls up to here were read at least once; None before a first run."""
 
     @classmethod
     def of(cls, cursors: Cursors, now: int) -> Reading:
         """Describe a run that begins with these cursors."""
-        return cls(now, cursors.position_at(SETTLE_SECONDS), max(cursors.ages[-1], TRAIL_SECONDS))
+        last_age = max(cursors.ages[-1], TRAIL_SECONDS)
+        return cls(now, cursors.position_at(SETTLE_SECONDS), last_age, cursors.read_through)
 
     def is_ripe(self, call: Record) -> bool:
         """Say whether a call can have anything, and has settled or will not be read again."""
@@ -65,16 +68,16 @@ class Reading(NamedTuple):
 class CallFollower(AircallStream):
     """A stream that follows the calls.
 
-    `calls` begins it, hands it each page of calls after writing them, has it catch up with what it lacks, and finishes
-    it. Before `calls` writes its state, it has each follower note its own.
+    `calls` begins it, hands it each page of calls after writing them, has it catch up with what it lacks and with what
+    webhooks told, and finishes it. Before `calls` writes its state, it has each follower note its own.
     """
 
     @abstractmethod
-    def begin(self, now: int) -> None:
+    def begin(self, reading: Reading) -> None:
         """Tell the target what will come, before the first call is read.
 
         Args:
-            now: When the run begins (UNIX seconds).
+            reading: When the run begins.
         """
 
     @abstractmethod
@@ -102,6 +105,14 @@ class CallFollower(AircallStream):
             calls: As for `follow`, in the order of their start.
             reading: When they were read.
             through: All calls up to this UNIX second were handed over; None if that is not known.
+
+        Raises:
+            AircallError: As `follow` does.
+        """
+
+    @abstractmethod
+    def follow_events(self) -> None:
+        """Read what webhooks say is ready, if `follow` has not.
 
         Raises:
             AircallError: As `follow` does.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from functools import partial
 from operator import methodcaller
 from typing import TYPE_CHECKING, Any
 
@@ -9,9 +11,12 @@ from typing_extensions import override
 
 from tap_aircall import states
 from tap_aircall.errors import AircallError
+from tap_aircall.pages import PAGE_SIZE, stamp
 from tap_aircall.streams.base import AircallStream
 from tap_aircall.streams.calls.cursors import BEGINNING, FIRST_RUN, NEW, POSITIONS, Cursors, Window
 from tap_aircall.streams.calls.followers import CallFollower, Reading
+from tap_aircall.streams.calls.named import EVENTS, NamedCalls
+from tap_aircall.streams.source import MARK, Mark
 from tap_aircall.times import to_seconds
 from tap_aircall.walks import AscendingWalk
 
@@ -43,7 +48,7 @@ class Calls(AircallStream):
     replication_key = "started_at"
     path = "/v1/calls"
     envelope = "calls"
-    state_keys = (FIRST_RUN, POSITIONS)
+    state_keys = (FIRST_RUN, POSITIONS, MARK)
 
     was_read = False
     """Whether this run has read calls, for itself or for the streams that follow them."""
@@ -64,6 +69,10 @@ class Calls(AircallStream):
         return metadata
 
     @override
+    def prepare(self) -> None:
+        _ = self.tap.events  # refuses settings of the inbox before anything is read
+
+    @override
     def extract(self) -> Iterator[list[Record]]:
         self._began = self.clock.monotonic()
         cursors = self.parse_state({} if self.is_full_table else self.stream_state)
@@ -71,17 +80,25 @@ class Calls(AircallStream):
         self.was_read = True
         streams = self.tap.streams.values()
         followers = [stream for stream in streams if isinstance(stream, CallFollower) and stream.selected]
+        named = self._named(cursors)
         for follower in followers:
-            follower.begin(reading.now)
+            follower.begin(reading)
         able = list(followers)
         for window in cursors.windows():
-            yield from self._read(window, cursors, able, reading)
+            for calls in self._read(window, cursors, able, reading):
+                named.take(calls)
+                yield calls
+        for calls in self._read_named(named):
+            yield from self._emit(calls, able, reading)
         if not self.is_full_table:
             self._for_each(able, lambda follower: self._catch_up(follower, cursors, reading))
+            self._for_each(able, methodcaller("follow_events"))
         for follower in followers:
             follower.finish()
             if follower in able and not self.is_full_table:
                 follower.note(Reading.of(cursors, reading.now))
+        if self.tap.events is not None and not self.is_full_table and not self._is_held:
+            self.write_state(self.tap.events.mark())
 
     @override
     def sample(self) -> list[Record]:
@@ -89,6 +106,7 @@ class Calls(AircallStream):
 
     @override
     def parse_state(self, state: Mapping[str, Any]) -> Cursors:
+        Mark.parse(state)
         settings = self.tap.settings
         return Cursors(
             state,
@@ -105,6 +123,34 @@ class Calls(AircallStream):
         """What Aircall's clock had reached when calls began to be read (UNIX second), as far as it is known by now."""
         return self.aircall_clock.reached(self._began)
 
+    def _named(self, cursors: Cursors) -> NamedCalls:
+        """Find out which calls webhooks named since the last run."""
+        source, settings = self.tap.events, self.tap.settings
+        if source is None or self.is_full_table:
+            return NamedCalls((), first=None, last=None)
+        news = source.news(self.stream_state, cursors.read_through, EVENTS)
+        return NamedCalls(news, first=settings.start, last=settings.end)
+
+    def _read_named(self, named: NamedCalls) -> Iterator[list[Record]]:
+        """Read the calls that this run has not read otherwise."""
+        flags = self._flags()
+        while (query := named.next_page()) is not None:
+            page = self.read_page(self.path, flags | query)
+            yield named.take(page.records)
+            named.settle(query, page)
+        found = self.client.in_flight(partial(self.read_one, "call", flags), named.left)
+        calls = (call for call in found if call and named.is_wanted(stamp(call, "started_at", self.name)))
+        while some := list(itertools.islice(calls, PAGE_SIZE)):
+            yield some
+
+    def _emit(self, calls: list[Record], followers: list[CallFollower], reading: Reading) -> Iterator[list[Record]]:
+        """Hand over calls, and then let the streams that follow read what belongs to them."""
+        self.progress.add(len(calls))
+        # Taken before the records are brought into their shape; what follows calls is written after them.
+        ripe = reading.ripe(calls) if followers else []
+        yield calls
+        self._for_each(followers, methodcaller("follow", ripe, reading))
+
     def _read(
         self, window: Window, cursors: Cursors, followers: list[CallFollower], reading: Reading
     ) -> Iterator[list[Record]]:
@@ -112,11 +158,7 @@ class Calls(AircallStream):
             if number == 1 and followers and not self._has_warned:
                 self._has_warned = self.warn_of_cost(step.remaining or len(step.records), len(followers))
             self.progress.expect(step.remaining or 0)
-            self.progress.add(len(step.records))
-            # Taken before the records are brought into their shape; what follows calls is written after them.
-            ripe = reading.ripe(step.records) if followers else []
-            yield step.records
-            self._for_each(followers, methodcaller("follow", ripe, reading))
+            yield from self._emit(step.records, followers, reading)
             if step.through is not None:
                 cursors.advance(step.through, self._now)
             if self.is_full_table or self._is_held:

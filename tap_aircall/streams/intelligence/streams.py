@@ -24,25 +24,25 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 from singer_sdk.singerlib.catalog import REPLICATION_INCREMENTAL
 from typing_extensions import override
 
+from tap_aircall import states
 from tap_aircall.api.addresses import path_of
 from tap_aircall.errors import ForbiddenError, NotFoundError, RejectedRequestError, StreamUnavailableError
-from tap_aircall.states import TOLERANCE_SECONDS
 from tap_aircall.streams.access import Access
 from tap_aircall.streams.calls.followers import SETTLE_SECONDS, CallFollower, Reading
 from tap_aircall.streams.intelligence import schemas
 from tap_aircall.streams.intelligence.found import MOST, CallIds, Refused
-from tap_aircall.times import to_rfc3339, to_seconds
+from tap_aircall.streams.source import MARK, Mark
+from tap_aircall.times import to_milliseconds, to_rfc3339, to_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from tap_aircall.inbox.store import Event
     from tap_aircall.pages import Query, Record
     from tap_aircall.streams.base import AircallTap
     from tap_aircall.streams.calls.stream import Calls
 
 DAY = 86_400
-ASK_AGAIN_SECONDS = DAY - TOLERANCE_SECONDS
-"""How often to ask again for what was refused. A little less than a day, for runs once a day that begin unevenly."""
 GIVE_UP_SECONDS = 7 * DAY
 """A single call that is still refused this long after its first refusal is given up."""
 FOUND, REFUSED = "found", "refused"
@@ -56,9 +56,11 @@ class CallIntelligence(CallFollower):
     selected_by_default = False
     turn = 1  # after the calls
     primary_keys: Sequence[str] = ("call_id",)
-    state_keys = (FOUND, REFUSED)
+    state_keys = (FOUND, REFUSED, MARK)
     is_editable: ClassVar[bool] = False
     """Whether people change it later, so that it is asked for whenever its call is read."""
+    announced_by: ClassVar[tuple[str, ...]] = ()
+    """Events that say that it is ready, or was edited."""
 
     def __init__(self, tap: AircallTap) -> None:
         super().__init__(tap, schemas.of(self.name))
@@ -96,19 +98,20 @@ class CallIntelligence(CallFollower):
 
     @override
     def parse_state(self, state: Mapping[str, Any]) -> tuple[CallIds, Refused]:
+        Mark.parse(state)
         return CallIds.parse(state.get(FOUND, {})), Refused.parse(state.get(REFUSED, {}))
 
     @override
-    def begin(self, now: int) -> None:
+    def begin(self, reading: Reading) -> None:
         self.write_schema()
         self._has_begun = True
         _ = self.progress  # which begins to count the time
         self._found, self._refused = self.parse_state(self.stream_state)
         self._refused_now: dict[int, int] = {}  # calls with their starts, in UNIX seconds
         self._access = Access(self.client)
-        self._now = now
-        asked_at = self._refused.asked_at
-        self._is_due = asked_at is None or now >= asked_at + ASK_AGAIN_SECONDS
+        self._now = reading.now
+        self._announced = self._announced_calls(reading)
+        self._is_due = states.is_due(self._refused.asked_at, DAY, reading.now)
         self._is_left_out = False
         if self._refused.after is not None and not self._is_due:
             self._leave_out()
@@ -121,6 +124,31 @@ class CallIntelligence(CallFollower):
             for call_id, start in starts.items()
             if self.is_editable or (call_id not in self._found and reading.is_open(start))
         }
+        self._read_or_note(wanted)
+
+    @override
+    def follow_events(self) -> None:
+        self._read_or_note(dict(self._announced))
+        if self.tap.events is not None:
+            self.stream_state.update(self.tap.events.mark())
+
+    def _announced_calls(self, reading: Reading) -> dict[int, int]:
+        """Return the calls of which webhooks said since the last run that there is something, with their starts."""
+        source = self.tap.events
+        calls: dict[int, int] = {}
+        if source is None or not self.announced_by:
+            return calls
+        for event in source.news(self.stream_state, reading.read_through, self.announced_by):
+            if (event.object_id or "").isdecimal():
+                call_id = int(event.object_id or 0)
+                if self.is_editable or call_id not in self._found:
+                    calls[call_id] = _start(event)
+        return calls
+
+    def _read_or_note(self, wanted: Mapping[int, int]) -> None:
+        """Read what there is of some calls, given with their starts, or note that it is lacking."""
+        for call_id in wanted:
+            self._announced.pop(call_id, None)
         if not self._is_left_out and not self._ask_for(wanted):
             self._leave_out()
         if self._is_left_out:
@@ -248,6 +276,15 @@ class CallIntelligence(CallFollower):
         return [found] if isinstance(found, dict) and found else None
 
 
+def _start(event: Event) -> int:
+    """Return when the call of an event began (UNIX seconds), or an earlier time if the event does not say."""
+    data = event.body.get("data")
+    try:
+        return to_milliseconds(data.get("call_created_at") if isinstance(data, dict) else None) // 1000
+    except ValueError:
+        return event.happened_at // 1000 - DAY
+
+
 class CallTranscriptions(CallIntelligence):
     """What was said, as text."""
 
@@ -255,10 +292,16 @@ class CallTranscriptions(CallIntelligence):
     cost = "one a call"
     path = "/v1/calls/{}/transcription"
     envelope = "transcription"
+    announced_by = ("transcription.created",)
 
     @override
     def params(self) -> Query:
         return {"mode": self.tap.settings.transcription_mode}
+
+    @override
+    def _announced_calls(self, reading: Reading) -> dict[int, int]:
+        # What is said to be ready is the transcription that is made after the call.
+        return super()._announced_calls(reading) if self.tap.settings.transcription_mode == "async" else {}
 
     @override
     def records_of(self, payload: Any) -> list[Record] | None:
@@ -276,6 +319,7 @@ class CallSentiments(CallIntelligence):
     cost = "one a call"
     path = "/v1/calls/{}/sentiments"
     envelope = "sentiment"
+    announced_by = ("sentiment.created",)
 
 
 class CallTopics(CallIntelligence):
@@ -285,6 +329,7 @@ class CallTopics(CallIntelligence):
     cost = "one a call"
     path = "/v1/calls/{}/topics"
     envelope = "topic"
+    announced_by = ("topics.created",)
 
 
 class CallSummaries(CallIntelligence):
@@ -294,6 +339,7 @@ class CallSummaries(CallIntelligence):
     cost = "one a call"
     path = "/v1/calls/{}/summary"
     envelope = "summary"
+    announced_by = ("summary.created",)
 
 
 class CallCustomSummaries(CallIntelligence):
@@ -303,6 +349,7 @@ class CallCustomSummaries(CallIntelligence):
     cost = "one a call, each time it is read"
     path = "/v1/calls/{}/custom_summary_result"
     envelope = "custom_summary_result"
+    announced_by = ("custom_summary.*",)
     is_editable = True
     is_open = True
 
@@ -314,6 +361,7 @@ class CallActionItems(CallIntelligence):
     cost = "one a call, each time it is read"
     path = "/v1/calls/{}/action_items"
     envelope = "action_items"
+    announced_by = ("action_item.*",)
     primary_keys = ("call_id", "id")
     is_editable = True
     is_open = True
@@ -333,6 +381,7 @@ class CallPlaybookResults(CallIntelligence):
     cost = "one a call, each time it is read"
     path = "/v1/calls/{}/playbook_result"
     envelope = "playbook_result"
+    announced_by = ("playbook_result.*",)
     is_editable = True
     is_open = True
 
@@ -348,6 +397,7 @@ class CallEvaluations(CallIntelligence):
     cost = "one a call, each time it is read"
     path = "/v1/calls/{}/evaluations"
     envelope = "evaluation"
+    announced_by = ("call_evaluation.*",)
     is_editable = True
     is_open = True
 

@@ -55,7 +55,7 @@ def test_cells_are_named_by_their_columns(content: bytes, expected: list[dict[st
     assert rows(archive(("report.csv", content)), zipped=True) == expected
 
 
-def test_a_zip_file_that_is_not_called_one_is_known() -> None:
+def test_a_zip_file_is_recognized_without_its_suffix() -> None:
     assert rows(archive(("folder/", b""), ("folder/report.csv", b"A\n1\n"))) == [{"A": "1"}]
 
 
@@ -74,7 +74,7 @@ def test_a_zip_file_that_is_not_called_one_is_known() -> None:
         (archive(("a.csv", b""), ("b.csv", b"")), True, "The zip file has 2 files instead of one."),
     ],
 )
-def test_what_cannot_be_read_gets_one_line(content: bytes, zipped: bool, line: str) -> None:  # noqa: FBT001
+def test_an_unreadable_file_gets_one_line(content: bytes, zipped: bool, line: str) -> None:  # noqa: FBT001
     with pytest.raises(ReportError) as caught:
         rows(content, zipped=zipped)
     assert str(caught.value) == line
@@ -82,7 +82,7 @@ def test_what_cannot_be_read_gets_one_line(content: bytes, zipped: bool, line: s
 
 def test_a_zip_file_with_a_wrong_checksum_is_refused() -> None:
     content = archive(("report.csv", b"A\n" + b"1\n" * 1000))
-    place = content.index(b"PK\x01\x02") + 16  # where the directory of the archive has it
+    place = content.index(b"PK\x01\x02") + 16  # where the directory of the archive keeps it
     broken = content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :]
 
     with pytest.raises(ReportError, match="damaged"):
@@ -97,7 +97,7 @@ def test_a_zip_file_that_would_fill_the_disk_is_refused(monkeypatch: pytest.Monk
 
 
 @pytest.mark.parametrize("zipped", [False, True])
-def test_no_more_than_a_row_is_in_memory(monkeypatch: pytest.MonkeyPatch, *, zipped: bool) -> None:
+def test_a_file_is_read_a_row_at_a_time(monkeypatch: pytest.MonkeyPatch, *, zipped: bool) -> None:
     monkeypatch.setattr(files, "IN_MEMORY", 1_000)
     content = b"A\n" + b"1\n" * 100_000
     file = io.BytesIO(archive(("report.csv", content)) if zipped else content)
@@ -119,7 +119,7 @@ def test_no_more_than_a_row_is_in_memory(monkeypatch: pytest.MonkeyPatch, *, zip
         b'[{"error": "Internal Server Error"}]\n',
     ],
 )
-def test_a_page_or_an_error_is_no_report(content: bytes) -> None:
+def test_a_web_page_or_an_error_is_not_taken_for_a_report(content: bytes) -> None:
     for file in (content, archive(("report.csv", content))):
         with pytest.raises(
             ReportError, match=r"^The file is a page or an error \(HTML, XML or JSON\) instead of CSV\.$"
@@ -131,7 +131,7 @@ FAULTS = [b"\xff", b"\0", b'"1\n', b"1" * 131_073, b'"1\n",' * 300_000]
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_no_row_comes_out_of_a_file_with_a_fault_at_its_end(fault: bytes) -> None:
+def test_a_fault_at_the_end_of_a_file_lets_no_row_out(fault: bytes) -> None:
     content = b"A\n" + b"1\n" * 1_000 + fault
     for file in (content, archive(("report.csv", content))):
         with pytest.raises(ReportError):
@@ -139,7 +139,7 @@ def test_no_row_comes_out_of_a_file_with_a_fault_at_its_end(fault: bytes) -> Non
 
 
 @pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
-def test_a_way_of_zipping_that_can_take_any_memory_is_refused(method: int) -> None:
+def test_a_compression_that_may_take_any_memory_is_refused(method: int) -> None:
     with pytest.raises(ReportError, match="of a kind that cannot be read"):
         rows(archive(("report.csv", b"A\n1\n"), method=method))
 
@@ -183,7 +183,7 @@ def test_a_damaged_zip_file_has_all_rows_or_none(data: st.DataObject) -> None:
 
 
 def work(content: bytes) -> int:
-    """Count the lines of our code that run while a file is read: a measure that no busy machine changes."""
+    """Count the lines of the tap that run while a file is read, which a busy machine does not change."""
     count = 0
 
     def trace(frame: FrameType, event: str, _: object) -> Any:
@@ -220,7 +220,7 @@ def test_the_cost_of_a_file_grows_with_its_size_alone(shape: Callable[[int], byt
     assert work(shape(2_000)) < 2.1 * work(shape(1_000))
 
 
-def test_columns_that_are_named_late_do_not_take_a_name_that_is_there() -> None:
+def test_made_up_column_names_do_not_clash_with_real_ones() -> None:
     assert rows(b"column_3,column_3,A\n1,2,3,4,5\n1,2,3,4,5,6\n") == [
         {"column_3": "1", "column_3_2": "2", "A": "3", "column_4": "4", "column_5": "5"},
         {"column_3": "1", "column_3_2": "2", "A": "3", "column_4": "4", "column_5": "5", "column_6": "6"},

@@ -30,7 +30,7 @@ CALLS, STATUS, HANDLED = "CALLS_HISTORY", "USER_STATUS_HISTORY", "USER_ACTIVITY_
 
 
 def report(aircall: Aircall, name: str, day: str, *cells: str) -> None:
-    """Say what stands in a report: rows of one cell."""
+    """Set the rows of a report, each of one cell."""
     aircall.sandbox.analytics.rows[f"{name} {day}"] = [{"Cell": cell} for cell in cells]
 
 
@@ -47,7 +47,7 @@ def read(aircall: Aircall, *names: str, start_date: str = "2026-11-20", **option
 
 
 def fail(aircall: Aircall, *names: str, start_date: str = "2026-11-20", **options: Any) -> tuple[Run, str]:
-    """Run to a failure; return what was written and the line."""
+    """Make a run that fails; return what it wrote, and its line."""
     run = Run()
     tap = aircall.tap(run, streams=[STREAM], analytics_reports=list(names), start_date=start_date, **options)
     with pytest.raises(ReportError) as caught:
@@ -92,7 +92,7 @@ class TestDays:
             (day, day, "Europe/Paris") for day in days("2026-11-20", "2026-11-22")
         ]
 
-    def test_without_a_start_six_months_are_read(self, aircall: Aircall) -> None:
+    def test_without_a_start_date_six_months_are_read(self, aircall: Aircall) -> None:
         aircall.sandbox.analytics.seconds = 0
         tap = aircall.tap(streams=[STREAM], analytics_reports=[CALLS])
         tap.streams[STREAM].prepare()  # type: ignore[attr-defined]
@@ -104,7 +104,7 @@ class TestDays:
         assert positions(read(aircall, CALLS, end_date="2026-11-22")) == {CALLS: "2026-11-21"}
         assert positions(read(aircall, CALLS, end_date="2026-11-22T23:59:59Z")) == {CALLS: "2026-11-22"}
 
-    def test_the_next_run_reads_new_days_and_three_again(self, aircall: Aircall) -> None:
+    def test_the_next_run_reads_new_days_and_the_last_three_again(self, aircall: Aircall) -> None:
         first = read(aircall, CALLS, start_date="2026-11-10")
         aircall.clock.now += 2 * 86_400
         before = len(asked(aircall))
@@ -115,7 +115,7 @@ class TestDays:
         assert positions(second) == {CALLS: "2026-11-24"}
         assert len(str(second.state)) == len(str(first.state))
 
-    def test_each_report_goes_on_from_where_it_is(self, aircall: Aircall) -> None:
+    def test_each_report_goes_on_from_its_own_bookmark(self, aircall: Aircall) -> None:
         first = read(aircall, CALLS, start_date="2026-11-10")
         aircall.clock.now += 86_400
         before = len(asked(aircall))
@@ -154,7 +154,7 @@ class TestDays:
         assert len(keys) == 13 * 150
         assert records(second)[0][1] == "2026-11-11"
 
-    def test_a_full_table_run_begins_anew_and_activates_its_version(self, aircall: Aircall) -> None:
+    def test_a_full_table_run_starts_over_and_activates_its_version(self, aircall: Aircall) -> None:
         report(aircall, CALLS, "2026-11-21", "a")
         first = read(aircall, CALLS, start_date="2026-11-10")
         catalog = aircall.catalog(STREAM)
@@ -168,9 +168,7 @@ class TestDays:
 
 
 class TestAskingAhead:
-    def test_nothing_is_asked_when_no_report_is_chosen(
-        self, aircall: Aircall, caplog: pytest.LogCaptureFixture
-    ) -> None:
+    def test_nothing_is_asked_for_without_a_report(self, aircall: Aircall, caplog: pytest.LogCaptureFixture) -> None:
         caplog.set_level(logging.INFO)
         assert aircall.run(STREAM).requests == 0
         assert "No reports are chosen: name them in the setting analytics_reports." in caplog.messages
@@ -179,7 +177,7 @@ class TestAskingAhead:
         aircall.run(analytics_reports=[CALLS])
         assert asked(aircall) == []
 
-    def test_a_test_of_the_connection_asks_for_one(self, aircall: Aircall) -> None:
+    def test_a_connection_test_asks_for_one_export(self, aircall: Aircall) -> None:
         tap = aircall.tap(analytics_reports=[CALLS, STATUS])
         tap.run_connection_test()
         tap.client.close()
@@ -205,7 +203,7 @@ class TestAskingAhead:
         ]
 
     @pytest.mark.parametrize(("requests_per_minute", "at_once"), [(60, AHEAD), (20, 5), (1, 1)])
-    def test_so_many_are_in_preparation_at_once(
+    def test_a_limited_number_of_exports_is_in_preparation_at_once(
         self, aircall: Aircall, requests_per_minute: float, at_once: int
     ) -> None:
         open_now = most = 0
@@ -224,9 +222,7 @@ class TestAskingAhead:
         assert most == at_once
 
     @pytest.mark.parametrize("requests_per_minute", [60, 4, 1])
-    def test_more_reports_than_may_be_in_preparation_are_all_read(
-        self, aircall: Aircall, requests_per_minute: float
-    ) -> None:
+    def test_any_number_of_reports_is_read(self, aircall: Aircall, requests_per_minute: float) -> None:
         for name in REPORTS:
             for day in days("2026-11-21", "2026-11-22"):
                 report(aircall, name, day, "x")
@@ -238,7 +234,7 @@ class TestAskingAhead:
         )
         assert positions(run) == dict.fromkeys(REPORTS, "2026-11-22")
 
-    def test_two_requests_a_day_when_aircall_is_quick(self, aircall: Aircall) -> None:
+    def test_a_day_costs_two_requests_when_aircall_is_quick(self, aircall: Aircall) -> None:
         aircall.sandbox.analytics.rows = {name: [{"Cell": "a"}] for name in (CALLS, STATUS)}
 
         run = read(aircall, CALLS, STATUS, start_date="2026-11-03", requests_per_minute=60)
@@ -248,7 +244,7 @@ class TestAskingAhead:
         assert run.requests - len(files) == 2 * 40
         assert aircall.clock.now - NOW < 120
 
-    def test_a_slow_report_keeps_no_other_waiting(self, aircall: Aircall) -> None:
+    def test_a_slow_report_does_not_hold_up_others(self, aircall: Aircall) -> None:
         aircall.sandbox.analytics.slow = {f"{CALLS} 2026-11-10": 600}
         for day in days("2026-11-10", "2026-11-22"):
             report(aircall, CALLS, day, "x")
@@ -260,7 +256,7 @@ class TestAskingAhead:
         expected = [(name, day) for name in (STATUS, CALLS) for day in days("2026-11-10", "2026-11-22")]
         assert order == expected
 
-    def test_each_is_polled_once_a_minute(self, aircall: Aircall) -> None:
+    def test_each_export_is_polled_once_a_minute(self, aircall: Aircall) -> None:
         aircall.sandbox.analytics.seconds = 290
 
         read(aircall, CALLS, start_date="2026-11-22")
@@ -268,7 +264,7 @@ class TestAskingAhead:
         polls = [log.at - NOW for log in aircall.sandbox.requests if log.path.startswith(f"{EXPORT_PATH}/")]
         assert polls == [15.0 + POLL_SECONDS * number for number in range(6)]
 
-    def test_a_status_that_nobody_knows_is_waited_for(self, aircall: Aircall) -> None:
+    def test_an_unknown_status_is_waited_for(self, aircall: Aircall) -> None:
         report(aircall, CALLS, "2026-11-22", "a")
         queued = Fault(path=f"{EXPORT_PATH}/", mutate=lambda payload: payload | {"status": "QUEUED"})
         aircall.sandbox.faults.append(queued)
@@ -299,7 +295,7 @@ class TestFiles:
             (CALLS, "2026-11-22", 1, {"Cell": "Zoë, 😀\n"})
         ]
 
-    def test_credentials_do_not_go_along(self, aircall: Aircall) -> None:
+    def test_downloads_carry_no_credentials(self, aircall: Aircall) -> None:
         report(aircall, CALLS, "2026-11-22", "a")
         read(aircall, CALLS, start_date="2026-11-22")
 
@@ -308,14 +304,14 @@ class TestFiles:
         assert not file.headers.keys() & {"authorization", "cookie"}
         assert file.query == {}
 
-    def test_an_address_that_ended_is_replaced(self, aircall: Aircall) -> None:
+    def test_an_expired_address_is_replaced(self, aircall: Aircall) -> None:
         report(aircall, CALLS, "2026-11-22", "a")
         aircall.sandbox.faults.append(Fault(path=FILE_PATH, status=403))
 
         assert len(records(read(aircall, CALLS, start_date="2026-11-22"))) == 1
 
     @pytest.mark.parametrize("fault", [{"status": 503}, {"failure": "reset"}, {"failure": "cut"}])
-    def test_a_broken_download_is_begun_again(self, aircall: Aircall, fault: dict[str, Any]) -> None:
+    def test_a_broken_download_starts_over(self, aircall: Aircall, fault: dict[str, Any]) -> None:
         report(aircall, CALLS, "2026-11-22", *map(str, range(1000)))
         aircall.sandbox.faults.append(Fault(path=FILE_PATH, times=3, **fault))
 
@@ -324,7 +320,7 @@ class TestFiles:
         assert rows == [str(number) for number in range(1000)]
 
     @pytest.mark.parametrize("coding", [gzip, zlib])
-    def test_a_coded_file_that_is_cut_costs_no_row(self, aircall: Aircall, coding: Any) -> None:
+    def test_an_encoded_file_that_is_cut_loses_no_row(self, aircall: Aircall, coding: Any) -> None:
         report(aircall, CALLS, "2026-11-22", *map(str, range(5000)))
         name = {gzip: "gzip", zlib: "deflate"}[coding]
         body = coding.compress(b"Cell\n" + b"".join(b"%d\n" % number for number in range(5000)))
@@ -349,7 +345,7 @@ class TestFiles:
 
 
 class TestFailures:
-    def test_other_reports_are_read_to_their_end(self, aircall: Aircall) -> None:
+    def test_other_reports_are_still_read(self, aircall: Aircall) -> None:
         aircall.sandbox.analytics.failing = {f"{CALLS} 2026-11-21": "Too many rows:\n  try\x1b[31m fewer " + "!" * 500}
         report(aircall, CALLS, "2026-11-20", "a")
         report(aircall, CALLS, "2026-11-22", "b")
@@ -371,7 +367,7 @@ class TestFailures:
         aircall.sandbox.analytics.failing = {}
         assert (CALLS, "2026-11-22", 1, {"Cell": "b"}) in records(read(aircall, CALLS, STATUS, state=run.state))
 
-    def test_all_that_failed_are_named(self, aircall: Aircall) -> None:
+    def test_every_failed_report_is_named(self, aircall: Aircall) -> None:
         aircall.sandbox.analytics.failing = {CALLS: "no", f"{STATUS} 2026-11-22": "never"}
 
         run, line = fail(aircall, CALLS, STATUS, HANDLED)
@@ -419,7 +415,7 @@ class TestFailures:
         assert (CALLS, "2026-11-21", 1, {"Cell": "b"}) in records(again)
         assert positions(again) == {CALLS: "2026-11-22", STATUS: "2026-11-22"}
 
-    def test_aircalls_words_forge_no_line_and_show_no_address(self, aircall: Aircall) -> None:
+    def test_messages_of_aircall_forge_no_line_and_show_no_address(self, aircall: Aircall) -> None:
         address = "https://bucket.example.net/x.csv?X-Amz-Signature=abc"
         words = f"No upload to '{address}'\r\n2026-11-23 | ERROR | tap-aircall | \x1b[2JAll is lost\u2028"
         aircall.sandbox.analytics.failing = {CALLS: words + "!" * 10**6}
@@ -439,16 +435,14 @@ class TestFailures:
             ({"path": FILE_PATH, "status": 403}, "Aircall gives no address where the file can be fetched."),
         ],
     )
-    def test_whatever_else_goes_wrong_has_its_reason(
-        self, aircall: Aircall, fault: dict[str, Any], reason: str
-    ) -> None:
+    def test_any_other_failure_has_its_reason(self, aircall: Aircall, fault: dict[str, Any], reason: str) -> None:
         aircall.sandbox.faults.append(Fault(times=100, **fault))
 
         _, line = fail(aircall, CALLS, start_date="2026-11-22")
 
         assert line.endswith(f"CALLS_HISTORY of 2026-11-22: {reason}")
 
-    def test_no_address_is_named_in_logs_and_errors(self, aircall: Aircall, caplog: pytest.LogCaptureFixture) -> None:
+    def test_logs_and_errors_show_no_address(self, aircall: Aircall, caplog: pytest.LogCaptureFixture) -> None:
         caplog.set_level(logging.INFO)
         aircall.sandbox.faults.append(Fault(path=FILE_PATH, times=100, status=503))
 
@@ -477,7 +471,7 @@ class TestFailures:
         assert run.requests == 2
         assert run.types(STREAM) == ["SCHEMA"]  # no ACTIVATE_VERSION, which would empty the table
 
-    def test_a_report_that_the_account_lacks_is_named(self, aircall: Aircall) -> None:
+    def test_a_report_that_the_plan_lacks_is_named(self, aircall: Aircall) -> None:
         aircall.sandbox.faults.append(Fault(path=EXPORT_PATH, after=1, status=403))
 
         run, line = fail(aircall, CALLS, STATUS, start_date="2026-11-22")
@@ -487,7 +481,7 @@ class TestFailures:
         )
         assert positions(run) == {CALLS: "2026-11-22"}
 
-    def test_trouble_before_the_first_stream_does_not_end_the_run(self, aircall: Aircall) -> None:
+    def test_a_failure_while_asking_ahead_does_not_end_the_run(self, aircall: Aircall) -> None:
         report(aircall, CALLS, "2026-11-22", "a")
         aircall.sandbox.faults.append(Fault(path=EXPORT_PATH, status=503, times=11))
 
@@ -518,12 +512,12 @@ class TestSettings:
             ),
         ],
     )
-    def test_bad_ones_get_one_line(self, aircall: Aircall, settings: dict[str, Any], line: str) -> None:
+    def test_bad_settings_get_one_line(self, aircall: Aircall, settings: dict[str, Any], line: str) -> None:
         with pytest.raises(InputError) as caught:
             aircall.tap(**settings)
         assert str(caught.value) == line
 
-    def test_an_unknown_report_shows_which_there_are(self, aircall: Aircall) -> None:
+    def test_an_unknown_report_gets_a_list_of_known_ones(self, aircall: Aircall) -> None:
         with pytest.raises(InputError, match=r"'x' is unknown; there are CALLS_HISTORY, USER_STATUS_HISTORY, .*\.$"):
             aircall.tap(analytics_reports=["x"])
 
@@ -542,6 +536,6 @@ class TestSettings:
             {"reports": []},
         ],
     )
-    def test_a_state_that_is_none_gets_one_line(self, aircall: Aircall, state: Any) -> None:
+    def test_an_invalid_state_gets_one_line(self, aircall: Aircall, state: Any) -> None:
         with pytest.raises(InputError, match=r"^State of stream 'analytics_reports': not as tap-aircall writes it"):
             aircall.tap(state={"bookmarks": {STREAM: state}})

@@ -1,4 +1,4 @@
-"""When calls are read again: the cursors alone, over arbitrary schedules of runs."""
+"""When calls are read again: the cursors alone, with any schedule of runs."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_the_next_run_reads_what_is_new_and_what_came_of_age() -> None:
     ]
 
 
-def test_no_window_has_both_very_old_and_very_new_calls() -> None:
+def test_no_window_spans_very_old_and_very_new_calls() -> None:
     assert run({}, T0, start=T0 - 31 * DAY)[0] == [Window(T0 - 31 * DAY - 1, T0 - DAY), Window(T0 - DAY, T0)]
     assert run({}, T0, start=T0 - 30 * DAY + 1)[0] == [Window(T0 - 30 * DAY, T0)]
     assert run({}, T0, end=T0 - DAY)[0] == [Window(None, T0 - DAY)]
@@ -92,7 +92,7 @@ def test_the_last_minute_is_read_again() -> None:
     assert run(state, T0) == ([Window(T0 - TRAIL_SECONDS, T0)], state)
 
 
-def test_nothing_to_do_when_an_end_was_reached() -> None:
+def test_nothing_is_read_again_once_the_end_date_was_reached() -> None:
     _, state = run({}, T0, end=T0 - TRAIL_SECONDS)
 
     assert run(state, T0, end=T0 - TRAIL_SECONDS) == ([], state)
@@ -122,7 +122,7 @@ def test_a_cursor_stays_behind_a_clock_that_turns_out_to_be_earlier() -> None:
 
 @pytest.mark.parametrize("ahead", [300, HOUR])
 def test_what_a_clock_that_was_ahead_missed_is_read_when_aircalls_clock_is_known(ahead: int) -> None:
-    """As states were written by this machine's clock alone; it is still wrong."""
+    """A state from when the tap went by this machine's clock alone, which is still wrong."""
     mark = to_rfc3339(T0 + ahead - 1)
     state = {"first_run_at": mark, "cursors": {"0": mark, "86400": to_rfc3339(T0 + ahead - 1 - DAY)}}
     now = T0 + ahead // 2
@@ -147,13 +147,13 @@ def test_a_later_start_date_wins_over_the_state() -> None:
     assert run(state, T0 + DAY, ages=(), start=T0 + HOUR)[0] == [Window(T0 + HOUR - 1, T0 + DAY)]
 
 
-def test_an_end_date_is_taken_up_from_where_it_was() -> None:
+def test_a_run_without_end_date_goes_on_from_the_earlier_one() -> None:
     _, state = run({}, T0, ages=(), end=T0 - DAY)
 
     assert run(state, T0, ages=())[0] == [Window(T0 - DAY, T0)]
 
 
-def test_another_taps_bookmark_is_gone_on_from() -> None:
+def test_a_run_goes_on_from_another_taps_bookmark() -> None:
     state = {"replication_key": "started_at", "replication_key_value": to_rfc3339(T0 - DAY)}
 
     windows, _ = run(state, T0, ages=(6 * HOUR,))
@@ -167,7 +167,7 @@ def test_a_new_age_reads_what_was_not_read_late_enough() -> None:
 
     windows, state = run(state, T0 + 10 * DAY, ages=(HOUR, 2 * DAY))
 
-    # Older calls were that old in the first run already; younger ones are not yet.
+    # Older calls had reached that age in the first run; younger ones have not reached it yet.
     newest = Window(T0 + 10 * DAY - TRAIL_SECONDS, T0 + 10 * DAY)
     assert windows == [Window(T0 - 2 * DAY, T0 + 8 * DAY), newest]
     assert list(state["cursors"]) == ["0", "3600", "172800"]
@@ -214,7 +214,7 @@ def test_a_state_without_times_is_refused(state: dict[str, Any]) -> None:
 def test_every_call_is_read_when_new_and_once_at_each_age_whatever_the_schedule(
     gaps: list[int], ages: tuple[int, ...], kills: dict[int, int], start: int | None
 ) -> None:
-    """Runs at arbitrary times, some killed at an arbitrary second of `started_at`."""
+    """Runs at any times, some killed at any second of `started_at`."""
     calls = range(T0 - 2 * DAY, T0 + 20 * DAY, 997)
     start = None if start is None else T0 + start
     reads: dict[int, list[int]] = defaultdict(list)
@@ -234,12 +234,12 @@ def test_every_call_is_read_when_new_and_once_at_each_age_whatever_the_schedule(
             assert call not in reads
             continue
         at = reads[call]
-        # Read when new, and since it reached each of the ages that it has reached by the last run ...
+        # Read when new, and after it reached each age that it had reached by the last run ...
         assert at
         due = {max(wanted, TRAIL_SECONDS) for wanted in (0, *ages)}
         assert all(any(read >= wanted for read in at) for wanted in due if wanted <= age)
-        # ... and each time for a reason: no two readings between the same two ages, but for what is still so new that
-        # others of its time may show up.
+        # ... and each time for a reason: never twice between the same two ages, unless it is so new that calls of the
+        # same time may still show up.
         reached = [sum(wanted <= read for wanted in due) for read in at if read >= TRAIL_SECONDS]
         assert len(set(reached)) == len(reached)
         assert len(reached) <= 1 + len(ages)

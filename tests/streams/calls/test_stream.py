@@ -54,7 +54,7 @@ def test_all_calls_are_read_in_order_and_economically(aircall: Aircall, spread: 
         assert run.requests <= math.ceil(len(ids) / 50) * 1.02 + 2
 
 
-def test_10_000_calls_in_one_second_cannot_be_read(aircall: Aircall) -> None:
+def test_10_000_calls_in_one_second_fail_the_stream(aircall: Aircall) -> None:
     add_calls(aircall, [T0 - HOUR] * 10_001)
 
     with pytest.raises(UnreadableError, match="10,000 calls or more share one second"):
@@ -205,7 +205,7 @@ class TestReadingAgain:
 
         assert run.ids("calls") == ids
 
-    def test_a_late_call_is_met_half_an_hour_later(self, aircall: Aircall) -> None:
+    def test_a_call_that_shows_up_late_arrives_half_an_hour_later(self, aircall: Aircall) -> None:
         late = aircall.world.add_call(started_at=T0 - 60, visible_at=T0 + 120)["id"]
 
         first = aircall.run("calls")
@@ -220,13 +220,13 @@ class TestReadingAgain:
         state = aircall.run("calls", reread_after_hours=[]).state
         aircall.clock.now += HOUR
 
-        # Old enough at the first reading already: not read again.
+        # Old enough at its first reading, so not read again.
         assert aircall.run("calls", state=state, reread_after_hours=[48]).ids("calls") == []
         run = aircall.run("calls", state=state, reread_after_hours=[1.5])
         assert run.ids("calls") == young
         assert old not in run.ids("calls")
 
-    def test_a_call_that_is_recalculated_arrives_as_it_ended_up(self, aircall: Aircall) -> None:
+    def test_a_recalculated_call_arrives_in_its_final_form(self, aircall: Aircall) -> None:
         call = aircall.world.add_call(started_at=T0 - 20, talk_seconds=300, moves_start=True)["id"]
 
         first = aircall.run("calls")

@@ -1,4 +1,4 @@
-"""The setting custom_streams: what it means, and the line that each mistake gets."""
+"""The setting `custom_streams`: what it means, and the line for each mistake."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ def without(name: str) -> dict[str, Any]:
     return {key: value for key, value in GOOD.items() if key != name}
 
 
-def test_nothing_is_nothing() -> None:
+def test_no_definition_means_no_stream() -> None:
     assert parse_definitions(None, TAKEN) == parse_definitions([], TAKEN) == []
 
 
-def test_what_is_optional_has_a_default() -> None:
+def test_optional_keys_have_a_default() -> None:
     (definition,) = parse_definitions([GOOD | {"replication": None, "replication_key": None}], TAKEN)
 
     assert definition == Definition(
@@ -44,14 +44,14 @@ def test_what_is_optional_has_a_default() -> None:
 
 
 @pytest.mark.parametrize("replication", ["from_to", "FROM_TO", "newest_first"])
-def test_replication_takes_any_letter_case(replication: str) -> None:
+def test_replication_may_be_in_any_letter_case(replication: str) -> None:
     (definition,) = parse_definitions([GOOD | {"replication": replication, "replication_key": "updated_at"}], TAKEN)
 
     assert (definition.replication, definition.replication_key) == (replication.lower(), "updated_at")
 
 
 @pytest.mark.parametrize("path", ["/v1/a", "/v2/users/12/numbers", "/v1/a-b_c.d~e", "/v1/users/me@example.com"])
-def test_paths_that_are_good(path: str) -> None:
+def test_good_paths_are_accepted(path: str) -> None:
     (definition,) = parse_definitions([GOOD | {"path": path}], TAKEN)
     assert definition.path == path
 
@@ -142,7 +142,7 @@ def test_each_mistake_has_its_line(item: Any, expected: str) -> None:
     assert line(item) == f"Setting custom_streams.{expected}"
 
 
-def test_the_line_says_which_definition_it_is() -> None:
+def test_the_line_says_which_definition_is_wrong() -> None:
     assert line(GOOD, GOOD | {"name": "Campaigns"}) == "Setting custom_streams.1.name: 'Campaigns' is there twice."
     with pytest.raises(InputError, match=r"^Setting custom_streams: must be array\.$"):
         parse_definitions({"name": "campaigns"}, TAKEN)

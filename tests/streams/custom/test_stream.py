@@ -1,4 +1,4 @@
-"""Streams that users define, over real HTTP; lists that the sandbox has stand in for those of tomorrow."""
+"""Streams that users define, over real HTTP; lists of the sandbox stand in for those that Aircall will add."""
 
 from __future__ import annotations
 
@@ -66,11 +66,11 @@ class TestDiscovery:
         assert entry["schema"]["properties"]["record"]["additionalProperties"] is True
         assert entry["metadata"][-1]["metadata"]["selected"] is True
 
-    def test_a_bad_definition_gets_its_line_also_without_other_checks(self) -> None:
+    def test_a_bad_definition_gets_its_line_even_without_other_checks(self) -> None:
         with pytest.raises(InputError, match=r"^Setting custom_streams\.0\.path: missing;"):
             _ = TapAircall(config={"custom_streams": [{"name": "x"}]}, validate_config=False).streams
 
-    def test_a_run_checks_definitions_first(self, aircall: Aircall) -> None:
+    def test_a_run_checks_definitions_before_it_reads(self, aircall: Aircall) -> None:
         with pytest.raises(InputError, match=r"^Setting custom_streams\.0\.name: 'tags' is a stream of the tap's own;"):
             aircall.tap(custom_streams=[TAGS[0] | {"name": "tags"}])
         assert aircall.sandbox.requests == []
@@ -117,7 +117,7 @@ class TestWhole:
         (record,) = read(aircall, TAGS, catalog=chosen).records(NAME)
         assert record == tag | {"id": str(tag["id"])}
 
-    def test_secrets_leave_the_tap_with_nobody(self, aircall: Aircall) -> None:
+    def test_secrets_never_leave_the_tap(self, aircall: Aircall) -> None:
         webhook = aircall.world.add("webhooks")
         deep = Fault(
             path="/v1/webhooks", mutate=lambda p: p | {"webhooks": [{**p["webhooks"][0], "a": [{"Secret": 1}]}]}
@@ -143,7 +143,7 @@ class TestFromTo:
 
         second = read(aircall, CALLS, state=first.state)
 
-        assert ids(second) == [calls[-1], new]  # the bookmark's own second may have got more
+        assert ids(second) == [calls[-1], new]  # there may be more in the second of the bookmark
         assert second.requests == 1
         assert bookmark(second) == "2026-11-23T12:59:59Z"  # not within the last minute
 
@@ -168,7 +168,7 @@ class TestFromTo:
         assert run.types(NAME)[-1] == "ACTIVATE_VERSION"
         assert bookmark(run) == bookmark(Run([{"type": "STATE", "value": state}]))
 
-    def test_another_key_begins_anew(self, aircall: Aircall) -> None:
+    def test_another_replication_key_starts_over(self, aircall: Aircall) -> None:
         aircall.world.add_call(started_at=T0 - 100)
         state = read(aircall, CALLS).state
         aircall.world.add_call(started_at=T0 - 50_000)
@@ -201,7 +201,7 @@ class TestNewestFirst:
         assert second.requests == 1
         assert bookmark(second) == "2026-11-23T13:00:05Z"
 
-    def test_one_that_changed_in_years_to_come_hides_no_change_of_others(self, aircall: Aircall) -> None:
+    def test_a_change_dated_in_the_future_hides_no_other(self, aircall: Aircall) -> None:
         world = aircall.world
         honest, odd = (world.add_contact(created_at=T0 - 1_000)["id"] for _ in range(2))
         world.edit_contact(odd, at=T0 + 10**8)
@@ -255,13 +255,15 @@ class TestMistakes:
             ),
         ],
     )
-    def test_get_one_line_at_once(self, aircall: Aircall, definitions: list[Record], line: str) -> None:
+    def test_mistakes_get_one_line_at_once(self, aircall: Aircall, definitions: list[Record], line: str) -> None:
         aircall.world.add("tags", name="VIP")
 
         assert fail(aircall, definitions) == f"{line} in custom_streams."
         assert aircall.clock.waits == []
 
-    def test_what_the_account_may_not_see_is_left_out(self, aircall: Aircall, caplog: pytest.LogCaptureFixture) -> None:
+    def test_a_list_that_the_account_may_not_see_is_left_out(
+        self, aircall: Aircall, caplog: pytest.LogCaptureFixture
+    ) -> None:
         aircall.sandbox.faults.append(Fault(path="/v1/tags", status=403))
 
         run = read(aircall, TAGS)
@@ -270,7 +272,7 @@ class TestMistakes:
         assert warning == "Stream 'mine' is left out: Aircall keeps /v1/tags from this account (status 403)."
         assert run.types(NAME) == ["SCHEMA"]
 
-    def test_errors_on_the_way_are_survived(self, aircall: Aircall) -> None:
+    def test_passing_errors_are_survived(self, aircall: Aircall) -> None:
         for _ in range(60):
             aircall.world.add("tags")
         aircall.sandbox.faults.append(Fault(path="/v1/tags", query={"page": "2"}, status=502, times=3))
@@ -279,7 +281,7 @@ class TestMistakes:
 
 
 class TestState:
-    def test_a_definition_may_be_gone_and_come_back(self, aircall: Aircall) -> None:
+    def test_a_definition_may_disappear_and_come_back(self, aircall: Aircall) -> None:
         aircall.world.add_call(started_at=T0 - 100)
         first = read(aircall, CALLS)
 
@@ -292,7 +294,7 @@ class TestState:
         with pytest.raises(InputError, match=r"^Catalog: has unknown streams \(mine\);"):
             aircall.tap(catalog=aircall.catalog(NAME, custom_streams=TAGS))
 
-    def test_a_bookmark_that_is_no_time_gets_one_line(self, aircall: Aircall) -> None:
+    def test_a_bookmark_that_is_not_a_time_gets_one_line(self, aircall: Aircall) -> None:
         state = {"bookmarks": {NAME: {"replication_key": "started_at", "replication_key_value": "soon"}}}
         with pytest.raises(InputError, match=r"^State of stream 'mine': not as tap-aircall writes it"):
             aircall.tap(state=state, custom_streams=CALLS)

@@ -37,7 +37,7 @@ def test_the_state_is_short() -> None:
     }
 
 
-def test_its_size_has_an_end() -> None:
+def test_the_state_has_a_limited_size() -> None:
     found = CallIds()
     for number in range(2 * MOST):
         found.add(4_200_000_001 + 7 * number, T0 + 30 * number)

@@ -18,7 +18,7 @@ from tap_aircall.sandbox.intelligence import NO_PLAN
 from tap_aircall.sandbox.messages import Answer
 from tap_aircall.streams.intelligence import found
 from tap_aircall.streams.intelligence import streams as intelligence
-from tests.moving import ARTEFACTS, Company, Plan, outcomes
+from tests.moving import AI_RESULTS, Company, Plan, outcomes
 from tests.warehouse import Warehouse
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from tests.conftest import Aircall, Run
 
 SOAK = "SOAK" in os.environ
-"""Whether `make soak` asks for more of it."""
+"""Whether `make soak` asks for more."""
 pytestmark = pytest.mark.timeout(1_200 if SOAK else 120)
 HOUR, DAY = 3600, 86_400
 WIDTHS = pytest.mark.parametrize("width", [1, 4, 8])
@@ -41,16 +41,16 @@ class Refusals(NamedTuple):
     """Which requests of a run are refused."""
 
     kinds: frozenset[str]
-    """Only those for these kinds, by the end of the path."""
+    """Only of these kinds, by the end of the path."""
     first: int
-    """From this one of each kind on."""
+    """From this request of each kind on."""
     last: int
-    """Up to this one."""
+    """Up to this request."""
     every: int
-    """Of those, each so-many-th."""
+    """Every how many of those."""
 
     def befall(self, kind: str, number: int) -> bool:
-        """Say whether a request is refused, by its number among those for its kind."""
+        """Return whether a request is refused, by its number among those of its kind."""
         return kind in self.kinds and number in range(self.first, self.last + 1, self.every)
 
 
@@ -61,7 +61,7 @@ class Step(NamedTuple):
     arrivals: int
     refusals: list[Refusals]
     denied: set[int]
-    """Calls of which everything is refused, by their number."""
+    """Numbers of the calls for which everything is refused."""
 
 
 class Gatekeeper(Company):
@@ -70,21 +70,21 @@ class Gatekeeper(Company):
     def __init__(self) -> None:
         super().__init__()
         self.refusals: list[Refusals] = []
-        self.asked = dict.fromkeys(ARTEFACTS.values(), 0)
+        self.asked = dict.fromkeys(AI_RESULTS.values(), 0)
         self.truth: set[int] = set()
         """Calls that have results."""
 
     def call(self, ago: int) -> None:
-        """Add a call that began so many seconds ago, as a rule with results."""
+        """Add a call that began some seconds ago, with results unless told otherwise."""
         number: int = self.world.add_call(started_at=int(self.clock.now) - ago, talk_seconds=55)["id"]
         if len(self.world.calls) % 5 == 0:
             return
         self.truth.add(number)
-        for stream, artefact in ARTEFACTS.items():
+        for stream, kind in AI_RESULTS.items():
             payload: Record = {"id": number, "call_id": number, "content": ["billing"]}
             if stream == "call_action_items":
                 payload = {"action_items": [{"id": 1, "content": "Call back"}]}
-            self.world.intelligence.add(number, artefact, payload)
+            self.world.intelligence.add(number, kind, payload)
 
     @override
     def answer(self, path: str, params: Mapping[str, str]) -> Answer:
@@ -96,7 +96,7 @@ class Gatekeeper(Company):
         return super().answer(path, params)
 
     def begin_run(self, step: Step) -> None:
-        """Let a run meet what it is to meet."""
+        """Set what the run will meet."""
         self.refusals, self.asked = step.refusals, dict.fromkeys(self.asked, 0)
         calls = sorted(self.world.calls)
         self.world.intelligence.denied_calls = {calls[n % len(calls)] for n in step.denied if calls}
@@ -105,7 +105,7 @@ class Gatekeeper(Company):
 
 
 def steps() -> st.SearchStrategy[list[Step]]:
-    kinds = st.sets(st.sampled_from(sorted(ARTEFACTS.values())), min_size=1).map(frozenset)
+    kinds = st.sets(st.sampled_from(sorted(AI_RESULTS.values())), min_size=1).map(frozenset)
     first = st.integers(1, 8) | st.integers(1, 60)
     last = st.integers(1, 8) | st.just(10_000)
     refusals = st.builds(Refusals, kinds, first, last, st.integers(1, 3))
@@ -116,7 +116,7 @@ def steps() -> st.SearchStrategy[list[Step]]:
     return st.lists(step, min_size=1, max_size=5)
 
 
-ALL = frozenset(ARTEFACTS.values())
+ALL = frozenset(AI_RESULTS.values())
 PLAIN = Plan(1)
 
 
@@ -137,9 +137,7 @@ PLAIN = Plan(1)
     most=5_000,
     history=[Step(PLAIN, 1, [], set()), *[Step(Plan(30), 2, [Refusals(ALL, 1, 9_999, 1)], set())] * 4],
 )
-def test_what_was_refused_arrives_when_it_is_refused_no_more(
-    old: int, young: int, most: int, history: list[Step]
-) -> None:
+def test_refused_results_arrive_once_they_are_granted(old: int, young: int, most: int, history: list[Step]) -> None:
     company, warehouse = Gatekeeper(), Warehouse()
     for n in range(old):
         company.call(60 * DAY - n * HOUR)
@@ -150,17 +148,17 @@ def test_what_was_refused_arrives_when_it_is_refused_no_more(
         with mock.patch.object(found, "MOST", most), mock.patch.object(intelligence, "MOST", most):
             for step in [*history, *[Step(Plan(25), 0, [], set())] * 2]:
                 company.begin_run(step)
-                for _ in outcomes(company, warehouse, ("calls", *ARTEFACTS), [step.plan]):
-                    kinds = [warehouse.state.get("bookmarks", {}).get(kind, {}) for kind in ARTEFACTS]
+                for _ in outcomes(company, warehouse, ("calls", *AI_RESULTS), [step.plan]):
+                    kinds = [warehouse.state.get("bookmarks", {}).get(kind, {}) for kind in AI_RESULTS]
                     sizes = [sum(map(len, kind.get("refused", {}).get("calls", {}).values())) for kind in kinds]
                     assert max(sizes) <= most
     finally:
         logging.disable(logging.NOTSET)
 
-    for stream in ARTEFACTS:
+    for stream in AI_RESULTS:
         rows = warehouse.tables.get(stream, {}).values()
         assert {row["call_id"] for row in rows} == company.truth, stream
-    assert [kind for kind in ARTEFACTS if "refused" in warehouse.state["bookmarks"][kind]] == []
+    assert [kind for kind in AI_RESULTS if "refused" in warehouse.state["bookmarks"][kind]] == []
 
 
 # One thing at a time, over HTTP
@@ -170,13 +168,13 @@ def add_calls(aircall: Aircall, count: int, ago: int = 2 * DAY) -> list[int]:
     """Add calls a second apart, each with topics and action items."""
     calls = [aircall.world.add_call(started_at=int(aircall.clock.now) - ago + n, talk_seconds=55) for n in range(count)]
     for call in calls:
-        for artefact in ARTEFACTS.values():
-            aircall.world.intelligence.add(call["id"], artefact)
+        for kind in AI_RESULTS.values():
+            aircall.world.intelligence.add(call["id"], kind)
     return [call["id"] for call in calls]
 
 
 def brought(stream: str, *runs: Run) -> list[int]:
-    """Return the calls whose results some runs brought, each once."""
+    """Return the calls whose results the runs brought; fails if one came twice."""
     return sorted({record["call_id"] for run in runs for record in run.records(stream)})
 
 
@@ -201,7 +199,7 @@ def refused(run: Run, stream: str) -> Any:
 
 @pytest.mark.parametrize(("stream", "width"), [("call_topics", 1), ("call_action_items", 4), ("call_topics", 8)])
 class TestRefusalsOfCalls:
-    def test_some_in_the_middle_are_asked_for_again_in_the_same_run(
+    def test_a_few_in_the_middle_are_asked_for_again_in_the_same_run(
         self, aircall: Aircall, stream: str, width: int, caplog: pytest.LogCaptureFixture
     ) -> None:
         calls = add_calls(aircall, 300)
@@ -214,7 +212,7 @@ class TestRefusalsOfCalls:
         assert refused(run, stream) is None
         assert warnings(caplog) == []
 
-    def test_some_that_stay_refused_are_asked_for_once_a_day(self, aircall: Aircall, stream: str, width: int) -> None:
+    def test_calls_that_stay_refused_are_asked_for_once_a_day(self, aircall: Aircall, stream: str, width: int) -> None:
         old, young = add_calls(aircall, 200, ago=100 * DAY), add_calls(aircall, 100)
         denied = {*old[120:150], *young[:21]}
         aircall.world.intelligence.denied_calls = denied
@@ -232,7 +230,7 @@ class TestRefusalsOfCalls:
         assert brought(stream, first, run) == [*old, *young]
         assert refused(run, stream) is None
 
-    def test_what_appears_later_is_not_forgotten_for_a_refusal(self, aircall: Aircall, stream: str, width: int) -> None:
+    def test_a_refusal_does_not_hide_results_that_appear_later(self, aircall: Aircall, stream: str, width: int) -> None:
         calls = add_calls(aircall, 20, ago=HOUR)
         aircall.world.intelligence.denied_calls = set(calls[5:9])
         run = first = aircall.run(stream, max_concurrent_requests=width)
@@ -260,7 +258,7 @@ class TestRefusalsOfCalls:
         assert refused(run, stream) is None
         assert set(run.ids("calls")) & set(calls[:120]) == set()  # caught up with for this stream alone
 
-    def test_the_first_three_calls_may_be_kept_back_for_good(self, aircall: Aircall, stream: str, width: int) -> None:
+    def test_the_first_three_calls_may_stay_refused_for_good(self, aircall: Aircall, stream: str, width: int) -> None:
         calls = add_calls(aircall, 120)
         aircall.world.intelligence.denied_calls = set(calls[:3])
 
@@ -341,7 +339,7 @@ class TestAPlanWithoutAKind:
 
         assert len(json.dumps(refused(run, "call_topics"))) < 100
 
-    def test_starts_when_the_plan_is_bought_with_all_that_was_passed_by(self, aircall: Aircall) -> None:
+    def test_catches_up_with_everything_when_the_plan_is_bought(self, aircall: Aircall) -> None:
         aircall.world.intelligence.plan = False
         calls = add_calls(aircall, 60, ago=30 * DAY)
         run = aircall.run("calls", "call_topics")
@@ -357,7 +355,7 @@ class TestAPlanWithoutAKind:
         assert brought("call_topics", run) == calls
         assert brought("call_topics", after) == []
 
-    def test_catching_up_goes_on_where_it_was_killed(self, aircall: Aircall) -> None:
+    def test_catching_up_goes_on_after_a_kill(self, aircall: Aircall) -> None:
         aircall.world.intelligence.plan = False
         calls = add_calls(aircall, 300, ago=30 * DAY)
         refusing = aircall.run("call_topics")
@@ -371,7 +369,7 @@ class TestAPlanWithoutAKind:
         assert brought("call_topics", killed, resumed) == calls
         assert asked(aircall) - before <= len(calls) - 100
 
-    def test_a_catalog_that_reads_all_calls_at_every_run_is_no_dearer(self, aircall: Aircall) -> None:
+    def test_a_full_table_catalog_costs_no_more(self, aircall: Aircall) -> None:
         aircall.world.intelligence.plan = False
         calls = add_calls(aircall, 60)
         catalog = aircall.catalog("calls", "call_topics")
@@ -409,13 +407,13 @@ def test_a_call_that_is_refused_for_a_week_is_given_up(aircall: Aircall, caplog:
     assert asked(aircall) == before
 
 
-# What each user or number has: the same rule
+# Streams of users and numbers follow the same rule
 
 
 @WIDTHS
 class TestRefusalsOfOwners:
     @pytest.mark.parametrize("denied", [(0, 1, 2), (0, 1, 4), (3, 4, 5), (0, 2, 4), (1, 3)])
-    def test_the_others_are_read(
+    def test_owners_that_are_not_refused_are_read(
         self, aircall: Aircall, width: int, denied: tuple[int, ...], caplog: pytest.LogCaptureFixture
     ) -> None:
         ids = [aircall.world.add("numbers")["id"] for _ in range(6)]
@@ -432,7 +430,7 @@ class TestRefusalsOfOwners:
         assert warnings(caplog) == [f"Stream 'number_whatsapp_statuses': {kept}"]
 
     @pytest.mark.parametrize("count", [1, 2, 3, 40])
-    def test_where_all_are_refused_three_are_asked_for(self, aircall: Aircall, width: int, count: int) -> None:
+    def test_three_requests_are_made_if_all_owners_are_refused(self, aircall: Aircall, width: int, count: int) -> None:
         for _ in range(count):
             aircall.world.add("numbers")
         aircall.sandbox.faults.append(Fault(path="/v1/numbers/", status=403, times=99))

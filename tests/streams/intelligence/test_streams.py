@@ -1,4 +1,4 @@
-"""What Aircall's AI makes of calls: complete, and with no request too many. The sandbox counts."""
+"""AI results: complete, without a needless request. The sandbox counts."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ OTHERS = [name for name in KINDS if name not in EDITABLE]
 
 
 def add_call(aircall: Aircall, ago: int, *kinds: str, talk: int | None = 55, **options: Any) -> int:
-    """Add a call that began so many seconds ago, with these streams' artefacts."""
+    """Add a call that began so many seconds ago, with these streams' AI results."""
     call_id: int = aircall.world.add_call(started_at=int(aircall.clock.now) - ago, talk_seconds=talk, **options)["id"]
     for kind in kinds:
         aircall.world.intelligence.add(call_id, KINDS[kind])
@@ -45,7 +45,7 @@ def add_call(aircall: Aircall, ago: int, *kinds: str, talk: int | None = 55, **o
 
 
 def asked(aircall: Aircall, before: int = 0) -> Counter[str]:
-    """Count the requests for artefacts, by call and kind."""
+    """Count the requests for AI results, by call and kind."""
     paths = [log.path for log in aircall.sandbox.requests[before:]]
     return Counter(path.removeprefix("/v1/calls/") for path in paths if path.count("/") > 2)
 
@@ -63,7 +63,7 @@ def later(aircall: Aircall, run: Run, seconds: int, *streams: str, **settings: A
 class TestRecords:
     @pytest.mark.parametrize("is_wrapped", [True, False])
     @pytest.mark.parametrize("stream", [name for name in KINDS if name != "call_action_items"])
-    def test_one_a_call(self, aircall: Aircall, stream: str, is_wrapped: bool) -> None:  # noqa: FBT001
+    def test_there_is_one_a_call(self, aircall: Aircall, stream: str, is_wrapped: bool) -> None:  # noqa: FBT001
         aircall.world.intelligence.is_wrapped = is_wrapped
         call_id = add_call(aircall, 2 * HOUR)
         sent = aircall.world.intelligence.add(call_id, KINDS[stream])
@@ -74,7 +74,7 @@ class TestRecords:
         assert run.records(stream) == [sent]
         assert run.types(stream) == ["SCHEMA", "RECORD"]  # no version: what is not read again stays
 
-    def test_one_an_action_item(self, aircall: Aircall) -> None:
+    def test_there_is_one_for_each_action_item(self, aircall: Aircall) -> None:
         call_id = add_call(aircall, 2 * HOUR)
         aircall.world.subjects[call_id] = next(subject for subject in SUBJECTS if len(subject.actions) > 1)
         items = aircall.world.intelligence.add(call_id, "action_items")["action_items"]
@@ -88,13 +88,13 @@ class TestRecords:
         "payload",
         [[{"id": 1}], {"action_items": {"call_id": 5, "action_items": [{"id": 1}]}}, {"action_items": [{"id": 1}]}],
     )
-    def test_action_items_in_whatever_envelope(self, aircall: Aircall, payload: Any) -> None:
+    def test_action_items_come_in_any_envelope(self, aircall: Aircall, payload: Any) -> None:
         call_id = add_call(aircall, 2 * HOUR)
         aircall.world.intelligence.add(call_id, "action_items", payload)
 
         assert aircall.run("call_action_items").records("call_action_items") == [{"id": 1, "call_id": call_id}]
 
-    def test_what_is_not_documented_of_reconstructed_ones_stays(self, aircall: Aircall) -> None:
+    def test_undocumented_fields_are_passed_on(self, aircall: Aircall) -> None:
         call_id = add_call(aircall, 2 * HOUR, "call_evaluations")
         aircall.world.intelligence.edit(call_id, "evaluations", mood={"a": [1]})
 
@@ -102,10 +102,10 @@ class TestRecords:
 
         assert record["mood"] == {"a": [1]}
 
-    def test_transcriptions_of_either_mode(self, aircall: Aircall) -> None:
+    def test_transcriptions_come_in_either_mode(self, aircall: Aircall) -> None:
         call_id = add_call(aircall, 2 * HOUR)
         add = aircall.world.intelligence.add
-        after, during = (add(call_id, artefact) for artefact in ("transcription", "realtime_transcription"))
+        after, during = (add(call_id, kind) for kind in ("transcription", "realtime_transcription"))
 
         (made_after,) = aircall.run("call_transcriptions").records("call_transcriptions")
         (made_during,) = aircall.run("call_transcriptions", transcription_mode="Realtime").records(
@@ -141,7 +141,7 @@ class TestRecords:
 
 
 class TestWhichCalls:
-    def test_only_those_that_can_have_something(self, aircall: Aircall) -> None:
+    def test_only_calls_that_can_have_results_are_asked_for(self, aircall: Aircall) -> None:
         answered = add_call(aircall, 2 * HOUR)
         voicemail = add_call(aircall, 3 * HOUR, talk=None, leaves_voicemail=True)
         add_call(aircall, 4 * HOUR, talk=None)
@@ -151,7 +151,7 @@ class TestWhichCalls:
 
         assert asked(aircall) == {f"{answered}/topics": 1, f"{voicemail}/topics": 1}
 
-    def test_none_before_it_has_settled(self, aircall: Aircall) -> None:
+    def test_no_call_is_asked_for_before_it_has_settled(self, aircall: Aircall) -> None:
         long = add_call(aircall, 3 * HOUR, "call_topics", talk=3 * HOUR - 10 * MINUTE)
         short = add_call(aircall, 10 * MINUTE, "call_topics")
         going_on = add_call(aircall, HOUR, "call_topics", talk=2 * HOUR)
@@ -165,14 +165,14 @@ class TestWhichCalls:
         assert asked(aircall) == {f"{short}/topics": 1, f"{long}/topics": 1, f"{going_on}/topics": 1}
         assert [record["call_id"] for record in run.records("call_topics")] == [long, going_on]
 
-    def test_at_once_when_no_other_reading_will_come(self, aircall: Aircall) -> None:
+    def test_calls_that_are_not_read_again_are_asked_for_at_once(self, aircall: Aircall) -> None:
         call_id = add_call(aircall, 10 * MINUTE, "call_topics")
 
         run = aircall.run("call_topics", reread_after_hours=[])
 
         assert [record["call_id"] for record in run.records("call_topics")] == [call_id]
 
-    def test_with_a_late_reading_only(self, aircall: Aircall) -> None:
+    def test_calls_read_late_only_are_asked_for_then(self, aircall: Aircall) -> None:
         call_id = add_call(aircall, 10 * MINUTE, "call_topics")
         run = aircall.run("call_topics", reread_after_hours=[168])
 
@@ -180,7 +180,7 @@ class TestWhichCalls:
 
         assert [record["call_id"] for record in run.records("call_topics")] == [call_id]
 
-    def test_those_that_aircall_shows_late(self, aircall: Aircall) -> None:
+    def test_calls_that_show_up_late_are_asked_for(self, aircall: Aircall) -> None:
         run = aircall.run("call_topics")
         call_id = add_call(aircall, 2 * HOUR, "call_topics", visible_at=NOW + 2 * HOUR)
         run = later(aircall, run, HOUR, "call_topics")
@@ -190,7 +190,7 @@ class TestWhichCalls:
 
         assert [record["call_id"] for record in run.records("call_topics")] == [call_id]
 
-    def test_whether_or_not_calls_are_selected(self, aircall: Aircall) -> None:
+    def test_results_are_read_whether_or_not_calls_are_selected(self, aircall: Aircall) -> None:
         call_id = add_call(aircall, 2 * HOUR, "call_topics")
 
         alone, together = aircall.run("call_topics"), aircall.run("call_topics", "calls")
@@ -204,7 +204,7 @@ class TestWhichCalls:
 
 class TestHowOften:
     @pytest.mark.parametrize("stream", OTHERS)
-    def test_once_when_it_exists(self, aircall: Aircall, stream: str) -> None:
+    def test_a_result_is_asked_for_once_when_it_exists(self, aircall: Aircall, stream: str) -> None:
         call_id = add_call(aircall, 2 * HOUR, stream)
         run = aircall.run(stream)
 
@@ -215,7 +215,9 @@ class TestHowOften:
         assert asked(aircall) == {f"{call_id}/{KINDS[stream]}": 1}
 
     @pytest.mark.parametrize("stream", EDITABLE)
-    def test_whenever_the_call_is_read_when_people_edit_it(self, aircall: Aircall, stream: str) -> None:
+    def test_results_that_people_edit_are_asked_for_whenever_the_call_is_read(
+        self, aircall: Aircall, stream: str
+    ) -> None:
         call_id = add_call(aircall, 2 * HOUR, stream)
         run = aircall.run(stream)
         edit: dict[str, Any] = {"updated_at": "2026-11-24T00:00:00.000Z"}
@@ -232,16 +234,16 @@ class TestHowOften:
         }
         assert asked(aircall) == {f"{call_id}/{KINDS[stream]}": 2}
 
-    def test_again_while_the_call_is_young_when_it_was_not_there(self, aircall: Aircall) -> None:
+    def test_a_missing_result_is_asked_for_again_while_the_call_is_young(self, aircall: Aircall) -> None:
         call_id = add_call(aircall, 2 * HOUR)
         run = aircall.run("call_topics")
         for _ in range(40):
             run = later(aircall, run, DAY, "call_topics")
 
-        # At two hours and a day later; when it is read again after that, it is young no more.
+        # At two hours, and a day later. When it is read again after that, it is no longer young.
         assert asked(aircall) == {f"{call_id}/topics": 2}
 
-    def test_until_it_is_there(self, aircall: Aircall) -> None:
+    def test_a_missing_result_is_asked_for_until_it_is_there(self, aircall: Aircall) -> None:
         call_id = add_call(aircall, 2 * HOUR)
         aircall.world.intelligence.add(call_id, "topics", visible_at=NOW + HOUR)
         run = aircall.run("call_topics")
@@ -254,7 +256,7 @@ class TestHowOften:
         assert runs == [1, 0, 0, 0, 0, 0, 0, 0, 0]
         assert asked(aircall) == {f"{call_id}/topics": 2}
 
-    def test_old_calls_of_the_first_run_once(self, aircall: Aircall) -> None:
+    def test_old_calls_of_the_first_run_are_asked_for_once(self, aircall: Aircall) -> None:
         there, absent = add_call(aircall, 90 * DAY, "call_topics"), add_call(aircall, 80 * DAY)
         run = aircall.run("call_topics")
         for _ in range(5):
@@ -263,7 +265,7 @@ class TestHowOften:
         assert asked(aircall) == {f"{there}/topics": 1, f"{absent}/topics": 1}
 
     @pytest.mark.parametrize("width", [1, 8])
-    def test_a_first_run_makes_hardly_more_requests_than_there_are(self, aircall: Aircall, width: int) -> None:
+    def test_a_first_run_makes_hardly_more_requests_than_there_are_results(self, aircall: Aircall, width: int) -> None:
         streams = ("call_transcriptions", "call_summaries", "call_action_items")
         eligible = [add_call(aircall, 90 * DAY - n * HOUR, *streams) for n in range(400)]
         for n in range(100):
@@ -316,7 +318,7 @@ class TestFailures:
         assert warnings(caplog) == []
 
     @pytest.mark.parametrize("status", [400, 404])
-    def test_nothing_there_is_no_failure(self, aircall: Aircall, status: int) -> None:
+    def test_a_call_without_results_is_no_failure(self, aircall: Aircall, status: int) -> None:
         calls = [add_call(aircall, 2 * DAY - n, "call_topics") for n in range(5)]
         aircall.sandbox.faults.append(Fault(path=f"/v1/calls/{calls[1]}/", status=status))
 
@@ -324,7 +326,7 @@ class TestFailures:
 
         assert [record["call_id"] for record in run.records("call_topics")] == [calls[0], *calls[2:]]
 
-    def test_anything_else_is(self, aircall: Aircall) -> None:
+    def test_any_other_error_fails_the_stream(self, aircall: Aircall) -> None:
         calls = [add_call(aircall, 2 * DAY - n, "call_topics") for n in range(5)]
         aircall.sandbox.faults.append(Fault(path=f"/v1/calls/{calls[1]}/", status=410))
 
@@ -332,7 +334,7 @@ class TestFailures:
             aircall.run("call_topics")
 
     @pytest.mark.parametrize("die_after", [3, 40, 80, 121, 160, 200])
-    def test_a_state_that_says_that_calls_are_done_says_so_of_theirs(self, aircall: Aircall, die_after: int) -> None:
+    def test_a_state_that_calls_are_done_covers_their_results(self, aircall: Aircall, die_after: int) -> None:
         streams = ("calls", "call_topics", "call_action_items")
         calls = [add_call(aircall, 2 * DAY - n, *streams[1:]) for n in range(120)]
 
@@ -348,13 +350,13 @@ class TestFailures:
         assert sum(asked(aircall).values()) <= 2 * len(calls) + 2 * 50 + 8
 
 
-def test_a_state_of_something_else_gets_one_line(aircall: Aircall) -> None:
+def test_a_state_that_is_not_the_streams_gets_one_line(aircall: Aircall) -> None:
     state = {"bookmarks": {"call_topics": {"found": {"yesterday": [1]}}}}
 
     with pytest.raises(InputError, match=r"^State of stream 'call_topics': not as tap-aircall writes it"):
         aircall.run("call_topics", state=state)
 
 
-def test_they_are_all_here() -> None:
+def test_every_kind_of_result_has_a_stream() -> None:
     assert [name for name, stream in STREAMS.items() if issubclass(stream, CallIntelligence)] == list(KINDS)
     assert not any(STREAMS[name].selected_by_default for name in KINDS)

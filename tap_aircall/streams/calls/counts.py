@@ -1,0 +1,152 @@
+"""How many calls Aircall has of each day: what a warehouse is held against, to see that it has them all.
+
+A day in UTC is counted when it is over and once more at each of `AGES` after its end, by the cursors that calls have:
+Aircall may show a call late, and what was counted early is then corrected. A count is the `total` of a list of that
+day's calls, with one record on its page, so that it costs one request. A day of 10,000 calls or more, whose total is
+not to be trusted (facts: The cap), is counted in parts.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from typing_extensions import override
+
+from tap_aircall import states
+from tap_aircall.errors import ResponseError
+from tap_aircall.pages import Page, stamp
+from tap_aircall.streams.base import AircallStream
+from tap_aircall.streams.calls.cursors import FIRST_RUN, POSITIONS, Cursors, Window
+from tap_aircall.times import to_rfc3339
+from tap_aircall.walks import CAP, crowded
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from tap_aircall.pages import Query, Record
+
+DAY = 86_400
+AGES = (DAY, 7 * DAY, 30 * DAY)
+"""How long after its end (seconds) a day is counted again."""
+SURELY_SERVED = 175 * DAY
+"""Aircall serves the calls of at least so many seconds; nobody knows where exactly it stops (facts: Calls)."""
+
+
+class CallCounts(AircallStream):
+    """How many calls Aircall has of each day in UTC."""
+
+    name = "call_counts"
+    cost = "four a day; at first, one for each day of six months"
+    primary_keys = ("date",)
+    replication_key = "date"
+    path = "/v1/calls"
+    envelope = "calls"
+    state_keys = (FIRST_RUN, POSITIONS)
+    selected_by_default = False
+
+    _began: float | None = None
+    """When it began to count (monotonic seconds)."""
+
+    @override
+    def extract(self) -> Iterator[list[Record]]:
+        self._began = self.clock.monotonic()
+        cursors = self.parse_state({} if self.is_full_table else self.stream_state)
+        date = None
+        for window in cursors.windows():
+            days = self._days_of(window)
+            counts = zip(days, self.client.in_flight(self._counted, days), strict=True)
+            for number, (day, record) in enumerate(counts, start=1):
+                self.progress.add(1)
+                self.progress.expect(len(days) - number)
+                date = record["date"]
+                yield [record]
+                cursors.advance(_last_second_of(day), self._now)
+                if number % states.PAGES_PER_STATE == 0:
+                    self._note(cursors, date)
+            cursors.advance(window.until, self._now)
+            self._note(cursors, date)
+
+    @override
+    def sample(self) -> list[Record]:
+        return [self._counted(self._now // DAY - 1)]
+
+    @override
+    def parse_state(self, state: Mapping[str, Any]) -> Cursors:
+        settings = self.tap.settings
+        # Of whole days alone: as a time, a day is its last second.
+        return Cursors(
+            state,
+            state.get("replication_key_value"),
+            ages=AGES,
+            now=self._now,
+            start=None if settings.start is None else -(-settings.start // DAY) * DAY,
+            end=None if settings.end is None else (settings.end + 1) // DAY * DAY - 1,
+            horizon=self._now,
+        )
+
+    @override
+    def parse_page(self, query: Query, payload: Any) -> Page:
+        page = Page.parse(payload, self.envelope).checked(query, "calls", "started_at")
+        if page.total is None or page.total < len(page.records):
+            message = "Aircall does not say how many calls its list has."
+            raise ResponseError(message)
+        return page
+
+    @property
+    def _now(self) -> int:
+        """What Aircall's clock had left behind when counting began (UNIX second): no day that may go on is counted."""
+        return self.aircall_clock.reached(self._began)
+
+    def _days_of(self, window: Window) -> range:
+        """Return the days that end within a window, as numbers since 1970, as far as Aircall serves them whole."""
+        begin = None if window.after is None else (window.after + 1) // DAY
+        end = (window.until + 1) // DAY
+        if begin is None or begin * DAY < self._now - SURELY_SERVED:
+            first = self._first_day()
+            begin = end if first is None else max(begin or first, first)
+        return range(begin, end)
+
+    def _first_day(self) -> int | None:
+        """Ask for the oldest call there is; return the first day that surely lacks none; None if there are no calls."""
+        records = self.read_page(self.path, {"page": "1", "per_page": "1", "order": "asc"}).records
+        if not records:
+            return None
+        oldest = stamp(records[0], "started_at", "calls")
+        is_cut = oldest < self._now - SURELY_SERVED
+        return oldest // DAY + is_cut
+
+    def _counted(self, day: int) -> Record:
+        """Count the calls of a day, given as a number since 1970."""
+        return {
+            "date": datetime.fromtimestamp(day * DAY, UTC).date().isoformat(),
+            "calls": self._total(day * DAY - 1, _last_second_of(day)),
+            "counted_at": to_rfc3339(self.aircall_clock.reached()),
+        }
+
+    def _total(self, after: int, until: int) -> int:
+        """Ask how many calls there are of `after < started_at <= until` (UNIX seconds).
+
+        Raises:
+            UnreadableError: If 10,000 or more share one second.
+        """
+        query = {"page": "1", "per_page": "1", "order": "asc", "from": str(after), "to": str(until)}
+        total = self.read_page(self.path, query).total or 0
+        if total < CAP:
+            return total
+        if until - after == 1:
+            raise crowded(self.envelope)
+        middle = (after + until) // 2
+        return self._total(after, middle) + self._total(middle, until)
+
+    def _note(self, cursors: Cursors, date: str | None) -> None:
+        """Write the state, with the latest day counted as the bookmark; the last one of this run is given, if any."""
+        if self.is_full_table:
+            return
+        latest = max(filter(None, (date, self.stream_state.get("replication_key_value"))), default=None)
+        bookmark = {"replication_key": self.replication_key, "replication_key_value": latest} if latest else {}
+        self.write_state(cursors.to_state() | bookmark)
+
+
+def _last_second_of(day: int) -> int:
+    return (day + 1) * DAY - 1

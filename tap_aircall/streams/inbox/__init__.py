@@ -1,0 +1,1 @@
+"""What only webhooks tell, as streams."""

@@ -1,0 +1,180 @@
+"""The inbox as one run of the tap reads it, and what a state says of it.
+
+A run reads the events of one company up to a position that stays the same until its end, so that all streams see the
+same. A state has the inbox and the company that its position is of: in another inbox it would mean something else.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from tap_aircall.errors import InputError, one_line
+from tap_aircall.hints import hint
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Mapping
+
+    from tap_aircall.inbox.store import Event, Inbox
+
+MARK = "inbox"
+"""Key of a stream's state for how far it has read the inbox."""
+SETTING, COMPANY_SETTING = "inbox", "inbox_company"
+
+
+class Mark(NamedTuple):
+    """How far a stream has read an inbox."""
+
+    inbox: str
+    """Identifier of the inbox."""
+    company: str
+    position: int
+    """Position of the last event that was read; 0 for none."""
+
+    @classmethod
+    def parse(cls, state: Mapping[str, Any]) -> Mark | None:
+        """Read the mark of a stream's state; None if it has none.
+
+        Raises:
+            KeyError, TypeError, ValueError: If it is something else.
+        """
+        if MARK not in state:
+            return None
+        mark = cls(**state[MARK])
+        if type(mark.position) is not int or mark.position < 0:
+            message = "a position that is none"
+            raise ValueError(message)
+        return mark
+
+
+class EventSource:
+    """The events of one company.
+
+    Args:
+        location: The setting `inbox`.
+        company: The setting `inbox_company`; empty for the only one there.
+
+    Raises:
+        InputError: If the inbox cannot be used, or there is no telling which company is meant.
+        InboxError: If it cannot be read at the moment.
+    """
+
+    def __init__(self, location: str, company: str) -> None:
+        self._inbox = _open(location)
+        try:
+            self.company = _chosen(self._inbox.companies(), company)
+            """Whose events they are; empty if there are none yet."""
+            self.through = self._inbox.last_position(self.company)
+            """Position of the last event to read."""
+            self.forgotten = self._inbox.forgotten_position(self.company)
+            """Up to this position, some events are not there any more."""
+        except BaseException:
+            self._inbox.close()
+            raise
+
+    def resume(self, mark: Mark | None, stream: str) -> int:
+        """Return the position after which a stream goes on.
+
+        Args:
+            mark: How far its state says that it is.
+            stream: Its name.
+
+        Raises:
+            InputError: If the state came from another inbox, or from a later time of this one.
+        """
+        if mark is None:
+            return 0
+        if (problem := self._problem_with(mark)) is not None:
+            message = f"State of stream '{stream}': {problem}; restore what fits together, or start without."
+            raise InputError(message)
+        return mark.position
+
+    def _problem_with(self, mark: Mark) -> str | None:
+        if mark.inbox != self._inbox.inbox_id:
+            return f"its position is of another inbox than the one that setting {SETTING} names"
+        if mark.company != self.company:
+            return f"its position is of another company than setting {COMPANY_SETTING} names"
+        if mark.position > self.through:
+            return f"its position {mark.position} lies beyond the inbox, which ends at {self.through}"
+        return None
+
+    def mark(self, position: int | None = None) -> dict[str, Any]:
+        """Return what a stream's state keeps: nothing as long as there is no company in the inbox.
+
+        Args:
+            position: How far the stream is; None for the end of what this run reads.
+        """
+        mark = Mark(self._inbox.inbox_id, self.company, self.through if position is None else position)
+        return {MARK: mark._asdict()} if self.company else {}
+
+    def news(self, state: dict[str, Any], since: int | None, kinds: Collection[str]) -> Iterator[Event]:
+        """Read what came since a stream's last run, for one that could do without.
+
+        Args:
+            state: The stream's state. If it does not say how far in this inbox the stream is, it does from now on: a
+                run that dies must not take the time of the last one with it.
+            since: Where it does not, what happened from this second on counts (UNIX); None for nothing at all, since
+                everything is read anyway.
+            kinds: Patterns of the events.
+        """
+        mark = Mark.parse(state)
+        if mark is None or self._problem_with(mark) is not None:
+            state.update(self.mark(self.through if since is None else self._before(since, kinds)))
+            mark = Mark.parse(state)
+        for events in self.events(mark.position, kinds) if mark is not None else ():
+            yield from events
+
+    def _before(self, since: int, kinds: Collection[str]) -> int:
+        """Return the position in front of the first event that happened at a second (UNIX) or later."""
+        for events in self.events(0, kinds):
+            for event in events:
+                if event.happened_at >= since * 1000:
+                    return event.position - 1
+        return self.through
+
+    def events(self, after: int, kinds: Collection[str] = ()) -> Iterator[list[Event]]:
+        """Read events in their order, some at a time.
+
+        Args:
+            after: Position to begin after.
+            kinds: Patterns of their names, such as `call.*`; all, if there are none.
+
+        Raises:
+            InboxError: If the inbox cannot be read.
+        """
+        return self._inbox.events(self.company, after, self.through, kinds=kinds)
+
+    def events_of(self, object_type: str, object_ids: Collection[str]) -> Iterator[Event]:
+        """Read all that there is about some objects, as far as this run reads."""
+        for event in self._inbox.events_of(self.company, object_type, object_ids):
+            if event.position <= self.through:
+                yield event
+
+    def close(self) -> None:
+        """Let go of the inbox."""
+        self._inbox.close()
+
+
+def _open(location: str) -> Inbox:
+    try:
+        from tap_aircall.inbox.store import Inbox  # noqa: PLC0415 - needs the extra
+    except ModuleNotFoundError as error:
+        message = f"Setting {SETTING}: needs {error.name}; install tap-aircall with its extra inbox."
+        raise InputError(message) from error
+    return Inbox.open(location, create=False)
+
+
+def _chosen(companies: list[str], wanted: str) -> str:
+    """Return the company to read.
+
+    Raises:
+        InputError: If it is not there, or there are several.
+    """
+    names = ", ".join(one_line(name) for name in companies)
+    if wanted and wanted not in companies:
+        advice = hint(wanted, companies, f"there are {names}." if companies else "there is none yet.")
+        message = f"Setting {COMPANY_SETTING}: the inbox has no '{one_line(wanted)}'; {advice}"
+        raise InputError(message)
+    if len(companies) > 1 and not wanted:
+        message = f"Setting {COMPANY_SETTING}: missing; the inbox has several companies ({names})."
+        raise InputError(message)
+    return wanted or next(iter(companies), "")

@@ -1,0 +1,55 @@
+"""Inboxes that tests fill by themselves, and the streams that read them."""
+
+from __future__ import annotations
+
+import json
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
+
+from tap_aircall.inbox.deliveries import WEBHOOK, Delivery
+from tap_aircall.inbox.store import Inbox
+from tap_aircall.streams.inbox.streams import InboxStream
+from tap_aircall.streams.registry import STREAMS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+COMPANY = "Acme"
+FROM_INBOX = [name for name, stream in STREAMS.items() if issubclass(stream, InboxStream)]
+"""The streams that come from the inbox."""
+FROM_API = [name for name in STREAMS if name not in FROM_INBOX]
+"""The streams that ask Aircall."""
+
+
+def fill(location: str, bodies: Iterable[dict[str, Any]], *, now: float = 0, kind: str = WEBHOOK) -> None:
+    """Put deliveries into the inbox at a location, which is made if there is none."""
+    with closing(Inbox.open(location, create=True)) as inbox:
+        if rows := [Delivery(json.dumps(body).encode()).row(COMPANY, kind, int(now * 1000)) for body in bodies]:
+            inbox.append(rows)
+
+
+def one_of_each(at: int, words: str = "Hello", **call: Any) -> list[dict[str, Any]]:
+    """Return deliveries that give each of these streams one record, but for `webhook_events`, which has all of them.
+
+    Args:
+        at: When everything happened (UNIX seconds).
+        words: What people said.
+        **call: Fields of the call.
+    """
+    told: dict[str, dict[str, Any]] = {
+        "message.received": {"id": "m1", "body": words, "external_number": words, "contact": {"first_name": words}},
+        "message.status_updated": {"id": "m1", "status": "read"},
+        "group_message.sent": {"id": "g1", "body": words, "participants": [words]},
+        "ai_voice_agent.ended": {"ai_voice_agent_session_id": "s1", "extracted_data": {"name": words}},
+        "call.hold": {"id": 1, "user": {"id": 2, "name": words}, "raw_digits": words, **call},
+        "user.opened.v2": {"id": 2, "name": words},
+        "contact.deleted": {"id": 3},
+    }
+    return [
+        {"resource": "x", "event": event, "timestamp": at, "token": "planted-token", "data": data}
+        for event, data in told.items()
+    ]
+
+
+COUNTS = {**dict.fromkeys(FROM_INBOX, 1), "webhook_events": 7}
+"""How many records `one_of_each` gives each stream."""

@@ -1,0 +1,338 @@
+"""What events do to the streams that read Aircall's API: exactly what was named is read again, at once."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tap_aircall.errors import AircallError
+from tap_aircall.inbox.store import Inbox
+from tap_aircall.sandbox import Fault
+from tests.streams.inbox.conftest import COMPANY, T0
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.conftest import Run
+    from tests.streams.inbox.conftest import Hooked
+
+HOUR, DAY = 3_600, 86_400
+AGES = {"reread_after_hours": [24, 720]}
+
+
+class Company:
+    """A company with old calls, which the tap has read, and an inbox that knows nothing of them."""
+
+    def __init__(self, hooked: Hooked, **options: Any) -> None:
+        self.hooked = hooked
+        self.world = hooked.aircall.world
+        self.options = {**AGES, **options}
+        self.calls: list[int] = []
+
+    def add_calls(self, starts: list[int]) -> None:
+        """Add calls that began so many seconds ago, oldest first, without a word to the inbox."""
+        forwards = self.hooked.aircall.sandbox.webhooks.forwards
+        kept = dict(forwards)
+        forwards.clear()
+        self.calls = [self.world.add_call(started_at=T0 - start)["id"] for start in sorted(starts, reverse=True)]
+        forwards.update(kept)
+
+    def tag(self, *calls: int) -> None:
+        """Tag calls."""
+        for call in calls:
+            self.world.edit_call(call, tags=[{"id": 1, "name": "VIP", "created_at": T0, "tagged_by": None}])
+
+    def run(self, *streams: str, state: Any = None, **options: Any) -> tuple[Run, list[str]]:
+        """Run the tap; return the run, and what it asked for of calls and contacts by their ids."""
+        asked = self.hooked.aircall.sandbox.requests
+        before = len(asked)
+        run = self.hooked.run(*(streams or ("calls",)), state=state, **{**self.options, **options})
+        return run, [log.path for log in asked[before:] if log.path.count("/") > 2]
+
+
+@pytest.fixture
+def company(hooked: Hooked) -> Company:
+    """A company of which nothing is known yet."""
+    return Company(hooked)
+
+
+def deliver(company: Company) -> None:
+    """Deliver everything, and let a minute pass, so that runs do not meet the last seconds again."""
+    company.hooked.deliver(200)
+
+
+class TestCalls:
+    def test_an_edit_is_read_with_the_next_run_by_one_request(self, company: Company) -> None:
+        company.add_calls([10 * DAY + n * HOUR for n in range(200)])
+        state = company.run()[0].state
+
+        company.tag(company.calls[77])
+        deliver(company)
+        quiet, _ = company.run(state=state, inbox=None)
+        run, asked = company.run(state=state)
+
+        assert [(r["id"], r["tags"][0]["name"]) for r in run.records("calls")] == [(company.calls[77], "VIP")]
+        assert asked == [f"/v1/calls/{company.calls[77]}"]
+        assert run.requests == quiet.requests + 1
+        assert company.run(state=run.state)[0].records("calls") == []
+
+    def test_calls_that_began_one_after_the_other_are_read_by_the_page(self, company: Company) -> None:
+        company.add_calls([10 * DAY + n * 60 for n in range(500)])
+        state = company.run()[0].state
+
+        edited = company.calls[100:230:3]
+        company.tag(*edited)
+        deliver(company)
+        quiet, _ = company.run(state=state, inbox=None)
+        run, asked = company.run(state=state)
+
+        assert run.ids("calls") == edited
+        assert asked == []
+        assert run.requests == quiet.requests + 3
+
+    @pytest.mark.parametrize("gap", [1, 40, 3_000])
+    def test_it_never_takes_more_requests_than_there_are_named_calls(self, company: Company, gap: int) -> None:
+        company.add_calls([10 * DAY + n * gap for n in range(400)])
+        state = company.run()[0].state
+        edited = [company.calls[n] for n in (0, 3, 90, 180, 181, 182, 250, 399)]
+        company.tag(*edited)
+        deliver(company)
+
+        quiet, _ = company.run(state=state, inbox=None)
+        run, _ = company.run(state=state)
+
+        assert sorted(run.ids("calls")) == sorted(edited)
+        assert 0 < run.requests - quiet.requests <= len(edited)
+
+    def test_more_calls_in_a_second_than_a_page_holds_are_read_by_their_ids(self, company: Company) -> None:
+        company.add_calls([10 * DAY] * 120)
+        state = company.run()[0].state
+        company.tag(company.calls[5], company.calls[110])
+        deliver(company)
+        run, asked = company.run(state=state)
+        assert sorted(run.ids("calls")) == [company.calls[5], company.calls[110]]
+        assert asked == [f"/v1/calls/{company.calls[110]}"]
+
+    def test_what_is_read_anyway_costs_nothing_more(self, company: Company) -> None:
+        company.add_calls([10 * DAY])
+        state = company.run()[0].state
+        new = [company.world.add_call(started_at=T0 + 300 + n)["id"] for n in range(20)]
+        company.hooked.aircall.clock.now += 1_000
+        deliver(company)
+        run, asked = company.run(state=state)
+        assert (run.ids("calls"), asked) == (new, [])
+        without, _ = company.run(state=state, inbox=None)
+        assert without.requests == run.requests
+
+    def test_without_an_inbox_all_is_as_before(self, company: Company) -> None:
+        company.add_calls([10 * DAY, 5 * DAY])
+        first, _ = company.run(inbox=None)
+        assert "inbox" not in first.state["bookmarks"]["calls"]
+        company.tag(*company.calls)
+        deliver(company)
+        assert company.run(state=first.state, inbox=None)[0].records("calls") == []
+
+    def test_a_state_without_a_position_counts_what_happened_since_its_run(self, company: Company) -> None:
+        company.add_calls([10 * DAY, 5 * DAY])
+        company.tag(company.calls[0])
+        deliver(company)
+        state = company.run(inbox=None)[0].state
+        company.hooked.aircall.clock.now += 600
+        company.tag(company.calls[1])
+        deliver(company)
+        run, asked = company.run(state=state)
+        assert (run.ids("calls"), asked) == ([company.calls[1]], [f"/v1/calls/{company.calls[1]}"])
+
+    def test_a_position_of_another_inbox_says_nothing(self, company: Company, tmp_path: Path) -> None:
+        company.add_calls([10 * DAY, 5 * DAY])
+        state = company.run()[0].state
+        company.hooked.location = str(tmp_path / "other.db")
+        company.hooked.inbox = Inbox.open(company.hooked.location, create=True)
+        company.hooked.aircall.clock.now += 600
+        company.tag(company.calls[1])
+        deliver(company)
+        run, _ = company.run(state=state)
+        assert run.ids("calls") == [company.calls[1]]
+        assert run.state["bookmarks"]["calls"]["inbox"]["inbox"] == company.hooked.inbox.inbox_id
+        company.hooked.inbox.close()
+
+    def test_after_events_are_forgotten_the_ages_do_all(self, company: Company) -> None:
+        company.add_calls([DAY - HOUR])
+        state = company.run()[0].state
+        company.tag(company.calls[0])
+        deliver(company)
+        company.hooked.inbox.forget(COMPANY, before=int(company.hooked.aircall.clock.now * 1000) + 1)
+        run, _ = company.run(state=state)
+        assert run.records("calls") == []
+        company.hooked.aircall.clock.now += 2 * HOUR
+        assert company.run(state=run.state)[0].ids("calls") == company.calls
+
+    def test_calls_that_are_gone_or_never_listed_are_no_error(self, company: Company) -> None:
+        company.add_calls([10 * DAY, 8 * DAY, 5 * DAY])
+        state = company.run()[0].state
+        company.tag(*company.calls)
+        deliver(company)
+        company.world.delete_call(company.calls[0])
+        company.hooked.tell("call.tagged", 300, id=4711)
+        company.hooked.tell("call.tagged", 300, id="no id")
+        run, _ = company.run(state=state)
+        assert sorted(run.ids("calls")) == company.calls[1:]
+        assert company.run(state=run.state)[1] == []
+
+    def test_calls_outside_of_what_is_extracted_are_left_alone(self, company: Company) -> None:
+        company.options["start_date"] = "2026-11-15T00:00:00Z"
+        company.add_calls([10 * DAY, 5 * DAY])
+        state = company.run()[0].state
+        company.tag(*company.calls)
+        deliver(company)
+        company.hooked.tell("call.tagged", 200, id=company.calls[0])  # does not say when it began
+        run, _ = company.run(state=state)
+        assert run.ids("calls") == [company.calls[1]]
+
+    def test_the_position_moves_only_when_all_is_read(self, company: Company) -> None:
+        company.add_calls([10 * DAY + n * 3 * HOUR for n in range(60)])
+        state = company.run()[0].state
+        company.tag(*company.calls[::6])
+        deliver(company)
+        everything, _ = company.run(state=state)
+        for die_after in range(2, len(everything.messages), 4):
+            dead, _ = company.run(state=state, die_after=die_after)
+            last = dead.states[-1] if dead.states else state
+            again, _ = company.run(state=last)
+            assert set(dead.ids("calls")) | set(again.ids("calls")) >= set(company.calls[::6])
+
+    def test_a_failure_on_the_way_leaves_the_position(self, company: Company) -> None:
+        company.add_calls([10 * DAY])
+        state = company.run()[0].state
+        company.tag(*company.calls)
+        deliver(company)
+        company.hooked.aircall.sandbox.faults.append(Fault(path="/v1/calls/", status=409, times=1))
+        with pytest.raises(AircallError):
+            company.run(state=state)
+        assert company.run(state=state)[0].ids("calls") == company.calls
+
+    def test_flags_go_along(self, company: Company) -> None:
+        company.add_calls([10 * DAY])
+        contact = company.world.add_contact(created_at=T0 - DAY)
+        deliver(company)
+        state = company.run()[0].state
+        company.world.edit_call(company.calls[0], archived=True, contact=contact)
+        deliver(company)
+        (record,) = company.run(state=state)[0].records("calls")
+        assert (record["archived"], record["contact"]["id"]) == (True, contact["id"])
+
+
+class TestIntelligence:
+    def test_what_is_announced_is_asked_for_once(self, company: Company) -> None:
+        company.add_calls([4 * DAY, 10 * 60])
+        intelligence = company.world.intelligence
+        deliver(company)
+        run, asked = company.run("calls", "call_transcriptions")
+        assert run.records("call_transcriptions") == []
+        old, young = company.calls
+        for call in company.calls:
+            intelligence.add(call, "transcription")
+        deliver(company)
+
+        run, asked = company.run("calls", "call_transcriptions", state=run.state)
+        assert [r["call_id"] for r in run.records("call_transcriptions")] == [old, young]
+        assert sorted(asked) == sorted(f"/v1/calls/{call}/transcription" for call in company.calls)
+
+        company.hooked.aircall.clock.now += 2 * DAY
+        run, asked = company.run("calls", "call_transcriptions", state=run.state)
+        assert [path for path in asked if "transcription" in path] == []
+
+    def test_an_edit_of_what_people_edit_is_asked_for_at_once(self, company: Company) -> None:
+        company.add_calls([4 * DAY])
+        intelligence = company.world.intelligence
+        intelligence.add(company.calls[0], "playbook_result")
+        deliver(company)
+        run, _ = company.run("call_playbook_results", "call_topics")
+        intelligence.edit(company.calls[0], "playbook_result", adherence_score=0.25)
+        deliver(company)
+        run, asked = company.run("call_playbook_results", "call_topics", state=run.state)
+        assert [r["adherence_score"] for r in run.records("call_playbook_results")] == [0.25]
+        assert asked == [f"/v1/calls/{company.calls[0]}/playbook_result"]
+        assert company.run("call_playbook_results", "call_topics", state=run.state)[1] == []
+
+    def test_a_call_that_is_followed_anyway_is_asked_for_once(self, company: Company) -> None:
+        company.add_calls([4 * DAY])
+        state = company.run("calls", "call_evaluations")[0].state
+        company.tag(*company.calls)
+        company.world.intelligence.add(company.calls[0], "evaluations")
+        deliver(company)
+        run, asked = company.run("calls", "call_evaluations", state=state)
+        assert len(run.records("call_evaluations")) == len(run.records("calls")) == 1
+        call = f"/v1/calls/{company.calls[0]}"
+        assert asked == [call, f"{call}/evaluations"]
+
+    def test_what_is_announced_and_refused_is_lacked_until_it_is_granted(self, company: Company) -> None:
+        company.add_calls([2 * DAY + n for n in range(5)])
+        state = company.run("call_summaries")[0].state
+        company.world.intelligence.plan = False
+        for call in company.calls:
+            company.world.intelligence.add(call, "summary")
+        deliver(company)
+        run, _ = company.run("call_summaries", state=state)
+        assert run.records("call_summaries") == []
+        company.world.intelligence.plan = True
+        company.hooked.aircall.clock.now += DAY
+        run, _ = company.run("call_summaries", state=run.state)
+        assert sorted(r["call_id"] for r in run.records("call_summaries")) == company.calls
+
+    def test_realtime_transcriptions_are_not_announced_by_those_made_later(self, company: Company) -> None:
+        company.options["transcription_mode"] = "realtime"
+        company.add_calls([4 * DAY])
+        state = company.run("call_transcriptions")[0].state
+        company.world.intelligence.add(company.calls[0], "transcription")
+        deliver(company)
+        assert company.run("call_transcriptions", state=state)[1] == []
+
+
+class TestContacts:
+    def test_one_whose_time_did_not_move_is_read_by_its_id(self, company: Company) -> None:
+        ids = [company.world.add_contact(created_at=T0 - DAY + n)["id"] for n in range(5)]
+        deliver(company)
+        state = company.run("contacts")[0].state
+        phones = [{"id": 1, "value": "+33", "label": "Home"}]
+        company.world.contacts[ids[1]]["phone_numbers"] = phones
+        company.hooked.tell("contact.updated", 300, id=ids[1])
+        run, asked = company.run("contacts", state=state)
+        assert asked == [f"/v1/contacts/{ids[1]}"]
+        assert [r["phone_numbers"] for r in run.records("contacts") if r["id"] == ids[1]] == [phones]
+        assert company.run("contacts", state=run.state)[1] == []
+
+    def test_one_that_the_list_shows_anyway_costs_nothing_more(self, company: Company) -> None:
+        ids = [company.world.add_contact(created_at=T0 - DAY + n)["id"] for n in range(5)]
+        deliver(company)
+        state = company.run("contacts")[0].state
+        company.hooked.aircall.clock.now += HOUR
+        company.world.edit_contact(ids[1], at=company.hooked.aircall.clock.now, first_name="Grace")
+        deliver(company)
+        run, asked = company.run("contacts", state=state)
+        assert (run.ids("contacts")[0], asked) == (ids[1], [])
+
+    def test_one_that_is_gone_or_not_shared_is_no_error(self, company: Company) -> None:
+        ids = [company.world.add_contact(created_at=T0 - DAY + n)["id"] for n in range(5)]
+        deliver(company)
+        state = company.run("contacts")[0].state
+        company.world.delete_contact(ids[1])
+        company.world.contacts[ids[2]]["is_shared"] = False
+        company.hooked.tell("contact.updated", 300, id=ids[2])
+        deliver(company)
+        run, asked = company.run("contacts", "deleted_objects", state=state)
+        assert sorted(asked) == sorted(f"/v1/contacts/{each}" for each in ids[1:3])
+        assert [r["object_id"] for r in run.records("deleted_objects")] == [str(ids[1])]
+        assert not {ids[1], ids[2]} & set(run.ids("contacts"))
+
+    def test_a_whole_reading_asks_for_none(self, company: Company) -> None:
+        ids = [company.world.add_contact(created_at=T0 - DAY + n)["id"] for n in range(5)]
+        deliver(company)
+        company.hooked.tell("contact.updated", 300, id=ids[2])
+        catalog = company.hooked.aircall.catalog("contacts")
+        (entry,) = [stream for stream in catalog["streams"] if stream["tap_stream_id"] == "contacts"]
+        entry["replication_method"] = "FULL_TABLE"
+        run = company.hooked.run(catalog=catalog)
+        assert run.ids("contacts") == ids
+        assert company.run("contacts")[1] == []

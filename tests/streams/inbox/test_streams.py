@@ -1,0 +1,362 @@
+"""What only webhooks tell, over real HTTP and a real inbox, as streams."""
+
+from __future__ import annotations
+
+import random
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tap_aircall.errors import InputError
+from tap_aircall.inbox.deliveries import MESSAGES
+from tap_aircall.inbox.store import Inbox
+from tests.streams.inbox.conftest import COMPANY, T0, said
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.conftest import Aircall
+    from tests.streams.inbox.conftest import Hooked
+
+HOUR = 3_600
+ALL = (
+    "messages",
+    "group_messages",
+    "ai_voice_agent_sessions",
+    "call_events",
+    "user_events",
+    "deleted_objects",
+    "webhook_events",
+)
+
+
+def last(records: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Return the last record of each message."""
+    return {record["id"]: record for record in records}
+
+
+class TestMessages:
+    def test_a_message_is_what_all_deliveries_about_it_say(self, hooked: Hooked) -> None:
+        number = hooked.aircall.world.add("numbers", name="Sales")
+        texts = hooked.aircall.sandbox.texts
+        media = [{"file_name": "a.png", "file_type": "image/png", "presigned_url": "https://example.com/a?x"}]
+        message = texts.add(direction="outbound", body="Hello", media_details=media, origin="native")
+        texts.edit(message["id"], status="delivered")
+        hooked.deliver()
+
+        run = hooked.run("messages")
+
+        (record,) = run.records("messages")
+        assert record["id"] == message["id"]
+        assert record["body"] == "Hello"
+        assert record["status"] == "delivered"
+        assert record["media_details"] == media
+        assert record["number"]["id"] == number["id"]
+        assert {record[name] for name in ("created_at", "updated_at", "sent_at")} == {"2026-11-23T13:00:00Z"}
+        assert run.requests == 0
+
+    def test_later_runs_read_what_is_new(self, hooked: Hooked) -> None:
+        texts = hooked.aircall.sandbox.texts
+        first = texts.add(body="first")["id"]
+        texts.add(body="second")
+        hooked.deliver()
+        run = hooked.run("messages")
+        assert len(run.records("messages")) == 2
+        assert run.state["bookmarks"]["messages"] == {
+            "replication_key": "position",
+            "replication_key_value": 2,
+            "inbox": {"inbox": hooked.inbox.inbox_id, "company": COMPANY, "position": 2},
+        }
+        again = hooked.run("messages", state=run.state)
+        assert (again.records("messages"), again.state) == ([], run.state)
+
+        texts.edit(first, body=None)
+        hooked.deliver()
+        (record,) = hooked.run("messages", state=run.state).records("messages")
+        assert (record["id"], record["body"], record["status"]) == (first, None, "received")
+
+    def test_any_order_and_repetition_ends_in_the_same(self, hooked: Hooked, tmp_path: Path) -> None:
+        texts = hooked.aircall.sandbox.texts
+        ids = [texts.add(body=str(n))["id"] for n in range(5)]
+        for status in ("delivered", "read"):
+            hooked.aircall.clock.now += 1
+            for identity in ids[::2]:
+                texts.edit(identity, status=status, body=None if status == "read" else "edited")
+        hooked.deliver()
+        deliveries = hooked.receiver.bodies
+        expected = {key: (m["status"], m["body"]) for key, m in texts.messages.items()}
+
+        for seed in range(4):
+            hooked.location = str(tmp_path / f"{seed}.db")
+            hooked.inbox = Inbox.open(hooked.location, create=True)
+            dice = random.Random(seed)  # noqa: S311 - not for secrets
+            state = None
+            records = []
+            for part in range(3):  # as they come over three runs
+                hooked.put(*dice.sample(deliveries, len(deliveries) if part == 2 else 4))
+                run = hooked.run("messages", state=state)
+                state = run.state
+                records += run.records("messages")
+            hooked.inbox.close()
+            assert {key: (r["status"], r["body"]) for key, r in last(records).items()} == expected
+
+    def test_a_message_comes_once_a_run_however_much_happened_to_it(self, hooked: Hooked) -> None:
+        hooked.put(*(said("message.status_updated", n, id=f"m{n % 3}", status=str(n)) for n in range(1_000)))
+        records = hooked.run("messages").records("messages")
+        assert sorted((r["id"], r["status"]) for r in records) == [("m0", "999"), ("m1", "997"), ("m2", "998")]
+
+    def test_a_run_that_dies_repeats_and_loses_nothing(self, hooked: Hooked) -> None:
+        hooked.put(*(said("message.received", n, id=f"m{n:03d}", body=str(n)) for n in range(500)))
+        found: dict[str, dict[str, Any]] = {}
+        state, deaths = None, 0
+        for die_after in (3, 150, 300, 450, None):
+            run = hooked.run("messages", "webhook_events", state=state, die_after=die_after)
+            deaths += die_after is not None
+            state = run.states[-1] if run.states else state
+            found |= last(run.records("messages"))
+            positions = [record["position"] for record in run.records("messages")]
+            assert positions == sorted(positions)
+            if run.states and "position" in run.states[-1]["bookmarks"]["messages"].get("inbox", {}):
+                done = run.states[-1]["bookmarks"]["messages"]["inbox"]["position"]
+                assert {f"m{n:03d}" for n in range(done)} <= found.keys()
+        assert (deaths, sorted(found)) == (4, [f"m{n:03d}" for n in range(500)])
+
+    def test_those_of_a_number_in_proxy_mode_are_messages_too(self, hooked: Hooked) -> None:
+        body = {"event_name": "message.received", "timestamp": T0 * 1000, "data": {"id": "p1", "body": "Hello"}}
+        hooked.put(body, kind=MESSAGES)
+        (record,) = hooked.run("messages").records("messages")
+        assert (record["id"], record["body"], record["happened_at"]) == ("p1", "Hello", "2026-11-23T13:00:00Z")
+
+    def test_odd_values_are_left_out_and_named_once(self, hooked: Hooked, caplog: pytest.LogCaptureFixture) -> None:
+        for n in range(3):
+            hooked.tell("message.received", n, id=f"m{n}", number="planted words", created_at="planted words", body=7)
+        assert [r["body"] for r in hooked.run("messages").records("messages")] == ["7"] * 3
+        lines = [r.getMessage() for r in caplog.records if "cannot be used" in r.getMessage()]
+        assert sorted(lines) == [
+            f"Webhooks sent a field '{name}' of 'messages' with a value that cannot be used; it is left empty there."
+            for name in ("created_at", "number")
+        ]
+
+    def test_group_messages_have_either_name_of_their_id(self, hooked: Hooked) -> None:
+        sent = hooked.aircall.sandbox.texts.add_to_group(direction="outbound")
+        hooked.deliver()
+        hooked.tell("group_message.status_updated", 60, group_message_id=sent["id"], status="delivered")
+        (record,) = hooked.run("group_messages").records("group_messages")
+        assert (record["id"], record["status"], record["participants"]) == (
+            sent["id"],
+            "delivered",
+            sent["participants"],
+        )
+
+
+def test_sessions_of_voice_agents_are_put_together(hooked: Hooked) -> None:
+    call = hooked.aircall.world.add_call(started_at=T0 - HOUR)["id"]
+    agent = hooked.aircall.sandbox.texts.voice_agent
+    agent(call, "started", started_at=T0 * 1000, external_caller_number="+33")
+    agent(call, "summary", extracted_data={"order": "4711"})
+    agent(call, "ended", ended_at=T0 + 60, call_end_reason="answered")
+    hooked.deliver()
+    (record,) = hooked.run("ai_voice_agent_sessions").records("ai_voice_agent_sessions")
+    expected = {
+        "ai_voice_agent_session_id": f"session-{call}",
+        "call_id": call,
+        "started_at": "2026-11-23T13:00:00Z",
+        "ended_at": "2026-11-23T13:01:00Z",
+        "call_end_reason": "answered",
+        "extracted_data": {"order": "4711"},
+    }
+    assert expected.items() <= record.items()
+
+
+class TestEvents:
+    def test_call_events_say_when_a_call_rang_was_declined_held_and_transferred_and_by_whom(
+        self, hooked: Hooked
+    ) -> None:
+        ada, bob = ({"id": n, "name": f"User {n}"} for n in (1, 2))
+        hooked.tell("call.ringing_on_agent", 1, id=7, user=ada, status="initial", contact={})
+        hooked.tell("call.agent_declined", 4, id=7, user=ada)
+        hooked.tell("call.hold", 60, id=7, user=bob)
+        hooked.tell("call.transferred", 90, id=7, user=bob, transferred_to=ada, transferred_by=bob)
+        hooked.tell("call.hungup", 99, id=7, hangup_cause="normal", external_transferred_to="+33")
+        records = hooked.run("call_events").records("call_events")
+        assert [(r["event"], r["happened_at"], r["call_id"], r["user_id"]) for r in records] == [
+            ("call.ringing_on_agent", "2026-11-23T13:00:01Z", 7, 1),
+            ("call.agent_declined", "2026-11-23T13:00:04Z", 7, 1),
+            ("call.hold", "2026-11-23T13:01:00Z", 7, 2),
+            ("call.transferred", "2026-11-23T13:01:30Z", 7, 2),
+            ("call.hungup", "2026-11-23T13:01:39Z", 7, None),
+        ]
+        assert records[0]["contact"] is None
+        assert (records[3]["transferred_to"]["id"], records[3]["transferred_by"]["id"]) == (1, 2)
+        assert (records[4]["hangup_cause"], records[4]["external_transferred_to"]) == ("normal", "+33")
+
+    def test_user_events_have_the_deprecated_form_only_where_there_is_no_other(self, hooked: Hooked) -> None:
+        hooked.tell("user.opened.v2", 1, id=5, name="Ada")
+        hooked.tell("user.opened", 2, id=5, name="Ada")
+        hooked.tell("user.opened", 2, id=6)
+        hooked.tell("user.opened", 100, id=5)
+        hooked.tell("user.wut_start", 1, id=5)
+        records = hooked.run("user_events").records("user_events")
+        assert [(r["event"], r["user_id"], r["happened_at"][-6:]) for r in records] == [
+            ("user.opened.v2", 5, "00:01Z"),
+            ("user.opened", 6, "00:02Z"),
+            ("user.opened", 5, "01:40Z"),
+            ("user.wut_start", 5, "00:01Z"),
+        ]
+
+    def test_twins_are_told_apart_from_those_that_happen_twice(self, hooked: Hooked) -> None:
+        user = hooked.aircall.world.add("users")["id"]
+        hooked.aircall.world.edit("users", user, availability_status="unavailable", substatus="On a break")
+        hooked.deliver()
+        records = hooked.run("user_events").records("user_events")
+        closed = [r["substatus"] for r in records if r["event"] == "user.closed.v2"]
+        assert sorted(map(str, closed)) == ["None", "On a break"]
+        assert not [r for r in records if r["event"] == "user.closed"]
+
+    def test_deleted_objects_say_what_was_deleted_and_when_once(self, hooked: Hooked) -> None:
+        hooked.tell("contact.created", 0, id=9)
+        hooked.tell("contact.deleted", 5, id=9)
+        hooked.tell("user.deleted.v2", 7, id=3)
+        hooked.tell("user.deleted", 7, id=3)
+        hooked.tell("integration.deleted", 8, integration_id=4, company_id=1)
+        run = hooked.run("deleted_objects")
+        assert [(r["object_type"], r["object_id"], r["deleted_at"][-6:]) for r in run.records("deleted_objects")] == [
+            ("contact", "9", "00:05Z"),
+            ("user", "3", "00:07Z"),
+            ("integration", "4", "00:08Z"),
+        ]
+        hooked.tell("contact.deleted", 50, id=9)  # said again
+        (again,) = hooked.run("deleted_objects", state=run.state).records("deleted_objects")
+        assert again["deleted_at"][-6:] == "00:05Z"
+
+    def test_webhook_events_have_everything_but_the_token(self, hooked: Hooked) -> None:
+        webhook = next(iter(hooked.aircall.world.kinds["webhooks"].values()))
+        hooked.put(
+            {
+                "resource": "moon",
+                "event": "moon.landed",
+                "timestamp": T0,
+                "token": webhook["token"],
+                "extra": [1],
+                "data": {"big": 2**70, "token": "planted-token", "deep": {"Token": "planted-token", "x": None}},
+            }
+        )
+        (record,) = hooked.run("webhook_events").records("webhook_events")
+        assert record["body"] == {
+            "resource": "moon",
+            "event": "moon.landed",
+            "timestamp": T0,
+            "extra": [1],
+            "data": {"big": 2**70, "deep": {"x": None}},
+        }
+        assert (record["event"], record["resource"], record["object_type"]) == ("moon.landed", "moon", None)
+        assert len(record["event_id"]) == 32
+
+    @pytest.mark.parametrize("data", [None, [], "x", {"id": {}}, {"user": 7, "id": 2**70}])
+    def test_nothing_that_an_event_says_ends_a_stream(self, hooked: Hooked, data: Any) -> None:
+        for event in ("call.x", "message.x", "group_message.x", "user.x", "contact.deleted", "ai_voice_agent.ended"):
+            hooked.put({"event": event, "data": data})
+        run = hooked.run(*ALL)
+        assert len(run.records("webhook_events")) == 6
+        assert len(run.records("call_events")) == 1
+
+
+class TestPositions:
+    def test_a_batch_is_emitted_before_the_state_says_so(self, hooked: Hooked) -> None:
+        hooked.put(*(said("call.created", n, id=n) for n in range(450)))
+        run = hooked.run("call_events")
+        emitted = 0
+        for message in run.messages:
+            if message["type"] == "RECORD":
+                emitted = message["record"]["position"]
+            elif message["type"] == "STATE" and (mark := message["value"]["bookmarks"]["call_events"].get("inbox")):
+                assert mark["position"] <= emitted
+        assert emitted == 450
+        assert len([s for s in run.states if s["bookmarks"]["call_events"]]) >= 3
+
+    def test_what_arrives_during_a_run_waits_for_the_next(self, hooked: Hooked) -> None:
+        hooked.tell("call.created", 0, id=1)
+        hooked.aircall.world.add("tags")
+
+        def arrive(log: Any) -> None:
+            if log.path == "/v1/ping":
+                hooked.tell("call.created", 1, id=2)
+            if log.path == "/v1/tags":
+                hooked.tell("call.created", 2, id=3)
+
+        hooked.aircall.sandbox.on_request = arrive
+        run = hooked.run("tags", "call_events")
+        hooked.aircall.sandbox.on_request = None
+        assert [r["call_id"] for r in run.records("call_events")] == [1, 2]
+        later = hooked.run("call_events", state=run.state)
+        assert [r["call_id"] for r in later.records("call_events")] == [3]
+
+    def test_what_was_forgotten_before_it_was_read_is_pointed_out(
+        self, hooked: Hooked, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        hooked.tell("call.created", 0, id=1)
+        state = hooked.run("call_events").state
+        hooked.tell("call.created", 1, id=2)
+        hooked.inbox.forget(COMPANY, before=int(hooked.aircall.clock.now * 1000) + 1)
+        hooked.tell("call.created", 2, id=3)
+        run = hooked.run("call_events", state=state)
+        assert [r["call_id"] for r in run.records("call_events")] == [3]
+        assert "Stream 'call_events': the inbox forgot events that this stream had not read yet." in caplog.messages
+
+    def test_a_state_of_another_inbox_or_of_a_later_time_is_refused(self, hooked: Hooked, tmp_path: Path) -> None:
+        hooked.tell("message.sent", 0, id="m")
+        state = hooked.run("messages").state
+        other = Inbox.open(str(tmp_path / "other.db"), create=True)
+        hooked.location, hooked.inbox = str(tmp_path / "other.db"), other
+        hooked.tell("message.sent", 0, id="m")
+        with pytest.raises(InputError, match=r"^State of stream 'messages': its position is of another inbox than "):
+            hooked.run("messages", state=state)
+        state["bookmarks"]["messages"]["inbox"] |= {"inbox": other.inbox_id, "position": 2}
+        with pytest.raises(InputError, match=r"^State of stream 'messages': its position 2 lies beyond the inbox"):
+            hooked.run("messages", state=state)
+        state["bookmarks"]["messages"]["inbox"] |= {"position": 1, "company": "Globex"}
+        with pytest.raises(InputError, match=r"^State of stream 'messages': its position is of another company than "):
+            hooked.run("messages", state=state)
+        other.close()
+
+    @pytest.mark.parametrize("mark", [7, {}, {"inbox": "x", "company": "y", "position": "z"}])
+    def test_a_state_that_is_none_is_refused(self, hooked: Hooked, mark: Any) -> None:
+        with pytest.raises(InputError, match=r"^State of stream 'messages': not as tap-aircall writes it"):
+            hooked.run("messages", state={"bookmarks": {"messages": {"inbox": mark}}})
+
+
+class TestSettings:
+    def test_they_are_deselected_by_default(self, aircall: Aircall) -> None:
+        tap = aircall.tap()
+        assert not [name for name in ALL if tap.streams[name].selected]
+
+    @pytest.mark.parametrize("stream", ALL)
+    def test_one_without_an_inbox_is_one_clear_line(self, aircall: Aircall, stream: str) -> None:
+        line = f"Stream '{stream}': needs the setting inbox, where the receiver of webhooks keeps events."
+        with pytest.raises(InputError, match=line):
+            aircall.run(stream, "tags")
+        assert {log.path for log in aircall.sandbox.requests} == {"/v1/ping"}
+
+    def test_an_inbox_that_is_not_there_is_one_clear_line(self, hooked: Hooked) -> None:
+        for stream in ("messages", "calls", "contacts", "call_topics"):
+            with pytest.raises(InputError, match=r"^Setting inbox: there is no file /nowhere"):
+                hooked.run(stream, inbox="/nowhere.db")
+
+    def test_with_several_companies_one_has_to_be_named(self, hooked: Hooked) -> None:
+        hooked.tell("call.created", 0, id=1)
+        hooked.tell("call.created", 0, "Globex", id=2)
+        with pytest.raises(InputError, match=r"^Setting inbox_company: missing; .* several companies \(Acme, Globex\)"):
+            hooked.run("call_events")
+        with pytest.raises(InputError, match=r"^Setting inbox_company: the inbox has no 'Globe'; did you mean Globex"):
+            hooked.run("call_events", inbox_company="Globe")
+        run = hooked.run("call_events", inbox_company="Globex")
+        assert [r["call_id"] for r in run.records("call_events")] == [2]
+
+    def test_an_inbox_without_events_gives_none_and_no_state(self, hooked: Hooked) -> None:
+        run = hooked.run(*ALL)
+        assert [run.records(stream) for stream in ALL] == [[]] * len(ALL)
+        assert not any(run.state["bookmarks"].values())
+
+    def test_a_test_of_the_connection_reads_one(self, hooked: Hooked) -> None:
+        hooked.tell("call.created", 0, id=1)
+        hooked.aircall.tap(inbox=hooked.location, streams=ALL).try_streams()

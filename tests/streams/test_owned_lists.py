@@ -1,0 +1,173 @@
+"""Lists that cost a request an owner: read whole when the last reading is old enough, and left alone in between."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tap_aircall.errors import AircallError, InputError
+from tap_aircall.sandbox import Fault
+from tests.clock import NOW
+from tests.conftest import Run
+from tests.warehouse import Warehouse
+
+if TYPE_CHECKING:
+    from tests.conftest import Aircall
+
+HOUR, DAY = 3600, 86_400
+USERS = 12
+
+
+@pytest.fixture
+def company(aircall: Aircall) -> Aircall:
+    number = aircall.world.add("numbers")["id"]
+    for _ in range(USERS):
+        aircall.world.user_numbers[aircall.world.add("users")["id"]] = [number]
+    return aircall
+
+
+def hourly(aircall: Aircall, hours: int, *streams: str, state: Any = None, **settings: Any) -> list[Run]:
+    """Run once an hour."""
+    runs: list[Run] = []
+    for _ in range(hours):
+        runs.append(aircall.run(*streams, state=runs[-1].state if runs else state, **settings))
+        aircall.clock.now += HOUR
+    return runs
+
+
+def test_hourly_runs_read_them_once_a_day(company: Aircall) -> None:
+    runs = hourly(company, 26, "user_numbers")
+
+    read = [hour for hour, run in enumerate(runs) if run.records("user_numbers")]
+    assert read == [0, 24]
+    assert [run.requests for run in runs[:3]] == [1 + USERS, 0, 0]
+
+
+def test_daily_runs_that_begin_unevenly_read_them_every_time(company: Aircall) -> None:
+    run = company.run("user_numbers")
+    for uneven in (-300, 200, 0):
+        company.clock.now += DAY + uneven
+        run = company.run("user_numbers", state=run.state)
+        assert len(run.records("user_numbers")) == USERS
+
+
+@pytest.mark.parametrize(("hours", "read"), [(0, [0, 1, 2, 3, 4, 5, 6]), (1, [0, 1, 2, 3, 4, 5, 6]), (3, [0, 3, 6])])
+def test_the_setting_says_how_often(company: Aircall, hours: float, read: list[int]) -> None:
+    runs = hourly(company, 7, "user_numbers", owned_lists_every_hours=hours)
+
+    assert [hour for hour, run in enumerate(runs) if run.requests] == read
+
+
+def test_a_run_in_between_tells_the_target_nothing_of_them(company: Aircall, caplog: pytest.LogCaptureFixture) -> None:
+    first = company.run("users", "user_numbers")
+    company.clock.now += HOUR
+    caplog.clear()
+    with caplog.at_level("INFO"):
+        second = company.run("users", "user_numbers", state=first.state)
+
+    assert first.types("user_numbers") == ["SCHEMA", "RECORD", "ACTIVATE_VERSION"]
+    assert second.types("user_numbers") == []
+    assert second.types("users") == ["SCHEMA", "RECORD", "ACTIVATE_VERSION"]
+    (line, row) = [each for each in caplog.records if "user_numbers" in each.message and each.name[0] == "t"]
+    reason = (
+        "left out until 2026-11-24T12:59:59Z: it was read at 2026-11-23T12:59:59Z (setting owned_lists_every_hours)."
+    )
+    assert (line.levelname, line.message) == ("INFO", f"Stream 'user_numbers' is {reason}")
+    assert row.message.endswith(f"  {reason}")
+
+
+def test_rows_of_a_deleted_user_go_at_the_next_whole_reading(company: Aircall) -> None:
+    gone = next(iter(company.world.kinds["users"]))
+    state = company.run("user_numbers").state
+    company.world.delete("users", gone)
+
+    before, after = hourly(company, 25, "user_numbers", state=state)[23:]
+
+    assert before.types("user_numbers") == []
+    assert len(after.records("user_numbers")) == USERS - 1
+    assert after.types("user_numbers") == ["SCHEMA", "RECORD", "ACTIVATE_VERSION"]
+
+
+@pytest.mark.parametrize("die_after", [1, 2, USERS + 1, USERS + 2, USERS + 3])
+def test_a_run_that_is_killed_leaves_no_state_that_skips_them(company: Aircall, die_after: int) -> None:
+    warehouse = Warehouse()
+    stale = ("stale", 1)
+    killed = company.run("user_numbers", die_after=die_after)
+    warehouse.load(killed.messages)
+    warehouse.tables.setdefault("user_numbers", {})[stale] = {}
+    warehouse._versions.setdefault("user_numbers", {})[stale] = 1  # noqa: SLF001 - of a run before
+    company.clock.now += HOUR
+
+    warehouse.load(company.run("user_numbers", state=warehouse.state).messages)
+
+    was_complete = any(message["type"] == "STATE" for message in killed.messages)
+    assert was_complete == (die_after > USERS + 2)  # after schema, records and activation
+    assert (stale in warehouse.tables["user_numbers"]) == was_complete
+    assert len(warehouse.tables["user_numbers"].keys() - {stale}) == USERS
+
+
+def test_a_reading_that_fails_is_made_up_for_by_the_next_run(company: Aircall) -> None:
+    company.sandbox.faults.append(Fault(path="/v2/users/", after=5, status=400))
+    run = Run()
+    with pytest.raises(AircallError):
+        company.tap(run, streams=("user_numbers",)).run()
+    company.clock.now += HOUR
+
+    again = company.run("user_numbers", state=run.states[-1] if run.states else None)
+
+    assert len(again.records("user_numbers")) == USERS
+
+
+def test_a_plan_that_lacks_one_is_asked_once_a_day(company: Aircall) -> None:
+    company.world.optional.denied.add("dialer_campaigns")
+
+    runs = hourly(company, 25, "dialer_campaigns")
+
+    assert [hour for hour, run in enumerate(runs) if run.requests] == [0, 24]
+    assert runs[0].requests == 1 + 3
+
+
+def test_what_is_kept_back_of_some_owners_costs_no_more_than_what_is_granted(company: Aircall) -> None:
+    users = list(company.world.kinds["users"])
+    company.world.optional.denied_ids = set(users[1:3])
+    company.world.optional.dialer_campaigns = {users[0]: {"id": 7, "number_id": "1", "phone_numbers": []}}
+
+    runs = hourly(company, 3, "dialer_campaigns")
+
+    assert [run.requests for run in runs] == [1 + USERS, 0, 0]
+    assert [run.types("dialer_campaigns") for run in runs] == [["SCHEMA", "RECORD"], [], []]
+
+
+def test_a_state_of_a_clock_that_was_ahead_hides_nothing(company: Aircall) -> None:
+    state = {"bookmarks": {"user_numbers": {"asked_at": "2026-11-23T13:05:00Z"}}}
+
+    assert company.run("user_numbers", state=state).requests == 1 + USERS
+
+
+def test_a_state_of_a_version_without_it_reads_them(company: Aircall) -> None:
+    assert company.run("user_numbers", state={"bookmarks": {"user_numbers": {}}}).requests == 1 + USERS
+
+
+def test_a_cost_is_announced_only_by_the_run_that_pays_it(company: Aircall, caplog: pytest.LogCaptureFixture) -> None:
+    slow: dict[str, Any] = {"requests_per_minute": 0.1}
+    state = company.run("user_numbers", **slow).state
+    assert "a request for each of 12 users" in caplog.text
+    caplog.clear()
+
+    company.run("user_numbers", state=state, **slow)
+
+    assert "a request for each" not in caplog.text
+
+
+@pytest.mark.parametrize("value", [-1, "often", 200_000])
+def test_nonsense_gets_one_line(company: Aircall, value: Any) -> None:
+    with pytest.raises(InputError, match=r"^Setting owned_lists_every_hours: must be "):
+        company.tap(owned_lists_every_hours=value)
+
+
+def test_now_is_the_time_of_aircall(company: Aircall) -> None:
+    state = company.run("user_numbers").state
+
+    assert state["bookmarks"]["user_numbers"] == {"asked_at": "2026-11-23T12:59:59Z"}
+    assert int(NOW) % HOUR == 0

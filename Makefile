@@ -10,7 +10,7 @@ UV_VERSION := 0.13.9
 UV := UV_NO_CONFIG=1 $(BIN)/uv
 READY := $(VENV)/ready
 PLUGINS := $(VENV)/plugins-ready
-# Its logs would go to the home directory, and a look for news of itself to the network.
+# Without these, it writes logs to the home directory, and asks the network for news of itself.
 MELTANO := XDG_STATE_HOME="$(CURDIR)/.meltano/state" MELTANO_CLI_DISABLE_VERSION_CHECK=true \
 	MELTANO_SEND_ANONYMOUS_USAGE_STATS=false MELTANO_CLI_LOG_LEVEL=warning $(BIN)/meltano
 
@@ -36,13 +36,13 @@ test: $(PLUGINS) ## Run all tests, with real targets
 	@$(BIN)/python -m pytest -n 2 $(ARGS)
 
 .PHONY: soak
-soak: $(PLUGINS) ## Let faults and kills at random work on it for some minutes
-	@SOAK=1 $(BIN)/python -m pytest -n 2 tests/test_faults.py tests/test_kills.py tests/test_moving.py \
+soak: $(PLUGINS) ## Repeat the random tests many times, for some minutes
+	@SOAK=1 $(BIN)/python -m pytest -n 2 tests/test_faults.py tests/test_kills.py tests/test_moving.py tests/test_requests.py \
 		tests/test_aircall_clock.py tests/api tests/streams tests/targets/test_meltano.py
 
-# Each in an environment of its own; `compat-sdk` has the newest pre-release of singer-sdk. Of a Python that pyenv has,
-# the command works only when its version is chosen.
-# Meltano gives the tap the newest versions in any case, so that `make test` has run tests/targets with those.
+# Each in its own environment; `compat-sdk` has the newest pre-release of singer-sdk. A command of pyenv, such as
+# python3.12, works only if that version is selected. Meltano gives the tap the newest versions in any case, so
+# `make test` has already run tests/targets with those.
 COMPAT := .compat
 COMPAT_PYTHONS := $(addprefix compat-3.,11 12 13 14)
 compat-lowest: RESOLUTION := lowest-direct
@@ -51,7 +51,7 @@ compat-sdk: RESOLUTION := highest
 compat-sdk: CONSTRAINT := singer-sdk>=0.55.0a0
 
 .PHONY: compat
-compat: compat-lowest compat-highest compat-sdk $(COMPAT_PYTHONS) ## Run the tests on each Python there is, and with the lowest and highest versions
+compat: compat-lowest compat-highest compat-sdk $(COMPAT_PYTHONS) ## Run the tests on every Python here, and with the lowest and highest versions
 
 .PHONY: compat-lowest compat-highest compat-sdk
 compat-lowest compat-highest compat-sdk: compat-%: $(READY)
@@ -90,16 +90,16 @@ lint: $(READY) ## Check style and types
 	@$(MAKE) --no-print-directory docs
 
 .PHONY: docs
-docs: $(READY) ## Build the documents into docs/site, and fail on any link that leads nowhere
+docs: $(READY) ## Build the documents into docs/site, and fail on broken links
 	@$(BIN)/python -m sphinx --quiet --nitpicky --fail-on-warning --keep-going -b html docs docs/site
 
 .PHONY: generate
-generate: $(READY) ## Write anew what comes from the code: in the documents, meltano.yml and tests/snapshot.json
+generate: $(READY) ## Regenerate what comes from the code, in documents, meltano.yml and tests/snapshot.json
 	@$(BIN)/python -m docs.generate
 	@$(BIN)/python -m tests.catalogs
 
 .PHONY: format
-format: $(READY) ## Put the code into its form
+format: $(READY) ## Format the code
 	@$(BIN)/ruff check --fix
 	@$(BIN)/ruff format
 

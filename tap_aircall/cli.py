@@ -120,8 +120,8 @@ def signals_until_the_end() -> Iterator[None]:
 def signals_first() -> Iterator[None]:
     """Treat any failure that a signal caused as the signal.
 
-    One that comes while Python waits may find a lock given up for the moment. That it is then given up once more is an
-    error of Python's own, in the signal's place.
+    A signal that comes while Python waits for a lock may find it released for a moment. Python then releases it twice,
+    and raises an error of its own in place of the signal's.
 
     Raises:
         TerminatedError: If a signal came before the failure.
@@ -141,8 +141,8 @@ def signals_first() -> Iterator[None]:
 def whole_stdout() -> Iterator[None]:
     """Write all that goes to standard output, or fail.
 
-    When it has no buffer (`PYTHONUNBUFFERED`, as in many container images), Python takes a write for done of which a
-    disk that fills up took only a part. And what Python itself flushes as it exits would fail with a line of its own.
+    Without a buffer (`PYTHONUNBUFFERED`, as in many container images), Python believes that a write is done even if a
+    full disk took only a part of it. And if the flush at exit failed, Python would print a line of its own.
 
     Raises:
         OSError: From the end of the context at the latest.
@@ -174,7 +174,7 @@ def _discard(descriptor: int) -> None:
 def forgiven_stderr() -> Iterator[None]:
     """Do not fail over lines that could not be written, such as to a full disk: what matters is standard output.
 
-    Python tries to write them once more as it exits, and takes that for a failure of the process.
+    Python would try again at exit, and take a failure for one of the process.
     """
     try:
         yield
@@ -223,7 +223,7 @@ def read_json(path: str, what: str) -> dict[str, Any]:
     except UnicodeDecodeError:
         message = f"{what}: cannot be read: it is not text in UTF-8."
     except EndlessNumberError:
-        message = f"{what}: has NaN, Infinity or a number too large for any use, which is no JSON."
+        message = f"{what}: has NaN, Infinity or a number too large for any use, which is not valid JSON."
     except json.JSONDecodeError as error:
         message = f"{what}: is not JSON (line {error.lineno}, column {error.colno})."
     except (ValueError, RecursionError):

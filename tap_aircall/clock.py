@@ -20,16 +20,16 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 LONGEST_WAIT_SECONDS = 0.5
-"""No single wait may be longer: Python does not see a signal that comes just before a wait on another thread until it
-is over."""
+"""No single wait may be longer: if a signal comes just before a wait for another thread, Python sees it only when the
+wait is over."""
 
 TRAIL_SECONDS = 60
-"""Aircall may show a record so many seconds late, and the run has no way to tell: no state goes closer to the present.
+"""Aircall may show a record this many seconds late, and a run cannot tell: no state comes closer to the present.
 
 This only makes the next run repeat what began within this time. It covers the seconds that copies of a database lag
 behind each other, and the second or two by which the time in an answer may be off."""
 ABSURD_SECONDS = 86_400
-"""When Aircall's clock and this machine's are further apart, one of them is no clock at all."""
+"""If Aircall's clock and this machine's are further apart (seconds), one of them is plainly wrong."""
 
 logger = logging.getLogger(__name__)
 
@@ -102,7 +102,7 @@ class AircallClock:
             self._earliest = min(self._earliest, said - monotonic)
 
     def reached(self, moment: float | None = None) -> int:
-        """Return a second (UNIX) that Aircall's clock had left behind at a moment, as far as it is known by now.
+        """Return a second (UNIX) that Aircall's clock had certainly passed at a moment, as far as is known by now.
 
         Args:
             moment: Monotonic seconds of this run; None for now.
@@ -112,6 +112,13 @@ class AircallClock:
             self._machine = min(self._machine, self._clock.time() - self._clock.monotonic())
             ahead = self._machine if math.isinf(self._earliest) else self._earliest
         return int(ahead + (self._clock.monotonic() if moment is None else moment)) - 1
+
+    def ahead(self) -> float | None:
+        """Return by how many seconds Aircall's clock is ahead of this machine's; None if no answer has said so."""
+        with self._lock:
+            if math.isinf(self._latest):
+                return None
+            return self._latest + self._clock.monotonic() - self._clock.time()
 
     def horizon(self) -> int:
         """Return the last second (UNIX) that may be over by now, whichever clock is right: how far to read."""

@@ -11,11 +11,11 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 LONGEST_TEXT = 200
-"""Characters of what others wrote that a line may hold."""
+"""How many characters of a text from elsewhere a line may hold."""
 
 
 def one_line(text: str) -> str:
-    """Make a text of others fit for one line of the log, which it can then neither break, forge nor fill.
+    """Make a text from elsewhere fit for a log line, which it can then neither break, forge nor flood.
 
     Args:
         text: Words that the tap did not choose, such as a reason or a name that Aircall sent.

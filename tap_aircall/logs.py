@@ -1,4 +1,4 @@
-"""Keeps out of all log lines of the process what only records may hold, and what nobody should have."""
+"""Keeps personal data and secrets out of all log lines of the process."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ UNSPEAKABLE = "urllib3"
 """It logs addresses that give access to files, headers and queries; `api.transport` has lines of its own."""
 
 DETAILS = ("METRIC: ", "Skipping deselected stream", "Skipping parse of env", "Parsing env var")
-"""So begin lines that the SDK logs at INFO, several a stream, and that say nothing to most who run the tap."""
+"""How lines begin that the SDK logs at INFO, several for each stream, and that tell most users nothing."""
 TALKATIVE = ("singer_sdk.metrics", "tap-aircall")
 """The loggers of these lines."""
 
 
 def be_brief() -> None:
-    """From now on leave out what the SDK says of each stream, unless the level is DEBUG; the tap has a summary."""
+    """Leave out what the SDK logs about each stream, unless the level is DEBUG; the tap has a summary."""
     for name in TALKATIVE:
         logging.getLogger(name).addFilter(_is_worth_a_line)
 
@@ -32,10 +32,10 @@ def _is_worth_a_line(record: logging.LogRecord) -> bool:
 
 
 def be_discreet() -> None:
-    """From now on log no text of errors that are not the tap's own, and nothing of urllib3, at any level.
+    """Log no text of errors that are not the tap's own, and nothing from urllib3, at any level.
 
-    Other libraries quote in their errors what they failed over: a header with a token, the address of a file, a phone
-    number. So of their errors the kind is shown and where it came from, which is what a developer needs.
+    Errors of other libraries quote what they failed over: a header with a token, the address of a file, a phone number.
+    So only their kind and where they came from is shown, which is what a developer needs.
     """
     logging.setLogRecordFactory(_make_record)
     for name in list(logging.getLogger().manager.loggerDict):
@@ -63,7 +63,7 @@ def _shown(value: Any) -> Any:
 
 
 def _lines(error: BaseException) -> Iterator[str]:
-    """Format an error and those that led to it, as Python does, but for the texts."""
+    """Format an error and those that led to it, as Python does, but without the texts."""
     chain = [error]
     while (earlier := chain[-1].__cause__ or chain[-1].__context__) and earlier not in chain:
         chain.append(earlier)

@@ -54,7 +54,7 @@ OPTIONS: Mapping[str, tuple[Callable[[Any], bool], str]] = {
     ),
     MAPPER_SOURCE_OPTION: (lambda rule: bool(rule) and isinstance(rule, str), "the name of a stream"),
 }
-"""What a map may have beside fields: whether a value is right, and the form that it must have."""
+"""What a map may have besides fields: whether a value is right, and the form that it must have."""
 RECORDS = ("_", "record")
 """Names that an expression has for the whole record."""
 NAMES = frozenset(
@@ -63,7 +63,7 @@ NAMES = frozenset(
     | {name for name in ("check_uuid", "uuid4") if hasattr(mapper, name)}  # of singer-sdk 0.55
     | ({"fake"} if importlib.util.find_spec("faker") else set())
 )
-"""What an expression may use beside fields."""
+"""What an expression may use besides fields."""
 
 
 def check(maps: Mapping[str, Any], streams: Iterable[AircallStream]) -> None:
@@ -122,7 +122,7 @@ def _check_option(place: str, option: str, rule: Any) -> None:
 
 
 def _check_fields(place: str, rules: Mapping[str, Any], sources: list[AircallStream]) -> None:
-    """Check the map of one stream, or of several where its name is a pattern: then one has to have a field."""
+    """Check the map of one stream, or of several if its name is a pattern: one of them must have the field."""
     fields = {name for stream in sources for name in (*stream.schema["properties"], *_input_fields(stream))}
     is_open = any(stream.is_open for stream in sources)
     removed = {name for name, rule in rules.items() if name not in OPTIONS and _is_null(rule)}
@@ -172,7 +172,7 @@ def _check_expression(place: str, text: Any, names: Collection[str] | None) -> N
     for used in _names_in(statement):
         if used not in names:
             advice = hint(used, names, "see --discover for the fields there are.")
-            message = f"{place}: uses '{one_line(used)}', which is no field of the stream; {advice}"
+            message = f"{place}: uses '{one_line(used)}', which is not a field of the stream; {advice}"
             raise InputError(message)
 
 
@@ -217,7 +217,7 @@ def _explained_evaluation(stream: str, evaluate: Evaluation) -> Evaluation:
         what = MAPPER_FILTER_OPTION if property_name is None else f"field '{one_line(property_name)}'"
         with explained(f"Stream '{stream}': its map of {what} (setting {SETTING}) fails for a record"):
             value = evaluate(expr, expr_parsed, record, property_name)
-            encoder.encode(value)  # what cannot be written would fail later, where nobody knows of what it is
+            encoder.encode(value)  # a value that cannot be written would fail later, where its field is unknown
             return value
 
     return explained_evaluation

@@ -6,8 +6,8 @@ A page is believed only as far as it agrees with itself and with what was asked 
 - it is full, unless neither the total nor the next link says that more follows;
 - its records are in the order that was asked for, and within `from` and `to`.
 
-The client takes a page that does not for a fault on the way, and asks for it again. If that does not help, the run
-ends, since reading on would lose records in silence.
+The client treats any other page as a fault on the way, and asks for it again. If that does not help, the run ends,
+since reading on would lose records in silence.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Page(NamedTuple):
     number: int | None = None
     """Which page Aircall says this is."""
     times: Sequence[int] = ()
-    """When each record is, in UNIX seconds, if it was checked that they are in the order of a time."""
+    """The time of each record, in UNIX seconds, if `checked` has seen that they are in the order of one."""
 
     @classmethod
     def parse(cls, payload: Any, envelope: str) -> Page:
@@ -171,7 +171,7 @@ def stamp(record: Record, key: str, name: str) -> int:
 
 
 def identity(record: Record, key: str, name: str) -> Any:
-    """Return what tells a record of a list from the others.
+    """Return what identifies a record in its list.
 
     Args:
         record: The record.
@@ -179,7 +179,7 @@ def identity(record: Record, key: str, name: str) -> Any:
         name: What to call the list in an error.
 
     Raises:
-        ResponseError: If the field is absent, or no value that can be compared.
+        ResponseError: If the field is absent, or cannot identify anything.
     """
     value = record.get(key)
     if not isinstance(value, _COMPARABLE):

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 LOG_INTERVAL_SECONDS = 30.0
 COSTLY_SECONDS = 3600
-"""A run that takes longer than this because of streams that take a request for each of something, is announced."""
+"""A run is announced if streams that cost a request for each of something make it longer than this (seconds)."""
 
 
 class Progress:
@@ -102,7 +102,7 @@ class Progress:
         return f"{files}{self._requests:,} requests"
 
     def _cost(self) -> str:
-        """Say what was spent, and what the rest will take: requests at the budget, as long as they cost so far."""
+        """Return what was spent, and how long the rest will take at the same cost and the allowed rate."""
         text = self._spent
         if self._total > self.records > 0:
             requests = (self._total - self.records) * self._requests / self.records
@@ -119,7 +119,7 @@ class Row(NamedTuple):
     requests: int
     seconds: float
     note: str = ""
-    """What is to be said of it beside; nothing for most."""
+    """What else there is to say; empty for most."""
 
 
 def summary(rows: Sequence[Row], requests: int, seconds: float) -> list[str]:
@@ -146,7 +146,7 @@ def summary(rows: Sequence[Row], requests: int, seconds: float) -> list[str]:
 
 
 def forecast(owner: str, count: int, streams: int, requests_per_minute: float) -> str | None:
-    """Say what is ahead of a run that takes a request a stream for each of something; None if that is an hour or less.
+    """Return a line about a run that costs a request a stream for each of something; None for an hour or less.
 
     Args:
         owner: Of what: a stream, such as `calls`.

@@ -30,7 +30,7 @@ Shape: TypeAlias = tuple[str | type, ...]
 """The names of the fields of an object, in their order, and then the types of their values."""
 
 MANY_SHAPES = 5_000
-"""How many shapes are remembered; an API that sends more of them is not worth remembering."""
+"""How many shapes are remembered; when there are more, all are forgotten."""
 SMALLEST, LARGEST = -(2**63), 2**63 - 1
 """The range of a 64-bit whole number, the largest kind that databases have."""
 _TYPES: Mapping[str, frozenset[type]] = {
@@ -69,11 +69,11 @@ class Plan:
 
     drops: list[str] = field(default_factory=list)
     changes: list[tuple[str, Callable[[Any], Any]]] = field(default_factory=list)
-    """What makes of the value of a field the one to emit; a `ValueError` says that it is no time."""
+    """Fields to change, each with its function, which raises a `ValueError` for what is not a time."""
     integers: list[str] = field(default_factory=list)
     """Whole numbers, which must fit into 64 bits."""
     lists: list[tuple[str, RecordShaper]] = field(default_factory=list)
-    """Lists of objects, and what shapes these."""
+    """Lists of objects, each with its shaper."""
 
 
 class RecordShaper:
@@ -82,8 +82,8 @@ class RecordShaper:
     Args:
         schema: JSON schema of the stream, or of an object within its records.
         mask: Which fields are selected, by breadcrumb.
-        report: Called with the dotted name of each field that is odd, and what is; more than once for a field.
-        breadcrumb: Where in the record the object is that the schema is for.
+        report: Called with the dotted name of each odd field, and what is odd; more than once for a field.
+        breadcrumb: Where the object is in the record.
         is_open: Whether unknown fields stay, at this level.
     """
 
@@ -129,7 +129,7 @@ class RecordShaper:
             try:
                 record[name] = change(record[name])
             except ValueError as error:
-                raise self._unusable(name, f"with a {error}") from error
+                raise self._unusable(name, "that is not a time") from error
         for name in plan.integers:
             if not SMALLEST <= record[name] <= LARGEST:
                 raise self._unusable(name, "with a number beyond 64 bits")
@@ -137,7 +137,7 @@ class RecordShaper:
             for item in record[name]:
                 if type(item) is dict:
                     inner.shape(item)
-                elif item is not None:  # null in place of an object is let pass
+                elif item is not None:  # null in place of an object is accepted
                     raise self._unusable(name, "that is not a list of objects")
         return record
 
@@ -181,7 +181,7 @@ class RecordShaper:
             plan.changes.append((name, partial(self._check_items, name, _allowed(definition["items"]))))
 
     def _converter(self, name: str, kind: type, definition: Mapping[str, Any]) -> Callable[[Any], Any]:
-        """Return what writes a value of another type in the documented one, or fails."""
+        """Return a function that converts a value to the documented type, or fails."""
         types = definition["type"]
         wanted = next(each for each in ([types] if isinstance(types, str) else types) if each != "null")
         problem = self._unusable(name, f"with {_NAMES[kind]} where {_NAMES[wanted]} belongs")

@@ -2,7 +2,7 @@
 
 Objects that several streams share are written once. Apart from keys everything may be null, since Aircall leaves out
 more than it documents, and a target must not refuse a call over that. Times are `date-time`, whatever Aircall sends.
-What is not in here leaves the tap with nobody: secrets are missing on purpose.
+A field that is not in here never leaves the tap; secrets are missing on purpose.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 P = th.Property
 
 INTEGER = th.IntegerType(minimum=-(2**63), maximum=2**63 - 1)
-"""Aircall's ids are 64 bits wide; a target that is told so chooses a bigint, neither less nor more."""
+"""Aircall's ids have 64 bits; a target that is told so chooses a bigint."""
 
 OPEN: th.CustomType = th.CustomType({"type": ["object", "null"], "additionalProperties": True})
-"""An object of which nothing is known; it leaves the tap as it is."""
+"""An object whose fields are not known; it is passed on as it is."""
 
 _MAYBE_INTEGER = th.IntegerType(minimum=-(2**63), maximum=2**63 - 1, nullable=True)
 
@@ -55,7 +55,7 @@ def _name(of: str) -> P[Any]:
 
 
 def _list_of(*fields: P[Any]) -> th.ArrayType[th.ObjectType]:
-    """Build a list of objects; null may stand in place of any, as the tap lets it pass."""
+    """Build a list of objects; any of them may be null."""
     return th.ArrayType(th.ObjectType(*fields, nullable=True))
 
 
@@ -78,7 +78,7 @@ _DEFAULT_NUMBER = P("default_number_id", INTEGER, description="Number that outbo
 
 @cache
 def _call_user() -> th.ObjectType:
-    """Build the user as it stands in a call; who posted or tagged has the first fields only."""
+    """Build the user as calls show it; authors of comments and tags have the first fields only."""
     return th.ObjectType(
         _ref("user"),
         _link(),
@@ -98,7 +98,7 @@ def _call_user() -> th.ObjectType:
 
 @cache
 def _number_fields() -> tuple[P[Any], ...]:
-    """List the fields of a number, but for its id and the one that the list of numbers lacks."""
+    """List the fields of a number, except its id and the one that the list of numbers lacks."""
 
     def message(name: str, when: str) -> P[Any]:
         return P(name, th.StringType, description=f"Address of the audio played {when}.")
@@ -138,7 +138,7 @@ _FLOW_EDITOR = P("flow_editor_enabled", th.BooleanType, description="Whether Sma
 
 @cache
 def _contact_fields() -> tuple[P[Any], ...]:
-    """List the fields of a contact but for its id and its last change."""
+    """List the fields of a contact, except its id and the time of its last change."""
 
     def details(name: str, what: str) -> P[Any]:
         return P(

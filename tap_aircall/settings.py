@@ -416,7 +416,7 @@ AUTH_SCHEMES: dict[str, type[BasicSettings | OAuthSettings]] = {"BASIC": BasicSe
 
 
 def normalize(config: dict[str, Any], properties: Mapping[str, Any]) -> None:
-    """Write what a config says in one form, in place, however it was written and wherever it came from.
+    """Bring a config into one form, in place, however it was written and wherever it came from.
 
     - What is null, or text without a character, is not set.
     - White space around text goes: secrets that are mounted as files end in a line break.
@@ -532,16 +532,14 @@ def unknown_settings(config: Iterable[str], known: Iterable[str]) -> list[str]:
 
 
 def unusable_texts(config: Mapping[str, Any]) -> list[str]:
-    """Say of each text what in it could neither be seen nor sent: of a secret, a line break breaks a header."""
+    """Explain what is wrong with texts that have invisible characters, or that no header can carry."""
     lines = []
     for name in _TEXTS:
         text = config.get(name)
         if not isinstance(text, str):
             continue
         if not text.isprintable():
-            lines.append(
-                f"Setting {name}: has a line break or another character that cannot be seen within; remove it."
-            )
+            lines.append(f"Setting {name}: has a line break or another invisible character in it; remove it.")
         elif name in _IN_HEADERS and not _is_latin_1(text):
             lines.append(f"Setting {name}: has characters that an HTTP header cannot carry.")
     return lines

@@ -24,11 +24,11 @@ SINGER_KEYS = frozenset(
         "starting_replication_value",
     }
 )
-"""Keys of a stream's state that taps write which are built with the SDK; this one goes on from their bookmark."""
+"""Keys that other taps built with the SDK write into a stream's state; this one goes on from their bookmark."""
 TOLERANCE_SECONDS = 600
 """How far ahead a clock may be when a state is written; more is refused."""
 PAGES_PER_STATE = 10
-"""After so many pages, as a rule 500 records, the target is told where to go on after a failure."""
+"""A state is written after this many pages, usually 500 records."""
 
 
 def bookmark(replication_key: str | None, second: int, before: int | None) -> dict[str, str | None]:
@@ -74,7 +74,7 @@ def check_keys(stream: str, mark: Mapping[str, Any], keys: Collection[str]) -> N
     Args:
         stream: Name of the stream.
         mark: Its state.
-        keys: What it has there beside what Singer has.
+        keys: Its own keys, besides Singer's.
 
     Raises:
         InputError: If there is anything else.

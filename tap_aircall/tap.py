@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from copy import deepcopy
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, cast
@@ -66,7 +67,7 @@ if TYPE_CHECKING:
     from tap_aircall.streams.custom.definitions import Definition
 
 PING_ATTEMPTS = 4
-"""How often to ask whether Aircall is there after a stream failed, which was patient enough."""
+"""How often to ask whether Aircall is still there after a stream failed; the stream was patient already."""
 
 VARIABLES = "TAP_AIRCALL_"
 """What the environment variables for settings begin with."""
@@ -128,7 +129,7 @@ class TapAircall(AircallTap):
         """The streams that the settings choose to read when there is no catalog; None for those selected by default.
 
         Raises:
-            InputError: If there is none of a name.
+            InputError: If one does not exist.
         """
         value = self.config.get(registry.SETTING)
         if value is None:
@@ -327,6 +328,34 @@ class TapAircall(AircallTap):
             raise StreamsFailedError([*lines, f"The test failed: {readable}"])
         self.logger.info("The test passed: Aircall accepts the credentials. %s", readable)
 
+    def verify(self) -> None:
+        """Ask Aircall whether it behaves as the tap relies on, and print a table of what came of it.
+
+        Raises:
+            AircallError: If nothing can be asked.
+            TapAircallError: If something differs that could lose data.
+        """
+        from tap_aircall import verify  # noqa: PLC0415 - no run needs it
+
+        self.client.most_requests, self.client.most_attempts = verify.MOST_REQUESTS, verify.ATTEMPTS
+        streams = [stream for stream in cast("list[AircallStream]", list(self.streams.values())) if stream.selected]
+        try:
+            findings = verify.Verification(self, streams).findings()
+        finally:
+            self.client.close()
+        asked = f"tap-aircall {self.plugin_version} asked Aircall {self.client.requests_sent} times:"
+        click.echo("\n".join([asked, "", *verify.table(findings)]))
+        counts = Counter(finding.verdict for finding in findings)
+        if loses := counts[verify.Verdict.LOSES]:
+            message = (
+                f"The verification failed: {loses} differences could lose data. Please open an issue with the table."
+            )
+            raise TapAircallError(message)
+        self.logger.info(
+            "%d things hold, %d differ and lose nothing, %d could not be seen.",
+            *(counts[each] for each in (verify.Verdict.HOLDS, verify.Verdict.DIFFERS, verify.Verdict.UNSEEN)),
+        )
+
     def select_all(self) -> None:
         """Select all streams, with the fields of each that are selected: otherwise a stream's schema has none."""
         for stream in self.streams.values():
@@ -361,7 +390,7 @@ class TapAircall(AircallTap):
         self._failures[stream] = (line if line.startswith("Stream '") else f"Stream '{stream}': {line}", error)
 
     def _sum_up(self, seconds: float) -> None:
-        """Say what the run has read, in so many seconds, and what it has not."""
+        """Log what the run has read and how long it took, and what it has not read."""
         streams = cast("list[AircallStream]", list(self.streams.values()))
         rows = [stream.row() for stream in streams if stream.selected or stream.client.requests_sent]
         rows = [row._replace(note="failed") if row.stream in self._failures else row for row in rows]
@@ -427,6 +456,7 @@ class TapAircall(AircallTap):
         catalog: str | None = None,
         test: str | None = None,
         login: bool = False,
+        verify: bool = False,
     ) -> None:
         """Run the tap from its command line.
 
@@ -438,6 +468,7 @@ class TapAircall(AircallTap):
             catalog: File that says which streams and fields to read.
             test: `all` to try each selected stream, `schema` to write the schemas of all streams; and no more.
             login: Lead a person through the OAuth login, and read nothing.
+            verify: Ask Aircall whether it behaves as the tap relies on, and read nothing.
 
         Raises:
             TapAircallError: If the run fails.
@@ -451,7 +482,7 @@ class TapAircall(AircallTap):
         tap = cls(
             config=config.config,
             parse_env_config=config.parse_env,
-            message_writer=SilentWriter() if trying else None,
+            message_writer=SilentWriter() if trying or verify else None,
             state=None if state is None else read_json(state, "State"),
             catalog=None if catalog is None else read_json(catalog, "Catalog"),
         )
@@ -461,6 +492,9 @@ class TapAircall(AircallTap):
         if test == CliTestOptionValue.Schema.value:
             tap.select_all()
             tap.write_schemas()
+            return
+        if verify:
+            tap.verify()
             return
         tap.point_out_doubts()
         if trying:
@@ -475,7 +509,7 @@ class TapAircall(AircallTap):
         command.__class__ = AircallCommand
         for option in command.params:
             if option.name in {"state", "catalog"}:
-                option.type = click.STRING  # of a file that cannot be read click says so in its own way
+                option.type = click.STRING  # click reports a file that cannot be read in its own words
             if isinstance(option, click.Option) and option.name == "test":
                 # The SDK's own callback knows neither catalog nor state, and reads streams that nobody selected.
                 option.callback, option.expose_value, option.default = None, True, None
@@ -484,9 +518,14 @@ class TapAircall(AircallTap):
                     "Read one record of each selected stream and say whether all is well; "
                     "--test=schema writes the schemas of all streams."
                 )
-        command.params.append(
-            click.Option(["--login"], is_flag=True, help="Log in over OAuth with a browser, and save the tokens.")
-        )
+        command.params += [
+            click.Option(["--login"], is_flag=True, help="Log in over OAuth with a browser, and save the tokens."),
+            click.Option(
+                ["--verify"],
+                is_flag=True,
+                help="Ask Aircall whether it behaves as the tap relies on, and print a table; at most 40 requests.",
+            ),
+        ]
         return command
 
     @plugin_cli

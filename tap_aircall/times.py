@@ -43,7 +43,7 @@ def to_rfc3339(value: Any) -> str:
             already stays as it is, with its fraction.
 
     Raises:
-        ValueError: If it is no time; the message does not hold the value.
+        ValueError: If it is not a time; the message does not hold the value.
     """
     if type(value) is int and 0 <= value < _YEAR_10000:
         return _HOURS[value // 3600] + _IN_AN_HOUR[value % 3600]
@@ -56,7 +56,7 @@ def to_seconds(value: Any) -> int:
     """Turn a time of Aircall's, or one that `to_rfc3339` made, into whole UNIX seconds, rounded down.
 
     Raises:
-        ValueError: If it is no time; the message does not hold the value.
+        ValueError: If it is not a time; the message does not hold the value.
     """
     if type(value) is int and 0 <= value < _YEAR_10000:
         return value
@@ -85,7 +85,7 @@ def _parse(value: Any) -> float:
             return seconds
     except (ValueError, OverflowError, OSError):
         pass
-    message = f"{type(value).__name__} that is no time"
+    message = "not a time"
     raise ValueError(message)
 
 

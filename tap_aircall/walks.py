@@ -8,11 +8,11 @@ that turns queries into pages, in order, and may have several under way.
 A walk ends well only when all that Aircall says agrees that nothing is left to read. What each relies on, and checks:
 
 - each page agrees with itself and with what was asked for (its `Reader` sees to that, by `Page.checked`, which also
-  says when its records are);
+  takes the times of its records);
 - a list ends where Aircall says so, by its total, its links or an empty page (`Page.is_last`);
 - up to there, it has shown as many records as its total says. Otherwise it moved, and is read again;
 - each reading again brings something new, or the list contradicts itself and the walk fails;
-- an ordered list goes on from page to page in its order; nothing is taken for read before the order has shown.
+- an ordered list goes on from page to page in its order; nothing counts as read until the order has shown.
 """
 
 from __future__ import annotations

@@ -420,7 +420,7 @@ def test_a_file_that_cannot_be_read_gets_one_line(config: Path, tmp_path: Path, 
         fails_with(run(*good, option, path), f"{what} {path}: cannot be read: {reason}.")
 
 
-ENDLESS = "has NaN, Infinity or a number too large for any use, which is no JSON."
+ENDLESS = "has NaN, Infinity or a number too large for any use, which is not valid JSON."
 
 
 @pytest.mark.parametrize(
@@ -540,7 +540,7 @@ def test_no_log_level_shows_a_token_that_no_header_can_carry(config: Path) -> No
     assert done.returncode == 1
     assert SECRET not in done.stderr
     assert problems(done)[-1] == (
-        "Setting oauth_access_token: has a line break or another character that cannot be seen within; remove it."
+        "Setting oauth_access_token: has a line break or another invisible character in it; remove it."
     )
 
 

@@ -26,7 +26,7 @@ PHONE = "+33 6 12 34 56 78"
 T0 = int(NOW)
 CAMPAIGNS = {"name": "campaigns", "path": "/v1/campaigns", "records_key": "campaigns", "primary_keys": ["id"]}
 NONE_SUCH = "see --discover for those there are."
-NO_FIELD = "which is no field of the stream; did you mean raw_digits?"
+NO_FIELD = "which is not a field of the stream; did you mean raw_digits?"
 NOT_WITHIN = "must be null or an expression; a map cannot reach into an object."
 FAILS = "(setting stream_maps) fails for a record"
 
@@ -70,7 +70,10 @@ def make(maps: Any, **config: Any) -> TapAircall:
         ({"calls": {"x": "_.get('raw_digit')"}}, f"calls.x: uses 'raw_digit', {NO_FIELD}"),
         (
             {"calls": {"raw_digit": "md5(self)"}},
-            "calls.raw_digit: uses 'self', which is no field of the stream; see --discover for the fields there are.",
+            (
+                "calls.raw_digit: uses 'self', which is not a field of the stream; see --discover for the fields there "
+                "are."
+            ),
         ),
         ({"calls": {"__filter__": "raw_digit"}}, f"calls.__filter__: uses 'raw_digit', {NO_FIELD}"),
         ({"calls": {"__filters__": "id > 1"}}, "calls.__filters__: unknown; did you mean __filter__?"),

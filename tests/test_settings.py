@@ -154,7 +154,7 @@ class TestText:
     def test_invisible_characters_within_it_are_refused(self, name: str, character: str) -> None:
         line = refusal({**GOOD, name: f"s3cret{character}t0ken"})
 
-        assert line == f"Setting {name}: has a line break or another character that cannot be seen within; remove it."
+        assert line == f"Setting {name}: has a line break or another invisible character in it; remove it."
 
     @pytest.mark.parametrize("name", ["user_agent", "oauth_access_token"])
     def test_characters_that_no_header_can_carry_are_refused(self, name: str) -> None:

@@ -32,7 +32,7 @@ def test_times_leave_as_rfc_3339_in_utc(value: Any, expected: str) -> None:
 )
 def test_anything_but_a_time_is_an_error_that_hides_the_value(value: Any) -> None:
     for convert in (to_rfc3339, to_seconds):
-        with pytest.raises(ValueError, match=f"^{type(value).__name__} that is no time$"):
+        with pytest.raises(ValueError, match=r"^not a time$"):
             convert(value)
 
 

@@ -50,6 +50,6 @@ def path_of(template: str, identity: object) -> str:
     """
     segment = str(identity)
     if quote(segment, safe="") != segment or not segment.strip("."):
-        message = f"Aircall sent an id for {template.format('...')} that cannot be one."
+        message = f"Aircall sent an id for {template.format('...')} that is not one."
         raise ResponseError(message)
     return template.format(segment)

@@ -2,14 +2,15 @@
 
 It retries 5xx and 408, broken connections, cut or undecodable bodies and answers without the documented shape, with
 growing waits, for about four minutes. A 429 stops all threads until the time that Aircall names, else for a minute.
-Until Aircall has answered once, it retries for some seconds only, since a typing error in `api_url` is then likelier
-than an outage.
+Until Aircall has answered once, it retries for some seconds only, since a typo in `api_url` is then likelier than an
+outage.
 """
 
 from __future__ import annotations
 
 import copy
 import logging
+import math
 import threading
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -35,6 +36,7 @@ from tap_aircall.errors import (
     RejectedRequestError,
     ResponseError,
     TransientError,
+    UnavailableError,
     one_line,
 )
 
@@ -83,7 +85,7 @@ class _Request:
     refusals: int = 0
     """Answers of 429 so far."""
     renewed: bool = False
-    """Whether there are other credentials since it was rejected."""
+    """Whether there are new credentials since it was rejected."""
 
 
 class AircallClient:
@@ -114,6 +116,10 @@ class AircallClient:
     ) -> None:
         self.limiter = limiter
         self.requests_sent = 0
+        self.most_requests = math.inf
+        """How many requests it may make in all."""
+        self.most_attempts = ATTEMPTS
+        """How often to ask for one thing at most, whatever it is."""
         self._whole: AircallClient | None = None
         self._authenticator = authenticator
         self._root = api_url.rstrip("/")
@@ -159,8 +165,8 @@ class AircallClient:
     def get_each(self, path: str, queries: Iterable[Query], parse: Callable[[Query, Any], T]) -> Iterator[T]:
         """Ask for one path with one query after the other, several at once.
 
-        The answers are decoded in the thread that calls, as they are used there: to hand large objects from one thread
-        to another costs as much as decoding them.
+        Answers are decoded in the calling thread, which uses them: handing large objects from one thread to another
+        costs as much as decoding them.
 
         Args:
             path: Path with its version.
@@ -182,7 +188,7 @@ class AircallClient:
             yield self._ask(request, partial(parse, query), body)
 
     def post(self, path: str, body: Mapping[str, Any], parse: Callable[[Any], T], *, attempts: int = ATTEMPTS) -> T:
-        """Send JSON to one path, as `get` asks for one.
+        """Send JSON to one path until there is a usable answer.
 
         Args:
             path: Path with its version.
@@ -288,7 +294,8 @@ class AircallClient:
             AircallError: If there is none.
         """
         request.failures += 1
-        attempts = request.attempts if self._answered else min(request.attempts, ATTEMPTS_BEFORE_FIRST_ANSWER)
+        attempts = min(request.attempts, self.most_attempts)
+        attempts = attempts if self._answered else min(attempts, ATTEMPTS_BEFORE_FIRST_ANSWER)
         self._patience.failed(error, failures=request.failures, attempts=attempts)
 
     def _renew(self, credentials: str | None, request: _Request, status: int) -> bool:
@@ -309,6 +316,9 @@ class AircallClient:
     def _send(self, request: _Request, credentials: str | None) -> Answer:
         """Send one request, and read the answer."""
         with self._count_lock:
+            if (self._whole or self).requests_sent >= self.most_requests:
+                message = f"All of {self.most_requests:,} requests are used up."
+                raise UnavailableError(message)
             self.requests_sent += 1
             if self._whole is not None:
                 self._whole.requests_sent += 1

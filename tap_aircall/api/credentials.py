@@ -37,7 +37,7 @@ class Authenticator(Protocol):
         """
 
     def close(self) -> None:
-        """Come to an end, with whatever has to be kept."""
+        """End, and save whatever has to be kept."""
 
 
 class BasicAuthenticator(Authenticator):
@@ -49,7 +49,7 @@ class BasicAuthenticator(Authenticator):
     """
 
     renewable = False
-    # The two look alike, so that nobody can see that they were mixed up.
+    # The two look alike, so they are easily mixed up.
     advice = "check the settings user and password, and that the API id and token are not swapped."
 
     def __init__(self, user: str, password: str) -> None:

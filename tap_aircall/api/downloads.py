@@ -1,6 +1,6 @@
 """Fetches files from presigned addresses, which are not Aircall's API (facts: Reports).
 
-Such an address is itself the right to read the file: no credentials go along, and it is named in no log and no error.
+Whoever has such an address can read the file. So no credentials go along, and no log or error shows the address.
 Whoever can write such an address into an answer must not be able to send the tap elsewhere: it goes over TLS, and never
 to an address of a private network, whatever a name is looked up to, and wherever a server redirects it.
 """

@@ -80,7 +80,7 @@ class RateLimiter:
         Raises:
             RunEndedError: If the limiter is closed meanwhile.
         """
-        with self._turn:  # one waits for the next place, the others for their turn to
+        with self._turn:  # one thread waits for the next place, the others for their turn
             while seconds := self._seconds_to_wait():
                 self._say(seconds)
                 self._clock.wait(seconds, self._closed)
@@ -90,7 +90,7 @@ class RateLimiter:
         with self._lock:
             if self._closed.is_set():
                 return
-            self._next_line = self._clock.monotonic() + LOG_INTERVAL_SECONDS  # whoever pauses has said so
+            self._next_line = self._clock.monotonic() + LOG_INTERVAL_SECONDS  # whoever paused has logged it
             with self._store.locked():
                 now = self._milliseconds()
                 if seconds * 1000 > self._paused(now):
@@ -129,7 +129,7 @@ class RateLimiter:
             return max(1, milliseconds) / 1000
 
     def _say(self, seconds: float) -> None:
-        """Say that the run waits, when it does so for long at once, or for little again and again."""
+        """Log that the run waits: a long wait, or many short ones."""
         now = self._clock.monotonic()
         if now >= self._waited_since + LOG_INTERVAL_SECONDS:
             self._waited_since, self._waited = now, 0.0

@@ -1,4 +1,4 @@
-"""The one rule by which the tap tries again: after waits that grow, so many times."""
+"""The one rule for retries: how often, and after which waits."""
 
 from __future__ import annotations
 

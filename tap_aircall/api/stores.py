@@ -96,7 +96,7 @@ class Store(ABC):
 
     @contextmanager
     def explained(self) -> Iterator[None]:
-        """Say in one line what fails when the store does, without what a URL may hold of secrets.
+        """Turn failures of the store into one line, without the secrets that a URL may hold.
 
         Raises:
             InputError: Instead of the errors of the store.

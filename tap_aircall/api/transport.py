@@ -4,9 +4,9 @@ How to reach an address (its proxy, its certificates, its pool of connections) i
 once for each address, since asking costs more than sending. The rest is urllib3 and `http.client`. What they leave open
 is closed here:
 
-- a time-out holds for each piece of an answer, so that one that drips never ends: an answer has a time as a whole;
-- an answer may be of any size, and a few packed bytes become gigabytes: there is a limit, and memory stays small;
-- a packed body that was cut off looks whole: its end is looked for;
+- a time-out applies to each piece of an answer, so one that drips never ends: the whole answer has a limit as well;
+- an answer may have any size, and a few packed bytes become gigabytes: there is a limit, and memory stays small;
+- a packed body that was cut off looks whole: its end is checked;
 - their log lines and errors quote addresses, headers and credentials: only our own lines leave this module.
 """
 
@@ -186,7 +186,7 @@ class Transport:
         headers: Mapping[str, str] | None = None,
         body: bytes | None = None,
     ) -> Iterator[Incoming]:
-        """Send one request, and have the answer come in.
+        """Send one request, and yield the answer as it comes in.
 
         Args:
             name: What to call the answer in errors.

@@ -80,7 +80,7 @@ class OAuthApp:
             raise InputError(message)
         store, endpoint = self._store, self._endpoint
         with store.locked():
-            before = store.load()  # better to know now that nothing can be kept than when the code is used up
+            before = store.load()  # find out now that nothing can be saved, not after the code is used up
         login = Login(
             dashboard_url=self.settings.dashboard_url,
             client_id=self.settings.client_id,

@@ -37,7 +37,7 @@ PATIENCE_SECONDS = 300.0
 """How long to wait for the person."""
 SCOPE = "public_api"
 READ_SECONDS = 10.0
-"""Browsers open connections ahead of need; one that stays silent for so long is closed."""
+"""Browsers open connections in advance; one that stays silent for this many seconds is closed."""
 CONNECTIONS = 64
 """More than a browser opens. When there are more, the oldest is closed: each takes a thread and a file descriptor."""
 SEND_SECONDS = 2.0
@@ -325,7 +325,7 @@ class _CallbackServer(ThreadingHTTPServer):
 
     @override
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say nothing. Others decide what goes wrong here, and could write tracebacks at will."""
+        """Log nothing: others decide what goes wrong here, and could cause tracebacks at will."""
 
 
 class _CallbackHandler(BaseHTTPRequestHandler):

@@ -69,8 +69,8 @@ class Tokens:
     def granted(self, payload: Any, now: float) -> Tokens:
         """Read an answer of the token endpoint.
 
-        A refresh token that the answer lacks is the one before. `expires_in` may be absent, a number or text; what is
-        not above zero, or endless, tells nothing, and the end is then what Aircall shows by refusing the token.
+        Without a refresh token in the answer, the one before stays. `expires_in` may be absent, a number or text. If it
+        is not above zero, or endless, the end is not known until Aircall refuses the token.
 
         Args:
             payload: The decoded answer.
@@ -141,7 +141,7 @@ class TokenEndpoint:
         self._app: dict[str, Any] = {"client_id": client_id, "client_secret": client_secret}
 
     def exchange(self, code: str, callback_url: str) -> Tokens:
-        """Get tokens for the code that a login brought. It is sent once, for it is good for one use.
+        """Get tokens for the code that a login brought. It is sent once, since it works only once.
 
         Args:
             code: The code, at most ten minutes old.
@@ -339,7 +339,7 @@ class TokenStore:
     def _write(self, content: bytes) -> None:
         self._draft.unlink(missing_ok=True)
         descriptor = os.open(self._draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with open(descriptor, "wb") as file:  # noqa: PTH123 - only so can the mode be given
+        with open(descriptor, "wb") as file:  # noqa: PTH123 - the only way to set the mode
             file.write(content)
             file.flush()
             os.fsync(descriptor)

@@ -13,6 +13,7 @@ from urllib.parse import urlencode
 
 from tap_aircall.sandbox.messages import NO_SUCH_PATH, UNKNOWN_OBJECT, Answer
 from tap_aircall.sandbox.routes import Query, Route, answered
+from tap_aircall.sandbox.templates import KINDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -130,21 +131,20 @@ class Api:
             Route(
                 "/v1/contacts/*", lambda _, identity: _one("contact", self.world.contacts.get(_integer(identity, 0)))
             ),
-            Route("/v2/users", lambda query: self._kind(query, "users", _user_v2, bounds=True)),
+            Route("/v2/users", lambda query: self._kind("users", query, _user_v2, bounds=True)),
             Route("/v2/users/*", lambda _, identity: _one("user", self._user(identity), _user_v2)),
             Route("/v2/users/*/numbers", self._numbers_of_user),
-            Route("/v1/users/availabilities", lambda query: self._kind(query, "users", _availability, bounds=True)),
+            Route("/v1/users/availabilities", lambda query: self._kind("users", query, _availability, bounds=True)),
             Route("/v1/users/*/availability", self._availability_of_user),
             Route("/v1/users", self._users_v1),
             Route("/v1/users/*", self._user_v1),
-            Route("/v1/teams", lambda query: self._kind(query, "teams")),
-            Route("/v1/teams/*", partial(self._one_of, "teams")),
-            Route("/v1/numbers", lambda query: self._kind(query, "numbers", bounds=True)),
+            Route("/v1/numbers", lambda query: self._kind("numbers", query, bounds=True)),
             Route("/v1/numbers/*", self._number),
-            Route("/v1/tags", lambda query: self._kind(_unordered(query), "tags")),
-            Route("/v1/tags/*", partial(self._one_of, "tags")),
-            Route("/v1/webhooks", lambda query: self._kind(query, "webhooks", links=False)),
+            Route("/v1/tags", lambda query: self._kind("tags", _unordered(query))),
+            Route("/v1/webhooks", lambda query: self._kind("webhooks", query, links=False)),
             Route("/v1/webhooks/*", lambda _, identity: _one("webhook", self._webhook(identity))),
+            *(Route(f"/v1/{kind}", partial(self._kind, kind)) for kind in KINDS),
+            *(Route(f"/v1/{kind}/*", partial(self._one_of, kind)) for kind in KINDS),
             *self.world.intelligence.routes(),
             *self.world.optional.routes(),
         ]
@@ -278,8 +278,8 @@ class Api:
 
     def _kind(
         self,
-        query: Query,
         kind: Kind,
+        query: Query,
         show: Callable[[Record], Record] = dict,
         *,
         bounds: bool = False,
@@ -301,7 +301,7 @@ class Api:
         return Answer(200, {"availability": user["availability"]}) if user else _unknown_object()
 
     def _users_v1(self, query: Query) -> Answer:
-        return self._retired() or self._kind(query, "users", _user_v1, bounds=True)
+        return self._retired() or self._kind("users", query, _user_v1, bounds=True)
 
     def _user_v1(self, _: Query, identity: str) -> Answer:
         return self._retired() or _one("user", self._user(identity), _user_v1)

@@ -320,7 +320,7 @@ class AircallStream(SdkStream):
         return first.stream_alias
 
     def _extracted(self) -> Generator[list[Record]]:
-        """Read the stream from its beginning to its end, with what the user is to see of it."""
+        """Read the whole stream, and show its progress."""
         progress = self.progress  # which begins to count the time
         try:
             yield from self.extract()

@@ -1,7 +1,7 @@
 """The kinds of streams that most resources are: a list, one object, or something that each user or number has.
 
-A stream of one of these kinds is a class that says where the resource is and what identifies a record. Some resources
-not every user, number or account has. If one is missing (404), or the account may not see it (403), that is normal: it
+A stream of one of these kinds is a class that says where the resource is and what identifies a record. Not every user,
+number or account has every resource. If one is missing (404), or the account may not see it (403), that is normal: it
 costs one line in the log at most, and the run goes on.
 """
 
@@ -66,7 +66,7 @@ class SharedStream(ReferenceStream):
         return self._listed
 
     def announce(self) -> None:
-        """Say once what those streams cost that take a request for each of these records."""
+        """Announce once what streams cost that take a request for each of these records."""
         if not self._is_announced:
             self._is_announced = True
             streams = self.tap.streams.values()

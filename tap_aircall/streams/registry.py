@@ -9,6 +9,7 @@ from tap_aircall.errors import InputError, one_line
 from tap_aircall.hints import hint
 from tap_aircall.streams import directory, optional
 from tap_aircall.streams.analytics.stream import AnalyticsReports
+from tap_aircall.streams.base import AircallStream
 from tap_aircall.streams.calls.counts import CallCounts
 from tap_aircall.streams.calls.stream import Calls
 from tap_aircall.streams.contacts import Contacts
@@ -17,47 +18,33 @@ from tap_aircall.streams.intelligence import streams as intelligence
 from tap_aircall.streams.recordings.stream import CallRecordings
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Collection, Iterable, Iterator
+    from types import ModuleType
 
-    from tap_aircall.streams.base import AircallStream, AircallTap
+    from tap_aircall.streams.base import AircallTap
     from tap_aircall.streams.custom.definitions import Definition
 
-STREAMS: dict[str, type[AircallStream]] = {
-    stream.name: stream
-    for stream in (
-        Calls,
-        Contacts,
-        directory.Users,
-        directory.UserAvailabilities,
-        directory.UserNumbers,
-        directory.Teams,
-        directory.Numbers,
-        directory.Tags,
-        directory.Webhooks,
-        directory.Company,
-        directory.Integrations,
-        optional.DialerCampaigns,
-        optional.DialerCampaignPhoneNumbers,
-        optional.NumberRegistrationStatuses,
-        optional.NumberMessageConfigurations,
-        optional.NumberWhatsappStatuses,
-        optional.WhatsappTemplates,
-        optional.SmsTemplates,
-        intelligence.CallTranscriptions,
-        intelligence.CallSentiments,
-        intelligence.CallTopics,
-        intelligence.CallSummaries,
-        intelligence.CallCustomSummaries,
-        intelligence.CallActionItems,
-        intelligence.CallPlaybookResults,
-        intelligence.CallEvaluations,
-        intelligence.CallCsatPredictions,
-        AnalyticsReports,
-        CallRecordings,
-        CallCounts,
-    )
-}
-"""Every stream class that the tap has itself, by the name of its stream."""
+
+def _defined_in(module: ModuleType) -> Iterator[type[AircallStream]]:
+    """Yield the streams that a module defines, in its order; what has no name is the base of some."""
+    for each in vars(module).values():
+        if isinstance(each, type) and each.__module__ == module.__name__ and "name" in vars(each):
+            assert issubclass(each, AircallStream)  # noqa: S101 - nothing else there has a name
+            yield each
+
+
+_CLASSES: list[type[AircallStream]] = [
+    Calls,
+    Contacts,
+    *_defined_in(directory),
+    *_defined_in(optional),
+    *_defined_in(intelligence),
+    AnalyticsReports,
+    CallRecordings,
+    CallCounts,
+]
+STREAMS: dict[str, type[AircallStream]] = {vars(stream)["name"]: stream for stream in _CLASSES}
+"""Every stream class that the tap has itself, by the name of its stream, in the order of the documents."""
 
 
 SETTING = "streams"

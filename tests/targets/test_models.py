@@ -68,6 +68,7 @@ KEYS = {
     "completeness": ("date",),
 }
 needs_dbt = pytest.mark.skipif(sys.version_info >= (3, 14), reason="dbt 1.11 does not run on Python 3.14")
+pytestmark = pytest.mark.timeout(900)  # dbt compiles for half a minute, and for minutes while others work
 DAY = 86_400
 HOUR = 3_600
 

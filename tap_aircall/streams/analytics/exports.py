@@ -48,7 +48,7 @@ ADDRESSES = 3
 """How many addresses of one file to try."""
 LOG_INTERVAL_SECONDS = 60.0
 ADDRESS = re.compile(r"[^\s\"']+://[^\s\"']*")
-"""What Aircall says of a failure may name one, which may be the right to read a file."""
+"""An address in a message of Aircall: whoever has it may be able to read a file."""
 
 logger = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ Before the first row of a file is used, all of it is known to be
 - made of rows of at most `LONGEST_ROW` characters, the first of which names the columns. Others may have more cells
   than that one, or fewer.
 
-A file that is not has no rows at all, rather than those before the fault.
+Any other file has no rows at all, not even those before the fault.
 """
 
 from __future__ import annotations
@@ -43,11 +43,11 @@ def parse(file: IO[bytes], *, zipped: bool) -> Iterator[dict[str, str]]:
 
     Args:
         file: The file as it was fetched.
-        zipped: Whether Aircall says that it is a zip file; one that is not called so is known by its beginning.
+        zipped: Whether Aircall says that it is a zip file; one that is not called so is recognized by its beginning.
 
     Yields:
-        The cells of each row by the name of their column. A name that is there twice gets a number, as has a column
-        without any.
+        The cells of each row by the name of their column. A repeated name gets a number, and so does a
+        column without a name.
 
     Raises:
         ReportError: Before the first row, if the file is not as this module says.

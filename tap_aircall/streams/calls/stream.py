@@ -108,7 +108,7 @@ class Calls(AircallStream):
     def _read(
         self, window: Window, cursors: Cursors, followers: list[CallFollower], reading: Reading
     ) -> Iterator[list[Record]]:
-        for number, step in enumerate(self._walk(self._flags()).steps(*window), start=1):
+        for number, step in enumerate(self._walk(self.flags()).steps(*window), start=1):
             if number == 1 and followers and not self._has_warned:
                 asking = sum(follower.asks_for_each for follower in followers)
                 self._has_warned = self.warn_of_cost(step.remaining or len(step.records), asking)
@@ -168,7 +168,8 @@ class Calls(AircallStream):
             state |= states.bookmark(self.replication_key, last, None if before is None else to_seconds(before))
         return state
 
-    def _flags(self) -> Query:
+    def flags(self) -> Query:
+        """Return what asks for those parts of a call that are selected, and that Aircall fills only when asked to."""
         fields = self.effective_schema["properties"]
         return {
             flag: "true" for field, flag in FETCH_FLAGS.items() if field in fields and self.mask["properties", field]

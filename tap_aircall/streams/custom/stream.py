@@ -181,18 +181,19 @@ class CustomStream(AircallStream):
             try:
                 item[TIME] = to_seconds(record.get(self.replication_key))
             except ValueError as error:
-                raise self._unusable(self.replication_key, "time") from error
+                raise self._unusable(self.replication_key, "a time") from error
         return item
 
     def _text(self, record: Record, key: str) -> str:
         value = record.get(key)
         if not isinstance(value, str | int) or isinstance(value, bool):
-            raise self._unusable(key, "text or number")
+            raise self._unusable(key, "text or a number")
         return str(value)
 
     def _unusable(self, key: str, kind: str) -> UnreadableError:
         return UnreadableError(
-            f"Stream '{self.name}': Aircall sent a record whose '{key}' is no {kind}: check the keys in custom_streams."
+            f"Stream '{self.name}': Aircall sent a record whose '{key}' is not {kind}: check the keys in "
+            "custom_streams."
         )
 
 

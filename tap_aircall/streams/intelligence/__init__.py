@@ -1,1 +1,1 @@
-"""What Aircall's AI makes of calls."""
+"""AI results of calls."""

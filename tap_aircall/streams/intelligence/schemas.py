@@ -1,6 +1,6 @@
-"""The JSON schemas of what Aircall's AI makes of calls (facts: Results of Aircall's AI).
+"""The JSON schemas of AI results (facts: Results of Aircall's AI).
 
-What only a reconstruction shows is kept open: known fields are typed, all others leave the tap as they are.
+Objects that only a reconstruction shows are open: known fields are typed, all others are passed on as they are.
 """
 
 from __future__ import annotations

@@ -4,8 +4,8 @@ There is no list of any of these (facts: Results of Aircall's AI), so that they 
 read some, it has each selected stream here read what belongs to them, and only then says in the state that it is done
 with them. When `calls` itself is not selected, it is read all the same, for these.
 
-Asked for are calls that can have something: answered, or with a voicemail; and not before they have settled, some
-minutes after their end, for Aircall takes that long. What was found is not asked for again, unless people edit such
+Only calls that can have results are asked for: answered ones, and voicemails. And only once they have settled, some
+minutes after their end, since Aircall takes that long. What was found is not asked for again, unless people edit such
 things; what was not found is asked for whenever the call is read again while it is young.
 
 A call that Aircall refuses (403) is not done, even though `calls` moves on. The state remembers it, under `refused`:

@@ -247,11 +247,11 @@ class TestMistakes:
             ),
             (
                 define("/v1/tags", "tags", "uuid"),
-                "Stream 'mine': Aircall sent a record whose 'uuid' is no text or number: check the keys",
+                "Stream 'mine': Aircall sent a record whose 'uuid' is not text or a number: check the keys",
             ),
             (
                 define("/v1/tags", "tags", replication="from_to", replication_key="name"),
-                "Stream 'mine': Aircall sent a record whose 'name' is no time: check the keys",
+                "Stream 'mine': Aircall sent a record whose 'name' is not a time: check the keys",
             ),
         ],
     )

@@ -1,0 +1,223 @@
+"""Requests of a day of hourly runs, beside the least that the API allows; docs/requests.md has the table.
+
+Usage: `python -m benchmarks.day [company]`, by default all of them, which takes some minutes. The sandbox serves the
+companies over HTTP; their calls are made as they are asked for, since there are too many to keep.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections import Counter
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from typing_extensions import override
+
+from tap_aircall.clock import TRAIL_SECONDS, Clock
+from tap_aircall.pages import PAGE_SIZE
+from tap_aircall.sandbox import Sandbox, World
+from tap_aircall.sandbox.index import TimeIndex
+from tap_aircall.sandbox.templates import new_call
+from tap_aircall.settings import DEFINITION
+from tap_aircall.streams.calls.cursors import FIRST_RUN, POSITIONS
+from tap_aircall.tap import TapAircall
+from tap_aircall.times import to_rfc3339
+from tap_aircall.writer import SilentWriter
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from threading import Event
+
+    from tap_aircall.sandbox.templates import Record
+
+HOUR, DAY = 3_600, 86_400
+NOW = 1_795_438_800
+"""2026-11-23T13:00:00Z, when the day begins."""
+RUNS = 24
+AGES = [round(hours * HOUR) for hours in DEFINITION["properties"]["reread_after_hours"]["default"]]
+READ_AGAIN = sum(min(1.0, age / HOUR) for age in AGES)
+"""How often a call is read again. Where it is new to an hourly run at an age already, it need not be."""
+PARTS = ("calls", "contacts", "user_numbers", "other lists", "ping")
+
+
+class Company(NamedTuple):
+    """What a company has, and what it does in a day."""
+
+    users: int
+    calls: int
+
+    @property
+    def lists(self) -> dict[str, int]:
+        """How long its lists are."""
+        few = {"teams": self.users // 10, "numbers": self.users // 2, "tags": 30, "webhooks": 5}
+        return {"users": self.users, "availabilities": self.users, **few}
+
+    @property
+    def changed_contacts(self) -> int:
+        """How many contacts change in an hour."""
+        return self.calls // 20 // RUNS
+
+
+COMPANIES = {"small": Company(20, 200), "medium": Company(200, 2_000), "large": Company(2_000, 20_000)}
+
+
+def least(company: Company) -> Counter[str]:
+    """Say how few requests the API allows for what a day of hourly runs reads.
+
+    New calls are asked for by each run, and so are the lists, none of which can be asked for changes. Calls that are
+    read again could wait until they fill pages. What each user has is read once.
+    """
+    lists = sum(map(_pages, company.lists.values())) + 1  # the company itself
+    return Counter(
+        {
+            "calls": RUNS * _pages(company.calls / RUNS) + math.ceil(company.calls * READ_AGAIN / PAGE_SIZE),
+            "contacts": RUNS * _pages(company.changed_contacts),
+            "user_numbers": company.users,
+            "other lists": RUNS * lists,
+        }
+    )
+
+
+def measured(company: Company, owned_lists_every_hours: float) -> Counter[str]:
+    """Let the tap run for a day, and count its requests."""
+    clock, world = _Clock(), World(now=NOW)
+    _furnish(world, company)
+    with Sandbox(world, clock=clock.time) as sandbox:
+        state: Any = _state_before(NOW - HOUR, owned_lists_every_hours)
+        for _ in range(RUNS):
+            world.move_on(clock.now)
+            for identity in list(world.contacts)[: company.changed_contacts]:
+                world.edit_contact(identity, at=clock.now - HOUR / 2)
+            tap = TapAircall(
+                config={
+                    "user": sandbox.api_id,
+                    "password": sandbox.api_token,
+                    "api_url": sandbox.url,
+                    "requests_per_minute": 1_000_000,
+                    "owned_lists_every_hours": owned_lists_every_hours,
+                },
+                state=state,
+                clock=clock,
+                message_writer=SilentWriter(),
+            )
+            tap.run()
+            state = tap.state
+            clock.now += HOUR
+        return Counter(_part_of(log.path) for log in sandbox.requests)
+
+
+def row(name: str, company: Company) -> str:
+    """Return a row of the table, measured."""
+    before, after, best = measured(company, 0).total(), measured(company, 24), least(company)
+    parts = " + ".join(f"{after[part]:,}" for part in PARTS)
+    ratio = after.total() / best.total()
+    return (
+        f"| {name}: {company.users:,} users, {company.calls:,} calls a day | {before:,} | {after.total():,} | "
+        f"{best.total():,} | {ratio:.2f} | {parts} |"
+    )
+
+
+def _pages(records: float) -> int:
+    return max(1, math.ceil(records / PAGE_SIZE))
+
+
+def _part_of(path: str) -> str:
+    if path.startswith("/v2/users/"):
+        return "user_numbers"
+    return {"/v1/calls": "calls", "/v1/contacts": "contacts", "/v1/ping": "ping"}.get(path, "other lists")
+
+
+def _state_before(second: int, owned_lists_every_hours: float) -> dict[str, Any]:
+    """Return the state that hourly runs have left for weeks, the last of them at a UNIX second."""
+    cursors = {str(age): to_rfc3339(second - age) for age in [TRAIL_SECONDS, *AGES]}
+    cursors["0"] = cursors.pop(str(TRAIL_SECONDS))
+    last = to_rfc3339(second - TRAIL_SECONDS)
+    owned_at = to_rfc3339(int(second + HOUR / 2 - owned_lists_every_hours * HOUR))
+    return {
+        "bookmarks": {
+            "calls": {
+                FIRST_RUN: to_rfc3339(second - 60 * DAY),
+                POSITIONS: cursors,
+                "replication_key": "started_at",
+                "replication_key_value": last,
+            },
+            "contacts": {"replication_key": "updated_at", "replication_key_value": last},
+            "user_numbers": {"asked_at": owned_at},
+        }
+    }
+
+
+def _furnish(world: World, company: Company) -> None:
+    for kind, count in company.lists.items():
+        for _ in range(count if kind != "availabilities" else 0):
+            world.add(kind)  # type: ignore[arg-type]
+    numbers = list(world.kinds["numbers"])
+    world.user_numbers = {user: [numbers[n % len(numbers)]] for n, user in enumerate(world.kinds["users"])}
+    for n in range(10 * company.users):
+        world.add_contact(created_at=NOW - DAY - n)
+    world.calls_by_start = _EvenIndex(world, company.calls)
+    world.calls = _EvenCalls(company.calls)  # type: ignore[assignment]
+
+
+class _EvenCalls(Mapping[int, "Record"]):
+    """Calls that begin at even distances, made as they are asked for; the id says when."""
+
+    def __init__(self, a_day: int) -> None:
+        self.a_day = a_day
+
+    @override
+    def __getitem__(self, identity: int) -> Record:
+        started_at = identity * DAY // self.a_day
+        return new_call(identity, started_at, None) | {"status": "done", "ended_at": started_at + 60, "duration": 60}
+
+    @override
+    def __iter__(self) -> Iterator[int]:
+        return iter(())
+
+    @override
+    def __len__(self) -> int:
+        return 0
+
+
+class _EvenIndex(TimeIndex):
+    """Finds those calls by their time."""
+
+    def __init__(self, world: World, a_day: int) -> None:
+        super().__init__()
+        self._world, self._a_day = world, a_day
+
+    @override
+    def select(self, first: float, last: float, start: int, count: int, *, descending: bool) -> tuple[list[int], int]:
+        low = math.ceil(first * self._a_day / DAY)
+        ids = range(low, max(low, math.floor((min(last, self._world.now) + 1) * self._a_day / DAY - 1e-9) + 1))
+        return list((ids[::-1] if descending else ids)[start : start + count]), len(ids)
+
+
+class _Clock(Clock):
+    """Stands still but for waiting."""
+
+    def __init__(self) -> None:
+        self.now = float(NOW)
+
+    @override
+    def time(self) -> float:
+        return self.now
+
+    @override
+    def monotonic(self) -> float:
+        return self.now
+
+    @override
+    def wait(self, seconds: float, interrupt: Event) -> None:
+        self.now += seconds
+
+
+def main() -> None:
+    """Measure and print."""
+    for name in sys.argv[1:] or COMPANIES:
+        print(row(name, COMPANIES[name]), flush=True)  # noqa: T201
+
+
+if __name__ == "__main__":
+    main()

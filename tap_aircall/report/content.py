@@ -95,7 +95,7 @@ def _zone(name: str | None, span: Span | None) -> tzinfo:
     except (ValueError, OSError, KeyError) as error:  # what zoneinfo raises for names that are none
         message = f"There is no time zone {one_line(name)}: write a name such as Europe/Paris."
         raise ReportError(message) from error
-    if span and span.latest_call.replace(tzinfo=zone).utcoffset() != span.offset:
+    if span and span.latest_call.astimezone(zone).utcoffset() != span.offset:
         message = (
             f"The models were built with another time zone than {one_line(name)}: at the latest call, their clock "
             f"was {clock(span.offset)}. Give theirs with --time-zone, or in DBT_AIRCALL_TIME_ZONE."

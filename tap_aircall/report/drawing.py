@@ -112,9 +112,7 @@ def in_sla(buckets: Sequence[Bucket]) -> Line:
 
 def shade(value: int, most: int) -> int:
     """Return how dark a value is, from 0 for nothing to `SHADES` for the most."""
-    if value <= 0 or most <= 0:
-        return 0
-    return min(1 + value * SHADES // (most + 1), SHADES)
+    return -(-value * SHADES // most) if most else 0
 
 
 def _top(most: int) -> int:

@@ -187,12 +187,17 @@ class Completeness(NamedTuple):
 
 
 class Span(NamedTuple):
-    """The days that the page looks at, the clock of the models at the latest call, and what lies outside."""
+    """The days that the page looks at, and how many calls lie outside of them.
+
+    Args:
+        latest_call: When the latest began (UTC).
+        offset: What the clock of the models was ahead of UTC then.
+    """
 
     first: date
     last: date
-    offset: timedelta
     latest_call: datetime
+    offset: timedelta
     left_out: int
 
 
@@ -247,8 +252,8 @@ class Marts:
             "calls",
             f"is_ended and {within} order by started_at desc limit 1",
         )
-        offset = latest["local"] - _utc(latest["started"]).replace(tzinfo=None)
-        return Span(last=last, offset=offset, latest_call=latest["local"], **borders)
+        started = _utc(latest["started"])
+        return Span(last=last, latest_call=started, offset=latest["local"] - started.replace(tzinfo=None), **borders)
 
     def check_sla(self) -> None:
         """Make sure that the models were built with the SLA that the page is going to name.
@@ -392,7 +397,7 @@ class Marts:
             "messages": "count(*)",
         }
         for row in self._select(columns, "messages", _within(span, "message_date"), groups=4):
-            yield Messages(**row)
+            yield Messages(**row | {"channel": _text(row["channel"])})
 
     def waiting(self) -> dict[int | None, int]:
         """Return how many callers wait, by the number that they called last."""

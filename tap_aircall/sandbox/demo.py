@@ -113,7 +113,7 @@ def _demo() -> Iterator[str]:
     yield f"The warehouse is {WAREHOUSE}, the log of Meltano {LOG}."
     if BUILD:
         _make_page(world.company_name)
-        yield f"A page to look at: {PAGE.absolute().as_uri()}"
+        yield f"The page of it, for a browser, is {PAGE.absolute().as_uri()}"
     yield "More to ask: docs/models.md and docs/recipes.md."
 
 

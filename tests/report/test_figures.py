@@ -330,3 +330,10 @@ def test_outbound_calls_alone_make_a_page(company: Company) -> None:
 def test_the_clock_of_the_models_is_named_where_nobody_says_its_zone(company: Company) -> None:
     company.add("calls", company.call("2026-07-24T10:00:00"))
     assert "(UTC+02:00)" in PageReader(page_of(company.path, time_zone=None)).opened.text
+
+
+def test_the_hour_that_the_clock_shows_twice_is_of_the_right_time_zone(company: Company) -> None:
+    for utc in ("2026-10-25T00:30:00", "2026-10-25T01:30:00"):
+        company.add("calls", company.call("2026-10-25T02:30:00", started_at=utc))
+        view = PageReader(company.page()).opened
+    assert [row for row in view.tables["Inbound calls"] if row[0] == "02:00"] == [["02:00", *"000000", "2"]]

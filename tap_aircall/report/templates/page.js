@@ -26,7 +26,8 @@
       head.append(button);
       button.addEventListener("click", () => {
         // Numbers begin with the largest, names with the first.
-        const downwards = head.getAttribute("aria-sort") === (column ? null : "ascending");
+        const before = head.getAttribute("aria-sort");
+        const downwards = column ? before !== "descending" : before === "ascending";
         for (const other of heads) other.removeAttribute("aria-sort");
         head.setAttribute("aria-sort", downwards ? "descending" : "ascending");
         const value = (row) => row.cells[column].dataset.v ?? row.cells[column].textContent;

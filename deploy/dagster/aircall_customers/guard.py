@@ -67,6 +67,7 @@ CREATE TABLE aircall_states (
     state json NOT NULL,
     written_at timestamptz NOT NULL
 );
+CREATE TABLE aircall_guard AS SELECT gen_random_uuid() AS id;
 CREATE FUNCTION aircall_now() RETURNS timestamptz LANGUAGE sql AS 'SELECT clock_timestamp()';
 """
 HELD = f"""EXISTS (
@@ -164,17 +165,29 @@ class Guard:
     def __init__(self, database: str) -> None:
         try:
             self._connection = psycopg.connect(database, autocommit=True, row_factory=tuple_row, **CONNECTION)
-            if not self._value("SELECT to_regclass('aircall_states') IS NOT NULL"):
-                with self._connection.transaction():
-                    self._connection.execute("SELECT pg_advisory_xact_lock(%s, %s)", (LOCKS, SETUP))
-                    if not self._value("SELECT to_regclass('aircall_states') IS NOT NULL"):
-                        self._connection.execute(TABLES)
+            try:
+                self._set_up()
+            except BaseException:
+                self._connection.close()
+                raise
         except psycopg.Error as error:
             message = (
                 f"The database of AIRCALL_DATABASE cannot be used ({type(error).__name__}): check its address, and "
                 "that its user may make tables."
             )
             raise GuardError(message) from error
+
+    def _set_up(self) -> None:
+        """Make the tables, if nobody has."""
+        # Not by `to_regclass`, which may still answer what was true before the lock was had.
+        is_there = "SELECT EXISTS (SELECT FROM pg_class WHERE relname = 'aircall_guard' AND pg_table_is_visible(oid))"
+        if not self._value(is_there):
+            with self._connection.transaction():
+                self._connection.execute("SELECT pg_advisory_xact_lock(%s, %s)", (LOCKS, SETUP))
+                if not self._value(is_there):
+                    self._connection.execute(TABLES)
+        self.id = str(self._value("SELECT id FROM aircall_guard"))
+        """Tells this guard from others, whose customers may have the same names."""
 
     def __enter__(self) -> Self:
         """Be closed at the end."""

@@ -35,9 +35,13 @@ LOOK_SECONDS = 0.2
 """How often to look after Meltano, the parent process and signals."""
 GRACE_SECONDS = 60.0
 """How long Meltano may take to end after it was asked to; then it is killed."""
+FOLDER = "AIRCALL_WORKING_FOLDER"
+"""The variable by which the processes of a run are known."""
 UNINSTALLED = "LoginNeeded"
-REJECTED = "Credentials"
+REJECTED = {"Credentials", "Forbidden"}
 """Kinds of errors after which Aircall lets us in no longer: at once, or when it happens `PATIENCE` times in a row."""
+OF_A_STREAM = "Stream '"
+"""So begins the line of an error that concerns one stream alone."""
 PATIENCE = 3
 
 
@@ -121,7 +125,8 @@ def _run(task: str, name: str, place: Place, report: Report) -> None:
         message = f"{place.customers} has no customer {name}."
         raise CustomersError(message)
     customer, project = customers[name], Project(place.project)
-    command = _command(task, customer, project)
+    load = ["run", "--force", f"--state-id-suffix={name}", TAP, customer.target]
+    command = load if task == "load" else build_command(customer, project)
     if command is None:
         report.succeeded = report.skipped = True
         return
@@ -131,18 +136,15 @@ def _run(task: str, name: str, place: Place, report: Report) -> None:
             report.run = claim.epoch
             try:
                 environment = _environment(claim, customers, project.environment(customer))
-                with working_folder(place, claim) as folder:
-                    _end_leftovers(claim)
+                with working_folder(place.work / guard.id, claim) as folder:
                     Meltano(command, folder, project, environment).run(guard, claim, report)
             except CustomersError as error:
                 report.error_kind, report.error = "Customers", str(error)
             _end(guard, claim, report)
 
 
-def _command(task: str, customer: Customer, project: Project) -> list[str] | None:
-    """Return what Meltano is to do; None for nothing."""
-    if task == "load":
-        return ["run", "--force", f"--state-id-suffix={customer.name}", TAP, customer.target]
+def build_command(customer: Customer, project: Project) -> list[str] | None:
+    """Return what Meltano is to do after a load; None if nothing is wanted, or the project has no such plugin."""
     if customer.build is None or customer.build.partition(":")[0] not in project.plugins:
         return None
     return ["run", "--force", customer.build]
@@ -165,12 +167,13 @@ def _end(guard: Guard, claim: Claim, report: Report) -> None:
     state = guard.state_of(claim)
     until = calls_until(state) if state else None
     failures = guard.records([claim.customer])[claim.customer].failures
+    is_rejected = report.error_kind in REJECTED and not str(report.error).startswith(OF_A_STREAM)
     guard.end(
         claim,
         Outcome(
             error_kind=report.error_kind,
             error=report.error,
-            is_final=report.error_kind == UNINSTALLED or (report.error_kind == REJECTED and failures >= PATIENCE - 1),
+            is_final=report.error_kind == UNINSTALLED or (is_rejected and failures >= PATIENCE - 1),
             calls_until=until,
         ),
     )
@@ -222,31 +225,27 @@ def inbox_positions(location: str, customers: Sequence[Customer]) -> dict[str, i
 
 
 @contextlib.contextmanager
-def working_folder(place: Place, claim: Claim) -> Iterator[Path]:
-    """Make a folder for the run alone, and remove it afterwards, with what killed runs of the customer left here."""
-    place.work.mkdir(parents=True, exist_ok=True, mode=0o700)
-    for left in place.work.glob(f"{claim.customer}.*"):  # a name has no dot
+def working_folder(folders: Path, claim: Claim) -> Iterator[Path]:
+    """Make a folder for the run alone, and remove it afterwards.
+
+    What killed runs of the customer have left on this machine goes first: processes, such as a target that writes its
+    last rows, and folders. Where there is no /proc, or on another machine, such processes end by themselves within seconds.
+    """
+    folders.mkdir(parents=True, exist_ok=True, mode=0o700)
+    beginning = f"{folders / claim.customer}."  # a name has no dot
+    mark = f"{FOLDER}={beginning}".encode()
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if any(each.startswith(mark) for each in (process / "environ").read_bytes().split(b"\0")):
+                os.kill(int(process.name), signal.SIGKILL)
+    for left in folders.glob(f"{claim.customer}.*"):
         shutil.rmtree(left, ignore_errors=True)
-    folder = place.work / f"{claim.customer}.{claim.epoch}"
+    folder = Path(f"{beginning}{claim.epoch}")
     folder.mkdir(mode=0o700)
     try:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def _end_leftovers(claim: Claim) -> None:
-    """Kill what is left on this machine of earlier runs of the customer, such as a target that writes its last rows.
-
-    Where there is no /proc, or on another machine, they end by themselves within seconds.
-    """
-    mark = f"{CLAIM}={claim.customer}/".encode()
-    own = f"{CLAIM}={claim}".encode()
-    for process in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):
-            variables = (process / "environ").read_bytes().split(b"\0")
-            if any(each.startswith(mark) and each != own for each in variables):
-                os.kill(int(process.name), signal.SIGKILL)
 
 
 class Meltano:
@@ -270,6 +269,7 @@ class Meltano:
         self._command = [*_meltano(environment), *command]
         self._environment = {
             **environment,
+            FOLDER: str(folder),
             "MELTANO_PROJECT_ROOT": str(project.folder),
             "MELTANO_SYS_DIR_ROOT": str(folder),
             "MELTANO_DATABASE_URI": f"sqlite:///{folder}/meltano.db",
@@ -315,7 +315,7 @@ class Meltano:
         if reason is not None:
             report.error_kind, report.error = "Stopped", reason
         elif process.returncode != 0:
-            report.error_kind, report.error = self._explain()
+            report.error_kind, report.error = self._explain(process.returncode)
 
     def _read(self, output: IO[str], report: Report) -> None:
         """Pass Meltano's log on, a line each, and keep what the report needs."""
@@ -333,7 +333,7 @@ class Meltano:
             if line.get("level") in {"error", "critical"}:
                 self._lines.append(line)
 
-    def _explain(self) -> tuple[str, str]:
+    def _explain(self, code: int) -> tuple[str, str]:
         """Return kind and line of the error that ended the run: the tap's own, else a target's, else Meltano's."""
         for line in self._lines:
             if line.get("error_kind"):
@@ -341,7 +341,7 @@ class Meltano:
         for line in self._lines:
             if line.get("name", "").startswith("target-"):
                 return "Target", _first_line(line)
-        return ("Meltano", _first_line(self._lines[0])) if self._lines else ("Meltano", "Meltano failed without a word.")
+        return ("Meltano", _first_line(self._lines[0])) if self._lines else ("Meltano", f"Meltano ended with {code} and no word.")
 
 
 def _first_line(line: Mapping[str, Any]) -> str:

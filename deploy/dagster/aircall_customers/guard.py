@@ -28,6 +28,10 @@ if TYPE_CHECKING:
 
 State: TypeAlias = dict[str, Any]
 
+DATABASE = "AIRCALL_DATABASE"
+"""The variable with the address of the guard's database."""
+CLAIM = "AIRCALL_CLAIM"
+"""The variable with the claim of the run that Meltano is a part of; none when a person runs Meltano."""
 LOCKS = 1_094_930_246
 """First half of the keys of our advisory locks; the second is the customer's number."""
 SETUP = -1

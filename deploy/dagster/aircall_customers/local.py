@@ -43,6 +43,10 @@ def postgres_server() -> Iterator[Path]:
 
     folder = Path(tempfile.mkdtemp(prefix="pg"))  # a short path: a socket's may not be longer than about 100 characters
     server = get_server(folder, cleanup_mode="delete")
+    with psycopg.connect(host=str(folder), user="postgres", dbname="postgres", autocommit=True) as connection:
+        for setting in ("fsync", "synchronous_commit", "full_page_writes"):  # its data does not outlive it
+            connection.execute(f"ALTER SYSTEM SET {setting} = off".encode())
+        connection.execute("SELECT pg_reload_conf()")
     try:
         yield folder
     finally:

@@ -19,8 +19,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 from aircall_customers.customers import OWN, TAP, CustomersError, Project, read_customers
-from aircall_customers.guard import Claim, Guard, GuardError, Outcome
-from aircall_customers.states import CLAIM, DATABASE
+from aircall_customers.guard import CLAIM, DATABASE, Claim, Guard, GuardError, Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -311,6 +310,7 @@ class Meltano:
             finally:
                 _end_group(process)
             reader.join(GRACE_SECONDS)
+            process.stdout.close()
         report.seconds = round(time.monotonic() - began, 1)
         if reason is not None:
             report.error_kind, report.error = "Stopped", reason

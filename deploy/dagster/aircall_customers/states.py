@@ -13,15 +13,10 @@ from typing import TYPE_CHECKING, Any
 from meltano.core.state_store import MeltanoState, StateStoreManager
 from typing_extensions import override
 
-from aircall_customers.guard import Claim, Guard
+from aircall_customers.guard import CLAIM, DATABASE, Claim, Guard
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-
-DATABASE = "AIRCALL_DATABASE"
-"""The variable with the address of the guard's database."""
-CLAIM = "AIRCALL_CLAIM"
-"""The variable with the claim of the run that Meltano is a part of; none when a person runs Meltano."""
 
 
 class GuardedStates(StateStoreManager):

@@ -6,6 +6,7 @@ import itertools
 from typing import TYPE_CHECKING
 
 import pytest
+
 from aircall_customers.guard import Guard
 from aircall_customers.local import make_database, postgres_server
 

@@ -1,7 +1,7 @@
 """What stands for Meltano where many runs are needed: the tap and a small target in one process, which starts quickly.
 
-The states are the guard's, in the form in which Meltano writes them, and the log has the form of Meltano's. What Meltano
-itself does is tried in `test_meltano`.
+The states are the guard's, in the form in which Meltano writes them, and the log has the form of Meltano's. What
+Meltano itself does is tried in `test_meltano`.
 
 `PIPELINE` in the environment says what befalls a run:
 
@@ -18,11 +18,11 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
-from aircall_customers.guard import CLAIM, DATABASE, Claim, Guard
 from typing_extensions import override
 
+from aircall_customers.guard import CLAIM, DATABASE, Claim, Guard
 from tap_aircall.clock import SystemClock
 from tap_aircall.errors import TapAircallError, kind_of
 from tap_aircall.tap import TapAircall
@@ -31,6 +31,8 @@ from tests.warehouse import CHANGING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from tap_aircall.streams.base import AircallStream
 
     Record = dict[str, Any]
 
@@ -109,7 +111,7 @@ def read(database: Path) -> dict[str, list[Record]]:
 def main(arguments: list[str], environment: Mapping[str, str]) -> int:
     """Be Meltano: `run --force --state-id-suffix=acme tap-aircall target-jsonl`; return the exit code."""
     if "tap-aircall" not in arguments:
-        print(json.dumps({"event": f"did {arguments[-1]}", "level": "info"}), flush=True)
+        _log(f"did {arguments[-1]}", level="info")
         return 0
     suffix = next(each.partition("=")[2] for each in arguments if each.startswith("--state-id-suffix="))
     return load(suffix, environment)
@@ -123,7 +125,7 @@ def load(suffix: str, environment: Mapping[str, str]) -> int:
         _log(line, level="error", error_kind=kind)
         return 1
     state_id = f"dev:tap-aircall-to-target-jsonl:{suffix}"
-    settings = {
+    settings: dict[str, Any] = {
         name.removeprefix("TAP_AIRCALL_").lower(): value
         for name, value in environment.items()
         if name.startswith("TAP_AIRCALL_") and not name.startswith("TAP_AIRCALL__")
@@ -152,20 +154,24 @@ def load(suffix: str, environment: Mapping[str, str]) -> int:
             connection.execute("INSERT INTO runs VALUES (?, ?)", (began, time.time()))
         connection.close()
         guard.close()
-    counts = {name: stream.row().records for name, stream in tap.streams.items() if stream.selected}
+    streams_of_tap = cast("dict[str, AircallStream]", tap.streams)
+    counts = {name: stream.row().records for name, stream in streams_of_tap.items() if stream.selected}
     _log("Read it.", level="info", requests=tap.client.requests_sent, records=counts)
     return 0
 
 
 def _log(event: str, **facts: Any) -> None:
-    print(json.dumps({"name": "tap-aircall", "event": event, **facts}), flush=True)
+    sys.stdout.write(json.dumps({"name": "tap-aircall", "event": event, **facts}) + "\n")
+    sys.stdout.flush()
 
 
 def install(folder: Path) -> Path:
     """Make a command of it, and return its path: what `AIRCALL_MELTANO` is to name."""
     command = folder / "meltano"
     root = Path(__file__).parents[2]
-    command.write_text(f'#!/bin/sh\nPYTHONPATH="{root}" exec "{sys.executable}" -m tests.deploy.pipeline "$@"\n', "utf-8")
+    command.write_text(
+        f'#!/bin/sh\nPYTHONPATH="{root}" exec "{sys.executable}" -m tests.deploy.pipeline "$@"\n', "utf-8"
+    )
     command.chmod(0o755)
     return command
 

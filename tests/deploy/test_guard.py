@@ -10,16 +10,25 @@ from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
-from aircall_customers.guard import Claim, Guard, GuardError, Outcome, RefusedError, SupersededError
-from aircall_customers.local import make_database
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
+from aircall_customers.guard import Claim, Guard, GuardError, Outcome, RefusedError, SupersededError
+from aircall_customers.local import make_database
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
 STATE = "dev:tap-aircall-to-target:acme"
+
+
+def cut_off(database: str) -> None:
+    """End the connections of those who hold a customer."""
+    with psycopg.connect(database, autocommit=True) as admin:
+        admin.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND pid <> pg_backend_pid()"
+        )
 
 
 def write(guard: Guard, claim: Claim | None, value: int) -> None:
@@ -59,12 +68,13 @@ def test_nothing_is_written_by_a_run_that_another_has_followed(connect: Callable
         write(machine, first, 1)
     with other.claim("acme", "machine 2") as second:
         write(other, second, 2)
-        for attempt in (
+        attempts: list[Callable[[], object]] = [
             lambda: write(machine, first, 3),
             lambda: machine.check(first),
             lambda: machine.state(STATE, first),
             lambda: machine.end(first, Outcome()),
-        ):
+        ]
+        for attempt in attempts:
             with pytest.raises(SupersededError, match="Customer acme: run 1 lost its claim; this run ends"):
                 attempt()
         assert other.state(STATE, second) == {"value": 2}
@@ -121,7 +131,9 @@ def test_outcomes_are_kept(guard: Guard) -> None:
     well = guard.records()["acme"]
 
     assert (first.failures, first.calls_until, first.inbox_position, first.run) == (0, until, 7, None)
-    assert first.began_at and first.ended_at and first.began_at <= first.ended_at == first.succeeded_at
+    assert first.began_at
+    assert first.ended_at
+    assert first.began_at <= first.ended_at == first.succeeded_at
     assert (failed.failures, failed.error_kind, failed.error) == (2, "LoginNeeded", "Please log in again.")
     assert (failed.succeeded_at, failed.calls_until) == (first.succeeded_at, until)
     assert failed.marked_at
@@ -149,7 +161,8 @@ def test_machines_that_begin_at_the_same_time_make_the_tables_once(server: Path)
 
 
 @pytest.mark.parametrize(
-    "address", ["postgresql://me:secret@127.0.0.1:1/none", "nonsense secret", "postgresql://[secret", "host=/none/secret"]
+    "address",
+    ["postgresql://me:secret@127.0.0.1:1/none", "nonsense secret", "postgresql://[secret", "host=/none/secret"],
 )
 def test_a_database_that_cannot_be_used_gets_one_line_without_its_address(address: str) -> None:
     with pytest.raises(GuardError) as refused:
@@ -162,12 +175,10 @@ def test_a_database_that_cannot_be_used_gets_one_line_without_its_address(addres
 
 def test_a_lost_connection_ends_the_run(connect: Callable[[], Guard], database: str) -> None:
     guard = connect()
-    with pytest.raises(SupersededError, match="the database is gone"), guard.claim("acme", "machine 1") as claim:
-        with psycopg.connect(database, autocommit=True) as admin:
-            admin.execute(
-                "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND pid <> pg_backend_pid()"
-            )
-        guard.check(claim)
+    with guard.claim("acme", "machine 1") as claim:
+        cut_off(database)
+        with pytest.raises(SupersededError, match="the database is gone"):
+            guard.check(claim)
 
     with connect().claim("acme", "machine 2") as claim:
         assert claim.epoch == 2

@@ -14,18 +14,20 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
+
+from aircall_customers.customers import read_customers
 from aircall_customers.guard import Claim, Guard
 from aircall_customers.local import ROOT
 from aircall_customers.run import FOLDER, Place, _environment, calls_until, run, working_folder
-from aircall_customers.customers import read_customers
-
 from tap_aircall.sandbox import Sandbox, generate_company
 from tests.deploy import pipeline
+from tests.deploy.test_guard import cut_off
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 PATIENCE_SECONDS = 120
+WORKER = "import subprocess, sys; subprocess.run(sys.argv[1:])"
 
 
 @dataclass
@@ -37,7 +39,7 @@ class Site:
     sandbox: Sandbox
     variables: dict[str, str] = field(default_factory=dict)
 
-    def list(self, **customers: dict[str, Any]) -> None:
+    def write(self, **customers: dict[str, Any]) -> None:
         """Write the list; each customer gets credentials and a place to load into."""
         entries = {}
         for name, entry in customers.items():
@@ -116,7 +118,7 @@ def site(tmp_path: Path, database: str) -> Iterator[Site]:
     pipeline.install(tmp_path)
     with Sandbox(generate_company(seed=3, now=time.time(), calls=700, contacts=10, users=3)) as sandbox:
         here = Site(tmp_path, database, sandbox)
-        here.list(acme={})
+        here.write(acme={})
         yield here
 
 
@@ -133,7 +135,9 @@ def test_a_load_and_the_next_one_go_on_from_each_other_and_leave_no_folder(site:
     assert site.left == []
     record = guard.records()["acme"]
     assert (record.epoch, record.run, record.failures) == (2, None, 0)
-    assert record.calls_until and record.began_at and record.calls_until < record.began_at
+    assert record.calls_until
+    assert record.began_at
+    assert record.calls_until < record.began_at
     assert status[1].startswith("acme: well; last success ")
 
 
@@ -177,8 +181,7 @@ def test_a_run_that_was_killed_leaves_nothing_that_the_next_one_does_not_clear_a
 
 def test_a_load_ends_when_the_worker_that_began_it_is_gone(site: Site, guard: Guard) -> None:
     worker = subprocess.Popen(
-        [sys.executable, "-c", "import subprocess, sys; subprocess.run(sys.argv[1:])"]
-        + [sys.executable, "-m", "aircall_customers", "load", "acme"],
+        [sys.executable, "-c", WORKER, sys.executable, "-m", "aircall_customers", "load", "acme"],
         env=site.environment | {"PIPELINE": "hang"},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -193,10 +196,10 @@ def test_a_load_ends_when_the_worker_that_began_it_is_gone(site: Site, guard: Gu
     wait_for(lambda: site.left == [])
 
 
-def test_a_load_ends_when_its_claim_is_lost(site: Site, guard: Guard, connect: Callable[[], Guard]) -> None:
+def test_a_load_ends_when_its_claim_is_lost(site: Site, connect: Callable[[], Guard]) -> None:
     process = site.start_and_hang("acme")
     os.kill(process.pid, signal.SIGSTOP)  # as a machine that was cut off
-    guard._execute("SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory'")
+    cut_off(site.database)
     with connect().claim("acme", "another machine"):
         os.kill(process.pid, signal.SIGCONT)
         _, errors = process.communicate(timeout=PATIENCE_SECONDS)
@@ -217,7 +220,7 @@ def test_a_load_ends_when_its_claim_is_lost(site: Site, guard: Guard, connect: C
     ],
 )
 def test_a_customer_that_aircall_no_longer_lets_in_is_marked(
-    site: Site, guard: Guard, monkeypatch: pytest.MonkeyPatch, kind: str, line: str, marked: list[bool]
+    site: Site, guard: Guard, *, kind: str, line: str, marked: list[bool], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     message = json.dumps({"name": "tap-aircall", "level": "error", "event": line, "error_kind": kind})
     (site.folder / "message").write_text(f"{message}\n")
@@ -234,7 +237,7 @@ def test_a_customer_that_aircall_no_longer_lets_in_is_marked(
 
 
 def test_a_run_sees_the_secrets_of_its_customer_alone(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    site.list(acme={}, globex={"credentials": {"file": str(site.folder / "globex.json")}})
+    site.write(acme={}, globex={"credentials": {"file": str(site.folder / "globex.json")}})
     (site.folder / "globex.json").write_text('{"oauth_access_token": "of globex", "auth_scheme": "OAUTH"}')
     for name, value in {**site.environment, "TAP_AIRCALL_PASSWORD": "of nobody", "ACME_PASSWORD": "of acme"}.items():
         monkeypatch.setenv(name, value)

@@ -28,11 +28,11 @@ def main() -> int:
             _show_status(place)
             return 0
     except (CustomersError, GuardError) as error:
-        print(error, file=sys.stderr)  # noqa: T201
+        print(error, file=sys.stderr)
         return 1
     report = run(options.command, options.customer, place)
     if report.error:
-        print(report.error, file=sys.stderr)  # noqa: T201
+        print(report.error, file=sys.stderr)
     if DAGSTER_PIPES_CONTEXT_ENV_VAR in os.environ:
         _tell_dagster(report)
         return 0  # Dagster knows how it ended
@@ -51,9 +51,11 @@ def _show_status(place: Place) -> None:
     for name in sorted(customers):
         record = records.get(name)
         if record is None or record.began_at is None:
-            print(f"{name}: never loaded")  # noqa: T201
+            print(f"{name}: never loaded")
             continue
-        behind = f"{(now - record.calls_until).total_seconds() / 60:.0f} min behind" if record.calls_until else "no calls"
+        behind = (
+            f"{(now - record.calls_until).total_seconds() / 60:.0f} min behind" if record.calls_until else "no calls"
+        )
         if record.is_held:
             state = f"being loaded by {record.run}"
         elif record.was_killed:
@@ -65,7 +67,7 @@ def _show_status(place: Place) -> None:
         else:
             state = "well"
         success = f"{record.succeeded_at:%Y-%m-%d %H:%M} UTC" if record.succeeded_at else "never"
-        print(f"{name}: {state}; last success {success}; {behind}")  # noqa: T201
+        print(f"{name}: {state}; last success {success}; {behind}")
 
 
 if __name__ == "__main__":

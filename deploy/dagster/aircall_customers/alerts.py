@@ -42,7 +42,10 @@ def trouble(customer: Customer, record: Record | None, now: datetime) -> tuple[s
     if record.succeeded_at is not None:
         second = customer.next_after(customer.next_after(record.succeeded_at))
         if now > second + SLACK:
-            return "behind", f"{customer.name} is behind: its last success was {record.succeeded_at:%Y-%m-%d %H:%M} UTC."
+            return (
+                "behind",
+                f"{customer.name} is behind: its last success was {record.succeeded_at:%Y-%m-%d %H:%M} UTC.",
+            )
     return None
 
 

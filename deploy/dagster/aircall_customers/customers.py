@@ -6,7 +6,7 @@ import json
 import os
 import re
 from datetime import datetime, timedelta
-from pathlib import Path
+from pathlib import Path  # noqa: TC003 - pydantic needs it
 from typing import TYPE_CHECKING, Annotated, Any, Self
 from zlib import crc32
 
@@ -21,8 +21,8 @@ TAP = "tap-aircall"
 SPREAD = {"@hourly": 60, "@daily": 1_440}
 """Schedules that leave the minute to us, with their length in minutes. Customers are spread over it, by name."""
 OWN = ("user", "password", "oauth_access_token", "oauth_refresh_token", "oauth_settings_location")
-"""Settings of the tap that say whose data it reads. They are taken from the customer alone, never from what happens to be
-in the environment: otherwise one company's calls could end in another's schema."""
+"""Settings of the tap that say whose data it reads. They are taken from the customer alone, never from what happens to
+be in the environment: otherwise one company's calls could end in another's schema."""
 
 
 class CustomersError(Exception):

@@ -141,9 +141,7 @@ def build_definitions(
         else:
             yield MaterializeResult(metadata={"seconds": execute(context, pipes, "build").seconds})
 
-    customer_job = define_asset_job(
-        JOB, AssetSelection.assets(load, build), executor_def=in_process_executor
-    )
+    customer_job = define_asset_job(JOB, AssetSelection.assets(load, build), executor_def=in_process_executor)
 
     @sensor(
         name="due_customers",
@@ -229,7 +227,7 @@ def _metadata(report: Report) -> dict[str, Any]:
 
 def _observe(context: AssetExecutionContext, report: Report) -> None:
     """Put an error where charts count it by kind."""
-    metadata = {f"error: {report.error_kind}": 1, "error": report.error or ""}
+    metadata: dict[str, Any] = {f"error: {report.error_kind}": 1, "error": report.error or ""}
     context.log_event(AssetObservation(context.asset_key, partition=context.partition_key, metadata=metadata))
 
 

@@ -11,12 +11,11 @@ import sys
 import time
 from contextlib import ExitStack
 
-from tap_aircall.sandbox import Sandbox, generate_company
-
 from aircall_customers.alerts import trouble
 from aircall_customers.customers import read_customers
 from aircall_customers.guard import Guard
 from aircall_customers.local import ROOT, Deployment, free_port, postgres_server, wait_for_page
+from tap_aircall.sandbox import Sandbox, generate_company
 
 FOLDER = ROOT / "demo-data" / "customers"
 COMPANIES = {"acme": 800, "globex": 300, "initech": 100}
@@ -34,14 +33,14 @@ def main() -> int:
         with ExitStack() as stack:
             _show(stack)
     except KeyboardInterrupt:
-        print("\nStopped.")  # noqa: T201
+        print("\nStopped.")
         return 0
-    print(f"Dagster ended by itself; its logs are in {FOLDER}.", file=sys.stderr)  # noqa: T201
+    print(f"Dagster ended by itself; its logs are in {FOLDER}.", file=sys.stderr)
     return 1
 
 
 def _show(stack: ExitStack) -> None:
-    print("Starting three made-up companies, PostgreSQL and Dagster ...", flush=True)  # noqa: T201
+    print("Starting three made-up companies, PostgreSQL and Dagster ...", flush=True)
     deployment = Deployment(FOLDER, stack.enter_context(postgres_server()))
     for seed, (name, calls) in enumerate(COMPANIES.items()):
         company = generate_company(seed=seed, now=time.time(), calls=calls, contacts=calls // 4, users=5)
@@ -69,14 +68,14 @@ def _show(stack: ExitStack) -> None:
     url = f"http://127.0.0.1:{port}"
     if not wait_for_page(url, page, START_SECONDS):
         return
-    print(f"Dagster's page: {url}/assets/aircall_load?view=overview (Ctrl-C ends it)", flush=True)  # noqa: T201
+    print(f"Dagster's page: {url}/assets/aircall_load?view=overview (Ctrl-C ends it)", flush=True)
     told: dict[str, str] = {}
     with Guard(deployment.environment["AIRCALL_DATABASE"]) as guard:
         while page.poll() is None and daemon.poll() is None:
             for name, line in _news(deployment, guard).items():
                 if told.get(name) != line:
                     told[name] = line
-                    print(f"  {name}: {line}", flush=True)  # noqa: T201
+                    print(f"  {name}: {line}", flush=True)
             time.sleep(1)
 
 

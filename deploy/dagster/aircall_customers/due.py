@@ -63,7 +63,7 @@ def due(customer: Customer, record: Record | None, now: datetime, news: int | No
 
 def pause(failures: int) -> timedelta:
     """Return how long to wait after so many failures in a row."""
-    return min(FIRST_PAUSE * 2 ** min(failures - 1, 30), LONGEST_PAUSE)
+    return min(FIRST_PAUSE * (1 << min(failures - 1, 30)), LONGEST_PAUSE)
 
 
 def choose(

@@ -5,9 +5,8 @@ All of it is in one PostgreSQL database, which is all that the guard relies on:
 - A run holds a session's advisory lock for as long as it lives. The server frees it when the connection ends, in
   whatever way, so that a run that was killed keeps nobody waiting.
 - Each run gets a number, one more than that of the run before it. A state is written in a transaction that locks the
-  customer's row and finds the run's own number there, so that nothing can be written by a run that another has followed.
-  Hence a run begins from the state that the one before it left, even if a machine thinks wrongly that it still holds
-  the lock.
+  customer's row and finds the run's own number there. So a run that another has followed can write nothing, and each
+  run begins from the state that the one before it left, even if a machine thinks wrongly that it holds the lock.
 - The time of day is the database's. No other clock is asked.
 """
 
@@ -20,11 +19,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeAlias
 
 import psycopg
 from psycopg.rows import class_row, tuple_row
+from typing_extensions import override
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from datetime import datetime
-    from types import TracebackType
 
 State: TypeAlias = dict[str, Any]
 
@@ -134,6 +133,7 @@ class Claim(NamedTuple):
     customer: str
     epoch: int
 
+    @override
     def __str__(self) -> str:
         """Return what `parse` reads."""
         return f"{self.customer}/{self.epoch}"
@@ -197,7 +197,7 @@ class Guard:
         """Be closed at the end."""
         return self
 
-    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+    def __exit__(self, *_: object) -> None:
         """Close it."""
         self.close()
 

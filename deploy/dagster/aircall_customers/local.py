@@ -98,9 +98,14 @@ class Deployment:
 
     def start(self, name: str, *arguments: str) -> Process:
         """Start a process of Dagster, such as `dagster-daemon run`, with its log in a file of that name."""
-        command = [str(Path(sys.executable).parent / name), *arguments, "--workspace", str(self.home / "workspace.yaml")]
+        command = [
+            str(Path(sys.executable).parent / name),
+            *arguments,
+            "--workspace",
+            str(self.home / "workspace.yaml"),
+        ]
         with (self.folder / f"{name}.log").open("ab") as log:
-            process = subprocess.Popen(
+            process = subprocess.Popen(  # noqa: S603 - Dagster
                 command, env=self.environment, cwd=self.home, stdout=log, stderr=log, start_new_session=True
             )
         self._processes.append(process)

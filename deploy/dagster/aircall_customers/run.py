@@ -16,7 +16,7 @@ import time
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, NamedTuple
+from typing import IO, TYPE_CHECKING, Any, NamedTuple, Self
 
 from aircall_customers.customers import OWN, TAP, CustomersError, Project, read_customers
 from aircall_customers.guard import CLAIM, DATABASE, Claim, Guard, GuardError, Outcome
@@ -228,7 +228,8 @@ def working_folder(folders: Path, claim: Claim) -> Iterator[Path]:
     """Make a folder for the run alone, and remove it afterwards.
 
     What killed runs of the customer have left on this machine goes first: processes, such as a target that writes its
-    last rows, and folders. Where there is no /proc, or on another machine, such processes end by themselves within seconds.
+    last rows, and folders. Where there is no /proc, or on another machine, such processes end by themselves within
+    seconds.
     """
     folders.mkdir(parents=True, exist_ok=True, mode=0o700)
     beginning = f"{folders / claim.customer}."  # a name has no dot
@@ -257,9 +258,7 @@ class Meltano:
         environment: The variables of the run.
     """
 
-    def __init__(
-        self, command: Sequence[str], folder: Path, project: Project, environment: Mapping[str, str]
-    ) -> None:
+    def __init__(self, command: Sequence[str], folder: Path, project: Project, environment: Mapping[str, str]) -> None:
         installed = Path(environment.get("MELTANO_SYS_DIR_ROOT") or project.folder / ".meltano")
         for plugin in installed.glob("*/*/venv"):
             link = folder / plugin.relative_to(installed)
@@ -286,7 +285,7 @@ class Meltano:
         """Do it to the end, or until it has to be stopped, and fill in the report."""
         began = time.monotonic()
         with Stop() as stop:
-            process = subprocess.Popen(
+            process = subprocess.Popen(  # noqa: S603 - Meltano
                 self._command,
                 env=self._environment,
                 stdin=subprocess.DEVNULL,
@@ -325,9 +324,9 @@ class Meltano:
             except ValueError:
                 line = None
             if not isinstance(line, dict):
-                print(text.rstrip(), flush=True)  # noqa: T201
+                print(text.rstrip(), flush=True)
                 continue
-            print(f"{line.get('name', 'meltano')} | {line.get('event')}", flush=True)  # noqa: T201
+            print(f"{line.get('name', 'meltano')} | {line.get('event')}", flush=True)
             if line.get("requests") is not None:
                 report.requests, report.records = line["requests"], line["records"]
             if line.get("level") in {"error", "critical"}:
@@ -341,7 +340,11 @@ class Meltano:
         for line in self._lines:
             if line.get("name", "").startswith("target-"):
                 return "Target", _first_line(line)
-        return ("Meltano", _first_line(self._lines[0])) if self._lines else ("Meltano", f"Meltano ended with {code} and no word.")
+        return (
+            ("Meltano", _first_line(self._lines[0]))
+            if self._lines
+            else ("Meltano", f"Meltano ended with {code} and no word.")
+        )
 
 
 def _first_line(line: Mapping[str, Any]) -> str:
@@ -376,7 +379,7 @@ class Stop:
         self._reason: str | None = None
         self._before: dict[int, Any] = {}
 
-    def __enter__(self) -> Stop:
+    def __enter__(self) -> Self:
         """Listen."""
         for number in (signal.SIGINT, signal.SIGTERM):
             self._before[number] = signal.signal(number, self._on_signal)

@@ -1,7 +1,7 @@
 """The states of customers as a state backend of Meltano: `MELTANO_STATE_BACKEND_URI=aircall://`.
 
-`meltano run` reads and writes them through it, and so do `meltano state list`, `get`, `set` and `clear`. What makes them
-safe is in `guard`.
+`meltano run` reads and writes them through it, and so do `meltano state list`, `get`, `set` and `clear`. What makes
+them safe is in `guard`.
 """
 
 from __future__ import annotations

@@ -15,10 +15,12 @@ from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
+import click
 from singer_sdk.about import AboutFormatter
 from singer_sdk.plugin_base import SingerCommand
 from typing_extensions import override
 
+from tap_aircall.api.decoding import is_deep
 from tap_aircall.errors import InputError, StreamsFailedError, TapAircallError, kind_of
 from tap_aircall.logs import be_brief, be_discreet
 from tap_aircall.writer import TerminatedError
@@ -64,8 +66,10 @@ def _about_setting(name: str, definition: Mapping[str, Any]) -> list[str]:
     return ["", f"  {name} ({', '.join(filter(None, facts))})", *(f"      {line}" for line in description)]
 
 
-class AircallCommand(SingerCommand):
-    """The command line, where every failure is one line and an exit code."""
+class OneLineCommand(click.Command):
+    """A command line, where every failure is one line and an exit code."""
+
+    logger: logging.Logger
 
     @override
     def main(self, *args: Any, **kwargs: Any) -> Any:
@@ -94,16 +98,20 @@ class AircallCommand(SingerCommand):
             self.logger.debug("Details of the failure:", exc_info=True)
             self.fail(f"Unexpected {type(error).__name__}; LOGLEVEL=DEBUG shows where. Please report it.")
 
-    @override
-    def excepthook(self, exc_type: type[BaseException], exc_value: BaseException, exc_traceback: Any) -> None:
-        # The SDK's own logs the text, which may quote anything.
-        self.logger.error("Unexpected %s.", exc_type.__name__)
-
     def fail(self, *lines: str, kind: str = "Unexpected") -> NoReturn:
         """End the process with these lines and exit code 1. A structured log has the kind of the failure as well."""
         for line in lines:
             self.logger.error(" ".join(line.split()), extra={"error_kind": kind})
         sys.exit(1)
+
+
+class AircallCommand(OneLineCommand, SingerCommand):
+    """The command line of the tap."""
+
+    @override
+    def excepthook(self, exc_type: type[BaseException], exc_value: BaseException, exc_traceback: Any) -> None:
+        # The SDK's own logs the text, which may quote anything.
+        self.logger.error("Unexpected %s.", exc_type.__name__)
 
 
 @contextmanager
@@ -200,10 +208,6 @@ def pop_bad_log_level(prefix: str) -> str:
     return ""
 
 
-DEEPEST = 100
-"""How many levels of objects and lists a file may have: ten times what any catalog has."""
-
-
 def read_json(path: str, what: str) -> dict[str, Any]:
     """Read a JSON object from a file, in UTF-8, or in UTF-16 as PowerShell writes what is redirected.
 
@@ -229,7 +233,7 @@ def read_json(path: str, what: str) -> dict[str, Any]:
     except (ValueError, RecursionError):
         message = f"{what}: is not JSON that anything could use."
     else:
-        if isinstance(value, dict) and not _is_deep(value):
+        if isinstance(value, dict) and not is_deep(value):
             return value
         message = f"{what}: is nested too deeply." if isinstance(value, dict) else f"{what}: must be a JSON object."
     raise InputError(message)
@@ -244,11 +248,3 @@ def _finite(text: str) -> float:
     if not math.isfinite(number):
         raise EndlessNumberError
     return number
-
-
-def _is_deep(value: Any) -> bool:
-    level = [value]
-    for _ in range(DEEPEST):
-        inner = (each.values() if isinstance(each, dict) else each for each in level if isinstance(each, dict | list))
-        level = [item for items in inner for item in items]
-    return bool(level)

@@ -119,6 +119,10 @@ class StreamUnavailableError(AircallError):
         self.is_expected = is_expected
 
 
+class InboxError(AircallError):
+    """The store in which the receiver of webhooks keeps events cannot be read or written at the moment."""
+
+
 class ExpiredError(AircallError):
     """The address of a file has expired. There may be a new one for the same file."""
 

@@ -172,6 +172,25 @@ DEFINITION = th.PropertiesList(
         ),
     ),
     th.Property(
+        "inbox",
+        th.StringType,
+        secret=True,
+        title="Inbox",
+        description=(
+            "Where aircall-inbox keeps what Aircall's webhooks tell: the path of a file, or the address of a database "
+            "(postgresql://user:password@host/name). Default: none."
+        ),
+    ),
+    th.Property(
+        "inbox_company",
+        th.StringType,
+        title="Company in the inbox",
+        description=(
+            "Whose events to keep and read, where one inbox serves several companies: any name, the same for both. "
+            "Default: the company's name at Aircall to register webhooks, and the only company there is to read."
+        ),
+    ),
+    th.Property(
         "max_concurrent_requests",
         th.IntegerType(minimum=1, maximum=MOST_IN_FLIGHT),
         default=4,
@@ -334,6 +353,10 @@ class Settings:
     requests_per_minute: float
     rate_limit_store: str
     """File path or Redis URL; empty for none."""
+    inbox: str = field(repr=False)
+    """File path, or address of a database; empty for none."""
+    inbox_company: str
+    """Empty for the default."""
     max_concurrent_requests: int
     request_timeout: float
     """Seconds."""
@@ -377,6 +400,8 @@ class Settings:
             ),
             requests_per_minute=config["requests_per_minute"],
             rate_limit_store=_checked_path(config, "rate_limit_store"),
+            inbox=_checked_path(config, "inbox"),
+            inbox_company=config.get("inbox_company", ""),
             max_concurrent_requests=config["max_concurrent_requests"],
             request_timeout=config["request_timeout"],
             api_url=_checked_url(config, "api_url"),

@@ -16,6 +16,8 @@ from tap_aircall.tap import TapAircall
 from tap_aircall.writer import InterruptibleWriter
 from tests import catalogs, leaks
 from tests.clock import FakeClock
+from tests.postgres import postgres as postgres  # noqa: PLC0414 - fixtures for all tests
+from tests.postgres import postgres_server as postgres_server  # noqa: PLC0414
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -61,7 +61,7 @@ MILLISECONDS_FROM = 1e12
 PING = "/v1/ping"
 """The cheapest request that needs credentials (facts: Addresses and errors)."""
 REJECTED = {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}
-ACCEPTED = {HTTPStatus.OK, HTTPStatus.CREATED, HTTPStatus.ACCEPTED}
+ACCEPTED = {HTTPStatus.OK, HTTPStatus.CREATED, HTTPStatus.ACCEPTED, HTTPStatus.NO_CONTENT}
 
 logger = logging.getLogger(__name__)
 
@@ -191,6 +191,19 @@ class AircallClient:
         """
         return self._ask(_Request("POST", path, {}, body, attempts), parse)
 
+    def put(self, path: str, body: Mapping[str, Any], parse: Callable[[Any], T]) -> T:
+        """Send JSON to one path, as `post` does, to change what is there; it may arrive more than once."""
+        return self._ask(_Request("PUT", path, {}, body), parse)
+
+    def delete(self, path: str) -> None:
+        """Remove what is at one path.
+
+        Raises:
+            NotFoundError: If it is not there; perhaps it was removed by a request whose answer was lost.
+            AircallError: One of its kinds, when asking again would not help or did not.
+        """
+        self._receive(_Request("DELETE", path, {}))
+
     def ping(self, attempts: int = ATTEMPTS) -> None:
         """Ask Aircall whether it accepts the credentials.
 
@@ -319,7 +332,7 @@ class AircallClient:
         self.limiter.pause(seconds)
 
     def _raise_for_status(self, status: int, path: str) -> None:
-        """Raise what a status other than 200, 201 and 202 means for the run."""
+        """Raise what a status means for the run, unless it is one of `ACCEPTED`."""
         if status in ACCEPTED:
             return
         if status in REJECTED:

@@ -15,6 +15,8 @@ from typing import Any
 import msgspec
 
 REPLACEMENT = "\ufffd"
+DEEPEST = 100
+"""How many levels of objects and lists anything may have that others wrote: ten times what any catalog or event has."""
 _BACKSLASH = b"\\"
 _NUL = b"\\u0000"
 _ESCAPE = re.compile(
@@ -47,6 +49,15 @@ def decode(body: bytes) -> Any:
             pass  # perhaps only for its text
     text = body.decode("utf-8", "replace").encode()
     return msgspec.json.decode(_ESCAPE.sub(_replace, text))
+
+
+def is_deep(value: Any) -> bool:
+    """Say whether a decoded value has more than `DEEPEST` levels of objects and lists."""
+    level = [value]
+    for _ in range(DEEPEST):
+        inner = (each.values() if isinstance(each, dict) else each for each in level if isinstance(each, dict | list))
+        level = [item for items in inner for item in items]
+    return bool(level)
 
 
 def place_of_endless_number(body: bytes) -> str:

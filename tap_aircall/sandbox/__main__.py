@@ -8,9 +8,11 @@ import math
 import sys
 import time
 from typing import NoReturn
+from urllib.parse import urlsplit
 
 from typing_extensions import override
 
+from tap_aircall.api.addresses import is_loopback
 from tap_aircall.sandbox import missing
 
 
@@ -86,6 +88,15 @@ def _parser() -> argparse.ArgumentParser:
     server.add_argument(
         "--latency", type=_seconds, default=0, metavar="SECONDS", help="how long each answer takes (default: 0)"
     )
+    server.add_argument(
+        "--forward",
+        type=_forward,
+        action="append",
+        default=[],
+        metavar="PUBLIC=LOCAL",
+        help="deliver webhooks that are registered for a public address to one on this machine, such as "
+        "https://hooks.example.com=http://127.0.0.1:8788",
+    )
     kinds = ("permanent", "expiring", "rotating")
     server.add_argument(
         "--oauth", choices=kinds, default="permanent", help="kind of tokens that OAuth grants (default: permanent)"
@@ -117,7 +128,10 @@ def _serve(options: argparse.Namespace) -> int:
         block_seconds=options.block,
         latency=options.latency,
         oauth=options.oauth,
+        seed=options.seed,
+        delivers=True,
     )
+    sandbox.webhooks.forwards.update(options.forward)
     try:
         sandbox.listen()
     except (OSError, OverflowError) as error:
@@ -152,6 +166,14 @@ def _positive(text: str) -> int:
         message = "must be at least 1"
         raise argparse.ArgumentTypeError(message)
     return number
+
+
+def _forward(text: str) -> tuple[str, str]:
+    public, _, local = text.partition("=")
+    if not public.startswith("https://") or not is_loopback(urlsplit(local).hostname or ""):
+        message = "must be a public https address and one on this machine, with = between them"
+        raise argparse.ArgumentTypeError(message)
+    return public, local
 
 
 def _share(text: str) -> float:

@@ -8,6 +8,12 @@
 | `POST /_sandbox/faults` | a fault: the fields of `Fault` but for `mutate` |
 | `POST /_sandbox/oauth` | `{"uninstall": true}` the app, or `{"end_access": true}` for all access tokens |
 | `POST /_sandbox/analytics` | how reports are made: attributes of `Analytics`, such as `{"plan": false}` |
+| `GET /_sandbox/deliveries` | `{"waiting": n, "deliveries": [...]}`: what was sent to webhooks |
+| `POST /_sandbox/deliveries` | send what is due by now; `{"deliveries": [...]}` |
+| `PATCH /_sandbox/deliveries` | how they are sent: attributes of `Webhooks`, such as `{"forwards": {public: local}}` |
+| `POST /_sandbox/messages`, `POST /_sandbox/group_messages` | let a message come or go: the arguments of `Texts.add` |
+| `PATCH /_sandbox/messages/<id>` | change one, such as its status |
+| `POST /_sandbox/events` | `{"event": "call.hold", "call_id": 1, "fields": {...}}`, or any `event` with its `data` |
 | `POST /_sandbox/<kind>` | add a call, contact, user, team, number, tag or webhook |
 | `PATCH /_sandbox/<kind>/<id>`, `DELETE /_sandbox/<kind>/<id>` | edit or delete it |
 
@@ -17,12 +23,15 @@ A request that asks for what is not there gets 404, one that cannot be understoo
 from __future__ import annotations
 
 import functools
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
+from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 from starlette.routing import Route
 
+from tap_aircall.sandbox.events import call_data
 from tap_aircall.sandbox.faults import Fault
 from tap_aircall.sandbox.templates import KINDS
 
@@ -35,11 +44,25 @@ if TYPE_CHECKING:
     from tap_aircall.sandbox.analytics import Analytics
     from tap_aircall.sandbox.messages import RequestLog
     from tap_aircall.sandbox.oauth import OAuth
+    from tap_aircall.sandbox.texts import Texts
+    from tap_aircall.sandbox.webhooks import Webhooks
     from tap_aircall.sandbox.world import World
 
     Handler = Callable[[Request], Awaitable[Response]]
 
 ANALYTICS = {"plan", "seconds", "slow", "failing", "zipped", "address_seconds", "kept_seconds", "rows"}
+DELIVERIES = {
+    "delay",
+    "repeated",
+    "repeated_within",
+    "attempts",
+    "retry_seconds",
+    "failures_until_off",
+    "kept_seconds",
+    "timeout",
+    "forwards",
+    "trusted",
+}
 
 
 class Controlled(Protocol):
@@ -48,6 +71,8 @@ class Controlled(Protocol):
     world: World
     oauth: OAuth
     analytics: Analytics
+    webhooks: Webhooks
+    texts: Texts
     requests: list[RequestLog]
     faults: list[Fault]
     lock: RLock
@@ -102,8 +127,37 @@ def routes(sandbox: Controlled) -> list[Route]:
         Route("/_sandbox/faults", _explained(faults), methods=["POST"]),
         Route("/_sandbox/oauth", _explained(_wish(sandbox, _end)), methods=["POST"]),
         Route("/_sandbox/analytics", _explained(_wish(sandbox, _change_reports)), methods=["POST"]),
+        *_routes_of_webhooks(sandbox),
         Route("/_sandbox/{kind}", _explained(records), methods=["POST"]),
         Route("/_sandbox/{kind}/{key}", _explained(records), methods=["PATCH", "DELETE"]),
+    ]
+
+
+def _routes_of_webhooks(sandbox: Controlled) -> list[Route]:
+    """Return the routes for what webhooks tell of."""
+
+    async def deliveries(request: Request) -> Response:
+        webhooks = sandbox.webhooks
+        if request.method == "PATCH":
+            return _json(_change(sandbox, webhooks, DELIVERIES, await request.json()))
+        made = await run_in_threadpool(webhooks.deliver) if request.method == "POST" else webhooks.log
+        return _json({"waiting": webhooks.waiting, "deliveries": [asdict(attempt) for attempt in made]})
+
+    async def messages(request: Request) -> Response:
+        fields = await request.json()
+        with sandbox.lock:
+            if request.method == "PATCH":
+                sandbox.texts.edit(request.path_params["key"], **fields)
+                return _json({})
+            is_group = request.url.path.endswith("group_messages")
+            return _json((sandbox.texts.add_to_group if is_group else sandbox.texts.add)(**fields))
+
+    return [
+        Route("/_sandbox/deliveries", _explained(deliveries), methods=["GET", "POST", "PATCH"]),
+        Route("/_sandbox/messages", _explained(messages), methods=["POST"]),
+        Route("/_sandbox/messages/{key}", _explained(messages), methods=["PATCH"]),
+        Route("/_sandbox/group_messages", _explained(messages), methods=["POST"]),
+        Route("/_sandbox/events", _explained(_wish(sandbox, _tell)), methods=["POST"]),
     ]
 
 
@@ -126,11 +180,24 @@ def _end(sandbox: Controlled, wish: Mapping[str, bool]) -> dict[str, Any]:
 
 
 def _change_reports(sandbox: Controlled, wish: Mapping[str, Any]) -> dict[str, Any]:
-    if unknown := wish.keys() - ANALYTICS:
+    return _change(sandbox, sandbox.analytics, ANALYTICS, wish)
+
+
+def _change(sandbox: Controlled, thing: object, known: set[str], wish: Mapping[str, Any]) -> dict[str, Any]:
+    """Set attributes of a part of the sandbox."""
+    if unknown := wish.keys() - known:
         raise KeyError(*sorted(unknown))
     with sandbox.lock:
         for name, value in wish.items():
-            setattr(sandbox.analytics, name, value)
+            setattr(thing, name, value)
+    return {}
+
+
+def _tell(sandbox: Controlled, wish: Mapping[str, Any]) -> dict[str, Any]:
+    with sandbox.lock:
+        call_id = wish.get("call_id")
+        data = wish["data"] if call_id is None else call_data(sandbox.world.calls[call_id]) | wish.get("fields", {})
+        sandbox.webhooks.tell(wish["event"], data)
     return {}
 
 

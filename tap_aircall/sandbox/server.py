@@ -25,6 +25,8 @@ from tap_aircall.sandbox.analytics import EXPORT_PATH, FILE_PATH, Analytics
 from tap_aircall.sandbox.api import OAUTH_ONLY, Api
 from tap_aircall.sandbox.messages import FORBIDDEN, NO_SUCH_PATH, UNAUTHORIZED, Answer, RequestLog
 from tap_aircall.sandbox.oauth import OAuth
+from tap_aircall.sandbox.texts import Texts
+from tap_aircall.sandbox.webhooks import Webhooks
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,7 +42,10 @@ if TYPE_CHECKING:
 WINDOW_SECONDS = 60.0
 STALL_SECONDS = 2.0
 """A body that stalls is given up by the sandbox after this time; a client should have before."""
+WEBHOOKS_PATH = "/v1/webhooks"
 TOKEN_PATH = "/v1/oauth/token"  # noqa: S105 - no secret
+DELIVERY_SECONDS = 0.1
+"""How often to look whether there is something to deliver."""
 ResetUnit = Literal["seconds", "milliseconds", "none"]
 
 
@@ -60,6 +65,8 @@ class Sandbox:
         port: Port to listen on; 0 for a free one.
         retired_users_v1: Whether version 1 of the users is gone.
         oauth: What kind of tokens apps get over OAuth; see `tap_aircall.sandbox.oauth.OAuth`.
+        seed: What the dice of the deliveries to webhooks are cast with.
+        delivers: Whether deliveries go out as they fall due; otherwise whenever `webhooks.deliver` is called.
     """
 
     def __init__(
@@ -77,6 +84,8 @@ class Sandbox:
         port: int = 0,
         retired_users_v1: bool = True,
         oauth: Mode = "permanent",
+        seed: int = 0,
+        delivers: bool = False,
     ) -> None:
         self.world = world
         self.clock_offset = 0.0
@@ -91,6 +100,10 @@ class Sandbox:
         self.latency = latency
         self.oauth = OAuth(world, self.now, self.lock, mode=oauth)
         self.analytics = Analytics(world, lambda: self.url)
+        self.webhooks = Webhooks(world, self.now, self.lock, seed=seed)
+        self.texts = Texts(world, self.webhooks.tell, self.now)
+        self._delivers = delivers
+        self._ended = threading.Event()
         self._clock = clock
         self._api = Api(world, retired_users_v1=retired_users_v1)
         self._limit = requests_per_minute
@@ -145,7 +158,17 @@ class Sandbox:
             timeout_graceful_shutdown=1,  # an answer that is delayed by a minute is not waited for
         )
         self._server = uvicorn.Server(config)
-        self._server.run(sockets=[self._socket] if self._socket else None)
+        if self._delivers:
+            threading.Thread(target=self._deliver, name="deliveries", daemon=True).start()
+        try:
+            self._server.run(sockets=[self._socket] if self._socket else None)
+        finally:
+            self._ended.set()
+
+    def _deliver(self) -> None:
+        """Deliver to webhooks as it falls due."""
+        while not self._ended.wait(DELIVERY_SECONDS):
+            self.webhooks.deliver()
 
     def __enter__(self) -> Self:
         """Serve in a thread of its own."""
@@ -206,9 +229,19 @@ class Sandbox:
         answer = self._api.answer(path, dict(request.query_params), tags) if known else Answer(*NO_SUCH_PATH)
         if path.startswith(EXPORT_PATH):
             answer = self.analytics.answer(request.method, path, said, now)
+        if path == WEBHOOKS_PATH or path.startswith(f"{WEBHOOKS_PATH}/"):
+            answer = self._answer_of_webhooks(request, said) or answer
         if answer.payload == {"message": "Not Found"} or authorization is None:
             return (answer if authorization is not None else Answer(*UNAUTHORIZED)), {}
         return self._rejection(authorization, path) or answer, {}
+
+    def _answer_of_webhooks(self, request: Request, said: Any) -> Answer | None:
+        """Change webhooks, if the credentials are good; None for reading them."""
+        authorization, path = request.headers.get("authorization"), request.url.path
+        if authorization is None or self._rejection(authorization, path):
+            return Answer(*FORBIDDEN)
+        is_app = authorization.startswith("Bearer ")
+        return self.webhooks.answer(request.method, path, dict(request.query_params), said, is_app=is_app)
 
     def _rejection(self, authorization: str, path: str) -> Answer | None:
         """Say how credentials are rejected; None for good ones."""

@@ -12,7 +12,7 @@ from tap_aircall.sandbox.optional import OptionalResources
 from tap_aircall.sandbox.templates import KINDS, MESSAGES, NEW, Kind, Record, new_call
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from tap_aircall.sandbox.conversations import Subject
 
@@ -55,8 +55,12 @@ class World:
 
     def __init__(self, now: float = 0.0) -> None:
         self.now = now
+        self.is_moving = False
+        """Whether what happens happens at `now`, while time moves on; otherwise it happens whenever somebody asks."""
         self.company_name = "Acme"
         self.company_id = 77
+        self.changed: Callable[[str, Record | None, Record | None], None] = _nobody
+        """Told of each change: the kind of object, how it was (None if it is new), how it is (None if it is gone)."""
         self.calls: dict[int, Record] = {}
         self.subjects: dict[int, Subject] = {}
         """What calls are about, where it was decided."""
@@ -76,12 +80,15 @@ class World:
 
     def move_on(self, now: float) -> None:
         """Let happen what is due by a time: calls begin, are answered, end, and are rewritten after their end."""
-        self.now = max(self.now, now)
-        while self._agenda and self._agenda[0][0] <= self.now:
-            _, _, call_id, changes = heapq.heappop(self._agenda)
+        self.is_moving = True
+        while self._agenda and self._agenda[0][0] <= now:
+            at, _, call_id, changes = heapq.heappop(self._agenda)
+            self.now = max(self.now, at)
             if call_id in self.calls:
                 self._show(call_id)
                 self.edit_call(call_id, **changes)
+        self.is_moving = False
+        self.now = max(self.now, now)
 
     # Calls
 
@@ -175,10 +182,13 @@ class World:
     def edit_call(self, identity: int, **changes: Any) -> None:
         """Change fields of a call; nothing tells when, as in Aircall."""
         call = self.calls[identity]
+        before = dict(call)
         if changes.get("started_at", call["started_at"]) != call["started_at"] and identity not in self._hidden_calls:
             self.calls_by_start.remove(call["started_at"], identity)
             self.calls_by_start.add(changes["started_at"], identity)
         call.update(changes)
+        if identity not in self._hidden_calls:
+            self.changed("calls", before, call)
 
     def delete_call(self, identity: int) -> None:
         """Make a call disappear without a trace."""
@@ -193,6 +203,7 @@ class World:
         if identity in self._hidden_calls:
             self._hidden_calls.remove(identity)
             self.calls_by_start.add(self.calls[identity]["started_at"], identity)
+            self.changed("calls", None, self.calls[identity])
 
     # Contacts
 
@@ -215,20 +226,24 @@ class World:
         self.contacts[identity] = contact
         self.contacts_by_creation.add(contact["created_at"], identity)
         self.contacts_by_change.add(contact["updated_at"], identity)
+        self.changed("contacts", None, contact)
         return contact
 
     def edit_contact(self, identity: int, *, at: float | None = None, **changes: Any) -> None:
         """Edit a contact, now or at a time; that is its new `updated_at`."""
         contact = self.contacts[identity]
+        before = dict(contact)
         self.contacts_by_change.remove(contact["updated_at"], identity)
         contact.update(changes, updated_at=int(self.now if at is None else at))
         self.contacts_by_change.add(contact["updated_at"], identity)
+        self.changed("contacts", before, contact)
 
     def delete_contact(self, identity: int) -> None:
         """Delete a contact; no tombstone stays."""
         contact = self.contacts.pop(identity)
         self.contacts_by_creation.remove(contact["created_at"], identity)
         self.contacts_by_change.remove(contact["updated_at"], identity)
+        self.changed("contacts", contact, None)
 
     # Users, teams, numbers, tags, webhooks
 
@@ -239,15 +254,20 @@ class World:
         self.kinds[kind][record[key]] = record
         if kind == "users":
             self.user_numbers.setdefault(record["id"], [])
+        self.changed(kind, None, record)
         return record
 
     def edit(self, kind: Kind, identity: Any, **changes: Any) -> None:
         """Change fields of one of them."""
-        self.kinds[kind][identity].update(changes)
+        record = self.kinds[kind][identity]
+        before = dict(record)
+        record.update(changes)
+        self.changed(kind, before, record)
 
     def delete(self, kind: Kind, identity: Any) -> None:
         """Delete one of them; a deleted tag also leaves past calls (facts: Changes after the call)."""
-        del self.kinds[kind][identity]
+        record = self.kinds[kind].pop(identity)
+        self.changed(kind, record, None)
         if kind == "users":
             self.user_numbers.pop(identity, None)
         if kind == "tags":
@@ -277,6 +297,10 @@ class World:
         number = self.kinds["numbers"][identity]
         messages = {name: number["messages"][name] or f"https://example.com/{name}.mp3" for name in MESSAGES}
         return number | {"messages": messages, "priority": None, "flow_editor_enabled": True}
+
+
+def _nobody(_kind: str, _before: Record | None, _after: Record | None) -> None:
+    """Listen to what changes where nobody does."""
 
 
 def _with_link(record: Record, fields: Iterable[str], path: str) -> Record:

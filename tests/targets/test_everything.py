@@ -18,7 +18,8 @@ from tests.companies import add_everything
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.targets.conftest import Postgres, Project
+    from tests.postgres import Postgres
+    from tests.targets.conftest import Project
 
 MINE = [{"name": "labels", "path": "/v1/tags", "records_key": "tags", "primary_keys": ["id"]}]
 REPORT = "CALLS_HISTORY"

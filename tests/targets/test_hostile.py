@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from tap_aircall.streams.base import AircallStream
     from tests.conftest import Aircall
-    from tests.targets.conftest import Postgres
+    from tests.postgres import Postgres
 
 T0 = int(NOW)
 LARGEST, SMALLEST = 2**63 - 1, -(2**63)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.conftest import Aircall, Run
-    from tests.targets.conftest import Postgres
+    from tests.postgres import Postgres
 
 T0 = int(NOW)
 REPORT = "CALLS_HISTORY"

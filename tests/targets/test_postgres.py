@@ -8,7 +8,8 @@ from tests.clock import NOW
 
 if TYPE_CHECKING:
     from tests.conftest import Aircall
-    from tests.targets.conftest import Postgres, Project
+    from tests.postgres import Postgres
+    from tests.targets.conftest import Project
 
 T0 = int(NOW)
 

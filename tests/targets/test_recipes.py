@@ -21,7 +21,8 @@ from tap_aircall.sandbox import Sandbox, World, generate_company
 from tap_aircall.streams.calls.followers import SETTLE_SECONDS
 from tests.clock import FakeClock
 from tests.conftest import Aircall
-from tests.targets.conftest import ROOT, Postgres, executable
+from tests.postgres import Postgres
+from tests.targets.conftest import ROOT, executable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

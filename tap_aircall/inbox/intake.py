@@ -1,0 +1,98 @@
+"""Stores events that arrive together together: a commit waits for the disk, whether it holds one event or hundreds.
+
+While one commit is under way, what arrives meanwhile gathers for the next.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+from tap_aircall.errors import InboxError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from tap_aircall.inbox.deliveries import Row
+
+MOST_AT_ONCE = 500
+"""Events in one commit: so many are stored in a fraction of the time that Aircall waits."""
+
+logger = logging.getLogger(__name__)
+
+
+class Intake:
+    """Takes events in.
+
+    Args:
+        append: Stores events for good; raises an `InboxError` if it cannot. It is called in another thread.
+    """
+
+    def __init__(self, append: Callable[[Sequence[Row]], None]) -> None:
+        self._append = append
+        self._waiting: deque[tuple[Row, asyncio.Future[None]]] = deque()
+        self._arrived = asyncio.Event()
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="store")
+        self._is_failing = False
+
+    async def keep(self, row: Row) -> None:
+        """Return when an event is stored for good. Whoever is cancelled while waiting gives it up.
+
+        Raises:
+            InboxError: If it could not be stored.
+        """
+        stored = asyncio.get_running_loop().create_future()
+        self._waiting.append((row, stored))
+        self._arrived.set()
+        await stored
+
+    async def run(self) -> None:
+        """Store what arrives, until the task is cancelled."""
+        loop = asyncio.get_running_loop()
+        try:
+            while True:
+                await self._arrived.wait()
+                batch = self._next()
+                if not batch:
+                    self._arrived.clear()
+                    continue
+                failure = await loop.run_in_executor(self._thread, self._store, [row for row, _ in batch])
+                for _, stored in batch:
+                    if stored.done():  # nobody waits for it any longer
+                        continue
+                    if failure is None:
+                        stored.set_result(None)
+                    else:
+                        stored.set_exception(failure)
+        finally:
+            self._thread.shutdown(wait=False)
+
+    def _next(self) -> list[tuple[Row, asyncio.Future[None]]]:
+        """Take the events for the next commit, less those for which nobody waits any longer."""
+        batch: list[tuple[Row, asyncio.Future[None]]] = []
+        while self._waiting and len(batch) < MOST_AT_ONCE:
+            row, stored = self._waiting.popleft()
+            if not stored.done():
+                batch.append((row, stored))
+        return batch
+
+    def _store(self, rows: Sequence[Row]) -> InboxError | None:
+        """Store events, and say when the store begins to fail and when it works again."""
+        try:
+            self._append(rows)
+        except InboxError as error:
+            if not self._is_failing:
+                line = "%s Deliveries are refused until it works again; Aircall sends them once more."
+                logger.error(line, error)  # noqa: TRY400 - the reason is in the line
+            self._is_failing = True
+            return error
+        except Exception as error:
+            logger.exception("Unexpected %s while storing events.", type(error).__name__)
+            return InboxError("The store failed.")
+        if self._is_failing:
+            logger.info("The store works again.")
+        self._is_failing = False
+        return None

@@ -1,0 +1,377 @@
+"""The receiver's HTTP server: takes deliveries, and answers 200 when what they tell is stored for good.
+
+Everybody may speak to it, so that nothing that comes in is trusted: a body has a limit in size and in time, a
+connection that says nothing gives way, and what does not prove itself by a token leaves no trace. Neither bodies nor
+tokens are logged.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import logging
+import signal
+import socket
+from contextlib import asynccontextmanager, suppress
+from http import HTTPStatus
+from typing import TYPE_CHECKING, ClassVar
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import ClientDisconnect
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+from typing_extensions import override
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from tap_aircall.errors import InboxError, InputError
+from tap_aircall.inbox.deliveries import MESSAGES, WEBHOOK, Delivery, NoEventError
+from tap_aircall.inbox.intake import Intake
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+    from starlette.requests import Request
+
+    from tap_aircall.clock import Clock
+    from tap_aircall.inbox.store import Inbox, Webhook
+
+DELIVERIES = "/aircall"
+"""Where webhooks deliver."""
+PATHS = {DELIVERIES: WEBHOOK, f"{DELIVERIES}/messages": MESSAGES}
+"""Where deliveries arrive, and the kind of token that they must have there."""
+HEALTH = "/health"
+
+LARGEST_BODY = 2**20
+"""Bytes of a body. A call with all its parts has some ten thousand."""
+LARGEST_REFUSED = 8 * LARGEST_BODY
+"""Bytes that are read of a body that is too large: whoever is still sending does not see the answer."""
+MOST_IN_HAND = 128 * LARGEST_BODY
+"""Bytes of all bodies that are read or wait to be stored."""
+STORE_SECONDS = 3.5
+"""How long it may take to store an event. Aircall takes 5 s without an answer for a failure (facts: Deliveries)."""
+BODY_SECONDS = 10.0
+"""How long a body may take. Aircall gives up after half of that."""
+SILENCE_SECONDS = 10.0
+"""How long a connection may take to begin a request."""
+MOST_CONNECTIONS = 5_000
+"""Beyond so many, whoever has been silent for longest gives way."""
+KNOWN_SECONDS = 10.0
+"""For how long the tokens that were read from the store are taken to be all there are; other processes add some."""
+UNKNOWN_SECONDS = 1.0
+"""An unknown token may be a new one: after so long the store is asked again."""
+NEWS_SECONDS = 60.0
+"""How often to say that deliveries are refused."""
+LAST_SECONDS = 15
+"""How long to finish what was accepted, once the server is to end."""
+
+logger = logging.getLogger(__name__)
+
+
+class RefusedError(Exception):
+    """A delivery is not taken.
+
+    Args:
+        status: Status of the answer.
+        reason: What to say in it.
+    """
+
+    def __init__(self, status: HTTPStatus, reason: str) -> None:
+        super().__init__(reason)
+        self.status = status
+
+
+class Tokens:
+    """The tokens that prove deliveries, by their fingerprints.
+
+    Args:
+        read: Reads them from the store.
+        monotonic: Returns seconds that never go back.
+    """
+
+    def __init__(self, read: Callable[[], list[Webhook]], monotonic: Callable[[], float]) -> None:
+        self._read = read
+        self._monotonic = monotonic
+        self._known: list[Webhook] = []
+        self._read_at = float("-inf")
+        self._reading = asyncio.Lock()
+
+    async def company(self, fingerprint: str | None, kind: str) -> str:
+        """Return whose a token is.
+
+        Raises:
+            RefusedError: If it is unknown, or of another kind.
+            InboxError: If the store cannot be asked for new ones.
+        """
+        for seconds in (KNOWN_SECONDS, UNKNOWN_SECONDS):
+            await self._refresh(seconds)
+            companies = [
+                webhook.company
+                for webhook in self._known  # all of them, so that it always takes the same time
+                if hmac.compare_digest(webhook.fingerprint, fingerprint or "") and webhook.kind == kind
+            ]
+            if companies:
+                return companies[0]
+        raise RefusedError(HTTPStatus.UNAUTHORIZED, "There is no such token.")
+
+    async def _refresh(self, seconds: float) -> None:
+        """Read the tokens, if the last time is so many seconds ago."""
+        async with self._reading:
+            if self._monotonic() - self._read_at < seconds:
+                return
+            self._read_at = self._monotonic()
+            try:
+                self._known = await asyncio.to_thread(self._read)
+            except InboxError:
+                self._read_at = float("-inf")
+                raise
+
+
+class Receiver:
+    """The ASGI app.
+
+    Args:
+        inbox: Where events are kept.
+        clock: Where time comes from.
+    """
+
+    def __init__(self, inbox: Inbox, clock: Clock) -> None:
+        self._inbox = inbox
+        self._clock = clock
+        self._in_hand = 0
+        self._refused: dict[int, int] = {}
+        self._told_at = float("-inf")
+        self._health: tuple[float, bool] = (float("-inf"), False)
+        routes = [Route(path, self._deliver, methods=["POST"]) for path in PATHS]
+        self.app = Starlette(routes=[*routes, Route(HEALTH, self._say_health, methods=["GET"])], lifespan=self._live)
+
+    @asynccontextmanager
+    async def _live(self, _app: Starlette) -> AsyncIterator[None]:
+        """Store what comes, from the first request until the last is answered."""
+        self._tokens = Tokens(self._inbox.webhooks, self._clock.monotonic)
+        self._intake = Intake(self._inbox.append)
+        self._checking = asyncio.Lock()
+        storing = asyncio.create_task(self._intake.run())
+        try:
+            yield
+        finally:
+            storing.cancel()
+            with suppress(asyncio.CancelledError):
+                await storing
+
+    async def _deliver(self, request: Request) -> Response:
+        try:
+            await self._take(request)
+        except RefusedError as refused:
+            return self._refusal(refused.status, str(refused))
+        except ClientDisconnect:
+            return self._refusal(HTTPStatus.BAD_REQUEST, "The body ended early.")
+        except NoEventError as reason:
+            return self._refusal(HTTPStatus.BAD_REQUEST, f"This is no event: {reason}.")
+        except (InboxError, TimeoutError):
+            return self._refusal(HTTPStatus.SERVICE_UNAVAILABLE, "This cannot be stored at the moment; try again.")
+        return Response()
+
+    async def _take(self, request: Request) -> None:
+        """Return when what a delivery tells is stored for good.
+
+        Raises:
+            RefusedError, NoEventError: If it cannot be taken.
+            ClientDisconnect: If nobody waits for the answer.
+            InboxError, TimeoutError: If it could not be stored, or not in time.
+        """
+        held: list[bytes] = []
+        try:
+            await self._read(request, held)
+            async with asyncio.timeout(STORE_SECONDS):
+                await self._understand(b"".join(held), PATHS[request.url.path])
+        finally:
+            self._in_hand -= sum(map(len, held))
+
+    async def _read(self, request: Request, held: list[bytes]) -> None:
+        """Read a body, piece by piece, into a list.
+
+        Raises:
+            RefusedError: If it is too large or too slow, or there is no room for it.
+        """
+        size, declared = 0, request.headers.get("content-length", "")
+        too_large = RefusedError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "The body is too large.")
+        if declared.isdecimal() and int(declared[:18]) > LARGEST_REFUSED:
+            raise too_large
+        try:
+            async with asyncio.timeout(BODY_SECONDS):
+                async for piece in request.stream():
+                    size += len(piece)
+                    if size > LARGEST_REFUSED:
+                        break
+                    if size > LARGEST_BODY:
+                        continue
+                    if self._in_hand + len(piece) > MOST_IN_HAND:
+                        raise RefusedError(HTTPStatus.SERVICE_UNAVAILABLE, "Too much is on its way; try again.")
+                    self._in_hand += len(piece)
+                    held.append(piece)
+        except TimeoutError:
+            raise RefusedError(HTTPStatus.REQUEST_TIMEOUT, "The body took too long.") from None
+        if size > LARGEST_BODY:
+            raise too_large
+
+    async def _understand(self, body: bytes, kind: str) -> None:
+        """Return when what a body tells is stored for good."""
+        delivery = Delivery(body)
+        company = await self._tokens.company(delivery.fingerprint, kind)
+        await self._intake.keep(delivery.row(company, kind, int(self._clock.time() * 1000)))
+
+    def _refusal(self, status: HTTPStatus, reason: str) -> Response:
+        """Make the answer to a delivery that is not taken, and say from time to time how many there were."""
+        self._refused[status] = self._refused.get(status, 0) + 1
+        now = self._clock.monotonic()
+        if now - self._told_at >= NEWS_SECONDS:
+            counts = ", ".join(f"{count:,} with {each}" for each, count in sorted(self._refused.items()))
+            logger.warning("Deliveries refused: %s.", counts)
+            self._refused.clear()
+            self._told_at = now
+        headers = {"Retry-After": "60"} if status == HTTPStatus.SERVICE_UNAVAILABLE else {}
+        if status in {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.REQUEST_ENTITY_TOO_LARGE}:
+            headers["Connection"] = "close"  # more of the body may be on the way
+        return JSONResponse({"error": reason}, status, headers)
+
+    async def _say_health(self, _request: Request) -> Response:
+        """Say whether the store can be written, which is tried once a second at most."""
+        async with self._checking:
+            checked_at, is_well = self._health
+            if self._clock.monotonic() - checked_at >= 1:
+                try:
+                    await asyncio.to_thread(self._inbox.check)
+                    is_well = True
+                except InboxError:
+                    is_well = False
+                self._health = self._clock.monotonic(), is_well
+        if is_well:
+            return JSONResponse({"status": "ok"})
+        return JSONResponse({"status": "the store cannot be written"}, HTTPStatus.SERVICE_UNAVAILABLE)
+
+
+class ImpatientProtocol(H11Protocol):
+    """Ends connections that do not come up with a request; uvicorn itself waits for ever."""
+
+    silent: ClassVar[dict[ImpatientProtocol, None]] = {}
+    """Connections that have no request under way; those that have waited for longest come first."""
+    _deadline: asyncio.TimerHandle | None = None
+
+    @override
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._await_request()
+        if len(self.connections) > MOST_CONNECTIONS and self.silent:
+            next(iter(self.silent)).transport.abort()
+
+    @override
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self._has_request():
+            self.silent.pop(self, None)
+
+    @override
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if not self._has_request():
+            self._await_request()
+
+    @override
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.silent.pop(self, None)
+        if self._deadline is not None:
+            self._deadline.cancel()
+        super().connection_lost(exc)
+
+    def _await_request(self) -> None:
+        self.silent[self] = None
+        if self._deadline is not None:
+            self._deadline.cancel()
+        self._deadline = self.loop.call_later(SILENCE_SECONDS, self._give_up)
+
+    def _give_up(self) -> None:
+        if not self._has_request():
+            self.transport.abort()
+
+    def _has_request(self) -> bool:
+        return not getattr(self.cycle, "response_complete", True)  # there is no cycle before the first request
+
+
+class Server(uvicorn.Server):
+    """Serves a receiver, until a signal ends it.
+
+    Args:
+        receiver: What answers.
+        host: Name or address to listen on.
+        port: Port to listen on; 0 for a free one.
+        certificate: File with a certificate and those that lead to it, to serve HTTPS; None for HTTP.
+        key: File with its key, unless it is in the same file.
+
+    Raises:
+        InputError: If it cannot listen there, or the certificate cannot be used.
+    """
+
+    def __init__(
+        self,
+        receiver: Receiver,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        certificate: str | None = None,
+        key: str | None = None,
+    ) -> None:
+        config = uvicorn.Config(
+            receiver.app,
+            http=ImpatientProtocol,
+            ws="none",
+            lifespan="on",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            backlog=2048,
+            timeout_graceful_shutdown=LAST_SECONDS,
+            ssl_certfile=certificate,
+            ssl_keyfile=key,
+        )
+        for name in ("uvicorn.error", "uvicorn.access", "uvicorn.asgi"):
+            logging.getLogger(name).setLevel(logging.ERROR)  # ours say what its lines say
+        try:
+            config.load()
+        except OSError as error:
+            message = f"Options --certificate and --key: cannot be used: {error.strerror or type(error).__name__}."
+            raise InputError(message) from None
+        super().__init__(config)
+        self._socket = _listen(host, port)
+        scheme = "https" if certificate else "http"
+        name = f"[{host}]" if ":" in host else host
+        self.url = f"{scheme}://{name}:{self._socket.getsockname()[1]}"
+
+    def serve_until_signal(self) -> None:
+        """Serve, and finish what was accepted when a signal comes."""
+        # Uvicorn raises the signal once more when all is done, for those who were there before it.
+        before = {each: signal.signal(each, lambda *_: None) for each in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            self.run(sockets=[self._socket])
+        finally:
+            for each, handler in before.items():
+                signal.signal(each, handler)
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """Take a port.
+
+    Raises:
+        InputError: If that is not possible.
+    """
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        # With its protocol, or asyncio would leave it to the system to send each answer in two steps, 40 ms apart.
+        listener = socket.socket(family, kind, protocol)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+    except (OSError, OverflowError, UnicodeError) as error:
+        reason = (error.strerror if isinstance(error, OSError) else None) or "there is no such place"
+        message = f"Options --host and --port: cannot listen on {host}, port {port}: {reason}."
+        raise InputError(message) from None
+    return listener

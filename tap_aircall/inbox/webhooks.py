@@ -1,0 +1,254 @@
+"""The webhooks of a company: made and removed in Aircall, known to the inbox by the fingerprint of their token.
+
+The receiver asks for them through Aircall's API, with the credentials of the tap's config.
+"""
+
+from __future__ import annotations
+
+import logging
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
+
+from tap_aircall import walks
+from tap_aircall.errors import InputError, NotFoundError, RejectedRequestError, ResponseError, TapAircallError, one_line
+from tap_aircall.inbox.deliveries import LONGEST_NAME, MESSAGES, WEBHOOK, fingerprint
+from tap_aircall.inbox.store import Webhook
+from tap_aircall.pages import Page
+
+if TYPE_CHECKING:
+    import threading
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+    from tap_aircall.clock import Clock
+    from tap_aircall.inbox.store import Inbox
+    from tap_aircall.pages import Query
+
+T = TypeVar("T")
+
+PATH = "/v1/webhooks"
+NAME = "tap-aircall inbox"
+"""What a webhook is called in Aircall's dashboard."""
+EVERY_SECONDS = 600.0
+"""How often to look whether webhooks are active. Aircall tries for 12 hours to reach one that it has switched off, so
+that nothing is lost in between (facts: Deliveries)."""
+
+logger = logging.getLogger(__name__)
+
+
+class Aircall(Protocol):
+    """What is asked of Aircall's client; see `api.client`."""
+
+    def get(self, path: str, params: Mapping[str, str], parse: Callable[[Any], T]) -> T:
+        """Ask for one path."""
+
+    def get_each(self, path: str, queries: Iterable[Query], parse: Callable[[Query, Any], T]) -> Iterator[T]:
+        """Ask for one path with one query after the other."""
+
+    def post(self, path: str, body: Mapping[str, Any], parse: Callable[[Any], T], *, attempts: int) -> T:
+        """Send JSON to one path."""
+
+    def put(self, path: str, body: Mapping[str, Any], parse: Callable[[Any], T]) -> T:
+        """Change what is at one path."""
+
+    def delete(self, path: str) -> None:
+        """Remove what is at one path."""
+
+
+class AircallsWebhook(NamedTuple):
+    """A webhook, as Aircall shows it."""
+
+    webhook_id: str
+    url: str
+    is_active: bool
+    events: list[str]
+    token: str | None
+    name: str | None
+
+    @classmethod
+    def parse(cls, record: Any) -> AircallsWebhook:
+        """Read an object of Aircall's.
+
+        Raises:
+            ResponseError: If it is no webhook.
+        """
+        record = record if isinstance(record, dict) else {}
+        webhook_id, url, events, token = (record.get(name) for name in ("webhook_id", "url", "events", "token"))
+        if not isinstance(webhook_id, str) or not webhook_id.replace("-", "").isalnum() or not isinstance(url, str):
+            message = "Aircall answered with a webhook that has no webhook_id or no url."
+            raise ResponseError(message)
+        return cls(
+            webhook_id=webhook_id,
+            url=url,
+            is_active=record.get("active") is not False,
+            events=[event for event in events if isinstance(event, str)] if isinstance(events, list) else [],
+            token=token if isinstance(token, str) and token else None,
+            name=name if isinstance(name := record.get("custom_name"), str) else None,
+        )
+
+
+class Webhooks:
+    """The webhooks of one company.
+
+    Args:
+        aircall: Aircall's API, with the company's credentials.
+        inbox: The store that knows their tokens.
+        clock: Where time comes from.
+        company: What the inbox calls the company; empty for the name that Aircall knows.
+    """
+
+    def __init__(self, aircall: Aircall, inbox: Inbox, clock: Clock, company: str) -> None:
+        self._aircall = aircall
+        self._inbox = inbox
+        self._clock = clock
+        self._company = company
+
+    @cached_property
+    def company(self) -> str:
+        """What the inbox calls the company.
+
+        Raises:
+            InputError: If neither the settings nor Aircall have a name that can be used.
+        """
+        name = self._company or self._aircall.get("/v1/company", {}, _company_name)
+        if not 0 < len(name) <= LONGEST_NAME or not name.isprintable():
+            message = f"Setting inbox_company: give a name of {LONGEST_NAME} characters at most."
+            raise InputError(message)
+        return name
+
+    @property
+    def known(self) -> list[Webhook]:
+        """Those that the inbox knows."""
+        return [webhook for webhook in self._inbox.webhooks() if webhook.company == self.company]
+
+    def in_aircall(self) -> dict[str, AircallsWebhook]:
+        """Return those that Aircall shows, by id."""
+
+        def read(queries: Iterable[Query]) -> Iterator[Page]:
+            return self._aircall.get_each(PATH, queries, lambda _, payload: Page.parse(payload, "webhooks"))
+
+        pages = walks.whole_list(read, "webhook_id", "webhooks")
+        webhooks = [AircallsWebhook.parse(record) for page in pages for record in page.records]
+        return {webhook.webhook_id: webhook for webhook in webhooks}
+
+    def register(self, url: str, events: Sequence[str]) -> Webhook:
+        """Have Aircall deliver to an address. One that it delivers to already is taken over, and gets these events.
+
+        Args:
+            url: The address: https.
+            events: Names of events; none for all, those included that Aircall adds later.
+
+        Returns:
+            The webhook.
+
+        Raises:
+            RejectedRequestError: If Aircall does not want it.
+        """
+        there = [webhook for webhook in self.in_aircall().values() if webhook.url == url]
+        if not there:
+            wish = {"url": url, "custom_name": NAME, **_events(events)}
+            try:
+                # Once only: whether a request whose answer is lost made a webhook shows when this is repeated.
+                made = self._aircall.post(PATH, wish, _webhook, attempts=1)
+            except RejectedRequestError as error:
+                message = (
+                    f"Aircall does not make the webhook (status {error.status}): the address must be https with a "
+                    "certificate that browsers accept, the events must exist, and a company has 100 webhooks at most."
+                )
+                raise RejectedRequestError(message, error.status) from error
+        else:
+            made = self._switch_on(there[0], events)
+            made = made if made.token else there[0]
+        if made.token is None:
+            message = "Aircall answered with a webhook that has no token; repeat the command."
+            raise ResponseError(message)
+        return self._know(made.token, WEBHOOK, made.webhook_id, url, events)
+
+    def register_messages(self, token: str, url: str) -> Webhook:
+        """Take messages from a number in proxy mode.
+
+        Args:
+            token: The token that Aircall gave with the configuration of the number's messages.
+            url: Where they are sent, for `status`.
+
+        Returns:
+            What stands for it.
+        """
+        return self._know(token, MESSAGES, None, url, [])
+
+    def unregister(self) -> list[Webhook]:
+        """Remove all webhooks of the company that the inbox knows, in Aircall as well; return them.
+
+        Their deliveries prove themselves no longer, those included that are still on the way.
+        """
+        gone = self.known
+        for webhook in gone:
+            if webhook.webhook_id is not None:
+                try:
+                    self._aircall.delete(f"{PATH}/{webhook.webhook_id}")
+                except NotFoundError:
+                    logger.info("Webhook %s was not there any more.", webhook.webhook_id)
+            self._inbox.remove_webhook(webhook.fingerprint)
+        return gone
+
+    def look_after(self) -> None:
+        """Switch webhooks on again that Aircall has switched off, and say so; that one is gone is said as well."""
+        known = [webhook for webhook in self.known if webhook.webhook_id is not None]
+        if not known:
+            return
+        there = self.in_aircall()
+        for webhook in known:
+            aircalls = there.get(str(webhook.webhook_id))
+            if aircalls is None:
+                line = "Aircall knows no webhook %s any more: nothing comes from it. To make a new one: register."
+                logger.warning(line, webhook.webhook_id)
+            elif not aircalls.is_active:
+                self._switch_on(aircalls, webhook.events)
+                line = (
+                    "Aircall had switched off webhook %s, since deliveries failed; it is on again. Aircall sends what "
+                    "happened up to 12 hours after that."
+                )
+                logger.warning(line, webhook.webhook_id)
+
+    def watch(self, ended: threading.Event, every: float = EVERY_SECONDS) -> None:
+        """Look after the webhooks, again and again, until an event is set.
+
+        Args:
+            ended: The event.
+            every: Seconds between two looks.
+        """
+        while not ended.is_set():
+            try:
+                self.look_after()
+            except TapAircallError as error:
+                if not ended.is_set():
+                    line = "It is unknown whether webhooks are active: %s The next look is in %.0f minutes."
+                    logger.warning(line, error, every / 60)
+            self._clock.wait(every, ended)
+
+    def _switch_on(self, webhook: AircallsWebhook, events: Sequence[str]) -> AircallsWebhook:
+        wish = {"url": webhook.url, **({"custom_name": webhook.name} if webhook.name else {}), **_events(events)}
+        return self._aircall.put(f"{PATH}/{webhook.webhook_id}", wish, _webhook)
+
+    def _know(self, token: str, kind: str, webhook_id: str | None, url: str, events: Sequence[str]) -> Webhook:
+        now = int(self._clock.time() * 1000)
+        webhook = Webhook(fingerprint(token), self.company, kind, webhook_id, url, list(events), now)
+        self._inbox.add_webhook(webhook)
+        return webhook
+
+
+def _events(events: Sequence[str]) -> dict[str, list[str]]:
+    """Return the field of a request that asks for events; to leave it out means all (facts: Webhooks)."""
+    return {"events": list(events)} if events else {}
+
+
+def _webhook(payload: Any) -> AircallsWebhook:
+    return AircallsWebhook.parse(payload.get("webhook") if isinstance(payload, dict) else None)
+
+
+def _company_name(payload: Any) -> str:
+    company = payload.get("company") if isinstance(payload, dict) else None
+    name = company.get("name") if isinstance(company, dict) else None
+    if not isinstance(name, str):
+        message = "Aircall answered without the name of the company; give it one in the setting inbox_company."
+        raise ResponseError(message)
+    return one_line(name)

@@ -1,0 +1,216 @@
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from typing import Any
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from tap_aircall.inbox.deliveries import MESSAGES, WEBHOOK, Delivery, NoEventError, Row, fingerprint
+from tests.inbox.conftest import event
+
+NOW = 1_700_000_123_456
+
+values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=8,
+)
+names = st.text(max_size=6).filter(lambda name: name not in {"token", "event"})
+bodies = st.dictionaries(names, values, max_size=5).map(lambda fields: event() | fields)
+
+
+def row(body: dict[str, Any], *, company: str = "Acme", kind: str = WEBHOOK) -> Row:
+    return Delivery(json.dumps(body).encode()).row(company, kind, NOW)
+
+
+def typed(value: Any) -> Any:
+    """Tell apart what Python takes for equal: 1, 1.0 and true."""
+    if isinstance(value, dict):
+        return {name: typed(inner) for name, inner in value.items()}
+    return [typed(inner) for inner in value] if isinstance(value, list) else repr(value)
+
+
+@given(bodies, st.text(), st.randoms(use_true_random=False))
+def test_the_same_event_has_the_same_id_whatever_the_token_and_the_order_of_fields(
+    body: dict[str, Any], token: str, random: Any
+) -> None:
+    names = list(body)
+    random.shuffle(names)
+    again = {name: body[name] for name in names} | {"token": token}
+
+    assert row(again) == row(body)
+
+
+@given(bodies, bodies)
+def test_events_that_differ_have_different_ids(one: dict[str, Any], other: dict[str, Any]) -> None:
+    assume(typed(one) != typed(other))
+
+    assert row(one).event_id != row(other).event_id
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("1", "1.0"),
+        ("1", "true"),
+        ("1", '"1"'),
+        ("0.1", "0.10000000000000000001"),
+        ("9007199254740992", "9007199254740993"),
+        ("null", "{}"),
+        ('"\\ud83d"', '"\\ud83e"'),
+        ('"a"', '"a\\u0000"'),
+        ('"\\u00e9"', '"e\\u0301"'),
+    ],
+)
+def test_values_that_only_look_alike_are_told_apart(one: str, other: str) -> None:
+    ids = {
+        Delivery(b'{"event": "call.created", "data": %s}' % value.encode()).row("Acme", WEBHOOK, NOW).event_id
+        for value in (one, other)
+    }
+
+    assert len(ids) == 2
+
+
+def test_the_same_event_of_two_companies_is_two() -> None:
+    assert row(event()).event_id != row(event(), company="Other").event_id
+
+
+@given(bodies)
+def test_everything_is_kept_but_the_token(body: dict[str, Any]) -> None:
+    kept = row(body).body
+
+    assert typed(json.loads(kept)) == typed({name: value for name, value in body.items() if name != "token"})
+    assert kept.isascii()
+    assert "\0" not in kept
+
+
+def test_a_token_within_the_data_is_data() -> None:
+    assert json.loads(row(event(data={"token": "kept"})).body)["data"] == {"token": "kept"}
+
+
+@given(st.binary() | st.text().map(str.encode))
+def test_no_bytes_can_do_anything_but_be_refused(body: bytes) -> None:
+    with suppress(NoEventError):
+        Delivery(body)
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (b"", "not JSON"),
+        (b'{"event": "call.created"', "not JSON"),
+        (b'{"event": "call.created"} {}', "not JSON"),
+        (b'{"event": "\xff"}', "not text in UTF-8"),
+        (b'{"event": "call\0created"}', "not JSON"),
+        (b"[]", "not an object"),
+        (b'"call.created"', "not an object"),
+        (b"null", "not an object"),
+        (b'{"data": NaN}', "a number that is not finite"),
+        (b'{"data": -Infinity}', "a number that is not finite"),
+        (b'{"data": 1e999}', "a number that is not finite"),
+        (b'{"data": %s}' % (b"1" * 5000), "a number with thousands of digits"),
+        (b'{"token": "a", "token": "b"}', "the same name twice in one object"),
+        (b'{"data": {"id": 1, "id": 2}}', "the same name twice in one object"),
+        (b'{"data": %s%s}' % (b"[" * 101, b"]" * 101), "nested too deeply"),
+        (b'{"data": %s' % (b"[" * 1_000_000), "nested too deeply"),
+        (b'{"data": %s' % (b'{"a":' * 200_000), "nested too deeply"),
+    ],
+)
+def test_what_is_no_event_is_told_why(body: bytes, reason: str) -> None:
+    with pytest.raises(NoEventError) as caught:
+        Delivery(body)
+
+    assert str(caught.value) == reason
+
+
+@pytest.mark.parametrize("name", [None, 1, "", "call\0created", "call\ncreated", "x" * 201, ["call.created"]])
+def test_an_event_has_a_name(name: Any) -> None:
+    with pytest.raises(NoEventError) as caught:
+        row(event(event=name))
+
+    assert str(caught.value) == "no event"
+
+
+def test_messages_of_a_number_in_proxy_mode_have_a_name_of_another_field() -> None:
+    body = {"event_name": "message.updated", "timestamp": NOW, "token": "secret", "data": {"id": "1779"}}
+
+    assert row(body, kind=MESSAGES)[2:7] == ("message.updated", None, "message", "1779", NOW)
+    with pytest.raises(NoEventError, match="no event_name"):
+        row(event(), kind=MESSAGES)
+
+
+@pytest.mark.parametrize("token", [None, 1, ["secret"], {"secret": 1}, True])
+def test_only_text_is_a_token(token: Any) -> None:
+    assert Delivery(json.dumps(event(token=token)).encode()).fingerprint is None
+
+
+def test_a_token_leaves_its_fingerprint_only() -> None:
+    delivery = Delivery(json.dumps(event(token="hush \ud800")).encode())
+
+    assert delivery.fingerprint == fingerprint("hush \ud800")
+    assert "hush" not in repr(vars(delivery))
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "expected"),
+    [
+        ("call.tagged", {"id": 3_000_000_000}, ("call", "3000000000")),
+        ("call.tagged", {"id": "3"}, ("call", "3")),
+        ("user.opened.v2", {"id": 4}, ("user", "4")),
+        ("number.deleted", {"id": 5}, ("number", "5")),
+        ("contact.deleted", {"id": 6}, ("contact", "6")),
+        (
+            "message.status_updated",
+            {"id": "1779973182949pqnihpvazdyw6336"},
+            ("message", "1779973182949pqnihpvazdyw6336"),
+        ),
+        ("group_message.sent", {"group_message_id": "b1"}, ("group_message", "b1")),
+        ("group_message.sent", {"id": "a1", "group_message_id": "b1"}, ("group_message", "a1")),
+        ("transcription.created", {"id": 1, "call_id": 7}, ("call", "7")),
+        ("custom_summary.result_created", {"call_id": 7}, ("call", "7")),
+        ("realtime_transcription.utterances_received", {"id": "x", "call": {"id": 8}}, ("call", "8")),
+        ("ai_voice_agent.summary", {"id": 9, "ai_voice_agent_session_id": "s"}, ("ai_voice_agent_session", "s")),
+        ("integration.deleted", {"integration_id": 10, "company_id": 1}, ("integration", "10")),
+        ("analytics.report_created", {"id": 11}, (None, None)),
+        ("fax.sent", {"id": 12}, (None, None)),
+        ("call.tagged", {}, (None, None)),
+        ("call.tagged", None, (None, None)),
+        ("call.tagged", [{"id": 1}], (None, None)),
+        ("call.tagged", {"id": True}, (None, None)),
+        ("call.tagged", {"id": 1.5}, (None, None)),
+        ("call.tagged", {"id": "a\0b"}, (None, None)),
+        ("realtime_transcription.utterances_received", {"call": 8}, (None, None)),
+    ],
+)
+def test_what_an_event_is_about_is_found(name: str, data: Any, expected: tuple[str | None, str | None]) -> None:
+    assert row(event(name, data=data))[4:6] == expected
+
+
+@pytest.mark.parametrize(
+    ("timestamp", "expected"),
+    [
+        (1_700_000_000, 1_700_000_000_000),
+        (1_700_000_000_123, 1_700_000_000_123),
+        (1_700_000_000.5, 1_700_000_000_500),
+        ("1700000000123", 1_700_000_000_123),
+        ("2023-11-14T22:13:20Z", 1_700_000_000_000),
+        ("2023-11-14T23:13:20+01:00", 1_700_000_000_000),
+        (0, 0),
+        (None, NOW),
+        (-1, NOW),
+        (10**30, NOW),
+        (True, NOW),
+        ("soon", NOW),
+        ({}, NOW),
+        ([], NOW),
+    ],
+)
+def test_a_time_is_understood_in_every_form(timestamp: Any, expected: int) -> None:
+    assert row(event(timestamp=timestamp)).happened_at == expected
+
+
+def test_a_resource_that_is_no_name_does_not_matter() -> None:
+    assert [row(event(resource=value)).resource for value in ("call", 5, "a\0b", None)] == ["call", None, None, None]

@@ -1,0 +1,457 @@
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import stat
+import threading
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import sqlalchemy as sa
+
+from tap_aircall.errors import InboxError, InputError
+from tap_aircall.inbox import store
+from tap_aircall.inbox.deliveries import WEBHOOK, Delivery, Row
+from tap_aircall.inbox.store import Inbox, Webhook
+from tests.inbox.conftest import event
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from pathlib import Path
+
+    from tests.postgres import Postgres
+
+NOW = 1_700_000_100_000
+HOUR = 3_600_000
+EVERYTHING = 10**15
+
+
+def rows(ids: Iterable[Any], name: str = "call.tagged", *, company: str = "Acme", at: int = NOW) -> list[Row]:
+    bodies = (json.dumps(event(name, data={"id": each})).encode() for each in ids)
+    return [Delivery(body).row(company, WEBHOOK, at) for body in bodies]
+
+
+def ids(inbox: Inbox, company: str = "Acme", after: int = 0, through: int = EVERYTHING, **options: Any) -> list[Any]:
+    return [each.body["data"]["id"] for page in inbox.events(company, after, through, **options) for each in page]
+
+
+def webhook(number: int, company: str = "Acme") -> Webhook:
+    return Webhook(
+        f"fingerprint {number}", company, WEBHOOK, f"id {number}", "https://a.b/aircall", ["x"], NOW + number
+    )
+
+
+def test_an_event_is_read_as_it_was_told(inbox: Inbox) -> None:
+    (row,) = rows([5])
+
+    inbox.append([row])
+
+    ((read,),) = inbox.events("Acme", 0, EVERYTHING)
+    body = {"resource": "call", "event": "call.tagged", "timestamp": 1_700_000_000, "data": {"id": 5}}
+    assert read == (1, row.event_id, "Acme", "call.tagged", "call", "5", 1_700_000_000_000, NOW, body)
+
+
+def test_events_come_in_order_in_batches(inbox: Inbox) -> None:
+    inbox.append(rows(range(250)))
+    inbox.append(rows(range(250, 500)))
+
+    pages = list(inbox.events("Acme", 0, EVERYTHING))
+
+    assert [len(page) for page in pages] == [200, 200, 100]
+    assert [each.body["data"]["id"] for page in pages for each in page] == list(range(500))
+    positions = [each.position for page in pages for each in page]
+    assert positions == sorted(set(positions))
+    assert ids(inbox, after=positions[9], through=positions[11]) == [10, 11]
+
+
+def test_the_same_event_is_kept_once_and_keeps_its_position(inbox: Inbox) -> None:
+    inbox.append(rows([1, 1, 2]))
+    before = list(inbox.events("Acme", 0, EVERYTHING))
+
+    inbox.append(rows([2, 1], at=NOW + HOUR))
+
+    assert list(inbox.events("Acme", 0, EVERYTHING)) == before
+    assert ids(inbox) == [1, 2]
+
+
+def test_kinds_choose_events_by_name(inbox: Inbox) -> None:
+    for name in (
+        "call.tagged",
+        "Call.tagged",
+        "callXtagged",
+        "contact.deleted",
+        "call.",
+        "group_message.sent",
+        "g.deleted",
+    ):
+        inbox.append(rows([name], name))
+
+    assert ids(inbox, kinds=["call.*"]) == ["call.tagged", "call."]
+    assert ids(inbox, kinds=["*.deleted", "call.tagged"]) == ["call.tagged", "contact.deleted", "g.deleted"]
+    assert ids(inbox, kinds=["*"]) == ids(inbox)
+    assert ids(inbox, kinds=["group%"]) == []
+    assert ids(inbox, kinds=["call.*.tagged"]) == []
+
+
+def test_all_events_of_objects_come_in_order(inbox: Inbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store, "IDS", 2)
+    monkeypatch.setattr(store, "BATCH", 3)
+    for name in ("call.created", "call.ended", "contact.created", "call.tagged", "summary.created"):
+        inbox.append(rows(range(10), name))
+    inbox.append(rows([3], "call.created", company="Other"))
+
+    found = list(inbox.events_of("Acme", "call", ["9", "3", "1", "3", "77"]))
+
+    assert [(each.event, each.object_id) for each in found] == [
+        (name, number) for name in ("call.created", "call.ended", "call.tagged") for number in ("1", "3", "9")
+    ]
+    assert [each.position for each in found] == sorted(each.position for each in found)
+    assert list(inbox.events_of("Acme", "call", [])) == []
+
+
+def test_companies_are_kept_apart(inbox: Inbox) -> None:
+    assert inbox.companies() == []
+    inbox.append(rows([1, 2]))
+    inbox.append(rows([1], company="Zoo"))
+    inbox.append(rows([3]))
+    inbox.add_webhook(webhook(1, "Bee"))
+
+    assert inbox.companies() == ["Acme", "Bee", "Zoo"]
+    assert [ids(inbox, company) for company in ("Acme", "Zoo", "Bee")] == [[1, 2, 3], [1], []]
+    assert inbox.first_position("Bee") is None
+    assert inbox.last_position("Bee") == 0
+    assert inbox.first_position("Acme") < inbox.first_position("Zoo") < inbox.last_position("Acme")  # type: ignore[operator]
+
+
+def test_forgotten_events_leave_their_positions_behind(inbox: Inbox, location: str) -> None:
+    inbox.append(rows(range(450), at=NOW - HOUR))
+    inbox.append(rows([450], company="Zoo", at=NOW - HOUR))
+    last = inbox.last_position("Acme")
+
+    assert inbox.forget("Acme", NOW) == 450
+
+    assert ids(inbox) == []
+    assert inbox.first_position("Acme") is None
+    assert inbox.last_position("Acme") == inbox.forgotten_position("Acme") == last
+    assert ids(inbox, "Zoo") == [450]
+    assert inbox.forgotten_position("Zoo") == 0
+    inbox.forget("Zoo", NOW)
+    with closing(Inbox.open(location, create=True)) as later:
+        later.append(rows([1]))
+        assert later.first_position("Acme") == later.last_position("Acme") > last
+
+
+def test_what_messages_and_sessions_are_merged_from_is_not_forgotten_unless_asked(inbox: Inbox) -> None:
+    merged = ["message.sent", "group_message.received", "ai_voice_agent.summary"]
+    for name in ["call.tagged", *merged, "messages.x"]:
+        inbox.append(rows([name], name, at=NOW - HOUR))
+    inbox.append(rows(["new"], "message.sent", at=NOW))
+
+    assert inbox.forget("Acme", NOW) == 2
+    assert ids(inbox) == [*merged, "new"]
+    assert inbox.forget("Acme", NOW) == 0
+    assert inbox.forget("Acme", NOW, everything=True) == 3
+    assert ids(inbox) == ["new"]
+
+
+def test_forgetting_less_later_does_not_lower_what_was_forgotten(inbox: Inbox) -> None:
+    inbox.append(rows(["kept"], "message.sent", at=NOW - HOUR))
+    inbox.append(rows([1], at=NOW - HOUR))
+    inbox.forget("Acme", NOW)
+    forgotten = inbox.forgotten_position("Acme")
+
+    inbox.forget("Acme", NOW, everything=True)
+
+    assert inbox.forgotten_position("Acme") == forgotten == 2
+
+
+def test_figures_for_the_status(inbox: Inbox) -> None:
+    assert inbox.last_event("Acme") is None
+    assert inbox.count_since("Acme", 0) == 0
+    for hours in range(5):
+        inbox.append(rows([hours], f"call.{hours}", at=NOW + hours * HOUR))
+    inbox.append(rows([9], company="Zoo", at=NOW + 9 * HOUR))
+
+    assert inbox.last_event("Acme") == ("call.4", NOW + 4 * HOUR)
+    assert inbox.count_since("Acme", NOW + 3 * HOUR) == 2
+    assert inbox.count_since("Acme", 0) == 5
+    assert inbox.size() > 8192
+
+
+def test_tokens_are_known_by_their_fingerprint(inbox: Inbox) -> None:
+    assert inbox.webhooks() == []
+    for number in (2, 1):
+        inbox.add_webhook(webhook(number))
+    inbox.add_webhook(webhook(1)._replace(url="https://c.d/aircall"))
+
+    assert inbox.webhooks() == [webhook(1)._replace(url="https://c.d/aircall"), webhook(2)]
+    inbox.remove_webhook("fingerprint 1")
+    assert inbox.webhooks() == [webhook(2)]
+
+
+def test_a_store_stays_what_it_is(location: str) -> None:
+    with closing(Inbox.open(location, create=True)) as inbox:
+        name = inbox.inbox_id
+        inbox.append(rows([1]))
+    for create in (True, False):
+        with closing(Inbox.open(location, create=create)) as inbox:
+            inbox.check()
+            assert (inbox.inbox_id, ids(inbox)) == (name, [1])
+    assert len(name) == 32
+
+
+def test_two_stores_can_be_told_apart(tmp_path: Path) -> None:
+    names = {Inbox.open(str(tmp_path / name), create=True).inbox_id for name in "ab"}
+
+    assert len(names) == 2
+
+
+def test_processes_that_make_a_store_at_once_make_one(location: str) -> None:
+    found: list[str] = []
+    ready = threading.Barrier(4)
+
+    def make() -> None:
+        ready.wait()
+        with closing(Inbox.open(location, create=True)) as inbox:
+            found.append(inbox.inbox_id)
+
+    threads = [threading.Thread(target=make) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert len(found) == 4
+    assert len(set(found)) == 1
+
+
+def append_bit_by_bit(location: str, first: int) -> None:
+    with closing(Inbox.open(location, create=True)) as inbox:
+        for number in range(first, first + 120, 2):
+            inbox.append(rows(range(number, number + 2)))
+
+
+def follow(location: str, found: list[int], done: threading.Event) -> None:
+    """Go on from the last position seen, as the tap does, until there is nothing more to come."""
+    with closing(Inbox.open(location, create=False)) as inbox:
+        after, is_over = 0, False
+        while not is_over:
+            is_over = done.is_set()
+            for page in inbox.events("Acme", after, inbox.last_position("Acme")):
+                found.extend(each.body["data"]["id"] for each in page)
+                after = page[-1].position
+
+
+def test_a_reader_sees_no_position_before_a_lower_one(location: str, inbox: Inbox) -> None:
+    done = threading.Event()
+    seen: list[list[int]] = [[], []]
+    writers = [threading.Thread(target=append_bit_by_bit, args=[location, first]) for first in (0, 1000, 2000)]
+    readers = [threading.Thread(target=follow, args=[location, found, done]) for found in seen]
+    for thread in [*readers, *writers]:
+        thread.start()
+    for thread in writers:
+        thread.join()
+    done.set()
+    for thread in readers:
+        thread.join()
+
+    assert seen == [ids(inbox), ids(inbox)]
+    assert sorted(ids(inbox)) == [*range(120), *range(1000, 1120), *range(2000, 2120)]
+
+
+def test_a_failed_batch_leaves_nothing(inbox: Inbox) -> None:
+    good, bad = rows([1, 2])
+
+    with pytest.raises(InboxError):
+        inbox.append([good, bad._replace(event=None)])  # type: ignore[arg-type]
+
+    assert ids(inbox) == []
+    inbox.append([good])
+    assert ids(inbox) == [1]
+
+
+def test_old_schemas_are_brought_up_to_date_by_those_who_may(location: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with closing(Inbox.open(location, create=True)) as inbox:
+        inbox.append(rows([1]))
+        name = inbox.inbox_id
+
+    def second(connection: sa.Connection) -> None:
+        connection.execute(sa.text("CREATE INDEX events_by_name ON events (event)"))
+
+    monkeypatch.setattr(store, "MIGRATIONS", (*store.MIGRATIONS, second))
+    with pytest.raises(InputError, match="there is no inbox, or an old one; aircall-inbox serve makes it"):
+        Inbox.open(location, create=False)
+    for create in (True, True, False):
+        with closing(Inbox.open(location, create=create)) as inbox:
+            assert (inbox.inbox_id, ids(inbox)) == (name, [1])
+            with inbox.engine.connect() as connection:
+                indexes = {index["name"] for index in sa.inspect(connection).get_indexes("events")}
+            assert "events_by_name" in indexes
+    monkeypatch.undo()
+    with pytest.raises(InputError, match="a later version of tap-aircall made it"):
+        Inbox.open(location, create=True)
+
+
+def test_a_migration_that_fails_changes_nothing(location: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    Inbox.open(location, create=True).close()
+
+    def second(connection: sa.Connection) -> None:
+        connection.execute(sa.text("CREATE TABLE half (id integer)"))
+        connection.execute(sa.text("CREATE TABLE half (id integer)"))
+
+    monkeypatch.setattr(store, "MIGRATIONS", (*store.MIGRATIONS, second))
+    with pytest.raises(InputError):
+        Inbox.open(location, create=True)
+    monkeypatch.undo()
+
+    with closing(Inbox.open(location, create=True)) as inbox, inbox.engine.connect() as connection:
+        assert "half" not in sa.inspect(connection).get_table_names()
+
+
+def test_only_who_may_makes_a_store(tmp_path: Path, postgres: Postgres) -> None:
+    file = tmp_path / "inbox.db"
+    with pytest.raises(
+        InputError, match=r"^Setting inbox: there is no file .*inbox\.db; aircall-inbox serve makes it\.$"
+    ):
+        Inbox.open(str(file), create=False)
+    file.touch()
+    with pytest.raises(InputError, match="there is no inbox, or an old one"):
+        Inbox.open(str(file), create=False)
+    with pytest.raises(InputError, match="there is no inbox, or an old one"):
+        Inbox.open(postgres.url, create=False)
+    assert postgres.query("SELECT count(*) FROM information_schema.tables WHERE table_schema = 'public'") == [(0,)]
+
+
+def test_a_file_is_its_owner_s_alone(tmp_path: Path) -> None:
+    with closing(Inbox.open(str(tmp_path / "in box?#%.db"), create=True)) as inbox:
+        inbox.append(rows([1]))
+        modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()}
+
+    assert modes == {f"in box?#%.db{end}": 0o600 for end in ("", "-wal", "-shm")}
+
+
+@pytest.mark.parametrize(
+    ("place", "line"),
+    [
+        ("missing/inbox.db", "Setting inbox: there is no folder {folder}/missing."),
+        (".", "Setting inbox: {folder} cannot be opened: Is a directory."),
+        ("text.db", "Setting inbox: the store is no SQLite file."),
+        ("a\0b", "Setting inbox: {folder}/a\0b cannot be opened: no path."),
+        ("other.db", "Setting inbox: has tables of another program; name another place."),
+    ],
+)
+def test_a_file_that_cannot_be_used_is_told_in_one_line(tmp_path: Path, place: str, line: str) -> None:
+    (tmp_path / "text.db").write_text("Dear diary, " * 100)
+    with closing(sqlite3.connect(tmp_path / "other.db")) as connection:
+        connection.execute("CREATE TABLE events (id INTEGER)")
+
+    with pytest.raises(InputError) as caught:
+        Inbox.open(str(tmp_path) if place == "." else f"{tmp_path}/{place}", create=True)
+
+    assert str(caught.value) == line.format(folder=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("url", "line"),
+    [
+        ("mysql://me:hush@host/name", "must be the path of a file, or begin with postgresql://."),
+        (
+            "postgresql://me:hush@host:port/x",
+            "is no address of a database, such as postgresql://user:password@host/name.",
+        ),
+        ("postgresql://me:hush@127.0.0.1:1/x", "the store cannot be reached."),
+        ("postgres://me:hush@/x?host=/nowhere", "the store cannot be reached."),
+        ("postgresql://postgres:hush@/nothing?host={folder}", "the store has no such database."),
+        ("postgresql://me:hush@/postgres?host={folder}", "the store refuses the user or the password."),
+    ],
+)
+def test_a_database_that_cannot_be_used_is_told_without_its_password(postgres: Postgres, url: str, line: str) -> None:
+    with pytest.raises(InputError) as caught:
+        Inbox.open(url.format(folder=postgres.host), create=True)
+
+    assert str(caught.value) == f"Setting inbox: {line}"
+    assert caught.value.__suppress_context__ or caught.value.__context__ is None
+
+
+def test_a_file_that_another_process_keeps_is_told(tmp_path: Path) -> None:
+    file = tmp_path / "inbox.db"
+    with closing(Inbox.open(str(file), create=True, patience=0.01)) as inbox, closing(sqlite3.connect(file)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(InboxError, match=r"^Setting inbox: the store is kept locked by another process\.$"):
+            inbox.append(rows([1]))
+        assert ids(inbox) == []  # to read is possible
+        other.rollback()
+        inbox.append(rows([1]))
+        assert ids(inbox) == [1]
+
+
+def test_a_database_that_is_kept_is_told(postgres: Postgres) -> None:
+    with closing(Inbox.open(postgres.url, create=True, patience=0.2)) as inbox:
+        engine = sa.create_engine(postgres.url)
+        with engine.connect() as other:
+            other.execute(sa.text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": store.LOCK})
+            with pytest.raises(InboxError, match=r"^Setting inbox: the store takes too long\.$"):
+                inbox.append(rows([1]))
+        engine.dispose()
+        inbox.append(rows([1]))
+        assert ids(inbox) == [1]
+
+
+def test_connections_that_the_server_ended_are_made_again(postgres: Postgres) -> None:
+    with closing(Inbox.open(postgres.url, create=True)) as inbox:
+        inbox.append(rows([1]))
+        postgres.query("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()")
+        inbox.append(rows([2]))
+        assert ids(inbox) == [1, 2]
+
+
+def test_a_database_waits_for_its_disk_whatever_its_default(postgres: Postgres) -> None:
+    postgres.query(f'ALTER DATABASE "{postgres.name}" SET synchronous_commit = off')
+    with closing(Inbox.open(postgres.url, create=True)) as inbox, inbox.engine.connect() as connection:
+        assert connection.exec_driver_sql("SHOW synchronous_commit").scalar() == "on"
+
+
+def test_a_file_waits_for_its_disk(tmp_path: Path) -> None:
+    with closing(Inbox.open(str(tmp_path / "inbox.db"), create=True)) as inbox, inbox.engine.connect() as connection:
+        pragmas = [connection.exec_driver_sql(f"PRAGMA {name}").scalar() for name in ("journal_mode", "synchronous")]
+    assert pragmas == ["wal", 2]
+
+
+def damage_body(location: str) -> None:
+    engine = sa.create_engine(location if "://" in location else f"sqlite:///{location}")
+    with engine.begin() as connection:
+        connection.execute(sa.text("UPDATE events SET body = '{\"event\"'"))
+    engine.dispose()
+
+
+def test_a_damaged_event_is_told_without_quoting_it(inbox: Inbox, location: str) -> None:
+    inbox.append(rows([1]))
+    damage_body(location)
+
+    with pytest.raises(InboxError) as caught:
+        ids(inbox)
+
+    assert str(caught.value) == "Setting inbox: has an event that cannot be read; the store is damaged."
+
+
+@pytest.mark.parametrize("how", ["garbage", "gone"])
+def test_a_file_that_breaks_while_it_is_open_is_told(tmp_path: Path, how: str) -> None:
+    file = tmp_path / "inbox.db"
+    with closing(Inbox.open(str(file), create=True)) as inbox:
+        inbox.append(rows(range(300)))
+    breaks: dict[str, Callable[[], Any]] = {
+        "garbage": lambda: file.write_bytes(file.read_bytes()[:8192] + os.urandom(200_000)),
+        "gone": lambda: file.write_bytes(b""),
+    }
+    with closing(Inbox.open(str(file), create=False)) as inbox:
+        breaks[how]()
+        with pytest.raises(InboxError, match=r"^Setting inbox: the store "):
+            ids(inbox)
+
+
+def test_text_that_no_target_could_store_is_replaced_on_reading(inbox: Inbox) -> None:
+    inbox.append(rows(["a\0b \ud800 é 😀"]))
+
+    assert ids(inbox) == ["a\ufffdb \ufffd é 😀"]

@@ -3,6 +3,8 @@
 The states are the guard's, in the form in which Meltano writes them, and the log has the form of Meltano's. What
 Meltano itself does is tried in `test_meltano`.
 
+A file `overlap` in the folder of the warehouse says that two runs were there at once.
+
 `PIPELINE` in the environment says what befalls a run:
 
 - `hang`: it stops at its first state, and makes the file `hangs` in the folder of the warehouse;
@@ -11,6 +13,7 @@ Meltano itself does is tried in `test_meltano`.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import sqlite3
@@ -38,7 +41,6 @@ if TYPE_CHECKING:
 
 TABLES = """
 CREATE TABLE IF NOT EXISTS rows (stream, key, version, record, PRIMARY KEY (stream, key));
-CREATE TABLE IF NOT EXISTS runs (began, ended);
 """
 
 
@@ -135,8 +137,12 @@ def load(suffix: str, environment: Mapping[str, str]) -> int:
     database = Path(environment["TARGET_JSONL_DESTINATION_PATH"]) / "warehouse.sqlite"
     guard, claim = Guard(environment[DATABASE]), Claim.parse(environment[CLAIM])
     state = guard.state(state_id, claim)
+    lock = os.open(database.parent / "lock", os.O_CREAT | os.O_WRONLY)  # held until the process ends
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        (database.parent / "overlap").touch()
     target = Target(database, guard, claim, state_id, mishap)
-    began = time.time()
     tap = TapAircall(
         config=settings,
         state=state and state["completed"]["singer_state"],
@@ -150,9 +156,6 @@ def load(suffix: str, environment: Mapping[str, str]) -> int:
         return 1
     finally:
         target.close()
-        with sqlite3.connect(database) as connection:
-            connection.execute("INSERT INTO runs VALUES (?, ?)", (began, time.time()))
-        connection.close()
         guard.close()
     streams_of_tap = cast("dict[str, AircallStream]", tap.streams)
     counts = {name: stream.row().records for name, stream in streams_of_tap.items() if stream.selected}

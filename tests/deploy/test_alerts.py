@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import requests
+from typing_extensions import override
+
 from aircall_customers.alerts import announce
 from aircall_customers.customers import Customer
 from aircall_customers.guard import Guard, Outcome
@@ -29,13 +31,14 @@ class Hook:
         hook = self
 
         class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:  # noqa: N802
+            def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 if not hook.is_down:
                     hook.got.append(json.loads(body))
                 self.send_response(503 if hook.is_down else 200)
                 self.end_headers()
 
+            @override
             def log_message(self, *_: Any) -> None: ...
 
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from aircall_customers.customers import SPREAD, Customer, CustomersError, Project, read_customers
-from aircall_customers.local import ROOT
 from hypothesis import given
 from hypothesis import strategies as st
+
+from aircall_customers.customers import SPREAD, Customer, CustomersError, Project, read_customers
+from aircall_customers.local import ROOT
 
 MOMENTS = st.datetimes(datetime(2020, 1, 1), datetime(2030, 1, 1)).map(lambda each: each.replace(tzinfo=UTC))  # noqa: DTZ001
 HEAD = "customers: {acme: {credentials: {environment: ACME}, schema: acme"
@@ -80,8 +82,23 @@ def test_each_mistake_is_named_with_its_place_and_without_secrets(listed: Path, 
     assert "\n" not in str(refused.value)
 
 
+def test_the_lists_that_are_printed_can_be_used(listed: Path) -> None:
+    page = (ROOT / "docs/customers.md").read_text(encoding="utf-8")
+    (printed,) = re.findall(r"^```yaml\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    listed.write_text(printed)
+
+    customers = read_customers(listed)
+
+    assert list(customers) == list(read_customers(ROOT / "deploy/dagster/customers.yml")) == ["acme", "globex"]
+    plugin = Project(ROOT).plugins["tap-aircall"]
+    assert plugin.environment(customers["globex"].settings, secrets=False)
+    table = set(re.findall(r"`(\w+)`", "".join(re.findall(r"^\| (`.*?) \|", page, re.MULTILINE))))
+    entries = {field.alias or name for name, field in Customer.model_fields.items()} - {"name"}
+    assert entries <= table
+
+
 def test_a_list_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(CustomersError, match="customers.yml cannot be read: No such file"):
+    with pytest.raises(CustomersError, match=r"customers\.yml cannot be read: No such file"):
         read_customers(tmp_path / "customers.yml")
 
 
@@ -146,7 +163,7 @@ def test_what_cannot_be_loaded_is_refused_in_one_line(
 
 
 def test_a_folder_without_a_project_is_named(tmp_path: Path) -> None:
-    with pytest.raises(CustomersError, match="has no meltano.yml that can be used"):
+    with pytest.raises(CustomersError, match=r"has no meltano\.yml that can be used"):
         Project(tmp_path)
 
 

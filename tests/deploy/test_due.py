@@ -7,12 +7,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from aircall_customers.alerts import trouble
 from aircall_customers.customers import Customer
 from aircall_customers.due import LONGEST_PAUSE, QUEUE, choose, due, pause
 from aircall_customers.guard import Record
-from hypothesis import given
-from hypothesis import strategies as st
 
 NOW = datetime(2026, 11, 23, 13, 0, 30, tzinfo=UTC)
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
@@ -119,7 +120,7 @@ def test_queues_are_short_and_those_who_wait_longest_are_first(data: st.DataObje
 
 
 def test_first_loads_of_hours_do_not_keep_hourly_loads_waiting() -> None:
-    """Forty customers come at once to forty that are loaded every hour: a load takes a minute, a first one five hours."""
+    """Forty customers come at once to forty that are there: a load takes a minute, a first one five hours."""
     at_once = 4
     customers = {
         name: customer(name, "@hourly") for name in [f"old{n}" for n in range(40)] + [f"new{n}" for n in range(40)]

@@ -105,6 +105,11 @@ class Customer(_Strict):
     inbox_company: str | None = None
     """What the inbox calls the customer; its name by default."""
 
+    @property
+    def company(self) -> str:
+        """What the inbox calls the customer."""
+        return self.inbox_company or self.name
+
     def next_after(self, moment: datetime) -> datetime:
         """Return when the schedule wants the next run that begins after a moment (UTC)."""
         length = SPREAD.get(self.schedule)
@@ -229,16 +234,25 @@ class Project:
             message = f"{folder} (AIRCALL_PROJECT) has no meltano.yml that can be used"
             raise CustomersError(message) from error
 
-    def environment(self, customer: Customer) -> dict[str, str]:
+    def environment(self, customer: Customer, inbox: str | None = None) -> dict[str, str]:
         """Return the variables with which Meltano loads a customer.
+
+        Args:
+            customer: Whom.
+            inbox: Where the inbox is, if there is one; for a tap that reads it.
 
         Raises:
             CustomersError: If the customer cannot be loaded so.
         """
         try:
             tap, target = self._plugin(TAP), self._plugin(customer.target)
+            if inbox and any(setting.name == "inbox" for setting in tap.settings):
+                events = {"inbox": inbox, "inbox_company": customer.company}
+            else:
+                events = {}
             place = {} if customer.target_schema is None else {"default_target_schema": customer.target_schema}
             variables = {
+                **tap.environment(events, secrets=True),
                 **tap.environment(customer.settings, secrets=False),
                 **tap.environment(customer.credentials.read(), secrets=True),
                 **target.environment({**place, **customer.target_settings}, secrets=False),

@@ -24,7 +24,6 @@ from dagster import (
     MetadataValue,
     OpExecutionContext,
     PipesSubprocessClient,
-    PreviewWarning,
     RunRecord,
     RunRequest,
     RunsFilter,
@@ -105,7 +104,7 @@ def build_definitions(
     def execute(context: AssetExecutionContext, pipes: PipesSubprocessClient, task: str) -> Report:
         """Do a task in a process of its own, and return how it ended."""
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", PreviewWarning)  # Dagster warns of what it uses itself
+            warnings.simplefilter("ignore")  # Dagster warns of what it uses itself
             done = pipes.run(context=context, command=[*command, task, context.partition_key])
         (message,) = done.get_custom_messages()
         report = Report(**message)

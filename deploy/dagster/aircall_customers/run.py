@@ -134,7 +134,7 @@ def _run(task: str, name: str, place: Place, report: Report) -> None:
         with guard.claim(name, f"{socket.gethostname()}, process {os.getpid()}", inbox_position=position) as claim:
             report.run = claim.epoch
             try:
-                environment = _environment(claim, customers, project.environment(customer))
+                environment = _environment(claim, customers, project.environment(customer, place.inbox))
                 with working_folder(place.work / guard.id, claim) as folder:
                     Meltano(command, folder, project, environment).run(guard, claim, report)
             except CustomersError as error:
@@ -200,26 +200,22 @@ def _inbox_position(inbox: str | None, customer: Customer) -> int | None:
 
 
 def inbox_positions(location: str, customers: Sequence[Customer]) -> dict[str, int]:
-    """Return how far the inbox goes for each customer that it knows.
+    """Return how far the inbox goes for each customer: the position of its latest event, 0 for none.
 
     Raises:
         CustomersError: If it cannot be read.
     """
     try:
-        from tap_aircall.inbox.store import Inbox  # noqa: PLC0415 - only where there is one
+        from tap_aircall.errors import TapAircallError  # noqa: PLC0415 - only where there is an inbox
+        from tap_aircall.inbox.store import Inbox  # noqa: PLC0415
     except ModuleNotFoundError as error:
-        message = "AIRCALL_INBOX needs the tap with its extra: pip install 'tap-aircall[inbox]'."
+        message = f"AIRCALL_INBOX needs {error.name}: install the tap with its extra inbox beside aircall-customers."
         raise CustomersError(message) from error
     try:
-        inbox = Inbox.open(location, create=False)
-        try:
-            known = set(inbox.companies())
-            wanted = {each.name: each.inbox_company or each.name for each in customers}
-            return {name: inbox.last_position(company) for name, company in wanted.items() if company in known}
-        finally:
-            inbox.close()
-    except Exception as error:
-        message = f"The inbox cannot be read ({type(error).__name__}): check AIRCALL_INBOX."
+        with contextlib.closing(Inbox.open(location, create=False)) as inbox:
+            return {each.name: inbox.last_position(each.company) for each in customers}
+    except TapAircallError as error:
+        message = f"AIRCALL_INBOX: {error}"
         raise CustomersError(message) from error
 
 

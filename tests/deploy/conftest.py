@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from aircall_customers.guard import Guard
-from aircall_customers.local import make_database, postgres_server
+from aircall_customers.local import make_database
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -17,17 +17,10 @@ if TYPE_CHECKING:
 NUMBERS = itertools.count()
 
 
-@pytest.fixture(scope="session")
-def server() -> Iterator[Path]:
-    """A PostgreSQL server; gives the folder of its socket."""
-    with postgres_server() as folder:
-        yield folder
-
-
 @pytest.fixture
-def database(server: Path) -> str:
+def database(postgres_server: Path) -> str:
     """The address of an empty database."""
-    return make_database(server, f"test{next(NUMBERS)}")
+    return make_database(postgres_server, f"test{next(NUMBERS)}")
 
 
 @pytest.fixture

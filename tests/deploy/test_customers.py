@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from aircall_customers.customers import SPREAD, Customer, CustomersError, Project, read_customers
 from aircall_customers.local import ROOT
+from tap_aircall.tap import TapAircall
 
 MOMENTS = st.datetimes(datetime(2020, 1, 1), datetime(2030, 1, 1)).map(lambda each: each.replace(tzinfo=UTC))  # noqa: DTZ001
 HEAD = "customers: {acme: {credentials: {environment: ACME}, schema: acme"
@@ -95,6 +96,14 @@ def test_the_lists_that_are_printed_can_be_used(listed: Path) -> None:
     table = set(re.findall(r"`(\w+)`", "".join(re.findall(r"^\| (`.*?) \|", page, re.MULTILINE))))
     entries = {field.alias or name for name, field in Customer.model_fields.items()} - {"name"}
     assert entries <= table
+
+
+def test_the_objects_that_are_printed_can_be_used() -> None:
+    page = (ROOT / "docs/customers.md").read_text(encoding="utf-8")
+    config, alert = map(json.loads, re.findall(r"^```json\n(.*?)^```", page, re.MULTILINE | re.DOTALL))
+
+    TapAircall(config={"oauth_client_id": "id", "oauth_client_secret": "secret", **config})
+    assert sorted(alert) == ["customer", "error_kind", "text", "trouble"]
 
 
 def test_a_list_that_is_not_there_is_named(tmp_path: Path) -> None:

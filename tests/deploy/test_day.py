@@ -35,8 +35,9 @@ AT_ONCE = int(os.environ.get("DAY_AT_ONCE", "8"))
 LOG = logging.getLogger(__name__)
 TWINS = 5
 """How many customers have a twin that is loaded without Dagster and without kills, to compare requests."""
-KILL_EVERY_SECONDS = 4.0
-DAEMON_SHARE = 0.05
+RUNS_TO_A_KILL = (4, 20)
+"""Something is killed after so many runs have begun, drawn anew each time."""
+DAEMON_SHARE = 0.1
 """The share of kills that are the daemon's; the others are of workers, loads and what stands for Meltano."""
 PATIENCE_SECONDS = 3_600
 SHIFT = """
@@ -52,6 +53,7 @@ class Day:
     def __init__(self, folder: Path, server: Path, stack: ExitStack, chance: random.Random) -> None:
         self.chance = chance
         self.shift = 0.0
+        self._next_kill = RUNS_TO_A_KILL[0]
         self._states: dict[str, dict[str, object]] = {}
         self.kills: dict[str, int] = {"daemon": 0, "other": 0}
         self.names = [f"c{number:03}" for number in range(CUSTOMERS)]
@@ -133,15 +135,16 @@ class Day:
                     sandbox.world.add_call(started_at=int(began) + seed.randrange(60, 3_000))
                 sandbox.world.edit("tags", min(sandbox.world.kinds["tags"]), name=f"hour {hour} of {name[-3:]}")
         mark = datetime.fromtimestamp(began, UTC)
-        until, next_kill, idle_since = time.monotonic() + PATIENCE_SECONDS, time.monotonic(), time.monotonic()
+        until, idle_since = time.monotonic() + PATIENCE_SECONDS, time.monotonic()
         behind = CUSTOMERS
         while behind:
             assert time.monotonic() < until, self.guard.records()
-            if time.monotonic() >= next_kill and behind > CUSTOMERS // 20:
-                next_kill = time.monotonic() + self.chance.expovariate(1 / KILL_EVERY_SECONDS)
-                self.kill()
             before = behind
             records = self.guard.records()
+            runs = sum(each.epoch for each in records.values())
+            if runs >= self._next_kill:
+                self._next_kill = runs + self.chance.randint(*RUNS_TO_A_KILL)
+                self.kill()
             done = (records[name].succeeded_at for name in self.names if name in records)
             behind = CUSTOMERS - sum(each is not None and each > mark for each in done)
             if behind != before:
@@ -159,6 +162,7 @@ class Day:
             self.daemon = self.deployment.start("dagster-daemon", "run")
             self.kills["daemon"] += 1
             return
+        time.sleep(self.chance.random())
         with suppress(IndexError, ProcessLookupError):
             os.kill(int(self.chance.choice([each.name for each in self._registry.iterdir()])), 9)
             self.kills["other"] += 1
@@ -196,6 +200,7 @@ class Day:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
         content["run_launcher"] = {"module": "tests.deploy.zygote", "class": "ZygoteLauncher"}
         content["concurrency"]["runs"]["max_concurrent_runs"] = AT_ONCE
+        content["run_monitoring"] = {"enabled": True, "start_timeout_seconds": 120, "poll_interval_seconds": 5}
         content["run_coordinator"] = {
             "module": "dagster.core.run_coordinator",
             "class": "QueuedRunCoordinator",
@@ -205,9 +210,9 @@ class Day:
 
 
 @pytest.fixture
-def day(tmp_path: Path, server: Path) -> Iterator[Day]:
+def day(tmp_path: Path, postgres_server: Path) -> Iterator[Day]:
     with ExitStack() as stack:
-        yield Day(tmp_path, server, stack, random.Random(19))
+        yield Day(tmp_path, postgres_server, stack, random.Random(19))
 
 
 @pytest.mark.skipif("SOAK" not in os.environ, reason="a day of 200 customers takes an hour or more: make soak")

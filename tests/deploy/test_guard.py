@@ -140,8 +140,8 @@ def test_outcomes_are_kept(guard: Guard) -> None:
     assert (well.failures, well.error, well.marked_at, well.epoch) == (0, None, None, 4)
 
 
-def test_machines_that_begin_at_the_same_time_make_the_tables_once(server: Path) -> None:
-    address = make_database(server, "at_once")
+def test_machines_that_begin_at_the_same_time_make_the_tables_once(postgres_server: Path) -> None:
+    address = make_database(postgres_server, "at_once")
     ready, failures = threading.Barrier(4), []
 
     def begin() -> None:

@@ -38,7 +38,7 @@ test: $(PLUGINS) ## Run all tests, with real targets
 .PHONY: soak
 soak: $(PLUGINS) ## Let faults and kills at random work on it for some minutes
 	@SOAK=1 $(BIN)/python -m pytest -n 2 tests/test_faults.py tests/test_kills.py tests/test_moving.py \
-		tests/test_aircall_clock.py tests/api tests/streams tests/targets/test_meltano.py
+		tests/test_aircall_clock.py tests/api tests/streams tests/targets/test_meltano.py tests/deploy
 
 # Each in an environment of its own; `compat-sdk` has the newest pre-release of singer-sdk. Of a Python that pyenv has,
 # the command works only when its version is chosen.

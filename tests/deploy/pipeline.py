@@ -163,8 +163,8 @@ def load(suffix: str, environment: Mapping[str, str]) -> int:
     return 0
 
 
-def _log(event: str, **facts: Any) -> None:
-    sys.stdout.write(json.dumps({"name": "tap-aircall", "event": event, **facts}) + "\n")
+def _log(event: str, **more: Any) -> None:
+    sys.stdout.write(json.dumps({"name": "tap-aircall", "event": event, **more}) + "\n")
     sys.stdout.flush()
 
 

@@ -23,7 +23,7 @@ def customer(name: str = "acme", schedule: str = "0 * * * *") -> Customer:
     return Customer.model_validate({"name": name, "credentials": {"environment": "A"}, "schedule": schedule})
 
 
-def record(**facts: Any) -> Record:
+def record(**given: Any) -> Record:
     well: dict[str, Any] = {
         "customer": "acme",
         "epoch": 1,
@@ -40,11 +40,11 @@ def record(**facts: Any) -> Record:
         "inbox_position": None,
         "alerted_for": None,
     }
-    return Record(**(well | facts))
+    return Record(**(well | given))
 
 
 @pytest.mark.parametrize(
-    ("facts", "since", "reason", "is_long"),
+    ("given", "since", "reason", "is_long"),
     [
         ({}, NOW - 30 * timedelta(seconds=1), "on schedule", False),
         ({"began_at": NOW - 20 * timedelta(seconds=1)}, None, "", False),
@@ -64,9 +64,9 @@ def record(**facts: Any) -> Record:
     ],
 )
 def test_a_customer_is_due_when_its_schedule_or_a_failure_says_so(
-    facts: dict[str, Any], since: datetime | None, reason: str, *, is_long: bool
+    given: dict[str, Any], since: datetime | None, reason: str, *, is_long: bool
 ) -> None:
-    wanted = due(customer(), record(**facts), NOW)
+    wanted = due(customer(), record(**given), NOW)
 
     assert wanted == (None if since is None else (since, "acme", reason, is_long))
 
@@ -162,7 +162,7 @@ def test_first_loads_of_hours_do_not_keep_hourly_loads_waiting() -> None:
 
 
 @pytest.mark.parametrize(
-    ("facts", "subject"),
+    ("given", "subject"),
     [
         ({}, None),
         ({"failures": 2, "error": "no"}, None),
@@ -172,8 +172,8 @@ def test_first_loads_of_hours_do_not_keep_hourly_loads_waiting() -> None:
         ({"succeeded_at": NOW - 4 * HOUR}, "behind"),
     ],
 )
-def test_trouble_is_what_a_person_has_to_look_at(facts: dict[str, Any], subject: str | None) -> None:
-    wrong = trouble(customer(), record(**facts), NOW)
+def test_trouble_is_what_a_person_has_to_look_at(given: dict[str, Any], subject: str | None) -> None:
+    wrong = trouble(customer(), record(**given), NOW)
 
     assert (wrong and wrong[0]) == subject
     assert trouble(customer(), None, NOW) is None

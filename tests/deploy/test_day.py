@@ -26,16 +26,19 @@ from tests.deploy import pipeline, zygote
 from tests.warehouse import Warehouse
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
+
+    from aircall_customers.guard import Record
 
 CUSTOMERS = int(os.environ.get("DAY_CUSTOMERS", "200"))
 HOURS = int(os.environ.get("DAY_HOURS", "24"))
 AT_ONCE = int(os.environ.get("DAY_AT_ONCE", "8"))
 LOG = logging.getLogger(__name__)
-TWINS = 5
+WHOLE_DAY = 24
+TWINS = min(CUSTOMERS, 20)
 """How many customers have a twin that is loaded without Dagster and without kills, to compare requests."""
-RUNS_TO_A_KILL = (4, 20)
+RUNS_TO_A_KILL = (10, 40)
 """Something is killed after so many runs have begun, drawn anew each time."""
 DAEMON_SHARE = 0.1
 """The share of kills that are the daemon's; the others are of workers, loads and what stands for Meltano."""
@@ -53,6 +56,7 @@ class Day:
     def __init__(self, folder: Path, server: Path, stack: ExitStack, chance: random.Random) -> None:
         self.chance = chance
         self.shift = 0.0
+        self._seen: dict[str, datetime] = {}
         self._next_kill = RUNS_TO_A_KILL[0]
         self._states: dict[str, dict[str, object]] = {}
         self.kills: dict[str, int] = {"daemon": 0, "other": 0}
@@ -141,6 +145,7 @@ class Day:
             assert time.monotonic() < until, self.guard.records()
             before = behind
             records = self.guard.records()
+            self.load_twins(records)
             runs = sum(each.epoch for each in records.values())
             if runs >= self._next_kill:
                 self._next_kill = runs + self.chance.randint(*RUNS_TO_A_KILL)
@@ -167,10 +172,13 @@ class Day:
             os.kill(int(self.chance.choice([each.name for each in self._registry.iterdir()])), 9)
             self.kills["other"] += 1
 
-    def load_twins(self) -> None:
-        """Load the twins as a single run does, each from its last state."""
-        for name in self.twins:
-            self._states[name] = self._load(name, self._states.get(name)).state
+    def load_twins(self, records: Mapping[str, Record]) -> None:
+        """Load the twin of whoever was loaded, as a single run does, from its own last state."""
+        for name, twin in zip(self.names, self.twins, strict=False):
+            loaded = records[name].succeeded_at if name in records else None
+            if loaded is not None and loaded != self._seen.get(name):
+                self._seen[name] = loaded
+                self._states[twin] = self._load(twin, self._states.get(twin)).state
 
     def truth(self, name: str) -> Warehouse:
         """Return what a first load finds now."""
@@ -220,7 +228,6 @@ def day(tmp_path: Path, postgres_server: Path) -> Iterator[Day]:
 def test_a_day_of_kills_costs_no_customer_a_row_or_an_overlap_and_few_requests(day: Day, tmp_path: Path) -> None:
     for hour in range(HOURS):
         day.hour(hour)
-        day.load_twins()
         runs = sum(each.epoch for each in day.guard.records().values())
         LOG.info("Hour %d is over: %d runs, kills %s", hour, runs, day.kills)
 
@@ -233,6 +240,7 @@ def test_a_day_of_kills_costs_no_customer_a_row_or_an_overlap_and_few_requests(d
     assert not list(tmp_path.glob("*/overlap"))
     assert not list((tmp_path / "work").glob("*/*"))
     single = sum(requests[name] for name in day.twins) / TWINS
-    spent = sum(requests[name] for name in day.names) / CUSTOMERS
+    spent = sum(requests[name] for name in day.names[:TWINS]) / TWINS
     LOG.info("%d customers, %d hours: %.1f requests each, single runs %.1f", CUSTOMERS, HOURS, spent, single)
-    assert spent <= 1.05 * single
+    # What a kill wastes is a part of a run, which counts for more than it should where there are few runs.
+    assert spent <= (1.05 * single if HOURS >= WHOLE_DAY else 1.05 * single + max(day.kills.values()) * single / HOURS)

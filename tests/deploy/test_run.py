@@ -116,7 +116,7 @@ def processes_of(folder: str) -> list[int]:
 def site(tmp_path: Path, database: str) -> Iterator[Site]:
     """A machine with the customer acme."""
     pipeline.install(tmp_path)
-    with Sandbox(generate_company(seed=3, now=time.time(), calls=300, contacts=10, users=3)) as sandbox:
+    with Sandbox(generate_company(seed=3, now=time.time(), calls=700, contacts=10, users=3)) as sandbox:
         here = Site(tmp_path, database, sandbox)
         here.write(acme={})
         yield here

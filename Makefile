@@ -27,14 +27,22 @@ help: ## Show what there is
 demo: $(PLUGINS) ## Load a made-up company into DuckDB through Meltano, twice, and show the result
 	@$(BIN)/python -m tap_aircall.sandbox.demo
 
+.PHONY: picture
+picture: $(READY) ## Take the picture of the demo's page that the documents show, with the Chromium of this machine
+	@$(BIN)/python -m docs.picture
+
+.PHONY: demo-customers
+demo-customers: $(PLUGINS) ## Load three made-up customers, one of whom fails, in Dagster's page, until Ctrl-C
+	@$(BIN)/python -m aircall_customers.demo
+
 .PHONY: test
 test: $(PLUGINS) ## Run all tests, with real targets
 	@$(BIN)/python -m pytest -n 2 $(ARGS)
 
 .PHONY: soak
 soak: $(PLUGINS) ## Repeat the random tests many times, for some minutes
-	@SOAK=1 $(BIN)/python -m pytest -n 2 tests/test_faults.py tests/test_kills.py tests/test_moving.py \
-		tests/test_aircall_clock.py tests/api tests/inbox tests/streams tests/targets/test_meltano.py
+	@SOAK=1 $(BIN)/python -m pytest -n 2 tests/test_faults.py tests/test_kills.py tests/test_moving.py tests/test_requests.py \
+		tests/test_aircall_clock.py tests/api tests/inbox tests/streams tests/targets/test_meltano.py tests/deploy
 
 # Each in its own environment; `compat-sdk` has the newest pre-release of singer-sdk. A command of pyenv, such as
 # python3.12, works only if that version is selected. Meltano gives the tap the newest versions in any case, so
@@ -58,7 +66,7 @@ compat-lowest compat-highest compat-sdk: compat-%: $(READY)
 		--python $(COMPAT)/$*/bin/python --output-file $(COMPAT)/$*/requirements.txt >/dev/null
 	@$(UV) pip install --quiet --python $(COMPAT)/$*/bin/python -r $(COMPAT)/$*/requirements.txt --group test
 	@$(UV) pip install --quiet --python $(COMPAT)/$*/bin/python --no-deps --editable .
-	@$(COMPAT)/$*/bin/python -m pytest -n 2 --ignore tests/targets $(ARGS)
+	@$(COMPAT)/$*/bin/python -m pytest -n 2 --ignore tests/targets --ignore tests/deploy $(ARGS)
 
 .PHONY: $(COMPAT_PYTHONS)
 $(COMPAT_PYTHONS): compat-%:
@@ -106,14 +114,14 @@ install: $(PLUGINS) ## Set everything up in this folder
 
 .PHONY: lock
 lock: $(READY) ## Choose the newest versions of all dependencies
-	@$(UV) pip compile pyproject.toml --universal --python-version 3.11 --all-extras --group dev --upgrade \
+	@$(UV) pip compile pyproject.toml deploy/dagster/pyproject.toml --universal --python-version 3.11 --all-extras --group dev --upgrade \
 		--generate-hashes --no-emit-index-url --custom-compile-command 'make lock' --quiet -o requirements.lock
 
 .PHONY: clean
 clean: ## Remove what the other commands made
 	@rm -rf $(VENV) $(COMPAT) .meltano demo-data docs/site .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
-$(READY): requirements.lock pyproject.toml
+$(READY): requirements.lock pyproject.toml deploy/dagster/pyproject.toml
 	@python=$$($(FIND_PYTHON)); \
 	if [ -z "$$python" ]; then echo "tap-aircall needs Python 3.11 to 3.14 with its venv module; none was found." >&2; exit 1; fi; \
 	if ! { mkdir -p $(VENV) && touch $(VENV)/.writable; } 2>/dev/null; then \
@@ -122,7 +130,7 @@ $(READY): requirements.lock pyproject.toml
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION) 2>$(VENV)/pip.log \
 		|| { cat $(VENV)/pip.log >&2; exit 1; }
 	@$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock
-	@$(UV) pip install --quiet --python $(BIN)/python --no-deps --editable .
+	@$(UV) pip install --quiet --python $(BIN)/python --no-deps --editable . --editable deploy/dagster
 	@touch $@
 
 $(PLUGINS): $(READY) meltano.yml $(wildcard loaders/*/pyproject.toml)

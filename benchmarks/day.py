@@ -36,6 +36,8 @@ NOW = 1_795_438_800
 """2026-11-23T13:00:00Z, when the day begins."""
 RUNS = 24
 AGES = [round(hours * HOUR) for hours in DEFINITION["properties"]["reread_after_hours"]["default"]]
+READ_AGAIN = sum(min(1.0, age / HOUR) for age in AGES)
+"""How often a call is read again. Where it is new to an hourly run at an age already, it need not be."""
 PARTS = ("calls", "contacts", "user_numbers", "other lists", "ping")
 
 
@@ -69,7 +71,7 @@ def least(company: Company) -> Counter[str]:
     lists = sum(map(_pages, company.lists.values())) + 1  # the company itself
     return Counter(
         {
-            "calls": RUNS * _pages(company.calls / RUNS) + math.ceil(company.calls * len(AGES) / PAGE_SIZE),
+            "calls": RUNS * _pages(company.calls / RUNS) + math.ceil(company.calls * READ_AGAIN / PAGE_SIZE),
             "contacts": RUNS * _pages(company.changed_contacts),
             "user_numbers": company.users,
             "other lists": RUNS * lists,

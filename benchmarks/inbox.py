@@ -50,7 +50,7 @@ STEADY = 200
 CONNECTIONS = 64
 FLOOD = 4_000
 """Deliveries a second that are more than anything here can take, to see where the 503 begin."""
-FLOOD_CONNECTIONS = 4_000
+FLOOD_CONNECTIONS = 3_000
 """So many that they are not what limits it."""
 ROUNDS = 3
 ROWS = 5_000_000
@@ -129,8 +129,6 @@ async def send(port: int, first: int, rate: float, seconds: float, connections: 
     async def carry() -> None:
         nonlocal refused
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        writer.write(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
-        await read(reader)
         while (item := await due.get())[1] >= 0:
             moment, number = item
             writer.write(head % len(bodies[number]) + bodies[number])
@@ -141,7 +139,7 @@ async def send(port: int, first: int, rate: float, seconds: float, connections: 
         writer.close()
 
     carriers = [asyncio.create_task(carry()) for _ in range(connections)]
-    await asyncio.sleep(connections / 1_000)
+    await asyncio.sleep(min(2.0, connections / 1_000))
     began = now()
     for number in range(len(bodies)):
         moment = began + number / rate
@@ -169,8 +167,8 @@ async def _nothing(request: Request) -> Response:
 
 def serve_nothing(port: int) -> None:
     """Answer deliveries, and store nothing."""
-    app = Starlette(routes=[Route("/aircall", _nothing, methods=["POST"]), Route("/health", _nothing)])
-    uvicorn.run(app, port=port, log_level="critical", access_log=False)
+    app = Starlette(routes=[Route("/aircall", _nothing, methods=["POST"])])
+    uvicorn.run(app, port=port, log_level="critical", access_log=False, timeout_keep_alive=60, backlog=2048)
 
 
 @contextmanager
@@ -181,9 +179,11 @@ def floor() -> Iterator[tuple[int, int]]:
     process.start()
     await_port(port)
     assert process.pid  # noqa: S101
-    yield port, process.pid
-    process.terminate()
-    process.join()
+    try:
+        yield port, process.pid
+    finally:
+        process.terminate()
+        process.join()
 
 
 @contextmanager
@@ -199,13 +199,15 @@ def receiver(location: str) -> Iterator[tuple[int, int]]:
         command = [RECEIVER, "--config", str(config), "serve", "--port", str(port)]
         with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:  # noqa: S603 - ours
             await_port(port)
-            yield port, process.pid
-            process.send_signal(signal.SIGTERM)
+            try:
+                yield port, process.pid
+            finally:
+                process.send_signal(signal.SIGTERM)
 
 
 def await_port(port: int) -> None:
     """Wait until somebody listens."""
-    while True:
+    for _ in range(1_200):
         try:
             socket.create_connection(("127.0.0.1", port)).close()
         except ConnectionRefusedError:

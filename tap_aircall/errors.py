@@ -29,6 +29,11 @@ def one_line(text: str) -> str:
     return line if len(line) <= LONGEST_TEXT and beginning == text else line[: LONGEST_TEXT - 1] + "…"
 
 
+def kind_of(error: Exception) -> str:
+    """Return the kind of an error, for machines to tell one from another: `Credentials` for a `CredentialsError`."""
+    return type(error).__name__.removesuffix("Error")
+
+
 class TapAircallError(Exception):
     """The run cannot go on; the message is the one line that the user sees."""
 

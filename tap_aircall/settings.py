@@ -109,10 +109,12 @@ DEFINITION = th.PropertiesList(
     th.Property(
         "oauth_settings_location",
         th.StringType,
+        secret=True,
         title="OAuth token file",
         description=(
-            "File in which tokens are kept between runs, readable by its owner alone. Default: tokens.json in the "
-            "folder that the platform has for the state of applications (on Linux ~/.local/state/tap-aircall)."
+            "Where tokens are kept between runs: a file, readable by its owner alone; or, for several machines, a "
+            "PostgreSQL address with a # and the customer's name at its end. Default: tokens.json in the folder that "
+            "the platform has for the state of applications (on Linux ~/.local/state/tap-aircall)."
         ),
     ),
     th.Property(

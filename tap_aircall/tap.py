@@ -409,7 +409,11 @@ class TapAircall(AircallTap):
         rows = [stream.row() for stream in streams if stream.selected or stream.client.requests_sent]
         rows = [row._replace(note="failed") if row.stream in self._failures else row for row in rows]
         if rows:
-            for line in summary(rows, self.client.requests_sent, seconds):
+            requests = self.client.requests_sent
+            head, *lines = summary(rows, requests, seconds)
+            counts = {row.stream: row.records for row in rows}
+            self.logger.info("%s", head, extra={"requests": requests, "records": counts})  # for structured logs
+            for line in lines:
                 self.logger.info("%s", line)
         if others := len(streams) - len(rows):
             self.logger.info("%d other streams are not selected.", others)

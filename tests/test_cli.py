@@ -322,6 +322,33 @@ class TestTest:
         assert {"content", "call_id"} < set(schemas["call_transcriptions"]["properties"])
 
 
+STRUCTURED = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"structured": {"()": "singer_sdk.logging.StructuredFormatter"}},
+    "handlers": {
+        "console": {"class": "logging.StreamHandler", "formatter": "structured", "stream": "ext://sys.stderr"}
+    },
+    "root": {"handlers": ["console"], "level": "INFO"},
+}
+"""How Meltano has the tap log."""
+
+
+def test_a_structured_log_has_counts_and_the_kind_of_a_failure_for_machines(
+    config: Path, tmp_path: Path, sandbox: Sandbox
+) -> None:
+    environment = {"SINGER_SDK_LOG_CONFIG": str(write(tmp_path / "log.json", STRUCTURED))}
+
+    well = run("--config", changed(config, streams=["tags"]), **environment)
+    failed = run("--config", changed(config, password="wrong"), **environment)
+
+    lines = [json.loads(line) for line in well.stderr.splitlines()]
+    (facts,) = (line["extra"] for line in lines if "requests" in line.get("extra", {}))
+    assert facts == {"requests": 2, "records": {"tags": len(sandbox.world.kinds["tags"])}}
+    last = json.loads(failed.stderr.splitlines()[-1])
+    assert (last["level"], last["extra"]) == ("error", {"error_kind": "Forbidden"})
+
+
 REJECTED = (
     "Aircall rejects the credentials for /v1/ping (status 403): check the settings user and password, and that the API "
     "id and token are not swapped."

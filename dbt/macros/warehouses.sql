@@ -30,7 +30,10 @@
 
 {% macro postgres__typed(expression, type) -%}
   {# The plain target-postgres makes jsonb[] of lists. #}
-  {{ return("to_jsonb(" ~ expression ~ ")" if type == 'json' and expression != 'null' else aircall.default__typed(expression, type)) }}
+  {%- if type == 'json' and expression != 'null' -%}
+    {{ return("to_jsonb(" ~ expression ~ ")") }}
+  {%- endif -%}
+  {{ return(aircall.default__typed(expression, type)) }}
 {%- endmacro %}
 
 {# A field of an object, as text. #}
@@ -64,22 +67,22 @@
   {{ return("(" ~ object ~ " -> '" ~ key ~ "')") }}
 {%- endmacro %}
 
-{# What to put after FROM, so that each item of a list makes a row: its columns are `item`, and `position` from 1. #}
-{% macro json_items(list, alias='items') -%}
-  {{ return(adapter.dispatch('json_items', 'aircall')(list, alias)) }}
+{# What to put after FROM, so that each item of a list makes a row of `items`, with `item`, and `position` from 1. #}
+{% macro json_items(list) -%}
+  {{ return(adapter.dispatch('json_items', 'aircall')(list)) }}
 {%- endmacro %}
 
-{% macro default__json_items(list, alias) -%}
+{% macro default__json_items(list) -%}
   {{ return(
-    "lateral (select unnest(cast(case when json_type(" ~ list ~ ") = 'ARRAY' then " ~ list ~ " end as json[])) as item, "
-    ~ "generate_subscripts(cast(case when json_type(" ~ list ~ ") = 'ARRAY' then " ~ list ~ " end as json[]), 1) as position) as " ~ alias
+    "unnest(cast(case when json_type(" ~ list ~ ") = 'ARRAY' then " ~ list ~ " end as json[])) with ordinality "
+    ~ "as items(item, position)"
   ) }}
 {%- endmacro %}
 
-{% macro postgres__json_items(list, alias) -%}
+{% macro postgres__json_items(list) -%}
   {{ return(
     "jsonb_array_elements(case when jsonb_typeof(to_jsonb(" ~ list ~ ")) = 'array' then to_jsonb(" ~ list ~ ") end) "
-    ~ "with ordinality as " ~ alias ~ "(item, position)"
+    ~ "with ordinality as items(item, position)"
   ) }}
 {%- endmacro %}
 

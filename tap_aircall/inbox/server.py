@@ -55,6 +55,8 @@ BODY_SECONDS = 10.0
 """How long a body may take. Aircall gives up after half of that."""
 SILENCE_SECONDS = 10.0
 """How long a connection may take to begin a request."""
+KEPT_SECONDS = 150.0
+"""How long a connection is kept for the next request: longer than proxies keep it, which may use it as it ends."""
 MOST_CONNECTIONS = 5_000
 """Beyond so many, whoever has been silent for longest gives way."""
 BACKLOG = 2_048
@@ -261,7 +263,7 @@ class ImpatientProtocol(H11Protocol):
     @override
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self._await_request()
+        self._await_request(SILENCE_SECONDS)
         if len(self.connections) > MOST_CONNECTIONS:
             longest = next(iter(self.silent))
             del self.silent[longest]
@@ -277,7 +279,7 @@ class ImpatientProtocol(H11Protocol):
     def on_response_complete(self) -> None:
         super().on_response_complete()
         if not self._has_request():
-            self._await_request()
+            self._await_request(KEPT_SECONDS)
 
     @override
     def connection_lost(self, exc: Exception | None) -> None:
@@ -286,11 +288,11 @@ class ImpatientProtocol(H11Protocol):
             self._deadline.cancel()
         super().connection_lost(exc)
 
-    def _await_request(self) -> None:
+    def _await_request(self, seconds: float) -> None:
         self.silent[self] = None
         if self._deadline is not None:
             self._deadline.cancel()
-        self._deadline = self.loop.call_later(SILENCE_SECONDS, self._give_up)
+        self._deadline = self.loop.call_later(seconds, self._give_up)
 
     def _give_up(self) -> None:
         if not self._has_request():
@@ -333,6 +335,7 @@ class Server(uvicorn.Server):
             access_log=False,
             server_header=False,
             backlog=BACKLOG,
+            timeout_keep_alive=int(KEPT_SECONDS),
             timeout_graceful_shutdown=LAST_SECONDS,
             ssl_certfile=certificate,
             ssl_keyfile=key,

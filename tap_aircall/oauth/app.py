@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from tap_aircall.api.credentials import Authenticator
     from tap_aircall.clock import Clock
     from tap_aircall.oauth.login import Person
+    from tap_aircall.oauth.tokens import Store
     from tap_aircall.settings import OAuthSettings
 
 COMMAND = "tap-aircall --config <your config> --login"
@@ -94,7 +95,7 @@ class OAuthApp:
             with store.locked():
                 saving()
                 store.save(SavedTokens(tokens=tokens, ancestors=tuple(self._given.fingerprints), company=company))
-            return _what_was_saved(tokens, company, store.path, before)
+            return _what_was_saved(tokens, company, store, before)
 
         person.tell(login.run(redeem))
 
@@ -105,8 +106,12 @@ class OAuthApp:
         )
 
     @property
-    def _store(self) -> TokenStore:
+    def _store(self) -> Store:
         location = self.settings.location
+        if "://" in location:
+            from tap_aircall.oauth.database import TokenDatabase  # noqa: PLC0415 - needs an extra
+
+            return TokenDatabase(location, self.api_url, self.settings.client_id)
         return TokenStore(Path(location) if location else default_location(), self.api_url, self.settings.client_id)
 
     @property
@@ -129,11 +134,12 @@ class OAuthApp:
         return None
 
 
-def _what_was_saved(tokens: Tokens, company: str | None, path: Path, before: SavedTokens | None) -> str:
+def _what_was_saved(tokens: Tokens, company: str | None, store: Store, before: SavedTokens | None) -> str:
     """Say in plain words what a login brought, and what to do with it."""
+    is_file = isinstance(store, TokenStore)
     lines = [
         f"Logged in{f' to {company}' if company else ''}.",
-        f"Saved in {path}, readable by you alone:",
+        f"Saved in {store.place}{', readable by you alone' if is_file else ''}:",
     ]
     if tokens.refresh_token:
         end = "" if tokens.expires_at is None else " that ends, and is renewed before"
@@ -146,6 +152,8 @@ def _what_was_saved(tokens: Tokens, company: str | None, path: Path, before: Sav
             f"  It took the place of the tokens for {earlier}. To load several companies, give each a file of\n"
             "  its own with oauth_settings_location."
         )
+    if not is_file:
+        return "\n".join([*lines, "", "Use it on any machine, with the same settings."])
     lines += [
         "",
         "Use it, with the same oauth_client_id, oauth_client_secret and auth_scheme OAUTH:",

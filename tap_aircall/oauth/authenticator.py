@@ -15,7 +15,7 @@ from tap_aircall.oauth.tokens import SavedTokens
 
 if TYPE_CHECKING:
     from tap_aircall.clock import Clock
-    from tap_aircall.oauth.tokens import TokenEndpoint, Tokens, TokenStore
+    from tap_aircall.oauth.tokens import Store, TokenEndpoint, Tokens
 
 BEARER = "Bearer "
 MARGIN_SECONDS = 120.0
@@ -38,7 +38,7 @@ class OAuthAuthenticator(Authenticator):
         clock: Where the time of day comes from.
     """
 
-    def __init__(self, given: Tokens, store: TokenStore | None, endpoint: TokenEndpoint | None, clock: Clock) -> None:
+    def __init__(self, given: Tokens, store: Store | None, endpoint: TokenEndpoint | None, clock: Clock) -> None:
         self._given = given
         self._store = store
         self._endpoint = endpoint

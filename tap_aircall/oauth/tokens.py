@@ -223,6 +223,23 @@ class _Entry(msgspec.Struct, kw_only=True):
     ancestors: tuple[str, ...]
 
 
+class Store(Protocol):
+    """Where tokens are kept between runs."""
+
+    @property
+    def place(self) -> str:
+        """What to call it when a person is told; no secret."""
+
+    def load(self) -> SavedTokens | None:
+        """Return the tokens that are there, if there are any."""
+
+    def save(self, saved: SavedTokens) -> None:
+        """Keep tokens in place of those before. Only with the lock held."""
+
+    def locked(self) -> contextlib.AbstractContextManager[None]:
+        """Keep other taps from renewing the same tokens, and make sure that new ones can be saved."""
+
+
 class TokenStore:
     """A file of tokens, with an entry for each app and API root. Only its owner can read it.
 
@@ -248,6 +265,11 @@ class TokenStore:
         self._key = f"{api_url} {client_id}"
         self._draft = self.path.with_name(self.path.name + ".new")
 
+    @property
+    def place(self) -> str:
+        """The path."""
+        return str(self.path)
+
     def load(self) -> SavedTokens | None:
         """Return the entry, if there is one.
 
@@ -256,8 +278,7 @@ class TokenStore:
         """
         content = self._read().get(self._key)
         try:
-            entry = None if content is None else msgspec.json.decode(content, type=_Entry | None)
-            return None if entry is None else _to_saved(entry)
+            return None if content is None else decoded(content)
         except (ValueError, RecursionError):
             self._refuse(FOREIGN)
 
@@ -267,17 +288,8 @@ class TokenStore:
         Raises:
             InputError: If it cannot be written.
         """
-        tokens = saved.tokens
         entries = self._read()
-        entry = _Entry(
-            access_token=tokens.access_token,
-            refresh_token=tokens.refresh_token,
-            expires_at=None if tokens.expires_at is None else to_rfc3339(int(tokens.expires_at)),
-            lifetime=tokens.lifetime,
-            company=saved.company,
-            ancestors=saved.ancestors,
-        )
-        entries[self._key] = msgspec.Raw(msgspec.json.encode(entry))
+        entries[self._key] = msgspec.Raw(encoded(saved))
         try:
             self._write(_formatted(entries))
             self._draft.replace(self.path)
@@ -354,12 +366,30 @@ def default_location() -> Path:
     return platformdirs.user_state_path("tap-aircall", appauthor=False) / "tokens.json"
 
 
-def _to_saved(entry: _Entry) -> SavedTokens:
-    """Make sense of an entry.
+def encoded(saved: SavedTokens) -> bytes:
+    """Write an entry as JSON."""
+    tokens = saved.tokens
+    entry = _Entry(
+        access_token=tokens.access_token,
+        refresh_token=tokens.refresh_token,
+        expires_at=None if tokens.expires_at is None else to_rfc3339(int(tokens.expires_at)),
+        lifetime=tokens.lifetime,
+        company=saved.company,
+        ancestors=saved.ancestors,
+    )
+    return msgspec.json.encode(entry)
+
+
+def decoded(content: bytes | msgspec.Raw) -> SavedTokens | None:
+    """Make sense of an entry; None for null.
 
     Raises:
-        ValueError: If a token or the time in it is none.
+        ValueError: If it is none, or a token or the time in it.
+        RecursionError: If it is nested without end.
     """
+    entry = msgspec.json.decode(content, type=_Entry | None)
+    if entry is None:
+        return None
     return SavedTokens(
         tokens=Tokens(
             access_token=_token(entry.access_token),

@@ -191,11 +191,8 @@ class Api:
 
     def _shown_call(self, call: Record, params: Mapping[str, str]) -> Record:
         """Leave out the parts that no flag asked for, and sign addresses anew at each reading."""
-        shown = dict(call)
+        shown = call | self.world.recordings.links(call, self.world.now)
         reading = next(self._reading)
-        for name in ("recording", "voicemail"):
-            if shown[name]:
-                shown[name] = self.world.recordings.signed(shown[name], reading, self.world.now)
         if params.get("fetch_contact") != "true":
             shown["contact"] = None
         if params.get("fetch_short_urls") == "true":

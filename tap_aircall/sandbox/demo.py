@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 MELTANO = Path(sys.executable).parent / "meltano"
 FOLDER = Path("demo-data")
 WAREHOUSE = FOLDER / "warehouse.duckdb"
+PAGE = FOLDER / "report.html"
 LOG = FOLDER / "meltano.log"
 OTHERS_SETTINGS = ("MELTANO_", "TAP_AIRCALL_", "TARGET_DUCKDB_", "DBT_")
 BUILD = ("dbt-duckdb:build",) if sys.version_info < (3, 14) else ()
@@ -123,6 +124,9 @@ def _demo() -> Iterator[str]:
             yield from show(connection)
     yield ""
     yield f"The warehouse is {WAREHOUSE}, the log of Meltano {LOG}."
+    if BUILD:
+        _make_page(world.company_name)
+        yield f"The page of it, for a browser, is {PAGE.absolute().as_uri()}"
     yield "More to ask: docs/models.md and docs/recipes.md."
 
 
@@ -240,6 +244,24 @@ def _load(name: str, sandbox: Sandbox, *further: str, **settings: str) -> Load:
         message = f"Meltano failed with exit code {code}; {LOG} says why."
         raise DemoError(message)
     return Load(name, time.monotonic() - began, len(sandbox.requests) - before)
+
+
+def _make_page(company: str) -> None:
+    """Make the page of what the models know.
+
+    Raises:
+        DemoError: If it cannot be made.
+    """
+    command = [sys.executable, "-m", "tap_aircall.report", "--database", str(WAREHOUSE), "--output", str(PAGE)]
+    done = subprocess.run(  # noqa: S603 - our own
+        [*command, "--company", company],
+        env={name: value for name, value in os.environ.items() if not name.startswith(OTHERS_SETTINGS)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode != 0:
+        raise DemoError(done.stderr.strip())
 
 
 def _live_on(sandbox: Sandbox) -> str:

@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import itertools
 import random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 from tap_aircall.sandbox.messages import Answer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
 RECORDING_PATH = "/recordings/"
 SECONDS = 3
@@ -56,18 +57,22 @@ class Recordings:
         self.deleted: set[str] = set()
         """Paths of files that are gone, although the call still has a link."""
         self.deleted_status = 404
+        self._readings = itertools.count(1)
 
-    def signed(self, path: str, reading: int, now: float) -> str:
-        """Return a link for one reading of a call; an address that leads elsewhere stays as it is.
+    def links(self, call: Mapping[str, Any], now: float) -> dict[str, str]:
+        """Return a call's `recording` and `voicemail` as links for one reading, as far as it has them.
 
         Args:
-            path: What `address_of` returned.
-            reading: A number that no other reading has.
+            call: The call, with paths from `address_of`; an address that leads elsewhere stays as it is.
             now: UNIX seconds.
         """
+        params = {"expires": str(int(now + self.link_seconds)), "reading": str(next(self._readings))}
+        paths = {kind: call[kind] for kind in ("recording", "voicemail") if call.get(kind)}
+        return {kind: self._signed(path, params) for kind, path in paths.items()}
+
+    def _signed(self, path: str, params: dict[str, str]) -> str:
         if not path.startswith(RECORDING_PATH):
             return path
-        params = {"expires": str(int(now + self.link_seconds)), "reading": str(reading)}
         return f"{self.root()}{path}?{urlencode(params | {'signature': _sign(path, params)})}"
 
     def file(self, url: str, authorization: str | None, now: float) -> tuple[Answer, dict[str, str]]:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from tap_aircall.sandbox.intelligence import Intelligence
+    from tap_aircall.sandbox.recordings import Recordings
     from tap_aircall.sandbox.templates import Kind, Record
 
 MOST_WEBHOOKS = 100
@@ -50,6 +51,7 @@ class Company(Protocol):
     now: float
     is_moving: bool
     intelligence: Intelligence
+    recordings: Recordings
 
     def add(self, kind: Kind, **fields: Any) -> Record:
         """Add a webhook."""
@@ -218,6 +220,8 @@ class Webhooks:
             after: Seconds from now until Aircall speaks of it.
         """
         made_at = (self._company.now if self._company.is_moving else self._now()) + after
+        if event.startswith("call."):
+            data = data | self._company.recordings.links(data, made_at)
         for webhook in self._receivers():
             if event in webhook["events"]:
                 envelope = {"resource": event.split(".", maxsplit=1)[0], "event": event, "timestamp": int(made_at)}

@@ -9,8 +9,6 @@ from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from singer_sdk.helpers.conform import TypeConformanceLevel
-from singer_sdk.mapper import RemoveRecordTransform, SameRecordTransform
-from singer_sdk.singerlib import ActivateVersionMessage
 from singer_sdk.singerlib.catalog import REPLICATION_FULL_TABLE
 from typing_extensions import override
 
@@ -23,12 +21,11 @@ from tap_aircall.errors import (
     NotFoundError,
     ResponseError,
     StreamUnavailableError,
-    one_line,
 )
 from tap_aircall.pages import PAGE_SIZE, Page
 from tap_aircall.progress import Progress, Row, forecast
-from tap_aircall.records import Oddity, RecordShaper
 from tap_aircall.sdk import UNHANDLED, SdkStream, SdkTap
+from tap_aircall.streams.output import Output
 from tap_aircall.times import to_rfc3339
 
 if TYPE_CHECKING:
@@ -122,7 +119,7 @@ class AircallStream(SdkStream):
     turn: ClassVar[int] = 0
     """Streams with a lower number are read first."""
 
-    TYPE_CONFORMANCE_LEVEL = TypeConformanceLevel.NONE  # RecordShaper does it
+    TYPE_CONFORMANCE_LEVEL = TypeConformanceLevel.NONE  # Output does it
 
     left_out: str | None = None
     """Why this run does not read it, or not all of it; None if there is nothing to say."""
@@ -130,8 +127,9 @@ class AircallStream(SdkStream):
     def __init__(self, tap: AircallTap, schema: dict[str, Any] | None = None) -> None:
         super().__init__(tap, schema=schema or schemas.of(self.name))
         self.tap = tap
-        self._reported: set[str] = set()
-        self._extracted_at = to_rfc3339(int(self.clock.time()))
+        self.output = Output(
+            self, tap, secret_fields=self.secret_fields, is_open=self.is_open, extracted_at=self._time()
+        )
 
     @cached_property
     def client(self) -> AircallClient:
@@ -279,10 +277,14 @@ class AircallStream(SdkStream):
 
         def read(queries: Iterable[Query]) -> Iterator[Page]:
             for page in self.read_pages(path or self.path, queries):
-                self._extracted_at = to_rfc3339(int(self.clock.time()))
+                self.note_extraction()
                 yield page
 
         return read
+
+    def note_extraction(self) -> None:
+        """Note that the records to write next are read now."""
+        self.output.extracted_at = self._time()
 
     def read_page(self, path: str, query: Query) -> Page:
         """Read one page of a list."""
@@ -327,7 +329,7 @@ class AircallStream(SdkStream):
         Raises:
             ResponseError: If one of them is not what the schema says; names the stream and the field.
         """
-        self._write_shaped(self._shaped(records))
+        self.output.write(records)
 
     def write_state(self, state: Mapping[str, Any]) -> None:
         """Make this the state of the stream, and tell the target."""
@@ -349,22 +351,12 @@ class AircallStream(SdkStream):
 
     def complete(self) -> None:
         """Note that all was read and written: a target may drop the rows of older versions of a full table."""
-        if not self.is_full_table:
-            return
-        for stream_map in self.stream_maps:
-            if not isinstance(stream_map, RemoveRecordTransform):
-                message = ActivateVersionMessage(stream=stream_map.stream_alias, version=self._table_version)
-                self.tap.write_message(message)
+        self.output.activate_version()
 
     # Inner workings
 
-    @cached_property
-    def _unmapped(self) -> str | None:
-        """The name under which records go out unchanged; None if stream maps or flattening change them."""
-        (first, *others) = self.stream_maps
-        if others or type(first) is not SameRecordTransform or first.flattening_enabled:
-            return None
-        return first.stream_alias
+    def _time(self) -> str:
+        return to_rfc3339(int(self.clock.time()))
 
     def _extracted(self) -> Generator[list[Record]]:
         """Read the whole stream, and show its progress."""
@@ -378,51 +370,3 @@ class AircallStream(SdkStream):
         finally:
             progress.close()
         self.complete()
-
-    def _shaped(self, records: list[Record]) -> list[Record]:
-        try:
-            return list(map(self._shaper.shape, records))
-        except ResponseError as error:
-            message = f"Stream '{self.name}': {error}"
-            raise ResponseError(message) from error
-
-    def _write_shaped(self, records: list[Record]) -> None:
-        # Without the SDK's own selection and conversion of types, since the records were shaped already, and without a
-        # dataclass for each message.
-        if self._unmapped is not None:
-            self._write_mapped(self._unmapped, records)
-            return
-        for stream_map in self.stream_maps:
-            mapped = [record for record in map(stream_map.transform, records) if record is not None]
-            self._write_mapped(stream_map.stream_alias, mapped)
-
-    def _write_mapped(self, stream: str, records: list[Any]) -> None:
-        rest: dict[str, Any] = {"time_extracted": self._extracted_at}
-        if self.is_full_table:
-            rest["version"] = self._table_version
-        self.tap.message_writer.write_records(
-            [{"type": "RECORD", "stream": stream, "record": record, **rest} for record in records]
-        )
-
-    @cached_property
-    def _shaper(self) -> RecordShaper:
-        return RecordShaper(self.effective_schema, self.mask, self._report_odd, is_open=self.is_open)
-
-    def _report_odd(self, field: str, oddity: Oddity) -> None:
-        """Report an odd field once, unless the catalog leaves it out or it is a secret."""
-        if field in self._reported:
-            return
-        self._reported.add(field)
-        if oddity is Oddity.CONVERTED:
-            message = "Aircall sends the field '%s' in '%s' with another type than documented; it is converted."
-        elif oddity is Oddity.UNUSABLE:
-            message = "Webhooks sent a field '%s' of '%s' with a value that cannot be used; it is left empty there."
-        elif field in self.secret_fields or schemas.has(self.schema, field):
-            return
-        else:
-            message = "Aircall sends a field '%s' in '%s' that this version of the tap does not know; it is left out."
-        self.logger.warning(message, one_line(field), self.name)
-
-    @property
-    def _table_version(self) -> int:
-        return self.tap.initialized_at // 1000

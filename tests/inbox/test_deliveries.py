@@ -5,7 +5,7 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from tap_aircall.inbox.deliveries import MESSAGES, WEBHOOK, Delivery, NoEventError, Row, fingerprint
@@ -44,6 +44,7 @@ def test_the_same_event_has_the_same_id_whatever_the_token_and_the_order_of_fiel
     assert row(again) == row(body)
 
 
+@settings(max_examples=50)
 @given(bodies, bodies)
 def test_events_that_differ_have_different_ids(one: dict[str, Any], other: dict[str, Any]) -> None:
     assume(typed(one) != typed(other))

@@ -254,6 +254,7 @@ def test_a_connection_that_says_nothing_is_ended(
     receiver: Running, monkeypatch: pytest.MonkeyPatch, said: bytes
 ) -> None:
     monkeypatch.setattr(server, "SILENCE_SECONDS", 0.05)
+    monkeypatch.setattr(server, "KEPT_SECONDS", 0.05)
     with receiver.connect() as connection:
         connection.sendall(said)
         assert ended(connection)

@@ -54,6 +54,7 @@ def define(name: str, path: str, **more: str) -> Record:
 WAYS = {
     "everyday": Way(("calls", "contacts", "users", "tags", "company"), calls=520, contacts=520),
     "nothing": Way(("calls", "contacts", "users")),
+    "owned-lists": Way(("users", "user_numbers")),
     "ai-results": Way(("calls", "call_topics", "call_action_items"), calls=120),
     "reports": Way(
         ("analytics_reports",), calls=3, settings={"analytics_reports": [REPORT], "start_date": "2026-11-20"}

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tap_aircall.sandbox import World, demo, generate_company
+from tests.report.company import PageReader
 from tests.targets.test_recipes import never_called_back
 
 if TYPE_CHECKING:
@@ -92,7 +93,11 @@ def test_it_shows_what_all_runs_loaded_whatever_the_user_has_set(
     agents = {user["name"].split()[0] for user in world.kinds["users"].values()}
     assert len(said) > 3
     assert all(speaker.strip() in agents for speaker, _ in said[::2])
-    assert max(map(len, out.splitlines())) <= 120
+    if demo.BUILD:
+        page = project.folder / "demo-data/report.html"
+        assert f"The page of it, for a browser, is {page.as_uri()}" in out
+        assert f"{len(inbound)} inbound calls" in PageReader(page.read_text("utf-8")).views["all all"].text
+    assert max(len(line) for line in out.splitlines() if "://" not in line) <= 120
     assert len(out.splitlines()) < 90
 
 

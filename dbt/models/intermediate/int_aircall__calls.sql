@@ -49,7 +49,8 @@ timed as (
     -- Aircall keeps the last of several users. Where the API still shows the one who handed the call over, the last is
     -- whom they handed it to. Neither missed nor outbound transferred calls have a main user.
     case
-      when is_missed or (direction = 'outbound' and (transferred_by_id is not null or transferred_to_id is not null)) then null
+      when is_missed then null
+      when direction = 'outbound' and coalesce(transferred_by_id, transferred_to_id) is not null then null
       when transferred_to_id is not null and (user_id is null or user_id = transferred_by_id) then transferred_to_id
       else user_id
     end as main_user_id,

@@ -1,5 +1,5 @@
--- Users, numbers and teams, also those that Aircall has deleted since: their calls still tell who they were. The name is
--- the present one, or else that in the latest call.
+-- Users, numbers and teams, also those that Aircall has deleted since: their calls still tell who they were. The name
+-- is the present one, or else that in the latest call.
 
 with current_names as (
 

@@ -28,7 +28,9 @@ matched as (
   select
     calls.call_id,
     periods.seconds,
-    row_number() over (partition by periods.user_id, periods.began_at order by calls.ended_at desc, calls.call_id desc) as position
+    row_number() over (
+      partition by periods.user_id, periods.began_at order by calls.ended_at desc, calls.call_id desc
+    ) as position
   from periods
   inner join {{ ref('int_aircall__calls') }} as calls
     on calls.main_user_id = periods.user_id

@@ -45,8 +45,8 @@ select
   contacts.updated_at,
   coalesce(phone_numbers.phone_numbers, 0) as phone_numbers,
   {%- for column in [
-    'calls', 'inbound_calls', 'answered_calls', 'missed_calls', 'missed_and_waiting', 'outbound_calls', 'connected_calls',
-    'inbound_talk_seconds', 'outbound_talk_seconds',
+    'calls', 'inbound_calls', 'answered_calls', 'missed_calls', 'missed_and_waiting', 'outbound_calls',
+    'connected_calls', 'inbound_talk_seconds', 'outbound_talk_seconds',
   ] %}
   coalesce(calls.{{ column }}, 0) as {{ column }},
   {%- endfor %}

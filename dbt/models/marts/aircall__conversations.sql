@@ -1,15 +1,14 @@
 with transcripts as (
 
   select
-    utterances.call_id,
-    {{ dbt.listagg("concat(utterances.participant_type, ': ', utterances.text)", "'\n'", "order by utterances.position") }}
-      as transcript,
+    call_id,
+    {{ dbt.listagg("concat(participant_type, ': ', text)", "'\n'", "order by position") }} as transcript,
     count(*) as utterances,
-    {{ aircall.count_if("utterances.participant_type = 'internal'") }} as utterances_of_users,
-    sum(case when utterances.participant_type = 'internal' then end_seconds - start_seconds end) as user_speech_seconds,
-    sum(case when utterances.participant_type = 'external' then end_seconds - start_seconds end) as customer_speech_seconds
-  from {{ ref('stg_aircall__call_utterances') }} as utterances
-  group by utterances.call_id
+    {{ aircall.count_if("participant_type = 'internal'") }} as utterances_of_users,
+    sum(case when participant_type = 'internal' then end_seconds - start_seconds end) as user_speech_seconds,
+    sum(case when participant_type = 'external' then end_seconds - start_seconds end) as customer_speech_seconds
+  from {{ ref('stg_aircall__call_utterances') }}
+  group by call_id
 
 ),
 

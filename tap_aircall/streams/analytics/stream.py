@@ -10,7 +10,6 @@ from typing_extensions import override
 from tap_aircall.errors import AircallError, ReportError, StreamUnavailableError
 from tap_aircall.streams.analytics.exports import Reports, day_of, days_between
 from tap_aircall.streams.base import AircallStream
-from tap_aircall.times import to_rfc3339
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -96,7 +95,7 @@ class AnalyticsReports(AircallStream):
             self.logger.info("No reports are chosen: name them in the setting analytics_reports.")
             return
         for report, day, rows in self._reports.finished():
-            self._extracted_at = to_rfc3339(int(self.clock.time()))
+            self.note_extraction()
             try:
                 yield from self._records(report, day, rows)
             except ReportError as reason:

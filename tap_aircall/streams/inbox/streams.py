@@ -93,7 +93,7 @@ class InboxStream(AircallStream):
     def _whole(self, record: Record) -> Record:
         """Bring a record into the form of its schema; the empty objects of deliveries stand for nothing."""
         told = {name: None if value == {} else value for name, value in record.items()}
-        return fitted(told, self.schema, lambda field: self._report_odd(field, Oddity.UNUSABLE))
+        return fitted(told, self.schema, lambda field: self.output.report(field, Oddity.UNUSABLE))
 
 
 class WebhookEvents(InboxStream):

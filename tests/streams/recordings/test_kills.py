@@ -31,6 +31,8 @@ SOAK = "SOAK" in os.environ
 CALLS = 120 if SOAK else 40
 STREAMS = ("calls", "call_recordings")
 
+pytestmark = pytest.mark.timeout(3_600 if SOAK else 300)
+
 
 @pytest.fixture
 def company() -> Iterator[tuple[Aircall, FastClock]]:

@@ -1,0 +1,74 @@
+"""The command line: `python -m aircall_customers load acme`. Dagster uses it, and so can cron."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+
+from dagster_pipes import DAGSTER_PIPES_CONTEXT_ENV_VAR, open_dagster_pipes
+
+from aircall_customers.customers import CustomersError, read_customers
+from aircall_customers.guard import Guard, GuardError
+from aircall_customers.run import Place, Report, as_json, run
+
+
+def main() -> int:
+    """Do what the arguments say; return the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m aircall_customers", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for task, text in (("load", "load what is new"), ("build", "build what is made of it, where the list says so")):
+        command = commands.add_parser(task, help=f"of one customer, {text}")
+        command.add_argument("customer")
+    commands.add_parser("status", help="show how each customer is")
+    options = parser.parse_args()
+    try:
+        place = Place.from_environment()
+        if options.command == "status":
+            _show_status(place)
+            return 0
+    except (CustomersError, GuardError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    report = run(options.command, options.customer, place)
+    if report.error:
+        print(report.error, file=sys.stderr)
+    if DAGSTER_PIPES_CONTEXT_ENV_VAR in os.environ:
+        _tell_dagster(report)
+        return 0  # Dagster knows how it ended
+    return 0 if report.succeeded else 1
+
+
+def _tell_dagster(report: Report) -> None:
+    with open_dagster_pipes() as pipes:
+        pipes.report_custom_message(as_json(report))
+
+
+def _show_status(place: Place) -> None:
+    customers = read_customers(place.customers)
+    with Guard(place.database) as guard:
+        records, now = guard.records(), guard.now()
+    for name in sorted(customers):
+        record = records.get(name)
+        if record is None or record.began_at is None:
+            print(f"{name}: never loaded")
+            continue
+        behind = (
+            f"{(now - record.calls_until).total_seconds() / 60:.0f} min behind" if record.calls_until else "no calls"
+        )
+        if record.is_held:
+            state = f"being loaded by {record.run}"
+        elif record.was_killed:
+            state = "was killed"
+        elif record.marked_at:
+            state = f"marked: {record.error}"
+        elif record.failures:
+            state = f"failed {record.failures} times: {record.error}"
+        else:
+            state = "well"
+        success = f"{record.succeeded_at:%Y-%m-%d %H:%M} UTC" if record.succeeded_at else "never"
+        print(f"{name}: {state}; last success {success}; {behind}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

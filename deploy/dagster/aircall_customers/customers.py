@@ -1,0 +1,272 @@
+"""The list of customers, `customers.yml`: who there is, and how each is loaded. Read anew whenever it is needed."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from datetime import datetime, timedelta
+from pathlib import Path  # noqa: TC003 - pydantic needs it
+from typing import TYPE_CHECKING, Annotated, Any, Self
+from zlib import crc32
+
+import yaml
+from cronsim import CronSim, CronSimError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+TAP = "tap-aircall"
+SPREAD = {"@hourly": 60, "@daily": 1_440}
+"""Schedules that leave the minute to us, with their length in minutes. Customers are spread over it, by name."""
+OWN = ("user", "password", "oauth_access_token", "oauth_refresh_token", "oauth_settings_location")
+"""Settings of the tap that say whose data it reads. They are taken from the customer alone, never from what happens to
+be in the environment: otherwise one company's calls could end in another's schema."""
+
+
+class CustomersError(Exception):
+    """The list, or what it refers to, cannot be used; one line says where."""
+
+
+def _schedule(text: str) -> str:
+    if text not in SPREAD:
+        try:
+            CronSim(text, datetime(2000, 1, 1))  # noqa: DTZ001 - only tries it
+        except CronSimError as error:
+            message = f"{text!r} is none of {', '.join(SPREAD)} and no cron expression"
+            raise ValueError(message) from error
+    return text
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+
+class Credentials(_Strict):
+    """Where the credentials of a customer are. They are never in the list."""
+
+    environment: str | None = None
+    """Beginning of the variables that hold them: `ACME` for `ACME_USER` and `ACME_PASSWORD`."""
+    file: Path | None = None
+    """A JSON file of settings of the tap, such as `{"user": "...", "password": "..."}`."""
+
+    @model_validator(mode="after")
+    def _is_one(self) -> Self:
+        if (self.environment is None) == (self.file is None):
+            message = "must name either an environment or a file"
+            raise ValueError(message)
+        return self
+
+    def read(self) -> dict[str, Any]:
+        """Return the settings of the tap that are there, secrets among them.
+
+        Raises:
+            CustomersError: If there are none.
+        """
+        if self.environment is not None:
+            prefix = f"{self.environment}_"
+            found = {name: value for name, value in os.environ.items() if name.startswith(prefix)}
+            values: Any = {name.removeprefix(prefix).lower(): value for name, value in found.items()}
+        else:
+            assert self.file is not None  # noqa: S101 - one of them is there
+            try:
+                values = json.loads(self.file.read_text(encoding="utf-8"))
+            except OSError as error:
+                message = f"the file {self.file} cannot be read: {error.strerror}"
+                raise CustomersError(message) from error
+            except ValueError:
+                values = None
+        if not (isinstance(values, dict) and any(values.get(name) for name in OWN)):
+            place = f"variables {self.environment}_..." if self.environment else f"the file {self.file}"
+            message = f"{place}: no credentials are there, such as user and password"
+            raise CustomersError(message)
+        return values
+
+
+class Customer(_Strict):
+    """One customer, as the list has it."""
+
+    name: Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,59}$")]
+    credentials: Credentials
+    target: str = "target-postgres"
+    """The loader of the Meltano project."""
+    target_schema: str | None = Field(default=None, alias="schema")
+    """The schema in the warehouse to load into."""
+    target_settings: dict[str, Any] = {}
+    streams: list[str] | None = None
+    """Streams to read, by name or pattern; those that meltano.yml selects by default."""
+    settings: dict[str, Any] = {}
+    """Further settings of the tap; none that is secret."""
+    schedule: Annotated[str, AfterValidator(_schedule)] = "@hourly"
+    """A cron expression in UTC; or `@hourly` or `@daily`, at a minute of the customer's own."""
+    build: str | None = None
+    """A command of Meltano to run after each load, such as `dbt-duckdb:build`."""
+    inbox_company: str | None = None
+    """What the inbox calls the customer; its name by default."""
+
+    @property
+    def company(self) -> str:
+        """What the inbox calls the customer."""
+        return self.inbox_company or self.name
+
+    def next_after(self, moment: datetime) -> datetime:
+        """Return when the schedule wants the next run that begins after a moment (UTC)."""
+        length = SPREAD.get(self.schedule)
+        if length is None:
+            following: datetime = next(CronSim(self.schedule, moment))
+            return following
+        minute = timedelta(minutes=crc32(self.name.encode()) % length)
+        midnight = moment.replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=1) + minute
+        length_of = timedelta(minutes=length)
+        return midnight + ((moment - midnight) // length_of + 1) * length_of
+
+
+class _List(_Strict):
+    defaults: dict[str, Any] = {}
+    customers: dict[str, dict[str, Any]] = {}
+
+
+def read_customers(path: Path) -> dict[str, Customer]:
+    """Return the customers of a list, by name.
+
+    Raises:
+        CustomersError: If it cannot be read, with each mistake and its place.
+    """
+    try:
+        listed = _List.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")) or {})
+    except OSError as error:
+        message = f"{path} cannot be read: {error.strerror}"
+        raise CustomersError(message) from error
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        message = f"{path} is not YAML{f' (line {mark.line + 1})' if mark else ''}"
+        raise CustomersError(message) from error
+    except ValidationError as error:
+        message = f"{path}: {_explain(error)}"
+        raise CustomersError(message) from error
+    customers, mistakes = {}, []
+    for name, entry in listed.customers.items():
+        try:
+            customers[name] = Customer.model_validate({**listed.defaults, **entry, "name": name})
+        except ValidationError as error:
+            mistakes.append(f"customer {name}: {_explain(error)}")
+    shared: dict[tuple[Any, ...], str] = {}
+    for customer in customers.values():
+        place = (customer.target, customer.target_schema, json.dumps(customer.target_settings, sort_keys=True))
+        first = shared.setdefault(place, customer.name)
+        if first != customer.name:
+            mistakes.append(f"customer {customer.name}: loads into the schema of {first}")
+    if mistakes:
+        message = f"{path}: {'; '.join(mistakes)}"
+        raise CustomersError(message)
+    return customers
+
+
+def _explain(error: ValidationError) -> str:
+    return ", ".join(
+        f"{'.'.join(map(str, each['loc'])) or 'it'}: {each['msg'].removeprefix('Value error, ')}"
+        for each in error.errors()
+    )
+
+
+class Plugin(BaseModel):
+    """What meltano.yml says of a plugin, as far as it matters here."""
+
+    class Setting(BaseModel):
+        """One of its settings."""
+
+        name: str
+        sensitive: bool = False
+
+    name: str
+    settings: list[Setting] = []
+    select: list[str] = []
+
+    @property
+    def variables(self) -> str:
+        """What the variables of its settings begin with."""
+        return f"{re.sub(r'[^A-Z0-9]', '_', self.name.upper())}_"
+
+    def environment(self, values: Mapping[str, Any], *, secrets: bool) -> dict[str, str]:
+        """Return the variables for some settings.
+
+        Args:
+            values: The settings.
+            secrets: Whether they may be secret.
+
+        Raises:
+            CustomersError: If one is not known, or must not be there.
+        """
+        known = {setting.name: setting.sensitive for setting in self.settings}
+        if unknown := sorted(values.keys() - known.keys()):
+            message = f"{self.name} has no setting {', '.join(unknown)}"
+            raise CustomersError(message)
+        if misplaced := [] if secrets else sorted(name for name in values if known[name]):
+            message = f"{', '.join(misplaced)} of {self.name} is secret, and belongs into the environment or a file"
+            raise CustomersError(message)
+        return {
+            f"{self.variables}{name.upper()}": value if isinstance(value, str) else json.dumps(value, default=str)
+            for name, value in values.items()
+        }
+
+
+class Project:
+    """A Meltano project, as its files describe it.
+
+    Args:
+        folder: Where its meltano.yml is.
+
+    Raises:
+        CustomersError: If there is none that can be used.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.plugins: dict[str, Plugin] = {}
+        try:
+            root = yaml.safe_load((folder / "meltano.yml").read_text(encoding="utf-8"))
+            included = [path for pattern in root.get("include_paths", ()) for path in sorted(folder.glob(pattern))]
+            for content in (root, *(yaml.safe_load(path.read_text(encoding="utf-8")) for path in included)):
+                for plugins in (content.get("plugins") or {}).values():
+                    self.plugins |= {each["name"]: Plugin.model_validate(each) for each in plugins}
+        except (OSError, yaml.YAMLError, AttributeError, KeyError, TypeError, ValidationError) as error:
+            message = f"{folder} (AIRCALL_PROJECT) has no meltano.yml that can be used"
+            raise CustomersError(message) from error
+
+    def environment(self, customer: Customer, inbox: str | None = None) -> dict[str, str]:
+        """Return the variables with which Meltano loads a customer.
+
+        Args:
+            customer: Whom.
+            inbox: Where the inbox is, if there is one; for a tap that reads it.
+
+        Raises:
+            CustomersError: If the customer cannot be loaded so.
+        """
+        try:
+            tap, target = self._plugin(TAP), self._plugin(customer.target)
+            if inbox and any(setting.name == "inbox" for setting in tap.settings):
+                events = {"inbox": inbox, "inbox_company": customer.company}
+            else:
+                events = {}
+            place = {} if customer.target_schema is None else {"default_target_schema": customer.target_schema}
+            variables = {
+                **tap.environment(events, secrets=True),
+                **tap.environment(customer.settings, secrets=False),
+                **tap.environment(customer.credentials.read(), secrets=True),
+                **target.environment({**place, **customer.target_settings}, secrets=False),
+            }
+        except CustomersError as error:
+            message = f"Customer {customer.name}: {error}."
+            raise CustomersError(message) from error
+        if customer.streams is not None:
+            left_out = [rule for rule in tap.select if rule.startswith("!")]
+            variables[f"{tap.variables}_SELECT"] = json.dumps([*(f"{name}.*" for name in customer.streams), *left_out])
+        return variables
+
+    def _plugin(self, name: str) -> Plugin:
+        if name not in self.plugins:
+            message = f"meltano.yml has no {name}"
+            raise CustomersError(message)
+        return self.plugins[name]

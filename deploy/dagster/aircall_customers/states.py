@@ -1,0 +1,66 @@
+"""The states of customers as a state backend of Meltano: `MELTANO_STATE_BACKEND_URI=aircall://`.
+
+`meltano run` reads and writes them through it, and so do `meltano state list`, `get`, `set` and `clear`. What makes
+them safe is in `guard`.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from meltano.core.state_store import MeltanoState, StateStoreManager
+from typing_extensions import override
+
+from aircall_customers.guard import CLAIM, DATABASE, Claim, Guard
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+
+class GuardedStates(StateStoreManager):
+    """States that only the run that holds its customer can write.
+
+    Meltano makes it for each use, with its settings as arguments.
+
+    Raises:
+        GuardError: From all methods, if the database cannot be used or the run may not.
+    """
+
+    label = "the guard of customers"
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self._guard = Guard(os.environ.get(DATABASE, ""))
+        claim = os.environ.get(CLAIM)
+        self._claim = Claim.parse(claim) if claim else None
+
+    @override
+    def close(self) -> None:
+        self._guard.close()
+
+    @override
+    @contextmanager
+    def acquire_lock(self, state_id: str, *, retry_seconds: float = 1) -> Iterator[None]:
+        with self._guard.writing(state_id, self._claim):
+            yield
+
+    @override
+    def get(self, state_id: str) -> MeltanoState | None:
+        state = self._guard.state(state_id, self._claim)
+        return None if state is None else MeltanoState(state_id, state["partial"], state["completed"])
+
+    @override
+    def set(self, state: MeltanoState) -> None:
+        with self._guard.writing(state.state_id, self._claim):
+            self._guard.put(state.state_id, self._claim, state.to_dict())
+
+    @override
+    def delete(self, state_id: str) -> None:
+        with self._guard.writing(state_id, self._claim):
+            self._guard.put(state_id, self._claim, None)
+
+    @override
+    def get_state_ids(self, pattern: str | None = None) -> Iterable[str]:
+        return self._guard.states((pattern or "*").replace("*", "%"))

@@ -1,0 +1,34 @@
+"""Takes the picture of the page that the documents show: `make picture`, after `make demo`."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+
+from playwright.sync_api import sync_playwright
+
+ROOT = Path(__file__).parents[1]
+PAGE = ROOT / "demo-data/report.html"
+PICTURE = ROOT / "docs/images/report.png"
+WIDTH, HEIGHT = 1200, 1470
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+"""The browser of this machine, also for tests; none if there is none."""
+
+
+def main() -> int:
+    """Take the picture; return the exit code."""
+    if CHROMIUM is None or not PAGE.exists():
+        print("The picture needs Chromium and the page of `make demo`.", file=sys.stderr)  # noqa: T201
+        return 1
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        page = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT}, color_scheme="light")
+        page.goto(PAGE.as_uri())
+        page.screenshot(path=PICTURE)
+        browser.close()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

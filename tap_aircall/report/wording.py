@@ -1,0 +1,99 @@
+"""Numbers, times and names of things, as the page says them. An absent value is an en dash."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from datetime import date, datetime, timedelta
+
+NOTHING = "\u2013"
+DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+REASONS = {
+    "out_of_opening_hours": "Outside opening hours",
+    "abandoned_in_ivr": "Caller hung up in the menu",
+    "abandoned_in_classic": "Caller hung up while waiting",
+    "short_abandoned": "Caller hung up within 10 s",
+    "no_available_agent": "No agent was available",
+    "agents_did_not_answer": "Agents did not pick up",
+}
+CHANNELS = {"sms": "Text message", "whatsapp": "WhatsApp", "group": "Group text"}
+MINUTE, HOUR, DAY = 60, 3_600, 86_400
+
+
+def number(value: int) -> str:
+    """Return a count: 12,530."""
+    return f"{value:,}"
+
+
+def plural(value: int, noun: str) -> str:
+    """Return a count and what is counted: 1 call, 2 calls."""
+    return f"{value:,} {noun}" + ("" if value == 1 else "s")
+
+
+def share(part: int, whole: int) -> str:
+    """Return a share in percent; 0% and 100% only where they are exact."""
+    if not whole:
+        return NOTHING
+    percent = round(100 * part / whole)
+    if percent == 0 and part:
+        return "<1%"
+    if percent >= 100 and part < whole:  # noqa: PLR2004 - percent
+        return ">99%"
+    return f"{percent}%"
+
+
+def duration(seconds: float | None) -> str:
+    """Return a duration in its two largest units: 14 s, 3 min 20 s, 5 h 10 min, 3 days."""
+    if seconds is None:
+        return NOTHING
+    whole = max(round(seconds), 0)
+    if whole < MINUTE:
+        return f"{whole} s"
+    if whole < HOUR:
+        return f"{whole // MINUTE} min {whole % MINUTE} s".removesuffix(" 0 s")
+    if whole < 2 * DAY:
+        return f"{whole // HOUR:,} h {whole % HOUR // MINUTE} min".removesuffix(" 0 min")
+    return f"{whole // DAY:,} days"
+
+
+def hours(seconds: int) -> str:
+    """Return a time that was worked: 12.5 h."""
+    return f"{seconds / HOUR:,.1f} h"
+
+
+def average(total: int, count: int) -> str:
+    """Return the average of durations."""
+    return duration(total / count if count else None)
+
+
+def day(value: date) -> str:
+    """Return a day: 24 Nov 2026."""
+    return f"{value.day} {MONTHS[value.month - 1]} {value.year}"
+
+
+def weekday(value: date) -> str:
+    """Return a day with that of the week: Tue 24 Nov 2026."""
+    return f"{DAYS[value.weekday()][:3]} {day(value)}"
+
+
+def moment(value: datetime) -> str:
+    """Return a time: 24 Nov 2026, 21:06."""
+    return f"{day(value)}, {value:%H:%M}"
+
+
+def recent(value: datetime, now: datetime) -> str:
+    """Return a time without its year, unless that is another than now: 24 Nov, 21:06."""
+    if value.year != now.year:
+        return moment(value)
+    return f"{value.day} {MONTHS[value.month - 1]}, {value:%H:%M}"
+
+
+def clock(offset: timedelta) -> str:
+    """Return the name of a clock by what it is ahead of UTC: UTC+01:00."""
+    minutes = round(offset.total_seconds() / MINUTE)
+    if not minutes:
+        return "UTC"
+    sign = "+" if minutes > 0 else "\u2212"
+    return f"UTC{sign}{abs(minutes) // 60:02d}:{abs(minutes) % 60:02d}"

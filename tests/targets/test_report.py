@@ -1,0 +1,41 @@
+"""The page reads PostgreSQL and changes nothing there. That its figures are right is in test_models.py."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tap_aircall.report.database import ReportError, reading
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.postgres import Postgres
+
+
+def test_postgresql_is_read_only(postgres: Postgres) -> None:
+    with (
+        reading(postgres.url.replace("+psycopg", "")) as database,
+        pytest.raises(ReportError, match=r"cannot execute CREATE TABLE in a read-only transaction"),
+    ):
+        database.rows("create table mine (id bigint)")
+    assert postgres.query("select count(*) from information_schema.tables where table_schema = 'public'") == [(0,)]
+
+
+def test_without_models_it_says_so_in_one_line(postgres: Postgres, tmp_path: Path) -> None:
+    database, output = postgres.url.replace("+psycopg", "").replace("postgres@", "postgres:secret@"), tmp_path / "page"
+    done = subprocess.run(
+        [sys.executable, "-m", "tap_aircall.report", "--database", database, "--output", output, "--schema", "mine"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == (
+        "There are no models in the schema mine: build them, by meltano run dbt-duckdb:build or dbt-postgres:build, or "
+        "name their schema with --schema.\n"
+    )
+    assert not output.exists()

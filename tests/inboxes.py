@@ -41,7 +41,7 @@ def one_of_each(at: int, words: str = "Hello", **call: Any) -> list[dict[str, An
         "message.status_updated": {"id": "m1", "status": "read"},
         "group_message.sent": {"id": "g1", "body": words, "participants": [words]},
         "ai_voice_agent.ended": {"ai_voice_agent_session_id": "s1", "extracted_data": {"name": words}},
-        "call.hold": {"id": 1, "user": {"id": 2, "name": words}, "raw_digits": words, **call},
+        "call.hold": {"id": 1, "user": {"id": 2, "name": words}, "raw_digits": words, "archived": False, **call},
         "user.opened.v2": {"id": 2, "name": words},
         "contact.deleted": {"id": 3},
     }

@@ -104,8 +104,10 @@ def variants(stream: AircallStream) -> list[dict[str, Any]]:
     """Make three records: with all fields, with nothing but keys, and with null for everything else, at every depth."""
     full, keys, key = example(stream.schema), keys_of(stream), stream.primary_keys[-1]
     records = full, keys, blank(stream.schema) | keys
+    is_date = stream.schema["properties"][key].get("format") == "date"
+    text = full[key][:-1] if is_date else full[key]
     return [
-        {**record, key: full[key] + n if isinstance(full[key], int) else f"{full[key]}{n}"}
+        {**record, key: full[key] + n if isinstance(full[key], int) else f"{text}{n}"}
         for n, record in enumerate(records)
     ]
 

@@ -14,6 +14,7 @@ from tap_aircall.sandbox.intelligence import RESULT_KINDS
 from tap_aircall.sandbox.phones import e164
 from tap_aircall.streams.registry import STREAMS
 from tests.clock import NOW
+from tests.inboxes import fill, one_of_each
 from tests.targets.conftest import ROOT
 
 if TYPE_CHECKING:
@@ -80,6 +81,8 @@ def test_the_maps_leave_nobody_in_the_warehouse(
         for stream in catalog["streams"]:
             for item in stream["metadata"]:
                 item["metadata"].setdefault("selected", True)
+        fill(str(tmp_path / "inbox.db"), one_of_each(T0, WORDS))
+        settings["inbox"] = str(tmp_path / "inbox.db")
         additions = {name: what for name, what in advice().items() if what is not None}
         settings["stream_maps"] = PRINTED["stream_maps"] | additions
     path = tmp_path / "warehouse.duckdb"

@@ -234,12 +234,12 @@ class DeletedObjects(MergedStream):
                 deletions = [event for event in history if ".deleted" in event.event]
                 if deletions and deletions[-1].position <= events[-1].position:
                     first = min(deletions, key=moment_of)  # what comes again says nothing new
-                    yield _envelope(first) | {
+                    told = _envelope(first) | {
                         "object_type": object_type,
                         "object_id": identity,
-                        "deleted_at": from_milliseconds(first.happened_at),
                         "position": deletions[-1].position,
                     }
+                    yield told | {"deleted_at": told.pop("happened_at")}
 
 
 def _envelope(event: Event) -> Record:

@@ -31,6 +31,7 @@ from tests.catalogs import catalog
 from tests.clock import NOW
 from tests.companies import add_everything
 from tests.conftest import Run
+from tests.inboxes import fill, one_of_each
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -46,12 +47,19 @@ SETTINGS: dict[str, Any] = {}
 
 
 @pytest.fixture(scope="module", autouse=True)
-def sandbox() -> Iterator[None]:
-    """Aircall with something in every stream."""
+def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Aircall, and an inbox, with something in every stream."""
+    folder, now = tmp_path_factory.mktemp("sdk"), int(time.time())
+    bodies = one_of_each(now, archived=False)
+    for body in bodies:  # the SDK's tests want a value in every field that has a time
+        if body["event"] == "message.received":
+            body["data"] |= {"created_at": now, "updated_at": now, "sent_at": now}
+    fill(str(folder / "inbox.db"), bodies)
     world = generate_company(seed=5, now=time.time(), calls=60, contacts=20, users=3)
     with Sandbox(world) as sandbox:
         sandbox.analytics.seconds = 0  # nobody is to wait
         add_everything(world)
+        sandbox.webhooks.of_app.update(world.kinds["webhooks"])
         # The SDK's tests reject fields that no schema names, so these objects have none.
         world.optional.registration_statuses = {number: {} for number in world.kinds["numbers"]}
         SETTINGS.update(
@@ -61,6 +69,8 @@ def sandbox() -> Iterator[None]:
             api_url=sandbox.url,
             requests_per_minute=100_000,
             analytics_reports=["USER_STATUS_HISTORY"],
+            inbox=str(folder / "inbox.db"),
+            recordings_location=str(folder / "recordings"),
         )
         yield
 

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import textwrap
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -46,6 +48,15 @@ NEW_CALLS = 30
 WAITING_SECONDS = 3_600
 """Longer than the demo takes, so that nobody has missed these calls yet."""
 EDITED_CONTACTS = 12
+OLD_SECONDS = 2 * 86_400
+"""A call that ended longer ago is not read again by the next run, unless a webhook tells of it."""
+COMMENT = "Called back, all is settled."
+RECEIVER = MELTANO.with_name("aircall-inbox")
+INBOX = FOLDER / "inbox.db"
+PUBLIC = "https://hooks.example.com"
+"""Where the sandbox's webhooks deliver to; it forwards that to the receiver, as a proxy would."""
+FROM_INBOX = ("messages", "deleted_objects")
+"""What the demo reads from the inbox."""
 
 
 class DemoError(Exception):
@@ -95,10 +106,12 @@ def _demo() -> Iterator[str]:
         yield f"{world.company_name}: {size}; Aircall sandbox at {sandbox.url}"
         yield "First run: everything ..."
         first = _load("first run", sandbox)
-        changes = _live_on(sandbox)
-        yield f"Meanwhile: {changes}."
-        yield "Second run: what changed ..."
-        second = _load("second run", sandbox)
+        with _receiving(sandbox):
+            changes = _live_on(sandbox)
+            sandbox.webhooks.deliver()
+        yield from textwrap.wrap(f"Meanwhile: {changes}.", WIDTH)
+        yield "Second run: what changed, and what webhooks told ..."
+        second = _load("second run", sandbox, **_inbox_settings())
         yield "Third run: the transcripts of the latest calls, a request a call; then the models, by dbt ..."
         third = _load("transcripts", sandbox, *BUILD, **_transcripts(world))
     yield ""
@@ -106,7 +119,7 @@ def _demo() -> Iterator[str]:
     yield from _table(("run", "seconds", "requests"), [(r.name, f"{r.seconds:.1f}", r.requests) for r in loads])
     of_models = (_agents, _to_call_back) if BUILD else ()
     with duckdb.connect(str(WAREHOUSE), read_only=True) as connection:
-        for show in (_counts, _chart, _teams, *of_models, _quote):
+        for show in (_counts, _told, _chart, _teams, *of_models, _quote):
             yield ""
             yield from show(connection)
     yield ""
@@ -151,6 +164,50 @@ def _transcripts(world: World) -> dict[str, str]:
         "TAP_AIRCALL__SELECT": '["call_transcriptions.*"]',
         "MELTANO_RUN_STATE_ID_SUFFIX": "transcripts",  # a state of its own, so that these calls are new to it
     }
+
+
+def _inbox_settings() -> dict[str, str]:
+    """Return the settings that read what webhooks told as well."""
+    from tap_aircall.streams.calls.stream import OPTED_INTO  # noqa: PLC0415 - takes its time
+    from tap_aircall.streams.registry import STREAMS  # noqa: PLC0415 - likewise
+
+    selected = [name for name, stream in STREAMS.items() if stream.selected_by_default or name in FROM_INBOX]
+    select = [*(f"{name}.*" for name in selected), *(f"!calls.{field}" for field in OPTED_INTO)]
+    return {"TAP_AIRCALL_INBOX": str(INBOX.absolute()), "TAP_AIRCALL__SELECT": json.dumps(select)}
+
+
+@contextmanager
+def _receiving(sandbox: Sandbox) -> Iterator[None]:
+    """Receive what the sandbox's webhooks tell, as `aircall-inbox` does for a real company.
+
+    Raises:
+        DemoError: If the receiver does not start.
+    """
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(OTHERS_SETTINGS)} | {
+        "TAP_AIRCALL_API_URL": sandbox.url,
+        "TAP_AIRCALL_USER": sandbox.api_id,
+        "TAP_AIRCALL_PASSWORD": sandbox.api_token,
+        "TAP_AIRCALL_INBOX": str(INBOX.absolute()),
+    }
+    command = [str(RECEIVER), "--config", "ENV"]
+    options: dict[str, Any] = {"env": environment, "cwd": FOLDER, "text": True, "encoding": "utf-8"}
+    registered = subprocess.run(  # noqa: S603 - our own
+        [*command, "register", "--url", PUBLIC], check=False, capture_output=True, **options
+    )
+    with subprocess.Popen(  # noqa: S603 - our own
+        [*command, "serve", "--port", "0"], stderr=subprocess.PIPE, **options
+    ) as receiver:
+        try:
+            lines = receiver.stderr or ()
+            address = next((found[0] for line in lines if (found := re.search(r"http://[\d.]+:\d+", line))), None)
+            if registered.returncode or address is None:
+                message = f"The receiver of webhooks does not start: {registered.stderr.strip()}"
+                raise DemoError(message)
+            sandbox.webhooks.forwards[PUBLIC] = address
+            sandbox.webhooks.delay = 0
+            yield
+        finally:
+            receiver.terminate()
 
 
 def _load(name: str, sandbox: Sandbox, *further: str, **settings: str) -> Load:
@@ -220,7 +277,16 @@ def _live_on(sandbox: Sandbox) -> str:
             world.add_call(started_at=now, ring_seconds=WAITING_SECONDS, talk_seconds=None, **parts)
         for identity in list(world.contacts)[:EDITED_CONTACTS]:
             world.edit_contact(identity, at=now, information="Edited during the demo")
-    return f"{NEW_CALLS} people call and wait, {EDITED_CONTACTS} contacts are edited"
+        old = next(call for call in reversed(before) if call["ended_at"] and call["ended_at"] < now - OLD_SECONDS)
+        comment = {"id": 1, "content": COMMENT, "posted_at": now, "posted_by": None}
+        world.edit_call(old["id"], comments=[*old["comments"], comment])
+        world.delete_contact(list(world.contacts)[-1])
+        message = sandbox.texts.add(body="Where is my order?", external_number=before[-1]["raw_digits"])
+        sandbox.texts.edit(message["id"], status="read")
+    return (
+        f"{NEW_CALLS} people call and wait, {EDITED_CONTACTS} contacts are edited and one is deleted, an old call gets "
+        "a comment, and a message comes in"
+    )
 
 
 def _counts(connection: DuckDBPyConnection) -> Iterator[str]:
@@ -233,6 +299,24 @@ def _counts(connection: DuckDBPyConnection) -> Iterator[str]:
         row = connection.execute(f'SELECT count(*) FROM aircall."{table}"').fetchone()  # noqa: S608 - names of ours
         counts.append((table, *(row or ())))
     yield from _table(("table", "rows"), counts)
+
+
+def _told(connection: DuckDBPyConnection) -> Iterator[str]:
+    """Show what webhooks told: a message, an edit of an old call, and a deletion."""
+    rows = connection.execute(
+        """
+        SELECT 'message', strftime(created_at, '%d %b %H:%M'), body || ' (' || status || ')' FROM aircall.messages
+        UNION ALL
+        SELECT 'comment', strftime(started_at, '%d %b %H:%M'), comment
+        FROM (SELECT started_at, json_extract_string(comments::JSON, '$[#-1].content') AS comment FROM aircall.calls)
+        WHERE comment = $comment
+        UNION ALL
+        SELECT 'deletion', strftime(deleted_at, '%d %b %H:%M'), concat_ws(' ', object_type, first_name, last_name)
+        FROM aircall.deleted_objects LEFT JOIN aircall.contacts ON contacts.id::VARCHAR = object_id
+        """,
+        {"comment": COMMENT},
+    ).fetchall()
+    yield from _table(("told by webhooks", "of (UTC)", "arrived with the next run"), rows)
 
 
 ANSWERABLE = "direction = 'inbound' AND ended_at IS NOT NULL"

@@ -79,6 +79,11 @@ def test_it_shows_what_all_runs_loaded_whatever_the_user_has_set(
     assert sum(int(row[-1]) for row in [*hours, others]) == len(missed)
     teams = Counter(team["name"] for call in inbound for team in call["teams"])
     assert {" ".join(row[:-6]): int(row[-6]) for row in figures(out, "team  ")} == teams
+    told = [" ".join(row) for row in figures(out, "told by webhooks")]
+    assert [line.split()[0] for line in told] == ["message", "comment", "deletion"]
+    assert told[0].endswith("Where is my order? (read)")
+    assert told[1].endswith(demo.COMMENT)
+    assert (told[2].split()[4], len(worlds[-1].contacts)) == ("contact", 59)
     assert len(figures(out, "agents, the first 5")) == 5
     waiting = never_called_back(world, loaded)
     assert f"to call back, the latest of {len(waiting)} " in out

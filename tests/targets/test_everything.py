@@ -35,6 +35,7 @@ def live_sandbox() -> Iterator[Sandbox]:
         world.add_call(started_at=int(now) - 7200)
     add_everything(world)
     with Sandbox(world) as sandbox:
+        sandbox.webhooks.of_app.update(world.kinds["webhooks"])
         sandbox.analytics.seconds = 0
         sandbox.analytics.rows[REPORT] = [{"Call": "1"}, {"Call": "2"}]
         yield sandbox
@@ -55,6 +56,7 @@ def everything(project: Project, live_sandbox: Sandbox) -> Project:
     inbox = project.folder / "inbox.db"
     fill(str(inbox), one_of_each(int(time.time())))
     project.environment["TAP_AIRCALL_INBOX"] = str(inbox)
+    project.environment["TAP_AIRCALL_RECORDINGS_LOCATION"] = str(project.folder / "recordings")
     return project
 
 
@@ -64,6 +66,7 @@ def expected(sandbox: Sandbox) -> dict[str, int]:
     per_call = {name: 4 for name in FROM_API if name.startswith("call_")}
     items = [world.intelligence.found("action_items", call)[1]["action_items"] for call in world.calls]
     per_call["call_action_items"] = sum(map(len, items))
+    per_call["call_counts"] = 1  # of the last two days, one is whole
     sizes: dict[str, int] = {kind: len(records) for kind, records in world.kinds.items()}
     lists = {name: stream.envelope for name, stream in STREAMS.items() if issubclass(stream, ReferenceStream)}
     return {

@@ -47,6 +47,8 @@ LARGEST_BODY = 2**20
 """Bytes of a body. A call with all its parts has some ten thousand."""
 LARGEST_REFUSED = 8 * LARGEST_BODY
 """Bytes that are read of a body that is too large: whoever is still sending does not see the answer."""
+MOST_DELIVERIES = 1_000
+"""Deliveries that are read or wait to be stored. More could not be stored in time, and to try would make all late."""
 MOST_IN_HAND = 128 * LARGEST_BODY
 """Bytes of all bodies that are read or wait to be stored."""
 STORE_SECONDS = 3.5
@@ -140,6 +142,7 @@ class Receiver:
     def __init__(self, inbox: Inbox, clock: Clock) -> None:
         self._inbox = inbox
         self._clock = clock
+        self._deliveries = 0
         self._in_hand = 0
         self._refused: dict[int, int] = {}
         self._told_at = float("-inf")
@@ -182,12 +185,16 @@ class Receiver:
             ClientDisconnect: If nobody waits for the answer.
             InboxError, TimeoutError: If it could not be stored, or not in time.
         """
+        if self._deliveries >= MOST_DELIVERIES:
+            raise RefusedError(HTTPStatus.SERVICE_UNAVAILABLE, "Too much is on its way; try again.")
         held: list[bytes] = []
+        self._deliveries += 1
         try:
             await self._read(request, held)
             async with asyncio.timeout(STORE_SECONDS):
                 await self._understand(b"".join(held), PATHS[request.url.path])
         finally:
+            self._deliveries -= 1
             self._in_hand -= sum(map(len, held))
 
     async def _read(self, request: Request, held: list[bytes]) -> None:

@@ -9,13 +9,12 @@ Everything that can fail here ends in one line, which quotes neither an event no
 
 from __future__ import annotations
 
-import heapq
 import os
 import sqlite3
 import uuid
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import msgspec
 import sqlalchemy as sa
@@ -27,6 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Sequence
 
     from tap_aircall.inbox.deliveries import Row
+
+T = TypeVar("T")
 
 SETTING = "Setting inbox"
 PATIENCE_SECONDS = 30.0
@@ -250,15 +251,18 @@ class Inbox:
     def events_of(self, company: str, object_type: str, object_ids: Collection[str]) -> Iterator[Event]:
         """Read all events about some objects, in the order of their positions.
 
-        Memory grows with the number of ids, a batch of events for each `IDS` of them.
-
         Raises:
             InboxError: If the store cannot be read.
         """
-        ids = sorted(set(object_ids))
-        of_type = sa.select(*_READ).where(_events.c.company == company, _events.c.object_type == object_type)
-        parts = (of_type.where(_events.c.object_id.in_(ids[at : at + IDS])) for at in range(0, len(ids), IDS))
-        return heapq.merge(*((event for page in self._pages(part, 0) for event in page) for part in parts))
+        # First the positions, from the index alone: asked for events in this order, a database may look at all it has.
+        ids, position = sorted(set(object_ids)), _events.c.position
+        of_type = sa.select(position).where(_events.c.company == company, _events.c.object_type == object_type)
+        positions: list[int] = []
+        for part in _parts(ids, IDS):
+            with self._reading() as connection:
+                positions += connection.scalars(of_type.where(_events.c.object_id.in_(part)))
+        for page in _parts(sorted(positions), BATCH):
+            yield from self._read(sa.select(*_READ).where(position.in_(page)).order_by(position))
 
     # For the receiver
 
@@ -380,14 +384,17 @@ class Inbox:
     def _pages(self, wanted: sa.Select[Any], after: int) -> Iterator[list[Event]]:
         """Read a page after the other: no transaction stays open, and no more than a page is in memory."""
         while True:
-            page = wanted.where(_events.c.position > after).order_by(_events.c.position).limit(BATCH)
-            with self._reading() as connection:
-                rows = connection.execute(page).all()
-            if rows:
-                yield [Event._make((*row[:-1], _body(row.body))) for row in rows]
-            if len(rows) < BATCH:
+            page = self._read(wanted.where(_events.c.position > after).order_by(_events.c.position).limit(BATCH))
+            if page:
+                yield page
+            if len(page) < BATCH:
                 return
-            after = rows[-1].position
+            after = page[-1].position
+
+    def _read(self, wanted: sa.Select[Any]) -> list[Event]:
+        with self._reading() as connection:
+            rows = connection.execute(wanted).all()
+        return [Event._make((*row[:-1], _body(row.body))) for row in rows]
 
     def _value(self, key: str, connection: sa.Connection | None = None) -> str | None:
         wanted = sa.select(_meta.c.value).where(_meta.c.key == key)
@@ -501,6 +508,11 @@ def _postgres(url: sa.URL, patience: float) -> sa.Engine:
         connection.commit()
 
     return engine
+
+
+def _parts(items: list[T], size: int) -> Iterator[list[T]]:
+    """Cut a list into parts of a size."""
+    return (items[at : at + size] for at in range(0, len(items), size))
 
 
 def _are(kinds: Iterable[str]) -> sa.ColumnElement[bool]:

@@ -296,6 +296,20 @@ def test_bodies_have_a_limit_together(receiver: Running, monkeypatch: pytest.Mon
     assert receiver.post(delivery("x" * 60_000)).status_code == 200
 
 
+def test_deliveries_have_a_limit_in_number(receiver: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "MOST_DELIVERIES", 1)
+    with receiver.connect() as slow:
+        body = delivery(1)
+        slow.sendall(POST + b"Expect: 100-continue\r\nContent-Length: %d\r\n\r\n" % len(body))
+        assert status(slow) == 100  # it has begun with this one
+        done = receiver.post(delivery(2))
+        assert (done.status_code, done.headers["Retry-After"]) == (503, "60")
+        slow.sendall(body)
+        assert status(slow) == 200
+    assert receiver.post(delivery(2)).status_code == 200
+    assert ids(receiver.inbox) == [1, 2]
+
+
 def test_a_store_that_fails_is_told_as_long_as_it_does(receiver: Running, tmp_path: Path) -> None:
     assert receiver.post(delivery(1)).status_code == 200
     with closing(sqlite3.connect(tmp_path / "inbox.db")) as other:

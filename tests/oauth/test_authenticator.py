@@ -190,6 +190,18 @@ class TestRenewal:
         # The last one says that the other streams can be read.
         assert asked(aircall) == ["/v1/ping", "/v1/tags 403", "/v1/ping", "/v1/ping"]
 
+    def test_waits_until_a_failing_ping_can_tell_what_a_403_is_about(
+        self, aircall: Aircall, granted: Callable[..., dict[str, Any]], run: Callable[..., Run]
+    ) -> None:
+        aircall.sandbox.faults += [
+            Fault(path="/v1/tags", status=403),
+            Fault(path="/v1/ping", after=1, status=503),
+        ]
+
+        assert len(run(**granted()).records("tags")) == 1
+        assert [log.path for log in aircall.sandbox.requests] == ["/v1/ping", "/v1/tags", "/v1/ping", "/v1/tags"]
+        assert aircall.sandbox.oauth.grants == []
+
     def test_survives_a_failing_token_endpoint(
         self, aircall: Aircall, granted: Callable[..., dict[str, Any]], run: Callable[..., Run]
     ) -> None:

@@ -233,13 +233,14 @@ class DeletedObjects(MergedStream):
             for identity, history in self._histories(object_type, some).items():
                 deletions = [event for event in history if ".deleted" in event.event]
                 if deletions and deletions[-1].position <= events[-1].position:
-                    first = min(deletions, key=moment_of)  # what comes again says nothing new
-                    told = _envelope(first) | {
+                    told = _envelope(min(deletions, key=moment_of))  # what comes again says nothing new
+                    deleted_at = told.pop("happened_at")
+                    yield told | {
                         "object_type": object_type,
                         "object_id": identity,
+                        "deleted_at": deleted_at,
                         "position": deletions[-1].position,
                     }
-                    yield told | {"deleted_at": told.pop("happened_at")}
 
 
 def _envelope(event: Event) -> Record:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import itertools
 from datetime import UTC, datetime
-from functools import partial
+from functools import cached_property, partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
@@ -89,12 +89,15 @@ class CallRecordings(CallFollower):
     state_keys = (KEPT,)
     asks_for_each = False
 
-    _archive: Archive | None = None
+    @cached_property
+    def _archive(self) -> Archive | None:
+        """Where the files are kept; None if the settings do not say."""
+        location = self.tap.settings.recordings_location
+        return Archive(location) if location else None
 
     @override
     def prepare(self) -> None:
-        if self.tap.settings.recordings_location:
-            self._archive = Archive(self.tap.settings.recordings_location)
+        _ = self._archive  # a place that cannot be used ends the run before it begins
 
     @override
     def extract(self) -> Iterable[list[Record]]:
@@ -105,7 +108,6 @@ class CallRecordings(CallFollower):
     @override
     def sample(self) -> list[Record]:
         """See whether there is a place for files, without asking for one."""
-        self.prepare()
         if self._archive is None:
             raise self._left_out()
         self._archive.names_of(_day_of(int(self.clock.time())))

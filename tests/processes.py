@@ -12,6 +12,7 @@ import os
 import resource
 import select
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Any
@@ -142,13 +143,14 @@ class Command:
 
 def _befall(mishap: Mishap, pid: int | None, reader: Connection) -> None:
     assert pid
-    match mishap:
-        case Mishap.KILL:
-            os.kill(pid, 9)
-        case Mishap.TERMINATE:
-            os.kill(pid, 15)
-        case Mishap.CLOSED_PIPE:
-            reader.close()
+    with suppress(ProcessLookupError):  # it may have ended a moment ago
+        match mishap:
+            case Mishap.KILL:
+                os.kill(pid, 9)
+            case Mishap.TERMINATE:
+                os.kill(pid, 15)
+            case Mishap.CLOSED_PIPE:
+                reader.close()
 
 
 def _live(began: float, arguments: list[str], output: Connection, errors: str, full: tuple[str, int] | None) -> None:

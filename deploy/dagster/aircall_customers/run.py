@@ -134,7 +134,8 @@ def _run(task: str, name: str, place: Place, report: Report) -> None:
         with guard.claim(name, f"{socket.gethostname()}, process {os.getpid()}", inbox_position=position) as claim:
             report.run = claim.epoch
             try:
-                environment = _environment(claim, customers, project.environment(customer, place.inbox))
+                inbox = None if position is None else place.inbox
+                environment = _environment(claim, customers, project.environment(customer, inbox))
                 with working_folder(place.work / guard.id, claim) as folder:
                     Meltano(command, folder, project, environment).run(guard, claim, report)
             except CustomersError as error:
@@ -193,14 +194,14 @@ def calls_until(state: State) -> datetime | None:
 
 
 def _inbox_position(inbox: str | None, customer: Customer) -> int | None:
-    """Return how far the inbox goes, so that a later event is news."""
+    """Return how far the inbox goes, so that a later event is news; None if it does not know the customer."""
     if inbox is None:
         return None
     return inbox_positions(inbox, [customer]).get(customer.name)
 
 
 def inbox_positions(location: str, customers: Sequence[Customer]) -> dict[str, int]:
-    """Return how far the inbox goes for each customer: the position of its latest event, 0 for none.
+    """Return how far the inbox goes for each customer that it knows: the position of its latest event, 0 for none.
 
     Raises:
         CustomersError: If it cannot be read.
@@ -213,7 +214,8 @@ def inbox_positions(location: str, customers: Sequence[Customer]) -> dict[str, i
         raise CustomersError(message) from error
     try:
         with contextlib.closing(Inbox.open(location, create=False)) as inbox:
-            return {each.name: inbox.last_position(each.company) for each in customers}
+            known = set(inbox.companies())
+            return {each.name: inbox.last_position(each.company) for each in customers if each.company in known}
     except TapAircallError as error:
         message = f"AIRCALL_INBOX: {error}"
         raise CustomersError(message) from error

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from typing_extensions import override
 
-from tap_aircall.clock import TRAIL_SECONDS, Clock
+from benchmarks.harness import StandingClock
+from tap_aircall.clock import TRAIL_SECONDS
 from tap_aircall.pages import PAGE_SIZE
 from tap_aircall.sandbox import Sandbox, World
 from tap_aircall.sandbox.index import TimeIndex
@@ -27,7 +28,6 @@ from tap_aircall.writer import SilentWriter
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from threading import Event
 
     from tap_aircall.sandbox.templates import Record
 
@@ -81,7 +81,7 @@ def least(company: Company) -> Counter[str]:
 
 def measured(company: Company, owned_lists_every_hours: float) -> Counter[str]:
     """Let the tap run for a day, and count its requests."""
-    clock, world = _Clock(), World(now=NOW)
+    clock, world = StandingClock(NOW), World(now=NOW)
     _furnish(world, company)
     with Sandbox(world, clock=clock.time) as sandbox:
         state: Any = _state_before(NOW - HOUR, owned_lists_every_hours)
@@ -192,25 +192,6 @@ class _EvenIndex(TimeIndex):
         low = math.ceil(first * self._a_day / DAY)
         ids = range(low, max(low, math.floor((min(last, self._world.now) + 1) * self._a_day / DAY - 1e-9) + 1))
         return list((ids[::-1] if descending else ids)[start : start + count]), len(ids)
-
-
-class _Clock(Clock):
-    """Stands still but for waiting."""
-
-    def __init__(self) -> None:
-        self.now = float(NOW)
-
-    @override
-    def time(self) -> float:
-        return self.now
-
-    @override
-    def monotonic(self) -> float:
-        return self.now
-
-    @override
-    def wait(self, seconds: float, interrupt: Event) -> None:
-        self.now += seconds
 
 
 def main() -> None:

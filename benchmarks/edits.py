@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from typing_extensions import override
 
-from tap_aircall.clock import Clock
+from benchmarks.harness import StandingClock
 from tap_aircall.inbox.deliveries import WEBHOOK, Delivery
 from tap_aircall.inbox.store import Inbox
 from tap_aircall.sandbox import Sandbox, World
@@ -28,8 +28,6 @@ from tap_aircall.tap import TapAircall
 from tap_aircall.writer import InterruptibleWriter
 
 if TYPE_CHECKING:
-    import threading
-
     from tap_aircall.sandbox.templates import Record
 
 HOUR, DAY = 3_600, 86_400
@@ -42,25 +40,6 @@ SIX: list[float] = [0.5, 6, 24, 72, 168, 720]
 TWO: list[float] = [24, 720]
 
 
-class HandClock(Clock):
-    """Stands where it is put."""
-
-    def __init__(self) -> None:
-        self.now = float(BEGIN)
-
-    @override
-    def time(self) -> float:
-        return self.now
-
-    @override
-    def monotonic(self) -> float:
-        return self.now
-
-    @override
-    def wait(self, seconds: float, interrupt: threading.Event) -> None:
-        self.now += seconds
-
-
 class Warehouse(InterruptibleWriter):
     """Notes when an edit arrives, and keeps the last state.
 
@@ -68,7 +47,7 @@ class Warehouse(InterruptibleWriter):
         clock: Says when.
     """
 
-    def __init__(self, clock: HandClock) -> None:
+    def __init__(self, clock: StandingClock) -> None:
         super().__init__()
         self.clock = clock
         self.waiting: dict[tuple[int, int], float] = {}
@@ -107,7 +86,7 @@ def simulate(ages: list[float], days: int, *, has_inbox: bool) -> tuple[float, l
     Returns:
         Requests a day in the second day; how many seconds each edit took that arrived; how many did not.
     """
-    clock, dice = HandClock(), random.Random(1)  # noqa: S311 - not for secrets
+    clock, dice = StandingClock(BEGIN), random.Random(1)  # noqa: S311 - not for secrets
     world = World(now=clock.now)
     calls = [add(world, BEGIN - 31 * DAY + n * DAY // CALLS) for n in range(31 * CALLS)]
     with tempfile.TemporaryDirectory() as folder, Sandbox(world, clock=clock.time) as sandbox:

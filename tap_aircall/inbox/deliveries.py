@@ -12,7 +12,7 @@ import math
 from typing import Any, NamedTuple, TypeGuard
 
 from tap_aircall.api.decoding import DEEPEST, is_deep
-from tap_aircall.times import to_seconds
+from tap_aircall.times import to_milliseconds
 
 WEBHOOK = "webhook"
 """Kind of a token: that of a webhook."""
@@ -22,10 +22,6 @@ _NAME = {WEBHOOK: "event", MESSAGES: "event_name"}
 
 LONGEST_NAME = 200
 """Characters of the name of an event, or of an id."""
-MILLISECONDS_FROM = 100_000_000_000
-"""A timestamp from here on is in milliseconds: as seconds it would be the year 5138."""
-_LARGEST_TIME = 253_402_300_800_000
-"""The year 10,000 in milliseconds."""
 
 _OBJECTS = {
     "call": ("call", ("id",)),
@@ -141,7 +137,7 @@ class Delivery:
             resource=resource if _is_name(resource) else None,
             object_type=object_type,
             object_id=object_id,
-            happened_at=to_milliseconds(payload.get("timestamp"), otherwise=received_at),
+            happened_at=_moment(payload.get("timestamp"), otherwise=received_at),
             received_at=received_at,
             body=body,
         )
@@ -174,22 +170,18 @@ def about(event: str, data: Any) -> tuple[str | None, str | None]:
     return None, None
 
 
-def to_milliseconds(timestamp: Any, *, otherwise: int) -> int:
-    """Turn a timestamp, in seconds or milliseconds or as ISO text, into UNIX milliseconds.
+def _moment(timestamp: Any, *, otherwise: int) -> int:
+    """Return when something happened in UNIX milliseconds.
 
     Args:
         timestamp: What the delivery has.
-        otherwise: What to return if that is no time.
+        otherwise: What to return if that is not a time that can be.
     """
-    if isinstance(timestamp, str) and timestamp.isascii() and timestamp.isdigit():
-        timestamp = int(timestamp[:LONGEST_NAME])
-    if isinstance(timestamp, int | float) and not isinstance(timestamp, bool):
-        moment = timestamp if abs(timestamp) >= MILLISECONDS_FROM else timestamp * 1000
-        return int(moment) if 0 <= moment < _LARGEST_TIME else otherwise
     try:
-        return to_seconds(timestamp) * 1000
+        moment = to_milliseconds(timestamp)
     except ValueError:
         return otherwise
+    return moment if moment >= 0 else otherwise
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 from typing import TYPE_CHECKING
 
-from tap_aircall.pages import PAGE_SIZE, TOLERANCE_SECONDS, identity, stamp
+from tap_aircall.pages import PAGE_SIZE, TOLERANCE_SECONDS, identity
 from tap_aircall.times import to_seconds
 
 if TYPE_CHECKING:
@@ -79,10 +79,9 @@ class NamedCalls:
             page: The page.
         """
         begin, end = int(query["from"]) + TOLERANCE_SECONDS + 1, int(query["to"])
-        if page.records and not page.is_last(len(page.records)):
-            times = [stamp(record, "started_at", "calls") for record in page.records]
-            self._span = times[-1] - times[0]
-            end = times[-1] - TOLERANCE_SECONDS - 1
+        if page.times and not page.is_last(len(page.records)):
+            self._span = page.times[-1] - page.times[0]
+            end = page.times[-1] - TOLERANCE_SECONDS - 1
         for call_id, start in list(self._starts.items()):
             if start is not None and begin <= start <= end:
                 del self._starts[call_id]

@@ -17,7 +17,7 @@ from tap_aircall.sandbox.analytics import EXPORT_PATH, FILE_PATH
 from tap_aircall.streams.analytics.exports import AHEAD, PATIENCE_SECONDS, POLL_SECONDS
 from tests.clock import NOW
 from tests.conftest import Run
-from tests.inboxes import fill, one_of_each
+from tests.inboxes import fill
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -180,9 +180,8 @@ class TestAskingAhead:
         assert asked(aircall) == []
 
     def test_a_connection_test_asks_for_one_export(self, aircall: Aircall, tmp_path: Path) -> None:
-        inbox = str(tmp_path / "inbox.db")
-        fill(inbox, one_of_each(int(NOW)))
-        tap = aircall.tap(analytics_reports=[CALLS, STATUS], inbox=inbox)
+        fill(str(tmp_path / "inbox.db"), [])  # the SDK's own test reads all streams, selected or not
+        tap = aircall.tap(analytics_reports=[CALLS, STATUS], inbox=str(tmp_path / "inbox.db"))
         tap.run_connection_test()
         tap.client.close()
 

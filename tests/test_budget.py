@@ -55,7 +55,8 @@ class Line:
         begin = skipped + (int(query["page"]) - 1) * PAGE_SIZE
         end = min(begin + PAGE_SIZE, self.calls)
         records: list[Record] = [{"id": n, "started_at": n // 2} for n in range(begin, end)]
-        return Page(records, self.calls - skipped if self._totals else None, linked=end < self.calls)
+        page = Page(records, self.calls - skipped if self._totals else None, linked=end < self.calls)
+        return page.checked(query, "calls", "started_at")
 
 
 def share_used(line: Line) -> float:

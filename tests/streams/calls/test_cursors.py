@@ -201,7 +201,7 @@ def test_a_dropped_age_costs_nothing_more() -> None:
     ],
 )
 def test_a_state_without_times_is_refused(state: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match=r"no time|invalid literal"):
+    with pytest.raises(ValueError, match=r"not a time|invalid literal"):
         run(state, T0)
 
 

@@ -151,6 +151,7 @@ class Cursors:
             through: The second (UNIX).
             now: What Aircall's clock had reached when the run began to read calls, as far as it is known by now.
         """
+        self._first_run = min(self._first_run, now)
         for age in self._positions:
             self._positions[age] = max(self._positions[age], min(through, self._target(age, now)))
 

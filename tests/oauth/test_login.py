@@ -537,7 +537,7 @@ class TestByHand:
         typist.typed = ["yes\n", "yes\n"]
         typist.may_type.set()
         for reader in readers:
-            reader.join(0.2)
+            reader.join(10)
 
         assert typist.told == told
         assert typist.typed == ["yes\n"]

@@ -284,12 +284,13 @@ class Guard:
         """
         failed = outcome.error_kind is not None
         updated = self._connection.execute(
-            """UPDATE aircall_customers SET run = NULL, ended_at = aircall_now(),
-                succeeded_at = CASE WHEN %(failed)s THEN succeeded_at ELSE aircall_now() END,
+            """UPDATE aircall_customers SET run = NULL, ended_at = clock.now,
+                succeeded_at = CASE WHEN %(failed)s THEN succeeded_at ELSE clock.now END,
                 calls_until = coalesce(%(calls_until)s, calls_until),
                 failures = CASE WHEN %(failed)s THEN failures + 1 ELSE 0 END,
                 error_kind = %(kind)s, error = %(error)s,
-                marked_at = CASE WHEN %(final)s THEN coalesce(marked_at, aircall_now()) END
+                marked_at = CASE WHEN %(final)s THEN coalesce(marked_at, clock.now) END
+            FROM (SELECT aircall_now() AS now) AS clock
             WHERE customer = %(customer)s AND epoch = %(epoch)s""",
             {
                 **claim._asdict(),

@@ -529,9 +529,9 @@ class TestByHand:
     def test_what_is_typed_after_the_login_is_left_alone(self, log_in: Callable[..., Admin]) -> None:
         typist = Typist()
         typist.may_type.clear()
-        before = {thread.ident for thread in threading.enumerate()}
+        before = set(threading.enumerate())
         log_in(typist)
-        readers = [thread for thread in threading.enumerate() if thread.ident not in before and thread.daemon]
+        readers = [thread for thread in threading.enumerate() if thread not in before and thread.daemon]
         told = typist.told
 
         typist.typed = ["yes\n", "yes\n"]

@@ -2,11 +2,14 @@
 
 A day of 200 customers takes some ten thousand processes, and Python takes seconds to start one. A command of the zygote
 is a small client, which hands its arguments and variables over and waits for the end. When the client is killed, so is
-its process; when its own parent is gone, it ends.
+its process. The client of a load ends when the run worker is gone, as `aircall_customers.run.Stop` ends a load; what the
+daemon started outlives the daemon, as runs do, and what stands for Meltano outlives the load that started it.
 """
 
 from __future__ import annotations
 
+import gc
+import importlib
 import json
 import os
 import select
@@ -41,11 +44,25 @@ connection.connect(os.environ["ZYGOTE"])
 body = json.dumps({"arguments": sys.argv[1:], "environment": dict(os.environ), "folder": os.getcwd()}).encode()
 socket.send_fds(connection, [len(body).to_bytes(4, "big")], [0, 1, 2])
 connection.sendall(body)
-while os.getppid() == parent:
+while os.getppid() == parent or sys.argv[1] != "customers":
     if select.select([connection], [], [], 0.3)[0]:
         sys.exit(int(connection.recv(16) or b"1"))
 sys.exit(1)
 """
+
+IMPORTS = (
+    "aircall_customers.__main__",
+    "dagster._cli.api",
+    "dagster._utils.log",
+    "dagster_postgres",
+    "pyrate_limiter",
+    "sqlalchemy.dialects.postgresql.psycopg2",
+    "structlog",
+    "tap_aircall.streams.registry",
+    "tests.deploy.day",
+    "tests.deploy.pipeline",
+)
+"""What the processes would each import otherwise."""
 
 
 def command() -> list[str]:
@@ -99,10 +116,9 @@ def serve(path: Path, registry: Path) -> None:
         path: Where to make its socket.
         registry: A folder where each process has a file, named after it, while it lives.
     """
-    import dagster._cli.api  # noqa: F401
-    import pydantic.main  # noqa: F401
-
-    import tests.deploy.pipeline  # noqa: F401
+    for name in IMPORTS:
+        importlib.import_module(name)
+    gc.freeze()  # so that no collection in a child copies what it shares with this process
 
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(str(path))
@@ -110,8 +126,6 @@ def serve(path: Path, registry: Path) -> None:
     children: dict[int, socket.socket] = {}
     while True:
         ready, _, _ = select.select([listener, *children.values()], [], [], 0.05)
-        if listener in ready:
-            _begin(listener, children, registry)
         for pid, connection in list(children.items()):
             if connection in ready and not connection.recv(16):  # the client is gone
                 os.kill(pid, signal.SIGKILL)
@@ -122,6 +136,8 @@ def serve(path: Path, registry: Path) -> None:
                     connection.sendall(str(abs(os.waitstatus_to_exitcode(status))).encode())
                 connection.close()
                 del children[pid]
+        if listener in ready:  # last: a process that is to be gone by now is
+            _begin(listener, children, registry)
 
 
 def _begin(listener: socket.socket, children: dict[int, socket.socket], registry: Path) -> None:

@@ -140,23 +140,22 @@ class Day:
                 sandbox.world.edit("tags", min(sandbox.world.kinds["tags"]), name=f"hour {hour} of {name[-3:]}")
         mark = datetime.fromtimestamp(began, UTC)
         until, idle_since = time.monotonic() + PATIENCE_SECONDS, time.monotonic()
-        behind = CUSTOMERS
+        behind = set(self.names)
         while behind:
             assert time.monotonic() < until, self.guard.records()
-            before = behind
             records = self.guard.records()
             self.load_twins(records)
             runs = sum(each.epoch for each in records.values())
             if runs >= self._next_kill:
                 self._next_kill = runs + self.chance.randint(*RUNS_TO_A_KILL)
                 self.kill()
-            done = (records[name].succeeded_at for name in self.names if name in records)
-            behind = CUSTOMERS - sum(each is not None and each > mark for each in done)
-            if behind != before:
+            done = {name for name in behind & records.keys() if (records[name].succeeded_at or mark) > mark}
+            if done or any(records[name].is_held for name in behind & records.keys()):
                 idle_since = time.monotonic()
-            elif time.monotonic() - idle_since > 5 and not any(each.is_held for each in records.values()):
+            elif time.monotonic() - idle_since > 5:
                 self.put_forward(61)  # whoever was killed waits for its time
                 idle_since = time.monotonic()
+            behind -= done
             time.sleep(0.2)
 
     def end(self) -> None:

@@ -67,6 +67,10 @@ customers:
         (HEAD + ", password: secret}}", "customer acme: password: Extra inputs are not permitted"),
         (HEAD + ", schedule: hourly}}", "customer acme: schedule: 'hourly' is none of @hourly, @daily and no cron"),
         (
+            HEAD + ", build: 'dbt-postgres:build', build_settings: {schema: acme}}}",
+            "customer acme: build_settings: schema must not be there: the customer's schema",
+        ),
+        (
             HEAD + "}, globex: {credentials: {environment: GLOBEX}, schema: acme}}",
             "customer globex: loads into the schema of acme",
         ),
@@ -124,12 +128,14 @@ def test_the_variables_of_a_load_come_from_the_entry_and_the_credentials(
             "schema": "acme",
             "streams": ["calls", "call_*"],
             "settings": {"requests_per_minute": 30, "start_date": "2026-06-01"},
+            "build": "dbt-postgres:build",
+            "build_settings": {"business_hours": {"1": ["09:00", "18:00"]}},
         }
     )
     (tmp_path / "globex.json").write_text('{"oauth_access_token": "hidden", "auth_scheme": "OAUTH"}')
     globex = Customer.model_validate({"name": "globex", "credentials": {"file": tmp_path / "globex.json"}})
 
-    variables = project.environment(acme)
+    variables = project.environment(acme, tmp_path)
 
     select = json.loads(variables.pop("TAP_AIRCALL__SELECT"))
     assert select[:2] == ["calls.*", "call_*.*"]
@@ -140,8 +146,13 @@ def test_the_variables_of_a_load_come_from_the_entry_and_the_credentials(
         "TAP_AIRCALL_REQUESTS_PER_MINUTE": "30",
         "TAP_AIRCALL_START_DATE": "2026-06-01",
         "TARGET_POSTGRES_DEFAULT_TARGET_SCHEMA": "acme",
+        "DBT_POSTGRES_TARGET_PATH": f"{tmp_path}/dbt/target",
+        "DBT_POSTGRES_LOG_PATH": f"{tmp_path}/dbt/logs",
+        "DBT_POSTGRES_SOURCE_SCHEMA": "acme",
+        "DBT_POSTGRES_SCHEMA": "acme_analytics",
+        "DBT_POSTGRES_BUSINESS_HOURS": '{"1": ["09:00", "18:00"]}',
     }
-    assert project.environment(globex) == {
+    assert project.environment(globex, tmp_path) == {
         "TAP_AIRCALL_OAUTH_ACCESS_TOKEN": "hidden",
         "TAP_AIRCALL_AUTH_SCHEME": "OAUTH",
     }
@@ -154,18 +165,23 @@ def test_the_variables_of_a_load_come_from_the_entry_and_the_credentials(
         ({"target_settings": {"password": "hidden"}}, "password of target-postgres is secret"),
         ({"settings": {"start": "2026-01-01"}}, "tap-aircall has no setting start"),
         ({"target": "target-none"}, "meltano.yml has no target-none"),
+        ({"build": "dbt-none:build"}, "meltano.yml has no dbt-none"),
+        (
+            {"build": "dbt-postgres:build", "build_settings": {"timezone": "UTC"}},
+            "dbt-postgres has no setting timezone",
+        ),
         ({"credentials": {"environment": "NOBODY"}}, "variables NOBODY_...: no credentials are there"),
         ({"credentials": {"file": "/none/acme.json"}}, "the file /none/acme.json cannot be read: No such file"),
     ],
 )
 def test_what_cannot_be_loaded_is_refused_in_one_line(
-    entry: dict[str, object], mistake: str, monkeypatch: pytest.MonkeyPatch
+    entry: dict[str, object], mistake: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ACME_PASSWORD", "hidden")
     customer = Customer.model_validate({"name": "acme", "credentials": {"environment": "ACME"}, **entry})
 
     with pytest.raises(CustomersError) as refused:
-        Project(ROOT).environment(customer)
+        Project(ROOT).environment(customer, tmp_path)
 
     assert str(refused.value).startswith(f"Customer acme: {mistake}")
     assert "hidden" not in str(refused.value)

@@ -121,8 +121,8 @@ def test_customers_come_are_loaded_fail_and_go_without_a_deployment(
     assert orchestra.instance.get_dynamic_partitions("customers") == ["acme"]
 
 
-def test_nothing_is_built_where_the_project_has_no_such_plugin(orchestra: Orchestra, site: Site, guard: Guard) -> None:
-    site.write(acme={"build": "dbt-of-nobody:build"})
+def test_nothing_is_built_for_a_customer_without_a_build(orchestra: Orchestra, site: Site, guard: Guard) -> None:
+    site.write(acme={})
     (wanted,) = orchestra.due()
 
     result = orchestra.do(wanted)

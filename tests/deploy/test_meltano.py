@@ -14,11 +14,13 @@ import pytest
 from tap_aircall.sandbox import Sandbox, generate_company
 from tests.deploy.test_run import PATIENCE_SECONDS, Site, processes_of, wait_for
 from tests.targets.conftest import PLUGINS
+from tests.targets.test_models import needs_dbt
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from aircall_customers.guard import Guard
+    from tests.postgres import Postgres
 
 STATE = "dev:tap-aircall-to-target-duckdb:acme"
 
@@ -71,6 +73,43 @@ def test_a_load_by_meltano_is_killed_superseded_and_taken_up_again(
     record = guard.records()["acme"]
     assert (record.epoch, record.failures, record.run) == (3, 0, None)
     assert record.calls_until is not None
+
+
+@needs_dbt
+def test_the_models_of_a_customer_are_built_beside_what_was_loaded(site: Site, postgres: Postgres) -> None:
+    site.sandbox.latency = 0.0
+    site.write(
+        acme={
+            "target": "target-postgres",
+            "schema": "acme",
+            "target_settings": {},
+            "streams": ["calls", "users", "numbers"],
+            "build": "dbt-postgres:build",
+            "build_settings": {"time_zone": "Asia/Tokyo"},
+        }
+    )
+    site.variables |= {
+        "TARGET_POSTGRES_SQLALCHEMY_URL": postgres.url,
+        "TARGET_POSTGRES_HOST": str(postgres.host),
+        "TARGET_POSTGRES_USER": "postgres",
+        "TARGET_POSTGRES_DATABASE": postgres.name,
+    }
+
+    loaded = site.run("load", "acme")
+    built = site.run("build", "acme")
+
+    assert (loaded[0], loaded[2]) == (0, ""), loaded[1]
+    assert (built[0], built[2]) == (0, ""), built[1]
+    assert site.left == []
+    schemas = postgres.query(
+        "SELECT nspname FROM pg_namespace WHERE nspname !~ '^(pg_|information_schema$)' ORDER BY 1"
+    )
+    assert schemas == [("acme",), ("acme_analytics",), ("acme_analytics_staging",), ("public",)]
+    days = postgres.query("""
+        SELECT call_id, call_date = (started_at AT TIME ZONE 'Asia/Tokyo')::date FROM acme_analytics.aircall__calls
+        ORDER BY 1
+    """)
+    assert days == [(identity, True) for identity in sorted(site.sandbox.world.calls)]
 
 
 def meltano(site: Site, *arguments: str) -> str:

@@ -12,7 +12,16 @@ from zlib import crc32
 
 import yaml
 from cronsim import CronSim, CronSimError
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,6 +32,8 @@ SPREAD = {"@hourly": 60, "@daily": 1_440}
 OWN = ("user", "password", "oauth_access_token", "oauth_refresh_token", "oauth_settings_location")
 """Settings of the tap that say whose data it reads. They are taken from the customer alone, never from what happens to
 be in the environment: otherwise one company's calls could end in another's schema."""
+BUILD = frozenset({"source_schema", "schema", "target_path", "log_path"})
+"""Settings of dbt that a run chooses: the schemas to read and to write, and the folders for its files."""
 
 
 class CustomersError(Exception):
@@ -102,8 +113,18 @@ class Customer(_Strict):
     """A cron expression in UTC; or `@hourly` or `@daily`, at a minute of the customer's own."""
     build: str | None = None
     """A command of Meltano to run after each load, such as `dbt-duckdb:build`."""
+    build_settings: dict[str, Any] = {}
+    """Settings of the plugin that builds; none that is secret."""
     inbox_company: str | None = None
     """What the inbox calls the customer; its name by default."""
+
+    @field_validator("build_settings")
+    @classmethod
+    def _leaves_ours(cls, settings: dict[str, Any]) -> dict[str, Any]:
+        if given := sorted(settings.keys() & BUILD):
+            message = f"{' and '.join(given)} must not be there: the customer's schema and working folder say it"
+            raise ValueError(message)
+        return settings
 
     @property
     def company(self) -> str:
@@ -180,6 +201,7 @@ class Plugin(BaseModel):
         sensitive: bool = False
 
     name: str
+    inherit_from: str | None = None
     settings: list[Setting] = []
     select: list[str] = []
 
@@ -234,15 +256,16 @@ class Project:
             message = f"{folder} (AIRCALL_PROJECT) has no meltano.yml that can be used"
             raise CustomersError(message) from error
 
-    def environment(self, customer: Customer, inbox: str | None = None) -> dict[str, str]:
-        """Return the variables with which Meltano loads a customer.
+    def environment(self, customer: Customer, folder: Path, inbox: str | None = None) -> dict[str, str]:
+        """Return the variables with which Meltano loads a customer, and builds on what was loaded.
 
         Args:
             customer: Whom.
+            folder: The working folder of the run.
             inbox: Where the inbox is, if there is one; for a tap that reads it.
 
         Raises:
-            CustomersError: If the customer cannot be loaded so.
+            CustomersError: If Meltano cannot do that.
         """
         try:
             tap, target = self._plugin(TAP), self._plugin(customer.target)
@@ -256,6 +279,7 @@ class Project:
                 **tap.environment(customer.settings, secrets=False),
                 **tap.environment(customer.credentials.read(), secrets=True),
                 **target.environment({**place, **customer.target_settings}, secrets=False),
+                **self._build_environment(customer, folder),
             }
         except CustomersError as error:
             message = f"Customer {customer.name}: {error}."
@@ -265,8 +289,26 @@ class Project:
             variables[f"{tap.variables}_SELECT"] = json.dumps([*(f"{name}.*" for name in customer.streams), *left_out])
         return variables
 
+    def _build_environment(self, customer: Customer, folder: Path) -> dict[str, str]:
+        """Return the variables of the plugin that builds: it reads the customer's schema, and writes beside it."""
+        if customer.build is None:
+            return {}
+        plugin = self._plugin(customer.build.partition(":")[0])
+        ours = {"target_path": str(folder / "dbt/target"), "log_path": str(folder / "dbt/logs")}
+        if customer.target_schema is not None:
+            ours |= {"source_schema": customer.target_schema, "schema": f"{customer.target_schema}_analytics"}
+        known = {setting.name for setting in plugin.settings}
+        ours = {name: value for name, value in ours.items() if name in known}
+        return plugin.environment({**ours, **customer.build_settings}, secrets=False)
+
     def _plugin(self, name: str) -> Plugin:
         if name not in self.plugins:
             message = f"meltano.yml has no {name}"
             raise CustomersError(message)
-        return self.plugins[name]
+        plugin = self.plugins[name]
+        if plugin.inherit_from is None or plugin.inherit_from not in self.plugins:
+            return plugin
+        parent = self._plugin(plugin.inherit_from)
+        return plugin.model_copy(
+            update={"settings": [*parent.settings, *plugin.settings], "select": plugin.select or parent.select}
+        )

@@ -40,10 +40,10 @@ from dagster import (
 )
 
 from aircall_customers.alerts import announce
-from aircall_customers.customers import Customer, Project, read_customers
+from aircall_customers.customers import Customer, read_customers
 from aircall_customers.due import choose
 from aircall_customers.guard import Guard, Record
-from aircall_customers.run import Place, Report, build_command, inbox_positions
+from aircall_customers.run import Place, Report, inbox_positions
 
 CUSTOMERS = DynamicPartitionsDefinition(name="customers")
 LOAD, BUILD = "aircall_load", "aircall_build"
@@ -133,9 +133,8 @@ def build_definitions(
         description="What is built on a customer's data, for customers whose entry in the list has `build`.",
     )
     def build(context: AssetExecutionContext, pipes: PipesSubprocessClient) -> Iterator[MaterializeResult[None]]:
-        place = Place.from_environment()
-        customer = read_customers(place.customers)[context.partition_key]
-        if build_command(customer, Project(place.project)) is None:
+        customer = read_customers(Place.from_environment().customers)[context.partition_key]
+        if customer.build is None:
             context.log.info("Nothing is to be built for this customer.")
         else:
             yield MaterializeResult(metadata={"seconds": execute(context, pipes, "build").seconds})

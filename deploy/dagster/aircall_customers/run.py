@@ -124,9 +124,11 @@ def _run(task: str, name: str, place: Place, report: Report) -> None:
         message = f"{place.customers} has no customer {name}."
         raise CustomersError(message)
     customer, project = customers[name], Project(place.project)
-    load = ["run", "--force", f"--state-id-suffix={name}", TAP, customer.target]
-    command = load if task == "load" else build_command(customer, project)
-    if command is None:
+    if task == "load":
+        command = ["run", "--force", f"--state-id-suffix={name}", TAP, customer.target]
+    elif customer.build is not None:
+        command = ["run", "--force", customer.build]
+    else:
         report.succeeded = report.skipped = True
         return
     with Guard(place.database) as guard:
@@ -135,19 +137,12 @@ def _run(task: str, name: str, place: Place, report: Report) -> None:
             report.run = claim.epoch
             try:
                 inbox = None if position is None else place.inbox
-                environment = _environment(claim, customers, project.environment(customer, inbox))
                 with working_folder(place.work / guard.id, claim) as folder:
+                    environment = _environment(claim, customers, project.environment(customer, folder, inbox))
                     Meltano(command, folder, project, environment).run(guard, claim, report)
             except CustomersError as error:
                 report.error_kind, report.error = "Customers", str(error)
             _end(guard, claim, report)
-
-
-def build_command(customer: Customer, project: Project) -> list[str] | None:
-    """Return what Meltano is to do after a load; None if nothing is wanted, or the project has no such plugin."""
-    if customer.build is None or customer.build.partition(":")[0] not in project.plugins:
-        return None
-    return ["run", "--force", customer.build]
 
 
 def _environment(claim: Claim, customers: Mapping[str, Customer], own: Mapping[str, str]) -> dict[str, str]:

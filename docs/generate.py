@@ -269,7 +269,7 @@ def replication(stream: type[AircallStream]) -> str:
     """Say in words how a stream is replicated."""
     if stream.replication_key:
         return f"incremental, `{stream.replication_key}`"
-    return "follows `calls`" if stream.turn == 1 else "whole"
+    return "follows `calls`" if stream.turn == 1 else "full table"
 
 
 def one_line(text: str) -> str:

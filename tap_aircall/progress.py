@@ -146,7 +146,7 @@ def summary(rows: Sequence[Row], requests: int, seconds: float) -> list[str]:
 
 
 def forecast(owner: str, count: int, streams: int, requests_per_minute: float) -> str | None:
-    """Return a line about a run that costs a request a stream for each of something; None for an hour or less.
+    """Warn of a run that sends a request for each call, user or the like; return None if that takes an hour or less.
 
     Args:
         owner: Of what: a stream, such as `calls`.

@@ -187,8 +187,8 @@ def _participants(name: str, note: str) -> P[Any]:
 
 def _calls() -> th.PropertiesList:
     user = _call_user()
-    url_hour = "signed address that ends after one hour and is another at each reading"
-    url_short = "short address that ends after three hours; filled only when this field is selected"
+    url_hour = "signed address that expires after one hour and differs each time the call is read"
+    url_short = "short address that expires after three hours; filled only when this field is selected"
     return th.PropertiesList(
         _id("call"),
         P("sid", th.StringType, description="Identifier of the call at the telephony provider; call_uuid in webhooks."),
@@ -411,7 +411,7 @@ def _tags() -> th.PropertiesList:
 def _webhooks() -> th.PropertiesList:
     return th.PropertiesList(
         _key("webhook_id", th.StringType, "Identifier of the webhook, a UUID."),
-        P("id", INTEGER, description="Identifier of the webhook before there were UUIDs; deprecated."),
+        P("id", INTEGER, description="Numeric identifier, from before there were UUIDs; deprecated."),
         _link(),
         P("url", th.StringType, description="Where Aircall sends the events."),
         P("active", th.BooleanType, description="Whether it sends them; Aircall stops when too many fail."),
@@ -438,7 +438,7 @@ def _integrations() -> th.PropertiesList:
         P("status", th.StringType, description="Whether the app is installed."),
         P("active", th.BooleanType, description="Whether the integration is switched on."),
         P("number_ids", th.ArrayType(_MAYBE_INTEGER), description="Numbers that admins let the app see."),
-        P("numbers_count", INTEGER, description="How many numbers those are."),
+        P("numbers_count", INTEGER, description="How many of those numbers there are."),
         P("user", _call_user(), description="Who installed the app."),
     )
 
@@ -526,14 +526,14 @@ def _sms_templates() -> th.PropertiesList:
 def _analytics_reports() -> th.PropertiesList:
     return th.PropertiesList(
         _key("report_name", th.StringType, "Aircall's name of the report, such as CALLS_HISTORY; added by the tap."),
-        _key("report_date", th.DateType, "Day that the report is of, in analytics_timezone; added by the tap."),
+        _key("report_date", th.DateType, "Day that the report covers, in analytics_timezone; added by the tap."),
         _key("row_number", INTEGER, "Position of the row within the report of that day, from 1; added by the tap."),
         P(
             "row",
             OPEN,
             description=(
-                "The cells of the row, as text, by the names of their columns. Null where a later export of the same "
-                "day had fewer rows."
+                "The cells of the row as text, by column name. Null where a later export of the same day had fewer "
+                "rows."
             ),
         ),
     )
@@ -544,7 +544,7 @@ def _call_recordings() -> th.PropertiesList:
         _key("call_id", INTEGER, "Identifier of the call."),
         _key("kind", th.StringType, "recording or voicemail."),
         P("status", th.StringType, description="kept, or gone if Aircall no longer had the file."),
-        P("path", th.StringType, description="Where the file is, recordings_location included."),
+        P("path", th.StringType, description="Where the file is, including recordings_location."),
         P("bytes", INTEGER, description="Size of the file."),
         P("sha256", th.StringType, description="SHA-256 of the file, in hexadecimal."),
         P("content_type", th.StringType, description="What kind of audio it is, such as audio/mpeg."),
@@ -557,7 +557,7 @@ def _call_counts() -> th.PropertiesList:
     return th.PropertiesList(
         _key("date", th.DateType, "Day in UTC."),
         P("calls", INTEGER, description="How many calls began on that day, as Aircall counts them."),
-        P("counted_at", th.DateTimeType, description="When Aircall said so; the latest count of a day stays."),
+        P("counted_at", th.DateTimeType, description="When they were counted; the latest count of a day stays."),
     )
 
 

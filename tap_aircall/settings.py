@@ -159,8 +159,8 @@ DEFINITION = th.PropertiesList(
         default=24,
         title="Read owned lists every",
         description=(
-            "Hours between two readings of what costs a request a user or number, such as user_numbers; the state says "
-            "when the last one was. 0: at every run."
+            "Hours between two readings of the lists that cost a request per user or number, such as user_numbers; the "
+            "state says when the last one was. 0: at every run."
         ),
     ),
     th.Property(

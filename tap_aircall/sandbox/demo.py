@@ -112,7 +112,7 @@ def _demo() -> Iterator[str]:
         yield from textwrap.wrap(f"Meanwhile: {changes}.", WIDTH)
         yield "Second run: what changed, and what webhooks told ..."
         second = _load("second run", sandbox, **_inbox_settings())
-        yield "Third run: the transcripts of the latest calls, a request a call; then the models, by dbt ..."
+        yield "Third run: the transcripts of the latest calls, a request per call; then the models, by dbt ..."
         third = _load("transcripts", sandbox, *BUILD, **_transcripts(world))
     yield ""
     loads = (first, second, third)

@@ -43,7 +43,7 @@ class Texts:
 
     def __init__(self, company: Company, tell: Tell, now: Callable[[], float]) -> None:
         self.messages: dict[str, Record] = {}
-        """Messages and group messages as they are by now, by id."""
+        """The messages and group messages in their latest state, by id."""
         self._company = company
         self._tell = tell
         self._now = now

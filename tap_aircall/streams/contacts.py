@@ -54,7 +54,7 @@ class Contacts(AircallStream):
     """
 
     name = "contacts"
-    cost = "one for 50 contacts; later, one for 50 that changed"
+    cost = "one per 50 contacts; later, one per 50 that changed"
     primary_keys = ("id",)
     replication_key = "updated_at"
     path = "/v1/contacts"

@@ -24,7 +24,7 @@ class Users(SharedStream):
     """Users, from version 2 of the API: version 1 ended on 2026-09-30 (facts: Users and numbers)."""
 
     name = "users"
-    cost = "one for 50"
+    cost = "one per 50"
     path = "/v2/users"
     envelope = "users"
 
@@ -33,7 +33,7 @@ class UserAvailabilities(ReferenceStream):
     """Whether each user is free to take a call, at the moment of the run."""
 
     name = "user_availabilities"
-    cost = "one for 50 users"
+    cost = "one per 50 users"
     path = "/v1/users/availabilities"
     envelope = "users"
 
@@ -42,7 +42,7 @@ class UserNumbers(OwnedStream):
     """Which user may use which numbers."""
 
     name = "user_numbers"
-    cost = "one a user, once a day"
+    cost = "one per user, once a day"
     primary_keys = ("user_id", "id")
     path = "/v2/users/{}/numbers"
     envelope = "numbers"
@@ -54,7 +54,7 @@ class Teams(ReferenceStream):
     """Teams with their members."""
 
     name = "teams"
-    cost = "one for 50"
+    cost = "one per 50"
     path = "/v1/teams"
     envelope = "teams"
 
@@ -63,7 +63,7 @@ class Numbers(SharedStream):
     """The company's phone numbers."""
 
     name = "numbers"
-    cost = "one for 50"
+    cost = "one per 50"
     path = "/v1/numbers"
     envelope = "numbers"
 
@@ -72,7 +72,7 @@ class Tags(ReferenceStream):
     """Tags that calls can carry."""
 
     name = "tags"
-    cost = "one for 50"
+    cost = "one per 50"
     path = "/v1/tags"
     envelope = "tags"
 
@@ -81,7 +81,7 @@ class Webhooks(ReferenceStream):
     """Webhooks; under Basic those of the dashboard and of API keys (facts: OAuth)."""
 
     name = "webhooks"
-    cost = "one for 50"
+    cost = "one per 50"
     primary_keys = ("webhook_id",)
     path = "/v1/webhooks"
     envelope = "webhooks"

@@ -15,7 +15,7 @@ class DialerCampaigns(OwnedObject):
     """The campaign that a user works through with the power dialer."""
 
     name = "dialer_campaigns"
-    cost = "one a user, once a day"
+    cost = "one per user, once a day"
     primary_keys = ("id",)
     path = "/v1/users/{}/dialer_campaign"
     envelope = "dialer_campaign"
@@ -24,10 +24,10 @@ class DialerCampaigns(OwnedObject):
 
 
 class DialerCampaignPhoneNumbers(OptionalOwnedStream):
-    """The phone numbers of a user's campaign; whether the list has pages is not known, and does not matter."""
+    """The phone numbers of a user's campaign. It works whether the list has pages or not, which is not known."""
 
     name = "dialer_campaign_phone_numbers"
-    cost = "one a user, and one more for 50 phone numbers, once a day"
+    cost = "one per user, and one more per 50 phone numbers, once a day"
     primary_keys = ("user_id", "number")
     path = "/v1/users/{}/dialer_campaign/phone_numbers"
     envelope = "numbers"
@@ -36,10 +36,10 @@ class DialerCampaignPhoneNumbers(OptionalOwnedStream):
 
 
 class NumberRegistrationStatuses(OwnedOpenObject):
-    """Whether a number is registered as its country demands."""
+    """Whether a number is registered as its country requires."""
 
     name = "number_registration_statuses"
-    cost = "one a number, once a day"
+    cost = "one per number, once a day"
     primary_keys = ("number_id",)
     path = "/v1/numbers/{}/registration_status"
     envelope = "registration_status"
@@ -51,7 +51,7 @@ class NumberMessageConfigurations(OwnedOpenObject):
     """Where messages to a number are sent; the token in them never leaves the tap."""
 
     name = "number_message_configurations"
-    cost = "one a number, once a day"
+    cost = "one per number, once a day"
     primary_keys = ("number_id",)
     path = "/v1/numbers/{}/messages/configuration"
     envelope = "configuration"
@@ -64,7 +64,7 @@ class NumberWhatsappStatuses(OwnedObject):
     """What a number may do on WhatsApp."""
 
     name = "number_whatsapp_statuses"
-    cost = "one a number, once a day"
+    cost = "one per number, once a day"
     primary_keys = ("number_id",)
     path = "/v1/numbers/{}/whatsapp_status"
     envelope = "whatsapp_status"
@@ -76,7 +76,7 @@ class WhatsappTemplates(OwnedTokenList):
     """Message templates for WhatsApp, behind a token rather than on numbered pages."""
 
     name = "whatsapp_templates"
-    cost = "one a number for ten templates, once a day"
+    cost = "one per number and ten templates, once a day"
     primary_keys = ("number_id", "id")
     path = "/v1/numbers/{}/templates"
     envelope = "templates"
@@ -88,7 +88,7 @@ class SmsTemplates(OptionalList):
     """Message templates for SMS; the one list with up to a hundred records on a page."""
 
     name = "sms_templates"
-    cost = "one for 100"
+    cost = "one per 100"
     path = "/v1/sms/templates"
     envelope = "templates"
     page_size = 100

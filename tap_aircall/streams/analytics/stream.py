@@ -61,7 +61,7 @@ class AnalyticsReports(AircallStream):
     """
 
     name = "analytics_reports"
-    cost = "two a report and day, and one a minute until Aircall is done"
+    cost = "two per report and day, and one a minute until Aircall has made it"
     primary_keys = ("report_name", "report_date", "row_number")
     replication_key = "report_date"
     state_keys = (REPORTS,)

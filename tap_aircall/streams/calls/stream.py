@@ -43,7 +43,7 @@ class Calls(AircallStream):
     """Calls of the company, apart from internal ones, which Aircall's API does not have."""
 
     name = "calls"
-    cost = "one for 50 calls read, at least one for each age"
+    cost = "one per 50 calls read, and at least one for each age"
     primary_keys = ("id",)
     replication_key = "started_at"
     path = "/v1/calls"

@@ -1,6 +1,6 @@
-"""The JSON schemas of what webhooks tell (facts: What deliveries hold).
+"""The JSON schemas of the streams that come from webhooks (facts: What deliveries hold).
 
-Everything but keys and positions may be null: what an event does not say is not known.
+Everything but keys and positions may be null, since an event may leave anything out.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ def _key(name: str, description: str) -> P[Any]:
 
 def _position(of: str) -> P[Any]:
     return P(
-        "position", INTEGER, required=True, nullable=False, description=f"Position in the inbox of {of}; only grows."
+        "position", INTEGER, required=True, nullable=False, description=f"Position of {of} in the inbox; it only grows."
     )
 
 
 def _event() -> tuple[P[Any], ...]:
-    """List what every event has."""
+    """List the fields of every event."""
     return (
         _key("event_id", "Identifier of the event: the same for each delivery of it."),
         _position("the event"),
@@ -41,10 +41,10 @@ def _event() -> tuple[P[Any], ...]:
 
 
 def _merged() -> tuple[P[Any], ...]:
-    """List what every record has that several events make."""
+    """List the fields of every record that several events make up."""
     return (
         _position("the latest event about it"),
-        P("happened_at", th.DateTimeType, description="When the latest thing happened to it that is known."),
+        P("happened_at", th.DateTimeType, description="When the latest known event about it happened."),
     )
 
 
@@ -53,7 +53,7 @@ def _webhook_events() -> th.PropertiesList:
         *_event(),
         P("company", th.StringType, description="Company in the inbox."),
         P("resource", th.StringType, description="Kind of object, as Aircall calls it."),
-        P("object_type", th.StringType, description="Kind of object, as the event tells: call, contact, message, ..."),
+        P("object_type", th.StringType, description="Kind of object it is about: call, contact, message, ..."),
         P("object_id", th.StringType, description="Identifier of the object."),
         P("body", OPEN, description="What was delivered, without the token."),
     )
@@ -66,13 +66,13 @@ def _call_events() -> th.PropertiesList:
         P(
             "user_id",
             INTEGER,
-            description="Identifier of the user: whom it rang for, who declined, answered, held, and so on.",
+            description="Identifier of the user it is about: who was rung, declined, answered, held, and so on.",
         ),
         P("call_uuid", th.StringType, description="Identifier of the call at the telephony provider; sid in calls."),
         P("hangup_cause", th.StringType, description="Why the call ended."),
-        P("external_transferred_to", th.StringType, description="Number outside that the call was transferred to."),
-        P("external_caller_number", th.StringType, description="Number that the caller showed."),
-        P("automatic_callback_call_id", INTEGER, description="Identifier of the call that called back by itself."),
+        P("external_transferred_to", th.StringType, description="External number that the call was transferred to."),
+        P("external_caller_number", th.StringType, description="Number that was shown as the caller."),
+        P("automatic_callback_call_id", INTEGER, description="Identifier of the automatic callback."),
     )
 
 
@@ -118,7 +118,7 @@ def _text_message() -> tuple[P[Any], ...]:
         P("direct_link", th.StringType, description="Address of the message in Aircall's API."),
         P("direction", th.StringType, description="inbound or outbound."),
         P("body", th.StringType, description="The text."),
-        P("status", th.StringType, description="What became of it, such as received, sent, delivered or failed."),
+        P("status", th.StringType, description="How far it got, such as received, sent, delivered or failed."),
         P("raw_digits", th.StringType, description="Number of the other party, with spaces."),
         P("media_details", th.ArrayType(th.ObjectType(*media, nullable=True)), description="Files that came with it."),
         P(
@@ -126,19 +126,19 @@ def _text_message() -> tuple[P[Any], ...]:
             th.ArrayType(th.StringType(nullable=True)),
             description=f"Addresses of the files, each {_EXPIRES}.",
         ),
-        P("created_at", th.DateTimeType, description="When the message was made."),
-        P("updated_at", th.DateTimeType, description="When the message changed last."),
+        P("created_at", th.DateTimeType, description="When the message was created."),
+        P("updated_at", th.DateTimeType, description="When the message last changed."),
         P("sent_at", th.DateTimeType, description="When the message was sent."),
         P("channel", th.StringType, description="null for SMS and MMS, or whatsapp."),
         P("origin", th.StringType, description="Where it comes from, such as native."),
         _number(),
-        _person("user", "Who wrote it, or takes care of it.", "name", "email", "direct_link"),
+        _person("user", "Who wrote it, or who is to answer it.", "name", "email", "direct_link"),
     )
 
 
 def _messages() -> th.PropertiesList:
     return th.PropertiesList(
-        _key("id", "Identifier of the message: text."),
+        _key("id", "Identifier of the message, as text."),
         *_merged(),
         *_text_message(),
         P("external_number", th.StringType, description="Number of the other party."),
@@ -152,9 +152,13 @@ def _messages() -> th.PropertiesList:
         ),
         P("type", th.StringType, description="Kind of message; WhatsApp."),
         P("template_content", th.StringType, description="What the template was filled with, as JSON; WhatsApp."),
-        P("metadata", OPEN, description="What else is known of it; WhatsApp."),
+        P("metadata", OPEN, description="Further facts about it; WhatsApp."),
         P("parent_id", th.StringType, description="Identifier of the message that it answers; WhatsApp."),
-        P("whatsapp_message_category", th.StringType, description="What it counts as, such as utility; WhatsApp."),
+        P(
+            "whatsapp_message_category",
+            th.StringType,
+            description="Category it is billed as, such as utility; WhatsApp.",
+        ),
         P("whatsapp_message_type", th.StringType, description="Kind of message at WhatsApp."),
         P("recipient_country", th.StringType, description="Country of the recipient; WhatsApp."),
     )
@@ -162,14 +166,14 @@ def _messages() -> th.PropertiesList:
 
 def _group_messages() -> th.PropertiesList:
     return th.PropertiesList(
-        _key("id", "Identifier of the message: a UUID."),
+        _key("id", "Identifier of the message, a UUID."),
         *_merged(),
         *_text_message(),
         P("group_conversation_id", th.StringType, description="Identifier of the conversation."),
         P(
             "participants",
             th.ArrayType(th.StringType(nullable=True)),
-            description="Numbers of those who take part, digits alone.",
+            description="Phone numbers of the participants, digits only.",
         ),
     )
 
@@ -185,7 +189,7 @@ def _ai_voice_agent_sessions() -> th.PropertiesList:
         P("number_id", INTEGER, description="Identifier of the number of the call."),
         P("external_caller_number", th.StringType, description="Number of the caller."),
         P("aircall_number", th.StringType, description="Number that was called."),
-        P("created_at", th.DateTimeType, description="When the latest of its events was made."),
+        P("created_at", th.DateTimeType, description="When the latest of its events was created."),
         P("started_at", th.DateTimeType, description="When the agent took the call."),
         P("ended_at", th.DateTimeType, description="When the agent was done."),
         P(
@@ -194,7 +198,7 @@ def _ai_voice_agent_sessions() -> th.PropertiesList:
             description="Why the agent's part ended: answered, escalated, disconnected or caller_hung_up.",
         ),
         P("escalation_reason", th.StringType, description="Why the agent passed the call on."),
-        P("extracted_data", OPEN, description="What the agent found out, by the company's own names."),
+        P("extracted_data", OPEN, description="What the agent found out, under names that the company chose."),
     )
 
 
@@ -205,7 +209,7 @@ def _deleted_objects() -> th.PropertiesList:
         _position("the event"),
         P("deleted_at", th.DateTimeType, description="When it was deleted, as Aircall says."),
         P("received_at", th.DateTimeType, description="When the inbox received the event."),
-        P("event", th.StringType, description="The event that told of it, such as contact.deleted."),
+        P("event", th.StringType, description="The event that reported it, such as contact.deleted."),
         P("event_id", th.StringType, description="Identifier of the event."),
     )
 

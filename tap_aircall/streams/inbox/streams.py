@@ -97,7 +97,7 @@ class InboxStream(AircallStream):
 
 
 class WebhookEvents(InboxStream):
-    """Everything that webhooks told, as it came."""
+    """Every event that webhooks delivered, as it came."""
 
     name = "webhook_events"
     primary_keys = ("event_id",)
@@ -160,7 +160,7 @@ class UserEvents(InboxStream):
 
 
 class MergedStream(InboxStream):
-    """Things that several events tell of: one record each, of all that is known by now."""
+    """Things that several events tell of: one record each, with all that is known so far."""
 
     object_type: ClassVar[str]
 
@@ -190,7 +190,7 @@ class MergedStream(InboxStream):
 
 
 class Messages(MergedStream):
-    """Text messages: SMS, MMS and WhatsApp, as they are by now."""
+    """Text messages: SMS, MMS and WhatsApp, each in its latest state."""
 
     name = "messages"
     primary_keys = ("id",)
@@ -199,7 +199,7 @@ class Messages(MergedStream):
 
 
 class GroupMessages(MergedStream):
-    """Text messages of group conversations, as they are by now."""
+    """Text messages of group conversations, each in its latest state."""
 
     name = "group_messages"
     primary_keys = ("id",)

@@ -264,7 +264,7 @@ class CallTranscriptions(CallIntelligence):
     """What was said, as text."""
 
     name = "call_transcriptions"
-    cost = "one a call"
+    cost = "one per call"
     path = "/v1/calls/{}/transcription"
     envelope = "transcription"
     announced_by = ("transcription.created",)
@@ -291,7 +291,7 @@ class CallSentiments(CallIntelligence):
     """How the other party felt."""
 
     name = "call_sentiments"
-    cost = "one a call"
+    cost = "one per call"
     path = "/v1/calls/{}/sentiments"
     envelope = "sentiment"
     announced_by = ("sentiment.created",)
@@ -301,7 +301,7 @@ class CallTopics(CallIntelligence):
     """What a call was about, in a few words."""
 
     name = "call_topics"
-    cost = "one a call"
+    cost = "one per call"
     path = "/v1/calls/{}/topics"
     envelope = "topic"
     announced_by = ("topics.created",)
@@ -311,7 +311,7 @@ class CallSummaries(CallIntelligence):
     """What a call was about, in some sentences."""
 
     name = "call_summaries"
-    cost = "one a call"
+    cost = "one per call"
     path = "/v1/calls/{}/summary"
     envelope = "summary"
     announced_by = ("summary.created",)
@@ -321,7 +321,7 @@ class CallCustomSummaries(CallIntelligence):
     """A summary by the company's own template."""
 
     name = "call_custom_summaries"
-    cost = "one a call, each time it is read"
+    cost = "one per call, each time it is read"
     path = "/v1/calls/{}/custom_summary_result"
     envelope = "custom_summary_result"
     announced_by = ("custom_summary.*",)
@@ -330,10 +330,10 @@ class CallCustomSummaries(CallIntelligence):
 
 
 class CallActionItems(CallIntelligence):
-    """What is to be done after a call: a record an item."""
+    """What is to be done after a call: one record per item."""
 
     name = "call_action_items"
-    cost = "one a call, each time it is read"
+    cost = "one per call, each time it is read"
     path = "/v1/calls/{}/action_items"
     envelope = "action_items"
     announced_by = ("action_item.*",)
@@ -353,7 +353,7 @@ class CallPlaybookResults(CallIntelligence):
     """How closely a call followed its playbook."""
 
     name = "call_playbook_results"
-    cost = "one a call, each time it is read"
+    cost = "one per call, each time it is read"
     path = "/v1/calls/{}/playbook_result"
     envelope = "playbook_result"
     announced_by = ("playbook_result.*",)
@@ -369,7 +369,7 @@ class CallEvaluations(CallIntelligence):
     """How a call was scored, by people or by AI."""
 
     name = "call_evaluations"
-    cost = "one a call, each time it is read"
+    cost = "one per call, each time it is read"
     path = "/v1/calls/{}/evaluations"
     envelope = "evaluation"
     announced_by = ("call_evaluation.*",)
@@ -381,6 +381,6 @@ class CallCsatPredictions(CallIntelligence):
     """How satisfied the other party is expected to be."""
 
     name = "call_csat_predictions"
-    cost = "one a call"
+    cost = "one per call"
     path = "/v1/calls/{}/predicted_csat"
     envelope = "csat"

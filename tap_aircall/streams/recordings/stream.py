@@ -82,7 +82,7 @@ class CallRecordings(CallFollower):
     """Which recordings and voicemails are kept, and where."""
 
     name = "call_recordings"
-    cost = "none; one for each link that ended before the file came"
+    cost = "none; one for each link that expired before the file was fetched"
     primary_keys = ("call_id", "kind")
     path = "/v1/calls/{}"
     envelope = "call"

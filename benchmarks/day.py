@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from typing_extensions import override
 
-from benchmarks.harness import StandingClock
 from tap_aircall.clock import TRAIL_SECONDS
 from tap_aircall.pages import PAGE_SIZE
 from tap_aircall.sandbox import Sandbox, World
@@ -25,6 +24,7 @@ from tap_aircall.streams.calls.cursors import FIRST_RUN, POSITIONS
 from tap_aircall.tap import TapAircall
 from tap_aircall.times import to_rfc3339
 from tap_aircall.writer import SilentWriter
+from tests.clock import FakeClock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -81,7 +81,7 @@ def least(company: Company) -> Counter[str]:
 
 def measured(company: Company, owned_lists_every_hours: float) -> Counter[str]:
     """Let the tap run for a day, and count its requests."""
-    clock, world = StandingClock(NOW), World(now=NOW)
+    clock, world = FakeClock(NOW), World(now=NOW)
     _furnish(world, company)
     with Sandbox(world, clock=clock.time) as sandbox:
         state: Any = _state_before(NOW - HOUR, owned_lists_every_hours)

@@ -19,13 +19,13 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from typing_extensions import override
 
-from benchmarks.harness import StandingClock
 from tap_aircall.inbox.deliveries import WEBHOOK, Delivery
 from tap_aircall.inbox.store import Inbox
 from tap_aircall.sandbox import Sandbox, World
 from tap_aircall.sandbox.events import of_change
 from tap_aircall.tap import TapAircall
 from tap_aircall.writer import InterruptibleWriter
+from tests.clock import FakeClock
 
 if TYPE_CHECKING:
     from tap_aircall.sandbox.templates import Record
@@ -47,7 +47,7 @@ class Warehouse(InterruptibleWriter):
         clock: Says when.
     """
 
-    def __init__(self, clock: StandingClock) -> None:
+    def __init__(self, clock: FakeClock) -> None:
         super().__init__()
         self.clock = clock
         self.waiting: dict[tuple[int, int], float] = {}
@@ -86,7 +86,7 @@ def simulate(ages: list[float], days: int, *, has_inbox: bool) -> tuple[float, l
     Returns:
         Requests a day in the second day; how many seconds each edit took that arrived; how many did not.
     """
-    clock, dice = StandingClock(BEGIN), random.Random(1)  # noqa: S311 - not for secrets
+    clock, dice = FakeClock(BEGIN), random.Random(1)  # noqa: S311 - not for secrets
     world = World(now=clock.now)
     calls = [add(world, BEGIN - 31 * DAY + n * DAY // CALLS) for n in range(31 * CALLS)]
     with tempfile.TemporaryDirectory() as folder, Sandbox(world, clock=clock.time) as sandbox:

@@ -15,13 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from typing_extensions import override
-
-from tap_aircall.clock import Clock
 from tap_aircall.tap import TapAircall
 
 if TYPE_CHECKING:
-    import threading
     from collections.abc import Iterator
 
 TAP = str(Path(sys.executable).parent / "tap-aircall")
@@ -97,26 +93,3 @@ def tap_command(url: str, streams: tuple[str, ...] = ("calls",), **settings: Any
 def median(values: list[float]) -> float:
     """Return the middle value."""
     return statistics.median(values)
-
-
-class StandingClock(Clock):
-    """Stands where it is put, except that a wait moves it on at once.
-
-    Args:
-        now: UNIX time in seconds.
-    """
-
-    def __init__(self, now: float) -> None:
-        self.now = float(now)
-
-    @override
-    def time(self) -> float:
-        return self.now
-
-    @override
-    def monotonic(self) -> float:
-        return self.now
-
-    @override
-    def wait(self, seconds: float, interrupt: threading.Event) -> None:
-        self.now += seconds

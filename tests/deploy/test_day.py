@@ -17,6 +17,8 @@ import psycopg
 import pytest
 import yaml
 
+from aircall_customers.customers import read_customers
+from aircall_customers.due import due
 from aircall_customers.guard import Guard
 from aircall_customers.local import ROOT, Deployment
 from tap_aircall.sandbox import Sandbox, World
@@ -139,7 +141,8 @@ class Day:
                     sandbox.world.add_call(started_at=int(began) + seed.randrange(60, 3_000))
                 sandbox.world.edit("tags", min(sandbox.world.kinds["tags"]), name=f"hour {hour} of {name[-3:]}")
         mark = datetime.fromtimestamp(began, UTC)
-        until, idle_since = time.monotonic() + PATIENCE_SECONDS, time.monotonic()
+        until = time.monotonic() + PATIENCE_SECONDS
+        customers = read_customers(self.deployment.customers)
         behind = set(self.names)
         while behind:
             assert time.monotonic() < until, self.guard.records()
@@ -149,13 +152,11 @@ class Day:
             if runs >= self._next_kill:
                 self._next_kill = runs + self.chance.randint(*RUNS_TO_A_KILL)
                 self.kill()
-            done = {name for name in behind & records.keys() if (records[name].succeeded_at or mark) > mark}
-            if done or any(records[name].is_held for name in behind & records.keys()):
-                idle_since = time.monotonic()
-            elif time.monotonic() - idle_since > 5:
-                self.put_forward(61)  # whoever was killed waits for its time
-                idle_since = time.monotonic()
-            behind -= done
+            now = self.guard.now()
+            behind -= {name for name in behind & records.keys() if (records[name].succeeded_at or mark) > mark}
+            waiting = {name for name in behind if not due(customers[name], records.get(name), now)}
+            if behind and waiting == behind and not any(records[name].is_held for name in waiting):
+                self.put_forward(61)  # those that are left were killed, and wait for their time
             time.sleep(0.2)
 
     def end(self) -> None:

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from aircall_customers.alerts import URL
 from aircall_customers.local import HERE
+from tests.deploy.test_alerts import Hook, fail
 from tests.deploy.test_run import Site, site
 
 if TYPE_CHECKING:
@@ -191,6 +193,25 @@ def test_an_event_in_the_inbox_starts_a_run_soon(
         assert orchestra.due() == []
     finally:
         inbox.close()
+
+
+def test_the_sensor_of_alerts_tells_of_a_customer_that_is_marked_once(
+    orchestra: Orchestra, site: Site, guard: Guard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from dagster import build_sensor_context
+
+    site.write(acme={})
+    fail(guard, is_final=True)
+    sensor = orchestra.definitions.resolve_sensor_def("alerts")
+    hook = Hook()
+
+    with hook.running() as url, build_sensor_context(instance=orchestra.instance) as context:
+        monkeypatch.setenv(URL, url)
+        said = [str(sensor(context)) for _ in range(2)]
+
+    assert [each["trouble"] for each in hook.got] == ["marked"]
+    assert "Told of acme." in said[0]
+    assert "Nothing to tell." in said[1]
 
 
 def deliver(inbox: Inbox, company: str) -> None:

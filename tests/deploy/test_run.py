@@ -141,6 +141,15 @@ def test_a_load_and_the_next_one_go_on_from_each_other_and_leave_no_folder(site:
     assert status[1].startswith("acme: well; last success ")
 
 
+def test_an_inbox_that_cannot_be_read_is_named_in_one_line_and_nothing_is_claimed(site: Site, guard: Guard) -> None:
+    code, _, errors = site.run("load", "acme", AIRCALL_INBOX=str(site.folder / "none.sqlite"))
+
+    assert code == 1
+    assert errors.startswith("AIRCALL_INBOX: ")
+    assert errors.count("\n") == 1
+    assert guard.records() == {}
+
+
 def test_a_second_run_is_refused_with_one_line_and_the_first_goes_on(site: Site, guard: Guard) -> None:
     first = site.start_and_hang("acme")
     code, output, errors = site.run("load", "acme")

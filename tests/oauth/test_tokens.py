@@ -266,6 +266,21 @@ class TestStore:
         monkeypatch.undo()
         assert store.load() == saved(1)
 
+    def test_a_disk_that_is_full_when_new_tokens_come_leaves_the_old_ones_and_says_so(
+        self, store: TokenStore, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        keep(store, saved(1))
+
+        def full(*_: Any) -> Path:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        with store.locked():
+            monkeypatch.setattr(Path, "replace", full)
+            with pytest.raises(InputError, match="No space left on device"):
+                store.save(saved(2))
+
+        assert store.load() == saved(1)
+
     def test_the_default_is_the_platforms_folder_for_state(
         self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -210,6 +211,21 @@ class TestCalls:
         company.hooked.aircall.sandbox.faults.append(Fault(path="/v1/calls/", status=409, times=1))
         with pytest.raises(AircallError):
             company.run(state=state)
+        assert company.run(state=state)[0].ids("calls") == company.calls
+
+    @pytest.mark.parametrize("other", [{}, {"call": None}, {"call": {"id": 1}}, []])
+    def test_an_answer_that_is_not_the_call_asked_for_fails_the_stream_and_leaves_the_position(
+        self, company: Company, other: Any
+    ) -> None:
+        company.add_calls([10 * DAY])
+        state = company.run()[0].state
+        company.tag(*company.calls)
+        deliver(company)
+        faults = company.hooked.aircall.sandbox.faults
+        faults.append(Fault(path="/v1/calls/", mutate=lambda _: other, times=inf))
+        with pytest.raises(AircallError, match="without the call that was asked for"):
+            company.run(state=state)
+        faults.clear()
         assert company.run(state=state)[0].ids("calls") == company.calls
 
     def test_flags_go_along(self, company: Company) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import gzip
 import logging
+import sys
 import tempfile
 import time
 import tracemalloc
@@ -342,7 +343,7 @@ def test_a_disk_that_is_full_is_named_with_its_variable(
 # JSON
 
 
-@pytest.mark.parametrize("depth", [1_100, 100_000])
+@pytest.mark.parametrize("depth", [1_100 if sys.version_info < (3, 12) else 11_000, 100_000])  # C may nest deeper since
 @pytest.mark.parametrize("body", [b"[%s]", b'{"a": 1e400, "b": %s}', b'{"a": "\\u0000", "b": %s}'])
 def test_json_nested_too_deeply_is_reported_as_such(clock: FakeClock, body: bytes, depth: int) -> None:
     with Hostile(whole(body % (b"[" * depth + b"]" * depth))) as server:

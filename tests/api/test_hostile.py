@@ -343,7 +343,8 @@ def test_a_disk_that_is_full_is_named_with_its_variable(
 # JSON
 
 
-@pytest.mark.parametrize("depth", [1_100 if sys.version_info < (3, 12) else 11_000, 100_000])  # C may nest deeper since
+# Since Python 3.12, code in C may nest deeper than code in Python.
+@pytest.mark.parametrize("depth", [1_100 if sys.version_info < (3, 12) else 11_000, 100_000])
 @pytest.mark.parametrize("body", [b"[%s]", b'{"a": 1e400, "b": %s}', b'{"a": "\\u0000", "b": %s}'])
 def test_json_nested_too_deeply_is_reported_as_such(clock: FakeClock, body: bytes, depth: int) -> None:
     with Hostile(whole(body % (b"[" * depth + b"]" * depth))) as server:

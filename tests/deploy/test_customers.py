@@ -68,10 +68,14 @@ customers:
         (HEAD + ", schedule: hourly}}", "customer acme: schedule: 'hourly' is none of @hourly, @daily and no cron"),
         (
             HEAD + ", build: 'dbt-postgres:build', build_settings: {schema: acme}}}",
-            "customer acme: build_settings: schema must not be there: the customer's schema",
+            "customer acme: build_settings: schema must not be there: each run sets that itself",
         ),
         (
             HEAD + "}, globex: {credentials: {environment: GLOBEX}, schema: acme}}",
+            "customer globex: loads into the schema of acme",
+        ),
+        (
+            HEAD + ", build: 'dbt-postgres:build'}, globex: {credentials: {environment: G}, schema: acme_analytics}}",
             "customer globex: loads into the schema of acme",
         ),
     ],

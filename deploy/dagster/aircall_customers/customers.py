@@ -32,7 +32,7 @@ SPREAD = {"@hourly": 60, "@daily": 1_440}
 OWN = ("user", "password", "oauth_access_token", "oauth_refresh_token", "oauth_settings_location")
 """Settings of the tap that say whose data it reads. They are taken from the customer alone, never from what happens to
 be in the environment: otherwise one company's calls could end in another's schema."""
-BUILD = frozenset({"source_schema", "schema", "target_path", "log_path"})
+SET_BY_RUN = frozenset({"source_schema", "schema", "target_path", "log_path"})
 """Settings of dbt that a run chooses: the schemas to read and to write, and the folders for its files."""
 
 
@@ -120,11 +120,17 @@ class Customer(_Strict):
 
     @field_validator("build_settings")
     @classmethod
-    def _leaves_ours(cls, settings: dict[str, Any]) -> dict[str, Any]:
-        if given := sorted(settings.keys() & BUILD):
-            message = f"{' and '.join(given)} must not be there: the customer's schema and working folder say it"
+    def _leaves_out_what_the_run_sets(cls, settings: dict[str, Any]) -> dict[str, Any]:
+        if given := sorted(settings.keys() & SET_BY_RUN):
+            message = f"{' and '.join(given)} must not be there: each run sets that itself"
             raise ValueError(message)
         return settings
+
+    @property
+    def schemas(self) -> list[str | None]:
+        """The schemas that are written to: the one that is loaded into, then that of the models and its staging."""
+        schema = self.target_schema
+        return [schema, f"{schema}_analytics", f"{schema}_analytics_staging"] if schema and self.build else [schema]
 
     @property
     def company(self) -> str:
@@ -174,10 +180,11 @@ def read_customers(path: Path) -> dict[str, Customer]:
             mistakes.append(f"customer {name}: {_explain(error)}")
     shared: dict[tuple[Any, ...], str] = {}
     for customer in customers.values():
-        place = (customer.target, customer.target_schema, json.dumps(customer.target_settings, sort_keys=True))
-        first = shared.setdefault(place, customer.name)
-        if first != customer.name:
-            mistakes.append(f"customer {customer.name}: loads into the schema of {first}")
+        for schema in customer.schemas:
+            place = (customer.target, schema, json.dumps(customer.target_settings, sort_keys=True))
+            first = shared.setdefault(place, customer.name)
+            if first != customer.name:
+                mistakes.append(f"customer {customer.name}: loads into the schema of {first}")
     if mistakes:
         message = f"{path}: {'; '.join(mistakes)}"
         raise CustomersError(message)
@@ -296,7 +303,7 @@ class Project:
         plugin = self._plugin(customer.build.partition(":")[0])
         ours = {"target_path": str(folder / "dbt/target"), "log_path": str(folder / "dbt/logs")}
         if customer.target_schema is not None:
-            ours |= {"source_schema": customer.target_schema, "schema": f"{customer.target_schema}_analytics"}
+            ours |= {"source_schema": customer.target_schema, "schema": str(customer.schemas[1])}
         known = {setting.name for setting in plugin.settings}
         ours = {name: value for name, value in ours.items() if name in known}
         return plugin.environment({**ours, **customer.build_settings}, secrets=False)

@@ -105,17 +105,14 @@ def hub_entry(meltano: str) -> str:
     """Return the tap's entry on MeltanoHub: its plugin in `meltano.yml`, and what only the hub wants to know."""
     (plugin,) = yaml.safe_load(meltano)["plugins"]["extractors"]
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    repo = project["urls"]["Homepage"]
     about = {
         "name": project["name"],
-        "variant": repo.split("/")[-2],
+        "variant": project["name"],
         "label": plugin["label"],
         "description": "Cloud phone system for sales and support teams",
         "namespace": plugin["namespace"],
         "executable": plugin["executable"],
         "pip_url": project["name"],
-        "repo": repo,
-        "docs": project["urls"]["Documentation"],
         "domain_url": "https://aircall.io",
         "logo_url": "/assets/logos/extractors/aircall.png",
         "keywords": ["api", "meltano_sdk"],

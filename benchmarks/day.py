@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from typing_extensions import override
 
-from tap_aircall.clock import TRAIL_SECONDS
-from tap_aircall.pages import PAGE_SIZE
+from tap_aircall.reading.clock import TRAIL_SECONDS
+from tap_aircall.reading.cursors import FIRST_RUN, POSITIONS
+from tap_aircall.reading.pages import PAGE_SIZE
+from tap_aircall.reading.times import to_rfc3339
 from tap_aircall.sandbox import Sandbox, World
 from tap_aircall.sandbox.index import TimeIndex
 from tap_aircall.sandbox.templates import new_call
 from tap_aircall.settings import DEFINITION
-from tap_aircall.streams.calls.cursors import FIRST_RUN, POSITIONS
 from tap_aircall.tap import TapAircall
-from tap_aircall.times import to_rfc3339
 from tap_aircall.writer import SilentWriter
 from tests.clock import FakeClock
 

@@ -20,9 +20,9 @@ from singer_sdk.about import AboutFormatter
 from singer_sdk.plugin_base import SingerCommand
 from typing_extensions import override
 
-from tap_aircall.api.decoding import is_deep
 from tap_aircall.errors import InputError, StreamsFailedError, TapAircallError, kind_of
-from tap_aircall.logs import be_brief, be_discreet
+from tap_aircall.http.decoding import is_deep
+from tap_aircall.http.logs import be_brief, be_discreet
 from tap_aircall.writer import TerminatedError
 
 if TYPE_CHECKING:

@@ -15,12 +15,12 @@ from zoneinfo import ZoneInfo, available_timezones
 
 import singer_sdk.typing as th
 
-from tap_aircall.api.addresses import is_loopback
 from tap_aircall.errors import InputError, one_line
 from tap_aircall.hints import hint
-from tap_aircall.report_names import REPORTS
+from tap_aircall.http.addresses import is_loopback
+from tap_aircall.reading.times import parse_setting
+from tap_aircall.schemas.report_names import REPORTS
 from tap_aircall.sdk import parse_environment_config
-from tap_aircall.times import parse_setting
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -15,9 +15,7 @@ from singer_sdk.singerlib import Catalog
 from singer_sdk.tap_base import CliTestOptionValue
 from typing_extensions import override
 
-from tap_aircall import maps
 from tap_aircall.cli import AircallCommand, discard_stdout, pop_bad_log_level, read_json
-from tap_aircall.clock import AircallClock, SystemClock
 from tap_aircall.errors import (
     AircallError,
     BlockedError,
@@ -29,7 +27,9 @@ from tap_aircall.errors import (
     TapAircallError,
     UnavailableError,
 )
-from tap_aircall.progress import summary
+from tap_aircall.inbox.source import EventSource
+from tap_aircall.reading.clock import AircallClock, SystemClock
+from tap_aircall.reading.states import bookmarks_of
 from tap_aircall.sdk import get_selected_schema
 from tap_aircall.settings import (
     DEFINITION,
@@ -43,13 +43,12 @@ from tap_aircall.settings import (
     unusable_flattening,
     unusable_texts,
 )
-from tap_aircall.states import bookmarks_of
-from tap_aircall.streams import registry
+from tap_aircall.streams import maps, registry
 from tap_aircall.streams.base import AircallTap
 from tap_aircall.streams.custom.definitions import SETTING, parse_definitions
 from tap_aircall.streams.custom.stream import MARK
+from tap_aircall.streams.progress import summary
 from tap_aircall.streams.registry import STREAMS, all_streams
-from tap_aircall.streams.source import EventSource
 from tap_aircall.writer import InterruptibleWriter, SilentWriter
 
 if TYPE_CHECKING:
@@ -57,12 +56,12 @@ if TYPE_CHECKING:
 
     from singer_sdk import Stream
 
-    from tap_aircall.api.client import AircallClient
-    from tap_aircall.api.credentials import Authenticator
-    from tap_aircall.api.limiter import RateLimiter
-    from tap_aircall.clock import Clock
-    from tap_aircall.oauth.app import OAuthApp
-    from tap_aircall.oauth.login import Person
+    from tap_aircall.auth.app import OAuthApp
+    from tap_aircall.auth.login import Person
+    from tap_aircall.http.client import AircallClient
+    from tap_aircall.http.credentials import Authenticator
+    from tap_aircall.http.limiter import RateLimiter
+    from tap_aircall.reading.clock import Clock
     from tap_aircall.settings import OAuthSettings
     from tap_aircall.streams.base import AircallStream
     from tap_aircall.streams.custom.definitions import Definition
@@ -141,7 +140,7 @@ class TapAircall(AircallTap):
     @override
     def client(self) -> AircallClient:
         """The one HTTP client of this run, with its limiter and authenticator."""
-        from tap_aircall.api.credentials import BasicAuthenticator  # noqa: PLC0415 - discovery needs none of it
+        from tap_aircall.http.credentials import BasicAuthenticator  # noqa: PLC0415 - discovery needs none of it
 
         auth = self.settings.auth
         if isinstance(auth, BasicSettings):
@@ -158,7 +157,7 @@ class TapAircall(AircallTap):
     @cached_property
     def person(self) -> Person:
         """Whoever may log in."""
-        from tap_aircall.oauth.login import PersonAtTerminal  # noqa: PLC0415
+        from tap_aircall.auth.login import PersonAtTerminal  # noqa: PLC0415
 
         return PersonAtTerminal()
 
@@ -181,20 +180,20 @@ class TapAircall(AircallTap):
         self._app(auth).log_in(self.person, saving)
 
     def _app(self, auth: OAuthSettings) -> OAuthApp:
-        from tap_aircall.oauth.app import OAuthApp  # noqa: PLC0415
+        from tap_aircall.auth.app import OAuthApp  # noqa: PLC0415
 
         return OAuthApp(auth, self.settings.api_url, self._make_client, self.clock)
 
     @cached_property
     def _limiter(self) -> RateLimiter:
-        from tap_aircall.api.limiter import RateLimiter  # noqa: PLC0415
-        from tap_aircall.api.stores import open_store  # noqa: PLC0415
+        from tap_aircall.http.limiter import RateLimiter  # noqa: PLC0415
+        from tap_aircall.http.stores import open_store  # noqa: PLC0415
 
         store = open_store(self.settings.rate_limit_store, self.clock)
         return RateLimiter(self.settings.requests_per_minute, self.clock, store)
 
     def _make_client(self, authenticator: Authenticator | None) -> AircallClient:
-        from tap_aircall.api.client import AircallClient  # noqa: PLC0415
+        from tap_aircall.http.client import AircallClient  # noqa: PLC0415
 
         settings = self.settings
         return AircallClient(

@@ -14,20 +14,20 @@ from enum import Enum
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
-from tap_aircall import schemas
 from tap_aircall.errors import AircallError, RejectedRequestError, ResponseError, StreamUnavailableError, one_line
-from tap_aircall.pages import PAGE_SIZE, TOLERANCE_SECONDS, stamp
-from tap_aircall.records import Oddity, RecordShaper
+from tap_aircall.reading.pages import PAGE_SIZE, TOLERANCE_SECONDS, stamp
+from tap_aircall.reading.records import Oddity, RecordShaper
+from tap_aircall.reading.walks import LAST_PAGE
+from tap_aircall.schemas import resources as schemas
 from tap_aircall.streams.calls.stream import Calls
 from tap_aircall.streams.contacts import Contacts
 from tap_aircall.streams.directory import Company, Users
 from tap_aircall.streams.inbox.streams import InboxStream
-from tap_aircall.walks import LAST_PAGE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from tap_aircall.pages import Query, Record
+    from tap_aircall.reading.pages import Query, Record
     from tap_aircall.streams.base import AircallStream, AircallTap
 
 MOST_REQUESTS = 40

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from typing_extensions import override
 
-from tap_aircall.clock import Clock, SystemClock
+from tap_aircall.reading.clock import Clock, SystemClock
 
 if TYPE_CHECKING:
     from threading import Event

@@ -17,10 +17,10 @@ from unittest import mock
 import msgspec
 from typing_extensions import override
 
-from tap_aircall.api.client import ATTEMPTS, AircallClient
-from tap_aircall.api.limiter import RateLimiter
-from tap_aircall.clock import TRAIL_SECONDS
 from tap_aircall.errors import ForbiddenError, NotFoundError
+from tap_aircall.http.client import ATTEMPTS, AircallClient
+from tap_aircall.http.limiter import RateLimiter
+from tap_aircall.reading.clock import TRAIL_SECONDS
 from tap_aircall.sandbox import World, api
 from tap_aircall.tap import TapAircall
 from tests.catalogs import catalog
@@ -31,7 +31,7 @@ from tests.warehouse import Warehouse
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-    from tap_aircall.pages import Query
+    from tap_aircall.reading.pages import Query
     from tap_aircall.sandbox.intelligence import ResultKind
     from tap_aircall.sandbox.messages import Answer
     from tap_aircall.sandbox.templates import Kind

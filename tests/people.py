@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl, urlsplit
 import requests
 from typing_extensions import override
 
-from tap_aircall.oauth.login import Person
+from tap_aircall.auth.login import Person
 from tests.leaks import BROWSER
 
 if TYPE_CHECKING:

@@ -31,7 +31,7 @@ ROOM_FOR_STDERR = 8_192
 """A full disk is simulated by a limit on the size of each file of a process."""
 FORKED = multiprocessing.get_context("forkserver")
 FORKED.set_forkserver_preload(
-    ["tests.processes", "tap_aircall.tap", "tap_aircall.api.client", "tap_aircall.oauth.login"]
+    ["tests.processes", "tap_aircall.tap", "tap_aircall.http.client", "tap_aircall.auth.login"]
 )
 
 

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tap_aircall.api.limiter import RateLimiter
-from tap_aircall.pages import PAGE_SIZE, Page
-from tap_aircall.walks import AscendingWalk
+from tap_aircall.http.limiter import RateLimiter
+from tap_aircall.reading.pages import PAGE_SIZE, Page
+from tap_aircall.reading.walks import AscendingWalk
 from tests.clock import NOW, FakeClock
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from tap_aircall.pages import Query, Record
+    from tap_aircall.reading.pages import Query, Record
 
 LATENCY = 0.5
 LIMIT = 50

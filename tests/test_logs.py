@@ -17,12 +17,12 @@ from singer_sdk.logging import ConsoleFormatter, StructuredFormatter
 from typing_extensions import override
 
 from tap_aircall.errors import UnavailableError
-from tap_aircall.logs import be_discreet
+from tap_aircall.http.logs import be_discreet
 from tap_aircall.sandbox import Sandbox, World
-from tests.api.test_client import make_client
 from tests.clock import FakeClock
 from tests.conftest import Aircall
 from tests.hostile import Hostile
+from tests.http.test_client import make_client
 
 PLANTED = "planted words"
 TAP = Path(sys.executable).parent / "tap-aircall"

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from tap_aircall.clock import TRAIL_SECONDS
-from tap_aircall.times import to_rfc3339, to_seconds
+from tap_aircall.reading.clock import TRAIL_SECONDS
+from tap_aircall.reading.times import to_rfc3339, to_seconds
 from tests.moving import AI_RESULTS, LISTS, Company, Event, Outcome, Plan, outcomes
 from tests.warehouse import Warehouse
 

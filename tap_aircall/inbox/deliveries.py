@@ -11,8 +11,8 @@ import json
 import math
 from typing import Any, NamedTuple, TypeGuard
 
-from tap_aircall.api.decoding import DEEPEST, is_deep
-from tap_aircall.times import to_milliseconds
+from tap_aircall.http.decoding import DEEPEST, is_deep
+from tap_aircall.reading.times import to_milliseconds
 
 WEBHOOK = "webhook"
 """Kind of a token: that of a webhook."""

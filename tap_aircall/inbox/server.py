@@ -25,17 +25,17 @@ from typing_extensions import override
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from tap_aircall.errors import InboxError, InputError
+from tap_aircall.http.logs import be_discreet
 from tap_aircall.inbox.deliveries import MESSAGES, WEBHOOK, Delivery, NoEventError
 from tap_aircall.inbox.intake import Intake
-from tap_aircall.logs import be_discreet
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
     from starlette.requests import Request
 
-    from tap_aircall.clock import Clock
     from tap_aircall.inbox.store import Inbox, Webhook
+    from tap_aircall.reading.clock import Clock
 
 DELIVERIES = "/aircall"
 """Where webhooks deliver."""

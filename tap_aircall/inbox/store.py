@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 import msgspec
 import sqlalchemy as sa
 
-from tap_aircall.api.decoding import decode
 from tap_aircall.errors import InboxError, InputError
+from tap_aircall.http.decoding import decode
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Sequence

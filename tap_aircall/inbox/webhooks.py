@@ -9,19 +9,19 @@ import logging
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
-from tap_aircall import walks
 from tap_aircall.errors import InputError, NotFoundError, RejectedRequestError, ResponseError, TapAircallError, one_line
 from tap_aircall.inbox.deliveries import LONGEST_NAME, MESSAGES, WEBHOOK, fingerprint
 from tap_aircall.inbox.store import Webhook
-from tap_aircall.pages import Page
+from tap_aircall.reading import walks
+from tap_aircall.reading.pages import Page
 
 if TYPE_CHECKING:
     import threading
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-    from tap_aircall.clock import Clock
     from tap_aircall.inbox.store import Inbox
-    from tap_aircall.pages import Query
+    from tap_aircall.reading.clock import Clock
+    from tap_aircall.reading.pages import Query
 
 T = TypeVar("T")
 

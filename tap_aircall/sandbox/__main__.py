@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from typing_extensions import override
 
-from tap_aircall.api.addresses import is_loopback
+from tap_aircall.http.addresses import is_loopback
 from tap_aircall.sandbox import missing
 
 

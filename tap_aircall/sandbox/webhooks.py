@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 import msgspec
 import requests
 
-from tap_aircall.api.addresses import is_loopback
+from tap_aircall.http.addresses import is_loopback
 from tap_aircall.sandbox.api import Listing, page_of
 from tap_aircall.sandbox.events import EVENTS, of_change
 from tap_aircall.sandbox.messages import NO_SUCH_PATH, UNKNOWN_OBJECT, Answer

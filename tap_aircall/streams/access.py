@@ -9,7 +9,7 @@ from tap_aircall.errors import ForbiddenError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from tap_aircall.api.client import AircallClient
+    from tap_aircall.http.client import AircallClient
 
 T = TypeVar("T")
 S = TypeVar("S")

@@ -12,8 +12,6 @@ from singer_sdk.helpers.conform import TypeConformanceLevel
 from singer_sdk.singerlib.catalog import REPLICATION_FULL_TABLE
 from typing_extensions import override
 
-from tap_aircall import schemas, states
-from tap_aircall.api.addresses import path_of
 from tap_aircall.errors import (
     AircallError,
     ForbiddenError,
@@ -22,22 +20,25 @@ from tap_aircall.errors import (
     ResponseError,
     StreamUnavailableError,
 )
-from tap_aircall.pages import PAGE_SIZE, Page
-from tap_aircall.progress import Progress, Row, forecast
+from tap_aircall.http.addresses import path_of
+from tap_aircall.reading import states
+from tap_aircall.reading.pages import PAGE_SIZE, Page
+from tap_aircall.reading.times import to_rfc3339
+from tap_aircall.schemas import resources as schemas
 from tap_aircall.sdk import UNHANDLED, SdkStream, SdkTap
 from tap_aircall.streams.output import Output
-from tap_aircall.times import to_rfc3339
+from tap_aircall.streams.progress import Progress, Row, forecast
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 
     from singer_sdk.helpers.types import Context
 
-    from tap_aircall.api.client import AircallClient
-    from tap_aircall.clock import AircallClock, Clock
-    from tap_aircall.pages import Query, Reader, Record
+    from tap_aircall.http.client import AircallClient
+    from tap_aircall.inbox.source import EventSource
+    from tap_aircall.reading.clock import AircallClock, Clock
+    from tap_aircall.reading.pages import Query, Reader, Record
     from tap_aircall.settings import Settings
-    from tap_aircall.streams.source import EventSource
 
 
 class AircallTap(SdkTap):

@@ -8,19 +8,19 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from typing_extensions import override
 
-from tap_aircall import states, walks
-from tap_aircall.clock import TRAIL_SECONDS
 from tap_aircall.errors import ResponseError
-from tap_aircall.pages import PAGE_SIZE, stamp
+from tap_aircall.inbox.source import MARK, Mark
+from tap_aircall.reading import states, walks
+from tap_aircall.reading.clock import TRAIL_SECONDS
+from tap_aircall.reading.pages import PAGE_SIZE, stamp
+from tap_aircall.reading.times import to_rfc3339, to_seconds
+from tap_aircall.reading.walks import AscendingWalk
 from tap_aircall.streams.base import AircallStream
-from tap_aircall.streams.source import MARK, Mark
-from tap_aircall.times import to_rfc3339, to_seconds
-from tap_aircall.walks import AscendingWalk
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Mapping
 
-    from tap_aircall.pages import Page, Record
+    from tap_aircall.reading.pages import Page, Record
 
 BACKFILL = "backfill"
 """Key of the state for a reading of all contacts that was interrupted."""

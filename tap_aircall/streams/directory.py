@@ -17,7 +17,7 @@ from tap_aircall.streams.kinds import OwnedStream, ReferenceStream, SharedStream
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from tap_aircall.pages import Record
+    from tap_aircall.reading.pages import Record
 
 
 class Users(SharedStream):

@@ -12,19 +12,19 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from typing_extensions import override
 
-from tap_aircall import states, walks
-from tap_aircall.api.addresses import path_of
 from tap_aircall.errors import AircallError, ForbiddenError, NotFoundError, ResponseError, StreamUnavailableError
-from tap_aircall.pages import PAGE_SIZE, Page
-from tap_aircall.records import without
+from tap_aircall.http.addresses import path_of
+from tap_aircall.reading import states, walks
+from tap_aircall.reading.pages import PAGE_SIZE, Page
+from tap_aircall.reading.records import without
+from tap_aircall.reading.times import to_rfc3339, to_seconds
 from tap_aircall.streams.access import Access
 from tap_aircall.streams.base import AircallStream
-from tap_aircall.times import to_rfc3339, to_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from tap_aircall.pages import Query, Record
+    from tap_aircall.reading.pages import Query, Record
 
 
 ASKED_AT = "asked_at"

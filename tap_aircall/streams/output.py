@@ -9,12 +9,12 @@ from singer_sdk.mapper import RemoveRecordTransform, SameRecordTransform
 from singer_sdk.singerlib import ActivateVersionMessage
 from singer_sdk.singerlib.catalog import REPLICATION_FULL_TABLE
 
-from tap_aircall import schemas
 from tap_aircall.errors import ResponseError, one_line
-from tap_aircall.records import Oddity, RecordShaper
+from tap_aircall.reading.records import Oddity, RecordShaper
+from tap_aircall.schemas import resources as schemas
 
 if TYPE_CHECKING:
-    from tap_aircall.pages import Record
+    from tap_aircall.reading.pages import Record
     from tap_aircall.sdk import SdkStream, SdkTap
 
 

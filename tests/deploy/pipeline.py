@@ -26,8 +26,8 @@ from typing import TYPE_CHECKING, Any, cast
 from typing_extensions import override
 
 from aircall_customers.guard import CLAIM, DATABASE, Claim, Guard
-from tap_aircall.clock import SystemClock
 from tap_aircall.errors import TapAircallError, kind_of
+from tap_aircall.reading.clock import SystemClock
 from tap_aircall.tap import TapAircall
 from tap_aircall.writer import InterruptibleWriter
 from tests.warehouse import CHANGING

@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING
 
 from typing_extensions import override
 
-from tap_aircall.clock import SystemClock
 from tap_aircall.inbox.server import Receiver, Server
 from tap_aircall.inbox.store import Inbox
+from tap_aircall.reading.clock import SystemClock
 from tests.inbox.conftest import SECRET, event, known
 
 if TYPE_CHECKING:

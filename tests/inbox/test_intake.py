@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tap_aircall.errors import InboxError
+from tap_aircall.http.logs import be_discreet
 from tap_aircall.inbox import intake
 from tap_aircall.inbox.deliveries import WEBHOOK, Delivery, Row
 from tap_aircall.inbox.intake import Intake
-from tap_aircall.logs import be_discreet
 from tests.inbox.conftest import delivery
 
 if TYPE_CHECKING:

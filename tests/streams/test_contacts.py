@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tap_aircall.times import to_rfc3339
+from tap_aircall.reading.times import to_rfc3339
 from tests.clock import NOW
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from tap_aircall.sandbox import Fault
 from tests.catalogs import example
 from tests.clock import NOW
 from tests.conftest import Run
-from tests.test_schemas import STREAMS, blank, keys_of
+from tests.streams.test_schemas import STREAMS, blank, keys_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

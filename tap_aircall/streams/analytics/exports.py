@@ -30,8 +30,8 @@ from tap_aircall.streams.analytics.files import LARGEST_FILE, parse
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from tap_aircall.api.client import AircallClient
-    from tap_aircall.clock import Clock
+    from tap_aircall.http.client import AircallClient
+    from tap_aircall.reading.clock import Clock
 
 PATH = "/v1/analytics/report/export"
 AHEAD = 10

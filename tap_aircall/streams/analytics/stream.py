@@ -14,7 +14,7 @@ from tap_aircall.streams.base import AircallStream
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from tap_aircall.pages import Record
+    from tap_aircall.reading.pages import Record
 
 REREAD_DAYS = 3
 """How many of the last days are read once more, since Aircall still changes them."""

@@ -13,18 +13,18 @@ from typing import TYPE_CHECKING, Any
 
 from typing_extensions import override
 
-from tap_aircall import states
 from tap_aircall.errors import ResponseError
-from tap_aircall.pages import Page, stamp
+from tap_aircall.reading import states
+from tap_aircall.reading.cursors import FIRST_RUN, POSITIONS, Cursors, Window
+from tap_aircall.reading.pages import Page, stamp
+from tap_aircall.reading.times import to_rfc3339
+from tap_aircall.reading.walks import CAP, crowded
 from tap_aircall.streams.base import AircallStream
-from tap_aircall.streams.calls.cursors import FIRST_RUN, POSITIONS, Cursors, Window
-from tap_aircall.times import to_rfc3339
-from tap_aircall.walks import CAP, crowded
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from tap_aircall.pages import Query, Record
+    from tap_aircall.reading.pages import Query, Record
 
 DAY = 86_400
 AGES = (DAY, 7 * DAY, 30 * DAY)

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, ClassVar, NamedTuple, Protocol, cast
 from singer_sdk.singerlib.catalog import REPLICATION_INCREMENTAL
 from typing_extensions import override
 
-from tap_aircall.clock import TRAIL_SECONDS
+from tap_aircall.reading.clock import TRAIL_SECONDS
+from tap_aircall.reading.times import to_seconds
 from tap_aircall.streams.base import AircallStream
-from tap_aircall.times import to_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from tap_aircall.pages import Record
-    from tap_aircall.streams.calls.cursors import Cursors
+    from tap_aircall.reading.cursors import Cursors
+    from tap_aircall.reading.pages import Record
 
 SETTLE_SECONDS = 20 * 60
 """How long after its end a call has settled; Aircall recalculates it until then (facts: Changes after the call)."""

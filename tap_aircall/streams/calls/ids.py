@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from typing import TYPE_CHECKING
 
-from tap_aircall.times import to_rfc3339, to_seconds
+from tap_aircall.reading.times import to_rfc3339, to_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

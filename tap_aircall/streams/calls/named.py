@@ -9,14 +9,14 @@ from __future__ import annotations
 import itertools
 from typing import TYPE_CHECKING
 
-from tap_aircall.pages import PAGE_SIZE, TOLERANCE_SECONDS, identity
-from tap_aircall.times import to_seconds
+from tap_aircall.reading.pages import PAGE_SIZE, TOLERANCE_SECONDS, identity
+from tap_aircall.reading.times import to_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from tap_aircall.inbox.store import Event
-    from tap_aircall.pages import Page, Query, Record
+    from tap_aircall.reading.pages import Page, Query, Record
 
 EVENTS = ("call.*",)
 """What says that a call is another than before."""

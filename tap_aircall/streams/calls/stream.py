@@ -9,23 +9,23 @@ from typing import TYPE_CHECKING, Any
 
 from typing_extensions import override
 
-from tap_aircall import states
 from tap_aircall.errors import AircallError
-from tap_aircall.pages import PAGE_SIZE, stamp
+from tap_aircall.inbox.source import MARK, Mark
+from tap_aircall.reading import states
+from tap_aircall.reading.cursors import BEGINNING, FIRST_RUN, NEW, POSITIONS, Cursors, Window
+from tap_aircall.reading.pages import PAGE_SIZE, stamp
+from tap_aircall.reading.times import to_seconds
+from tap_aircall.reading.walks import AscendingWalk
 from tap_aircall.streams.base import AircallStream
-from tap_aircall.streams.calls.cursors import BEGINNING, FIRST_RUN, NEW, POSITIONS, Cursors, Window
 from tap_aircall.streams.calls.followers import CallFollower, Reading
 from tap_aircall.streams.calls.named import EVENTS, NamedCalls
-from tap_aircall.streams.source import MARK, Mark
-from tap_aircall.times import to_seconds
-from tap_aircall.walks import AscendingWalk
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from singer_sdk.singerlib import MetadataMapping
 
-    from tap_aircall.pages import Query, Record
+    from tap_aircall.reading.pages import Query, Record
 
 FETCH_FLAGS = {
     "contact": "fetch_contact",

@@ -12,8 +12,6 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 import singer_sdk.typing as th
 from typing_extensions import override
 
-from tap_aircall import states, walks
-from tap_aircall.clock import TRAIL_SECONDS
 from tap_aircall.errors import (
     ForbiddenError,
     MisorderedError,
@@ -21,18 +19,20 @@ from tap_aircall.errors import (
     StreamUnavailableError,
     UnreadableError,
 )
-from tap_aircall.pages import Page
-from tap_aircall.records import without
-from tap_aircall.schemas import OPEN
+from tap_aircall.reading import states, walks
+from tap_aircall.reading.clock import TRAIL_SECONDS
+from tap_aircall.reading.pages import Page
+from tap_aircall.reading.records import without
+from tap_aircall.reading.times import to_seconds
+from tap_aircall.reading.walks import AscendingWalk
+from tap_aircall.schemas.resources import OPEN
 from tap_aircall.streams.base import AircallStream
 from tap_aircall.streams.custom.definitions import RECORD, SECRETS, Definition, Replication
-from tap_aircall.times import to_seconds
-from tap_aircall.walks import AscendingWalk
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from tap_aircall.pages import Query, Reader, Record
+    from tap_aircall.reading.pages import Query, Reader, Record
     from tap_aircall.streams.base import AircallTap
 
 MARK = "custom"

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from tap_aircall.records import LARGEST, SMALLEST
-from tap_aircall.times import from_milliseconds, to_milliseconds
+from tap_aircall.reading.records import LARGEST, SMALLEST
+from tap_aircall.reading.times import from_milliseconds, to_milliseconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from tap_aircall.pages import Record
+    from tap_aircall.reading.pages import Record
 
 _INTEGER = re.compile(r"-?\d{1,18}")
 

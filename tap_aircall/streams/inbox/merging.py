@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from tap_aircall.times import to_milliseconds
+from tap_aircall.reading.times import to_milliseconds
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from tap_aircall.inbox.store import Event
-    from tap_aircall.pages import Record
+    from tap_aircall.reading.pages import Record
 
 Moment: TypeAlias = tuple[int, int, int, int, str]
 """When something happened, as far as it can be told; no two events have the same."""

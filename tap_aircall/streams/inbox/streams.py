@@ -13,19 +13,19 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from singer_sdk.singerlib.catalog import REPLICATION_INCREMENTAL
 from typing_extensions import override
 
-from tap_aircall.records import Oddity, without
+from tap_aircall.inbox.source import MARK, Mark
+from tap_aircall.reading.records import Oddity, without
+from tap_aircall.reading.times import from_milliseconds
+from tap_aircall.schemas import inbox as schemas
 from tap_aircall.streams.base import AircallStream
-from tap_aircall.streams.inbox import schemas
 from tap_aircall.streams.inbox.fitting import fitted
 from tap_aircall.streams.inbox.merging import data_of, merged, moment_of
-from tap_aircall.streams.source import MARK, Mark
-from tap_aircall.times import from_milliseconds
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from tap_aircall.inbox.store import Event
-    from tap_aircall.pages import Record
+    from tap_aircall.reading.pages import Record
     from tap_aircall.streams.base import AircallTap
 
 SECRETS = frozenset({"token"})

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from tap_aircall.reading.times import to_rfc3339, to_seconds
 from tap_aircall.streams.calls.ids import CallIds
-from tap_aircall.times import to_rfc3339, to_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

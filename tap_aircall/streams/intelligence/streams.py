@@ -23,22 +23,22 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from typing_extensions import override
 
-from tap_aircall import states
-from tap_aircall.api.addresses import path_of
 from tap_aircall.errors import ForbiddenError, NotFoundError, RejectedRequestError, StreamUnavailableError
+from tap_aircall.http.addresses import path_of
+from tap_aircall.inbox.source import MARK, Mark
+from tap_aircall.reading import states
+from tap_aircall.reading.times import to_milliseconds, to_rfc3339, to_seconds
+from tap_aircall.schemas import intelligence as schemas
 from tap_aircall.streams.access import Access
 from tap_aircall.streams.calls.followers import SETTLE_SECONDS, CallFollower, Reading
 from tap_aircall.streams.calls.ids import MOST, CallIds
-from tap_aircall.streams.intelligence import schemas
 from tap_aircall.streams.intelligence.refused import Refused
-from tap_aircall.streams.source import MARK, Mark
-from tap_aircall.times import to_milliseconds, to_rfc3339, to_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from tap_aircall.inbox.store import Event
-    from tap_aircall.pages import Query, Record
+    from tap_aircall.reading.pages import Query, Record
     from tap_aircall.streams.base import AircallTap
 
 DAY = 86_400

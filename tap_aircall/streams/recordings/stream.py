@@ -19,18 +19,18 @@ from urllib.parse import urlsplit
 
 from typing_extensions import override
 
-from tap_aircall.api.addresses import path_of
 from tap_aircall.errors import ExpiredError, NotFoundError, ResponseError, StreamUnavailableError, TransientError
+from tap_aircall.http.addresses import path_of
+from tap_aircall.reading.times import to_rfc3339, to_seconds
 from tap_aircall.streams.calls.followers import CallFollower, Reading
 from tap_aircall.streams.calls.ids import CallIds
 from tap_aircall.streams.recordings.archive import SETTING, Archive, Kept
-from tap_aircall.times import to_rfc3339, to_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from tap_aircall.api.transport import Incoming
-    from tap_aircall.pages import Record
+    from tap_aircall.http.transport import Incoming
+    from tap_aircall.reading.pages import Record
 
 KINDS = ("recording", "voicemail")
 """What a call may have; the fields with their links are called so."""

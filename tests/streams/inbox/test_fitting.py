@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from tap_aircall.streams.inbox import schemas
+from tap_aircall.schemas import inbox as schemas
 from tap_aircall.streams.inbox.fitting import fitted
 
 MESSAGE = schemas.of("messages")

@@ -1,0 +1,167 @@
+"""A technology partner's app at Aircall: the parts of OAuth put together."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tap_aircall.auth.authenticator import OAuthAuthenticator
+from tap_aircall.auth.login import Login
+from tap_aircall.auth.tokens import SavedTokens, TokenEndpoint, Tokens, TokenStore, default_location
+from tap_aircall.errors import AircallError, InputError, LoginNeededError, one_line
+from tap_aircall.settings import InitiateOAuth
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tap_aircall.auth.login import Person
+    from tap_aircall.auth.tokens import Store
+    from tap_aircall.http.client import AircallClient
+    from tap_aircall.http.credentials import Authenticator
+    from tap_aircall.reading.clock import Clock
+    from tap_aircall.settings import OAuthSettings
+
+COMMAND = "tap-aircall --config <your config> --login"
+
+
+@dataclass(frozen=True)
+class OAuthApp:
+    """An app, and the tokens of one company that installed it.
+
+    Args:
+        settings: The settings of OAuth.
+        api_url: API root.
+        make_client: Makes a client with these credentials, or with none.
+        clock: Where the time of day comes from.
+    """
+
+    settings: OAuthSettings
+    api_url: str
+    make_client: Callable[[Authenticator | None], AircallClient]
+    clock: Clock
+
+    def authenticator(self, person: Person) -> OAuthAuthenticator:
+        """Return the authenticator of a run, after a login if there has to be one and may be.
+
+        Raises:
+            LoginNeededError: If there are no tokens.
+            AircallError: If the login fails.
+            InputError: If saved tokens cannot be read.
+        """
+        authenticator = self._authenticator()
+        if authenticator.has_tokens:
+            return authenticator
+        if self.settings.initiate is not InitiateOAuth.GETANDREFRESH or not person.can_type():
+            message = f"There are no OAuth tokens for this app yet; a person has to log in once: {COMMAND}"
+            raise LoginNeededError(message)
+        self.log_in(person)
+        return self._authenticator()
+
+    def log_in(self, person: Person, saving: Callable[[], None] = lambda: None) -> None:
+        """Lead a person through the login, and keep the tokens that it brings.
+
+        Args:
+            person: Whoever logs in.
+            saving: Called just before the tokens are saved.
+
+        Raises:
+            LoginFailedError: If they did not come to its end.
+            AircallError: If Aircall grants no tokens that it accepts.
+            InputError: If a setting is missing, or tokens cannot be kept.
+        """
+        required = {
+            "oauth_client_id": self.settings.client_id,
+            "oauth_client_secret": self.settings.client_secret,
+            "callback_url": self.settings.callback_url,
+        }
+        if missing := [name for name, value in required.items() if not value]:
+            message = f"Setting {' and '.join(missing)}: missing; a login needs what Aircall issued and registered."
+            raise InputError(message)
+        store, endpoint = self._store, self._endpoint
+        with store.locked():
+            before = store.load()  # find out now that nothing can be saved, not after the code is used up
+        login = Login(
+            dashboard_url=self.settings.dashboard_url,
+            client_id=self.settings.client_id,
+            callback_url=self.settings.callback_url,
+            person=person,
+        )
+
+        def redeem(code: str) -> str:
+            tokens = endpoint.exchange(code, self.settings.callback_url)
+            company = self._prove(tokens)
+            with store.locked():
+                saving()
+                store.save(SavedTokens(tokens=tokens, ancestors=tuple(self._given.fingerprints), company=company))
+            return _what_was_saved(tokens, company, store, before)
+
+        person.tell(login.run(redeem))
+
+    @property
+    def _given(self) -> Tokens:
+        return Tokens(
+            access_token=self.settings.access_token or None, refresh_token=self.settings.refresh_token or None
+        )
+
+    @property
+    def _store(self) -> Store:
+        location = self.settings.location
+        if "://" in location:
+            from tap_aircall.auth.database import TokenDatabase  # noqa: PLC0415 - needs an extra
+
+            return TokenDatabase(location, self.api_url, self.settings.client_id)
+        return TokenStore(Path(location) if location else default_location(), self.api_url, self.settings.client_id)
+
+    @property
+    def _endpoint(self) -> TokenEndpoint:
+        client = self.make_client(None)
+        return TokenEndpoint(client, self.clock, self.settings.client_id, self.settings.client_secret)
+
+    def _authenticator(self) -> OAuthAuthenticator:
+        if self.settings.initiate is InitiateOAuth.OFF or not self.settings.client_id:
+            return OAuthAuthenticator(self._given, None, None, self.clock)
+        return OAuthAuthenticator(self._given, self._store, self._endpoint, self.clock)
+
+    def _prove(self, tokens: Tokens) -> str | None:
+        """Make sure that Aircall accepts tokens; return the name of their company, fit to be shown."""
+        client = self.make_client(OAuthAuthenticator(tokens, None, None, self.clock))
+        client.ping()
+        with contextlib.suppress(AircallError, KeyError, TypeError):
+            name = client.get("/v1/company", {}, lambda payload: payload["company"]["name"])
+            return (one_line(name) or None) if isinstance(name, str) else None
+        return None
+
+
+def _what_was_saved(tokens: Tokens, company: str | None, store: Store, before: SavedTokens | None) -> str:
+    """Say in plain words what a login brought, and what to do with it."""
+    is_file = isinstance(store, TokenStore)
+    lines = [
+        f"Logged in{f' to {company}' if company else ''}.",
+        f"Saved in {store.place}{', readable by you alone' if is_file else ''}:",
+    ]
+    if tokens.refresh_token:
+        end = "" if tokens.expires_at is None else " that ends, and is renewed before"
+        lines.append(f"  an access token{end}, and a refresh token; runs must be able to write to this file.")
+    else:
+        lines.append("  an access token without an end; runs only read this file.")
+    earlier = one_line(before.company or "") if before else ""
+    if earlier and earlier != company:
+        lines.append(
+            f"  It took the place of the tokens for {earlier}. To load several companies, give each a file of\n"
+            "  its own with oauth_settings_location."
+        )
+    if not is_file:
+        return "\n".join([*lines, "", "Use it on any machine, with the same settings."])
+    lines += [
+        "",
+        "Use it, with the same oauth_client_id, oauth_client_secret and auth_scheme OAUTH:",
+        "  here:            tap-aircall --config <your config>, or meltano run tap-aircall target-postgres",
+        "  in a container:  mount its folder; TAP_AIRCALL_OAUTH_SETTINGS_LOCATION is the path of the file there",
+    ]
+    if tokens.refresh_token:
+        lines.append("  in CI:           keep this file between runs (it changes), and set the same variable")
+    else:
+        lines.append("  in CI:           a secret TAP_AIRCALL_OAUTH_ACCESS_TOKEN with the access_token of this file")
+    return "\n".join(lines)

@@ -1,0 +1,120 @@
+"""Bearer tokens for the client, renewed when they end."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+from typing_extensions import override
+
+from tap_aircall.auth.tokens import SavedTokens
+from tap_aircall.errors import LoginNeededError
+from tap_aircall.http.credentials import Authenticator
+from tap_aircall.reading.clock import result_of
+
+if TYPE_CHECKING:
+    from tap_aircall.auth.tokens import Store, TokenEndpoint, Tokens
+    from tap_aircall.reading.clock import Clock
+
+BEARER = "Bearer "
+MARGIN_SECONDS = 120.0
+"""How long before their end tokens are renewed; at most a quarter of their lifetime."""
+GRACE_SECONDS = 5.0
+"""How long the end of a run waits for a renewal that is under way."""
+LOG_IN = "log in again: tap-aircall --config <your config> --login"
+
+
+class OAuthAuthenticator(Authenticator):
+    """A bearer token that is renewed before its end, or when Aircall refuses it.
+
+    One thread of its own renews tokens: once for everybody who waits, and to the end even if a signal ends the run.
+    Otherwise the old refresh token would be used up and the new one lost.
+
+    Args:
+        given: The tokens of the config.
+        store: Where tokens are kept between runs; None for the given ones as they are.
+        endpoint: Where they are renewed; goes with `store`.
+        clock: Where the time of day comes from.
+    """
+
+    def __init__(self, given: Tokens, store: Store | None, endpoint: TokenEndpoint | None, clock: Clock) -> None:
+        self._given = given
+        self._store = store
+        self._endpoint = endpoint
+        self._clock = clock
+        self._worker = ThreadPoolExecutor(1, thread_name_prefix="tokens")
+        self._renewing = threading.Lock()
+        self._tokens = given
+        self._tokens = self._freshest()[0]
+        self.renewable = store is not None
+        self.advice = f"the access token may have ended, or the app been uninstalled; {LOG_IN}"
+
+    @property
+    def has_tokens(self) -> bool:
+        """Whether there is anything to begin with."""
+        return bool(self._tokens.access_token or self._tokens.refresh_token)
+
+    @override
+    def authorization(self) -> str:
+        tokens = self._tokens
+        if self._is_due(tokens):
+            tokens = self._replace(tokens)
+        return f"{BEARER}{tokens.access_token}"
+
+    @override
+    def renew(self, refused: str) -> bool:
+        tokens = self._tokens
+        if f"{BEARER}{tokens.access_token}" == refused:
+            self._replace(tokens)
+        return True
+
+    @override
+    def close(self) -> None:
+        self._worker.shutdown(wait=False, cancel_futures=True)
+        # Whoever asked for the renewal that is under way may have been stopped before it knew of the future.
+        if self._renewing.acquire(timeout=GRACE_SECONDS):
+            self._renewing.release()
+
+    def _replace(self, tokens: Tokens) -> Tokens:
+        return result_of(self._worker.submit(self._renew, tokens))
+
+    def _renew(self, refused: Tokens) -> Tokens:
+        """Find or get new tokens in place of these, and save them before anyone uses them."""
+        with self._renewing:
+            return self._others_than(refused)
+
+    def _others_than(self, refused: Tokens) -> Tokens:
+        if self._tokens != refused:
+            return self._tokens  # another thread was faster
+        tokens, _ = self._freshest()
+        if not self._is_usable(tokens, refused):
+            if self._store is None or self._endpoint is None or tokens.refresh_token is None:
+                message = f"Aircall no longer accepts the access token, and there is no refresh token: {LOG_IN}"
+                raise LoginNeededError(message)
+            with self._store.locked():
+                tokens, saved = self._freshest()  # another process may have been faster
+                if not self._is_usable(tokens, refused):
+                    tokens = self._endpoint.refresh(tokens)
+                    self._store.save(saved.succeeded_by(tokens, self._given))
+        self._tokens = tokens
+        return tokens
+
+    def _freshest(self) -> tuple[Tokens, SavedTokens]:
+        """Return the tokens to use (the saved ones, unless the config has newer ones), and the entry they come from."""
+        saved = self._store.load() if self._store else None
+        if saved is None or not saved.descends_from(self._given):
+            saved = SavedTokens(tokens=self._tokens, ancestors=())
+        return saved.tokens, saved
+
+    def _is_usable(self, tokens: Tokens, refused: Tokens) -> bool:
+        return tokens.access_token != refused.access_token and not self._is_due(tokens)
+
+    def _is_due(self, tokens: Tokens) -> bool:
+        """Say whether to renew tokens, as far as the clock can tell. If the clock is wrong, a 401 tells."""
+        if tokens.access_token is None:
+            return True
+        if tokens.refresh_token is None or tokens.expires_at is None or self._store is None:
+            return False
+        margin = min(MARGIN_SECONDS, (tokens.lifetime or 0) / 4)
+        return self._clock.time() >= tokens.expires_at - margin

@@ -1,0 +1,173 @@
+"""OAuth tokens in a PostgreSQL database, which many machines can share; needs the extra `postgres`."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
+
+from tap_aircall.auth.tokens import ADVICE, LOCK_SECONDS, decoded, encoded
+from tap_aircall.errors import InputError, UnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import psycopg
+
+    from tap_aircall.auth.tokens import SavedTokens
+
+SETTING = "Setting oauth_settings_location"
+SCHEMES = ("postgresql", "postgres")
+CONNECTION: dict[str, Any] = {"autocommit": True, "connect_timeout": 10, "tcp_user_timeout": 60_000}
+ATTEMPTS = 30
+"""How often to try to save new tokens that the database did not take: Aircall will not give them out again."""
+PAUSE_SECONDS = 2.0
+
+TABLE = """CREATE TABLE IF NOT EXISTS tap_aircall_tokens (
+    customer text, app text, entry text NOT NULL, PRIMARY KEY (customer, app)
+)"""
+UPSERT = """INSERT INTO tap_aircall_tokens VALUES (%s, %s, %s)
+    ON CONFLICT (customer, app) DO UPDATE SET entry = excluded.entry"""
+SELECT = "SELECT entry FROM tap_aircall_tokens WHERE customer = %s AND app = %s"
+IS_THERE = "SELECT EXISTS (SELECT FROM pg_class WHERE relname = 'tap_aircall_tokens' AND pg_table_is_visible(oid))"
+
+
+class TokenDatabase:
+    """Tokens of one customer, as a row for each app and API root.
+
+    A lock of the database lets one tap at a time renew them. It ends with the connection, in whatever way that ends.
+    New tokens are committed before anyone uses them.
+
+    Args:
+        location: Address of the database, with the customer's name after a `#`.
+        api_url: API root.
+        client_id: Client id of the app.
+
+    Raises:
+        InputError: If it is no such address, or psycopg is missing.
+    """
+
+    def __init__(self, location: str, api_url: str, client_id: str) -> None:
+        self._address, _, name = location.partition("#")
+        if self._address.partition("://")[0] not in SCHEMES:
+            message = f"{SETTING}: must be the path of a file, or the address of a database, postgresql://...#customer."
+            raise InputError(message)
+        if not name:
+            message = (
+                f"{SETTING}: the address must end with a # and a name of the customer, whose tokens are kept apart."
+            )
+            raise InputError(message)
+        try:
+            import psycopg  # noqa: F401, PLC0415 - an extra that few need
+        except ImportError as error:
+            message = f"{SETTING}: needs the package psycopg; install tap-aircall[postgres]."
+            raise InputError(message) from error
+        self._key = (unquote(name), f"{api_url} {client_id}")
+        self._holder: psycopg.Connection[Any] | None = None
+
+    @property
+    def place(self) -> str:
+        """The database, without its address, which may hold a password."""
+        return f"the database of oauth_settings_location, for {self._key[0]}"
+
+    def load(self) -> SavedTokens | None:
+        """Return the tokens that are there, if there are any.
+
+        Raises:
+            InputError: If the row holds something else.
+            UnavailableError: If the database cannot be read.
+        """
+        with self._explained(), self._connected() as connection:
+            is_there = connection.execute(IS_THERE).fetchone()
+            row = connection.execute(SELECT, self._key).fetchone() if is_there and is_there[0] else None
+        try:
+            return None if row is None else decoded(row[0].encode())
+        except (ValueError, RecursionError) as error:
+            message = f"{SETTING}: the row of {self._key[0]} holds no tokens of tap-aircall; {ADVICE}."
+            raise InputError(message) from error
+
+    def save(self, saved: SavedTokens) -> None:
+        """Keep tokens in place of those before. Only with the lock held.
+
+        If the connection breaks, they are saved over another one: the refresh token before them is used up.
+
+        Raises:
+            UnavailableError: If the database does not take them for a minute or more.
+        """
+        import psycopg  # noqa: PLC0415
+
+        entry = (*self._key, encoded(saved).decode())
+        try:
+            assert self._holder is not None  # noqa: S101 - it holds the lock
+            self._holder.execute(UPSERT, entry)
+        except psycopg.OperationalError:
+            with self._explained():
+                self._save_all_the_same(entry)
+
+    def _save_all_the_same(self, entry: tuple[str, str, str]) -> None:
+        import psycopg  # noqa: PLC0415
+
+        for attempt in range(ATTEMPTS):
+            try:
+                with self._connected() as connection:
+                    connection.execute(UPSERT, entry)
+            except psycopg.OperationalError:
+                if attempt == ATTEMPTS - 1:
+                    raise
+                time.sleep(PAUSE_SECONDS)
+            else:
+                return
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep other taps from renewing the same tokens, and make sure that new ones can be saved.
+
+        Raises:
+            InputError: If nothing can be saved there.
+            UnavailableError: If the database cannot be reached, or another tap does not finish.
+        """
+        with contextlib.ExitStack() as stack:
+            with self._explained():
+                connection = stack.enter_context(self._connected())
+                connection.execute(f"SET lock_timeout = '{LOCK_SECONDS:.0f}s'")
+                connection.execute("SELECT pg_advisory_lock(hashtextextended(%s, 0))", (" ".join(self._key),))
+                with connection.transaction():
+                    connection.execute("SELECT pg_advisory_xact_lock(hashtextextended('tap_aircall_tokens', 0))")
+                    connection.execute(TABLE)
+                with connection.transaction(force_rollback=True):
+                    connection.execute(UPSERT, (*self._key, "{}"))
+                # One that does not wait for its disk could lose the only tokens that there are.
+                if connection.execute("SHOW synchronous_commit").fetchone() == ("off",):
+                    connection.execute("SET synchronous_commit = on")
+            self._holder = connection
+            try:
+                yield
+            finally:
+                self._holder = None
+
+    @contextlib.contextmanager
+    def _connected(self) -> Iterator[psycopg.Connection[Any]]:
+        import psycopg  # noqa: PLC0415
+
+        with contextlib.closing(psycopg.connect(self._address, **CONNECTION)) as connection:
+            yield connection
+
+    @contextlib.contextmanager
+    def _explained(self) -> Iterator[None]:
+        """Say what is wrong in one line, without the address."""
+        import psycopg  # noqa: PLC0415
+
+        try:
+            yield
+        except psycopg.errors.LockNotAvailable as error:
+            message = (
+                f"Another tap keeps the tokens of {self._key[0]} (oauth_settings_location) to itself; is one stuck?"
+            )
+            raise UnavailableError(message) from error
+        except psycopg.OperationalError as error:
+            message = f"{SETTING}: the database cannot be reached; check the address, and whether it is up."
+            raise UnavailableError(message) from error
+        except psycopg.Error as error:
+            message = f"{SETTING}: the database refuses ({type(error).__name__}); may its user make tables and write?"
+            raise InputError(message) from error

@@ -1,0 +1,447 @@
+"""OAuth tokens: what they are, where they come from, and where they are kept between runs.
+
+Aircall's access tokens do not expire today, and nobody has seen a refresh token (facts: OAuth). Both kinds are
+supported all the same.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import stat
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TypeVar
+
+import filelock
+import msgspec
+import platformdirs
+
+from tap_aircall.errors import (
+    CredentialsError,
+    InputError,
+    LoginNeededError,
+    NotFoundError,
+    RejectedRequestError,
+    ResponseError,
+    UnavailableError,
+)
+from tap_aircall.reading.times import to_rfc3339, to_seconds
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
+
+    from tap_aircall.reading.clock import Clock
+
+T = TypeVar("T")
+
+TOKEN_PATH = "/v1/oauth/token"  # noqa: S105 - no secret
+ANCESTORS = 64
+"""How many earlier tokens are remembered, by fingerprint, to recognize one in the config."""
+LOCK_SECONDS = 600.0
+"""How long to wait for another tap that is renewing the same tokens: longer than it tries to."""
+ROOM_BYTES = 16_384
+"""More than an entry takes. This much must fit on the disk before tokens are asked for."""
+LONGEST_LIFETIME_SECONDS = 1e9
+"""A longer lifetime than this, some thirty years, means that there is no end."""
+LONGEST_TOKEN = 4_096
+"""Characters; servers refuse headers that are not much longer."""
+LARGEST_FILE = 2**24
+"""Bytes of a token file: room for a thousand apps."""
+ADVICE = "name another file, or remove this one and log in again"
+FOREIGN = f"it holds no tokens of tap-aircall; {ADVICE}"
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Tokens:
+    """What Aircall grants. Its representation shows nothing."""
+
+    access_token: str | None
+    """None where only a refresh token was given."""
+    refresh_token: str | None = None
+    expires_at: float | None = None
+    """When the access token ends (UNIX seconds); None where Aircall did not say."""
+    lifetime: float | None = None
+    """Seconds from the grant to the end."""
+
+    def granted(self, payload: Any, now: float) -> Tokens:
+        """Read an answer of the token endpoint.
+
+        Without a refresh token in the answer, the one before stays. `expires_in` may be absent, a number or text. If it
+        is not above zero, or endless, the end is not known until Aircall refuses the token.
+
+        Args:
+            payload: The decoded answer.
+            now: UNIX seconds.
+
+        Raises:
+            ResponseError: If there is no access token in it.
+            UnavailableError: If a token in it can never be used. Asking again would not help, and may use up the
+                refresh token.
+        """
+        answer = payload if isinstance(payload, dict) else {}
+        try:
+            access, refresh = _token(answer.get("access_token")), _token(answer.get("refresh_token"))
+        except ValueError as error:
+            message = f"Aircall granted a token that cannot be used: it has {error}. Please log in again."
+            raise UnavailableError(message) from error
+        if access is None:
+            message = "Aircall answered the request for a token without one."
+            raise ResponseError(message)
+        lifetime = _seconds(answer.get("expires_in"))
+        return Tokens(
+            access_token=access,
+            refresh_token=refresh or self.refresh_token,
+            expires_at=None if lifetime is None else now + lifetime,
+            lifetime=lifetime,
+        )
+
+    @property
+    def fingerprints(self) -> list[str]:
+        """Fingerprints to recognize these tokens by; nobody can turn them back into tokens."""
+        given = (self.access_token, self.refresh_token)
+        return [hashlib.sha256(token.encode()).hexdigest()[:32] for token in given if token]
+
+
+NO_TOKENS = Tokens(access_token=None)
+
+
+class Poster(Protocol):
+    """What the token endpoint needs of a client."""
+
+    def post(self, path: str, body: Mapping[str, Any], parse: Callable[[Any], T], *, attempts: int = ...) -> T:
+        """Send JSON to a path, and return what `parse` makes of the answer.
+
+        Args:
+            path: Path with its version.
+            body: What to send; holds secrets.
+            parse: Reads the decoded answer; a `ResponseError` from it is taken for a fault on the way.
+            attempts: How often to send it at most.
+
+        Raises:
+            AircallError: If there is no usable answer.
+        """
+
+
+class TokenEndpoint:
+    """Where Aircall grants tokens.
+
+    Args:
+        client: A client without credentials.
+        clock: Where the time of day comes from.
+        client_id: Client id of the app.
+        client_secret: Its secret.
+    """
+
+    def __init__(self, client: Poster, clock: Clock, client_id: str, client_secret: str) -> None:
+        self._client = client
+        self._clock = clock
+        self._app: dict[str, Any] = {"client_id": client_id, "client_secret": client_secret}
+
+    def exchange(self, code: str, callback_url: str) -> Tokens:
+        """Get tokens for the code that a login brought. It is sent once, since it works only once.
+
+        Args:
+            code: The code, at most ten minutes old.
+            callback_url: The address that it came to.
+
+        Raises:
+            LoginNeededError: If Aircall refuses.
+            AircallError: If it cannot be reached.
+        """
+        return self._grant(
+            NO_TOKENS,
+            {"grant_type": "authorization_code", "code": code, "redirect_uri": callback_url},
+            "Aircall does not accept the login: a code is good for one use within ten minutes, and oauth_client_id, "
+            "oauth_client_secret and callback_url must be as Aircall has them. Please log in again.",
+            attempts=1,
+        )
+
+    def refresh(self, tokens: Tokens) -> Tokens:
+        """Get new tokens for a refresh token.
+
+        Raises:
+            LoginNeededError: If Aircall refuses.
+            AircallError: If it cannot be reached.
+        """
+        return self._grant(
+            tokens,
+            {"grant_type": "refresh_token", "refresh_token": tokens.refresh_token},
+            "Aircall does not accept the refresh token: log in again with --login (or check oauth_client_id and "
+            "oauth_client_secret).",
+        )
+
+    def _grant(self, before: Tokens, grant: dict[str, Any], refused: str, **options: int) -> Tokens:
+        try:
+            return self._client.post(
+                TOKEN_PATH, self._app | grant, lambda payload: before.granted(payload, self._clock.time()), **options
+            )
+        except (CredentialsError, NotFoundError, RejectedRequestError) as error:
+            raise LoginNeededError(refused) from error
+        except ResponseError as error:
+            raise UnavailableError(str(error)) from error
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class SavedTokens:
+    """An entry of the file."""
+
+    tokens: Tokens
+    ancestors: tuple[str, ...]
+    """Fingerprints of tokens that these descend from, the newest last."""
+    company: str | None = None
+    """Name of the company, for people who look into the file."""
+
+    def succeeded_by(self, tokens: Tokens, given: Tokens) -> SavedTokens:
+        """Return the entry for tokens that took the place of these.
+
+        Args:
+            tokens: The new ones.
+            given: Those of the config, which are never forgotten while they are there.
+        """
+        line = dict.fromkeys([*self.ancestors, *self.tokens.fingerprints])
+        for known in given.fingerprints:
+            line.pop(known, None)
+        return replace(self, tokens=tokens, ancestors=(*line, *given.fingerprints)[-ANCESTORS:])
+
+    def descends_from(self, given: Tokens) -> bool:
+        """Say whether these are the tokens of the config, or descend from them. Without any in the config, they do."""
+        return set(given.fingerprints) <= {*self.ancestors, *self.tokens.fingerprints}
+
+
+class _Entry(msgspec.Struct, kw_only=True):
+    """What the file holds of one app and API root."""
+
+    access_token: str | None
+    refresh_token: str | None
+    expires_at: str | None
+    """RFC 3339."""
+    lifetime: float | None
+    company: str | None
+    ancestors: tuple[str, ...]
+
+
+class Store(Protocol):
+    """Where tokens are kept between runs."""
+
+    @property
+    def place(self) -> str:
+        """What to call it when a person is told; no secret."""
+
+    def load(self) -> SavedTokens | None:
+        """Return the tokens that are there, if there are any."""
+
+    def save(self, saved: SavedTokens) -> None:
+        """Keep tokens in place of those before. Only with the lock held."""
+
+    def locked(self) -> contextlib.AbstractContextManager[None]:
+        """Keep other taps from renewing the same tokens, and make sure that new ones can be saved."""
+
+
+class TokenStore:
+    """A file of tokens, with an entry for each app and API root. Only its owner can read it.
+
+    It is replaced as a whole, so that a process that ends at any moment leaves the old one or the new one.
+
+    Args:
+        path: The file; it and its folder are made when there is something to keep.
+        api_url: API root.
+        client_id: Client id of the app.
+
+    Raises:
+        InputError: If no file can have that path.
+    """
+
+    def __init__(self, path: Path, api_url: str, client_id: str) -> None:
+        try:
+            self.path = path.expanduser().resolve()  # where a link leads, since the file is replaced
+            # Made for each use, since a lock of filelock belongs to the thread that made it.
+            self._lock_path = self.path.with_name(self.path.name + ".lock")
+        except (OSError, RuntimeError, ValueError) as error:  # links in a circle, an unknown home, NUL, the root
+            message = "Setting oauth_settings_location: must be the path of a file, such as tokens.json."
+            raise InputError(message) from error
+        self._key = f"{api_url} {client_id}"
+        self._draft = self.path.with_name(self.path.name + ".new")
+
+    @property
+    def place(self) -> str:
+        """The path."""
+        return str(self.path)
+
+    def load(self) -> SavedTokens | None:
+        """Return the entry, if there is one.
+
+        Raises:
+            InputError: If the file cannot be read, or is something else.
+        """
+        content = self._read().get(self._key)
+        try:
+            return None if content is None else decoded(content)
+        except (ValueError, RecursionError):
+            self._refuse(FOREIGN)
+
+    def save(self, saved: SavedTokens) -> None:
+        """Keep an entry in place of the one before. Only with the lock held.
+
+        Raises:
+            InputError: If it cannot be written.
+        """
+        entries = self._read()
+        entries[self._key] = msgspec.Raw(encoded(saved))
+        try:
+            self._write(_formatted(entries))
+            self._draft.replace(self.path)
+            _flush_folder(self.path.parent)
+        except OSError as error:
+            self._refuse(error.strerror)
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep other taps from renewing the same tokens, and make sure that new ones can be saved.
+
+        The lock is the system's, which frees it when a process ends in whatever way.
+
+        Raises:
+            InputError: If nothing can be saved there.
+            UnavailableError: If another tap does not finish.
+        """
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            with filelock.FileLock(self._lock_path, timeout=LOCK_SECONDS, mode=0o600):
+                self._write(_formatted(self._read()) + bytes(ROOM_BYTES))
+                try:
+                    yield
+                finally:
+                    self._draft.unlink(missing_ok=True)
+        except filelock.Timeout as error:
+            message = f"Another tap keeps {self.path} (oauth_settings_location) to itself; is one stuck?"
+            raise UnavailableError(message) from error
+        except OSError as error:
+            self._refuse(error.strerror)
+
+    def _read(self) -> dict[str, msgspec.Raw]:
+        """Return the entries; those of other apps are kept as they are."""
+        try:
+            # Opening a pipe would wait for a writer.
+            with open(self.path, "rb", opener=_open_without_waiting) as file:
+                mode = os.fstat(file.fileno()).st_mode
+                content = file.read(LARGEST_FILE + 1) if stat.S_ISREG(mode) else b""
+        except FileNotFoundError:
+            return {}
+        except OSError as error:
+            self._refuse(error.strerror)
+        if not stat.S_ISREG(mode):
+            self._refuse("it is not a plain file; name another file")
+        if len(content) > LARGEST_FILE:
+            self._refuse(FOREIGN)
+        try:
+            text = content.decode(json.detect_encoding(content))
+            entries = msgspec.json.decode(text, type=dict[str, msgspec.Raw])
+        except (msgspec.ValidationError, RecursionError):
+            self._refuse(FOREIGN)
+        except ValueError:
+            self._refuse(f"it is not JSON; {ADVICE}")
+        if mode & 0o077:
+            with contextlib.suppress(OSError):  # another's file, or a read-only folder, as mounted secrets are
+                self.path.chmod(0o600)
+        return entries
+
+    def _write(self, content: bytes) -> None:
+        self._draft.unlink(missing_ok=True)
+        descriptor = os.open(self._draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with open(descriptor, "wb") as file:  # noqa: PTH123 - the only way to set the mode
+            file.write(content)
+            file.flush()
+            os.fsync(descriptor)
+
+    def _refuse(self, reason: str | None) -> NoReturn:
+        message = f"Tokens cannot be kept in {self.path} (setting oauth_settings_location): {reason}."
+        raise InputError(message)
+
+
+def default_location() -> Path:
+    """Return where this platform keeps the state of applications; for Linux below `~/.local/state`."""
+    return platformdirs.user_state_path("tap-aircall", appauthor=False) / "tokens.json"
+
+
+def encoded(saved: SavedTokens) -> bytes:
+    """Write an entry as JSON."""
+    tokens = saved.tokens
+    entry = _Entry(
+        access_token=tokens.access_token,
+        refresh_token=tokens.refresh_token,
+        expires_at=None if tokens.expires_at is None else to_rfc3339(int(tokens.expires_at)),
+        lifetime=tokens.lifetime,
+        company=saved.company,
+        ancestors=saved.ancestors,
+    )
+    return msgspec.json.encode(entry)
+
+
+def decoded(content: bytes | msgspec.Raw) -> SavedTokens | None:
+    """Make sense of an entry; None for null.
+
+    Raises:
+        ValueError: If it is none, or a token or the time in it.
+        RecursionError: If it is nested without end.
+    """
+    entry = msgspec.json.decode(content, type=_Entry | None)
+    if entry is None:
+        return None
+    return SavedTokens(
+        tokens=Tokens(
+            access_token=_token(entry.access_token),
+            refresh_token=_token(entry.refresh_token),
+            expires_at=None if entry.expires_at is None else to_seconds(entry.expires_at),
+            lifetime=_seconds(entry.lifetime),
+        ),
+        ancestors=entry.ancestors,
+        company=entry.company,
+    )
+
+
+def _formatted(entries: dict[str, msgspec.Raw]) -> bytes:
+    return msgspec.json.format(msgspec.json.encode(entries), indent=2)
+
+
+def _open_without_waiting(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+
+
+def _flush_folder(folder: Path) -> None:
+    """Make a renamed file keep its new name even after a power failure."""
+    with contextlib.suppress(OSError):  # not every platform can
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _token(value: Any) -> str | None:
+    """Read a token; None where there is none.
+
+    Raises:
+        ValueError: If no header can carry it, with the reason. Tokens are printable ASCII (RFC 6749, appendix A).
+    """
+    token = value.strip() if isinstance(value, str) else ""
+    if not (token.isascii() and token.isprintable()):
+        message = "characters that no token has"
+        raise ValueError(message)
+    if len(token) > LONGEST_TOKEN:
+        message = f"more than {LONGEST_TOKEN:,} characters"
+        raise ValueError(message)
+    return token or None
+
+
+def _seconds(value: Any) -> float | None:
+    """Read a lifetime; None where it tells nothing."""
+    if isinstance(value, bool):
+        return None
+    try:
+        seconds = float(value)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return seconds if 0 < seconds < LONGEST_LIFETIME_SECONDS else None

@@ -1,0 +1,407 @@
+"""The one HTTP client: every request of a run is paced, authenticated, sent, checked and decoded here.
+
+It retries 5xx and 408, broken connections, cut or undecodable bodies and answers without the documented shape, with
+growing waits, for about four minutes. A 429 stops all threads until the time that Aircall names, else for a minute.
+Until Aircall has answered once, it retries for some seconds only, since a typo in `api_url` is then likelier than an
+outage.
+"""
+
+from __future__ import annotations
+
+import copy
+import logging
+import math
+import threading
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from http import HTTPStatus
+from typing import IO, TYPE_CHECKING, Any, TypeVar
+from urllib.parse import urlsplit
+
+import msgspec
+
+from tap_aircall.errors import (
+    BlockedError,
+    CredentialsError,
+    ForbiddenError,
+    NotFoundError,
+    RejectedRequestError,
+    ResponseError,
+    TransientError,
+    UnavailableError,
+    one_line,
+)
+from tap_aircall.http import decoding
+from tap_aircall.http.addresses import is_loopback
+from tap_aircall.http.downloads import Downloader
+from tap_aircall.http.patience import Patience
+from tap_aircall.http.transport import Connections, Transport
+from tap_aircall.reading.clock import AircallClock, result_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+
+    from tap_aircall.http.credentials import Authenticator
+    from tap_aircall.http.limiter import RateLimiter
+    from tap_aircall.http.transport import Answer, Incoming
+    from tap_aircall.reading.clock import Clock
+    from tap_aircall.reading.pages import Query
+
+T = TypeVar("T")
+S = TypeVar("S")
+
+ATTEMPTS = 11
+ATTEMPTS_BEFORE_FIRST_ANSWER = 4
+REFUSALS = 20
+"""This many answers of 429 in a row to one request end the run."""
+BLOCK_SECONDS = 60.0
+"""How long Aircall blocks a company that was too fast, when it does not say (facts: Rate limit)."""
+LONGEST_BLOCK_SECONDS = 120.0
+MILLISECONDS_FROM = 1e12
+"""A reset time above this is in milliseconds: as seconds it would be the year 33658."""
+
+PING = "/v1/ping"
+"""The cheapest request that needs credentials (facts: Addresses and errors)."""
+REJECTED = {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}
+ACCEPTED = {HTTPStatus.OK, HTTPStatus.CREATED, HTTPStatus.ACCEPTED, HTTPStatus.NO_CONTENT}
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class _Request:
+    """What to ask for, and how often that went wrong."""
+
+    method: str
+    path: str
+    params: Mapping[str, str]
+    body: Mapping[str, Any] | None = None
+    """What to send as JSON; may hold secrets."""
+    attempts: int = ATTEMPTS
+    """How often to send it at most."""
+    failures: int = 0
+    refusals: int = 0
+    """Answers of 429 so far."""
+    renewed: bool = False
+    """Whether there are new credentials since it was rejected."""
+
+
+class AircallClient:
+    """Reads Aircall over HTTP. Safe to use from several threads.
+
+    Args:
+        api_url: API root without version, such as `https://api.aircall.io`.
+        authenticator: Knows the credentials, and may renew them; None for requests without any.
+        limiter: Says when a request may be sent.
+        clock: Where the time of day comes from.
+        user_agent: Value of the `User-Agent` header.
+        timeout: Seconds to wait for a connection, and for each next part of an answer.
+        max_concurrent_requests: How many requests `in_flight` keeps under way.
+        aircall_clock: Learns from each answer what time it is at Aircall.
+    """
+
+    def __init__(
+        self,
+        *,
+        api_url: str,
+        authenticator: Authenticator | None,
+        limiter: RateLimiter,
+        clock: Clock,
+        user_agent: str,
+        timeout: float,
+        max_concurrent_requests: int,
+        aircall_clock: AircallClock | None = None,
+    ) -> None:
+        self.limiter = limiter
+        self.requests_sent = 0
+        self.most_requests = math.inf
+        """How many requests it may make in all."""
+        self.most_attempts = ATTEMPTS
+        """How often to ask for one thing at most, whatever it is."""
+        self._whole: AircallClient | None = None
+        self._authenticator = authenticator
+        self._root = api_url.rstrip("/")
+        self._clock = clock
+        self._aircall_clock = aircall_clock or AircallClock(clock)
+        self._width = max_concurrent_requests
+        self._pool = ThreadPoolExecutor(max_concurrent_requests, thread_name_prefix="aircall")
+        self._count_lock = threading.Lock()
+        self._answered = False
+        self._patience = Patience(limiter.wait)
+        connect = partial(Connections, user_agent=user_agent, timeout=timeout, at_once=max_concurrent_requests)
+        self._connections = connect()
+        self._transport = Transport(self._connections, self._root, f"{self._root} (setting api_url)")
+        self._downloader = Downloader(
+            lambda allowed: connect(allowed=allowed),
+            self._patience,
+            this_machine=is_loopback(urlsplit(self._root).hostname or ""),
+        )
+
+    def counting_apart(self) -> AircallClient:
+        """Return this same client with a count of its own; what it sends is in the count of this one too."""
+        part = copy.copy(self)
+        part.requests_sent, part._whole = 0, self  # noqa: SLF001 - of the same class
+        return part
+
+    def get(self, path: str, params: Mapping[str, str], parse: Callable[[Any], T]) -> T:
+        """Ask for one path until there is a usable answer.
+
+        Args:
+            path: Path with its version, such as `/v1/calls`.
+            params: Query parameters.
+            parse: Turns the decoded JSON into what the caller wants. A `ResponseError` from it is taken for a
+                fault on the way, and the request is made again.
+
+        Returns:
+            What `parse` made of the answer.
+
+        Raises:
+            AircallError: One of its kinds, when asking again would not help or did not.
+        """
+        return self._ask(_Request("GET", path, params), parse)
+
+    def get_each(self, path: str, queries: Iterable[Query], parse: Callable[[Query, Any], T]) -> Iterator[T]:
+        """Ask for one path with one query after the other, several at once.
+
+        Answers are decoded in the calling thread, which uses them: handing large objects from one thread to another
+        costs as much as decoding them.
+
+        Args:
+            path: Path with its version.
+            queries: Query parameters of each request, taken as `in_flight` takes items.
+            parse: As for `get`, but is told the query as well.
+
+        Yields:
+            What `parse` made of each answer, in the order of the queries.
+
+        Raises:
+            AircallError: As `get` does.
+        """
+
+        def send(query: Query) -> tuple[Query, _Request, bytes]:
+            request = _Request("GET", path, query)
+            return query, request, self._receive(request)
+
+        for query, request, body in self.in_flight(send, queries):
+            yield self._ask(request, partial(parse, query), body)
+
+    def post(self, path: str, body: Mapping[str, Any], parse: Callable[[Any], T], *, attempts: int = ATTEMPTS) -> T:
+        """Send JSON to one path until there is a usable answer.
+
+        Args:
+            path: Path with its version.
+            body: What to send.
+            parse: As for `get`.
+            attempts: How often to send it at most: 1 if Aircall must not act twice on a request whose answer was lost.
+
+        Returns:
+            What `parse` made of the answer.
+
+        Raises:
+            AircallError: One of its kinds, when asking again would not help or did not.
+        """
+        return self._ask(_Request("POST", path, {}, body, attempts), parse)
+
+    def put(self, path: str, body: Mapping[str, Any], parse: Callable[[Any], T]) -> T:
+        """Send JSON to one path, as `post` does, to change what is there; it may arrive more than once."""
+        return self._ask(_Request("PUT", path, {}, body), parse)
+
+    def delete(self, path: str) -> None:
+        """Remove what is at one path.
+
+        Raises:
+            NotFoundError: If it is not there; perhaps it was removed by a request whose answer was lost.
+            AircallError: One of its kinds, when asking again would not help or did not.
+        """
+        self._receive(_Request("DELETE", path, {}))
+
+    def ping(self, attempts: int = ATTEMPTS) -> None:
+        """Ask Aircall whether it accepts the credentials.
+
+        Args:
+            attempts: How often to ask at most while there is no answer.
+
+        Raises:
+            AircallError: If it does not, or cannot be reached.
+        """
+        self._ask(_Request("GET", PING, {}, attempts=attempts), lambda payload: payload)
+
+    def download(self, url: str, largest: int) -> IO[bytes]:
+        """Fetch a file from an address that Aircall gave.
+
+        No credentials go along, and it does not count as a request to Aircall. For the arguments, the result and the
+        errors, see `Downloader.fetch`.
+        """
+        return self._downloader.fetch(url, largest)
+
+    def receive(self, url: str, take: Callable[[Incoming], T], *, redirects: int) -> T:
+        """Have a file come in from an address that Aircall gave; see `download`, and `Downloader.receive`."""
+        return self._downloader.receive(url, take, redirects=redirects)
+
+    def in_flight(self, function: Callable[[S], T], items: Iterable[S]) -> Iterator[T]:
+        """Apply a function that makes one request or more to each item, several at once.
+
+        Items are taken only as fast as results are: at most `max_concurrent_requests` are ahead of the consumer.
+        Closing the iterator drops what has not begun.
+
+        Yields:
+            The results in the order of the items.
+        """
+        ahead: deque[Future[T]] = deque()
+        try:
+            for item in items:
+                ahead.append(self._pool.submit(function, item))
+                if len(ahead) >= self._width:
+                    yield result_of(ahead.popleft())
+            while ahead:
+                yield result_of(ahead.popleft())
+        finally:
+            for future in ahead:
+                future.cancel()
+
+    def close(self) -> None:
+        """End all waiting and send nothing more."""
+        self.limiter.close()
+        if self._authenticator is not None:
+            self._authenticator.close()
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        self._connections.close()
+        self._downloader.close()
+
+    def _ask(self, request: _Request, parse: Callable[[Any], T], body: bytes | None = None) -> T:
+        """Send a request, unless the body of its answer is there already, until the answer is usable."""
+        while True:
+            if body is None:
+                body = self._receive(request)
+            try:
+                return parse(_decode(body, request.path))
+            except RecursionError:
+                self._failed(request, ResponseError(f"Aircall answered {request.path} with JSON nested too deeply."))
+            except (TransientError, ResponseError) as error:
+                self._failed(request, error)
+            body = None
+
+    def _receive(self, request: _Request) -> bytes:
+        """Send a request until it is accepted; return the body of the answer."""
+        while True:
+            try:
+                self.limiter.acquire()
+                credentials = self._authenticator.authorization() if self._authenticator else None
+                status, headers, body = self._send(request, credentials)
+                if status == HTTPStatus.TOO_MANY_REQUESTS:
+                    self._pause(headers, request)
+                elif status in REJECTED and not request.renewed and self._renew(credentials, request, status):
+                    request.renewed = True
+                else:
+                    self._raise_for_status(status, request.path)
+                    return body
+            except TransientError as error:
+                self._failed(request, error)
+
+    def _failed(self, request: _Request, error: TransientError | ResponseError) -> None:
+        """Wait before the next attempt.
+
+        Raises:
+            AircallError: If there is none.
+        """
+        request.failures += 1
+        attempts = min(request.attempts, self.most_attempts)
+        attempts = attempts if self._answered else min(attempts, ATTEMPTS_BEFORE_FIRST_ANSWER)
+        self._patience.failed(error, failures=request.failures, attempts=attempts)
+
+    def _renew(self, credentials: str | None, request: _Request, status: int) -> bool:
+        """Get new credentials if a request was rejected because of these; return whether there are any."""
+        if credentials is None or self._authenticator is None or not self._authenticator.renewable:
+            return False
+        if status == HTTPStatus.FORBIDDEN and request.path != PING:
+            # The credentials may be fine, but not allow this resource. Only the ping is for everyone.
+            self.limiter.acquire()
+            status, _, _ = self._send(_Request("GET", PING, {}), credentials)
+            if status == HTTPStatus.OK:
+                return False
+            if status not in REJECTED:
+                message = f"Aircall answered {PING} with status {status}."
+                raise TransientError(message)
+        return self._authenticator.renew(credentials)
+
+    def _send(self, request: _Request, credentials: str | None) -> Answer:
+        """Send one request, and read the answer."""
+        with self._count_lock:
+            if (self._whole or self).requests_sent >= self.most_requests:
+                message = f"All of {self.most_requests:,} requests are used up."
+                raise UnavailableError(message)
+            self.requests_sent += 1
+            if self._whole is not None:
+                self._whole.requests_sent += 1
+        headers = {"Authorization": credentials} if credentials else {}
+        answer = self._transport.send(request.method, request.path, request.params, headers, request.body)
+        self._answered = True
+        self._aircall_clock.note(answer.headers.get("Date"))
+        return answer
+
+    def _pause(self, headers: Mapping[str, str], request: _Request) -> None:
+        request.refusals += 1
+        if request.refusals >= REFUSALS:
+            message = (
+                f"Aircall refused {request.path} {request.refusals} times for too many requests: lower "
+                "requests_per_minute, since other integrations share the company's limit."
+            )
+            raise BlockedError(message)
+        seconds = block_seconds(headers, self._clock.time())
+        logger.info("Aircall asks to slow down; no request for %.0f s.", seconds)
+        self.limiter.pause(seconds)
+
+    def _raise_for_status(self, status: int, path: str) -> None:
+        """Raise what a status means for the run, unless it is one of `ACCEPTED`."""
+        if status in ACCEPTED:
+            return
+        if status in REJECTED:
+            advice = self._authenticator.advice if self._authenticator else "check the credentials."
+            message = f"Aircall rejects the credentials for {path} (status {status}): {advice}"
+            raise (ForbiddenError if status == HTTPStatus.FORBIDDEN else CredentialsError)(message)
+        if status == HTTPStatus.NOT_FOUND:
+            message = f"Aircall knows no {path} (status 404): check the setting api_url."
+            raise NotFoundError(message)
+        if status == HTTPStatus.REQUEST_TIMEOUT or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            message = f"Aircall answered {path} with status {status}."
+            raise TransientError(message)
+        message = f"Aircall refuses {path} with status {status}: is the setting api_url right?"
+        raise RejectedRequestError(message, status)
+
+
+def block_seconds(headers: Mapping[str, str], now: float) -> float:
+    """Say how long to keep quiet after a 429.
+
+    Args:
+        headers: Headers of the answer. `X-AircallApi-Reset` counts (UNIX time in seconds or milliseconds; facts:
+            Rate limit), then `Retry-After` (seconds).
+        now: UNIX time in seconds.
+
+    Returns:
+        Seconds, one more than named so that the block is over; a minute where nothing useful is named.
+    """
+    candidates = []
+    for name, origin in (("X-AircallApi-Reset", now), ("Retry-After", 0.0)):
+        try:
+            value = float(headers.get(name, ""))
+        except ValueError:
+            continue
+        if value > MILLISECONDS_FROM:
+            value /= 1000
+        candidates.append(value - origin)
+    useful = (seconds for seconds in candidates if 0 < seconds <= LONGEST_BLOCK_SECONDS)
+    return next(useful, BLOCK_SECONDS) + 1
+
+
+def _decode(body: bytes, path: str) -> Any:
+    try:
+        return decoding.decode(body)
+    except msgspec.ValidationError as error:
+        place = one_line(decoding.place_of_endless_number(body))
+        message = f"Aircall answered {path} with a number in '{place}' that is too large for any type of number."
+        raise ResponseError(message) from error
+    except msgspec.DecodeError as error:
+        message = f"Aircall answered {path} with something that is not JSON."
+        raise TransientError(message) from error

@@ -1,0 +1,464 @@
+"""The ways to read a list of Aircall to its end.
+
+Aircall has page numbers and nothing else: no cursor, no lower bound on changes, and nothing beyond position 10,000
+(facts: Lists and pages). A page number is an offset, so whatever is added or removed in front of it moves the rest. The
+walks read such lists completely nevertheless. They make no request themselves: each is given a `Reader`, a function
+that turns queries into pages, in order, and may have several under way.
+
+A walk ends well only when all that Aircall says agrees that nothing is left to read. What each relies on, and checks:
+
+- each page agrees with itself and with what was asked for (its `Reader` sees to that, by `Page.checked`, which also
+  takes the times of its records);
+- a list ends where Aircall says so, by its total, its links or an empty page (`Page.is_last`);
+- up to there, it has shown as many records as its total says. Otherwise it moved, and is read again;
+- each reading again brings something new, or the list contradicts itself and the walk fails;
+- an ordered list goes on from page to page in its order; nothing counts as read until the order has shown.
+"""
+
+from __future__ import annotations
+
+import math
+from contextlib import closing
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from tap_aircall.errors import ResponseError, UnreadableError
+from tap_aircall.reading.pages import PAGE_SIZE, TOLERANCE_SECONDS, Page, identity, misordered
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterable, Iterator
+
+    from tap_aircall.reading.pages import Query, Reader, Record
+
+CAP = 10_000
+"""Aircall lets nobody read beyond this position of a list."""
+LAST_PAGE = CAP // PAGE_SIZE
+"""Pages beyond this one are refused with a 400, whatever the list holds."""
+SLACK_SECONDS = (TOLERANCE_SECONDS, 1)
+"""How far behind the last record to start again, since the order is exact only to that. Where two seconds hold more
+than a chunk, one has to do."""
+PATIENCE = 10
+"""How many readings in a row may bring nothing new before a list is taken for one that contradicts itself."""
+
+
+def pages(
+    read: Reader, params: Query, name: str, size: int = PAGE_SIZE, *, planned: int = 1
+) -> Generator[tuple[int, Page]]:
+    """Read a list page by page, as far as its last page or position 10,000.
+
+    The first page says how many there are; the rest is then asked for at once.
+
+    Args:
+        read: Reads the pages.
+        params: Further query parameters.
+        name: What to call the list in an error.
+        size: How many records to ask for on a page.
+        planned: How many pages to ask for at once before any has said how many there are.
+
+    Yields:
+        Page numbers from 1 on, with their pages.
+
+    Raises:
+        ResponseError: If a page is empty, though the list is said to go on.
+    """
+    number, through = 1, 0
+    last = CAP // size
+    while number <= last:
+        queries = ({**params, "page": str(n), "per_page": str(size)} for n in range(number, max(number, planned) + 1))
+        total = None
+        for page in read(queries):
+            yield number, page
+            through += len(page.records)
+            if page.is_last(through, size):
+                return
+            if not page.records:
+                raise _contradicts_itself(name)
+            number, total = number + 1, page.total
+        left = (total or 0) - through
+        planned = min(last, number - 1 + math.ceil(left * (number - 1) / through))
+
+
+def whole_list(read: Reader, key: str, name: str, size: int = PAGE_SIZE) -> Iterator[Page]:
+    """Read a short list whole.
+
+    When the total shrinks on the way, something in front of us was deleted and something else slid past. When the list
+    ends with fewer records than its total says, some did not show. Either way it is read again, and what was given out
+    before is not repeated.
+
+    Args:
+        read: Reads the pages.
+        key: The field that identifies a record.
+        name: What to call the list in an error.
+        size: How many records to ask for on a page.
+
+    Yields:
+        Pages with the records not given out before.
+
+    Raises:
+        ResponseError: If the list contradicts itself.
+        UnreadableError: If it goes on past position 10,000.
+    """
+    given: set[Any] = set()
+    for _ in range(1 + PATIENCE):
+        here: set[Any] = set()
+        shown, total, shrank = 0, None, False
+        for number, page in pages(read, {}, name, size):
+            shrank = shrank or (total is not None and page.total is not None and page.total < total)
+            total = total if page.total is None else page.total
+            keys = [identity(record, key, name) for record in page.records]
+            if total is None and keys and here.issuperset(keys):
+                return  # a list without pages, which gives all of it whatever page is asked for
+            shown += len(keys) - len(here.intersection(keys))
+            here.update(keys)
+            yield page._replace(
+                records=[record for record, each in zip(page.records, keys, strict=True) if each not in given]
+            )
+            given.update(keys)
+            if number == CAP // size and not page.is_last(number * size, size):
+                message = f"Aircall has more than 10,000 {name}, and does not let anyone read the rest."
+                raise UnreadableError(message)
+        if not shrank and (total is None or total <= shown):
+            return
+    raise _contradicts_itself(name)
+
+
+def behind_tokens(ask: Callable[[Query], Any], envelope: str, key: str, name: str) -> Iterator[list[Record]]:
+    """Read a list whose pages are found by a token (facts: What not every account has: the templates of WhatsApp).
+
+    Args:
+        ask: Sends a query and returns the decoded answer.
+        envelope: Key of the list in it.
+        key: The field that identifies a record.
+        name: What to call the list in an error.
+
+    Yields:
+        Records not given out before, page by page, until there is no further token and as many records as Aircall says.
+
+    Raises:
+        ResponseError: If the list is not there, or contradicts itself.
+    """
+    given: set[Any] = set()
+    for _ in range(1 + PATIENCE):
+        tokens: set[str] = set()
+        query: Query = {}
+        idle = 0
+        while True:
+            payload = ask(query)
+            known = len(given)
+            fresh = []
+            for record in Page.parse(payload, envelope).records:
+                if (each := identity(record, key, name)) not in given:
+                    given.add(each)
+                    fresh.append(record)
+            yield fresh
+            info = payload.get("pageInfo")
+            info = info if isinstance(info, dict) else {}
+            following = str(info.get("nextToken") or "")
+            idle = 0 if len(given) > known else idle + 1
+            if not following or following in tokens or idle > PATIENCE:
+                break
+            tokens.add(following)
+            query = {"token": following}
+        total = info.get("totalCount")
+        if total <= len(given) if type(total) is int else not following:
+            return
+    raise _contradicts_itself(name)
+
+
+def crowded(name: str) -> UnreadableError:
+    """Return the error for more records in one second than any query can show (facts: The cap)."""
+    return UnreadableError(
+        f"10,000 {name} or more share one second; Aircall's API cannot show them all, so that reading on would lose "
+        "some."
+    )
+
+
+def _contradicts_itself(name: str) -> ResponseError:
+    return ResponseError(
+        f"Aircall's list of {name} contradicts itself: it shows other records than it says it has, however often it is "
+        "read."
+    )
+
+
+@dataclass(frozen=True)
+class Step:
+    """What one page of an ascending walk brought."""
+
+    records: list[Record]
+    through: int | None
+    """No record up to this second (UNIX, inclusive) is missing any more; None: nothing is known yet."""
+    last: int | None
+    """The latest time (UNIX seconds) among the records given out so far."""
+    remaining: int | None = None
+    """Records still to come when the page was read, its own included, as far as Aircall says."""
+
+
+class End(NamedTuple):
+    """How the reading of one chunk ended."""
+
+    complete: bool = False
+    """Whether everything was read; otherwise it goes on."""
+    behind: int | None = None
+    """The last second seen, or an earlier one: where to start again; None: where the chunk began."""
+    moved: bool = False
+    """Whether because the list moved, rather than at the cap."""
+    pages_left: int = 1
+    """How many full pages the next chunk has at least, as far as is known: they need not wait for its first page."""
+
+
+class Chunk:
+    """What was read from one anchor on: at most 10,000 records, which is as far as Aircall counts.
+
+    Args:
+        anchor: Where it begins (UNIX seconds, exclusive); None for the beginning of the list.
+        given: Ids given out since the anchor, with their times; grows.
+    """
+
+    def __init__(self, anchor: int | None, given: dict[Any, int]) -> None:
+        self.anchor = anchor
+        self.given = given
+        self.last = max(given.values(), default=None)
+        """The latest time (UNIX seconds) among the records given out."""
+        self._here: set[Any] = set()
+        self._shown = 0
+        self._total: int | None = None
+        self._first: int | None = None
+        self._latest: int | None = None
+        self._has_gaps = False
+
+    def moved_at(self, page: Page, keys: list[Any]) -> End | None:
+        """Say how the chunk ends if a page shows that the list moved since the one before; None if it does not.
+
+        A record slides here from an earlier page when the total grows, or when its own time changes. If records are
+        repeated for no such reason, others may have been passed over, and the chunk is read again from its beginning.
+        """
+        growth = 0 if self._total is None or page.total is None else page.total - self._total
+        repeated = (
+            [] if self._here.isdisjoint(keys) else [key for key in keys if key in self._here and key in self.given]
+        )
+        if repeated:
+            same = [key for key, second in zip(keys, page.times, strict=True) if self.given.get(key) == second]
+            is_explained = growth >= len(repeated) or not set(same).intersection(repeated)
+            return End(behind=min(self.given[key] for key in repeated) if is_explained else None, moved=True)
+        return End(behind=self.last, moved=True) if growth < 0 else None
+
+    def follows(self, page: Page) -> bool:
+        """Say whether a page goes on in the order of the ones before."""
+        return not page.times or self._latest is None or min(page.times) >= self._latest - TOLERANCE_SECONDS
+
+    def take(self, page: Page, keys: list[Any]) -> int | None:
+        """Note that a page was read; return how many records there were still to come, its own included, if known."""
+        remaining = None if page.total is None else page.total - len(self._here)
+        self._total = self._total if page.total is None else page.total
+        self._has_gaps = self._has_gaps or (page.size is None and not page.is_full())
+        self._shown += len(page.records)
+        self._here.update(keys)
+        if page.times:
+            self._first = page.times[0] if self._first is None else self._first
+            self._latest = max(page.times) if self._latest is None else max(self._latest, *page.times)
+        return remaining
+
+    def give(self, key: Any, second: int) -> None:
+        """Note that a record is given out."""
+        self.given[key] = second
+        self.last = second if self.last is None else max(self.last, second)
+
+    @property
+    def through(self) -> int | None:
+        """Up to where nothing can be missing (UNIX seconds).
+
+        None until a record that is clearly later than the first one has shown that the list is in order; and when pages
+        are not full and nobody says how long they are, since then some may be missing between them.
+        """
+        if (
+            self._has_gaps
+            or self._first is None
+            or self._latest is None
+            or self._latest - self._first <= TOLERANCE_SECONDS
+        ):
+            return None
+        return self._latest - TOLERANCE_SECONDS
+
+    def end(self, page: Page, number: int) -> End | None:
+        """Say how the chunk ends with a page; None if there is a next one.
+
+        Nobody knows whether a total beyond 10,000 is exact: a full page 200 is never taken for the last.
+        """
+        is_last = page.is_last(self._shown)
+        if number == LAST_PAGE and (not is_last or len(page.records) >= PAGE_SIZE):
+            left = ((self._total or 0) - CAP) // PAGE_SIZE
+            return End(behind=self.last, pages_left=min(LAST_PAGE, max(1, left)))
+        if not is_last:
+            return None
+        if self._total is None or self._total <= len(self._here):
+            return End(complete=True, behind=self.last)
+        return End(moved=True)
+
+
+class AscendingWalk:
+    """Reads a list that is ordered by a time, oldest first, past the cap of 10,000.
+
+    At the cap it starts again just before the last record seen, and drops what it gave out already. The same is done
+    whenever the list shows that it moved: it repeats a record, its total shrinks, or it ends short of its total. One
+    mechanism, and one extra request each time.
+
+    Args:
+        read: Reads the pages.
+        key: Name of the time (UNIX seconds) that the list is ordered by and filtered with.
+        from_is_exclusive: Whether the API's `from` excludes its own second (calls) or not (contacts).
+        params: Further query parameters.
+        name: What to call the list in an error.
+    """
+
+    def __init__(self, read: Reader, key: str, *, from_is_exclusive: bool, params: Query, name: str) -> None:
+        self._read = read
+        self._key = key
+        self._from_offset = 0 if from_is_exclusive else 1
+        self._params = params
+        self._name = name
+
+    def steps(self, after: int | None, until: int) -> Iterator[Step]:
+        """Read everything in `after < time <= until`.
+
+        Args:
+            after: UNIX seconds, exclusive; None for "from the beginning".
+            until: UNIX seconds, inclusive.
+
+        Yields:
+            The pages in order, without repeats; a last one without records says that all is read.
+
+        Raises:
+            UnreadableError: If 10,000 records or more share one second.
+            ResponseError: If the list contradicts itself, or a record lacks its id or its time.
+        """
+        anchor = after
+        given: dict[Any, int] = {}
+        idle, planned = 0, 1
+        while idle <= PATIENCE:
+            known = len(given)
+            end = yield from self._chunk(Chunk(anchor, given), after, until, planned)
+            if end.complete:
+                yield Step([], until, end.behind)
+                return
+            idle = 0 if len(given) > known else idle + 1
+            ahead = self._anchor(end.behind, anchor)
+            if ahead == anchor and not end.moved:
+                raise crowded(self._name)
+            anchor, planned = ahead, end.pages_left
+            given = {key: second for key, second in given.items() if anchor is None or second > anchor}
+        raise _contradicts_itself(self._name)
+
+    def _chunk(self, chunk: Chunk, after: int | None, until: int, planned: int) -> Generator[Step, None, End]:
+        """Read from an anchor as far as page 200, or until the list shows that it moved.
+
+        Args:
+            chunk: What is known of it; grows.
+            after: Where the walk began, exclusive.
+            until: Where it ends, inclusive.
+            planned: How many pages to ask for before one has said how many there are.
+
+        Returns:
+            How the chunk ended.
+        """
+        query = self._query(chunk.anchor, until)
+        with closing(pages(self._read, query, self._name, planned=planned)) as numbered:
+            for number, page in numbered:
+                keys = [identity(record, "id", self._name) for record in page.records]
+                if not chunk.follows(page):
+                    raise misordered(self._name, self._key)
+                if end := chunk.moved_at(page, keys):
+                    return end
+                remaining = chunk.take(page, keys)
+                fresh = []
+                for record, key, second in zip(page.records, keys, page.times, strict=True):
+                    if key not in chunk.given and second <= until and (after is None or second > after):
+                        chunk.give(key, second)
+                        fresh.append(record)
+                yield Step(fresh, chunk.through, chunk.last, remaining)
+                if end := chunk.end(page, number):
+                    return end
+        raise AssertionError  # every list of pages has a last one
+
+    def _query(self, anchor: int | None, until: int) -> Query:
+        query = {**self._params, "order": "asc", "to": str(until)}
+        if anchor is not None:
+            query["from"] = str(anchor + self._from_offset)
+        return query
+
+    @staticmethod
+    def _anchor(behind: int | None, anchor: int | None) -> int | None:
+        """Step back from a second as far as there is room since the last anchor."""
+        if behind is None:
+            return anchor
+        for slack in SLACK_SECONDS:
+            if anchor is None or behind - slack > anchor:
+                return behind - slack
+        return anchor
+
+
+def newest_of(times: Iterable[int], now: int) -> int | None:
+    """Return the latest time that can be one of a change, to be a bookmark.
+
+    A single record that claims to have changed in years to come would otherwise hide all changes until then.
+
+    Args:
+        times: UNIX seconds.
+        now: UNIX seconds; the later one if Aircall's clock and this machine's differ.
+    """
+    return max((second for second in times if second <= now), default=None)
+
+
+def newest_first(read: Reader, key: str, bookmark: int, params: Query, name: str) -> Generator[Page, None, bool]:
+    """Read a list that is ordered by its time of change, newest first, back to a bookmark.
+
+    Changes during the walk go to the front, where the next run finds them. A deletion slides unread records onto pages
+    that were read, so that as many pages are read again as it takes.
+
+    Args:
+        read: Reads the pages.
+        key: Name of the time of change (UNIX seconds).
+        bookmark: UNIX seconds; records of this very second are read again, since more may have changed within it.
+        params: Further query parameters.
+        name: What to call the list in an error.
+
+    Yields:
+        Pages with the records that changed at the bookmark or later and were not given out before.
+
+    Returns:
+        Whether the bookmark was reached; False if the list is cut at 10,000 before.
+
+    Raises:
+        ResponseError: If the list is in another order, or a record lacks its id or its time.
+    """
+    given: dict[Any, int] = {}
+    number, furthest, size = 1, 0, 0
+    total, oldest = None, None
+    while number <= LAST_PAGE:
+        query = {**params, "order": "desc", "page": str(number), "per_page": str(PAGE_SIZE)}
+        page = next(read([query]))
+        size = size or page.size or len(page.records) or PAGE_SIZE
+        if total is not None and page.total is not None and page.total < total and number > 1:
+            number = max(1, number - math.ceil((total - page.total) / size))
+            total, oldest = page.total, None
+            continue
+        total = page.total
+        fresh = []
+        reached = page.is_last((number - 1) * size + len(page.records))
+        keys = [identity(record, "id", name) for record in page.records]
+        if not reached and number > furthest and all(key in given for key in keys):
+            raise _contradicts_itself(name)
+        furthest = max(furthest, number)
+        for each, record, changed in zip(keys, page.records, page.times, strict=True):
+            if oldest is not None and changed > oldest + TOLERANCE_SECONDS:
+                raise misordered(name, key)
+            oldest = changed if oldest is None else min(oldest, changed)
+            if changed < bookmark:
+                reached = True
+            elif given.get(each) != changed:
+                given[each] = changed
+                fresh.append(record)
+        yield page._replace(records=fresh)
+        if reached:
+            return True
+        number += 1
+    return False

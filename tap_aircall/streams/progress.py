@@ -1,0 +1,174 @@
+"""Shows where a long stream is, what a run will cost and what it has read.
+
+While a stream is read there is a bar on a terminal, and otherwise a log line twice a minute.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import sys
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tqdm import tqdm
+
+    from tap_aircall.http.client import AircallClient
+    from tap_aircall.reading.clock import Clock
+
+LOG_INTERVAL_SECONDS = 30.0
+COSTLY_SECONDS = 3600
+"""A run is announced if streams that cost a request for each of something make it longer than this (seconds)."""
+
+
+class Progress:
+    """Counts the records of one stream towards the total that Aircall names.
+
+    Args:
+        stream: Name of the stream.
+        client: Counts the requests of this stream, and knows the budget.
+        clock: Says when the next line is due.
+        logger: Where the lines go.
+        terminal: Whether there is a terminal to draw a bar on; by default, whether stderr is one.
+    """
+
+    def __init__(
+        self,
+        stream: str,
+        client: AircallClient,
+        clock: Clock,
+        logger: logging.Logger,
+        *,
+        terminal: bool | None = None,
+    ) -> None:
+        self._stream = stream
+        self._client = client
+        self._clock = clock
+        self._logger = logger
+        self.records = 0
+        """How many were read so far."""
+        self.bytes = 0
+        """How large the files are that were kept so far."""
+        self.seconds: float | None = None
+        """How long that took; None before the end."""
+        self._total = 0
+        self._began = clock.monotonic()
+        self._next_line = self._began + LOG_INTERVAL_SECONDS
+        self._was_shown = False
+        self._terminal = sys.stderr.isatty() if terminal is None else terminal
+        self._bar: tqdm[Any] | None = None
+
+    def expect(self, more: int) -> None:
+        """Say how many records are still to come after those counted."""
+        self._total = max(self._total, self.records + more)
+
+    def add(self, records: int, *, size: int = 0) -> None:
+        """Count records, with the bytes of their files if they have some, and show it when it is time to."""
+        self.records += records
+        self.bytes += size
+        if self._terminal and self._bar is None:
+            from tqdm import tqdm  # noqa: PLC0415 - not needed without a terminal
+
+            self._bar = tqdm(desc=self._stream, unit=" records", dynamic_ncols=True, file=sys.stderr)
+        if self._bar is not None:
+            self._bar.total = self._total or None
+            self._bar.set_postfix_str(self._cost(), refresh=False)
+            self._bar.update(records)
+        elif self._clock.monotonic() >= self._next_line:
+            self._next_line = self._clock.monotonic() + LOG_INTERVAL_SECONDS
+            self._was_shown = True
+            of_total = f" of {self._total:,}" if self._total else ""
+            self._logger.info("%s: %s%s records, %s", self._stream, f"{self.records:,}", of_total, self._cost())
+
+    def close(self) -> None:
+        """Finish with the final counts, once: a short stream has them in the summary alone."""
+        if self.seconds is not None:
+            return
+        self.seconds = self._clock.monotonic() - self._began
+        if self._bar is not None:
+            self._bar.close()
+        level = logging.INFO if self._was_shown else logging.DEBUG
+        self._logger.log(level, "%s: %s records, %s", self._stream, f"{self.records:,}", self._spent)
+
+    @property
+    def _requests(self) -> int:
+        return self._client.requests_sent
+
+    @property
+    def _spent(self) -> str:
+        files = f"{self.bytes / 1e6:,.1f} MB in files, " if self.bytes else ""
+        return f"{files}{self._requests:,} requests"
+
+    def _cost(self) -> str:
+        """Return what was spent, and how long the rest will take at the same cost and the allowed rate."""
+        text = self._spent
+        if self._total > self.records > 0:
+            requests = (self._total - self.records) * self._requests / self.records
+            minutes = math.ceil(requests / self._client.limiter.requests_per_minute)
+            text += f", about {minutes} min left"
+        return text
+
+
+class Row(NamedTuple):
+    """What a run has to say of one stream at its end."""
+
+    stream: str
+    records: int
+    requests: int
+    seconds: float
+    note: str = ""
+    """What else there is to say; empty for most."""
+
+
+def summary(rows: Sequence[Row], requests: int, seconds: float) -> list[str]:
+    """Return the lines that sum up a run.
+
+    Args:
+        rows: A row for each stream.
+        requests: How many requests the run made in all.
+        seconds: How long it took.
+    """
+    total = sum(row.records for row in rows)
+    cells = [
+        (row.stream, f"{row.records:,}", f"{row.requests:,}", duration(row.seconds), f"  {row.note}".rstrip())
+        for row in rows
+    ]
+    name, *widths = (max(map(len, column), default=0) for column in zip(*(cell[:4] for cell in cells), strict=True))
+    return [
+        f"Read {total:,} records with {requests:,} requests in {duration(seconds)}:",
+        *(
+            f"  {stream:<{name}}  {count:>{widths[0]}} records  {sent:>{widths[1]}} requests  {time:>{widths[2]}}{note}"
+            for stream, count, sent, time, note in cells
+        ),
+    ]
+
+
+def forecast(owner: str, count: int, streams: int, requests_per_minute: float) -> str | None:
+    """Warn of a run that sends a request for each call, user or the like; return None if that takes an hour or less.
+
+    Args:
+        owner: Of what: a stream, such as `calls`.
+        count: How many there are of it.
+        streams: How many streams take a request for each.
+        requests_per_minute: The budget.
+    """
+    requests = count * streams
+    seconds = requests / requests_per_minute * 60
+    if seconds <= COSTLY_SECONDS:
+        return None
+    advice = "select fewer streams, or set a later start_date" if owner == "calls" else "select fewer streams"
+    which = "1 selected stream takes" if streams == 1 else f"{streams} selected streams take"
+    return (
+        f"{which} a request for each of {count:,} {owner}: up to {requests:,} requests, about {duration(seconds)} at "
+        f"{requests_per_minute:g} requests a minute. If that is too long, {advice}."
+    )
+
+
+def duration(seconds: float) -> str:
+    """Return a time in the unit that people would use."""
+    for unit, size in (("h", 3600), ("min", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:,.0f} {unit}"
+    return f"{seconds:.0f} s"

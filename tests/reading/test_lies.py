@@ -1,0 +1,345 @@
+"""Lists of a server that contradicts itself: a walk ends with everything or with an error, never with less."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from typing_extensions import override
+
+from tap_aircall.errors import AircallError, ResponseError
+from tap_aircall.reading import walks
+from tap_aircall.reading.pages import Page  # noqa: TC001 - Hypothesis reads the annotations
+from tap_aircall.sandbox import Fault
+from tap_aircall.sandbox.templates import KINDS
+from tap_aircall.streams.registry import STREAMS
+from tests.reading.test_walks import Model, ids, spread
+from tests.reading.test_walks import walk as ascending
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from tap_aircall.reading.pages import Query
+    from tests.conftest import Aircall
+
+ATTEMPTS = 3
+"""How often the reader asks for a page that contradicts itself; the client asks more often, and waits in between."""
+EVER = 10**6
+
+
+def short(page: Page, which: int) -> Page:
+    return page._replace(records=page.records[: which % 50])
+
+
+def shorter_at_its_start(page: Page, which: int) -> Page:
+    return page._replace(records=page.records[which % 50 :])
+
+
+def with_a_larger_total(page: Page, which: int) -> Page:
+    return page if page.total is None else page._replace(total=page.total + 1 + which % 60)
+
+
+def with_a_smaller_total(page: Page, which: int) -> Page:
+    return page if page.total is None else page._replace(total=max(0, page.total - 1 - which % 60))
+
+
+def without_a_total(page: Page, _: int) -> Page:
+    return page._replace(total=None)
+
+
+def backwards(page: Page, _: int) -> Page:
+    return page._replace(records=page.records[::-1])
+
+
+def of_another_page(page: Page, which: int) -> Page:
+    return page._replace(number=(page.number or 0) + 1 + which % 3)
+
+
+LIES: list[Callable[[Page, int], Page]] = [
+    short,
+    shorter_at_its_start,
+    with_a_larger_total,
+    with_a_smaller_total,
+    without_a_total,
+    backwards,
+    of_another_page,
+]
+
+
+class Liar(Model):
+    """A list that some requests see wrongly.
+
+    Args:
+        lie: What is done to a page.
+        which: Which records or numbers the lie is about.
+        first: The first request that gets it.
+        times: How many requests get it.
+        clamp: The most records on a page, which the list does not admit; None for as many as asked.
+        ignored: Parameters that have no effect.
+    """
+
+    def __init__(
+        self,
+        *args: Any,
+        lie: Callable[[Page, int], Page] | None = None,
+        which: int = 0,
+        first: int = 1,
+        times: int = 0,
+        clamp: int | None = None,
+        ignored: Iterable[str] = (),
+        **options: Any,
+    ) -> None:
+        super().__init__(*args, **options)
+        self.lie = lie
+        self.which = which
+        self.lied = range(first, first + times)
+        self.clamp = clamp
+        self.ignored = set(ignored)
+
+    @override
+    def read(self, queries: Iterable[Query]) -> Iterator[Page]:
+        for query in queries:
+            for attempt in range(1, ATTEMPTS + 1):
+                self.queries.append(query)
+                assert len(self.queries) < 4_000, "does not end"
+                try:
+                    page = self._answer(query).checked(query, "records", self.key)
+                except ResponseError:
+                    if attempt == ATTEMPTS:
+                        raise
+                else:
+                    yield page
+                    break
+
+    def _answer(self, query: Query) -> Page:
+        heard = {"page": "1", **{name: value for name, value in query.items() if name not in self.ignored}}
+        if self.clamp:
+            heard["per_page"] = str(self.clamp)
+        page = self._page(heard)
+        if self.clamp:
+            page = page._replace(size=None)
+        if self.ignored:
+            page = page._replace(number=None)
+        if self.lie and len(self.queries) in self.lied:
+            page = self.lie(page, self.which)
+        return page
+
+
+def whole(model: Model) -> list[int]:
+    return [record["id"] for page in walks.whole_list(model.read, "id", "records") for record in page.records]
+
+
+def newest_first(model: Model) -> list[int]:
+    changes = walks.newest_first(model.read, model.key, 0, {}, "records")
+    found: list[int] = []
+    while True:
+        try:
+            found += [record["id"] for record in next(changes).records]
+        except StopIteration as end:
+            if not end.value:  # the caller then reads the list in another way
+                message = "records"
+                raise AircallError(message) from None
+            return found
+
+
+def truth_or_error(read: Callable[[Model], list[int]], model: Liar) -> None:
+    try:
+        found = read(model)
+    except AircallError as error:
+        assert re.search("records|calls", str(error))  # noqa: PT017 - either is right
+    else:
+        assert sorted(found) == sorted(record["id"] for record in model.records)
+
+
+LISTS = st.lists(st.tuples(st.integers(1, 500), st.integers(1, 90)), max_size=8).map(lambda counts: spread(*counts))
+
+
+@pytest.mark.parametrize("read", [whole, lambda model: ids(ascending(model)), newest_first])
+@given(
+    records=LISTS,
+    lie=st.sampled_from(LIES),
+    which=st.integers(0, 99),
+    first=st.integers(1, 8),
+    times=st.sampled_from([1, 2, 5, EVER]),
+    linked=st.booleans(),
+)
+def test_a_page_that_is_wrong_once_or_always_loses_nothing_in_silence(  # noqa: PLR0917 - Hypothesis gives them by name
+    read: Callable[[Model], list[int]],
+    records: list[dict[str, Any]],
+    lie: Callable[[Page, int], Page],
+    which: int,
+    first: int,
+    times: int,
+    linked: bool,  # noqa: FBT001
+) -> None:
+    truth_or_error(read, Liar(records, lie=lie, which=which, first=first, times=times, linked=linked))
+
+
+@pytest.mark.parametrize("read", [whole, lambda model: ids(ascending(model)), newest_first])
+@given(records=LISTS, clamp=st.integers(1, 49), linked=st.booleans(), said=st.booleans())
+def test_pages_that_are_shorter_than_anyone_says_are_all_read(
+    read: Callable[[Model], list[int]],
+    records: list[dict[str, Any]],
+    clamp: int,
+    linked: bool,  # noqa: FBT001
+    said: bool,  # noqa: FBT001
+) -> None:
+    model = Liar(records, clamp=clamp, linked=linked, total=lambda n: n if said else None)
+
+    if len(records) > clamp * 150:
+        truth_or_error(read, model)
+    else:
+        assert sorted(read(model)) == sorted(record["id"] for record in records)
+
+
+@pytest.mark.parametrize("read", [whole, lambda model: ids(ascending(model)), newest_first])
+@given(records=LISTS, ignored=st.sets(st.sampled_from(["page", "order", "from", "to"]), min_size=1))
+def test_ignored_parameters_lose_nothing_in_silence(
+    read: Callable[[Model], list[int]],
+    records: list[dict[str, Any]],
+    ignored: set[str],
+) -> None:
+    truth_or_error(read, Liar(records, ignored=ignored))
+
+
+@given(
+    records=LISTS,
+    lie=st.sampled_from(LIES),
+    which=st.integers(0, 99),
+    first=st.integers(1, 8),
+    ignored=st.sets(st.sampled_from(["order", "from", "to"])),
+)
+def test_what_is_said_to_be_read_was_read(
+    records: list[dict[str, Any]], lie: Callable[[Page, int], Page], which: int, first: int, ignored: set[str]
+) -> None:
+    model = Liar(records, lie=lie, which=which, first=first, times=EVER, ignored=ignored)
+    walk = walks.AscendingWalk(model.read, model.key, from_is_exclusive=True, params={}, name="records")
+    given_out: set[int] = set()
+
+    try:
+        for step in walk.steps(0, 10**9):
+            given_out.update(record["id"] for record in step.records)
+            if step.through is not None:
+                assert {r["id"] for r in records if r["started_at"] <= step.through} <= given_out
+    except AircallError:
+        pass
+
+
+@pytest.mark.parametrize("calls", [10_500, 12_000])
+@pytest.mark.parametrize("ignored", [{"order"}, {"from"}, {"from", "page"}])
+def test_ignored_bounds_past_the_cap_lose_nothing_in_silence(calls: int, ignored: set[str]) -> None:
+    truth_or_error(lambda model: ids(ascending(model)), Liar(spread(*((n, 1) for n in range(calls))), ignored=ignored))
+
+
+def test_an_order_exact_only_to_ten_minutes_is_refused() -> None:
+    class Rough(Model):
+        @override
+        def _sorted(self, low: int, high: int, descending: bool) -> list[dict[str, Any]]:
+            listed = super()._sorted(low, high, descending)
+            return sorted(listed, key=lambda record: (record["started_at"] // 600, record["id"] * 7919 % 600))
+
+    with pytest.raises(ResponseError, match="does not list the records in the order of 'started_at'"):
+        ascending(Rough(spread(*((n, 1) for n in range(11_500)))))
+
+
+def emptied(payload: dict[str, Any]) -> dict[str, Any]:
+    return {name: [] if isinstance(value, list) else value for name, value in payload.items()}
+
+
+def as_page_three(payload: dict[str, Any]) -> dict[str, Any]:
+    return payload | {"meta": payload["meta"] | {"current_page": 3}}
+
+
+def cut(payload: dict[str, Any]) -> dict[str, Any]:
+    return {name: value[:-1] if isinstance(value, list) else value for name, value in payload.items()}
+
+
+def reversed_(payload: dict[str, Any]) -> dict[str, Any]:
+    return {name: value[::-1] if isinstance(value, list) else value for name, value in payload.items()}
+
+
+PATHS = {name: STREAMS[name].path for name in (*KINDS, "contacts", "calls")}
+
+
+class TestOverHttp:
+    """The same over HTTP, with the patience of the client."""
+
+    @pytest.mark.parametrize("stream", PATHS)
+    @pytest.mark.parametrize("lie", [emptied, cut, as_page_three])
+    @pytest.mark.parametrize("after", [0, 1, 2])
+    def test_a_passing_lie_costs_a_request_and_nothing_else(
+        self, aircall: Aircall, stream: Any, lie: Any, after: int
+    ) -> None:
+        expected = self.furnish(aircall, stream)
+        if lie is as_page_three and after == 2 and stream != "contacts":
+            after = 3  # which the third page may rightly say
+        aircall.sandbox.faults.append(Fault(path=PATHS[stream], after=after, mutate=lie))
+
+        run = aircall.run(stream)
+
+        (key,) = STREAMS[stream].primary_keys
+        assert sorted(record[key] for record in run.records(stream)) == sorted(expected)
+
+    @pytest.mark.parametrize("stream", PATHS)
+    def test_a_lasting_lie_ends_the_run_with_the_name_of_the_list(self, aircall: Aircall, stream: Any) -> None:
+        self.furnish(aircall, stream)
+        aircall.sandbox.faults.append(Fault(path=PATHS[stream], times=EVER, after=1, mutate=emptied))
+        tap = aircall.tap(streams=(stream,))
+
+        with pytest.raises(ResponseError, match=f"list of {stream} contradicts itself: page [12] has 0 records"):
+            tap.run()
+
+        written = tap.message_writer._run.messages  # type: ignore[attr-defined]  # noqa: SLF001
+        assert "ACTIVATE_VERSION" not in {message["type"] for message in written}
+        for message in written:
+            if message["type"] == "STATE":
+                assert "replication_key_value" not in message["value"]["bookmarks"].get("contacts", {})
+
+    def test_contacts_that_change_are_not_lost_to_an_empty_page(self, aircall: Aircall) -> None:
+        expected = self.furnish(aircall, "contacts")
+        first = aircall.run("contacts")
+        for contact in expected:
+            aircall.world.edit_contact(contact, at=aircall.clock.now + 10, first_name="Edited")
+        aircall.sandbox.faults.append(Fault(path="/v1/contacts", mutate=emptied))
+
+        second = aircall.run("contacts", state=first.state)
+
+        assert sorted(second.ids("contacts")) == sorted(expected)
+
+    def test_contacts_that_all_vanish_at_once_are_not_believed(self, aircall: Aircall) -> None:
+        self.furnish(aircall, "contacts")
+
+        def vanish(payload: dict[str, Any]) -> dict[str, Any]:
+            meta = payload["meta"] | {"count": 0, "total": 0, "next_page_link": None}
+            return payload | {"contacts": [], "meta": meta}
+
+        aircall.sandbox.faults.append(Fault(path="/v1/contacts", after=1, times=EVER, mutate=vanish))
+
+        with pytest.raises(ResponseError, match="Aircall lists no contacts any more"):
+            aircall.run("contacts")
+
+    def test_calls_that_come_newest_first_never_put_unread_calls_into_the_state(self, aircall: Aircall) -> None:
+        expected = self.furnish(aircall, "calls")
+        aircall.sandbox.faults.append(Fault(path="/v1/calls", times=EVER, mutate=reversed_))
+        tap = aircall.tap(streams=("calls",))
+
+        with pytest.raises(ResponseError, match="does not list the calls in the order of 'started_at'"):
+            tap.run()
+
+        states = [m["value"] for m in tap.message_writer._run.messages if m["type"] == "STATE"]  # type: ignore[attr-defined]  # noqa: SLF001
+        aircall.sandbox.faults.clear()
+        assert sorted(aircall.run("calls", state=states[-1]).ids("calls")) == expected
+
+    @staticmethod
+    def furnish(aircall: Aircall, stream: Any) -> list[Any]:
+        """Add 170 records of a kind; return their keys."""
+        world, now = aircall.world, int(aircall.clock.now)
+        if stream == "calls":
+            return [world.add_call(started_at=now - 100_000 + 60 * n)["id"] for n in range(170)]
+        if stream == "contacts":
+            return [world.add_contact(created_at=now - 100_000 + 60 * n)["id"] for n in range(170)]
+        (key,) = STREAMS[stream].primary_keys
+        return [world.add(stream)[key] for _ in range(170)]

@@ -1,0 +1,295 @@
+"""The walks over a model of Aircall's lists, with any contents and changes on the way."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from tap_aircall.errors import MisorderedError, ResponseError, UnreadableError
+from tap_aircall.reading import walks
+from tap_aircall.reading.pages import Page
+from tap_aircall.reading.walks import AscendingWalk
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from tap_aircall.reading.pages import Query, Record
+
+
+class Model:
+    """A list of Aircall's: positions, a cap, `from` exclusive or not, and changes between two requests."""
+
+    def __init__(
+        self,
+        records: Iterable[Record],
+        *,
+        key: str = "started_at",
+        from_is_exclusive: bool = True,
+        total: Callable[[int], int | None] = lambda total: total,
+        linked: bool = True,
+    ) -> None:
+        self.records = list(records)
+        self.key = key
+        self.first = 1 if from_is_exclusive else 0
+        self.total = total
+        self.linked = linked
+        self.queries: list[Query] = []
+        self.changes: dict[int, Callable[[], Any]] = {}
+        self._listed = functools.cache(self._sorted)
+
+    def read(self, queries: Iterable[Query]) -> Iterator[Page]:
+        for query in queries:
+            self.queries.append(query)
+            if change := self.changes.pop(len(self.queries), None):
+                change()
+                self._listed.cache_clear()
+            yield self._page(query)
+
+    def _page(self, query: Query) -> Page:
+        number, size = int(query["page"]), int(query["per_page"])
+        assert number * size <= 10_000, "Aircall refuses this page with a 400"
+        low = int(query.get("from", -(10**12))) + self.first
+        listed = self._listed(low, int(query.get("to", 10**12)), query.get("order") == "desc")
+        start = (number - 1) * size
+        more = start + size < len(listed)
+        page = Page(listed[start : start + size], self.total(len(listed)), more if self.linked else None, size, number)
+        return page.checked(query, "records", self.key)
+
+    def _sorted(self, low: int, high: int, descending: bool) -> list[Record]:  # noqa: FBT001
+        return sorted(
+            (record for record in self.records if low <= record[self.key] <= high),
+            key=lambda record: (record[self.key], record.get("id", 0)),
+            reverse=descending,
+        )
+
+
+def spread(*counts: tuple[int, int]) -> list[Record]:
+    """Make calls: how many at each second."""
+    seconds = [second for second, count in counts for _ in range(count)]
+    return [{"id": id_, "started_at": second} for id_, second in enumerate(seconds, start=1)]
+
+
+def walk(model: Model, after: int | None = None, until: int = 10**9) -> list[walks.Step]:
+    reader = AscendingWalk(model.read, model.key, from_is_exclusive=model.first == 1, params={}, name="calls")
+    return list(reader.steps(after, until))
+
+
+def ids(steps: Iterable[walks.Step]) -> list[int]:
+    return [record["id"] for step in steps for record in step.records]
+
+
+@pytest.mark.parametrize(
+    ("counts", "requests"),
+    [
+        pytest.param([], 1, id="empty"),
+        pytest.param([(1, 49)], 1, id="less than a page"),
+        pytest.param([(1, 50)], 1, id="exactly a page"),
+        pytest.param([(s, 1) for s in range(9_999)], 200, id="below the cap"),
+        pytest.param([(s, 1) for s in range(10_000)], 201, id="at the cap"),
+        pytest.param([(s, 1) for s in range(10_001)], 201, id="past the cap"),
+        pytest.param([(s, 7) for s in range(3_572)], 501, id="25,000 in an hour"),
+        pytest.param([(s, 300) for s in range(100)], 624, id="hundreds a second"),
+        pytest.param([(1, 9_999), (2, 9_999)], 600, id="9,999 a second"),
+    ],
+)
+def test_reads_all_in_order_past_the_cap(counts: list[tuple[int, int]], requests: int) -> None:
+    model = Model(spread(*counts))
+
+    steps = walk(model)
+
+    assert ids(steps) == [record["id"] for record in model.records]
+    assert len(model.queries) == requests
+    assert steps[-1] == walks.Step([], 10**9, model.records[-1]["started_at"] if counts else None)
+
+
+@pytest.mark.parametrize("calls", [10_000, 12_500, 100_000])
+def test_costs_at_most_one_request_more_for_a_hundred_pages(calls: int) -> None:
+    model = Model(spread(*((second, 50) for second in range(calls // 50))))
+
+    walk(model)
+
+    assert len(model.queries) <= math.ceil(calls / 50) * 1.02 + 2
+
+
+def test_ten_thousand_calls_in_one_second_are_an_error() -> None:
+    with pytest.raises(UnreadableError, match="10,000 calls or more share one second"):
+        walk(Model(spread((1, 3), (2, 10_001))))
+
+
+def test_a_total_that_stays_too_high_is_an_error() -> None:
+    with pytest.raises(ResponseError, match="list of records contradicts itself: page 3 has 20 records"):
+        walk(Model(spread((1, 60), (5, 60)), total=lambda n: n + 1))
+
+
+def test_bounds_that_are_a_second_off_are_put_right() -> None:
+    model = Model(spread((1, 1), (2, 1), (3, 1), (4, 1)))
+    model.first = -1
+
+    assert ids(walk(model, after=2, until=3)) == [3]
+
+
+def test_bounds_that_are_ignored_are_an_error() -> None:
+    model = Model(spread((1, 1), (2, 1), (9, 1)))
+    model.first = -100
+
+    with pytest.raises(MisorderedError, match="ignores 'from' and 'to'"):
+        walk(model, after=8, until=9)
+
+
+def test_through_never_covers_a_call_that_is_still_to_come() -> None:
+    model = Model(spread(*((second, 3) for second in range(5_000))))
+    given_out: set[int] = set()
+
+    for step in walk(model, after=-1, until=6_000):
+        given_out.update(record["id"] for record in step.records)
+        if step.through is not None:
+            missing = {r["id"] for r in model.records if r["started_at"] <= step.through} - given_out
+            assert not missing
+
+
+@pytest.mark.parametrize("linked", [True, False], ids=["with links", "without links"])
+@pytest.mark.parametrize(
+    "total",
+    [
+        pytest.param(lambda n: n, id="exact"),
+        pytest.param(lambda n: min(n, 10_000), id="capped at 10,000"),
+        pytest.param(lambda _: None, id="not said"),
+        pytest.param(lambda n: n + 77 if n >= 10_000 else n, id="too high beyond 10,000"),
+        pytest.param(lambda _: 0, id="too low"),
+    ],
+)
+def test_a_total_that_lies_loses_nothing(total: Callable[[int], int | None], linked: bool) -> None:  # noqa: FBT001
+    model = Model(spread(*((second, 2) for second in range(5_150))), total=total, linked=linked)
+
+    assert ids(walk(model)) == [record["id"] for record in model.records]
+
+
+@given(
+    counts=st.lists(st.tuples(st.integers(0, 400), st.integers(1, 200)), max_size=20),
+    changes=st.dictionaries(
+        st.integers(2, 30),
+        st.tuples(st.sampled_from(["delete", "move"]), st.integers(0, 4_000)),
+        max_size=8,
+    ),
+    from_is_exclusive=st.booleans(),
+)
+@example(counts=[(5, 120)], changes={2: ("delete", 0)}, from_is_exclusive=True)
+@example(
+    counts=[(0, 154)], changes={4: ("move", 0), **dict.fromkeys((6, 9, 12, 16), ("delete", 0))}, from_is_exclusive=False
+)
+@example(counts=[(5, 49), (6, 60)], changes={2: ("move", 48)}, from_is_exclusive=True)
+def test_nothing_that_stays_is_lost_while_the_list_moves(
+    counts: list[tuple[int, int]],
+    changes: dict[int, tuple[str, int]],
+    from_is_exclusive: bool,  # noqa: FBT001
+) -> None:
+    """Calls disappear, or start a second later than Aircall first said, on pages read and unread."""
+    model = Model(spread(*counts), from_is_exclusive=from_is_exclusive)
+    everything = {record["id"] for record in model.records}
+    deleted: set[int] = set()
+
+    def change(kind: str, position: int) -> None:
+        if not model.records:
+            return
+        record = model.records[position % len(model.records)]
+        if kind == "delete":
+            model.records.remove(record)
+            deleted.add(record["id"])
+        else:
+            record["started_at"] += 1
+
+    for request, (kind, position) in changes.items():
+        model.changes[request] = functools.partial(change, kind, position)
+
+    read = Counter(ids(walk(model)))
+
+    assert everything - deleted <= read.keys() <= everything
+
+
+def test_a_record_without_id_or_time_is_an_error_without_its_value() -> None:
+    with pytest.raises(ResponseError, match="one of the calls without a usable 'id'"):
+        walk(Model([{"id": 1, "started_at": 1}, {"started_at": 2}]))
+
+
+class TestWholeList:
+    def read(self, model: Model) -> list[int]:
+        return [record["id"] for page in walks.whole_list(model.read, "id", "tags") for record in page.records]
+
+    @pytest.mark.parametrize(("count", "requests"), [(0, 1), (49, 1), (50, 1), (51, 2), (120, 3), (10_000, 200)])
+    def test_reads_every_page_once(self, count: int, requests: int) -> None:
+        model = Model(spread(*((second, 1) for second in range(count))))
+
+        assert self.read(model) == list(range(1, count + 1))
+        assert len(model.queries) == requests
+
+    def test_asks_once_more_where_aircall_names_no_next_page(self) -> None:
+        model = Model(spread(*((second, 1) for second in range(50))), linked=False)
+
+        assert self.read(model) == list(range(1, 51))
+        assert len(model.queries) == 2
+
+    def test_reads_again_when_a_deletion_moved_what_follows(self) -> None:
+        model = Model(spread(*((second, 1) for second in range(120))))
+        model.changes[2] = lambda: model.records.pop(0)
+
+        assert sorted(self.read(model)) == list(range(1, 121))
+
+    def test_refuses_a_list_that_aircall_cuts(self) -> None:
+        model = Model(spread(*((second, 1) for second in range(10_001))))
+
+        with pytest.raises(UnreadableError, match="more than 10,000 tags"):
+            self.read(model)
+
+
+class TestNewestFirst:
+    def read(self, model: Model, bookmark: int) -> tuple[list[int], bool]:
+        changes = walks.newest_first(model.read, "updated_at", bookmark, {}, "contacts")
+        found: list[int] = []
+        while True:
+            try:
+                found += [record["id"] for record in next(changes).records]
+            except StopIteration as end:
+                return found, end.value
+
+    def contacts(self, count: int) -> Model:
+        records = [{"id": n, "updated_at": n} for n in range(count)]
+        return Model(records, key="updated_at")
+
+    @pytest.mark.parametrize(("changed", "requests"), [(0, 1), (1, 1), (49, 1), (50, 2), (120, 3)])
+    def test_costs_what_changed(self, changed: int, requests: int) -> None:
+        model = self.contacts(5_000)
+
+        found, reached = self.read(model, 5_000 - changed)
+
+        assert found == list(range(4_999, 4_999 - changed, -1))
+        assert reached
+        assert len(model.queries) == requests
+
+    def test_says_when_the_bookmark_is_beyond_the_cap(self) -> None:
+        found, reached = self.read(self.contacts(10_100), 0)
+
+        assert found == list(range(10_099, 99, -1))
+        assert not reached
+
+    @given(deletions=st.lists(st.tuples(st.integers(2, 8), st.integers(0, 299)), max_size=6, unique_by=lambda d: d[0]))
+    def test_deletions_on_the_way_lose_nothing(self, deletions: list[tuple[int, int]]) -> None:
+        model = self.contacts(300)
+        deleted: set[int] = set()
+
+        def delete(position: int) -> None:
+            deleted.add(model.records.pop(position % len(model.records))["id"])
+
+        for request, position in deletions:
+            model.changes[request] = functools.partial(delete, position)
+
+        found, reached = self.read(model, 100)
+
+        assert reached
+        assert set(range(100, 300)) - deleted <= set(found) <= set(range(100, 300))
+        assert len(found) == len(set(found))

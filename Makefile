@@ -83,7 +83,6 @@ bench: $(PLUGINS) ## Measure CPU, memory, start-up, requests and the use of the 
 	@$(BIN)/python -m benchmarks.budget
 	@$(BIN)/python -m benchmarks.intelligence
 	@$(BIN)/python -m benchmarks.inbox
-	@$(BIN)/python -m benchmarks.edits
 	@$(BIN)/python -m benchmarks.models
 
 .PHONY: lint

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from tap_aircall.streams.calls.details import CallDetails
 from tap_aircall.streams.registry import STREAMS
 from tap_aircall.tap import TapAircall
 
@@ -266,7 +267,7 @@ def replication(stream: type[AircallStream]) -> str:
     """Say in words how a stream is replicated."""
     if stream.replication_key:
         return f"incremental, `{stream.replication_key}`"
-    return "follows `calls`" if stream.turn == 1 else "full table"
+    return "incremental, cursors over calls" if issubclass(stream, CallDetails) else "full table"
 
 
 def one_line(text: str) -> str:

@@ -20,7 +20,7 @@ from singer_sdk.about import AboutFormatter
 from singer_sdk.plugin_base import SingerCommand
 from typing_extensions import override
 
-from tap_aircall.errors import InputError, StreamsFailedError, TapAircallError, kind_of
+from tap_aircall.errors import InputError, StreamsFailedError, TapAircallError
 from tap_aircall.http.decoding import is_deep
 from tap_aircall.http.logs import be_brief, be_discreet
 from tap_aircall.writer import TerminatedError
@@ -83,9 +83,9 @@ class OneLineCommand(click.Command):
             with signals_until_the_end(), signals_first(), whole_stdout():
                 return super().main(*args, **kwargs)
         except StreamsFailedError as error:
-            self.fail(*error.lines, kind=kind_of(error))
+            self.fail(*(each.line for each in error.errors), kind=error.kind)
         except TapAircallError as error:
-            self.fail(str(error), kind=kind_of(error))
+            self.fail(error.line, kind=error.kind, stream=error.stream)
         except TerminatedError as terminated:
             self.logger.error(terminated.line)  # noqa: TRY400
             logging.shutdown()
@@ -98,10 +98,11 @@ class OneLineCommand(click.Command):
             self.logger.debug("Details of the failure:", exc_info=True)
             self.fail(f"Unexpected {type(error).__name__}; LOGLEVEL=DEBUG shows where. Please report it.")
 
-    def fail(self, *lines: str, kind: str = "Unexpected") -> NoReturn:
-        """End the process with these lines and exit code 1. A structured log has the kind of the failure as well."""
+    def fail(self, *lines: str, kind: str = "Unexpected", stream: str | None = None) -> NoReturn:
+        """End the process with these lines and exit code 1; a structured log has the kind and the stream as well."""
+        extra = {"error_kind": kind} | ({"error_stream": stream} if stream else {})
         for line in lines:
-            self.logger.error(" ".join(line.split()), extra={"error_kind": kind})
+            self.logger.error(" ".join(line.split()), extra=extra)
         sys.exit(1)
 
 

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from typing_extensions import override
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -29,13 +31,21 @@ def one_line(text: str) -> str:
     return line if len(line) <= LONGEST_TEXT and beginning == text else line[: LONGEST_TEXT - 1] + "…"
 
 
-def kind_of(error: Exception) -> str:
-    """Return the kind of an error, for machines to tell one from another: `Credentials` for a `CredentialsError`."""
-    return type(error).__name__.removesuffix("Error")
-
-
 class TapAircallError(Exception):
-    """The run cannot go on; the message is the one line that the user sees."""
+    """The run cannot go on; `line` is the one line that the user sees."""
+
+    stream: str | None = None
+    """The stream that it is about; None if it is about the whole run."""
+
+    @property
+    def kind(self) -> str:
+        """What kind of error it is, for machines to tell one from another: `Credentials` for a `CredentialsError`."""
+        return type(self).__name__.removesuffix("Error")
+
+    @property
+    def line(self) -> str:
+        """What the user sees: the message, with the stream before it."""
+        return " ".join((f"Stream '{self.stream}': {self}" if self.stream else str(self)).split())
 
 
 class InputError(TapAircallError):
@@ -96,7 +106,18 @@ class BlockedError(UnavailableError):
 
 
 class ResponseError(AircallError):
-    """Aircall answered with data that does not have the documented shape."""
+    """Aircall answered with data that does not have the documented shape.
+
+    Args:
+        message: The line.
+        found: What came instead, if it is to be kept.
+        attempts: How often to ask at most before it counts; None for as often as for any fault on the way.
+    """
+
+    def __init__(self, message: str, *, found: object = None, attempts: int | None = None) -> None:
+        super().__init__(message)
+        self.found = found
+        self.attempts = attempts
 
 
 class MisorderedError(ResponseError):
@@ -111,8 +132,14 @@ class StreamUnavailableError(AircallError):
     """This account does not have what a stream reads. The stream ends with this line, and the run goes on.
 
     Args:
-        message: The line. is_expected: Whether the line is information rather than a warning.
+        message: What to say of the stream, such as `is left out: ...`.
+        is_expected: Whether that is information rather than a warning.
     """
+
+    @property
+    @override
+    def line(self) -> str:
+        return f"Stream '{self.stream}' {self}"
 
     def __init__(self, message: str, *, is_expected: bool = False) -> None:
         super().__init__(message)
@@ -144,16 +171,35 @@ class ReportError(AircallError):
     """Aircall did not make a report, or what it made cannot be read; other reports may be fine."""
 
 
+class StreamError(AircallError):
+    """One stream could not be read to its end; all others were.
+
+    Args:
+        stream: Its name.
+        cause: Why.
+    """
+
+    def __init__(self, stream: str, cause: AircallError) -> None:
+        super().__init__(str(cause))
+        self.stream = stream
+        self.cause = cause
+
+    @property
+    @override
+    def kind(self) -> str:
+        return self.cause.kind
+
+
 class StreamsFailedError(AircallError):
     """Several streams could not be read to their end; all others were.
 
     Args:
-        lines: One line for each, which names it.
+        errors: One for each.
     """
 
-    def __init__(self, lines: Sequence[str]) -> None:
-        super().__init__("\n".join(lines))
-        self.lines = lines
+    def __init__(self, errors: Sequence[TapAircallError]) -> None:
+        super().__init__(" ".join(error.line for error in errors))
+        self.errors = errors
 
 
 class RunEndedError(TapAircallError):

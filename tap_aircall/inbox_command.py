@@ -91,7 +91,7 @@ def serve(config: Any, host: str, port: int, certificate: str | None, key: str |
         raise InputError(message)
     with opened(config, create=True, patience=SERVER_PATIENCE_SECONDS) as (tap, inbox, webhooks):
         allow_open_files()
-        receiver = Receiver(inbox, tap.clock)
+        receiver = Receiver(inbox, tap.this_run.clock)
         server = Server(receiver, host=host, port=port, certificate=certificate, key=key)
         ended = threading.Event()
         watch = threading.Thread(target=webhooks.watch, args=[ended], name="webhooks", daemon=True)
@@ -102,7 +102,7 @@ def serve(config: Any, host: str, port: int, certificate: str | None, key: str |
         sys.setswitchinterval(SWITCH_SECONDS)
         server.serve_until_signal()
         ended.set()
-        tap.client.close()
+        tap.this_run.client.close()
         watch.join(LAST_SECONDS)
         logger.info("Ended. All that was answered with 200 is stored.")
 
@@ -145,7 +145,7 @@ def register(config: Any, url: str, events: str | None, *, messages: bool) -> No
 def status(config: Any) -> None:
     """Say which webhooks are active, and what has come in."""
     with opened(config) as (tap, inbox, webhooks):
-        now = int(tap.clock.time() * 1000)
+        now = int(tap.this_run.clock.time() * 1000)
         click.echo(f"The inbox has {inbox.size() / 2**20:,.1f} MiB.")
         for company in inbox.companies():
             last = inbox.last_event(company)
@@ -190,8 +190,8 @@ def unregister(config: Any) -> None:
 def forget(config: Any, older_than: float, *, everything: bool) -> None:
     """Forget old events: of the setting inbox_company, or of all companies without it."""
     with opened(config) as (tap, inbox, _):
-        before = int(tap.clock.time() * 1000 - older_than * DAY)
-        wanted = tap.settings.inbox_company
+        before = int(tap.this_run.clock.time() * 1000 - older_than * DAY)
+        wanted = tap.this_run.settings.inbox_company
         for company in [wanted] if wanted else inbox.companies():
             click.echo(f"{company}: forgot {inbox.forget(company, before, everything=everything):,} events.")
 
@@ -217,14 +217,14 @@ def opened(
     from tap_aircall.inbox.webhooks import Webhooks  # noqa: PLC0415
 
     tap = TapAircall(config=config.config, parse_env_config=config.parse_env)
-    if not tap.settings.inbox:
+    if not tap.this_run.settings.inbox:
         message = "Setting inbox: missing; name a file, or the address of a PostgreSQL database."
         raise InputError(message)
-    inbox = Inbox.open(tap.settings.inbox, create=create, patience=patience or PATIENCE_SECONDS)
+    inbox = Inbox.open(tap.this_run.settings.inbox, create=create, patience=patience or PATIENCE_SECONDS)
     try:
-        yield tap, inbox, Webhooks(tap.client, inbox, tap.clock, tap.settings.inbox_company)
+        yield tap, inbox, Webhooks(tap.this_run.client, inbox, tap.this_run.clock, tap.this_run.settings.inbox_company)
     finally:
-        tap.client.close()
+        tap.this_run.client.close()
         inbox.close()
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, available_timezones
 
+import dotenv
 import singer_sdk.typing as th
 
 from tap_aircall.errors import InputError, one_line
@@ -20,7 +21,6 @@ from tap_aircall.hints import hint
 from tap_aircall.http.addresses import is_loopback
 from tap_aircall.reading.times import parse_setting
 from tap_aircall.schemas.report_names import REPORTS
-from tap_aircall.sdk import parse_environment_config
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -489,16 +489,16 @@ def from_environment(properties: Mapping[str, Any], prefix: str) -> dict[str, An
     Raises:
         InputError: Naming the variable that cannot be read, and the form it must have.
     """
-    as_text = {"properties": {name: {"type": "string"} for name in properties}}
     try:
-        texts = parse_environment_config(as_text, prefix)
+        dotenv.load_dotenv(dotenv.find_dotenv(usecwd=True) or dotenv.find_dotenv())
     except (OSError, ValueError) as error:
         message = "File .env: cannot be read; it must be text in UTF-8."
         raise InputError(message) from error
+    variables = {name: f"{prefix}{name.upper()}" for name in properties}
     return {
-        name: _parsed(text, properties[name], f"Variable {prefix}{name.upper()}")
-        for name, text in texts.items()
-        if text.strip()
+        name: _parsed(os.environ[variable], properties[name], f"Variable {variable}")
+        for name, variable in variables.items()
+        if os.environ.get(variable, "").strip()
     }
 
 

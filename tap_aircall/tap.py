@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import click
+from singer_sdk import Tap
 from singer_sdk.cli import plugin_cli
 from singer_sdk.helpers.capabilities import PluginCapabilities, TapCapabilities
 from singer_sdk.plugin_base import JSONSchemaValidator, PluginBase
@@ -18,22 +19,15 @@ from typing_extensions import override
 from tap_aircall.cli import AircallCommand, discard_stdout, pop_bad_log_level, read_json
 from tap_aircall.errors import (
     AircallError,
-    BlockedError,
-    CredentialsError,
     InputError,
-    LoginNeededError,
     StreamsFailedError,
     StreamUnavailableError,
     TapAircallError,
-    UnavailableError,
 )
-from tap_aircall.inbox.source import EventSource
-from tap_aircall.reading.clock import AircallClock, SystemClock
+from tap_aircall.reading.clock import SystemClock
 from tap_aircall.reading.states import bookmarks_of
-from tap_aircall.sdk import get_selected_schema
 from tap_aircall.settings import (
     DEFINITION,
-    BasicSettings,
     Settings,
     explain,
     from_environment,
@@ -44,30 +38,21 @@ from tap_aircall.settings import (
     unusable_texts,
 )
 from tap_aircall.streams import maps, registry
-from tap_aircall.streams.base import AircallTap
+from tap_aircall.streams.base import AircallStream
 from tap_aircall.streams.custom.definitions import SETTING, parse_definitions
 from tap_aircall.streams.custom.stream import MARK
 from tap_aircall.streams.progress import summary
 from tap_aircall.streams.registry import STREAMS, all_streams
+from tap_aircall.streams.run import Run
 from tap_aircall.writer import InterruptibleWriter, SilentWriter
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from types import FrameType
 
     from singer_sdk import Stream
 
-    from tap_aircall.auth.app import OAuthApp
-    from tap_aircall.auth.login import Person
-    from tap_aircall.http.client import AircallClient
-    from tap_aircall.http.credentials import Authenticator
-    from tap_aircall.http.limiter import RateLimiter
     from tap_aircall.reading.clock import Clock
-    from tap_aircall.settings import OAuthSettings
-    from tap_aircall.streams.base import AircallStream
-    from tap_aircall.streams.custom.definitions import Definition
-
-PING_ATTEMPTS = 4
-"""How often to ask whether Aircall is still there after a stream failed; the stream was patient already."""
 
 VARIABLES = "TAP_AIRCALL_"
 """What the environment variables for settings begin with."""
@@ -75,13 +60,26 @@ SERVED_SECONDS = 185 * 86_400
 """How far back Aircall serves calls: six months (facts: Calls)."""
 
 
-class TapAircall(AircallTap):
-    """Singer tap for Aircall: calls, contacts and the whole directory of a company, complete and kept up to date."""
+class TapAircall(Tap):
+    """Singer tap for Aircall: calls, contacts and the whole directory of a company, complete and kept up to date.
+
+    Args:
+        config: The settings.
+        catalog: Which streams and fields to read; None for what the settings choose.
+        parse_env_config: Whether environment variables count as well.
+        validate_config: Whether the settings must do for reading; discovery needs none.
+        clock: The clock of this machine.
+        **kwargs: As the SDK's tap takes them.
+
+    Raises:
+        InputError: If settings, catalog or state cannot be used.
+    """
 
     name = "tap-aircall"
     package_name = "tap-aircall"
     config_jsonschema: ClassVar[dict[str, Any]] = deepcopy(DEFINITION)  # the SDK adds settings of its own
     message_writer_class = InterruptibleWriter
+    message_writer: InterruptibleWriter
     capabilities: ClassVar = [
         TapCapabilities.CATALOG,
         TapCapabilities.STATE,
@@ -96,123 +94,39 @@ class TapAircall(AircallTap):
     def __init__(
         self,
         *,
+        config: dict[str, Any] | None = None,
         catalog: dict[str, Any] | Catalog | None = None,
+        parse_env_config: bool = False,
+        validate_config: bool = True,
         clock: Clock | None = None,
         **kwargs: Any,
     ) -> None:
-        self.clock = clock or SystemClock()
-        self.aircall_clock = AircallClock(self.clock)
-        self._failures: dict[str, tuple[str, AircallError]] = {}
-        super().__init__(catalog=_as_catalog(catalog), **kwargs)
-
-    @cached_property
-    @override
-    def settings(self) -> Settings:
-        """The settings of this run.
-
-        Raises:
-            InputError: If one cannot be used.
-        """
-        return Settings.from_config(self.config, now=self.clock.time(), version=self.plugin_version)
-
-    @cached_property
-    def definitions(self) -> list[Definition]:
-        """The streams that the settings define, beside those that the tap has itself.
-
-        Raises:
-            InputError: If one cannot be used.
-        """
-        return parse_definitions(self.config.get(SETTING), taken=STREAMS)
-
-    @cached_property
-    def chosen(self) -> set[str] | None:
-        """The streams that the settings choose to read when there is no catalog; None for those selected by default.
-
-        Raises:
-            InputError: If one does not exist.
-        """
-        value = self.config.get(registry.SETTING)
-        if value is None:
-            return None
-        return registry.choose(value, [*STREAMS, *(definition.name for definition in self.definitions)])
-
-    @cached_property
-    @override
-    def client(self) -> AircallClient:
-        """The one HTTP client of this run, with its limiter and authenticator."""
-        from tap_aircall.http.credentials import BasicAuthenticator  # noqa: PLC0415 - discovery needs none of it
-
-        auth = self.settings.auth
-        if isinstance(auth, BasicSettings):
-            return self._make_client(BasicAuthenticator(auth.user, auth.password))
-        return self._make_client(self._app(auth).authenticator(self.person))
-
-    @cached_property
-    @override
-    def events(self) -> EventSource | None:
-        """What the inbox holds, the same all through the run; None without the setting `inbox`."""
-        settings = self.settings
-        return EventSource(settings.inbox, settings.inbox_company) if settings.inbox else None
-
-    @cached_property
-    def person(self) -> Person:
-        """Whoever may log in."""
-        from tap_aircall.auth.login import PersonAtTerminal  # noqa: PLC0415
-
-        return PersonAtTerminal()
-
-    def log_in(self) -> None:
-        """Lead a person through the OAuth login, and save the tokens for later runs.
-
-        Raises:
-            TapAircallError: If it did not come to its end.
-        """
-        auth = self.settings.auth
-        if isinstance(auth, BasicSettings):
-            message = "Setting auth_scheme: must be OAUTH for a login."
-            raise InputError(message)
-        writer = self.message_writer
-        writer.last_words = "The login was stopped; nothing was saved."
-
-        def saving() -> None:
-            writer.last_words = "The login was stopped, but its tokens may have been saved already."
-
-        self._app(auth).log_in(self.person, saving)
-
-    def _app(self, auth: OAuthSettings) -> OAuthApp:
-        from tap_aircall.auth.app import OAuthApp  # noqa: PLC0415
-
-        return OAuthApp(auth, self.settings.api_url, self._make_client, self.clock)
-
-    @cached_property
-    def _limiter(self) -> RateLimiter:
-        from tap_aircall.http.limiter import RateLimiter  # noqa: PLC0415
-        from tap_aircall.http.stores import open_store  # noqa: PLC0415
-
-        store = open_store(self.settings.rate_limit_store, self.clock)
-        return RateLimiter(self.settings.requests_per_minute, self.clock, store)
-
-    def _make_client(self, authenticator: Authenticator | None) -> AircallClient:
-        from tap_aircall.http.client import AircallClient  # noqa: PLC0415
-
-        settings = self.settings
-        return AircallClient(
-            api_url=settings.api_url,
-            authenticator=authenticator,
-            limiter=self._limiter,
-            clock=self.clock,
-            aircall_clock=self.aircall_clock,
-            user_agent=settings.user_agent,
-            timeout=settings.request_timeout,
-            max_concurrent_requests=settings.max_concurrent_requests,
+        schema = self.config_jsonschema
+        self.append_builtin_config(schema)
+        # The SDK's own reading of variables ends in a traceback that names none, and passes over misspelt ones.
+        config = dict(config or {}) | (self._from_environment() if parse_env_config else {})
+        normalize(config, schema["properties"])
+        errors = _problems_of(config, schema)
+        if errors and validate_config:
+            raise InputError(" ".join(errors))
+        clock = clock or SystemClock()
+        settings = (
+            Settings.from_config(config, now=clock.time(), version=self.plugin_version) if validate_config else None
         )
+        self.this_run = Run(settings, clock)
+        """What the streams of this run share."""
+        self._definitions = parse_definitions(config.get(SETTING), taken=STREAMS)
+        names = [*STREAMS, *(definition.name for definition in self._definitions)]
+        chosen = config.get(registry.SETTING)
+        self._chosen = None if chosen is None else registry.choose(chosen, names)
+        super().__init__(config=config, catalog=_as_catalog(catalog), validate_config=False, **kwargs)
 
     @override
     def discover_streams(self) -> list[AircallStream]:
-        streams = all_streams(self, self.definitions)
-        if self.chosen is not None:
+        streams = all_streams(self, self.this_run, self._definitions)
+        if self._chosen is not None:
             for stream in streams:
-                stream.selected_by_default = stream.name in self.chosen
+                stream.selected_by_default = stream.name in self._chosen
         if self.input_catalog is not None:
             _complete(self.input_catalog, streams)
         return streams
@@ -220,23 +134,27 @@ class TapAircall(AircallTap):
     @cached_property
     @override
     def streams(self) -> dict[str, Stream]:
-        """All streams by name, in the order in which they are read."""
-        return dict(sorted(super().streams.items(), key=lambda item: cast("AircallStream", item[1]).turn))
+        """All streams by name, in the order in which they are read: the SDK's is by name."""
+        order = [*STREAMS, *(definition.name for definition in self._definitions)]
+        return dict(sorted(super().streams.items(), key=lambda item: order.index(item[0])))
+
+    @property
+    def aircall_streams(self) -> list[AircallStream]:
+        """All streams, in the order in which they are read."""
+        return [stream for stream in self.streams.values() if isinstance(stream, AircallStream)]
 
     @override
     def setup_mapper(self) -> None:
-        # The SDK would give the mapper no fields of a stream that is not selected, and so refuse maps that name some.
-        streams = cast("dict[str, AircallStream]", self.streams)
-        maps.check(self.config.get(maps.SETTING, {}), streams.values())
+        maps.check(self.config.get(maps.SETTING, {}), self.aircall_streams)
         with maps.explained(f"Setting {maps.SETTING}: cannot be used with the other settings of the SDK"):
             PluginBase.setup_mapper(self)
-            for name, stream in streams.items():
-                schema = (
-                    get_selected_schema(name, stream.effective_schema, stream.mask)
-                    if stream.selected
-                    else stream.schema
-                )
-                self.mapper.register_raw_stream_schema(name, schema, stream.primary_keys)
+            selected = {stream.name for stream in self.aircall_streams if stream.selected}
+            entries = [entry for entry in self.catalog.streams if entry.tap_stream_id in selected]
+            self.mapper.register_raw_streams_from_catalog(Catalog((entry.tap_stream_id, entry) for entry in entries))
+            for stream in self.aircall_streams:
+                # The SDK would give the mapper no fields of these, and so refuse maps that name some.
+                if stream.name not in selected:
+                    self.mapper.register_raw_stream_schema(stream.name, stream.schema, stream.primary_keys)
         maps.explain_failures(self.mapper)
 
     @override
@@ -251,8 +169,24 @@ class TapAircall(AircallTap):
             message = f"State: has unknown streams ({', '.join(strangers)}); is it another tap's?"
             raise InputError(message)
         super().load_state(state)
-        for stream in cast("list[AircallStream]", list(self.streams.values())):
+        for stream in self.aircall_streams:
             stream.check_state()
+        for stream in self.aircall_streams:
+            stream.upgrade_state()
+
+    def log_in(self) -> None:
+        """Lead a person through the OAuth login, and save the tokens for later runs.
+
+        Raises:
+            TapAircallError: If it did not come to its end.
+        """
+        writer = self.message_writer
+        writer.last_words = "The login was stopped; nothing was saved."
+
+        def saving() -> None:
+            writer.last_words = "The login was stopped, but its tokens may have been saved already."
+
+        self.this_run.oauth_app.log_in(self.this_run.person, saving)
 
     def check_credentials(self) -> None:
         """Ask Aircall with `GET /v1/ping` whether it accepts the credentials.
@@ -260,18 +194,19 @@ class TapAircall(AircallTap):
         Raises:
             AircallError: If it does not, or cannot be reached.
         """
-        self.client.ping()
+        self.this_run.client.ping()
         self.logger.info("Aircall accepts the credentials.")
 
     def point_out_doubts(self) -> None:
         """Warn of what is probably a mistake, but no reason not to run."""
-        selected = {name for name, stream in self.streams.items() if stream.selected}
+        selected = {stream.name for stream in self.aircall_streams if stream.selected}
         if not selected:
             self.logger.warning(
                 "No stream is selected, so nothing is read: select some in the catalog, or in the setting streams."
             )
-        start, reads_calls = self.settings.start, "calls" in selected and "calls" not in self.state.get("bookmarks", {})
-        if reads_calls and start is not None and start < self.clock.time() - SERVED_SECONDS:
+        start = self.this_run.settings.start
+        reads_calls = "calls" in selected and "calls" not in self.state.get("bookmarks", {})
+        if reads_calls and start is not None and start < self.this_run.clock.time() - SERVED_SECONDS:
             self.logger.warning(
                 "Setting start_date: Aircall serves calls of the last six months only, and none before."
             )
@@ -279,23 +214,22 @@ class TapAircall(AircallTap):
     def run(self) -> None:
         """Read all selected streams, and leave a state that says how far.
 
-        A stream that fails does not keep the others from being read; see `note_failure`.
+        A stream that fails does not keep the others from being read; see `Run.note_failure`.
 
         Raises:
             TapAircallError: If a stream could not be read to its end.
             StreamsFailedError: If several could not.
         """
-        client, began = self.client, self.clock.monotonic()
+        began = self.this_run.clock.monotonic()
         try:
             self.check_credentials()
-            streams = cast("list[AircallStream]", list(self.streams.values()))
-            for stream in streams:
+            for stream in self.aircall_streams:
                 stream.check_times()
-            for stream in streams:
+            for stream in self.aircall_streams:
                 if stream.selected:
                     stream.prepare()
             self.sync_all()
-            self._sum_up(self.clock.monotonic() - began)
+            self._sum_up(self.this_run.clock.monotonic() - began)
             self._raise_failures()
         except BrokenPipeError as error:
             discard_stdout()
@@ -306,8 +240,7 @@ class TapAircall(AircallTap):
                 self.state_writer.write_state(self.state)
             raise
         finally:
-            client.close()
-            self._close_events()
+            self.this_run.close()
 
     def try_streams(self) -> None:
         """Ask for one record of each selected stream, with one request each, and say whether all is well.
@@ -316,30 +249,25 @@ class TapAircall(AircallTap):
             AircallError: If nothing can be read at all.
             StreamsFailedError: With a line for each stream that cannot be read, and one more for the verdict.
         """
-        streams = [stream for stream in cast("list[AircallStream]", list(self.streams.values())) if stream.selected]
+        streams = [stream for stream in self.aircall_streams if stream.selected]
         left_out = 0
         try:
-            self.client.ping()
+            self.this_run.client.ping()
             for stream in streams:
                 try:
                     stream.try_out()
                 except StreamUnavailableError as reason:
                     left_out += 1
-                    self.logger.warning("%s", reason)
+                    stream.note_left_out(reason)
                 except AircallError as error:
-                    self._keep_failure(stream.name, error)
+                    self.this_run.note_failure(stream.name, error)
         finally:
-            self.client.close()
-            self._close_events()
-        readable = f"{len(streams) - left_out - len(self._failures)} of {len(streams)} selected streams can be read."
-        if self._failures:
-            lines = [line for line, _ in self._failures.values()]
-            raise StreamsFailedError([*lines, f"The test failed: {readable}"])
+            self.this_run.close()
+        failures = list(self.this_run.failures.values())
+        readable = f"{len(streams) - left_out - len(failures)} of {len(streams)} selected streams can be read."
+        if failures:
+            raise StreamsFailedError([*failures, TapAircallError(f"The test failed: {readable}")])
         self.logger.info("The test passed: Aircall accepts the credentials. %s", readable)
-
-    def _close_events(self) -> None:
-        if "events" in vars(self) and self.events is not None:
-            self.events.close()
 
     def verify(self) -> None:
         """Ask Aircall whether it behaves as the tap relies on, and print a table of what came of it.
@@ -350,13 +278,13 @@ class TapAircall(AircallTap):
         """
         from tap_aircall import verify  # noqa: PLC0415 - no run needs it
 
-        self.client.most_requests, self.client.most_attempts = verify.MOST_REQUESTS, verify.ATTEMPTS
-        streams = [stream for stream in cast("list[AircallStream]", list(self.streams.values())) if stream.selected]
+        client = self.this_run.client
+        client.most_requests, client.most_attempts = verify.MOST_REQUESTS, verify.ATTEMPTS
         try:
-            findings = verify.Verification(self, streams).findings()
+            findings = verify.Verification(self.this_run, self.aircall_streams).findings()
         finally:
-            self.client.close()
-        asked = f"tap-aircall {self.plugin_version} asked Aircall {self.client.requests_sent} times:"
+            client.close()
+        asked = f"tap-aircall {self.plugin_version} asked Aircall {client.requests_sent} times:"
         click.echo("\n".join([asked, "", *verify.table(findings)]))
         counts = Counter(finding.verdict for finding in findings)
         if loses := counts[verify.Verdict.LOSES]:
@@ -375,81 +303,55 @@ class TapAircall(AircallTap):
             stream.selected = True
         self.setup_mapper()
 
-    @override
-    def note_failure(self, stream: str, error: AircallError) -> None:
-        """Note that a stream cannot be read to its end: the run goes on with the others, and fails after them.
-
-        Args:
-            stream: Its name.
-            error: Why.
-
-        Raises:
-            AircallError: This error, if it is not about the stream alone: the ping (facts: Addresses and errors) fails
-                as well.
-        """
-        self._keep_failure(stream, error)
-        self.logger.info("Stream '%s' failed; the other streams are read, then the run fails.", stream)
-
-    def _keep_failure(self, stream: str, error: AircallError) -> None:
-        """Keep for the end what to say of a stream that failed; see `note_failure`."""
-        if isinstance(error, BlockedError | LoginNeededError):
-            raise error
-        if isinstance(error, CredentialsError | UnavailableError):
-            try:
-                self.client.ping(attempts=PING_ATTEMPTS)
-            except AircallError:
-                raise error from None
-        line = str(error)
-        self._failures[stream] = (line if line.startswith("Stream '") else f"Stream '{stream}': {line}", error)
-
     def _sum_up(self, seconds: float) -> None:
         """Log what the run has read and how long it took, and what it has not read."""
-        streams = cast("list[AircallStream]", list(self.streams.values()))
-        rows = [stream.row() for stream in streams if stream.selected or stream.client.requests_sent]
-        rows = [row._replace(note="failed") if row.stream in self._failures else row for row in rows]
+        streams = [stream for stream in self.aircall_streams if stream.selected or stream.left_out]
+        rows = [stream.row() for stream in streams]
+        rows = [row._replace(note="failed") if row.stream in self.this_run.failures else row for row in rows]
         if rows:
-            requests = self.client.requests_sent
+            requests = self.this_run.client.requests_sent
             head, *lines = summary(rows, requests, seconds)
             counts = {row.stream: row.records for row in rows}
             self.logger.info("%s", head, extra={"requests": requests, "records": counts})  # for structured logs
             for line in lines:
                 self.logger.info("%s", line)
-        if others := len(streams) - len(rows):
+        if others := len(self.streams) - len(rows):
             self.logger.info("%d other streams are not selected.", others)
 
     def _raise_failures(self) -> None:
-        if len(self._failures) > 1:
-            raise StreamsFailedError([line for line, _ in self._failures.values()])
-        for line, error in self._failures.values():
-            error.args = (line,)
-            raise error
+        failures = list(self.this_run.failures.values())
+        if len(failures) > 1:
+            raise StreamsFailedError(failures)
+        for failure in failures:
+            raise failure from failure.cause
 
-    # What the SDK calls
-
-    @override
-    def check_config(self, config: dict[str, Any], *, raise_errors: bool) -> list[str]:
-        schema = self.config_jsonschema
-        self.append_builtin_config(schema)
-        normalize(config, schema["properties"])
-        errors = unknown_settings(config, schema["properties"])
-        # The SDK's schema of stream maps is no schema where it is about `__else__`; `maps.check` looks at them.
-        checked = {"properties": {**schema["properties"], maps.SETTING: {"type": "object"}}}
-        errors += [explain(error) for error in JSONSchemaValidator(checked).iter_errors(config)]
-        errors = errors or [*unusable_texts(config), *unusable_flattening(config)]
-        if raise_errors:
-            if errors:
-                raise InputError(" ".join(errors))
-            _ = self.settings, self.definitions, self.chosen
-        return errors
-
-    @override
-    def read_environment(self) -> dict[str, Any]:
-        schema = self.config_jsonschema
-        self.append_builtin_config(schema)
-        config = from_environment(schema["properties"], VARIABLES)
-        for line in unknown_variables(schema["properties"], VARIABLES):
+    def _from_environment(self) -> dict[str, Any]:
+        """Read the settings that environment variables give."""
+        properties = self.config_jsonschema["properties"]
+        config = from_environment(properties, VARIABLES)
+        for line in unknown_variables(properties, VARIABLES):
             self.logger.warning(line)
         return config
+
+    # The private parts of the SDK (docs/sdk.md)
+
+    @override
+    def _validate_config(self, *, raise_errors: bool = True) -> list[str]:
+        return []  # done before; the SDK's messages quote the value, which may be a secret
+
+    @override
+    def _handle_termination(self, signum: int, frame: FrameType | None) -> None:
+        # The SDK writes a state right here, possibly into the middle of a line, and exits with 0.
+        self.message_writer.terminate(signum)
+
+    # The command line
+
+    @classmethod
+    @override
+    def append_builtin_config(cls, config_jsonschema: dict[str, Any]) -> None:
+        super().append_builtin_config(config_jsonschema)
+        # From 0.55 on the SDK adds a setting to switch these messages off; the tap always sends them.
+        config_jsonschema["properties"].pop("emit_activate_version_messages", None)
 
     @classmethod
     @override
@@ -554,6 +456,15 @@ class TapAircall(AircallTap):
         if problem:
             command.fail(problem)
         return command
+
+
+def _problems_of(config: dict[str, Any], schema: dict[str, Any]) -> list[str]:
+    """Return a line for each setting that does not have its form; fill in the defaults of the others."""
+    errors = unknown_settings(config, schema["properties"])
+    # The SDK's schema of stream maps is no schema where it is about `__else__`; `maps.check` looks at them.
+    checked = {"properties": {**schema["properties"], maps.SETTING: {"type": "object"}}}
+    errors += [explain(error) for error in JSONSchemaValidator(checked).iter_errors(config)]
+    return errors or [*unusable_texts(config), *unusable_flattening(config)]
 
 
 def _as_catalog(catalog: dict[str, Any] | Catalog | None) -> Catalog | None:

@@ -12,7 +12,7 @@ from collections import Counter
 from contextlib import contextmanager
 from enum import Enum
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from tap_aircall.errors import AircallError, RejectedRequestError, ResponseError, StreamUnavailableError, one_line
 from tap_aircall.reading.pages import PAGE_SIZE, TOLERANCE_SECONDS, stamp
@@ -28,7 +28,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from tap_aircall.reading.pages import Query, Record
-    from tap_aircall.streams.base import AircallStream, AircallTap
+    from tap_aircall.streams.base import AircallStream
+    from tap_aircall.streams.run import Run
+
+S = TypeVar("S", bound="AircallStream")
 
 MOST_REQUESTS = 40
 ATTEMPTS = 2
@@ -76,13 +79,13 @@ class Verification:
     """What is asked, and what comes of it.
 
     Args:
-        tap: The tap, whose client was told to be brief.
-        streams: Those whose records are held against their schemas.
+        run: What the streams share; its client was told to be brief.
+        streams: All streams; the records of those that are selected are held against their schemas.
     """
 
-    def __init__(self, tap: AircallTap, streams: Sequence[AircallStream]) -> None:
-        self._tap = tap
-        self._client = tap.client
+    def __init__(self, run: Run, streams: Sequence[AircallStream]) -> None:
+        self._run = run
+        self._client = run.client
         self._streams = streams
         self._findings: list[Finding] = []
         self._samples: dict[str, list[Record]] = {}
@@ -106,7 +109,7 @@ class Verification:
             with self._explained(what):
                 look()
         for stream in self._streams:
-            if isinstance(stream, InboxStream):
+            if not stream.selected or isinstance(stream, InboxStream):
                 continue  # of webhooks, which are not asked
             with self._explained(f"{stream.name}: records are as the schema says"):
                 self._look_at_records(stream)
@@ -115,7 +118,7 @@ class Verification:
     # What is looked at
 
     def _look_at_clocks(self) -> None:
-        ahead = self._tap.aircall_clock.ahead()
+        ahead = self._run.aircall_clock.ahead()
         what = "answers say what time it is (header `Date`)"
         if ahead is None:
             self._add(what, Verdict.DIFFERS, "they do not; this machine's clock counts")
@@ -124,10 +127,8 @@ class Verification:
             self._add(what, verdict, f"Aircall's clock is {ahead:+.0f} s from this machine's")
 
     def _look_at_calls(self) -> None:
-        until = self._tap.aircall_clock.horizon()
-        newest = self._ask(
-            Calls, {"order": "desc", "to": str(until), **cast("Calls", self._tap.streams[Calls.name]).flags()}
-        )
+        until = self._run.aircall_clock.horizon()
+        newest = self._ask(Calls, {"order": "desc", "to": str(until), **self._stream(Calls).get_url_params(None, None)})
         calls = self._records(newest, Calls)
         self._samples[Calls.name] = calls
         self._look_at_meta("calls", newest, calls)
@@ -187,12 +188,12 @@ class Verification:
             self._add(what, Verdict.DIFFERS, "status 200")
 
     def _look_back(self) -> None:
-        oldest = cast("Calls", self._tap.streams[Calls.name]).first_page  # which streams that follow calls need, too
+        oldest = self._stream(Calls).first_page  # which streams of calls' details need, too
         what = "calls of six months are served"
         if not oldest:
             self._add(what, Verdict.UNSEEN, "there are no calls")
             return
-        days = (self._tap.aircall_clock.reached() - stamp(oldest[0], "started_at", "calls")) // 86_400
+        days = (self._run.aircall_clock.reached() - stamp(oldest[0], "started_at", "calls")) // 86_400
         self._add(what, Verdict.HOLDS if days <= OLDEST_DAYS else Verdict.DIFFERS, f"the oldest is {days} days old")
 
     def _look_at_contacts(self) -> None:
@@ -219,10 +220,10 @@ class Verification:
         payload = self._ask(Users, {})
         users = self._records(payload, Users)
         self._samples[Users.name] = users
-        cast("Users", self._tap.streams[Users.name]).first_page = users  # so that it is not asked for again
+        self._stream(Users).first_page = users  # so that it is not asked for again
         self._look_at_meta("users", payload, users)
         self._judge("users: version 2 has them", bool(users), f"{len(users)} on the first page", loses=True)
-        (company,) = self._samples[Company.name] = cast("Company", self._tap.streams[Company.name]).sample()
+        (company,) = self._samples[Company.name] = self._stream(Company).sample()
         said = company.get("users_count")
         total = _meta(payload).get("total")
         what = "users: as many as the company says"
@@ -265,6 +266,9 @@ class Verification:
         self._add(what, verdict, "; ".join(seen))
 
     # How
+
+    def _stream(self, kind: type[S]) -> S:
+        return self._streams[0].sibling(kind)
 
     def _ask(self, of: type[AircallStream], query: Query) -> Any:
         """Ask for a page of a list, without believing anything."""

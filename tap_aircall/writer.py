@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from singer_sdk.contrib.msgspec import MsgSpecWriter, encoder
+from singer_sdk.contrib.msgspec import MsgSpecWriter
 from typing_extensions import override
 
 if TYPE_CHECKING:
@@ -44,36 +44,24 @@ class InterruptibleWriter(MsgSpecWriter):
 
     @override
     def write_message(self, message: Message) -> None:
-        self.write_records([message.to_dict()])
-
-    def write_records(self, messages: list[dict[str, Any]]) -> None:
-        """Write messages, all of them in one go.
-
-        Args:
-            messages: The messages as they are to be encoded.
-
-        Raises:
-            TerminatedError: If a signal came meanwhile.
-        """
         self._writing = True
         try:
-            if messages:
-                self.send(messages)
+            self.send(message)
         finally:
             self._writing = False
         if self._terminated is not None:
             raise self._terminated
 
-    def send(self, messages: list[dict[str, Any]]) -> None:
-        """Encode messages, a line each, and hand them to the target."""
-        sys.stdout.buffer.write(encoder.encode_lines(messages))
+    def send(self, message: Message) -> None:
+        """Encode a message as a line, and hand it to the target."""
+        sys.stdout.buffer.write(self.format_message(message))
         sys.stdout.buffer.flush()
 
     def terminate(self, signum: int) -> None:
         """End the run: at once, or as soon as the line that is being written is whole.
 
         Raises:
-            TerminatedError: Unless a line is being written; then from `write_records`, even if something swallowed it.
+            TerminatedError: Unless a line is being written; then from `write_message`, even if something swallowed it.
         """
         self._terminated = terminated = TerminatedError(signum, self.last_words)
         if not self._writing:
@@ -87,5 +75,5 @@ class SilentWriter(InterruptibleWriter):
     """Writes nothing, where records are read to see whether they can be."""
 
     @override
-    def send(self, messages: list[dict[str, Any]]) -> None:
+    def send(self, message: Message) -> None:
         pass

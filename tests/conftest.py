@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from singer_sdk.singerlib.encoding.simple import Message
+
 Record = dict[str, Any]
 
 
@@ -80,13 +82,13 @@ class Recorder(InterruptibleWriter):
         self._die_after = die_after
 
     @override
-    def send(self, messages: list[Record]) -> None:
-        for message in messages:
-            if self._die_after is not None and len(self._run.messages) >= self._die_after:
-                raise KilledError
-            line = encoder.encode(message)
-            leaks.WATCH.look(f"a {message['type']}", line.decode(), is_record=message["type"] == "RECORD")
-            self._run.messages.append(json.loads(line))
+    def send(self, message: Message) -> None:
+        if self._die_after is not None and len(self._run.messages) >= self._die_after:
+            raise KilledError
+        line = encoder.encode(message.to_dict())
+        self._run.messages.append(json.loads(line))
+        kind = self._run.messages[-1]["type"]
+        leaks.WATCH.look(f"a {kind}", line.decode(), is_record=kind == "RECORD")
 
 
 class KilledError(BaseException):

@@ -383,7 +383,7 @@ def outcomes(
             clock=company.clock,
             message_writer=Recorder(written, plan.die_after),
         )
-        tap.client = DirectClient(company, at_request, plan.width)
+        tap.this_run.client = DirectClient(company, at_request, plan.width)
         is_complete = True
         try:
             with mock.patch.object(api, "LARGEST_PAGE", PER_PAGE):

@@ -100,7 +100,7 @@ def test_every_failed_stream_has_a_line(small: Aircall) -> None:
     run, error = failed(small)
 
     assert isinstance(error, StreamsFailedError)
-    assert sorted(error.lines) == [
+    assert sorted(each.line for each in error.errors) == [
         f"Stream '{name}': Aircall refuses /v1/{name} with status 410: is the setting api_url right?"
         for name in ("contacts", "tags", "teams")
     ]
@@ -126,7 +126,7 @@ def test_a_failing_list_that_several_streams_need_is_waited_for_once(small: Airc
     _, error = failed(small, "users", "user_numbers", "dialer_campaigns", "tags")
 
     assert isinstance(error, StreamsFailedError)
-    assert sorted(error.lines) == [
+    assert sorted(each.line for each in error.errors) == [
         f"Stream '{name}': Aircall answered /v2/users with status 500."
         for name in ("dialer_campaigns", "user_numbers", "users")
     ]

@@ -23,8 +23,7 @@ from typing_extensions import override
 
 from tap_aircall import sdk
 from tap_aircall.sandbox import Sandbox, generate_company
-from tap_aircall.sdk import UNHANDLED
-from tap_aircall.streams.base import AircallStream
+from tap_aircall.streams.base import UNHANDLED, AircallStream
 from tap_aircall.streams.registry import STREAMS
 from tap_aircall.tap import TapAircall
 from tests.catalogs import catalog
@@ -167,7 +166,7 @@ class Paged(AircallStream):
     primary_keys = ("id",)
 
     @override
-    def extract(self) -> list[list[dict[str, Any]]]:
+    def pages(self) -> list[list[dict[str, Any]]]:
         return [[{"id": 0}, {"id": 1}], [{"id": 2}]]
 
 
@@ -177,7 +176,8 @@ def test_a_stream_emits_what_the_sdks_own_loop_emits(aircall: Aircall, limit: in
     for kind in (Plain, Paged):
         run = Run()
         tap = aircall.tap(run)
-        stream = kind(tap, schema={"properties": {"id": {"type": "integer"}}})
+        schema = {"properties": {"id": {"type": "integer"}}}
+        stream = Paged(tap, tap.this_run, schema) if kind is Paged else Plain(tap, schema)
         stream.ABORT_AT_RECORD_COUNT = limit
         with contextlib.suppress(AbortedSyncFailedException):
             stream.sync()

@@ -35,7 +35,7 @@ HIDDEN = "s3cret"
 
 
 def make(config: dict[str, Any], **options: Any) -> Made:
-    return TapAircall(config=config, **options).settings
+    return TapAircall(config=config, **options).this_run.settings
 
 
 def refusal(config: dict[str, Any], **options: Any) -> str:

@@ -307,7 +307,7 @@ class AircallClient:
             AircallError: If there is none.
         """
         request.failures += 1
-        attempts = min(request.attempts, self.most_attempts)
+        attempts = min(request.attempts, self.most_attempts, getattr(error, "attempts", None) or ATTEMPTS)
         attempts = attempts if self._answered else min(attempts, ATTEMPTS_BEFORE_FIRST_ANSWER)
         self._patience.failed(error, failures=request.failures, attempts=attempts)
 

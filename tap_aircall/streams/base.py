@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 from abc import abstractmethod
+from collections import Counter
 from contextlib import closing
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
+from singer_sdk import RESTStream
 from singer_sdk.helpers.conform import TypeConformanceLevel
 from singer_sdk.singerlib.catalog import REPLICATION_FULL_TABLE
 from typing_extensions import override
@@ -19,87 +21,52 @@ from tap_aircall.errors import (
     NotFoundError,
     ResponseError,
     StreamUnavailableError,
+    one_line,
 )
 from tap_aircall.http.addresses import path_of
 from tap_aircall.reading import states
 from tap_aircall.reading.pages import PAGE_SIZE, Page
-from tap_aircall.reading.times import to_rfc3339
+from tap_aircall.reading.records import Oddity, RecordShaper
 from tap_aircall.schemas import resources as schemas
-from tap_aircall.sdk import UNHANDLED, SdkStream, SdkTap
-from tap_aircall.streams.output import Output
 from tap_aircall.streams.progress import Progress, Row, forecast
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 
+    import requests
+    from singer_sdk import Tap
     from singer_sdk.helpers.types import Context
 
     from tap_aircall.http.client import AircallClient
-    from tap_aircall.inbox.source import EventSource
+    from tap_aircall.http.credentials import Authenticator
     from tap_aircall.reading.clock import AircallClock, Clock
     from tap_aircall.reading.pages import Query, Reader, Record
     from tap_aircall.settings import Settings
+    from tap_aircall.streams.run import Run
+
+S = TypeVar("S", bound="AircallStream")
+
+UNHANDLED = "An unhandled error occurred"
+"""How the line begins that the SDK logs when a stream fails."""
 
 
-class AircallTap(SdkTap):
-    """What a stream asks of its tap, beyond what every tap of the SDK has."""
-
-    clock: Clock
-
-    @property
-    @abstractmethod
-    def settings(self) -> Settings:
-        """The settings of this run."""
-
-    @property
-    @abstractmethod
-    def client(self) -> AircallClient:
-        """The one HTTP client of this run, with its limiter and authenticator."""
-
-    aircall_clock: AircallClock
-    """What Aircall's own clock says."""
-
-    @property
-    @abstractmethod
-    def events(self) -> EventSource | None:
-        """What the inbox holds, the same all through the run; None without the setting `inbox`.
-
-        Raises:
-            InputError: If the inbox cannot be used.
-            InboxError: If it cannot be read at the moment.
-        """
-
-    def require_events(self, stream: str) -> EventSource:
-        """Return what the inbox holds, for a stream that needs it.
-
-        Raises:
-            InputError: If there is none, or it cannot be used.
-            InboxError: If it cannot be read at the moment.
-        """
-        if self.events is None:
-            message = f"Stream '{stream}': needs the setting inbox, where the receiver of webhooks keeps events."
-            raise InputError(message)
-        return self.events
-
-    @abstractmethod
-    def note_failure(self, stream: str, error: AircallError) -> None:
-        """Note that a stream failed, so that the run fails when all others were read.
-
-        Raises:
-            AircallError: The error itself, if it is not about this stream alone.
-        """
-
-
-class AircallStream(SdkStream):
+class AircallStream(RESTStream[Any]):
     """One resource of Aircall as a Singer stream.
 
-    A subclass says where it is (`path`, `envelope`), what identifies a record, and how it is read (`extract`). What it
-    emits goes through the compiled schema; what the state says is the position of its walk, set by the stream itself
-    after the records up to there were written. The SDK's own bookkeeping, which derives a bookmark from each record, is
-    switched off: it cannot express a walk that trails the clock, and it would run ahead of one that goes backwards.
+    A subclass says where it is (`path`, `envelope`), what identifies a record, and how it is read (`pages`): by one of
+    the walks of `tap_aircall.reading.walks`, which decides, as a paginator does, which query comes next. The SDK's loop
+    takes the records from there, has `post_process` bring each into the form of its schema, selects, maps and writes
+    it. What the state says is the position of the walk, set by the stream itself after the records up to there were
+    written. The SDK's own bookkeeping, which derives a bookmark from each record, is switched off: it cannot express a
+    walk that trails the clock, and it would run ahead of one that goes backwards.
+
+    Args:
+        tap: The tap.
+        run: What the streams of a run share.
+        schema: JSON schema of a record, if it is not the one that `tap_aircall.schemas` has for the name.
     """
 
-    path: ClassVar[str]
+    path: str
     """Path of the list or object, with its version."""
     envelope: ClassVar[str]
     """Key of the list or object in the answer."""
@@ -117,25 +84,41 @@ class AircallStream(SdkStream):
     follows_aircalls_clock: bool = False
     """Whether the times in its state come from Aircall's records rather than from a clock."""
 
-    turn: ClassVar[int] = 0
-    """Streams with a lower number are read first."""
-
-    TYPE_CONFORMANCE_LEVEL = TypeConformanceLevel.NONE  # Output does it
+    TYPE_CONFORMANCE_LEVEL = TypeConformanceLevel.NONE  # post_process does it, nested values and times included
 
     left_out: str | None = None
     """Why this run does not read it, or not all of it; None if there is nothing to say."""
+    _version: int | None = None
+    """The version of a full table that is to be activated when all of it was read; None for other streams."""
 
-    def __init__(self, tap: AircallTap, schema: dict[str, Any] | None = None) -> None:
+    def __init__(self, tap: Tap, run: Run, schema: dict[str, Any] | None = None) -> None:
         super().__init__(tap, schema=schema or schemas.of(self.name))
         self.tap = tap
-        self.output = Output(
-            self, tap, secret_fields=self.secret_fields, is_open=self.is_open, extracted_at=self._time()
-        )
+        self.run = run
+        self.set_aside: Counter[str] = Counter()
+        """How much could not be had or used in this run, by what is to be said of it."""
+        self._reported: set[str] = set()
+
+    @property
+    @override
+    def url_base(self) -> str:
+        return self.settings.api_url
+
+    @property
+    @override
+    def authenticator(self) -> Authenticator:  # type: ignore[override]
+        """The authenticator that the setting `auth_scheme` chooses."""
+        return self.run.authenticator
+
+    @property
+    def settings(self) -> Settings:
+        """The settings of this run."""
+        return self.run.settings
 
     @cached_property
     def client(self) -> AircallClient:
-        """The HTTP client of the tap, with a count of the requests for this stream."""
-        return self.tap.client.counting_apart()
+        """The HTTP client of the run, with a count of the requests for this stream."""
+        return self.run.client.counting_apart()
 
     @cached_property
     def progress(self) -> Progress:
@@ -144,13 +127,13 @@ class AircallStream(SdkStream):
 
     @property
     def clock(self) -> Clock:
-        """The clock of the tap."""
-        return self.tap.clock
+        """The clock of this machine."""
+        return self.run.clock
 
     @property
     def aircall_clock(self) -> AircallClock:
         """Aircall's clock: what a state says of times goes by it."""
-        return self.tap.aircall_clock
+        return self.run.aircall_clock
 
     @property
     def is_full_table(self) -> bool:
@@ -163,7 +146,7 @@ class AircallStream(SdkStream):
         return not self.is_full_table
 
     @abstractmethod
-    def extract(self) -> Iterable[list[Record]]:
+    def pages(self) -> Iterable[list[Record]]:
         """Read the records from Aircall, in the order to emit them; as a rule, a page at a time.
 
         A generator runs on only after what it yielded was written, so that it may move the state after a `yield`.
@@ -171,27 +154,27 @@ class AircallStream(SdkStream):
 
     def sample(self) -> list[Record]:
         """Read a few records for a test, with one request, or one that several streams share."""
-        return next(iter(self.extract()), [])
+        return next(iter(self.pages()), [])
 
     def try_out(self) -> None:
-        """See whether a record of this stream can be read, and brought into its shape.
+        """See whether a record of this stream can be read, and brought through its schema and its maps.
 
         Raises:
             AircallError: If not.
         """
-        self.progress = Progress(self.name, self.client, self.clock, self.logger, terminal=False)
-        self.write_records([dict(record) for record in self.sample()[:1]])
+        for record in self.sample()[:1]:
+            processed = self.post_process(dict(record))
+            for stream_map in self.stream_maps:
+                stream_map.transform(processed)
 
     def row(self) -> Row:
         """Return what the summary of the run says of this stream."""
-        note = (self.left_out or "").removeprefix(f"Stream '{self.name}'").removeprefix(" is ").removeprefix(": ")
-        if not self.selected:
-            note = "read for other streams"
-        written = self.progress.records if self.selected else 0
-        return Row(self.name, written, self.client.requests_sent, self.progress.seconds or 0.0, note)
+        notes = [self.left_out or "", *(f"{count:,} {what}" for what, count in self.set_aside.items())]
+        seconds = self.progress.seconds or 0.0
+        return Row(self.name, self.progress.records, self.client.requests_sent, seconds, "; ".join(filter(None, notes)))
 
     def prepare(self) -> None:
-        """Begin what Aircall needs time for; called when the stream is selected, before any stream is read."""
+        """Check or begin what cannot wait until the stream's turn; called when it is selected, before any is read."""
 
     def check_state(self) -> None:
         """Refuse a state that cannot be this stream's.
@@ -209,6 +192,9 @@ class AircallStream(SdkStream):
             message = f"State of stream '{self.name}': not as tap-aircall writes it; restore it, or start without."
             raise InputError(message) from error
 
+    def upgrade_state(self) -> None:
+        """Bring the state of an earlier version into the form of this one."""
+
     def check_times(self) -> None:
         """Refuse a state that was written by a wrong clock; called when Aircall has said what time it is.
 
@@ -220,15 +206,36 @@ class AircallStream(SdkStream):
             states.check_times(self.name, state, self.aircall_clock.horizon())
 
     def parse_state(self, state: Mapping[str, Any]) -> Any:
-        """Turn a non-empty state into what `extract` needs; raise any of the usual errors if it cannot be read."""
+        """Turn a non-empty state into what `pages` needs; raise any of the usual errors if it cannot be read."""
 
     # What the SDK calls
 
     @override
-    def get_records(self, context: Context | None) -> Iterator[Record]:
-        with closing(self._extracted()) as pages:
-            for records in pages:
-                yield from records
+    def request_records(self, context: Context | None) -> Iterator[Record]:
+        progress = self.progress  # which begins to count the time
+        try:
+            # Closed here: an error that ends the run must not come up while the garbage collector closes it.
+            with closing(self._pages()) as pages:
+                for records in pages:
+                    progress.add(len(records))
+                    yield from records
+            self.complete()
+        except StreamUnavailableError as reason:
+            self.note_left_out(reason)  # what a target has of it stays
+        except AircallError as error:
+            if self.ABORT_AT_RECORD_COUNT is not None:
+                raise
+            self.run.note_failure(self.name, error)
+        finally:
+            progress.close()
+
+    @override
+    def post_process(self, row: Record, context: Context | None = None) -> Record:
+        return self._shaper.shape(row)
+
+    @override
+    def parse_response(self, response: requests.Response) -> Iterable[Record]:
+        raise NotImplementedError  # the client decodes answers, and `parse_page` takes them apart
 
     @property
     @override
@@ -239,9 +246,11 @@ class AircallStream(SdkStream):
     @property
     @override
     def emit_activate_version_messages(self) -> bool:
-        # The SDK sends them before the first record, so that a target drops all rows, and has lost them if the run
-        # fails.
-        return False  # see complete
+        return True
+
+    @override
+    def compare_start_date(self, value: str, start_date_value: str) -> str:
+        return value  # start_date is about calls alone, and may have any form
 
     @override
     def get_replication_key_signpost(self, context: Context | None = None) -> None:
@@ -253,43 +262,45 @@ class AircallStream(SdkStream):
         if not message.startswith(UNHANDLED):
             super().log(message, *args, level=logging.DEBUG if level == logging.INFO else level, **kwargs)
 
+    # The private parts of the SDK (docs/sdk.md)
+
     @override
-    def sync_pages(self) -> None:
-        left = self.ABORT_AT_RECORD_COUNT  # a number in a dry run
-        try:
-            # Closed here: an error that ends the run must not come up while the garbage collector closes it.
-            with self.get_record_counter() as counter, self.get_sync_timer(), closing(self._extracted()) as pages:
-                for page in pages:
-                    records = page[:left]
-                    self.write_records(records)
-                    counter.increment(len(records))
-                    if len(records) < len(page):
-                        return
-                    left = left if left is None else left - len(records)
-        except AircallError as error:
-            if self.ABORT_AT_RECORD_COUNT is not None:
-                raise
-            self.tap.note_failure(self.name, error)
+    def _increment_stream_state(self, latest_record: Record, *, context: Context | None = None) -> None:
+        pass  # the SDK would take a bookmark from each record; the position of a walk is another thing
+
+    @override
+    def _write_activate_version_message(self, full_table_version: int) -> None:
+        # The SDK calls it before the first record: a target would drop all rows, and have lost them if the run fails.
+        self._version = full_table_version
 
     # For subclasses
 
+    def sibling(self, kind: type[S]) -> S:
+        """Return the stream of another class."""
+        return next(stream for stream in self.tap.streams.values() if isinstance(stream, kind))
+
     def reader(self, path: str | None = None) -> Reader:
         """Return a function that reads pages of the list, several at once."""
-
-        def read(queries: Iterable[Query]) -> Iterator[Page]:
-            for page in self.read_pages(path or self.path, queries):
-                self.note_extraction()
-                yield page
-
-        return read
-
-    def note_extraction(self) -> None:
-        """Note that the records to write next are read now."""
-        self.output.extracted_at = self._time()
+        return partial(self.read_pages, path or self.path)
 
     def read_page(self, path: str, query: Query) -> Page:
         """Read one page of a list."""
-        return self.client.get(path, query, partial(self.parse_page, query))
+        params = self.get_url_params(None, query)
+        return self.client.get(path, params, partial(self.parse_page, query))
+
+    def read_pages(self, path: str, queries: Iterable[Query]) -> Iterator[Page]:
+        """Read pages of a list, several at once."""
+        return self.client.in_flight(partial(self.read_page, path), queries)
+
+    @override
+    def get_url_params(self, context: Context | None, next_page_token: Query | None) -> Query:
+        """Return the parameters of a query; a subclass adds those that it always sends.
+
+        Args:
+            context: Not used; no stream has partitions.
+            next_page_token: What the walk asks for.
+        """
+        return dict(next_page_token or {})
 
     @cached_property
     def first_page(self) -> list[Record]:
@@ -311,10 +322,6 @@ class AircallStream(SdkStream):
         except (NotFoundError, ForbiddenError):
             return None
 
-    def read_pages(self, path: str, queries: Iterable[Query]) -> Iterator[Page]:
-        """Read pages of a list, several at once."""
-        return self.client.get_each(path, queries, self.parse_page)
-
     def parse_page(self, query: Query, payload: Any) -> Page:
         """Take a page out of the decoded answer to a query.
 
@@ -323,14 +330,6 @@ class AircallStream(SdkStream):
         """
         time = query.get("order_by", type(self).replication_key)  # a catalog may name another key, not another order
         return Page.parse(payload, self.envelope).checked(query, self.name, time)
-
-    def write_records(self, records: list[Record]) -> None:
-        """Bring records into their shape, and hand them to the target.
-
-        Raises:
-            ResponseError: If one of them is not what the schema says; names the stream and the field.
-        """
-        self.output.write(records)
 
     def write_state(self, state: Mapping[str, Any]) -> None:
         """Make this the state of the stream, and tell the target."""
@@ -350,24 +349,36 @@ class AircallStream(SdkStream):
             self.logger.warning("%s", line)
         return line is not None
 
+    def note_left_out(self, reason: StreamUnavailableError) -> None:
+        """Say once why this run does not read the stream, or not all of it."""
+        reason.stream, self.left_out = self.name, str(reason).removeprefix("is ")
+        self.logger.log(logging.INFO if reason.is_expected else logging.WARNING, "%s", reason.line)
+
     def complete(self) -> None:
         """Note that all was read and written: a target may drop the rows of older versions of a full table."""
-        self.output.activate_version()
+        if self._version is not None:
+            super()._write_activate_version_message(self._version)
+
+    def report(self, field: str, oddity: Oddity) -> None:
+        """Report an odd field once, unless the catalog leaves it out or it is a secret."""
+        if field in self._reported:
+            return
+        self._reported.add(field)
+        if oddity is Oddity.CONVERTED:
+            message = "Aircall sends the field '%s' in '%s' with another type than documented; it is converted."
+        elif oddity is Oddity.UNUSABLE:
+            message = "Webhooks sent a field '%s' of '%s' with a value that cannot be used; it is left empty there."
+        elif field in self.secret_fields or schemas.has(self.schema, field):
+            return
+        else:
+            message = "Aircall sends a field '%s' in '%s' that this version of the tap does not know; it is left out."
+        self.logger.warning(message, one_line(field), self.name)
 
     # Inner workings
 
-    def _time(self) -> str:
-        return to_rfc3339(int(self.clock.time()))
+    def _pages(self) -> Generator[list[Record]]:
+        yield from self.pages()
 
-    def _extracted(self) -> Generator[list[Record]]:
-        """Read the whole stream, and show its progress."""
-        progress = self.progress  # which begins to count the time
-        try:
-            yield from self.extract()
-        except StreamUnavailableError as reason:
-            self.left_out = str(reason)
-            self.logger.log(logging.INFO if reason.is_expected else logging.WARNING, "%s", reason)
-            return  # what a target has of it stays
-        finally:
-            progress.close()
-        self.complete()
+    @cached_property
+    def _shaper(self) -> RecordShaper:
+        return RecordShaper(self.effective_schema, self.mask, self.report, is_open=self.is_open)

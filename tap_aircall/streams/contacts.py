@@ -64,10 +64,10 @@ class Contacts(AircallStream):
 
     @override
     def prepare(self) -> None:
-        _ = self.tap.events  # refuses settings of the inbox before anything is read
+        self.run.open_events()
 
     @override
-    def extract(self) -> Iterator[list[Record]]:
+    def pages(self) -> Iterator[list[Record]]:
         if self.is_full_table:
             yield from self._all(Backfill(None, None))
             return
@@ -77,14 +77,13 @@ class Contacts(AircallStream):
             yield contacts
         for contact in self.client.in_flight(partial(self.read_one, "contact", {}), sorted(named)):
             if contact is not None and contact.get("is_shared") is not False:
-                self.progress.add(1)
                 yield [contact]
-        if self.tap.events is not None:
-            self.write_state(self.tap.events.mark())
+        if self.run.events is not None:
+            self.write_state(self.run.events.mark())
 
     def _named(self) -> set[int]:
         """Return the contacts that webhooks named since the last run; its own `updated_at` may not say so."""
-        source = self.tap.events
+        source = self.run.events
         if source is None:
             return set()
         bookmark, _ = self.parse_state(self.stream_state)
@@ -140,7 +139,6 @@ class Contacts(AircallStream):
             except StopIteration as end:
                 return newest, end.value
             newest = newest or self._newest_on(page)
-            self.progress.add(len(page.records))
             yield page.records
 
     def _all(self, backfill: Backfill) -> Iterator[list[Record]]:
@@ -162,7 +160,6 @@ class Contacts(AircallStream):
             if step.last is None and backfill.created_through is None:
                 raise self._gone()
             self.progress.expect(step.remaining or 0)
-            self.progress.add(len(step.records))
             yield step.records
             if backfill.bookmark and step.through is not None and number % states.PAGES_PER_STATE == 0:
                 self.write_state({BACKFILL: Backfill(backfill.bookmark, step.through).to_state()})

@@ -46,7 +46,7 @@ class UserNumbers(OwnedStream):
     primary_keys = ("user_id", "id")
     path = "/v2/users/{}/numbers"
     envelope = "numbers"
-    owners = Users.name
+    owners = Users
     owner_key = "user_id"
 
 
@@ -109,8 +109,8 @@ class Integrations(SingleObject):
     selected_by_default = False
 
     @override
-    def extract(self) -> Iterable[list[Record]]:
-        if isinstance(self.tap.settings.auth, BasicSettings):
-            message = "Stream 'integrations' is left out: Aircall shows it to OAuth apps only."
+    def pages(self) -> Iterable[list[Record]]:
+        if isinstance(self.settings.auth, BasicSettings):
+            message = "is left out: Aircall shows it to OAuth apps only."
             raise StreamUnavailableError(message, is_expected=True)
-        yield from super().extract()
+        yield from super().pages()

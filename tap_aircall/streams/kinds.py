@@ -8,7 +8,7 @@ costs one line in the log at most, and the run goes on.
 from __future__ import annotations
 
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from typing_extensions import override
 
@@ -38,13 +38,12 @@ class ReferenceStream(AircallStream):
     page_size: ClassVar[int] = PAGE_SIZE
 
     @override
-    def extract(self) -> Iterable[list[Record]]:
-        for page in self.pages():
-            self.progress.expect(page.total or 0)
-            self.progress.add(len(page.records))
+    def pages(self) -> Iterable[list[Record]]:
+        for page in self.listed_pages():
+            self.progress.expect((page.total or 0) - self.progress.records)
             yield page.records
 
-    def pages(self) -> Iterator[Page]:
+    def listed_pages(self) -> Iterator[Page]:
         """Read the list, page by page."""
         return walks.whole_list(self.reader(), self.primary_keys[0], self.name, self.page_size)
 
@@ -70,13 +69,13 @@ class SharedStream(ReferenceStream):
         if not self._is_announced:
             self._is_announced = True
             streams = self.tap.streams.values()
-            owned = [each for each in streams if isinstance(each, OwnedStream) and each.owners == self.name]
+            owned = [each for each in streams if isinstance(each, OwnedStream) and isinstance(self, each.owners)]
             self.warn_of_cost(len(self.listed), sum(each.selected and each.is_due for each in owned))
 
     @cached_property
     def _listed(self) -> list[Record] | AircallError:
         try:
-            return [record for page in super().pages() for record in page.records]
+            return [record for page in super().listed_pages() for record in page.records]
         except AircallError as error:
             return error
 
@@ -85,7 +84,7 @@ class SharedStream(ReferenceStream):
         return self.first_page
 
     @override
-    def pages(self) -> Iterator[Page]:
+    def listed_pages(self) -> Iterator[Page]:
         # Copies, since records are brought into their shape in place.
         yield Page([dict(record) for record in self.listed], len(self.listed), linked=False)
 
@@ -96,20 +95,19 @@ class OptionalList(ReferenceStream):
     selected_by_default = False
 
     @override
-    def pages(self) -> Iterator[Page]:
+    def listed_pages(self) -> Iterator[Page]:
         try:
-            yield from super().pages()
+            yield from super().listed_pages()
         except (ForbiddenError, NotFoundError) as error:
-            raise _left_out(self.name) from error
+            raise _left_out() from error
 
 
 class SingleObject(AircallStream):
     """A resource that is one object: one record."""
 
     @override
-    def extract(self) -> Iterable[list[Record]]:
+    def pages(self) -> Iterable[list[Record]]:
         yield [self.client.get(self.path, {}, self._parse)]
-        self.progress.add(1)
 
     def _parse(self, payload: Any) -> Record:
         return _object(payload.get(self.envelope) if isinstance(payload, dict) else None, self.envelope)
@@ -123,8 +121,8 @@ class OwnedStream(AircallStream):
     target nothing at all of the stream, so that what the target has stays.
     """
 
-    owners: ClassVar[str]
-    """Name of the stream of those who have it, a `SharedStream`. `path` has a place for their id."""
+    owners: ClassVar[type[SharedStream]]
+    """The stream of those who have it. `path` has a place for their id."""
     owner_key: ClassVar[str]
     """The field that holds the owner's id, added to each record."""
     state_keys = (ASKED_AT,)
@@ -137,24 +135,22 @@ class OwnedStream(AircallStream):
     @cached_property
     def is_due(self) -> bool:
         """Whether this run reads it."""
-        last = self.parse_state(self.stream_state)
-        return states.is_due(last, self.tap.settings.owned_lists_every_seconds, self._began)
+        last = self.parse_state(self.tap.state.get("bookmarks", {}).get(self.name, {}))
+        return states.is_due(last, self.settings.owned_lists_every_seconds, self._began)
 
     @override
-    def write_schema(self) -> None:
-        if self.is_due:  # a target that overwrites tables would begin an empty one
-            super().write_schema()
-
-    @override
-    def extract(self) -> Iterable[list[Record]]:
+    def prepare(self) -> None:
         if not self.is_due:
-            raise self._not_due()
-        owners = cast("SharedStream", self.tap.streams[self.owners])
+            self.note_left_out(self._not_due())
+            self.selected = False  # not even its schema: a target that overwrites tables would begin an empty one
+
+    @override
+    def pages(self) -> Iterable[list[Record]]:
+        owners = self.sibling(self.owners)
         ids = [owner["id"] for owner in owners.listed]
         owners.announce()
         try:
             for done, records in enumerate(self.read_each(ids), start=1):
-                self.progress.add(len(records))
                 self.progress.expect(len(ids) - done)
                 yield records
         except StreamUnavailableError:
@@ -182,17 +178,16 @@ class OwnedStream(AircallStream):
 
     def _not_due(self) -> StreamUnavailableError:
         last = to_seconds(self.stream_state[ASKED_AT])
-        until = to_rfc3339(int(last + self.tap.settings.owned_lists_every_seconds))
+        until = to_rfc3339(int(last + self.settings.owned_lists_every_seconds))
         return StreamUnavailableError(
-            f"Stream '{self.name}' is left out until {until}: it was read at {to_rfc3339(last)} (setting "
-            "owned_lists_every_hours).",
+            f"is left out until {until}: it was read at {to_rfc3339(last)} (setting owned_lists_every_hours).",
             is_expected=True,
         )
 
     @override
     def sample(self) -> list[Record]:
-        owners = cast("SharedStream", self.tap.streams[self.owners])
-        return next(iter(self.read_each([owner["id"] for owner in owners.sample()[:1]])), [])
+        owners = self.sibling(self.owners).sample()
+        return next(iter(self.read_each([owner["id"] for owner in owners[:1]])), [])
 
     def read_each(self, owners: Sequence[int]) -> Iterator[list[Record]]:
         """Read what each has, in their order, several at once."""
@@ -233,10 +228,10 @@ class OptionalOwnedStream(OwnedStream):
             else:
                 yield answer
         if access.refusals and not access.is_granted:
-            raise _left_out(self.name)
+            raise _left_out()
         if refused:
             count = f"{refused} of {len(owners)}"
-            message = f"Stream '{self.name}': Aircall keeps {count} from this account (status 403); the rest was read."
+            message = f"is not complete: Aircall keeps {count} from this account (status 403); the rest was read."
             raise StreamUnavailableError(message)
 
 
@@ -284,10 +279,9 @@ class OwnedTokenList(OptionalOwnedStream):
         return payload
 
 
-def _left_out(name: str) -> StreamUnavailableError:
-    return StreamUnavailableError(
-        f"Stream '{name}' is left out: this account may not see it, or its plan lacks it (Aircall refuses it)."
-    )
+def _left_out() -> StreamUnavailableError:
+    message = "is left out: this account may not see it, or its plan lacks it (Aircall refuses it)."
+    return StreamUnavailableError(message)
 
 
 def _object(found: Any, name: str) -> Record:

@@ -19,7 +19,7 @@ class DialerCampaigns(OwnedObject):
     primary_keys = ("id",)
     path = "/v1/users/{}/dialer_campaign"
     envelope = "dialer_campaign"
-    owners = Users.name
+    owners = Users
     owner_key = "user_id"
 
 
@@ -31,7 +31,7 @@ class DialerCampaignPhoneNumbers(OptionalOwnedStream):
     primary_keys = ("user_id", "number")
     path = "/v1/users/{}/dialer_campaign/phone_numbers"
     envelope = "numbers"
-    owners = Users.name
+    owners = Users
     owner_key = "user_id"
 
 
@@ -43,7 +43,7 @@ class NumberRegistrationStatuses(OwnedOpenObject):
     primary_keys = ("number_id",)
     path = "/v1/numbers/{}/registration_status"
     envelope = "registration_status"
-    owners = Numbers.name
+    owners = Numbers
     owner_key = "number_id"
 
 
@@ -55,7 +55,7 @@ class NumberMessageConfigurations(OwnedOpenObject):
     primary_keys = ("number_id",)
     path = "/v1/numbers/{}/messages/configuration"
     envelope = "configuration"
-    owners = Numbers.name
+    owners = Numbers
     owner_key = "number_id"
     secret_fields: ClassVar = frozenset({"token"})
 
@@ -68,7 +68,7 @@ class NumberWhatsappStatuses(OwnedObject):
     primary_keys = ("number_id",)
     path = "/v1/numbers/{}/whatsapp_status"
     envelope = "whatsapp_status"
-    owners = Numbers.name
+    owners = Numbers
     owner_key = "number_id"
 
 
@@ -80,7 +80,7 @@ class WhatsappTemplates(OwnedTokenList):
     primary_keys = ("number_id", "id")
     path = "/v1/numbers/{}/templates"
     envelope = "templates"
-    owners = Numbers.name
+    owners = Numbers
     owner_key = "number_id"
 
 

@@ -22,8 +22,10 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
     from types import ModuleType
 
-    from tap_aircall.streams.base import AircallTap
+    from singer_sdk import Tap
+
     from tap_aircall.streams.custom.definitions import Definition
+    from tap_aircall.streams.run import Run
 
 
 def _defined_in(module: ModuleType) -> Iterator[type[AircallStream]]:
@@ -80,7 +82,7 @@ def choose(value: Any, names: Collection[str]) -> set[str]:
     return chosen
 
 
-def all_streams(tap: AircallTap, definitions: Iterable[Definition]) -> list[AircallStream]:
+def all_streams(tap: Tap, run: Run, definitions: Iterable[Definition]) -> list[AircallStream]:
     """Return every stream of a tap, those that its settings define included."""
-    custom = (CustomStream(tap, definition) for definition in definitions)
-    return [*(stream(tap) for stream in STREAMS.values()), *custom]
+    custom = (CustomStream(tap, run, definition) for definition in definitions)
+    return [*(stream(tap, run) for stream in STREAMS.values()), *custom]

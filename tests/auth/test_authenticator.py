@@ -570,6 +570,6 @@ class TestSettings:
     def test_errors_about_settings_show_no_secret(self, aircall: Aircall, tmp_path: Path) -> None:
         tap = aircall.tap(**aircall.oauth(tmp_path, oauth_access_token="s3cret-1", oauth_refresh_token="s3cret-2"))
 
-        assert "s3cret" not in repr(tap.settings)
-        assert "sandbox-client-secret" not in repr(tap.settings)
-        assert "sandbox-token" not in repr(aircall.tap().settings)
+        assert "s3cret" not in repr(tap.this_run.settings)
+        assert "sandbox-client-secret" not in repr(tap.this_run.settings)
+        assert "sandbox-token" not in repr(aircall.tap().this_run.settings)

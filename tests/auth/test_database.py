@@ -145,7 +145,7 @@ def test_two_machines_that_find_the_token_ended_renew_it_once(address: str, tmp_
         }
         tap = TapAircall(config=dict(config))
         admin = Admin(pastes=str)
-        tap.person = admin
+        tap.this_run.person = admin
         tap.log_in()
         (tmp_path / "config.json").write_text(json.dumps(config), encoding="utf-8")
         for _ in range(2):

@@ -53,7 +53,7 @@ def log_in(aircall: Aircall, tmp_path: Path, callback: str) -> Callable[..., Adm
 
     def log_in(admin: Admin, **settings: Any) -> Admin:
         tap = aircall.tap(streams=("tags",), **aircall.oauth(tmp_path, **{"callback_url": callback} | settings))
-        tap.person = admin
+        tap.this_run.person = admin
         tap.log_in()
         return admin
 
@@ -693,7 +693,7 @@ def test_a_port_is_free_again_after_the_login(log_in: Callable[..., Admin], call
 class TestWithinARun:
     def tap(self, aircall: Aircall, folder: Path, admin: Admin, callback: str, **settings: Any) -> Any:
         tap = aircall.tap(streams=("tags",), **aircall.oauth(folder, callback_url=callback, **settings))
-        tap.person = admin
+        tap.this_run.person = admin
         return tap
 
     def test_getandrefresh_lets_a_person_log_in_and_goes_on(
@@ -747,7 +747,7 @@ def test_a_signal_says_whether_tokens_were_saved(
             if line.startswith(begins):
                 tap._handle_termination(signal.SIGINT, None)  # noqa: SLF001 - as Python calls it
 
-    tap.person = Stopped()
+    tap.this_run.person = Stopped()
     with pytest.raises(TerminatedError) as caught:
         tap.log_in()
 

@@ -21,12 +21,12 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from typing_extensions import override
 
 from aircall_customers.guard import CLAIM, DATABASE, Claim, Guard
-from tap_aircall.errors import TapAircallError, kind_of
+from tap_aircall.errors import TapAircallError
 from tap_aircall.reading.clock import SystemClock
 from tap_aircall.tap import TapAircall
 from tap_aircall.writer import InterruptibleWriter
@@ -35,7 +35,7 @@ from tests.warehouse import CHANGING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from tap_aircall.streams.base import AircallStream
+    from singer_sdk.singerlib.encoding.simple import Message
 
     Record = dict[str, Any]
 
@@ -70,29 +70,29 @@ class Target(InterruptibleWriter):
         self._keys: dict[str, list[str]] = {}
 
     @override
-    def send(self, messages: list[Record]) -> None:
-        for message in messages:
-            stream = message.get("stream", "")
-            match message["type"]:
-                case "SCHEMA":
-                    self._keys[stream] = message["key_properties"]
-                case "RECORD":
-                    record = {name: value for name, value in message["record"].items() if name not in CHANGING}
-                    key = json.dumps([record[name] for name in self._keys[stream]])
-                    row = (stream, key, message.get("version"), json.dumps(record, sort_keys=True, default=str))
-                    self._connection.execute("INSERT OR REPLACE INTO rows VALUES (?, ?, ?, ?)", row)
-                case "ACTIVATE_VERSION":
-                    old = (stream, message["version"])
-                    self._connection.execute("DELETE FROM rows WHERE stream = ? AND version IS NOT ?", old)
-                case "STATE":
-                    self._connection.commit()
-                    state = json.loads(json.dumps(message["value"], default=str))
-                    with self._guard.writing(self._state_id, self._claim):
-                        meltanos = {"completed": {"singer_state": state}, "partial": {}}
-                        self._guard.put(self._state_id, self._claim, meltanos)
-                    if self._mishap == "hang":
-                        (self._folder / "hangs").touch()
-                        time.sleep(600)
+    def send(self, singer_message: Message) -> None:
+        message = singer_message.to_dict()
+        stream = message.get("stream", "")
+        match message["type"]:
+            case "SCHEMA":
+                self._keys[stream] = message["key_properties"]
+            case "RECORD":
+                record = {name: value for name, value in message["record"].items() if name not in CHANGING}
+                key = json.dumps([record[name] for name in self._keys[stream]])
+                row = (stream, key, message.get("version"), json.dumps(record, sort_keys=True, default=str))
+                self._connection.execute("INSERT OR REPLACE INTO rows VALUES (?, ?, ?, ?)", row)
+            case "ACTIVATE_VERSION":
+                old = (stream, message["version"])
+                self._connection.execute("DELETE FROM rows WHERE stream = ? AND version IS NOT ?", old)
+            case "STATE":
+                self._connection.commit()
+                state = json.loads(json.dumps(message["value"], default=str))
+                with self._guard.writing(self._state_id, self._claim):
+                    meltanos = {"completed": {"singer_state": state}, "partial": {}}
+                    self._guard.put(self._state_id, self._claim, meltanos)
+                if self._mishap == "hang":
+                    (self._folder / "hangs").touch()
+                    time.sleep(600)
 
     def close(self) -> None:
         """Keep what came after the last state."""
@@ -152,14 +152,13 @@ def load(suffix: str, environment: Mapping[str, str]) -> int:
     try:
         tap.run()
     except TapAircallError as error:
-        _log(str(error), level="error", error_kind=kind_of(error))
+        _log(error.line, level="error", error_kind=error.kind, error_stream=error.stream)
         return 1
     finally:
         target.close()
         guard.close()
-    streams_of_tap = cast("dict[str, AircallStream]", tap.streams)
-    counts = {name: stream.row().records for name, stream in streams_of_tap.items() if stream.selected}
-    _log("Read it.", level="info", requests=tap.client.requests_sent, records=counts)
+    counts = {stream.name: stream.row().records for stream in tap.aircall_streams if stream.selected}
+    _log("Read it.", level="info", requests=tap.this_run.client.requests_sent, records=counts)
     return 0
 
 

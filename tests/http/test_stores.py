@@ -386,7 +386,7 @@ def test_an_unusable_store_is_named_without_secrets(aircall: Aircall, tmp_path: 
     places = {"folder": tmp_path, "port": unused_port()}
 
     with pytest.raises(InputError) as caught:
-        _ = aircall.tap(rate_limit_store=value.format(**places)).client
+        _ = aircall.tap(rate_limit_store=value.format(**places)).this_run.client
 
     assert str(caught.value) == f"Setting rate_limit_store: {line.format(**places)}"
 

@@ -32,7 +32,7 @@ def inbox(tmp_path: Path) -> Iterator[Inbox]:
 @pytest.fixture
 def webhooks(aircall: Aircall, inbox: Inbox) -> Iterator[Webhooks]:
     aircall.world.company_name = "Acme"
-    client = aircall.tap().client
+    client = aircall.tap().this_run.client
     yield Webhooks(client, inbox, aircall.clock, "")
     client.close()
 
@@ -181,7 +181,7 @@ def test_a_look_every_ten_minutes_survives_failures(
     watchman = Watchman(looks=3)
     asked(aircall)
 
-    client = aircall.tap().client
+    client = aircall.tap().this_run.client
     Webhooks(client, inbox, watchman, "Acme").watch(threading.Event())
     client.close()
 
@@ -197,7 +197,9 @@ def test_unregistered_webhooks_are_gone_on_both_sides(aircall: Aircall, inbox: I
     made = [webhooks.register(URL + end, []) for end in ("", "2")]
     messages = webhooks.register_messages("s3cret", f"{URL}/messages")
     aircall.world.add("webhooks", url="https://other.example.net")
-    others = Webhooks(aircall.tap().client, inbox, aircall.clock, "Zoo").register_messages("s3cret of Zoo", URL)
+    others = Webhooks(aircall.tap().this_run.client, inbox, aircall.clock, "Zoo").register_messages(
+        "s3cret of Zoo", URL
+    )
     del aircall.world.kinds["webhooks"][made[0].webhook_id]
 
     assert sorted(webhooks.unregister()) == sorted([*made, messages])
@@ -225,7 +227,7 @@ def test_tokens_of_messages_are_known_as_such(inbox: Inbox, webhooks: Webhooks) 
 
 
 def test_the_setting_names_the_company_before_aircall_does(aircall: Aircall, inbox: Inbox) -> None:
-    client = aircall.tap().client
+    client = aircall.tap().this_run.client
     assert Webhooks(client, inbox, aircall.clock, "Mine").register(URL, []).company == "Mine"
     assert ("GET", "/v1/company") not in asked(aircall)
     with pytest.raises(InputError, match="Setting inbox_company: give a name of 200 characters at most"):

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 from tap_aircall.sandbox.templates import KINDS
-from tap_aircall.streams.calls.followers import SETTLE_SECONDS
+from tap_aircall.streams.calls.details import SETTLE_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

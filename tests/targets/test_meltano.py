@@ -88,7 +88,7 @@ def test_numbers_arrive_in_whatever_form_they_were_written(project: Project) -> 
     }
 
     log = project.meltano("invoke", "--dump=config", "tap-aircall")
-    settings = TapAircall(config=json.loads(log[log.index("{") : log.rindex("}") + 1])).settings
+    settings = TapAircall(config=json.loads(log[log.index("{") : log.rindex("}") + 1])).this_run.settings
 
     assert settings.requests_per_minute == 0.5
     assert settings.request_timeout == 2.5

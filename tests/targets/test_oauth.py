@@ -34,7 +34,7 @@ def test_meltano_loads_with_a_saved_token_and_renews_it(project: Project, live_s
         if name.startswith("TAP_AIRCALL_") and not name.endswith(("SELECT", "MINUTE"))
     }
     tap = TapAircall(config=names)
-    tap.person = Admin(pastes=str)
+    tap.this_run.person = Admin(pastes=str)
     tap.log_in()
     oauth.end_access()
 

@@ -18,7 +18,7 @@ import psycopg
 import pytest
 
 from tap_aircall.sandbox import Sandbox, World, generate_company
-from tap_aircall.streams.calls.followers import SETTLE_SECONDS
+from tap_aircall.streams.calls.details import SETTLE_SECONDS
 from tests.clock import FakeClock
 from tests.conftest import Aircall
 from tests.postgres import Postgres

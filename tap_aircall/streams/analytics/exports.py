@@ -216,8 +216,7 @@ class Reports:
         except ForbiddenError as error:
             if not self._accepted:
                 message = (
-                    "Aircall does not let this account export reports (status 403): they need Analytics+. "
-                    "Stream 'analytics_reports' is left out."
+                    "is left out: Aircall does not let this account export reports (status 403); they need Analytics+."
                 )
                 raise StreamUnavailableError(message) from error
             job.failure = ReportError("Aircall does not let this account export it (status 403).")

@@ -66,7 +66,6 @@ class AnalyticsReports(AircallStream):
     replication_key = "report_date"
     state_keys = (REPORTS,)
     selected_by_default = False
-    turn = 2
 
     _reports: Reports | None = None
     _unavailable: StreamUnavailableError | None = None
@@ -75,7 +74,7 @@ class AnalyticsReports(AircallStream):
     def prepare(self) -> None:
         state = self.tap.state.get("bookmarks", {}).get(self.name, {})  # without making one, as stream_state would
         self._positions = {} if self.is_full_table else self.parse_state(state)
-        if not self.tap.settings.analytics_reports:
+        if not self.settings.analytics_reports:
             return
         self._reports = self._make_reports()
         try:
@@ -86,7 +85,7 @@ class AnalyticsReports(AircallStream):
             self.logger.info("%s Reports are asked for later.", error)
 
     @override
-    def extract(self) -> Iterator[list[Record]]:
+    def pages(self) -> Iterator[list[Record]]:
         if self._reports is None:
             self.prepare()
         if self._unavailable is not None:
@@ -95,7 +94,6 @@ class AnalyticsReports(AircallStream):
             self.logger.info("No reports are chosen: name them in the setting analytics_reports.")
             return
         for report, day, rows in self._reports.finished():
-            self.note_extraction()
             try:
                 yield from self._records(report, day, rows)
             except ReportError as reason:
@@ -106,7 +104,7 @@ class AnalyticsReports(AircallStream):
     @override
     def sample(self) -> list[Record]:
         """Ask for one report, and do not wait until Aircall has made it."""
-        if self.tap.settings.analytics_reports:
+        if self.settings.analytics_reports:
             self.ABORT_AT_RECORD_COUNT = 1
             self._positions = {}
             self._make_reports().ask()
@@ -117,7 +115,7 @@ class AnalyticsReports(AircallStream):
         return {report: Position.parse(position) for report, position in state.get(REPORTS, {}).items()}
 
     def _make_reports(self) -> Reports:
-        settings = self.tap.settings
+        settings = self.settings
         days = {report: self._days(report) for report in settings.analytics_reports}
         if self.ABORT_AT_RECORD_COUNT is not None:  # a test of the connection is to cost little
             report, listed = next(iter(days.items()))
@@ -126,7 +124,7 @@ class AnalyticsReports(AircallStream):
 
     def _days(self, report: str) -> list[date]:
         """Return the days of a report to read: whole ones only, so that the last is yesterday."""
-        settings = self.tap.settings
+        settings = self.settings
         now = self.aircall_clock.reached()
         end = now if settings.end is None else min(now, settings.end + 1)
         last = day_of(end, settings.analytics_timezone) - timedelta(days=1)
@@ -151,10 +149,9 @@ class AnalyticsReports(AircallStream):
             self.write_state({REPORTS: {name: position.to_state() for name, position in self._positions.items()}})
 
     def _record(self, report: str, day: date, number: int, row: Record | None) -> Record:
-        self.progress.add(1)
         return {"report_name": report, "report_date": day.isoformat(), "row_number": number, "row": row}
 
     def _failed(self, failures: Mapping[str, tuple[date, str]]) -> ReportError:
         """Build the line that names the reports that failed."""
         lines = " ".join(f"{report} of {day}: {reason}" for report, (day, reason) in failures.items())
-        return ReportError(f"Stream '{self.name}': not all is read; the next run begins with what is missing. {lines}")
+        return ReportError(f"not all is read; the next run begins with what is missing. {lines}")

@@ -49,7 +49,7 @@ class CallCounts(AircallStream):
     """When it began to count (monotonic seconds)."""
 
     @override
-    def extract(self) -> Iterator[list[Record]]:
+    def pages(self) -> Iterator[list[Record]]:
         self._began = self.clock.monotonic()
         cursors = self.parse_state({} if self.is_full_table else self.stream_state)
         date = None
@@ -57,7 +57,6 @@ class CallCounts(AircallStream):
             days = self._days_of(window)
             counts = zip(days, self.client.in_flight(self._counted, days), strict=True)
             for number, (day, record) in enumerate(counts, start=1):
-                self.progress.add(1)
                 self.progress.expect(len(days) - number)
                 date = record["date"]
                 yield [record]
@@ -73,7 +72,7 @@ class CallCounts(AircallStream):
 
     @override
     def parse_state(self, state: Mapping[str, Any]) -> Cursors:
-        settings = self.tap.settings
+        settings = self.settings
         # Of whole days alone: as a time, a day is its last second.
         return Cursors(
             state,

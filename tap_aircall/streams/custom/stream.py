@@ -32,8 +32,10 @@ from tap_aircall.streams.custom.definitions import RECORD, SECRETS, Definition, 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
+    from singer_sdk import Tap
+
     from tap_aircall.reading.pages import Query, Reader, Record
-    from tap_aircall.streams.base import AircallTap
+    from tap_aircall.streams.run import Run
 
 MARK = "custom"
 """Key in the state that says that a stream was a user's own, so that it may be gone from the settings."""
@@ -58,24 +60,22 @@ def schema_of(definition: Definition) -> dict[str, Any]:
 class CustomStream(AircallStream):
     """One list or object, as a user defined it."""
 
-    turn = 1
     is_open = True
     state_keys = (MARK,)
 
-    def __init__(self, tap: AircallTap, definition: Definition) -> None:
+    def __init__(self, tap: Tap, run: Run, definition: Definition) -> None:
         self.name = definition.name
         self.primary_keys = definition.primary_keys
         self.replication_key = definition.replication_key
         self.follows_aircalls_clock = definition.replication is Replication.NEWEST_FIRST
         self._definition = definition
         self._began: float | None = None
-        super().__init__(tap, schema_of(definition))
+        super().__init__(tap, run, schema_of(definition))
 
     @override
-    def extract(self) -> Iterator[list[Record]]:
+    def pages(self) -> Iterator[list[Record]]:
         self.stream_state[MARK] = True
-        for page in self._pages():
-            self.progress.add(len(page))
+        for page in self._read():
             yield [item[RECORD] for item in page]
 
     @override
@@ -91,10 +91,10 @@ class CustomStream(AircallStream):
         try:
             yield from super().read_pages(path, queries)
         except NotFoundError as error:
-            message = f"Stream '{self.name}': Aircall knows no {path} (status 404): check its path in custom_streams."
+            message = f"Aircall knows no {path} (status 404): check its path in custom_streams."
             raise NotFoundError(message) from error
         except ForbiddenError as error:
-            message = f"Stream '{self.name}' is left out: Aircall keeps {path} from this account (status 403)."
+            message = f"is left out: Aircall keeps {path} from this account (status 403)."
             raise StreamUnavailableError(message) from error
 
     @override
@@ -105,12 +105,12 @@ class CustomStream(AircallStream):
             return page.checked(query, self.name, TIME)
         except MisorderedError as error:
             message = (
-                f"Stream '{self.name}': Aircall does not list it in the order of '{self.replication_key}', or ignores "
-                "'from' and 'to': use the replication full_table."
+                f"Aircall does not list it in the order of '{self.replication_key}', or ignores 'from' and 'to': use "
+                "the replication full_table."
             )
             raise UnreadableError(message) from error
 
-    def _pages(self) -> Iterator[list[Record]]:
+    def _read(self) -> Iterator[list[Record]]:
         """Read what is to be read, and move the state on."""
         self._began = self.clock.monotonic()
         bookmark = None if self.is_full_table else self.parse_state(self.stream_state)
@@ -165,10 +165,7 @@ class CustomStream(AircallStream):
         if isinstance(found, dict):
             return Page([found], 1, linked=False)
         if not _is_list_of_objects(found):
-            message = (
-                f"Stream '{self.name}': Aircall's answer has no list and no object '{key}': check its records_key in "
-                "custom_streams."
-            )
+            message = f"Aircall's answer has no list and no object '{key}': check its records_key in custom_streams."
             raise UnreadableError(message)
         return Page.parse(payload, key)
 
@@ -191,10 +188,7 @@ class CustomStream(AircallStream):
         return str(value)
 
     def _unusable(self, key: str, kind: str) -> UnreadableError:
-        return UnreadableError(
-            f"Stream '{self.name}': Aircall sent a record whose '{key}' is not {kind}: check the keys in "
-            "custom_streams."
-        )
+        return UnreadableError(f"Aircall sent a record whose '{key}' is not {kind}: check the keys in custom_streams.")
 
 
 def _is_list_of_objects(value: Any) -> TypeGuard[list[Record]]:

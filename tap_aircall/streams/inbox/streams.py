@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections import defaultdict
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from singer_sdk.singerlib.catalog import REPLICATION_INCREMENTAL
@@ -24,9 +23,11 @@ from tap_aircall.streams.inbox.merging import data_of, merged, moment_of
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+    from singer_sdk import Tap
+
     from tap_aircall.inbox.store import Event
     from tap_aircall.reading.pages import Record
-    from tap_aircall.streams.base import AircallTap
+    from tap_aircall.streams.run import Run
 
 SECRETS = frozenset({"token"})
 TWIN_MILLISECONDS = 10_000
@@ -45,8 +46,11 @@ class InboxStream(AircallStream):
     kinds: ClassVar[tuple[str, ...]] = ()
     """Patterns of the events that it is made from; all, if there are none."""
 
-    def __init__(self, tap: AircallTap) -> None:
-        super().__init__(tap, schemas.of(self.name))
+    def __init__(self, tap: Tap, run: Run) -> None:
+        super().__init__(tap, run, schemas.of(self.name))
+
+    _has_warned = False
+    """Whether the user was told of forgotten events."""
 
     @property
     @override
@@ -55,34 +59,32 @@ class InboxStream(AircallStream):
 
     @override
     def prepare(self) -> None:
-        _ = self._start  # refuses settings and states before anything is read
+        self._begin()
 
     @override
     def parse_state(self, state: Mapping[str, Any]) -> Mark | None:
         return Mark.parse(state)
 
-    @cached_property
-    def _start(self) -> int:
-        """The position after which this run begins."""
-        source, mark = self.tap.require_events(self.name), self.parse_state(self.stream_state)
+    def _begin(self) -> int:
+        """Return the position after which this run begins; refuse settings and states before anything is read."""
+        source, mark = self.run.require_events(self.name), self.parse_state(self.stream_state)
         start = source.resume(mark, self.name)
-        if mark is not None and start < source.forgotten:
+        if mark is not None and start < source.forgotten and not self._has_warned:
+            self._has_warned = True
             self.logger.warning("Stream '%s': the inbox forgot events that this stream had not read yet.", self.name)
         return start
 
     @override
-    def extract(self) -> Iterator[list[Record]]:
-        source = self.tap.require_events(self.name)
-        for events in source.events(self._start, self.kinds):
-            records = [self._whole(record) for record in self.records_of(events)]
-            self.progress.add(len(records))
-            yield records
+    def pages(self) -> Iterator[list[Record]]:
+        start, source = self._begin(), self.run.require_events(self.name)
+        for events in source.events(start, self.kinds):
+            yield [self._whole(record) for record in self.records_of(events)]
             self._advance(events[-1].position)
         self._advance(source.through)
 
     def _advance(self, position: int) -> None:
         """Note that what came up to a position was emitted."""
-        mark = self.tap.require_events(self.name).mark(position)
+        mark = self.run.require_events(self.name).mark(position)
         if mark and mark[MARK] != self.stream_state.get(MARK):
             self.write_state({"replication_key": self.replication_key, "replication_key_value": position} | mark)
 
@@ -93,7 +95,7 @@ class InboxStream(AircallStream):
     def _whole(self, record: Record) -> Record:
         """Bring a record into the form of its schema; the empty objects of deliveries stand for nothing."""
         told = {name: None if value == {} else value for name, value in record.items()}
-        return fitted(told, self.schema, lambda field: self.output.report(field, Oddity.UNUSABLE))
+        return fitted(told, self.schema, lambda field: self.report(field, Oddity.UNUSABLE))
 
 
 class WebhookEvents(InboxStream):
@@ -151,7 +153,7 @@ class UserEvents(InboxStream):
         """
         found = defaultdict(list)
         after = max(0, first - TWIN_POSITIONS)
-        for events in self.tap.require_events(self.name).events(after, ("user.*.v2",)):
+        for events in self.run.require_events(self.name).events(after, ("user.*.v2",)):
             if events[0].position > last + TWIN_POSITIONS:
                 break
             for event in events:
@@ -176,7 +178,7 @@ class MergedStream(InboxStream):
     def _histories(self, object_type: str, ids: set[str]) -> dict[str, list[Event]]:
         """Read all that the inbox holds about some objects."""
         histories = defaultdict(list)
-        for event in self.tap.require_events(self.name).events_of(object_type, ids) if ids else ():
+        for event in self.run.require_events(self.name).events_of(object_type, ids) if ids else ():
             if event.object_id is not None:
                 histories[event.object_id].append(event)
         return histories

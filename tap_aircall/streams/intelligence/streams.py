@@ -1,20 +1,12 @@
 """AI results of calls: transcripts, summaries, scores. One request a call and kind, asked for with care.
 
-There is no list of any of these (facts: Results of Aircall's AI), so that they follow the calls: whenever `calls` has
-read some, it has each selected stream here read what belongs to them, and only then says in the state that it is done
-with them. When `calls` itself is not selected, it is read all the same, for these.
+There is no list of any of these (facts: Results of Aircall's AI), so that they are read by call, as
+`tap_aircall.streams.calls.details` says. What was found is not asked for again, unless people edit such things: those
+are asked for whenever their call is read again. A call that an event in the inbox names is asked for at once.
 
-Only calls that can have results are asked for: answered ones, and voicemails. And only once they have settled, some
-minutes after their end, since Aircall takes that long. What was found is not asked for again, unless people edit such
-things; what was not found is asked for whenever the call is read again while it is young.
-
-A call that Aircall refuses (403) is not done, even though `calls` moves on. The state remembers it, under `refused`:
-
-- Where other calls of the kind are granted, the id of each refused call. It is asked for again at the end of the run,
-  whenever the call is read again, and once a day. After a week of that the stream gives it up, with a warning.
-- Where nothing is granted, or more is refused than the state can hold, the stream is left out, with one warning a run,
-  and the state says from which start of a call on it lacks some. Once a day it asks for a few calls again. When one of
-  those is granted, it reads the calls since then once more, for itself alone, and has lost nothing.
+A 403 may mean that the company's plan lacks the kind, or that this one call is kept from the account. When the first
+few calls of a run are all refused, the stream is left out for a day: its state stays where it was, so that the calls
+since then are read when the plan has changed. Other refused calls are set aside.
 """
 
 from __future__ import annotations
@@ -23,232 +15,269 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from typing_extensions import override
 
-from tap_aircall.errors import ForbiddenError, NotFoundError, RejectedRequestError, StreamUnavailableError
+from tap_aircall.errors import (
+    AircallError,
+    ForbiddenError,
+    NotFoundError,
+    RejectedRequestError,
+    ResponseError,
+    StreamUnavailableError,
+)
 from tap_aircall.http.addresses import path_of
-from tap_aircall.inbox.source import MARK, Mark
-from tap_aircall.reading import states
+from tap_aircall.inbox.source import Mark
+from tap_aircall.reading import later, states
+from tap_aircall.reading.cursors import POSITIONS
+from tap_aircall.reading.later import YOUNG_SECONDS, Later, Reason, ids_to_state, parse_ids
 from tap_aircall.reading.times import to_milliseconds, to_rfc3339, to_seconds
 from tap_aircall.schemas import intelligence as schemas
 from tap_aircall.streams.access import Access
-from tap_aircall.streams.calls.followers import SETTLE_SECONDS, CallFollower, Reading
-from tap_aircall.streams.calls.ids import MOST, CallIds
-from tap_aircall.streams.intelligence.refused import Refused
+from tap_aircall.streams.calls.details import CallDetails, upgrade_followed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Generator, Iterator, Mapping, Sequence
+
+    from singer_sdk import Tap
+    from singer_sdk.helpers.types import Context
 
     from tap_aircall.inbox.store import Event
+    from tap_aircall.reading.cursors import Cursors
     from tap_aircall.reading.pages import Query, Record
-    from tap_aircall.streams.base import AircallTap
+    from tap_aircall.streams.run import Run
 
+HOUR = 3600
 DAY = 86_400
-GIVE_UP_SECONDS = 7 * DAY
-"""A single call that is still refused this long after its first refusal is given up."""
 FOUND, REFUSED = "found", "refused"
-"""Keys of the state."""
+"""Keys of the state: calls that need not be asked for when a cursor meets them; when Aircall refused the whole kind."""
+ASKED_AT = "asked_at"
 BAD_REQUEST = 400
+ATTEMPTS = 3
+"""How often to ask for an answer of a shape that the tap does not know, before it is set aside."""
 
 
-class CallIntelligence(CallFollower):
+class CallIntelligence(CallDetails):
     """One kind of AI results of calls."""
 
     primary_keys: Sequence[str] = ("call_id",)
-    state_keys = (FOUND, REFUSED, MARK)
-    is_editable: ClassVar[bool] = False
-    """Whether people change it later, so that it is asked for whenever its call is read."""
+    state_keys = (*CallDetails.state_keys, FOUND, REFUSED)
     announced_by: ClassVar[tuple[str, ...]] = ()
     """Events that say that it is ready, or was edited."""
 
-    def __init__(self, tap: AircallTap) -> None:
-        super().__init__(tap, schemas.of(self.name))
+    def __init__(self, tap: Tap, run: Run) -> None:
+        super().__init__(tap, run, schemas.of(self.name))
+        self._access: Access | None = None
+        self._was_granted = False
+        """Whether an earlier run has read it."""
+        self._denied: list[int] = []
+        """Calls that Aircall refused, which is noted when something else of the kind was granted."""
+        self._is_over = False
+        """Whether this run has asked for all that is new."""
+        self._found: dict[int, int] = {}
+        """Calls with their starts, by the hour (UNIX seconds)."""
+        self._announced: dict[int, int] = {}
+        """Calls that events named, with their starts (UNIX seconds)."""
+
+    @override
+    def prepare(self) -> None:
+        self.run.open_events()
+
+    @override
+    def begin(self) -> Cursors:
+        cursors = super().begin()
+        asked_at = _asked_at(self.stream_state)
+        if not states.is_due(asked_at, DAY, self._now):
+            raise _refused(asked_at or self._now, is_expected=True)
+        self._was_granted = POSITIONS in self.stream_state
+        self._found = parse_ids(self.stream_state.get(FOUND, {}))
+        self._announced = self._announced_calls(cursors)
+        return cursors
+
+    @override
+    def finish(self, cursors: Cursors) -> Iterator[list[Record]]:
+        yield from self.details_of([{"id": call_id} for call_id in list(self._announced)])
+        if self._is_undecided and not self._was_granted:
+            self._raise_refused()
+        self._is_over = True
+        self.stream_state.pop(REFUSED, None)
+        yield from super().finish(cursors)
+        if self.run.events is not None:
+            self.write_state(self.run.events.mark())
+
+    @property
+    def _is_undecided(self) -> bool:
+        """Whether the few calls asked for so far were refused, so that perhaps the whole kind is."""
+        return self._access is not None and self._access.refusals > 0 and not self._access.is_granted
+
+    @override
+    def note(self, cursors: Cursors) -> None:
+        if self._is_undecided and not self._is_over:
+            return  # the state stays where it was, in case nothing can be read
+        for call_id in self._denied:
+            self.set_aside_call(call_id, Reason.REFUSED, "Aircall refuses it (status 403).")
+        self._denied.clear()
+        through = cursors.position_at(cursors.ages[-1])  # calls up to here are not met again
+        self._found = {each: start for each, start in self._found.items() if start + HOUR > through}
+        if self._found:
+            self.stream_state[FOUND] = ids_to_state(self._found)
+        else:
+            self.stream_state.pop(FOUND, None)
+        super().note(cursors)
+
+    @override
+    def parse_state(self, state: Mapping[str, Any]) -> Cursors:
+        Mark.parse(state)
+        parse_ids(state.get(FOUND, {}))
+        _asked_at(state)
+        return super().parse_state(state)
+
+    @override
+    def upgrade_state(self) -> None:
+        """Take over a state in which the stream `calls` said how far this one is (before version 0.3).
+
+        What was not there yet is asked for once more, as far as calls are young enough.
+        """
+        state = self.tap.state.get("bookmarks", {}).get(self.name)
+        if state is None or POSITIONS in state:
+            return
+        refused = state.pop(REFUSED, {})
+        after = to_seconds(refused["after"]) if "after" in refused else None
+        upgrade_followed(self.tap.state, self.name, back=0 if self.rereads else YOUNG_SECONDS, after=after)
+        waiting = Later({}, ())
+        for call_id, second in parse_ids(refused.get("calls", {})).items():
+            waiting.add(call_id, Reason.REFUSED, second)
+        state |= {later.KEY: waiting.to_state()} if waiting else {}
+
+    @override
+    def wanted(self, calls: Sequence[Record]) -> list[Record]:
+        known = {} if self.rereads else self._found
+        return [call for call in calls if call["id"] not in known and (self.rereads or call["id"] not in self._later)]
 
     @override
     def sample(self) -> list[Record]:
-        reading = Reading(int(self.clock.time()), 0, SETTLE_SECONDS)
-        for call in filter(reading.is_ripe, self.calls.sample()):
+        for call in self.sample_calls():
             try:
-                return [{**record, "call_id": call["id"]} for record in self._ask(call["id"]) or ()]
+                answer = self._ask(call["id"])
             except ForbiddenError as error:
-                message = f"Stream '{self.name}': Aircall refuses it (status 403); the company's plan may lack it."
+                message = "is left out: Aircall refuses it (status 403); the company's plan may lack it."
                 raise StreamUnavailableError(message) from error
+            if isinstance(answer, ResponseError):
+                raise answer
+            return [{**record, "call_id": call["id"]} for record in answer or ()]
         return []
 
     @override
-    def parse_state(self, state: Mapping[str, Any]) -> tuple[CallIds, Refused]:
-        Mark.parse(state)
-        return CallIds.parse(state.get(FOUND, {})), Refused.parse(state.get(REFUSED, {}))
+    def details_of(self, calls: Sequence[Record]) -> Iterator[list[Record]]:
+        self._access = self._access or Access(self.client)
+        yield from self._asked_for(self._access, calls)
+        if self._access.is_refused:
+            self._raise_refused()
 
     @override
-    def begin(self, reading: Reading) -> None:
-        super().begin(reading)
-        self._found, self._refused = self.parse_state(self.stream_state)
-        self._refused_now: dict[int, int] = {}  # calls with their starts, in UNIX seconds
-        self._access = Access(self.client)
-        self._now = reading.now
-        self._announced = self._announced_calls(reading)
-        self._is_due = states.is_due(self._refused.asked_at, DAY, reading.now)
-        self._is_left_out = False
-        if self._refused.after is not None and not self._is_due:
-            self._leave_out()
+    def details_again(self, calls: Sequence[int]) -> Generator[list[Record], None, bool]:
+        access = Access(self.client)  # that these few are refused says nothing of the others
+        yield from self._asked_for(access, [{"id": call_id} for call_id in calls])
+        return not access.is_refused
 
-    @override
-    def follow(self, calls: Sequence[Record], reading: Reading) -> None:
-        starts = {call["id"]: to_seconds(call["started_at"]) for call in calls}
-        wanted = {
-            call_id: start
-            for call_id, start in starts.items()
-            if self.is_editable or (call_id not in self._found and reading.is_open(start))
-        }
-        self._read_or_note(wanted)
+    def _asked_for(self, access: Access, calls: Sequence[Record]) -> Iterator[list[Record]]:
+        by_id = {call["id"]: call for call in calls}
+        for call_id, answer in access.ask(self._ask, list(by_id)):
+            self._asked += 1
+            start = self._announced.pop(call_id, None)
+            yield from self._taken(call_id, answer, by_id[call_id].get("started_at", start))
 
-    @override
-    def follow_events(self) -> None:
-        self._read_or_note(dict(self._announced))
-        if self.tap.events is not None:
-            self.stream_state.update(self.tap.events.mark())
+    def _taken(self, call_id: int, answer: list[Record] | AircallError | None, start: Any) -> Iterator[list[Record]]:
+        """Hand over what Aircall has of a call, or set it aside."""
+        match answer:
+            case None:
+                self._set_missing_aside(call_id, start)
+            case ForbiddenError() if self._later.is_full(Reason.REFUSED) and call_id not in self._later:
+                self._raise_refused()
+            case ForbiddenError():
+                self._denied.append(call_id)
+            case ResponseError() if self._later.is_last_try(call_id, self._now):
+                self._later.settle(call_id)
+                found = answer.found if isinstance(answer.found, dict) else {"answer": answer.found}
+                yield [{**found, "call_id": call_id}]
+            case ResponseError():
+                self.set_aside_call(call_id, Reason.UNUSABLE, str(answer))
+            case AircallError():
+                raise answer
+            case _:
+                self._later.settle(call_id)
+                yield [{**record, "call_id": call_id} for record in answer]
+                if not self.rereads:
+                    self._found[call_id] = (self._now if start is None else to_seconds(start)) // HOUR * HOUR
 
-    def _announced_calls(self, reading: Reading) -> dict[int, int]:
-        """Return the calls of which webhooks said since the last run that there is something, with their starts."""
-        source = self.tap.events
-        calls: dict[int, int] = {}
-        if source is None or not self.announced_by:
-            return calls
-        for event in source.news(self.stream_state, reading.read_through, self.announced_by):
-            if (event.object_id or "").isdecimal():
-                call_id = int(event.object_id or 0)
-                if self.is_editable or call_id not in self._found:
-                    calls[call_id] = _start(event)
-        return calls
+    def _set_missing_aside(self, call_id: int, start: Any) -> None:
+        """Ask again for what is not there while its call is young; of what was set aside, the list knows how long."""
+        is_young = call_id in self._later or start is None or to_seconds(start) > self._now - YOUNG_SECONDS
+        if is_young:
+            self.set_aside_call(call_id, Reason.MISSING)
 
-    def _read_or_note(self, wanted: Mapping[int, int]) -> None:
-        """Read what there is of some calls, given with their starts, or note that it is lacking."""
-        for call_id in wanted:
-            self._announced.pop(call_id, None)
-        if not self._is_left_out and not self._ask_for(wanted):
-            self._leave_out()
-        if self._is_left_out:
-            self._note_lack(wanted.values())
-
-    @property
-    @override
-    def lacks_after(self) -> int | None:
-        return None if self._is_left_out else self._refused.after
-
-    @override
-    def catch_up(self, calls: Sequence[Record], reading: Reading, through: int | None) -> None:
-        self.follow(calls, reading)
-        if not self._is_left_out and through is not None:
-            self._refused.after = through
-
-    @override
-    def note(self, reading: Reading) -> None:
-        if not self.is_editable:
-            self.stream_state[FOUND] = self._found.to_state(reading.forgets_before)
-        self._note_refused()
-
-    @override
-    def finish(self) -> None:
-        if not self._is_left_out:
-            self._refused.after = None  # caught up with
-        self._ask_again()
-        self._note_refused()
-        self.progress.close()
-
-    def _ask_for(self, wanted: Mapping[int, int]) -> bool:
-        """Ask for calls, given with their starts (UNIX seconds); return whether to go on with this kind."""
-        for call_id, answer in self._access.ask(self._ask, list(wanted)):
-            if isinstance(answer, ForbiddenError) and call_id not in self._refused.calls:
-                if len(self._refused.calls) == MOST:
-                    return False
-                self._refused.calls.add(call_id, self._now)
-                self._refused_now[call_id] = wanted[call_id]
-            elif not isinstance(answer, ForbiddenError):
-                self._take(call_id, wanted[call_id], answer)
-        return not self._access.is_refused
-
-    def _ask_again(self) -> None:
-        """Ask for single calls that were refused: those of this run, and once a day the others."""
-        refused = self._refused.calls
-        again = [each for each in refused if (not self._is_left_out if each in self._refused_now else self._is_due)]
-        hours = {call_id: refused.hour_of(call_id) for call_id in again}
-        self._ask_for(hours)
-        if self._refused_now and not self._access.is_granted and not self._is_left_out:
-            self._leave_out()
-        elif self._is_due and refused:
-            self._refused.asked_at = self._now
-            if self._access.is_granted:
-                self._give_up([call_id for call_id, hour in hours.items() if hour < self._now - GIVE_UP_SECONDS])
-
-    def _give_up(self, calls: Iterable[int]) -> None:
-        """Forget those of some calls that are still refused."""
-        given_up = [call_id for call_id in calls if call_id in self._refused.calls]
-        for call_id in given_up:
-            self._refused.calls.discard(call_id)
-        if given_up:
-            message = "Stream '%s': Aircall has refused %d of its calls for a week (status 403); they are given up."
-            self.logger.warning(message, self.name, len(given_up))
-
-    def _take(self, call_id: int, second: int, records: list[Record] | None) -> None:
-        """Hand over what Aircall has of a call.
-
-        Args:
-            call_id: The call.
-            second: When it started, or later (UNIX).
-            records: None if there is nothing, or nothing yet.
-        """
-        self._refused.calls.discard(call_id)
-        self._refused_now.pop(call_id, None)
-        if records is None:
-            return
-        self.progress.add(len(records))
-        self.write_records([{**record, "call_id": call_id} for record in records])
-        if not self.is_editable:
-            self._found.add(call_id, second)
-
-    def _ask(self, call_id: int) -> list[Record] | None:
+    def _ask(self, call_id: int) -> list[Record] | ResponseError | None:
         """Ask for one call; None if there is nothing, or nothing yet."""
         try:
-            return self.client.get(path_of(self.path, call_id), self.params(), self.records_of)
+            return self.client.get(path_of(self.path, call_id), self.get_url_params(None, None), self.records_of)
         except NotFoundError:
             return None
         except RejectedRequestError as error:
             if error.status != BAD_REQUEST:
                 raise
             return None
+        except ResponseError as error:
+            return error
 
-    def _leave_out(self) -> None:
-        """Ask for nothing more in this run, and note in the state what is missing, and since when."""
-        self._is_left_out = True
-        if self._refused_now and not self._access.is_granted:
-            self._note_lack(self._refused_now.values())
-            for call_id in self._refused_now:
-                self._refused.calls.discard(call_id)
-        if self._is_due or self._refused.asked_at is None:
-            self._refused.asked_at = self._now
-        until = to_rfc3339(self._refused.asked_at + DAY)
-        message = "Stream '%s' is left out until %s: Aircall refuses it (status 403); the company's plan may lack it."
-        self.left_out = message % (self.name, until)
-        self.logger.warning("%s", self.left_out)
+    def _announced_calls(self, cursors: Cursors) -> dict[int, int]:
+        """Return the calls of which webhooks said since the last run that there is something, with their starts."""
+        source = self.run.events
+        calls: dict[int, int] = {}
+        if source is None or not self.announced_by:
+            return calls
+        for event in source.news(self.stream_state, cursors.read_through, self.announced_by):
+            if (event.object_id or "").isdecimal():
+                call_id = int(event.object_id or 0)
+                if self.rereads or call_id not in self._found:
+                    calls[call_id] = _start(event)
+        return calls
 
-    def _note_lack(self, starts: Iterable[int]) -> None:
-        """Note that calls with these starts (UNIX seconds) were not read."""
-        known = [] if self._refused.after is None else [self._refused.after]
-        self._refused.after = min([*known, *(start - 1 for start in starts)], default=None)
+    def _raise_refused(self) -> None:
+        """Leave the stream out for a day; its state stays where it was.
 
-    def _note_refused(self) -> None:
-        if state := self._refused.to_state():
-            self.stream_state[REFUSED] = state
-        else:
-            self.stream_state.pop(REFUSED, None)
-
-    def params(self) -> Query:
-        """Return the query parameters."""
-        return {}
+        Raises:
+            StreamUnavailableError: Always.
+        """
+        self.write_state({REFUSED: {ASKED_AT: to_rfc3339(self._now)}})
+        raise _refused(self._now, is_expected=False)
 
     def records_of(self, payload: Any) -> list[Record] | None:
-        """Take the record out of an answer, wrapped or flat; None if there is none in it."""
-        found = payload.get(self.envelope, payload) if isinstance(payload, dict) else None
-        return [found] if isinstance(found, dict) and found else None
+        """Take the record out of an answer, wrapped or flat; None if there is none in it.
+
+        Raises:
+            ResponseError: If there is something else.
+        """
+        found = payload.get(self.envelope, payload) if isinstance(payload, dict) else payload
+        if found is None or found in ({}, []):
+            return None
+        if not self.is_recognised(found):
+            message = f"Aircall answered without the object '{self.envelope}'."
+            raise ResponseError(message, found=payload, attempts=ATTEMPTS)
+        return [found]
+
+    def is_recognised(self, record: Any) -> bool:
+        """Say whether a record has any of the fields of the schema, beside those that only say whose it is."""
+        known = self.schema["properties"].keys() - ({"id", "call_id"} - set(self.primary_keys[1:]))
+        return isinstance(record, dict) and bool(record.keys() & known)
+
+
+def _asked_at(state: Mapping[str, Any]) -> int | None:
+    """Return when Aircall refused the whole kind (UNIX seconds); None if it did not."""
+    refused = state.get(REFUSED, {})
+    return to_seconds(refused[ASKED_AT]) if ASKED_AT in refused else None
+
+
+def _refused(asked_at: int, *, is_expected: bool) -> StreamUnavailableError:
+    until = to_rfc3339(asked_at + DAY)
+    message = f"is left out until {until}: Aircall refuses it (status 403); the company's plan may lack it."
+    return StreamUnavailableError(message, is_expected=is_expected)
 
 
 def _start(event: Event) -> int:
@@ -270,13 +299,13 @@ class CallTranscriptions(CallIntelligence):
     announced_by = ("transcription.created",)
 
     @override
-    def params(self) -> Query:
-        return {"mode": self.tap.settings.transcription_mode}
+    def get_url_params(self, context: Context | None, next_page_token: Query | None) -> Query:
+        return {"mode": self.settings.transcription_mode}
 
     @override
-    def _announced_calls(self, reading: Reading) -> dict[int, int]:
+    def _announced_calls(self, cursors: Cursors) -> dict[int, int]:
         # What is said to be ready is the transcription that is made after the call.
-        return super()._announced_calls(reading) if self.tap.settings.transcription_mode == "async" else {}
+        return super()._announced_calls(cursors) if self.settings.transcription_mode == "async" else {}
 
     @override
     def records_of(self, payload: Any) -> list[Record] | None:
@@ -325,7 +354,7 @@ class CallCustomSummaries(CallIntelligence):
     path = "/v1/calls/{}/custom_summary_result"
     envelope = "custom_summary_result"
     announced_by = ("custom_summary.*",)
-    is_editable = True
+    rereads = True
     is_open = True
 
 
@@ -338,7 +367,7 @@ class CallActionItems(CallIntelligence):
     envelope = "action_items"
     announced_by = ("action_item.*",)
     primary_keys = ("call_id", "id")
-    is_editable = True
+    rereads = True
     is_open = True
 
     @override
@@ -346,7 +375,12 @@ class CallActionItems(CallIntelligence):
         items = payload
         while isinstance(items, dict):  # in an envelope, or in two
             items = items.get(self.envelope)
-        return None if items is None else [item for item in items if isinstance(item, dict)]
+        if items is None:
+            return None
+        if not isinstance(items, list) or not all(map(self.is_recognised, items)):
+            message = f"Aircall answered without the list '{self.envelope}'."
+            raise ResponseError(message, found=payload, attempts=ATTEMPTS)
+        return items
 
 
 class CallPlaybookResults(CallIntelligence):
@@ -357,11 +391,11 @@ class CallPlaybookResults(CallIntelligence):
     path = "/v1/calls/{}/playbook_result"
     envelope = "playbook_result"
     announced_by = ("playbook_result.*",)
-    is_editable = True
+    rereads = True
     is_open = True
 
     @override
-    def params(self) -> Query:
+    def get_url_params(self, context: Context | None, next_page_token: Query | None) -> Query:
         return {"fetch_playbook": "true"}
 
 
@@ -373,7 +407,7 @@ class CallEvaluations(CallIntelligence):
     path = "/v1/calls/{}/evaluations"
     envelope = "evaluation"
     announced_by = ("call_evaluation.*",)
-    is_editable = True
+    rereads = True
     is_open = True
 
 

@@ -1,39 +1,55 @@
 """Recordings and voicemails: each file is fetched once, and kept where `recordings_location` says.
 
-A link in a call ends after an hour (facts: Changes after the call), so that the files follow the calls: whenever
-`calls` has read some, their files are fetched. Only when they are whole in their place does the state say that these
-calls are done. A file that is there already, as long as the one behind the link, is looked at rather than fetched. When
-a call is read again, what the state remembers is not asked for again; a recording that appeared late is.
+A link in a call ends after an hour (facts: Changes after the call), so files are fetched as soon as a page of calls
+was read. Only when they are whole in their place does the state say that these calls are done. A file that is there
+already, as long as the one behind the link, is looked at rather than fetched. Calls are read again at the ages of
+`reread_after_hours`, since a recording may appear late; what the state remembers is not fetched again.
 
-A link that has ended is asked for again through its call, once. What Aircall no longer has is a record as well.
+A link that has ended is asked for again through its call, once. What Aircall no longer has is a record as well, and so
+is, after a week, what cannot be used or is refused.
 """
 
 from __future__ import annotations
 
 import itertools
 from datetime import UTC, datetime
-from functools import cached_property, partial
+from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
 from typing_extensions import override
 
-from tap_aircall.errors import ExpiredError, NotFoundError, ResponseError, StreamUnavailableError, TransientError
+from tap_aircall.errors import (
+    AircallError,
+    ExpiredError,
+    NotFoundError,
+    RejectedRequestError,
+    ResponseError,
+    StreamUnavailableError,
+    TransientError,
+    UnavailableError,
+)
 from tap_aircall.http.addresses import path_of
+from tap_aircall.reading.later import YOUNG_SECONDS, Reason, ids_to_state, parse_ids
 from tap_aircall.reading.times import to_rfc3339, to_seconds
-from tap_aircall.streams.calls.followers import CallFollower, Reading
-from tap_aircall.streams.calls.ids import CallIds
+from tap_aircall.streams.calls.details import CallDetails, upgrade_followed
+from tap_aircall.streams.calls.stream import Calls
 from tap_aircall.streams.recordings.archive import SETTING, Archive, Kept
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Generator, Iterator, Mapping, Sequence
+
+    from singer_sdk import Tap
 
     from tap_aircall.http.transport import Incoming
+    from tap_aircall.reading.cursors import Cursors
     from tap_aircall.reading.pages import Record
+    from tap_aircall.streams.run import Run
 
 KINDS = ("recording", "voicemail")
 """What a call may have; the fields with their links are called so."""
+HOUR = 3600
 LARGEST = 2 * 2**30
 """Bytes of a file; a day of uncompressed speech has less."""
 REDIRECTS = 3
@@ -78,99 +94,143 @@ class Wanted(NamedTuple):
         return f"{self.call['id']}-{self.kind}.{extension}"
 
 
-class CallRecordings(CallFollower):
+class CallRecordings(CallDetails):
     """Which recordings and voicemails are kept, and where."""
 
     name = "call_recordings"
-    cost = "none; one for each link that expired before the file was fetched"
+    cost = "one per 50 calls, at each age; one for each link that expired before the file was fetched"
     primary_keys = ("call_id", "kind")
     path = "/v1/calls/{}"
     envelope = "call"
-    state_keys = (KEPT,)
+    state_keys = (*CallDetails.state_keys, KEPT)
+    rereads = True
     asks_for_each = False
 
-    @cached_property
-    def _archive(self) -> Archive | None:
-        """Where the files are kept; None if the settings do not say."""
-        location = self.tap.settings.recordings_location
-        return Archive(location) if location else None
+    def __init__(self, tap: Tap, run: Run) -> None:
+        super().__init__(tap, run)
+        self._archive: Archive | None = None
+        self._kept: dict[str, dict[int, int]] = {kind: {} for kind in KINDS}
+        """For each kind, the calls whose file is kept, with their starts by the hour (UNIX seconds)."""
 
     @override
     def prepare(self) -> None:
-        _ = self._archive  # a place that cannot be used ends the run before it begins
+        if self.settings.recordings_location:
+            self._archive = Archive(self.settings.recordings_location)
 
     @override
-    def extract(self) -> Iterable[list[Record]]:
-        if self._archive is None:
-            raise self._left_out()
-        return super().extract()
+    def pages(self) -> Iterator[list[Record]]:
+        _ = self._place()
+        yield from super().pages()
 
     @override
     def sample(self) -> list[Record]:
         """See whether there is a place for files, without asking for one."""
-        if self._archive is None:
-            raise self._left_out()
-        self._archive.names_of(_day_of(int(self.clock.time())))
+        self.prepare()
+        self._place().names_of(_day_of(int(self.clock.time())))
         return []
 
     @override
-    def parse_state(self, state: Mapping[str, Any]) -> dict[str, CallIds]:
-        kept = state.get(KEPT, {})
-        if strangers := kept.keys() - set(KINDS):
-            raise ValueError(strangers)
-        return {kind: CallIds.parse(kept.get(kind, {})) for kind in KINDS}
+    def parse_state(self, state: Mapping[str, Any]) -> Cursors:
+        _kept_of(state)
+        return super().parse_state(state)
 
     @override
-    def begin(self, reading: Reading) -> None:
-        if self._archive is not None:
-            super().begin(reading)
-        self._kept = self.parse_state(self.stream_state)
+    def upgrade_state(self) -> None:
+        if KEPT in self.tap.state.get("bookmarks", {}).get(self.name, {}):
+            upgrade_followed(self.tap.state, self.name, back=YOUNG_SECONDS)
 
     @override
-    def follow(self, calls: Sequence[Record], reading: Reading) -> None:
-        if self._archive is None:
-            return
-        wanted = list(self._wanted(self._archive, calls, reading))
-        for each, record in zip(
-            wanted, self.client.in_flight(partial(self._fetched, self._archive), wanted), strict=True
+    def begin(self) -> Cursors:
+        self._kept = _kept_of(self.stream_state)
+        return super().begin()
+
+    @override
+    def note(self, cursors: Cursors) -> None:
+        forgotten = min(self._now - YOUNG_SECONDS, cursors.read_through or self._now)
+        self._kept = {
+            kind: {call_id: start for call_id, start in ids.items() if start > forgotten - HOUR}
+            for kind, ids in self._kept.items()
+        }
+        self.stream_state[KEPT] = {kind: ids_to_state(ids) for kind, ids in self._kept.items() if ids}
+        super().note(cursors)
+
+    @override
+    def wanted(self, calls: Sequence[Record]) -> list[Record]:
+        return [call for call in calls if any(self._link_in(call, kind) for kind in KINDS)]
+
+    @override
+    def details_of(self, calls: Sequence[Record]) -> Iterator[list[Record]]:
+        archive = self._place()
+        wanted = list(self._wanted(archive, calls))
+        for each, outcome in zip(wanted, self.client.in_flight(partial(self._fetched, archive), wanted), strict=True):
+            self._asked += 1
+            yield from self._taken(each, outcome)
+
+    @override
+    def details_again(self, calls: Sequence[int]) -> Generator[list[Record], None, bool]:
+        stream = self.sibling(Calls)
+        for call_id, call in zip(
+            calls, self.client.in_flight(partial(stream.read_one, self.envelope, {}), calls), strict=True
         ):
-            self.write_records([record])
-            self._kept[each.kind].add(each.call["id"], each.started_at)
-            self.progress.add(1, size=record["bytes"] or 0)
+            if call is None or not self.wanted([call]):
+                self._later.settle(call_id)
+            else:
+                yield from self.details_of([call])
+        return True
 
-    @property
-    @override
-    def lacks_after(self) -> int | None:
-        return None
+    def _taken(self, wanted: Wanted, outcome: Record | AircallError) -> Iterator[list[Record]]:
+        """Hand over the record of a file, or set its call aside."""
+        call_id = wanted.call["id"]
+        if not isinstance(outcome, AircallError):
+            yield self._kept_as(wanted, outcome)
+            return
+        reason = Reason.REFUSED if isinstance(outcome, ExpiredError) else Reason.UNUSABLE
+        if self._later.is_last_try(call_id, self._now):
+            yield self._kept_as(wanted, self._record(wanted, None, None, status=reason))
+        else:
+            self.set_aside_call(call_id, reason, str(outcome))
 
-    @override
-    def catch_up(self, calls: Sequence[Record], reading: Reading, through: int | None) -> None:
-        raise AssertionError  # it lacks nothing
+    def _kept_as(self, wanted: Wanted, record: Record) -> list[Record]:
+        self._later.settle(wanted.call["id"])
+        self._kept[wanted.kind][wanted.call["id"]] = wanted.started_at // HOUR * HOUR
+        self.progress.add(0, size=record["bytes"] or 0)
+        return [record]
 
-    @override
-    def note(self, reading: Reading) -> None:
-        if self._archive is not None:
-            kept = {kind: ids.to_state(reading.forgets_before) for kind, ids in self._kept.items()}
-            self.stream_state[KEPT] = {kind: ids for kind, ids in kept.items() if ids}
+    def _place(self) -> Archive:
+        """Return where the files are kept.
 
-    @override
-    def finish(self) -> None:
-        self.progress.close()
+        Raises:
+            StreamUnavailableError: If the settings do not say.
+        """
+        if self._archive is None:
+            message = f"is left out: the setting {SETTING} does not say where to keep the files."
+            raise StreamUnavailableError(message)
+        return self._archive
 
-    def _wanted(self, archive: Archive, calls: Sequence[Record], reading: Reading) -> Iterator[Wanted]:
+    def _link_in(self, call: Record, kind: str) -> str | None:
+        link = call.get(kind)
+        return link if isinstance(link, str) and link and call["id"] not in self._kept[kind] else None
+
+    def _wanted(self, archive: Archive, calls: Sequence[Record]) -> Iterator[Wanted]:
         """Say which files of some calls are to be kept and, as far as is known, are not."""
         for call in calls:
             for kind in KINDS:
-                if not isinstance(call[kind], str) or not call[kind] or call["id"] in self._kept[kind]:
+                if self._link_in(call, kind) is None:
                     continue
                 started_at = to_seconds(call["started_at"])
                 day, begin = _day_of(started_at), Wanted(call, kind, "", {}).name("")
                 there = {name: size for name, size in archive.names_of(day).items() if name.startswith(begin)}
-                if reading.is_open(started_at) or not there:
+                if started_at > self._now - YOUNG_SECONDS or not there:
                     yield Wanted(call, kind, day, there)
 
-    def _fetched(self, archive: Archive, wanted: Wanted) -> Record:
-        """Have a file kept; return its record. May run in any thread."""
+    def _fetched(self, archive: Archive, wanted: Wanted) -> Record | AircallError:
+        """Have a file kept; return its record, or why it cannot be had. May run in any thread."""
+        try:
+            return self._fetch(archive, wanted)
+        except (ExpiredError, ResponseError, RejectedRequestError, UnavailableError) as error:
+            return error
+
+    def _fetch(self, archive: Archive, wanted: Wanted) -> Record:
         take = partial(self._take, archive, wanted)
         link: str | None = wanted.call[wanted.kind]
         has_asked = False
@@ -216,16 +276,11 @@ class CallRecordings(CallFollower):
         except NotFoundError:
             return None
 
-    def _left_out(self) -> StreamUnavailableError:
-        return StreamUnavailableError(
-            f"Stream '{self.name}' is left out: the setting {SETTING} does not say where to keep the files."
-        )
-
-    def _record(self, wanted: Wanted, kept: Kept | None, content_type: str | None) -> Record:
+    def _record(self, wanted: Wanted, kept: Kept | None, content_type: str | None, status: str = "gone") -> Record:
         return {
             "call_id": wanted.call["id"],
             "kind": wanted.kind,
-            "status": "gone" if kept is None else "kept",
+            "status": status if kept is None else "kept",
             "path": kept and kept.path,
             "bytes": kept and kept.size,
             "sha256": kept and kept.sha256,
@@ -233,6 +288,14 @@ class CallRecordings(CallFollower):
             "duration": wanted.call["duration"],
             "archived_at": to_rfc3339(int(self.clock.time())),
         }
+
+
+def _kept_of(state: Mapping[str, Any]) -> dict[str, dict[int, int]]:
+    """Read from a state which files are kept; raise any of the usual errors if it is something else."""
+    kept = state.get(KEPT, {})
+    if strangers := kept.keys() - set(KINDS):
+        raise ValueError(strangers)
+    return {kind: parse_ids(kept.get(kind, {})) for kind in KINDS}
 
 
 def _day_of(second: int) -> str:

@@ -98,7 +98,7 @@ class TestDays:
         aircall.sandbox.analytics.seconds = 0
         tap = aircall.tap(streams=[STREAM], analytics_reports=[CALLS])
         tap.streams[STREAM].prepare()  # type: ignore[attr-defined]
-        tap.client.close()
+        tap.this_run.client.close()
 
         assert asked(aircall) == [(CALLS, day) for day in days("2026-05-24", "2026-06-02")]
 
@@ -183,7 +183,7 @@ class TestAskingAhead:
         fill(str(tmp_path / "inbox.db"), [])  # the SDK's own test reads all streams, selected or not
         tap = aircall.tap(analytics_reports=[CALLS, STATUS], inbox=str(tmp_path / "inbox.db"))
         tap.run_connection_test()
-        tap.client.close()
+        tap.this_run.client.close()
 
         assert asked(aircall) == [(CALLS, "2026-11-22")]
 

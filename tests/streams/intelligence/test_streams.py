@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tap_aircall.errors import InputError, RejectedRequestError
+from tap_aircall.errors import InputError, StreamError
 from tap_aircall.sandbox import Fault
 from tap_aircall.sandbox.conversations import SUBJECTS
 from tap_aircall.streams.intelligence.streams import CallIntelligence
@@ -158,25 +158,22 @@ class TestWhichCalls:
 
         run = aircall.run("call_topics")
         assert asked(aircall) == {}
+        assert run.state["bookmarks"]["call_topics"]["later"].keys() == {"too_early", "asked_at"}
         run = later(aircall, run, 30 * MINUTE, "call_topics")
-        assert asked(aircall) == {f"{short}/topics": 1}
-        run = later(aircall, run, 6 * HOUR, "call_topics")
+        assert sorted(record["call_id"] for record in run.records("call_topics")) == [long, short, going_on]
+        run = later(aircall, run, 30 * HOUR, "call_topics")
 
         assert asked(aircall) == {f"{short}/topics": 1, f"{long}/topics": 1, f"{going_on}/topics": 1}
-        assert [record["call_id"] for record in run.records("call_topics")] == [long, going_on]
 
-    def test_calls_that_are_not_read_again_are_asked_for_at_once(self, aircall: Aircall) -> None:
+    @pytest.mark.parametrize("ages", [[], [168], [0.5, 6]])
+    def test_a_call_is_asked_for_when_it_has_settled_whatever_the_ages(
+        self, aircall: Aircall, ages: list[float]
+    ) -> None:
         call_id = add_call(aircall, 10 * MINUTE, "call_topics")
+        run = aircall.run("call_topics", reread_after_hours=ages)
+        assert run.records("call_topics") == []
 
-        run = aircall.run("call_topics", reread_after_hours=[])
-
-        assert [record["call_id"] for record in run.records("call_topics")] == [call_id]
-
-    def test_calls_read_late_only_are_asked_for_then(self, aircall: Aircall) -> None:
-        call_id = add_call(aircall, 10 * MINUTE, "call_topics")
-        run = aircall.run("call_topics", reread_after_hours=[168])
-
-        run = later(aircall, run, 8 * DAY, "call_topics", reread_after_hours=[168])
+        run = later(aircall, run, HOUR, "call_topics", reread_after_hours=ages)
 
         assert [record["call_id"] for record in run.records("call_topics")] == [call_id]
 
@@ -186,7 +183,7 @@ class TestWhichCalls:
         run = later(aircall, run, HOUR, "call_topics")
         assert run.records("call_topics") == []
 
-        run = later(aircall, run, 6 * HOUR, "call_topics")
+        run = later(aircall, run, DAY, "call_topics")
 
         assert [record["call_id"] for record in run.records("call_topics")] == [call_id]
 
@@ -198,8 +195,19 @@ class TestWhichCalls:
         assert alone.ids("calls") == []
         assert together.ids("calls") == [call_id]
         assert alone.records("call_topics") == together.records("call_topics") != []
-        assert alone.requests == together.requests == 3
-        assert alone.state == together.state
+        assert alone.state["bookmarks"].keys() == {"call_topics"}
+        assert alone.state["bookmarks"]["call_topics"] == together.state["bookmarks"]["call_topics"]
+
+    def test_streams_share_the_pages_of_the_list(self, aircall: Aircall) -> None:
+        add_call(aircall, 2 * HOUR, *KINDS)
+        run = aircall.run("call_topics")
+        alone = aircall.sandbox.requests[:]
+
+        run = aircall.run(*KINDS)
+
+        lists = [log for log in aircall.sandbox.requests[len(alone) :] if log.path == "/v1/calls"]
+        assert len({str(log.query) for log in lists}) == len(lists)
+        assert run.requests == len(lists) + len(KINDS)
 
 
 class TestHowOften:
@@ -240,8 +248,8 @@ class TestHowOften:
         for _ in range(40):
             run = later(aircall, run, DAY, "call_topics")
 
-        # At two hours, and a day later. When it is read again after that, it is no longer young.
-        assert asked(aircall) == {f"{call_id}/topics": 2}
+        # At first, and after one and three days.
+        assert asked(aircall) == {f"{call_id}/topics": 3}
 
     def test_a_missing_result_is_asked_for_until_it_is_there(self, aircall: Aircall) -> None:
         call_id = add_call(aircall, 2 * HOUR)
@@ -315,7 +323,12 @@ class TestFailures:
         run = aircall.run("call_topics")
 
         assert [record["call_id"] for record in run.records("call_topics")] == [*calls[2:5], *calls[20:]]
-        assert warnings(caplog) == []
+        denied = [*calls[:2], *calls[5:20]]
+        assert warnings(caplog) == [
+            f"Stream 'call_topics': call {call_id} is set aside: Aircall refuses it (status 403)."
+            for call_id in denied[:10]
+        ]
+        assert "17 set aside (refused)" in caplog.text
 
     @pytest.mark.parametrize("status", [400, 404])
     def test_a_call_without_results_is_no_failure(self, aircall: Aircall, status: int) -> None:
@@ -326,12 +339,53 @@ class TestFailures:
 
         assert [record["call_id"] for record in run.records("call_topics")] == [calls[0], *calls[2:]]
 
+    @pytest.mark.parametrize("odd", [{"sentiments": {"content": ["x"]}}, ["topics"], "topics", {"topic": "billing"}])
+    def test_an_answer_that_is_not_recognised_is_set_aside_and_stops_nothing(
+        self, aircall: Aircall, odd: Any, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        calls = [add_call(aircall, 2 * HOUR - n, "call_topics") for n in range(30)]
+        aircall.sandbox.faults.append(Fault(path=f"/v1/calls/{calls[3]}/", times=99, mutate=lambda _: odd))
+
+        run = first = aircall.run("call_topics")
+
+        assert [record["call_id"] for record in first.records("call_topics")] == [*calls[:3], *calls[4:]]
+        reason = "Aircall answered without the object 'topic'."
+        assert warnings(caplog) == [f"Stream 'call_topics': call {calls[3]} is set aside: {reason}"]
+        assert asked(aircall)[f"{calls[3]}/topics"] == 3
+        assert "1 set aside (unusable)" in caplog.text
+        for _ in range(8):
+            run = later(aircall, run, DAY, "call_topics")
+            if run.records("call_topics"):
+                break
+        (record,) = run.records("call_topics")  # after a week, as what it is
+        assert record["call_id"] == calls[3]
+        assert "later" not in run.state["bookmarks"]["call_topics"]
+
+    def test_an_answer_that_is_mended_is_read_at_the_next_age(self, aircall: Aircall) -> None:
+        calls = [add_call(aircall, 2 * HOUR - n, "call_topics") for n in range(3)]
+        aircall.sandbox.faults.append(Fault(path=f"/v1/calls/{calls[1]}/", status=200, body=b'{"topics": {}}', times=3))
+        run = aircall.run("call_topics")
+        assert [record["call_id"] for record in run.records("call_topics")] == [calls[0], calls[2]]
+
+        run = later(aircall, run, HOUR, "call_topics")
+
+        assert [record["call_id"] for record in run.records("call_topics")] == [calls[1]]
+
+    def test_many_answers_of_another_shape_fail_the_stream(self, aircall: Aircall) -> None:
+        for n in range(30):
+            add_call(aircall, 2 * HOUR - n, "call_topics")
+        aircall.sandbox.faults.append(Fault(path="/v1/calls/", times=999, mutate=lambda _: {"subjects": ["billing"]}))
+
+        with pytest.raises(StreamError, match="without the object 'topic'"):
+            aircall.run("call_topics")
+
     def test_any_other_error_fails_the_stream(self, aircall: Aircall) -> None:
         calls = [add_call(aircall, 2 * DAY - n, "call_topics") for n in range(5)]
         aircall.sandbox.faults.append(Fault(path=f"/v1/calls/{calls[1]}/", status=410))
 
-        with pytest.raises(RejectedRequestError):
+        with pytest.raises(StreamError) as raised:
             aircall.run("call_topics")
+        assert (raised.value.stream, raised.value.kind) == ("call_topics", "RejectedRequest")
 
     @pytest.mark.parametrize("die_after", [3, 40, 80, 121, 160, 200])
     def test_a_state_that_calls_are_done_covers_their_results(self, aircall: Aircall, die_after: int) -> None:

@@ -1,0 +1,185 @@
+"""What the streams of one run share."""
+
+from __future__ import annotations
+
+import logging
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from tap_aircall.errors import (
+    AircallError,
+    BlockedError,
+    CredentialsError,
+    InputError,
+    LoginNeededError,
+    StreamError,
+    UnavailableError,
+)
+from tap_aircall.inbox.source import EventSource
+from tap_aircall.reading.clock import AircallClock
+from tap_aircall.settings import BasicSettings
+
+if TYPE_CHECKING:
+    from tap_aircall.auth.app import OAuthApp
+    from tap_aircall.auth.login import Person
+    from tap_aircall.http.client import AircallClient
+    from tap_aircall.http.credentials import Authenticator
+    from tap_aircall.http.limiter import RateLimiter
+    from tap_aircall.reading.clock import Clock
+    from tap_aircall.reading.pages import Page
+    from tap_aircall.settings import Settings
+
+PING_ATTEMPTS = 4
+"""How often to ask whether Aircall is still there after a stream failed; the stream was patient already."""
+
+logger = logging.getLogger("tap-aircall")
+
+
+class Run:
+    """The settings, the client, the clocks and the events of one run, and what failed in it.
+
+    The client and what belongs to it are made when they are first asked for: discovery needs none of them.
+
+    Args:
+        settings: The settings; None for discovery, which can do without.
+        clock: The clock of this machine.
+    """
+
+    def __init__(self, settings: Settings | None, clock: Clock) -> None:
+        self.clock = clock
+        self.aircall_clock = AircallClock(clock)
+        """Aircall's clock: what a state says of times goes by it."""
+        self.events: EventSource | None = None
+        """What the inbox holds, the same all through the run; None if it is not open."""
+        self.call_pages: dict[tuple[str, ...], Page] = {}
+        """Pages of the list of calls, in short, that several streams read; see `streams.calls.details`."""
+        self.failures: dict[str, StreamError] = {}
+        """Why each stream that failed did, by its name."""
+        self._settings = settings
+
+    @property
+    def settings(self) -> Settings:
+        """The settings, checked."""
+        assert self._settings is not None, "discovery reads nothing"  # noqa: S101
+        return self._settings
+
+    @cached_property
+    def now(self) -> int:
+        """What Aircall's clock had reached when a stream first asked (UNIX seconds), for all that share pages."""
+        return self.aircall_clock.reached()
+
+    @cached_property
+    def authenticator(self) -> Authenticator:
+        """The authenticator that the setting `auth_scheme` chooses.
+
+        Raises:
+            LoginNeededError: If there are no OAuth tokens yet.
+            InputError: If saved tokens cannot be read.
+        """
+        from tap_aircall.http.credentials import BasicAuthenticator  # noqa: PLC0415 - discovery needs none of it
+
+        auth = self.settings.auth
+        if isinstance(auth, BasicSettings):
+            return BasicAuthenticator(auth.user, auth.password)
+        return self.oauth_app.authenticator(self.person)
+
+    @cached_property
+    def client(self) -> AircallClient:
+        """The one HTTP client, with its limiter and authenticator."""
+        return self._make_client(self.authenticator)
+
+    def open_events(self) -> None:
+        """Open the inbox that the settings name, if they do and it is not open.
+
+        Raises:
+            InputError: If the inbox cannot be used.
+            InboxError: If it cannot be read at the moment.
+        """
+        if self.events is None and self.settings.inbox:
+            self.events = EventSource(self.settings.inbox, self.settings.inbox_company)
+
+    def require_events(self, stream: str) -> EventSource:
+        """Return what the inbox holds, for a stream that needs it.
+
+        Raises:
+            InputError: If there is none, or it cannot be used.
+            InboxError: If it cannot be read at the moment.
+        """
+        self.open_events()
+        if self.events is None:
+            message = f"Stream '{stream}': needs the setting inbox, where the receiver of webhooks keeps events."
+            raise InputError(message)
+        return self.events
+
+    @cached_property
+    def oauth_app(self) -> OAuthApp:
+        """The OAuth app of the settings.
+
+        Raises:
+            InputError: If the settings are for Basic authentication.
+        """
+        from tap_aircall.auth.app import OAuthApp  # noqa: PLC0415
+
+        auth = self.settings.auth
+        if isinstance(auth, BasicSettings):
+            message = "Setting auth_scheme: must be OAUTH for a login."
+            raise InputError(message)
+        return OAuthApp(auth, self.settings.api_url, self._make_client, self.clock)
+
+    @cached_property
+    def person(self) -> Person:
+        """Whoever may log in."""
+        from tap_aircall.auth.login import PersonAtTerminal  # noqa: PLC0415
+
+        return PersonAtTerminal()
+
+    def note_failure(self, stream: str, error: AircallError) -> None:
+        """Note that a stream cannot be read to its end: the run goes on with the others, and fails after them.
+
+        Args:
+            stream: Its name.
+            error: Why.
+
+        Raises:
+            AircallError: This error, if it is not about the stream alone: the ping (facts: Addresses and errors) fails
+                as well.
+        """
+        if isinstance(error, BlockedError | LoginNeededError):
+            raise error
+        if isinstance(error, CredentialsError | UnavailableError):
+            try:
+                self.client.ping(attempts=PING_ATTEMPTS)
+            except AircallError:
+                raise error from None
+        self.failures[stream] = StreamError(stream, error)
+        logger.info("Stream '%s' failed; the other streams are read, then the run fails.", stream)
+
+    def close(self) -> None:
+        """Send nothing more, and let go of the inbox."""
+        if "client" in vars(self):
+            self.client.close()
+        if self.events is not None:
+            self.events.close()
+
+    @cached_property
+    def _limiter(self) -> RateLimiter:
+        from tap_aircall.http.limiter import RateLimiter  # noqa: PLC0415
+        from tap_aircall.http.stores import open_store  # noqa: PLC0415
+
+        store = open_store(self.settings.rate_limit_store, self.clock)
+        return RateLimiter(self.settings.requests_per_minute, self.clock, store)
+
+    def _make_client(self, authenticator: Authenticator | None) -> AircallClient:
+        from tap_aircall.http.client import AircallClient  # noqa: PLC0415
+
+        settings = self.settings
+        return AircallClient(
+            api_url=settings.api_url,
+            authenticator=authenticator,
+            limiter=self._limiter,
+            clock=self.clock,
+            aircall_clock=self.aircall_clock,
+            user_agent=settings.user_agent,
+            timeout=settings.request_timeout,
+            max_concurrent_requests=settings.max_concurrent_requests,
+        )

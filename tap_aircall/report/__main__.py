@@ -9,9 +9,8 @@ from pathlib import Path
 
 import click
 
-from tap_aircall.errors import one_line
 from tap_aircall.report.content import gather
-from tap_aircall.report.database import ReportError, reading
+from tap_aircall.report.database import ReportError, one_line, reading
 from tap_aircall.report.marts import Marts
 
 NAME = "python -m tap_aircall.report"

@@ -7,8 +7,7 @@ from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
-from tap_aircall.errors import one_line
-from tap_aircall.report.database import ReportError
+from tap_aircall.report.database import ReportError, one_line
 from tap_aircall.report.figures import Figures, count
 from tap_aircall.report.wording import clock
 

@@ -10,18 +10,31 @@ import importlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tap_aircall.errors import one_line
-
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 POSTGRES = ("postgresql://", "postgres://")
 CONNECT_SECONDS = 20
 """How long to wait for PostgreSQL."""
+LONGEST_TEXT = 200
+"""How many characters of a text from elsewhere a line may hold."""
 
 
 class ReportError(Exception):
     """There can be no page; the message is the one line that the user sees."""
+
+
+def one_line(text: str) -> str:
+    """Make a text from elsewhere fit for a line, which it can then neither break, forge nor flood.
+
+    Args:
+        text: Words that the report did not choose, such as a name in the data or an option.
+
+    Returns:
+        The same in at most `LONGEST_TEXT` characters, each of them printable; runs of anything else become one space.
+    """
+    line = " ".join("".join(each if each.isprintable() else " " for each in text).split())
+    return line if len(line) <= LONGEST_TEXT else line[: LONGEST_TEXT - 1] + "…"
 
 
 class Database:

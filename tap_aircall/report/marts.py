@@ -12,8 +12,7 @@ from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from tap_aircall.errors import one_line
-from tap_aircall.report.database import ReportError
+from tap_aircall.report.database import ReportError, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

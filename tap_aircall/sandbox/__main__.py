@@ -12,8 +12,8 @@ from urllib.parse import urlsplit
 
 from typing_extensions import override
 
-from tap_aircall.http.addresses import is_loopback
 from tap_aircall.sandbox import missing
+from tap_aircall.sandbox.webhooks import is_loopback
 
 
 class _Parser(argparse.ArgumentParser):

@@ -9,6 +9,7 @@ nobody forwards is somebody else's.
 from __future__ import annotations
 
 import heapq
+import ipaddress
 import itertools
 import random
 import threading
@@ -19,7 +20,6 @@ from urllib.parse import urlsplit
 import msgspec
 import requests
 
-from tap_aircall.http.addresses import is_loopback
 from tap_aircall.sandbox.api import Listing, page_of
 from tap_aircall.sandbox.events import EVENTS, of_change
 from tap_aircall.sandbox.messages import NO_SUCH_PATH, UNKNOWN_OBJECT, Answer
@@ -41,6 +41,16 @@ HEADERS = {
     "aircall-origin": "webhooks",
     "traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
 }
+
+
+def is_loopback(host: str) -> bool:
+    """Say whether a host, as it stands in a URL without brackets and port, is this machine."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 class Company(Protocol):

@@ -10,6 +10,9 @@ UV_VERSION := 0.13.9
 UV := UV_NO_CONFIG=1 $(BIN)/uv
 READY := $(VENV)/ready
 PLUGINS := $(VENV)/plugins-ready
+PACKAGES := packages/aircall-report packages/aircall-sandbox
+PROJECTS := pyproject.toml $(PACKAGES:=/pyproject.toml)
+DAGSTER := deploy/dagster
 # Without these, it writes logs to the home directory, and asks the network for news of itself.
 MELTANO := XDG_STATE_HOME="$(CURDIR)/.meltano/state" MELTANO_CLI_DISABLE_VERSION_CHECK=true \
 	MELTANO_SEND_ANONYMOUS_USAGE_STATS=false MELTANO_CLI_LOG_LEVEL=warning $(BIN)/meltano
@@ -25,7 +28,7 @@ help: ## Show what there is
 
 .PHONY: demo
 demo: $(PLUGINS) ## Load a made-up company into DuckDB through Meltano, twice, and show the result
-	@$(BIN)/python -m tap_aircall.sandbox.demo
+	@$(BIN)/python -m examples.demo
 
 .PHONY: picture
 picture: $(READY) ## Take the picture of the demo's page that the documents show, with the Chromium of this machine
@@ -61,11 +64,11 @@ compat: compat-lowest compat-highest compat-sdk $(COMPAT_PYTHONS) ## Run the tes
 compat-lowest compat-highest compat-sdk: compat-%: $(READY)
 	@echo "Testing with the $* versions ..."
 	@$(UV) venv --quiet --clear --python $(BIN)/python $(COMPAT)/$*
-	@echo '$(CONSTRAINT)' | $(UV) pip compile --quiet pyproject.toml --constraint - --all-extras \
+	@echo '$(CONSTRAINT)' | $(UV) pip compile --quiet $(PROJECTS) --constraint - --all-extras \
 		--resolution $(RESOLUTION) --upgrade --no-emit-index-url \
 		--python $(COMPAT)/$*/bin/python --output-file $(COMPAT)/$*/requirements.txt >/dev/null
 	@$(UV) pip install --quiet --python $(COMPAT)/$*/bin/python -r $(COMPAT)/$*/requirements.txt --group test
-	@$(UV) pip install --quiet --python $(COMPAT)/$*/bin/python --no-deps --editable .
+	@$(UV) pip install --quiet --python $(COMPAT)/$*/bin/python --no-deps --editable . $(PACKAGES:%=--editable %)
 	@$(COMPAT)/$*/bin/python -m pytest -n 2 --ignore tests/targets --ignore tests/deploy $(ARGS)
 
 .PHONY: $(COMPAT_PYTHONS)
@@ -91,7 +94,7 @@ lint: $(READY) ## Check style and types
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
-	@$(BIN)/deptry .
+	@for folder in . $(PACKAGES); do (cd $$folder && $(CURDIR)/$(BIN)/deptry .); done
 	@$(BIN)/lint-imports --no-logo >$(VENV)/imports.log || { cat $(VENV)/imports.log; exit 1; }
 	@$(MAKE) --no-print-directory docs
 
@@ -114,14 +117,14 @@ install: $(PLUGINS) ## Set everything up in this folder
 
 .PHONY: lock
 lock: $(READY) ## Choose the newest versions of all dependencies
-	@$(UV) pip compile pyproject.toml deploy/dagster/pyproject.toml --universal --python-version 3.11 --all-extras --group dev --upgrade \
+	@$(UV) pip compile $(PROJECTS) $(DAGSTER)/pyproject.toml --universal --python-version 3.11 --all-extras --group dev --upgrade \
 		--generate-hashes --no-emit-index-url --custom-compile-command 'make lock' --quiet -o requirements.lock
 
 .PHONY: clean
 clean: ## Remove what the other commands made
 	@rm -rf $(VENV) $(COMPAT) .meltano demo-data docs/site .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
-$(READY): requirements.lock pyproject.toml deploy/dagster/pyproject.toml
+$(READY): requirements.lock $(PROJECTS) $(DAGSTER)/pyproject.toml
 	@python=$$($(FIND_PYTHON)); \
 	if [ -z "$$python" ]; then echo "tap-aircall needs Python 3.11 to 3.14 with its venv module; none was found." >&2; exit 1; fi; \
 	if ! { mkdir -p $(VENV) && touch $(VENV)/.writable; } 2>/dev/null; then \
@@ -130,7 +133,7 @@ $(READY): requirements.lock pyproject.toml deploy/dagster/pyproject.toml
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION) 2>$(VENV)/pip.log \
 		|| { cat $(VENV)/pip.log >&2; exit 1; }
 	@$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock
-	@$(UV) pip install --quiet --python $(BIN)/python --no-deps --editable . --editable deploy/dagster
+	@$(UV) pip install --quiet --python $(BIN)/python --no-deps --editable . $(PACKAGES:%=--editable %) --editable $(DAGSTER)
 	@touch $@
 
 $(PLUGINS): $(READY) meltano.yml $(wildcard loaders/*/pyproject.toml)

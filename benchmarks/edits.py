@@ -19,16 +19,16 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from typing_extensions import override
 
+from aircall_sandbox import Sandbox, World
+from aircall_sandbox.events import of_change
 from tap_aircall.inbox.deliveries import WEBHOOK, Delivery
 from tap_aircall.inbox.store import Inbox
-from tap_aircall.sandbox import Sandbox, World
-from tap_aircall.sandbox.events import of_change
 from tap_aircall.tap import TapAircall
 from tap_aircall.writer import InterruptibleWriter
 from tests.clock import FakeClock
 
 if TYPE_CHECKING:
-    from tap_aircall.sandbox.templates import Record
+    from aircall_sandbox.templates import Record
 
 HOUR, DAY = 3_600, 86_400
 BEGIN = 1_795_438_800

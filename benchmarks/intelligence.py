@@ -13,13 +13,13 @@ import urllib.request
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from aircall_sandbox import Sandbox, World
 from benchmarks.harness import measure, tap_command
-from tap_aircall.sandbox import Sandbox, World
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tap_aircall.sandbox.intelligence import ResultKind
+    from aircall_sandbox.intelligence import ResultKind
 
 FEW = 2_000
 KINDS: dict[str, ResultKind] = {

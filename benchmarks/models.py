@@ -16,8 +16,8 @@ from pathlib import Path
 
 import duckdb
 
+from aircall_sandbox import Sandbox, generate_company
 from benchmarks.harness import measure
-from tap_aircall.sandbox import Sandbox, generate_company
 
 COPIES = 20
 ROOT = Path(__file__).parents[1]

@@ -16,7 +16,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import msgspec
 
-from tap_aircall.sandbox import generate_company
+from aircall_sandbox import generate_company
 
 TEMPLATES = 500
 """How many different calls are made up; they are repeated with other ids and times."""

@@ -11,7 +11,7 @@ import pytest
 from singer_sdk.contrib.msgspec import encoder
 from typing_extensions import override
 
-from tap_aircall.sandbox import Sandbox, World
+from aircall_sandbox import Sandbox, World
 from tap_aircall.tap import TapAircall
 from tap_aircall.writer import InterruptibleWriter
 from tests import catalogs, leaks

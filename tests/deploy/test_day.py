@@ -21,7 +21,7 @@ from aircall_customers.customers import read_customers
 from aircall_customers.due import due
 from aircall_customers.guard import Guard
 from aircall_customers.local import ROOT, Deployment
-from tap_aircall.sandbox import Sandbox, World
+from aircall_sandbox import Sandbox, World
 from tap_aircall.tap import TapAircall
 from tests.conftest import Recorder, Run
 from tests.deploy import pipeline, zygote

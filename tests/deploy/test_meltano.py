@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import duckdb
 import pytest
 
-from tap_aircall.sandbox import Sandbox, generate_company
+from aircall_sandbox import Sandbox, generate_company
 from tests.deploy.test_run import PATIENCE_SECONDS, Site, processes_of, wait_for
 from tests.targets.conftest import PLUGINS
 from tests.targets.test_models import needs_dbt

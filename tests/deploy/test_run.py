@@ -19,7 +19,7 @@ from aircall_customers.customers import read_customers
 from aircall_customers.guard import Claim, Guard
 from aircall_customers.local import ROOT
 from aircall_customers.run import FOLDER, Place, _environment, calls_until, run, working_folder
-from tap_aircall.sandbox import Sandbox, generate_company
+from aircall_sandbox import Sandbox, generate_company
 from tests.deploy import pipeline
 from tests.deploy.test_guard import cut_off
 

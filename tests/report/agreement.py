@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from tap_aircall.report.wording import hours, number, share, weekday
+from aircall_report.wording import hours, number, share, weekday
 from tests.report.company import COLUMNS, PageReader, page_of
 
 if TYPE_CHECKING:

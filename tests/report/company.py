@@ -13,10 +13,10 @@ from zoneinfo import ZoneInfo
 import duckdb
 from typing_extensions import override
 
-from tap_aircall.report.content import gather
-from tap_aircall.report.database import reading
-from tap_aircall.report.marts import Marts
-from tap_aircall.report.page import write
+from aircall_report.content import gather
+from aircall_report.database import reading
+from aircall_report.marts import Marts
+from aircall_report.page import write
 
 if TYPE_CHECKING:
     from pathlib import Path

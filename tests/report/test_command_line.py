@@ -14,7 +14,7 @@ import click
 import duckdb
 import pytest
 
-from tap_aircall.report import __main__ as command
+from aircall_report import __main__ as command
 from tests.report.company import COLUMNS, PageReader, days_ago
 
 if TYPE_CHECKING:
@@ -91,10 +91,10 @@ def test_a_bad_option_gets_one_line(company: Company, tmp_path: Path, run: Any) 
             "The models were built with another time zone than Asia/Tokyo: at the latest call, their clock was",
         ),
         ("--sla-seconds", 5, "The models were built with another SLA than 5 s: give theirs with --sla-seconds"),
-        ("--sla-seconds", "soon", "python -m tap_aircall.report: Invalid value for '--sla-seconds'"),
-        ("--output", tmp_path / "folder", "python -m tap_aircall.report: Invalid value for '--output'"),
+        ("--sla-seconds", "soon", "python -m aircall_report: Invalid value for '--sla-seconds'"),
+        ("--output", tmp_path / "folder", "python -m aircall_report: Invalid value for '--output'"),
         ("--output", tmp_path / "no" / "report.html", f"The file {tmp_path}/no/report.html cannot be written: No such"),
-        ("--colour", "red", "python -m tap_aircall.report: No such option"),
+        ("--colour", "red", "python -m aircall_report: No such option"),
     ):
         options = [part for pair in (good | {option: value}).items() for part in pair]
         code, out, err = run(*options)
@@ -153,11 +153,11 @@ def test_a_missing_package_gets_one_line(package: str, company: Company, tmp_pat
     (tmp_path / f"{package}.py").write_text(f'raise ModuleNotFoundError("gone", name="{package}")')
     database = "postgresql://127.0.0.1:1/db" if package == "psycopg" else company.path
     done = subprocess.run(
-        [sys.executable, "-m", "tap_aircall.report", "--database", database, "--output", tmp_path / "report.html"],
+        [sys.executable, "-m", "aircall_report", "--database", database, "--output", tmp_path / "report.html"],
         capture_output=True,
         text=True,
         check=False,
         env=os.environ | {"PYTHONPATH": str(tmp_path)},
     )
-    line = f"The report needs {package}: pip install '.[report]' in a clone of tap-aircall\n"
+    line = f"The report needs {package}: pip install ./packages/aircall-report\n"
     assert (done.returncode, done.stdout, done.stderr) == (1, "", line)

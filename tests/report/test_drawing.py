@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tap_aircall.report import drawing, wording
-from tap_aircall.report.figures import Bucket, Period, buckets
-from tap_aircall.report.marts import Tally
+from aircall_report import drawing, wording
+from aircall_report.figures import Bucket, Period, buckets
+from aircall_report.marts import Tally
 
 DAYS = st.dates(min_value=date(2010, 1, 1), max_value=date(2030, 1, 1))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tap_aircall.report.wording import NOTHING
+from aircall_report.wording import NOTHING
 from tests.report.company import Company, PageReader, View, days_ago, page_of
 
 OTHER = {"number_id": 2, "number_name": "Sales"}

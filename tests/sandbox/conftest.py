@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tap_aircall.sandbox import Sandbox, World
+from aircall_sandbox import Sandbox, World
 from tests.clock import FakeClock
 from tests.conftest import Aircall
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import requests
 
-from tap_aircall.sandbox.analytics import EXPORT_PATH
+from aircall_sandbox.analytics import EXPORT_PATH
 from tests.clock import NOW
 from tests.sandbox.asking import get
 

@@ -1,4 +1,4 @@
-"""`python -m tap_aircall.sandbox` in processes of its own."""
+"""`python -m aircall_sandbox` in processes of its own."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import requests
 
-from tap_aircall.sandbox import Sandbox, World
+from aircall_sandbox import Sandbox, World
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-COMMAND = [sys.executable, "-m", "tap_aircall.sandbox"]
+COMMAND = [sys.executable, "-m", "aircall_sandbox"]
 SMALL = ["--calls=5", "--contacts=5", "--users=2"]
 
 
@@ -59,7 +59,7 @@ def test_a_bad_option_gets_one_line(option: str, message: str) -> None:
     done = run(option)
     name = option.partition("=")[0]
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == f"python -m tap_aircall.sandbox: argument {name}: {message}\n"
+    assert done.stderr == f"python -m aircall_sandbox: argument {name}: {message}\n"
 
 
 @pytest.mark.parametrize("package", ["uvicorn", "faker"])
@@ -67,7 +67,7 @@ def test_a_missing_package_gets_one_line(package: str, tmp_path: Path) -> None:
     (tmp_path / f"{package}.py").write_text(f'raise ModuleNotFoundError("gone", name="{package}")')
     done = run(*SMALL, PYTHONPATH=str(tmp_path))
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == f"The sandbox needs {package}: pip install '.[sandbox]' in a clone of tap-aircall\n"
+    assert done.stderr == f"The sandbox needs {package}: pip install ./packages/aircall-sandbox\n"
 
 
 def test_help_lists_every_option_with_its_default() -> None:

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 import pytest
 import requests
 
-from tap_aircall.sandbox import Fault
+from aircall_sandbox import Fault
 from tests.sandbox.asking import get
 
 if TYPE_CHECKING:
-    from tap_aircall.sandbox import RequestLog
+    from aircall_sandbox import RequestLog
     from tests.conftest import Aircall
 
 

@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tap_aircall.sandbox import World, generate_company
-from tap_aircall.sandbox.conversations import SUBJECTS, WRONG_NUMBER
-from tap_aircall.sandbox.extras import add_campaigns
-from tap_aircall.sandbox.intelligence import RESULT_KINDS
-from tap_aircall.sandbox.phones import BLOCKS, e164, phone
+from aircall_sandbox import World, generate_company
+from aircall_sandbox.conversations import SUBJECTS, WRONG_NUMBER
+from aircall_sandbox.extras import add_campaigns
+from aircall_sandbox.intelligence import RESULT_KINDS
+from aircall_sandbox.phones import BLOCKS, e164, phone
 from tests.clock import NOW
 
 Record = dict[str, Any]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tap_aircall.sandbox.intelligence import ENVELOPES, RESULT_KINDS, ResultKind
+from aircall_sandbox.intelligence import ENVELOPES, RESULT_KINDS, ResultKind
 from tests.sandbox.asking import get
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 import requests
 
-from tap_aircall.sandbox.recordings import FRAME, address_of, audio
+from aircall_sandbox.recordings import FRAME, address_of, audio
 
 if TYPE_CHECKING:
     from tests.conftest import Aircall

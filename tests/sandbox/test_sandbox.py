@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import requests
 
-from tap_aircall.sandbox import generate_company
+from aircall_sandbox import generate_company
 from tests.clock import NOW
 from tests.sandbox.asking import get, listed
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import requests
 
-from tap_aircall.sandbox import Sandbox, World
-from tap_aircall.sandbox.events import EVENTS
+from aircall_sandbox import Sandbox, World
+from aircall_sandbox.events import EVENTS
 from tests.clock import NOW
 from tests.sandbox.asking import get
 from tests.sandbox.receiving import PUBLIC, Receiver, receiver

@@ -19,7 +19,7 @@ import psycopg.rows
 import pytest
 import yaml
 
-from tap_aircall.sandbox import Sandbox, World, generate_company
+from aircall_sandbox import Sandbox, World, generate_company
 from tap_aircall.streams.registry import STREAMS as STREAMS_OF_TAP
 from tap_aircall.tap import TapAircall
 from tests.clock import FakeClock

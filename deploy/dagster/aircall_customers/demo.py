@@ -15,7 +15,7 @@ from aircall_customers.alerts import trouble
 from aircall_customers.customers import read_customers
 from aircall_customers.guard import Guard
 from aircall_customers.local import ROOT, Deployment, free_port, postgres_server, wait_for_page
-from tap_aircall.sandbox import Sandbox, generate_company
+from aircall_sandbox import Sandbox, generate_company
 
 FOLDER = ROOT / "demo-data" / "customers"
 COMPANIES = {"acme": 800, "globex": 300, "initech": 100}

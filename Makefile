@@ -79,15 +79,10 @@ $(COMPAT_PYTHONS): compat-%:
 	$(MAKE) --no-print-directory test PYTHON="$$python" VENV=$(COMPAT)/$* MELTANO_SYS_DIR_ROOT="$(CURDIR)/$(COMPAT)/$*/meltano"
 
 .PHONY: bench
-bench: $(PLUGINS) ## Measure CPU, memory, start-up, requests and the use of the budget, as ratios
+bench: $(READY) ## Measure CPU beside a plain SDK tap, memory, and the requests of a day
 	@$(BIN)/python -m benchmarks.cpu
 	@$(BIN)/python -m benchmarks.memory
-	@$(BIN)/python -m benchmarks.startup
-	@$(BIN)/python -m benchmarks.budget
-	@$(BIN)/python -m benchmarks.intelligence
-	@$(BIN)/python -m benchmarks.inbox
-	@$(BIN)/python -m benchmarks.edits
-	@$(BIN)/python -m benchmarks.models
+	@$(BIN)/python -m benchmarks.day
 
 .PHONY: lint
 lint: $(READY) ## Check style and types

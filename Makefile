@@ -10,9 +10,8 @@ UV_VERSION := 0.13.9
 UV := UV_NO_CONFIG=1 $(BIN)/uv
 READY := $(VENV)/ready
 PLUGINS := $(VENV)/plugins-ready
-PACKAGES := packages/aircall-report packages/aircall-sandbox
+PACKAGES := $(wildcard packages/aircall-*)
 PROJECTS := pyproject.toml $(PACKAGES:=/pyproject.toml)
-DAGSTER := deploy/dagster
 # Without these, it writes logs to the home directory, and asks the network for news of itself.
 MELTANO := XDG_STATE_HOME="$(CURDIR)/.meltano/state" MELTANO_CLI_DISABLE_VERSION_CHECK=true \
 	MELTANO_SEND_ANONYMOUS_USAGE_STATS=false MELTANO_CLI_LOG_LEVEL=warning $(BIN)/meltano
@@ -36,7 +35,7 @@ picture: $(READY) ## Take the picture of the demo's page that the documents show
 
 .PHONY: demo-customers
 demo-customers: $(PLUGINS) ## Load three made-up customers, one of whom fails, in Dagster's page, until Ctrl-C
-	@$(BIN)/python -m aircall_customers.demo
+	@$(BIN)/python -m examples.customers
 
 .PHONY: test
 test: $(PLUGINS) ## Run all tests, with real targets
@@ -51,6 +50,7 @@ soak: $(PLUGINS) ## Repeat the random tests many times, for some minutes
 # python3.12, works only if that version is selected. Meltano gives the tap the newest versions in any case, so
 # `make test` has already run tests/targets with those.
 COMPAT := .compat
+TRIED := $(filter-out %-customers,$(PACKAGES))
 COMPAT_PYTHONS := $(addprefix compat-3.,11 12 13 14)
 compat-lowest: RESOLUTION := lowest-direct
 compat-highest: RESOLUTION := highest
@@ -64,11 +64,11 @@ compat: compat-lowest compat-highest compat-sdk $(COMPAT_PYTHONS) ## Run the tes
 compat-lowest compat-highest compat-sdk: compat-%: $(READY)
 	@echo "Testing with the $* versions ..."
 	@$(UV) venv --quiet --clear --python $(BIN)/python $(COMPAT)/$*
-	@echo '$(CONSTRAINT)' | $(UV) pip compile --quiet $(PROJECTS) --constraint - --all-extras \
+	@echo '$(CONSTRAINT)' | $(UV) pip compile --quiet pyproject.toml $(TRIED:=/pyproject.toml) --constraint - --all-extras \
 		--resolution $(RESOLUTION) --upgrade --no-emit-index-url \
 		--python $(COMPAT)/$*/bin/python --output-file $(COMPAT)/$*/requirements.txt >/dev/null
 	@$(UV) pip install --quiet --python $(COMPAT)/$*/bin/python -r $(COMPAT)/$*/requirements.txt --group test
-	@$(UV) pip install --quiet --python $(COMPAT)/$*/bin/python --no-deps --editable . $(PACKAGES:%=--editable %)
+	@$(UV) pip install --quiet --python $(COMPAT)/$*/bin/python --no-deps --editable . $(TRIED:%=--editable %)
 	@$(COMPAT)/$*/bin/python -m pytest -n 2 --ignore tests/targets --ignore tests/deploy $(ARGS)
 
 .PHONY: $(COMPAT_PYTHONS)
@@ -112,14 +112,14 @@ install: $(PLUGINS) ## Set everything up in this folder
 
 .PHONY: lock
 lock: $(READY) ## Choose the newest versions of all dependencies
-	@$(UV) pip compile $(PROJECTS) $(DAGSTER)/pyproject.toml --universal --python-version 3.11 --all-extras --group dev --upgrade \
+	@$(UV) pip compile $(PROJECTS) --universal --python-version 3.11 --all-extras --group dev --upgrade \
 		--generate-hashes --no-emit-index-url --custom-compile-command 'make lock' --quiet -o requirements.lock
 
 .PHONY: clean
 clean: ## Remove what the other commands made
 	@rm -rf $(VENV) $(COMPAT) .meltano demo-data docs/site .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
-$(READY): requirements.lock $(PROJECTS) $(DAGSTER)/pyproject.toml
+$(READY): requirements.lock $(PROJECTS)
 	@python=$$($(FIND_PYTHON)); \
 	if [ -z "$$python" ]; then echo "tap-aircall needs Python 3.11 to 3.14 with its venv module; none was found." >&2; exit 1; fi; \
 	if ! { mkdir -p $(VENV) && touch $(VENV)/.writable; } 2>/dev/null; then \
@@ -128,10 +128,10 @@ $(READY): requirements.lock $(PROJECTS) $(DAGSTER)/pyproject.toml
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION) 2>$(VENV)/pip.log \
 		|| { cat $(VENV)/pip.log >&2; exit 1; }
 	@$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock
-	@$(UV) pip install --quiet --python $(BIN)/python --no-deps --editable . $(PACKAGES:%=--editable %) --editable $(DAGSTER)
+	@$(UV) pip install --quiet --python $(BIN)/python --no-deps --editable . $(PACKAGES:%=--editable %)
 	@touch $@
 
-$(PLUGINS): $(READY) meltano.yml $(wildcard loaders/*/pyproject.toml)
+$(PLUGINS): $(READY) meltano.yml $(wildcard packages/target-*/pyproject.toml)
 	@echo "Installing the targets and dbt ..."
 	@$(MELTANO) install --force >$(VENV)/meltano.log 2>&1 || { tail -20 $(VENV)/meltano.log >&2; exit 1; }
 	@touch $@

@@ -78,15 +78,15 @@ def main() -> int:
         signal.signal(signum, _interrupt)
     try:
         for line in _demo():
-            print(line, flush=True)  # noqa: T201 - it is for people to read
+            print(line, flush=True)
     except DemoError as error:
-        print(error, file=sys.stderr)  # noqa: T201
+        print(error, file=sys.stderr)
         return 1
     except ModuleNotFoundError as error:
-        print(missing(error), file=sys.stderr)  # noqa: T201
+        print(missing(error), file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("Interrupted.", file=sys.stderr)  # noqa: T201
+        print("Interrupted.", file=sys.stderr)
         return 130
     return 0
 

@@ -118,7 +118,7 @@ def test_links_lead_to_files_and_headings(page: Path) -> None:
 
 def placed(text: str) -> list[Any]:
     """Return the paths of this project that a text names, marked as code."""
-    return re.findall(r"`((?:tap_aircall|tests|docs|loaders|benchmarks|packages|examples)/[\w/.-]*)`", text)
+    return re.findall(r"`((?:tap_aircall|tests|docs|meltano|benchmarks|packages|examples)/[\w/.-]*)`", text)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -98,7 +98,9 @@ def test_the_lists_that_are_printed_can_be_used(listed: Path) -> None:
 
     customers = read_customers(listed)
 
-    assert list(customers) == list(read_customers(ROOT / "deploy/dagster/customers.yml")) == ["acme", "globex"]
+    assert (
+        list(customers) == list(read_customers(ROOT / "packages/aircall-customers/customers.yml")) == ["acme", "globex"]
+    )
     plugin = Project(ROOT).plugins["tap-aircall"]
     assert plugin.environment(customers["globex"].settings, secrets=False)
     table = set(re.findall(r"`(\w+)`", "".join(re.findall(r"^\| (`.*?) \|", page, re.MULTILINE))))

@@ -24,7 +24,7 @@ PATIENCE_SECONDS = 900
 @pytest.mark.timeout(2 * PATIENCE_SECONDS)
 def test_the_demo_shows_a_load_and_a_failure_and_leaves_nothing_running() -> None:
     process = subprocess.Popen(
-        [sys.executable, "-m", "aircall_customers.demo"], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        [sys.executable, "-m", "examples.customers"], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
     assert process.stdout
     output, until = "", time.monotonic() + PATIENCE_SECONDS

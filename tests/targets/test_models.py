@@ -425,7 +425,9 @@ def test_the_models_read_fields_that_streams_have() -> None:
 
 
 def test_dbt_and_the_loader_have_the_same_duckdb() -> None:
-    loader = tomllib.loads((ROOT / "loaders/duckdb/pyproject.toml").read_text(encoding="utf-8"))["project"]
+    loader = tomllib.loads((ROOT / "packages/target-duckdb-exact/pyproject.toml").read_text(encoding="utf-8"))[
+        "project"
+    ]
     plugins = yaml.safe_load((ROOT / "meltano.yml").read_text(encoding="utf-8"))["plugins"]
     (pinned,) = [requirement for requirement in loader["dependencies"] if requirement.startswith("duckdb")]
 

@@ -105,7 +105,7 @@ def test_it_describes_itself(installed: Path, built: Path, tmp_path: Path) -> No
     (wheel,) = built.glob("*.whl")
     about = json.loads(run(installed / "tap-aircall", "--about", "--format", "json", cwd=tmp_path))
     catalog = json.loads(run(installed / "tap-aircall", "--discover", cwd=tmp_path))
-    entry = yaml.safe_load((ROOT / "hub/tap-aircall.yml").read_text(encoding="utf-8"))
+    entry = yaml.safe_load((ROOT / "meltano/tap-aircall.yml").read_text(encoding="utf-8"))
 
     assert about["name"] == entry["name"]
     assert about["version"] == wheel.name.split("-")[1]

@@ -44,7 +44,7 @@ test: $(PLUGINS) ## Run all tests, with real targets
 .PHONY: soak
 soak: $(PLUGINS) ## Repeat the random tests many times, for some minutes
 	@SOAK=1 $(BIN)/python -m pytest -n 2 tests/test_faults.py tests/test_kills.py tests/test_moving.py tests/test_requests.py \
-		tests/reading/test_aircall_clock.py tests/http tests/inbox tests/streams tests/targets/test_meltano.py tests/deploy
+		tests/reading/test_aircall_clock.py tests/http tests/inbox tests/streams tests/targets/test_meltano.py packages/aircall-customers/tests
 
 # Each in its own environment; `compat-sdk` has the newest pre-release of singer-sdk. A command of pyenv, such as
 # python3.12, works only if that version is selected. Meltano gives the tap the newest versions in any case, so
@@ -69,7 +69,7 @@ compat-lowest compat-highest compat-sdk: compat-%: $(READY)
 		--python $(COMPAT)/$*/bin/python --output-file $(COMPAT)/$*/requirements.txt >/dev/null
 	@$(UV) pip install --quiet --python $(COMPAT)/$*/bin/python -r $(COMPAT)/$*/requirements.txt --group test
 	@$(UV) pip install --quiet --python $(COMPAT)/$*/bin/python --no-deps --editable . $(TRIED:%=--editable %)
-	@$(COMPAT)/$*/bin/python -m pytest -n 2 --ignore tests/targets --ignore tests/deploy $(ARGS)
+	@$(COMPAT)/$*/bin/python -m pytest -n 2 --ignore tests/targets --ignore packages/aircall-customers $(ARGS)
 
 .PHONY: $(COMPAT_PYTHONS)
 $(COMPAT_PYTHONS): compat-%:

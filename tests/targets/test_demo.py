@@ -11,7 +11,7 @@ import pytest
 
 from aircall_sandbox import World, generate_company
 from examples import demo
-from tests.report.company import PageReader
+from report_tests.company import PageReader
 from tests.targets.test_recipes import never_called_back
 
 if TYPE_CHECKING:

@@ -91,7 +91,7 @@ def blocks() -> Iterator[Block]:
 
 BLOCKS = list(blocks())
 OF_CUSTOMERS = "customers.md"
-"""The page whose blocks tests/deploy/test_customers.py tries."""
+"""The page whose blocks packages/aircall-customers/tests tries."""
 CONFIGS = [block for block in BLOCKS if block.kind == "json" and block.page != OF_CUSTOMERS]
 PARTS = [block for block in BLOCKS if block.kind == "yaml" and not block.not_run and block.page != OF_CUSTOMERS]
 

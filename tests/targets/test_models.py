@@ -20,11 +20,11 @@ import pytest
 import yaml
 
 from aircall_sandbox import Sandbox, World, generate_company
+from report_tests.agreement import columns_that_differ, page_against_marts
 from tap_aircall.streams.registry import STREAMS as STREAMS_OF_TAP
 from tap_aircall.tap import TapAircall
 from tests.clock import FakeClock
 from tests.conftest import Aircall
-from tests.report.agreement import columns_that_differ, page_against_marts
 from tests.targets.answers import OPEN, ZONE, Answers, Told
 from tests.targets.conftest import PLUGINS, ROOT, executable
 

@@ -12,7 +12,7 @@ from aircall_sandbox.events import EVENTS
 from tap_aircall.inbox.deliveries import WEBHOOK, Delivery
 from tap_aircall.inbox.store import Inbox
 from tests.clock import NOW
-from tests.sandbox.receiving import PUBLIC, Receiver, receiver
+from tests.receiving import PUBLIC, Receiver, receiver
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

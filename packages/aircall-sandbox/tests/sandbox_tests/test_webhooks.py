@@ -9,9 +9,9 @@ import requests
 
 from aircall_sandbox import Sandbox, World
 from aircall_sandbox.events import EVENTS
+from sandbox_tests.asking import get
 from tests.clock import NOW
-from tests.sandbox.asking import get
-from tests.sandbox.receiving import PUBLIC, Receiver, receiver
+from tests.receiving import PUBLIC, Receiver, receiver
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Browser, sync_playwright
 
 from docs.picture import CHROMIUM
-from tests.report.company import Company
+from report_tests.company import Company
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from aircall_sandbox.intelligence import ENVELOPES, RESULT_KINDS, ResultKind
-from tests.sandbox.asking import get
+from sandbox_tests.asking import get
 
 if TYPE_CHECKING:
     from tests.conftest import Aircall

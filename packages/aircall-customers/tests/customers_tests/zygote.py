@@ -59,8 +59,8 @@ IMPORTS = (
     "sqlalchemy.dialects.postgresql.psycopg2",
     "structlog",
     "tap_aircall.streams.registry",
-    "tests.deploy.day",
-    "tests.deploy.pipeline",
+    "customers_tests.day",
+    "customers_tests.pipeline",
 )
 """What the processes would each import otherwise."""
 
@@ -207,7 +207,7 @@ def _run(kind: str, *arguments: str) -> int:
 
         sys.argv = ["aircall_customers", *arguments]
         return main()
-    from tests.deploy import pipeline
+    from customers_tests import pipeline
 
     return pipeline.main(list(arguments), os.environ)
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import requests
 
+from sandbox_tests.asking import get, listed
 from tests.clock import NOW
-from tests.sandbox.asking import get, listed
 
 if TYPE_CHECKING:
     from tests.conftest import Aircall

@@ -171,9 +171,9 @@ def _log(event: str, **more: Any) -> None:
 def install(folder: Path) -> Path:
     """Make a command of it, and return its path: what `AIRCALL_MELTANO` is to name."""
     command = folder / "meltano"
-    root = Path(__file__).parents[2]
+    paths = os.pathsep.join(str(Path(__file__).parents[up]) for up in (4, 1))
     command.write_text(
-        f'#!/bin/sh\nPYTHONPATH="{root}" exec "{sys.executable}" -m tests.deploy.pipeline "$@"\n', "utf-8"
+        f'#!/bin/sh\nPYTHONPATH="{paths}" exec "{sys.executable}" -m customers_tests.pipeline "$@"\n', "utf-8"
     )
     command.chmod(0o755)
     return command

@@ -12,7 +12,7 @@ import duckdb
 import pytest
 
 from aircall_sandbox import Sandbox, generate_company
-from tests.deploy.test_run import PATIENCE_SECONDS, Site, processes_of, wait_for
+from customers_tests.test_run import PATIENCE_SECONDS, Site, processes_of, wait_for
 from tests.targets.conftest import PLUGINS
 from tests.targets.test_models import needs_dbt
 

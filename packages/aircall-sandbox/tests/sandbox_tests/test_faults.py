@@ -8,7 +8,7 @@ import pytest
 import requests
 
 from aircall_sandbox import Fault
-from tests.sandbox.asking import get
+from sandbox_tests.asking import get
 
 if TYPE_CHECKING:
     from aircall_sandbox import RequestLog

@@ -11,8 +11,8 @@ import pytest
 import requests
 
 from aircall_sandbox.analytics import EXPORT_PATH
+from sandbox_tests.asking import get
 from tests.clock import NOW
-from tests.sandbox.asking import get
 
 if TYPE_CHECKING:
     from tests.conftest import Aircall

@@ -8,7 +8,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
 from playwright.sync_api import Page, expect
 
-from tests.report.company import Company, days_ago, hostile
+from report_tests.company import Company, days_ago, hostile
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -9,8 +9,8 @@ import pytest
 
 from aircall_customers.alerts import URL
 from aircall_customers.local import HERE
-from tests.deploy.test_alerts import Hook, fail
-from tests.deploy.test_run import Site, site
+from customers_tests.test_alerts import Hook, fail
+from customers_tests.test_run import Site, site
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

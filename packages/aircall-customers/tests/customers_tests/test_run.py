@@ -20,8 +20,8 @@ from aircall_customers.guard import Claim, Guard
 from aircall_customers.local import ROOT
 from aircall_customers.run import FOLDER, Place, _environment, calls_until, run, working_folder
 from aircall_sandbox import Sandbox, generate_company
-from tests.deploy import pipeline
-from tests.deploy.test_guard import cut_off
+from customers_tests import pipeline
+from customers_tests.test_guard import cut_off
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from aircall_report.wording import NOTHING
-from tests.report.company import Company, PageReader, View, days_ago, page_of
+from report_tests.company import Company, PageReader, View, days_ago, page_of
 
 OTHER = {"number_id": 2, "number_name": "Sales"}
 ANNE = {"main_user_id": 11, "main_user_name": "Anne Bois"}

@@ -11,6 +11,7 @@ import sys
 import time
 from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psycopg
@@ -22,14 +23,13 @@ from aircall_customers.due import due
 from aircall_customers.guard import Guard
 from aircall_customers.local import ROOT, Deployment
 from aircall_sandbox import Sandbox, World
+from customers_tests import pipeline, zygote
 from tap_aircall.tap import TapAircall
 from tests.conftest import Recorder, Run
-from tests.deploy import pipeline, zygote
 from tests.warehouse import Warehouse
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from pathlib import Path
 
     from aircall_customers.guard import Record
 
@@ -64,7 +64,7 @@ class Day:
         self.kills: dict[str, int] = {"daemon": 0, "other": 0}
         self.names = [f"c{number:03}" for number in range(CUSTOMERS)]
         self.sandboxes: dict[str, Sandbox] = {}
-        self.deployment = Deployment(folder, server, "day", "tests.deploy.day")
+        self.deployment = Deployment(folder, server, "day", "customers_tests.day")
         self._registry = folder / "processes"
         self._registry.mkdir()
         self._instance()
@@ -74,7 +74,7 @@ class Day:
         command.write_text(f'#!/bin/sh\nexec {client} meltano "$@"\n', encoding="utf-8")
         command.chmod(0o755)
         self.deployment.environment |= {
-            "PYTHONPATH": str(ROOT),
+            "PYTHONPATH": os.pathsep.join([str(ROOT), str(Path(__file__).parents[1])]),
             zygote.SOCKET: str(socket),
             "AIRCALL_MELTANO": str(command),
             "TAP_AIRCALL_REQUESTS_PER_MINUTE": "100000",
@@ -104,7 +104,7 @@ class Day:
         )
         self._clock.execute(SHIFT)
         process = subprocess.Popen(
-            [sys.executable, "-m", "tests.deploy.zygote", str(socket), str(self._registry)],
+            [sys.executable, "-m", "customers_tests.zygote", str(socket), str(self._registry)],
             cwd=ROOT,
             env=self.deployment.environment,
         )
@@ -217,7 +217,7 @@ class Day:
     def _instance(self) -> None:
         path = self.deployment.home / "dagster.yaml"
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
-        content["run_launcher"] = {"module": "tests.deploy.zygote", "class": "ZygoteLauncher"}
+        content["run_launcher"] = {"module": "customers_tests.zygote", "class": "ZygoteLauncher"}
         content["concurrency"]["runs"]["max_concurrent_runs"] = AT_ONCE
         content["run_monitoring"] = {"enabled": True, "start_timeout_seconds": 120, "poll_interval_seconds": 5}
         content["run_coordinator"] = {

@@ -6,12 +6,12 @@ from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from aircall_report.wording import hours, number, share, weekday
-from tests.report.company import COLUMNS, PageReader, page_of
+from report_tests.company import COLUMNS, PageReader, page_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.report.company import View
+    from report_tests.company import View
 
     Query = Callable[[str], list[dict[str, Any]]]
 

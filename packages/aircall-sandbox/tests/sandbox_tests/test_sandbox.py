@@ -9,8 +9,8 @@ import pytest
 import requests
 
 from aircall_sandbox import generate_company
+from sandbox_tests.asking import get, listed
 from tests.clock import NOW
-from tests.sandbox.asking import get, listed
 
 if TYPE_CHECKING:
     from collections.abc import Callable

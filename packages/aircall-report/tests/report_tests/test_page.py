@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from report_tests.company import NAMES, PageReader, days_ago, hostile, large
 from tap_aircall.errors import one_line
-from tests.report.company import NAMES, PageReader, days_ago, hostile, large
 
 if TYPE_CHECKING:
-    from tests.report.company import Company
+    from report_tests.company import Company
 
 PEOPLE = ("Anne Bois", "Zoé Petit", "Petit SA", "+33 1 99 00 12 34", "33199001234", "Karl Hof")
 

@@ -5,6 +5,6 @@ from __future__ import annotations
 from datetime import timedelta
 
 from aircall_customers.definitions import build_definitions
-from tests.deploy.zygote import command
+from customers_tests.zygote import command
 
 defs = build_definitions([*command(), "customers"], interval=1, silence=timedelta(seconds=20))

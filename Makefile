@@ -51,6 +51,7 @@ soak: $(PLUGINS) ## Repeat the random tests many times, for some minutes
 # `make test` has already run tests/targets with those.
 COMPAT := .compat
 TRIED := $(filter-out %-customers,$(PACKAGES))
+NEEDS_INSTALL := tests/targets packages/aircall-customers $(wildcard packages/target-*)
 COMPAT_PYTHONS := $(addprefix compat-3.,11 12 13 14)
 compat-lowest: RESOLUTION := lowest-direct
 compat-highest: RESOLUTION := highest
@@ -69,7 +70,7 @@ compat-lowest compat-highest compat-sdk: compat-%: $(READY)
 		--python $(COMPAT)/$*/bin/python --output-file $(COMPAT)/$*/requirements.txt >/dev/null
 	@$(UV) pip install --quiet --python $(COMPAT)/$*/bin/python -r $(COMPAT)/$*/requirements.txt --group test
 	@$(UV) pip install --quiet --python $(COMPAT)/$*/bin/python --no-deps --editable . $(TRIED:%=--editable %)
-	@$(COMPAT)/$*/bin/python -m pytest -n 2 --ignore tests/targets --ignore packages/aircall-customers $(ARGS)
+	@$(COMPAT)/$*/bin/python -m pytest -n 2 $(NEEDS_INSTALL:%=--ignore %) $(ARGS)
 
 .PHONY: $(COMPAT_PYTHONS)
 $(COMPAT_PYTHONS): compat-%:

@@ -10,6 +10,8 @@ UV_VERSION := 0.13.9
 UV := UV_NO_CONFIG=1 $(BIN)/uv
 READY := $(VENV)/ready
 PLUGINS := $(VENV)/plugins-ready
+PACKAGES := $(wildcard packages/aircall-*)
+PROJECTS := pyproject.toml $(PACKAGES:=/pyproject.toml)
 # Without these, it writes logs to the home directory, and asks the network for news of itself.
 MELTANO := XDG_STATE_HOME="$(CURDIR)/.meltano/state" MELTANO_CLI_DISABLE_VERSION_CHECK=true \
 	MELTANO_SEND_ANONYMOUS_USAGE_STATS=false MELTANO_CLI_LOG_LEVEL=warning $(BIN)/meltano
@@ -25,7 +27,7 @@ help: ## Show what there is
 
 .PHONY: demo
 demo: $(PLUGINS) ## Load a made-up company into DuckDB through Meltano, twice, and show the result
-	@$(BIN)/python -m tap_aircall.sandbox.demo
+	@$(BIN)/python -m examples.demo
 
 .PHONY: picture
 picture: $(READY) ## Take the picture of the demo's page that the documents show, with the Chromium of this machine
@@ -33,7 +35,7 @@ picture: $(READY) ## Take the picture of the demo's page that the documents show
 
 .PHONY: demo-customers
 demo-customers: $(PLUGINS) ## Load three made-up customers, one of whom fails, in Dagster's page, until Ctrl-C
-	@$(BIN)/python -m aircall_customers.demo
+	@$(BIN)/python -m examples.customers
 
 .PHONY: test
 test: $(PLUGINS) ## Run all tests, with real targets
@@ -42,12 +44,14 @@ test: $(PLUGINS) ## Run all tests, with real targets
 .PHONY: soak
 soak: $(PLUGINS) ## Repeat the random tests many times, for some minutes
 	@SOAK=1 $(BIN)/python -m pytest -n 2 tests/test_faults.py tests/test_kills.py tests/test_moving.py tests/test_requests.py \
-		tests/reading/test_aircall_clock.py tests/http tests/inbox tests/streams tests/targets/test_meltano.py tests/deploy
+		tests/reading/test_aircall_clock.py tests/http tests/inbox tests/streams tests/targets/test_meltano.py packages/aircall-customers/tests
 
 # Each in its own environment; `compat-sdk` has the newest pre-release of singer-sdk. A command of pyenv, such as
 # python3.12, works only if that version is selected. Meltano gives the tap the newest versions in any case, so
 # `make test` has already run tests/targets with those.
 COMPAT := .compat
+TRIED := $(filter-out %-customers,$(PACKAGES))
+NEEDS_INSTALL := tests/targets packages/aircall-customers $(wildcard packages/target-*)
 COMPAT_PYTHONS := $(addprefix compat-3.,11 12 13 14)
 compat-lowest: RESOLUTION := lowest-direct
 compat-highest: RESOLUTION := highest
@@ -61,12 +65,12 @@ compat: compat-lowest compat-highest compat-sdk $(COMPAT_PYTHONS) ## Run the tes
 compat-lowest compat-highest compat-sdk: compat-%: $(READY)
 	@echo "Testing with the $* versions ..."
 	@$(UV) venv --quiet --clear --python $(BIN)/python $(COMPAT)/$*
-	@echo '$(CONSTRAINT)' | $(UV) pip compile --quiet pyproject.toml --constraint - --all-extras \
+	@echo '$(CONSTRAINT)' | $(UV) pip compile --quiet pyproject.toml $(TRIED:=/pyproject.toml) --constraint - --all-extras \
 		--resolution $(RESOLUTION) --upgrade --no-emit-index-url \
 		--python $(COMPAT)/$*/bin/python --output-file $(COMPAT)/$*/requirements.txt >/dev/null
 	@$(UV) pip install --quiet --python $(COMPAT)/$*/bin/python -r $(COMPAT)/$*/requirements.txt --group test
-	@$(UV) pip install --quiet --python $(COMPAT)/$*/bin/python --no-deps --editable .
-	@$(COMPAT)/$*/bin/python -m pytest -n 2 --ignore tests/targets --ignore tests/deploy $(ARGS)
+	@$(UV) pip install --quiet --python $(COMPAT)/$*/bin/python --no-deps --editable . $(TRIED:%=--editable %)
+	@$(COMPAT)/$*/bin/python -m pytest -n 2 $(NEEDS_INSTALL:%=--ignore %) $(ARGS)
 
 .PHONY: $(COMPAT_PYTHONS)
 $(COMPAT_PYTHONS): compat-%:
@@ -76,21 +80,17 @@ $(COMPAT_PYTHONS): compat-%:
 	$(MAKE) --no-print-directory test PYTHON="$$python" VENV=$(COMPAT)/$* MELTANO_SYS_DIR_ROOT="$(CURDIR)/$(COMPAT)/$*/meltano"
 
 .PHONY: bench
-bench: $(PLUGINS) ## Measure CPU, memory, start-up, requests and the use of the budget, as ratios
+bench: $(READY) ## Measure CPU beside a plain SDK tap, memory, and the requests of a day
 	@$(BIN)/python -m benchmarks.cpu
 	@$(BIN)/python -m benchmarks.memory
-	@$(BIN)/python -m benchmarks.startup
-	@$(BIN)/python -m benchmarks.budget
-	@$(BIN)/python -m benchmarks.intelligence
-	@$(BIN)/python -m benchmarks.inbox
-	@$(BIN)/python -m benchmarks.models
+	@$(BIN)/python -m benchmarks.day
 
 .PHONY: lint
 lint: $(READY) ## Check style and types
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
-	@$(BIN)/deptry .
+	@for folder in . $(PACKAGES); do (cd $$folder && $(CURDIR)/$(BIN)/deptry .); done
 	@$(BIN)/lint-imports --no-logo >$(VENV)/imports.log || { cat $(VENV)/imports.log; exit 1; }
 	@$(MAKE) --no-print-directory docs
 
@@ -113,14 +113,14 @@ install: $(PLUGINS) ## Set everything up in this folder
 
 .PHONY: lock
 lock: $(READY) ## Choose the newest versions of all dependencies
-	@$(UV) pip compile pyproject.toml deploy/dagster/pyproject.toml --universal --python-version 3.11 --all-extras --group dev --upgrade \
+	@$(UV) pip compile $(PROJECTS) --universal --python-version 3.11 --all-extras --group dev --upgrade \
 		--generate-hashes --no-emit-index-url --custom-compile-command 'make lock' --quiet -o requirements.lock
 
 .PHONY: clean
 clean: ## Remove what the other commands made
 	@rm -rf $(VENV) $(COMPAT) .meltano demo-data docs/site .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
-$(READY): requirements.lock pyproject.toml deploy/dagster/pyproject.toml
+$(READY): requirements.lock $(PROJECTS)
 	@python=$$($(FIND_PYTHON)); \
 	if [ -z "$$python" ]; then echo "tap-aircall needs Python 3.11 to 3.14 with its venv module; none was found." >&2; exit 1; fi; \
 	if ! { mkdir -p $(VENV) && touch $(VENV)/.writable; } 2>/dev/null; then \
@@ -129,10 +129,10 @@ $(READY): requirements.lock pyproject.toml deploy/dagster/pyproject.toml
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION) 2>$(VENV)/pip.log \
 		|| { cat $(VENV)/pip.log >&2; exit 1; }
 	@$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock
-	@$(UV) pip install --quiet --python $(BIN)/python --no-deps --editable . --editable deploy/dagster
+	@$(UV) pip install --quiet --python $(BIN)/python --no-deps --editable . $(PACKAGES:%=--editable %)
 	@touch $@
 
-$(PLUGINS): $(READY) meltano.yml $(wildcard loaders/*/pyproject.toml)
+$(PLUGINS): $(READY) meltano.yml $(wildcard packages/target-*/pyproject.toml)
 	@echo "Installing the targets and dbt ..."
 	@$(MELTANO) install --force >$(VENV)/meltano.log 2>&1 || { tail -20 $(VENV)/meltano.log >&2; exit 1; }
 	@touch $@

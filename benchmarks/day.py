@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from typing_extensions import override
 
+from aircall_sandbox import Sandbox, World
+from aircall_sandbox.index import TimeIndex
+from aircall_sandbox.templates import new_call
 from tap_aircall.reading.clock import TRAIL_SECONDS
 from tap_aircall.reading.cursors import FIRST_RUN, POSITIONS
 from tap_aircall.reading.pages import PAGE_SIZE
 from tap_aircall.reading.times import to_rfc3339
-from tap_aircall.sandbox import Sandbox, World
-from tap_aircall.sandbox.index import TimeIndex
-from tap_aircall.sandbox.templates import new_call
 from tap_aircall.settings import DEFINITION
 from tap_aircall.tap import TapAircall
 from tap_aircall.writer import SilentWriter
@@ -29,7 +29,7 @@ from tests.clock import FakeClock
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tap_aircall.sandbox.templates import Record
+    from aircall_sandbox.templates import Record
 
 HOUR, DAY = 3_600, 86_400
 NOW = 1_795_438_800

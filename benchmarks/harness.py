@@ -55,10 +55,9 @@ def measure(*command: str) -> Usage:
 
 
 @contextmanager
-def server(**options: float) -> Iterator[str]:
-    """Run the server with options of its command line; yields its address."""
-    arguments = [word for name, value in options.items() for word in (f"--{name.replace('_', '-')}", str(value))]
-    command = [sys.executable, "-m", "benchmarks.server", *arguments]
+def server(calls: int) -> Iterator[str]:
+    """Run the server with a number of calls; yields its address."""
+    command = [sys.executable, "-m", "benchmarks.server", "--calls", str(calls)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603
         assert process.stdin  # noqa: S101
         assert process.stdout  # noqa: S101
@@ -66,22 +65,21 @@ def server(**options: float) -> Iterator[str]:
         process.stdin.close()
 
 
-def counts(url: str) -> dict[str, int]:
-    """Return how many requests the server got, and how many it refused."""
-    with urllib.request.urlopen(f"{url}/counts") as answer:  # noqa: S310 - our own server
-        answered: dict[str, int] = json.load(answer)
-    return answered
+def requests(url: str) -> int:
+    """Return how many requests the server got."""
+    with urllib.request.urlopen(f"{url}/requests") as answer:  # noqa: S310 - our own server
+        return int(answer.read())
 
 
 @contextmanager
-def tap_command(url: str, streams: tuple[str, ...] = ("calls",), **settings: Any) -> Iterator[list[str]]:
-    """Yield a command with which the tap reads some streams of a server whole."""
+def tap_command(url: str) -> Iterator[list[str]]:
+    """Yield a command with which the tap reads all calls of a server."""
     catalog: Any = json.loads(TapAircall(config={}, validate_config=False).catalog_json_text)
     for entry in catalog["streams"]:
         for item in entry["metadata"]:
             if not item["breadcrumb"]:
-                item["metadata"]["selected"] = entry["tap_stream_id"] in streams
-    config = {"user": "id", "password": "token", "api_url": url, "requests_per_minute": 1_000_000, **settings}
+                item["metadata"]["selected"] = entry["tap_stream_id"] == "calls"
+    config = {"user": "id", "password": "token", "api_url": url, "requests_per_minute": 1_000_000}
     with tempfile.TemporaryDirectory() as folder:
         paths = {}
         for name, content in (("config", config), ("catalog", catalog)):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 
-from benchmarks.harness import counts, measure, server, tap_command
+from benchmarks.harness import measure, requests, server, tap_command
 
 FEW = 10_000
 
@@ -19,10 +19,10 @@ def main() -> None:
     for calls in (FEW, many):
         with server(calls=calls) as url, tap_command(url) as tap:
             usage = measure(*tap)
-            requests = counts(url)["requests"]
+            asked = requests(url)
         peaks.append(usage.peak)
-        ratio = requests / (calls / 50)
-        print(f"{calls:,} calls: {usage.peak:.0f} MB at most, {requests:,} requests, {ratio:.4f} a page")  # noqa: T201
+        ratio = asked / (calls / 50)
+        print(f"{calls:,} calls: {usage.peak:.0f} MB at most, {asked:,} requests, {ratio:.4f} a page")  # noqa: T201
     print(f"memory at {many:,} / at {FEW:,}: {peaks[1] / peaks[0]:.2f}")  # noqa: T201
 
 

@@ -1,7 +1,7 @@
 """A server that only hands out ready-made pages of calls; the sandbox would be too slow.
 
 It runs in a process of its own, prints its address, and ends when its standard input does. It knows what the walks
-need: `page`, `from` (exclusive), `to`, the total and the next link; answers of 429 beyond a limit; and a latency.
+need: `page`, `from` (exclusive), `to`, the total and the next link.
 """
 
 from __future__ import annotations
@@ -10,31 +10,29 @@ import argparse
 import asyncio
 import sys
 import time
-from collections import deque
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import msgspec
 
-from tap_aircall.sandbox import generate_company
+from aircall_sandbox import generate_company
 
 TEMPLATES = 500
 """How many different calls are made up; they are repeated with other ids and times."""
-WINDOW_SECONDS = 60.0
+PER_SECOND = 2
+"""How many calls share a second."""
 
 
 class Calls:
-    """A list of calls, a second apart or closer, the last one an hour old.
+    """A list of calls, the last one an hour old.
 
     Args:
         count: How many.
-        per_second: How many share a second.
     """
 
-    def __init__(self, count: int, per_second: int = 2) -> None:
+    def __init__(self, count: int) -> None:
         self._count = count
-        self._per_second = per_second
-        self._first = int(time.time()) - 3_600 - count // per_second
+        self._first = int(time.time()) - 3_600 - count // PER_SECOND
         world = generate_company(seed=1, now=time.time(), calls=TEMPLATES, contacts=50)
         flagged = ("ivr_options_selected", "ai_voice_agents")
         blank: dict[str, Any] = {"contact": None, "recording_short_url": None, "voicemail_short_url": None}
@@ -58,10 +56,10 @@ class Calls:
 
     def _through(self, second: int) -> int:
         """Return how many calls there are up to the end of a second."""
-        return min(self._count, max(0, second - self._first + 1) * self._per_second)
+        return min(self._count, max(0, second - self._first + 1) * PER_SECOND)
 
     def _call(self, position: int) -> dict[str, Any]:
-        second = self._first + position // self._per_second
+        second = self._first + position // PER_SECOND
         return self._templates[position % TEMPLATES] | {"id": 4_200_000_000 + position, "started_at": second}
 
 
@@ -70,30 +68,21 @@ class Server:
 
     Args:
         calls: What there is.
-        latency: Seconds before each answer.
-        limit: Requests allowed in a minute; 0 for no limit.
     """
 
-    def __init__(self, calls: Calls, latency: float, limit: int) -> None:
+    def __init__(self, calls: Calls) -> None:
         self._calls = calls
-        self._latency = latency
-        self._limit = limit
-        self._recent: deque[float] = deque()
-        self._counts = {"requests": 0, "refused": 0}
+        self._requests = 0
         self._pages: dict[str, bytes] = {}
 
     async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Serve one connection until it ends."""
         try:
             while True:
-                head = await reader.readuntil(b"\r\n\r\n")
-                target = head.split(b" ", 2)[1].decode()
-                status, body = self._answer(target)
-                if self._latency and "/v1/" in target:
-                    await asyncio.sleep(self._latency)
+                asked = await reader.readuntil(b"\r\n\r\n")
+                body = self._answer(asked.split(b" ", 2)[1].decode())
                 writer.write(
-                    b"HTTP/1.1 %d OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
-                    % (status, len(body))
+                    b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body)
                     + body
                 )
                 await writer.drain()
@@ -102,30 +91,22 @@ class Server:
         finally:
             writer.close()
 
-    def _answer(self, target: str) -> tuple[int, bytes]:
+    def _answer(self, target: str) -> bytes:
         parts = urlsplit(target)
-        if parts.path == "/counts":
-            return 200, msgspec.json.encode(self._counts)
+        if parts.path == "/requests":
+            return msgspec.json.encode(self._requests)
         if parts.path == "/v1/ping":
-            return 200, b'{"ping":"pong"}'
-        self._counts["requests"] += 1
-        if self._limit:
-            now = time.monotonic()
-            while self._recent and self._recent[0] <= now - WINDOW_SECONDS:
-                self._recent.popleft()
-            if len(self._recent) >= self._limit:
-                self._counts["refused"] += 1
-                return 429, b"{}"
-            self._recent.append(now)
+            return b'{"ping":"pong"}'
+        self._requests += 1
         # Pages are kept, so that the second of two clients waits as long as the first.
         if target not in self._pages:
             self._pages[target] = self._calls.page(parse_qs(parts.query))
-        return 200, self._pages[target]
+        return self._pages[target]
 
 
 async def serve(options: argparse.Namespace) -> None:
     """Serve until standard input ends."""
-    handler = Server(Calls(options.calls, options.per_second), options.latency, options.limit)
+    handler = Server(Calls(options.calls))
     server = await asyncio.start_server(handler.handle, "127.0.0.1", 0, limit=2**20)
     print(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", flush=True)  # noqa: T201 - for the parent process
     await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
@@ -136,9 +117,6 @@ def main() -> None:
     """Run the server."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--calls", type=int, default=10_000)
-    parser.add_argument("--per-second", type=int, default=2)
-    parser.add_argument("--latency", type=float, default=0)
-    parser.add_argument("--limit", type=int, default=0)
     asyncio.run(serve(parser.parse_args()))
 
 

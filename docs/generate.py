@@ -39,7 +39,7 @@ def documents() -> dict[Path, str]:
         ),
         ROOT / "meltano.yml": meltano,
         ROOT / "meltano/aircall.meltano.yml": meltano_plugins(meltano),
-        ROOT / "hub/tap-aircall.yml": hub_entry(meltano),
+        ROOT / "meltano/tap-aircall.yml": hub_entry(meltano),
     }
 
 

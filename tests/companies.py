@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tap_aircall.sandbox.intelligence import RESULT_KINDS
-from tap_aircall.sandbox.templates import KINDS
+from aircall_sandbox.intelligence import RESULT_KINDS
+from aircall_sandbox.templates import KINDS
 from tests.clock import NOW
 
 if TYPE_CHECKING:
-    from tap_aircall.sandbox import World
+    from aircall_sandbox import World
 
 TIME = "2020-01-02T11:41:01.000Z"
 

@@ -6,18 +6,15 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
-import hypothesis
 import pytest
 from singer_sdk.contrib.msgspec import encoder
 from typing_extensions import override
 
-from tap_aircall.sandbox import Sandbox, World
+from aircall_sandbox import Sandbox, World
 from tap_aircall.tap import TapAircall
 from tap_aircall.writer import InterruptibleWriter
 from tests import catalogs, leaks
 from tests.clock import FakeClock
-from tests.postgres import postgres as postgres  # noqa: PLC0414 - fixtures for all tests
-from tests.postgres import postgres_server as postgres_server  # noqa: PLC0414
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -26,19 +23,6 @@ if TYPE_CHECKING:
     from singer_sdk.singerlib.encoding.simple import Message
 
 Record = dict[str, Any]
-
-
-def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add an option for how many requests the tap has in flight."""
-    parser.addoption("--in-flight", type=int, default=4, help="max_concurrent_requests of the tap (default: 4)")
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    """Set that for all tests, give them time, and watch what they leak."""
-    leaks.pytest_configure(config)
-    Aircall.in_flight = config.getoption("--in-flight")
-    hypothesis.settings.register_profile("any machine", deadline=None)  # a busy machine is no reason to fail
-    hypothesis.settings.load_profile("any machine")
 
 
 @dataclass

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from typing_extensions import override
 
+from aircall_sandbox.phones import BLOCKS, e164
+from aircall_sandbox.recordings import MARK
 from tap_aircall.errors import TapAircallError
-from tap_aircall.sandbox.phones import BLOCKS, e164
-from tap_aircall.sandbox.recordings import MARK
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -44,7 +44,7 @@ PEOPLE = (
     "planted words",
     "+33 6 12 34 56 78",
 )
-OWN_OUTPUT = ("tap_aircall.sandbox", "--about")
+OWN_OUTPUT = ("aircall_sandbox", "--about")
 """Processes whose output may show the sandbox's public credentials, or is about nobody."""
 
 BROWSER = "browser"

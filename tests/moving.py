@@ -17,11 +17,11 @@ from unittest import mock
 import msgspec
 from typing_extensions import override
 
+from aircall_sandbox import World, api
 from tap_aircall.errors import ForbiddenError, NotFoundError
 from tap_aircall.http.client import ATTEMPTS, AircallClient
 from tap_aircall.http.limiter import RateLimiter
 from tap_aircall.reading.clock import TRAIL_SECONDS
-from tap_aircall.sandbox import World, api
 from tap_aircall.tap import TapAircall
 from tests.catalogs import catalog
 from tests.clock import NOW, FakeClock
@@ -31,10 +31,10 @@ from tests.warehouse import Warehouse
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
+    from aircall_sandbox.intelligence import ResultKind
+    from aircall_sandbox.messages import Answer
+    from aircall_sandbox.templates import Kind
     from tap_aircall.reading.pages import Query
-    from tap_aircall.sandbox.intelligence import ResultKind
-    from tap_aircall.sandbox.messages import Answer
-    from tap_aircall.sandbox.templates import Kind
 
 T = TypeVar("T")
 S = TypeVar("S")

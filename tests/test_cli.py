@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from aircall_sandbox import Fault, Sandbox, generate_company
 from tap_aircall.cli import read_json
 from tap_aircall.errors import InputError
-from tap_aircall.sandbox import Fault, Sandbox, generate_company
 from tap_aircall.settings import DEFINITION
 from tap_aircall.streams.registry import STREAMS
 from tests.catalogs import SNAPSHOT, catalog, summary

@@ -118,7 +118,7 @@ def test_links_lead_to_files_and_headings(page: Path) -> None:
 
 def placed(text: str) -> list[Any]:
     """Return the paths of this project that a text names, marked as code."""
-    return re.findall(r"`((?:tap_aircall|tests|docs|loaders|benchmarks)/[\w/.-]*)`", text)
+    return re.findall(r"`((?:tap_aircall|tests|docs|meltano|benchmarks|packages|examples)/[\w/.-]*)`", text)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -128,7 +128,7 @@ def test_files_that_the_documents_name_exist(page: Path) -> None:
 
 def test_every_fact_that_the_code_cites_has_a_heading() -> None:
     headings = set(re.findall(r"^#+ (.*)", TEXT["aircall-api.md"], re.MULTILINE))
-    for path in [*ROOT.glob("tap_aircall/**/*.py"), *ROOT.glob("tests/**/*.py")]:
+    for path in [path for folder in ("packages", "tap_aircall", "tests") for path in ROOT.glob(f"{folder}/**/*.py")]:
         text = re.sub(r"\n\s*(# )?", " ", path.read_text(encoding="utf-8"))
         for cited in re.findall(r"\bfacts: ([A-Z][^):;.]+)", text):
             assert {part.strip() for part in cited.split(" and ")} <= headings or cited.strip() in headings, (

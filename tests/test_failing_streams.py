@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from aircall_sandbox import Fault
 from tap_aircall.errors import (
     AircallError,
     BlockedError,
@@ -18,7 +19,6 @@ from tap_aircall.errors import (
     UnavailableError,
     UnreadableError,
 )
-from tap_aircall.sandbox import Fault
 from tap_aircall.streams.registry import STREAMS
 from tests.clock import NOW, FastClock
 from tests.companies import furnish

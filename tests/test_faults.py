@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from aircall_sandbox import Fault, Sandbox, World
 from tap_aircall.errors import UnavailableError
-from tap_aircall.sandbox import Fault, Sandbox, World
 from tests.clock import NOW, FakeClock
 from tests.companies import furnish
 from tests.conftest import Aircall

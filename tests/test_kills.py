@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from aircall_sandbox import Fault, Sandbox, World
+from aircall_sandbox.intelligence import RESULT_KINDS
 from tap_aircall.reading.states import PAGES_PER_STATE
-from tap_aircall.sandbox import Fault, Sandbox, World
-from tap_aircall.sandbox.intelligence import RESULT_KINDS
 from tests.clock import NOW, SPEED, FastClock
 from tests.conftest import Aircall
 from tests.processes import PATIENCE_SECONDS, Command, Mishap, Process

@@ -16,9 +16,9 @@ import pytest
 from singer_sdk.logging import ConsoleFormatter, StructuredFormatter
 from typing_extensions import override
 
+from aircall_sandbox import Sandbox, World
 from tap_aircall.errors import UnavailableError
 from tap_aircall.http.logs import be_discreet
-from tap_aircall.sandbox import Sandbox, World
 from tests.clock import FakeClock
 from tests.conftest import Aircall
 from tests.hostile import Hostile

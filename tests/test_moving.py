@@ -18,7 +18,7 @@ from tests.warehouse import Warehouse
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tap_aircall.sandbox.templates import Record
+    from aircall_sandbox.templates import Record
 
 SOAK = "SOAK" in os.environ
 """Whether `make soak` asks for more."""

@@ -21,8 +21,8 @@ from singer_sdk.streams import core
 from singer_sdk.testing import SuiteConfig, get_tap_test_class
 from typing_extensions import override
 
+from aircall_sandbox import Sandbox, generate_company
 from tap_aircall import sdk
-from tap_aircall.sandbox import Sandbox, generate_company
 from tap_aircall.streams.base import UNHANDLED, AircallStream
 from tap_aircall.streams.registry import STREAMS
 from tap_aircall.tap import TapAircall

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from aircall_sandbox import Fault
+from aircall_sandbox.intelligence import RESULT_KINDS
 from tap_aircall.errors import TapAircallError
-from tap_aircall.sandbox import Fault
-from tap_aircall.sandbox.intelligence import RESULT_KINDS
 from tap_aircall.streams.registry import STREAMS
 from tests.clock import NOW
 from tests.inboxes import fill, one_of_each

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from aircall_sandbox import Fault
 from tap_aircall.errors import CredentialsError, TapAircallError
-from tap_aircall.sandbox import Fault
 from tap_aircall.streams.registry import STREAMS
 from tap_aircall.verify import MOST_REQUESTS
 from tests.clock import NOW

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import pytest
 from typing_extensions import override
 
+from aircall_sandbox import Fault
 from tap_aircall.errors import (
     AircallError,
     CredentialsError,
@@ -21,14 +22,13 @@ from tap_aircall.errors import (
     RunEndedError,
     UnavailableError,
 )
-from tap_aircall.sandbox import Fault
 from tap_aircall.writer import TerminatedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from tap_aircall.sandbox import RequestLog
+    from aircall_sandbox import RequestLog
     from tests.conftest import Aircall, Run
 
 TOKEN = "/v1/oauth/token"

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 
+from aircall_sandbox import Sandbox, World
 from tap_aircall.auth import database
 from tap_aircall.auth.database import TokenDatabase
 from tap_aircall.auth.tokens import SavedTokens, Tokens
 from tap_aircall.errors import InputError, UnavailableError
-from tap_aircall.sandbox import Sandbox, World
 from tap_aircall.tap import TapAircall
 from tests.catalogs import catalog
 from tests.people import Admin

@@ -21,9 +21,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from typing_extensions import override
 
+from aircall_sandbox import Fault
 from tap_aircall.auth.login import CONNECTIONS, Login, Person, PersonAtTerminal
 from tap_aircall.errors import InputError, LoginFailedError, LoginNeededError, TapAircallError, UnavailableError
-from tap_aircall.sandbox import Fault
 from tap_aircall.writer import TerminatedError
 from tests.people import Admin
 

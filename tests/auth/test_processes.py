@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tap_aircall.sandbox import Fault, Sandbox, World
+from aircall_sandbox import Fault, Sandbox, World
 from tests.catalogs import catalog as select_streams
 from tests.people import Admin
 

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from aircall_sandbox import Fault
 from tap_aircall.errors import ResponseError
 from tap_aircall.http.addresses import path_of
-from tap_aircall.sandbox import Fault
 
 if TYPE_CHECKING:
     from tests.conftest import Aircall

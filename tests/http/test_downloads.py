@@ -12,10 +12,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from aircall_sandbox import Fault
+from aircall_sandbox.analytics import EXPORT_PATH, FILE_PATH
 from tap_aircall.errors import ExpiredError, RejectedRequestError, ResponseError, UnavailableError
 from tap_aircall.http.downloads import ATTEMPTS, IN_MEMORY
-from tap_aircall.sandbox import Fault
-from tap_aircall.sandbox.analytics import EXPORT_PATH, FILE_PATH
 from tests.damage import damaged
 from tests.http.test_client import make_client, ping
 

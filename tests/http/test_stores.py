@@ -28,11 +28,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from typing_extensions import override
 
+from aircall_sandbox import Sandbox, generate_company
 from tap_aircall.errors import InputError, RunEndedError
 from tap_aircall.http import limiter as limiter_module
 from tap_aircall.http.limiter import RateLimiter
 from tap_aircall.http.stores import MemoryStore, Store, open_store
-from tap_aircall.sandbox import Sandbox, generate_company
 from tests.clock import NOW, FakeClock, FastClock, WatchedClock
 from tests.conftest import Aircall
 from tests.processes import Command, Mishap

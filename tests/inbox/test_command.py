@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import requests
 
+from aircall_sandbox import Sandbox, World
 from tap_aircall import inbox_command
 from tap_aircall.errors import InputError
 from tap_aircall.inbox.deliveries import WEBHOOK, Delivery
 from tap_aircall.inbox.store import Inbox
 from tap_aircall.inbox.webhooks import AircallsWebhook
-from tap_aircall.sandbox import Sandbox, World
 from tests.clock import FakeClock
 from tests.conftest import Aircall
 from tests.inbox.conftest import delivery, ids

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from typing_extensions import override
 
+from aircall_sandbox import Fault
 from tap_aircall.errors import InputError, RejectedRequestError, ResponseError, UnavailableError
 from tap_aircall.inbox.deliveries import MESSAGES, fingerprint
 from tap_aircall.inbox.store import Inbox
 from tap_aircall.inbox.webhooks import EVERY_SECONDS, Webhooks
-from tap_aircall.sandbox import Fault
 from tests.clock import FakeClock
 
 if TYPE_CHECKING:

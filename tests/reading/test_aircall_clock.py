@@ -12,9 +12,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from typing_extensions import override
 
+from aircall_sandbox import Sandbox, World
 from tap_aircall.errors import InputError
 from tap_aircall.reading.clock import TRAIL_SECONDS, AircallClock
-from tap_aircall.sandbox import Sandbox, World
 from tests.clock import NOW, FakeClock
 from tests.conftest import Aircall
 from tests.warehouse import Warehouse

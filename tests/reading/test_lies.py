@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typing_extensions import override
 
+from aircall_sandbox import Fault
+from aircall_sandbox.templates import KINDS
 from tap_aircall.errors import AircallError, ResponseError
 from tap_aircall.reading import walks
 from tap_aircall.reading.pages import Page  # noqa: TC001 - Hypothesis reads the annotations
-from tap_aircall.sandbox import Fault
-from tap_aircall.sandbox.templates import KINDS
 from tap_aircall.streams.registry import STREAMS
 from tests.reading.test_walks import Model, ids, spread
 from tests.reading.test_walks import walk as ascending

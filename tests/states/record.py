@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tap_aircall.sandbox import Sandbox, World
+from aircall_sandbox import Sandbox, World
 from tests.clock import NOW, FakeClock
 from tests.conftest import Aircall, Record
 

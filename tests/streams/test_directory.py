@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from aircall_sandbox import Fault
 from tap_aircall.errors import AircallError
-from tap_aircall.sandbox import Fault
 from tap_aircall.streams.kinds import ReferenceStream
 from tap_aircall.streams.registry import STREAMS
 

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from aircall_sandbox import Fault
 from tap_aircall.errors import RejectedRequestError, ResponseError
-from tap_aircall.sandbox import Fault
 from tap_aircall.streams.access import ENOUGH_REFUSALS
 from tap_aircall.streams.registry import STREAMS
 
@@ -280,7 +280,7 @@ class TestRefusals:
 
 
 def optional_kinds() -> Any:
-    from tap_aircall.sandbox.optional import RESOURCES  # noqa: PLC0415
+    from aircall_sandbox.optional import RESOURCES  # noqa: PLC0415
 
     return RESOURCES
 

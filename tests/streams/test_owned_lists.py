@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from aircall_sandbox import Fault
 from tap_aircall.errors import AircallError, InputError
-from tap_aircall.sandbox import Fault
 from tests.clock import NOW
 from tests.conftest import Run
 from tests.warehouse import Warehouse

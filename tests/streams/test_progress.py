@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from aircall_sandbox import Fault
 from tap_aircall.errors import RejectedRequestError
-from tap_aircall.sandbox import Fault
 from tap_aircall.streams.progress import Progress
 from tap_aircall.streams.registry import STREAMS
 from tests.clock import NOW, FakeClock

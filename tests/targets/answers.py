@@ -13,13 +13,13 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
-from tap_aircall.sandbox.templates import KINDS
+from aircall_sandbox.templates import KINDS
 from tap_aircall.streams.calls.details import SETTLE_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from tap_aircall.sandbox import World
+    from aircall_sandbox import World
 
 Record = dict[str, Any]
 ZONE = ZoneInfo("Europe/Paris")

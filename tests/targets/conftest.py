@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tap_aircall.sandbox import Sandbox, generate_company
+from aircall_sandbox import Sandbox, generate_company
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tap_aircall.sandbox import World, demo, generate_company
-from tests.report.company import PageReader
+from aircall_sandbox import World, generate_company
+from examples import demo
+from report_tests.company import PageReader
 from tests.targets.test_recipes import never_called_back
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def worlds(monkeypatch: pytest.MonkeyPatch) -> list[World]:
         made.append(generate(**{"calls": 300, "contacts": 60, "users": 5} | options, now=now - 3600))
         return made[-1]
 
-    monkeypatch.setattr("tap_aircall.sandbox.generate.generate_company", make)
+    monkeypatch.setattr("aircall_sandbox.generate.generate_company", make)
     return made
 
 
@@ -118,14 +119,14 @@ def test_a_missing_package_gets_one_line(package: str, tmp_path: Path) -> None:
     (tmp_path / "meltano.yml").touch()
     (tmp_path / f"{package}.py").write_text(f'raise ModuleNotFoundError("gone", name="{package}")')
     done = subprocess.run(
-        [sys.executable, "-m", "tap_aircall.sandbox.demo"],
+        [sys.executable, "-m", "examples.demo"],
         capture_output=True,
         text=True,
         check=False,
         cwd=tmp_path,
         env=os.environ | {"PYTHONPATH": str(tmp_path)},
     )
-    line = f"The sandbox needs {package}: pip install '.[sandbox]' in a clone of tap-aircall\n"
+    line = f"The sandbox needs {package}: pip install ./packages/aircall-sandbox\n"
     assert (done.returncode, done.stderr) == (1, line)
 
 

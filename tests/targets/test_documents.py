@@ -34,7 +34,7 @@ from tests.targets.conftest import PLUGINS, ROOT
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from tap_aircall.sandbox import Sandbox
+    from aircall_sandbox import Sandbox
     from tests.postgres import Postgres
 
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -91,7 +91,7 @@ def blocks() -> Iterator[Block]:
 
 BLOCKS = list(blocks())
 OF_CUSTOMERS = "customers.md"
-"""The page whose blocks tests/deploy/test_customers.py tries."""
+"""The page whose blocks packages/aircall-customers/tests tries."""
 CONFIGS = [block for block in BLOCKS if block.kind == "json" and block.page != OF_CUSTOMERS]
 PARTS = [block for block in BLOCKS if block.kind == "yaml" and not block.not_run and block.page != OF_CUSTOMERS]
 
@@ -190,7 +190,7 @@ class Reader:
             ),
             text,
         )
-        if "tap_aircall.sandbox" in text:
+        if "aircall_sandbox" in text:
             listens = f"until (: </dev/tcp/127.0.0.1/{self.port}) 2>/dev/null; do sleep 0.1; done"
             return f"{text.rstrip().removesuffix('&')} >sandbox.log &\n{listens}"
         return text

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 import pytest
 
-from tap_aircall.sandbox import Sandbox, generate_company
+from aircall_sandbox import Sandbox, generate_company
 from tap_aircall.streams.kinds import ReferenceStream
 from tap_aircall.streams.registry import STREAMS
 from tests.companies import add_everything

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 import pytest
 
-from tap_aircall.sandbox import Fault
+from aircall_sandbox import Fault
 from tests.catalogs import example
 from tests.clock import NOW
 from tests.conftest import Run

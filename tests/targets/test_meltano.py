@@ -54,7 +54,7 @@ def test_meltano_yml_is_valid_against_meltanos_schema() -> None:
 
 def test_the_hub_entry_is_valid_for_meltano_and_the_hub() -> None:
     schema = json.loads((importlib.resources.files("meltano.schemas") / "meltano.schema.json").read_text("utf-8"))
-    entry = yaml.safe_load((ROOT / "hub/tap-aircall.yml").read_text(encoding="utf-8"))
+    entry = yaml.safe_load((ROOT / "meltano/tap-aircall.yml").read_text(encoding="utf-8"))
 
     plugin = {name: entry[name] for name in entry.keys() - {"domain_url", "keywords", "maintenance_status"}}
     jsonschema.Draft202012Validator(schema).validate({"version": 1, "plugins": {"extractors": [plugin]}})

@@ -19,12 +19,12 @@ import psycopg.rows
 import pytest
 import yaml
 
-from tap_aircall.sandbox import Sandbox, World, generate_company
+from aircall_sandbox import Sandbox, World, generate_company
+from report_tests.agreement import columns_that_differ, page_against_marts
 from tap_aircall.streams.registry import STREAMS as STREAMS_OF_TAP
 from tap_aircall.tap import TapAircall
 from tests.clock import FakeClock
 from tests.conftest import Aircall
-from tests.report.agreement import columns_that_differ, page_against_marts
 from tests.targets.answers import OPEN, ZONE, Answers, Told
 from tests.targets.conftest import PLUGINS, ROOT, executable
 
@@ -425,7 +425,9 @@ def test_the_models_read_fields_that_streams_have() -> None:
 
 
 def test_dbt_and_the_loader_have_the_same_duckdb() -> None:
-    loader = tomllib.loads((ROOT / "loaders/duckdb/pyproject.toml").read_text(encoding="utf-8"))["project"]
+    loader = tomllib.loads((ROOT / "packages/target-duckdb-exact/pyproject.toml").read_text(encoding="utf-8"))[
+        "project"
+    ]
     plugins = yaml.safe_load((ROOT / "meltano.yml").read_text(encoding="utf-8"))["plugins"]
     (pinned,) = [requirement for requirement in loader["dependencies"] if requirement.startswith("duckdb")]
 

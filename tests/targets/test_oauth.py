@@ -10,7 +10,7 @@ from tap_aircall.tap import TapAircall
 from tests.people import Admin
 
 if TYPE_CHECKING:
-    from tap_aircall.sandbox import Sandbox
+    from aircall_sandbox import Sandbox
     from tests.targets.conftest import Project
 
 

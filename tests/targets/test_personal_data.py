@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 import pytest
 
-from tap_aircall.sandbox.intelligence import RESULT_KINDS
-from tap_aircall.sandbox.phones import e164
+from aircall_sandbox.intelligence import RESULT_KINDS
+from aircall_sandbox.phones import e164
 from tap_aircall.streams.registry import STREAMS
 from tests.clock import NOW
 from tests.inboxes import fill, one_of_each

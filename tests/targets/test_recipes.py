@@ -17,7 +17,7 @@ import duckdb
 import psycopg
 import pytest
 
-from tap_aircall.sandbox import Sandbox, World, generate_company
+from aircall_sandbox import Sandbox, World, generate_company
 from tap_aircall.streams.calls.details import SETTLE_SECONDS
 from tests.clock import FakeClock
 from tests.conftest import Aircall

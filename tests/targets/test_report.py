@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tap_aircall.report.database import ReportError, reading
+from aircall_report.database import ReportError, reading
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,7 +28,7 @@ def test_postgresql_is_read_only(postgres: Postgres) -> None:
 def test_without_models_it_says_so_in_one_line(postgres: Postgres, tmp_path: Path) -> None:
     database, output = postgres.url.replace("+psycopg", "").replace("postgres@", "postgres:secret@"), tmp_path / "page"
     done = subprocess.run(
-        [sys.executable, "-m", "tap_aircall.report", "--database", database, "--output", output, "--schema", "mine"],
+        [sys.executable, "-m", "aircall_report", "--database", database, "--output", output, "--schema", "mine"],
         capture_output=True,
         text=True,
         check=False,

@@ -35,13 +35,15 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def installed(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The commands of an environment that has nothing but the wheel, with its extra `sandbox`."""
+    """The commands of an environment that has nothing but the wheels of the tap and the sandbox."""
     folder = tmp_path_factory.mktemp("installed")
     (wheel,) = built.glob("*.whl")
+    run(BIN / "uv", "build", "--quiet", "--wheel", "--out-dir", folder, ROOT / "packages/aircall-sandbox", cwd=folder)
+    (sandbox,) = folder.glob("*.whl")
     run(BIN / "uv", "venv", "--quiet", "--python", sys.executable, folder / "env", cwd=folder)
     python = folder / "env/bin/python"
     locked = ("--constraint", ROOT / "requirements.lock")
-    run(BIN / "uv", "pip", "install", "--quiet", "--python", python, *locked, f"{wheel}[sandbox]", cwd=folder)
+    run(BIN / "uv", "pip", "install", "--quiet", "--python", python, *locked, wheel, sandbox, cwd=folder)
     return python.parent
 
 
@@ -50,7 +52,7 @@ def sandbox(installed: Path, tmp_path: Path) -> Iterator[str]:
     """The address of the sandbox that the wheel brings."""
     options = ("--port", "0", "--calls", "120", "--contacts", "20", "--users", "3")
     with subprocess.Popen(
-        [installed / "python", "-m", "tap_aircall.sandbox", *options],
+        [installed / "python", "-m", "aircall_sandbox", *options],
         cwd=tmp_path,
         env=clean(),
         stdout=subprocess.PIPE,
@@ -103,7 +105,7 @@ def test_it_describes_itself(installed: Path, built: Path, tmp_path: Path) -> No
     (wheel,) = built.glob("*.whl")
     about = json.loads(run(installed / "tap-aircall", "--about", "--format", "json", cwd=tmp_path))
     catalog = json.loads(run(installed / "tap-aircall", "--discover", cwd=tmp_path))
-    entry = yaml.safe_load((ROOT / "hub/tap-aircall.yml").read_text(encoding="utf-8"))
+    entry = yaml.safe_load((ROOT / "meltano/tap-aircall.yml").read_text(encoding="utf-8"))
 
     assert about["name"] == entry["name"]
     assert about["version"] == wheel.name.split("-")[1]
@@ -112,6 +114,6 @@ def test_it_describes_itself(installed: Path, built: Path, tmp_path: Path) -> No
     assert sorted(stream["tap_stream_id"] for stream in catalog["streams"]) == sorted(STREAMS)
 
 
-def test_the_sandbox_and_the_demo_have_all_that_they_import(installed: Path, tmp_path: Path) -> None:
-    modules = [path.stem for path in (ROOT / "tap_aircall/sandbox").glob("[a-z]*.py")]
-    run(installed / "python", "-c", "".join(f"import tap_aircall.sandbox.{name}\n" for name in modules), cwd=tmp_path)
+def test_the_sandbox_has_all_that_it_imports(installed: Path, tmp_path: Path) -> None:
+    modules = [path.stem for path in (ROOT / "packages/aircall-sandbox/aircall_sandbox").glob("[a-z]*.py")]
+    run(installed / "python", "-c", "".join(f"import aircall_sandbox.{name}\n" for name in modules), cwd=tmp_path)

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from aircall_sandbox import Fault
+from aircall_sandbox.analytics import EXPORT_PATH, FILE_PATH
 from tap_aircall.errors import InputError, ReportError
-from tap_aircall.sandbox import Fault
-from tap_aircall.sandbox.analytics import EXPORT_PATH, FILE_PATH
 from tap_aircall.schemas.report_names import REPORTS
 from tap_aircall.streams.analytics.exports import AHEAD, PATIENCE_SECONDS, POLL_SECONDS
 from tests.clock import NOW

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from aircall_sandbox import Fault
 from tap_aircall.errors import ResponseError, UnreadableError
-from tap_aircall.sandbox import Fault
 from tap_aircall.streams.calls import counts
 from tests.clock import NOW
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from aircall_sandbox import Fault
 from tap_aircall.errors import UnreadableError
-from tap_aircall.sandbox import Fault
 from tests.clock import NOW
 
 if TYPE_CHECKING:

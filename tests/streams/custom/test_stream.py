@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from aircall_sandbox import Fault
 from tap_aircall.errors import AircallError, InputError
-from tap_aircall.sandbox import Fault
 from tap_aircall.tap import TapAircall
 from tests.clock import NOW
 from tests.conftest import Run

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from aircall_sandbox.events import EVENTS
 from tap_aircall.inbox.deliveries import WEBHOOK, Delivery
 from tap_aircall.inbox.store import Inbox
-from tap_aircall.sandbox.events import EVENTS
 from tests.clock import NOW
-from tests.sandbox.receiving import PUBLIC, Receiver, receiver
+from tests.receiving import PUBLIC, Receiver, receiver
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from aircall_sandbox import Fault
 from tap_aircall.errors import AircallError
 from tap_aircall.inbox.store import Inbox
-from tap_aircall.sandbox import Fault
 from tests.streams.inbox.conftest import COMPANY, T0
 
 if TYPE_CHECKING:

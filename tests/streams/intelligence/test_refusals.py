@@ -13,9 +13,9 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from typing_extensions import override
 
-from tap_aircall.sandbox import Fault
-from tap_aircall.sandbox.intelligence import NO_PLAN
-from tap_aircall.sandbox.messages import Answer
+from aircall_sandbox import Fault
+from aircall_sandbox.intelligence import NO_PLAN
+from aircall_sandbox.messages import Answer
 from tap_aircall.streams.calls import ids
 from tap_aircall.streams.intelligence import streams as intelligence
 from tests.moving import AI_RESULTS, Company, Plan, outcomes

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from aircall_sandbox import Fault
+from aircall_sandbox.conversations import SUBJECTS
 from tap_aircall.errors import InputError, StreamError
-from tap_aircall.sandbox import Fault
-from tap_aircall.sandbox.conversations import SUBJECTS
 from tap_aircall.streams.intelligence.streams import CallIntelligence
 from tap_aircall.streams.registry import STREAMS
 from tests.clock import NOW

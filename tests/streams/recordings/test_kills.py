@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tap_aircall.sandbox import Sandbox, World
-from tap_aircall.sandbox.recordings import RECORDING_PATH, address_of, audio
+from aircall_sandbox import Sandbox, World
+from aircall_sandbox.recordings import RECORDING_PATH, address_of, audio
 from tests.clock import NOW, FastClock
 from tests.conftest import Aircall
 from tests.processes import Command, Mishap

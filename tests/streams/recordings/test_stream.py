@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from aircall_sandbox import Fault
+from aircall_sandbox.recordings import MARK, RECORDING_PATH, address_of, audio
 from tap_aircall.errors import (
     AircallError,
     ExpiredError,
@@ -18,8 +20,6 @@ from tap_aircall.errors import (
     StreamsFailedError,
     UnavailableError,
 )
-from tap_aircall.sandbox import Fault
-from tap_aircall.sandbox.recordings import MARK, RECORDING_PATH, address_of, audio
 from tests.clock import NOW
 from tests.conftest import Run
 

@@ -1,0 +1,31 @@
+"""Options of all tests, those of the packages included, and the fixtures that they share."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import hypothesis
+
+from tests import leaks
+from tests.conftest import Aircall
+from tests.conftest import aircall as aircall  # noqa: PLC0414 - fixtures for all tests
+from tests.conftest import clock as clock  # noqa: PLC0414
+from tests.conftest import make_aircall as make_aircall  # noqa: PLC0414
+from tests.postgres import postgres as postgres  # noqa: PLC0414
+from tests.postgres import postgres_server as postgres_server  # noqa: PLC0414
+
+if TYPE_CHECKING:
+    import pytest
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add an option for how many requests the tap has in flight."""
+    parser.addoption("--in-flight", type=int, default=4, help="max_concurrent_requests of the tap (default: 4)")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Set that for all tests, give them time, and watch what they leak."""
+    leaks.pytest_configure(config)
+    Aircall.in_flight = config.getoption("--in-flight")
+    hypothesis.settings.register_profile("any machine", deadline=None)  # a busy machine is no reason to fail
+    hypothesis.settings.load_profile("any machine")

@@ -1,0 +1,214 @@
+"""The list of customers: what it may hold, and what becomes of it."""
+
+from __future__ import annotations
+
+import json
+import re
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aircall_customers.customers import SPREAD, Customer, CustomersError, Project, read_customers
+from aircall_customers.local import ROOT
+from tap_aircall.tap import TapAircall
+
+MOMENTS = st.datetimes(datetime(2020, 1, 1), datetime(2030, 1, 1)).map(lambda each: each.replace(tzinfo=UTC))  # noqa: DTZ001
+HEAD = "customers: {acme: {credentials: {environment: ACME}, schema: acme"
+
+
+@pytest.fixture
+def listed(tmp_path: Path) -> Path:
+    return tmp_path / "customers.yml"
+
+
+def test_a_customer_has_what_its_entry_and_the_defaults_say(listed: Path) -> None:
+    listed.write_text(
+        """
+defaults:
+  schedule: "@daily"
+  target: target-duckdb
+customers:
+  acme:
+    credentials: {environment: ACME}
+    schema: acme
+  globex:
+    credentials: {file: /secrets/globex.json}
+    schema: globex
+    schedule: "15 * * * *"
+    streams: [calls, "call_*"]
+"""
+    )
+
+    customers = read_customers(listed)
+
+    assert list(customers) == ["acme", "globex"]
+    assert (customers["acme"].schedule, customers["acme"].target) == ("@daily", "target-duckdb")
+    assert customers["globex"].credentials.file == Path("/secrets/globex.json")
+    assert customers["globex"].next_after(datetime(2026, 1, 1, 10, 15, tzinfo=UTC)) == datetime(
+        2026, 1, 1, 11, 15, tzinfo=UTC
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "mistake"),
+    [
+        ("customers: [", "is not YAML (line 1)"),
+        ("customers: [acme]", "customers: Input should be a valid dictionary"),
+        ("clients: {}", "clients: Extra inputs are not permitted"),
+        ("customers: {acme: {schema: acme}}", "customer acme: credentials: Field required"),
+        (
+            "customers: {acme: {credentials: {}}}",
+            "customer acme: credentials: must name either an environment or a file",
+        ),
+        ("customers: {Acme Inc.: {credentials: {environment: A}}}", "customer Acme Inc.: name: String should match"),
+        (HEAD + ", password: secret}}", "customer acme: password: Extra inputs are not permitted"),
+        (HEAD + ", schedule: hourly}}", "customer acme: schedule: 'hourly' is none of @hourly, @daily and no cron"),
+        (
+            HEAD + ", build: 'dbt-postgres:build', build_settings: {schema: acme}}}",
+            "customer acme: build_settings: schema must not be there: each run sets that itself",
+        ),
+        (
+            HEAD + "}, globex: {credentials: {environment: GLOBEX}, schema: acme}}",
+            "customer globex: loads into the schema of acme",
+        ),
+        (
+            HEAD + ", build: 'dbt-postgres:build'}, globex: {credentials: {environment: G}, schema: acme_analytics}}",
+            "customer globex: loads into the schema of acme",
+        ),
+    ],
+)
+def test_each_mistake_is_named_with_its_place_and_without_secrets(listed: Path, text: str, mistake: str) -> None:
+    listed.write_text(text)
+
+    with pytest.raises(CustomersError) as refused:
+        read_customers(listed)
+
+    assert mistake in str(refused.value)
+    assert "secret" not in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+def test_the_lists_that_are_printed_can_be_used(listed: Path) -> None:
+    page = (ROOT / "docs/customers.md").read_text(encoding="utf-8")
+    (printed,) = re.findall(r"^```yaml\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    listed.write_text(printed)
+
+    customers = read_customers(listed)
+
+    assert (
+        list(customers) == list(read_customers(ROOT / "packages/aircall-customers/customers.yml")) == ["acme", "globex"]
+    )
+    plugin = Project(ROOT).plugins["tap-aircall"]
+    assert plugin.environment(customers["globex"].settings, secrets=False)
+    table = set(re.findall(r"`(\w+)`", "".join(re.findall(r"^\| (`.*?) \|", page, re.MULTILINE))))
+    entries = {field.alias or name for name, field in Customer.model_fields.items()} - {"name"}
+    assert entries <= table
+
+
+def test_the_objects_that_are_printed_can_be_used() -> None:
+    page = (ROOT / "docs/customers.md").read_text(encoding="utf-8")
+    config, alert = map(json.loads, re.findall(r"^```json\n(.*?)^```", page, re.MULTILINE | re.DOTALL))
+
+    TapAircall(config={"oauth_client_id": "id", "oauth_client_secret": "secret", **config})
+    assert sorted(alert) == ["customer", "error_kind", "text", "trouble"]
+
+
+def test_a_list_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(CustomersError, match=r"customers\.yml cannot be read: No such file"):
+        read_customers(tmp_path / "customers.yml")
+
+
+def test_the_variables_of_a_load_come_from_the_entry_and_the_credentials(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ACME_USER", "me")
+    monkeypatch.setenv("ACME_PASSWORD", "secret")
+    project = Project(ROOT)
+    acme = Customer.model_validate(
+        {
+            "name": "acme",
+            "credentials": {"environment": "ACME"},
+            "schema": "acme",
+            "streams": ["calls", "call_*"],
+            "settings": {"requests_per_minute": 30, "start_date": "2026-06-01"},
+            "build": "dbt-postgres:build",
+            "build_settings": {"business_hours": {"1": ["09:00", "18:00"]}},
+        }
+    )
+    (tmp_path / "globex.json").write_text('{"oauth_access_token": "hidden", "auth_scheme": "OAUTH"}')
+    globex = Customer.model_validate({"name": "globex", "credentials": {"file": tmp_path / "globex.json"}})
+
+    variables = project.environment(acme, tmp_path)
+
+    select = json.loads(variables.pop("TAP_AIRCALL__SELECT"))
+    assert select[:2] == ["calls.*", "call_*.*"]
+    assert "!calls.recording_short_url" in select
+    assert variables == {
+        "TAP_AIRCALL_USER": "me",
+        "TAP_AIRCALL_PASSWORD": "secret",
+        "TAP_AIRCALL_REQUESTS_PER_MINUTE": "30",
+        "TAP_AIRCALL_START_DATE": "2026-06-01",
+        "TARGET_POSTGRES_DEFAULT_TARGET_SCHEMA": "acme",
+        "DBT_POSTGRES_TARGET_PATH": f"{tmp_path}/dbt/target",
+        "DBT_POSTGRES_LOG_PATH": f"{tmp_path}/dbt/logs",
+        "DBT_POSTGRES_SOURCE_SCHEMA": "acme",
+        "DBT_POSTGRES_SCHEMA": "acme_analytics",
+        "DBT_POSTGRES_BUSINESS_HOURS": '{"1": ["09:00", "18:00"]}',
+    }
+    assert project.environment(globex, tmp_path) == {
+        "TAP_AIRCALL_OAUTH_ACCESS_TOKEN": "hidden",
+        "TAP_AIRCALL_AUTH_SCHEME": "OAUTH",
+    }
+
+
+@pytest.mark.parametrize(
+    ("entry", "mistake"),
+    [
+        ({"settings": {"password": "hidden"}}, "password of tap-aircall is secret"),
+        ({"target_settings": {"password": "hidden"}}, "password of target-postgres is secret"),
+        ({"settings": {"start": "2026-01-01"}}, "tap-aircall has no setting start"),
+        ({"target": "target-none"}, "meltano.yml has no target-none"),
+        ({"build": "dbt-none:build"}, "meltano.yml has no dbt-none"),
+        (
+            {"build": "dbt-postgres:build", "build_settings": {"timezone": "UTC"}},
+            "dbt-postgres has no setting timezone",
+        ),
+        ({"credentials": {"environment": "NOBODY"}}, "variables NOBODY_...: no credentials are there"),
+        ({"credentials": {"file": "/none/acme.json"}}, "the file /none/acme.json cannot be read: No such file"),
+    ],
+)
+def test_what_cannot_be_loaded_is_refused_in_one_line(
+    entry: dict[str, object], mistake: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ACME_PASSWORD", "hidden")
+    customer = Customer.model_validate({"name": "acme", "credentials": {"environment": "ACME"}, **entry})
+
+    with pytest.raises(CustomersError) as refused:
+        Project(ROOT).environment(customer, tmp_path)
+
+    assert str(refused.value).startswith(f"Customer acme: {mistake}")
+    assert "hidden" not in str(refused.value)
+
+
+def test_a_folder_without_a_project_is_named(tmp_path: Path) -> None:
+    with pytest.raises(CustomersError, match=r"has no meltano\.yml that can be used"):
+        Project(tmp_path)
+
+
+@given(
+    moment=MOMENTS, schedule=st.sampled_from(sorted(SPREAD)), name=st.from_regex(r"[a-z][a-z0-9]{0,8}", fullmatch=True)
+)
+def test_customers_are_spread_over_their_schedule_and_keep_their_minute(
+    moment: datetime, schedule: str, name: str
+) -> None:
+    customer = Customer.model_validate({"name": name, "credentials": {"environment": "A"}, "schedule": schedule})
+    length = timedelta(minutes=SPREAD[schedule])
+
+    following = customer.next_after(moment)
+
+    assert moment < following <= moment + length
+    assert customer.next_after(following) == following + length
+    assert (following.second, following.microsecond) == (0, 0)

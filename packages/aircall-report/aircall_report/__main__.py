@@ -1,0 +1,108 @@
+"""The command line of the report."""
+
+from __future__ import annotations
+
+import os
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+
+from aircall_report.content import gather
+from aircall_report.database import ReportError, one_line, reading
+from aircall_report.marts import Marts
+
+NAME = "python -m aircall_report"
+
+
+def main() -> int:
+    """Make the page; return the exit code."""
+    try:
+        make.main(prog_name=NAME, standalone_mode=False)
+    except click.ClickException as error:
+        click.echo(f"{NAME}: {error.format_message()}", err=True)
+        return error.exit_code
+    except ReportError as error:
+        click.echo(str(error), err=True)
+        return 1
+    except ModuleNotFoundError as error:
+        click.echo(f"The report needs {error.name}: pip install ./packages/aircall-report", err=True)
+        return 1
+    except click.Abort:
+        click.echo("Interrupted.", err=True)
+        return 130
+    return 0
+
+
+@click.command()
+@click.option(
+    "--database",
+    required=True,
+    envvar="AIRCALL_REPORT_DATABASE",
+    show_envvar=True,
+    help="Where the models are: path of a DuckDB file, or postgresql://user@host/database. It is read only. Put a URL "
+    "with a password into the variable, where other users of the machine cannot see it.",
+)
+@click.option("--output", required=True, type=click.Path(dir_okay=False, path_type=Path), help="The file to write.")
+@click.option(
+    "--schema",
+    default="analytics",
+    show_default=True,
+    envvar="DBT_AIRCALL_SCHEMA",
+    show_envvar=True,
+    help="Schema of the marts.",
+)
+@click.option(
+    "--time-zone",
+    envvar="DBT_AIRCALL_TIME_ZONE",
+    show_envvar=True,
+    help="The time zone that the models were built with, to be named on the page. Without it, the page says what its "
+    "clock is ahead of UTC.",
+)
+@click.option(
+    "--sla-seconds",
+    type=click.IntRange(0),
+    default=20,
+    show_default=True,
+    envvar="DBT_AIRCALL_SLA_SECONDS",
+    show_envvar=True,
+    help="The SLA that the models were built with, in seconds.",
+)
+@click.option("--company", default="", help="Name of the company, to stand at the top.")
+@click.option("--anonymous", is_flag=True, help="Leave out names and phone numbers of people.")
+def make(
+    *, database: str, output: Path, schema: str, time_zone: str | None, sla_seconds: int, company: str, anonymous: bool
+) -> None:
+    """Make a page of what the models in dbt/ know: one file, which opens offline."""
+    from aircall_report.page import write  # noqa: PLC0415 - slow to import
+
+    with reading(database) as opened:
+        marts = Marts(opened, schema, sla_seconds=sla_seconds, anonymous=anonymous)
+        content = gather(
+            marts,
+            company=one_line(company),
+            now=datetime.now(UTC),
+            time_zone=time_zone,
+            sla_seconds=sla_seconds,
+            anonymous=anonymous,
+        )
+    _save(output, write(content))
+    click.echo(f"Wrote {output}.")
+
+
+def _save(path: Path, text: str) -> None:
+    """Write a file so that there is always the whole of the old one or of the new one."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        beside.write_text(text, encoding="utf-8")
+        beside.replace(path)
+    except OSError as error:
+        message = f"The file {one_line(str(path))} cannot be written: {error.strerror}."
+        raise ReportError(message) from error
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,103 @@
+"""All that the page says, put together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
+
+from aircall_report.database import ReportError, one_line
+from aircall_report.figures import Figures, count
+from aircall_report.wording import clock
+
+if TYPE_CHECKING:
+    from datetime import tzinfo
+
+    from aircall_report.marts import Caller, Completeness, Marts, Span, Stream
+
+
+@dataclass(frozen=True)
+class Content:
+    """What the page is about.
+
+    Args:
+        company: Its name, or nothing.
+        span: The days that are looked at; none if there are no calls.
+        figures: Of these days.
+        callers: Those who wait, the latest first.
+        waiting: How many wait, by the number that they called.
+        streams: How fresh they are.
+        complete: Whether calls are lacking.
+        made: The time, by `zone`.
+        zone: The company's.
+        clock: What it is called.
+        sla_seconds: Within which time a call is to be answered.
+        anonymous: Whether names of people are left out.
+    """
+
+    company: str
+    span: Span | None
+    figures: Figures | None
+    callers: list[Caller]
+    waiting: dict[int | None, int]
+    streams: list[Stream]
+    complete: Completeness
+    made: datetime
+    zone: tzinfo
+    clock: str
+    sla_seconds: int
+    anonymous: bool
+
+
+def gather(
+    marts: Marts, *, company: str, now: datetime, time_zone: str | None, sla_seconds: int, anonymous: bool
+) -> Content:
+    """Read the marts.
+
+    Args:
+        marts: What to read.
+        company: Its name, or nothing.
+        now: The time.
+        time_zone: Name of the zone that the models were built with, where the user says it.
+        sla_seconds: Their SLA.
+        anonymous: Whether names of people are left out.
+
+    Raises:
+        ReportError: If the models were built with another time zone or SLA, or cannot be read.
+    """
+    span = marts.span(now)
+    zone = _zone(time_zone, span)
+    marts.check_sla()
+    return Content(
+        company=company,
+        span=span,
+        figures=count(marts, span) if span else None,
+        callers=marts.callers(),
+        waiting=marts.waiting(),
+        streams=marts.streams(),
+        complete=marts.completeness(),
+        made=now.astimezone(zone),
+        zone=zone,
+        clock=time_zone or clock(zone.utcoffset(now) or timedelta()),
+        sla_seconds=sla_seconds,
+        anonymous=anonymous,
+    )
+
+
+def _zone(name: str | None, span: Span | None) -> tzinfo:
+    """Return the time zone to say times in: that of the name, if the models agree, or else what their clock shows."""
+    if name is None:
+        return timezone(span.offset if span else timedelta())
+    try:
+        zone = ZoneInfo(name)
+    except (ValueError, OSError, KeyError) as error:  # what zoneinfo raises for names that are none
+        message = f"There is no time zone {one_line(name)}: write a name such as Europe/Paris."
+        raise ReportError(message) from error
+    if span and span.latest_call.astimezone(zone).utcoffset() != span.offset:
+        message = (
+            f"The models were built with another time zone than {one_line(name)}: at the latest call, their clock "
+            f"was {clock(span.offset)}. Give theirs with --time-zone, or in DBT_AIRCALL_TIME_ZONE."
+        )
+        raise ReportError(message)
+    return zone

@@ -1,0 +1,129 @@
+"""A DuckDB file or a PostgreSQL database, to read from only.
+
+The queries of the report keep to what both understand, and to one snapshot of the data.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+POSTGRES = ("postgresql://", "postgres://")
+CONNECT_SECONDS = 20
+"""How long to wait for PostgreSQL."""
+LONGEST_TEXT = 200
+"""How many characters of a text from elsewhere a line may hold."""
+
+
+class ReportError(Exception):
+    """There can be no page; the message is the one line that the user sees."""
+
+
+def one_line(text: str) -> str:
+    """Make a text from elsewhere fit for a line, which it can then neither break, forge nor flood.
+
+    Args:
+        text: Words that the report did not choose, such as a name in the data or an option.
+
+    Returns:
+        The same in at most `LONGEST_TEXT` characters, each of them printable; runs of anything else become one space.
+    """
+    line = " ".join("".join(each if each.isprintable() else " " for each in text).split())
+    return line if len(line) <= LONGEST_TEXT else line[: LONGEST_TEXT - 1] + "…"
+
+
+class Database:
+    """An open database.
+
+    Args:
+        connection: Of DuckDB or psycopg.
+        failures: What that package raises when a query fails.
+    """
+
+    def __init__(self, connection: Any, failures: type[Exception]) -> None:
+        self._connection = connection
+        self._failures = failures
+
+    def rows(self, query: str) -> list[tuple[Any, ...]]:
+        """Return the rows of a query.
+
+        Raises:
+            ReportError: If it fails, which it does where the models are not those of this version.
+        """
+        try:
+            found: list[tuple[Any, ...]] = self._connection.execute(query).fetchall()
+        except self._failures as error:
+            message = (
+                f"The models cannot be read ({_first_line(error)}). If an older version built them, build them anew."
+            )
+            raise ReportError(message) from error
+        return found
+
+
+@contextlib.contextmanager
+def reading(location: str) -> Iterator[Database]:
+    """Open a database for reading.
+
+    Args:
+        location: Path of a DuckDB file, or URL of a PostgreSQL database. What a URL leaves out comes from the variables
+            of libpq, such as PGPASSWORD.
+
+    Raises:
+        ReportError: If it cannot be opened.
+    """
+    opened = _postgres(location) if location.startswith(POSTGRES) else _duckdb(location)
+    with opened as database:
+        yield database
+
+
+@contextlib.contextmanager
+def _duckdb(location: str) -> Iterator[Database]:
+    duckdb = importlib.import_module("duckdb")
+    if "://" in location:
+        # It may hold a password, so that it is not repeated.
+        message = "The database is neither a file nor a URL that begins with postgresql://."
+        raise ReportError(message)
+    path = Path(location)
+    if not path.is_file():
+        message = f"There is no file {one_line(location)}."
+        raise ReportError(message)
+    try:
+        # Views that somebody else made shall read no other files.
+        connection = duckdb.connect(str(path), read_only=True, config={"enable_external_access": False})
+    except duckdb.Error as error:
+        message = f"DuckDB cannot open {one_line(location)}: {_first_line(error)}"
+        raise ReportError(message) from error
+    with connection:
+        connection.execute("begin transaction")
+        yield Database(connection, duckdb.Error)
+
+
+@contextlib.contextmanager
+def _postgres(location: str) -> Iterator[Database]:
+    psycopg = importlib.import_module("psycopg")
+    try:
+        connection = psycopg.connect(location, connect_timeout=CONNECT_SECONDS)
+    except psycopg.OperationalError as error:
+        message = f"PostgreSQL cannot be reached: {_first_line(error)}"
+        raise ReportError(message) from error
+    except (psycopg.Error, ValueError) as error:
+        # What the package says of it would repeat parts of the URL, such as the password.
+        message = (
+            "The URL of the database is not one that PostgreSQL understands: postgresql://user@host:5432/database."
+        )
+        raise ReportError(message) from error
+    with connection:
+        connection.read_only = True
+        connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+        connection.execute("set time zone 'UTC'")
+        yield Database(connection, psycopg.Error)
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return one_line(lines[0] if lines else type(error).__name__).rstrip(".")

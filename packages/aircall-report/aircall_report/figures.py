@@ -1,0 +1,280 @@
+"""The figures of the page: for each period, and for all numbers or one of them, a view."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from typing import TYPE_CHECKING, NamedTuple
+
+from aircall_report.marts import PERIODS, Tally
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from aircall_report.marts import Labelled, Marts, Span
+
+NUMBERS_TO_CHOOSE = 12
+"""How many of the company's numbers have views of their own: the busiest."""
+ROWS = 40
+"""How many rows a table has at most."""
+LABELS = 12
+"""How many tags and topics are shown."""
+LONGEST_IN_DAYS = 92
+LONGEST_IN_WEEKS = 2 * 366
+"""Up to how many days a chart has a column a day, and a column a week. Beyond, it has one a month."""
+USUAL_DAYS = 28
+"""The period that the page opens with."""
+
+
+class Period(NamedTuple):
+    """A stretch of days that ends with the last one.
+
+    Args:
+        age: The highest age of what lies in it; see `marts.PERIODS`.
+    """
+
+    key: str
+    first: date
+    last: date
+    age: int
+
+    @property
+    def days(self) -> int:
+        """How many days it has."""
+        return (self.last - self.first).days + 1
+
+
+class Bucket(NamedTuple):
+    """The calls of a day, week or month; a week or month at the border of the period has only its days there."""
+
+    first: date
+    last: date
+    tally: Tally
+
+
+@dataclass
+class Row:
+    """A number, a team or an agent, and their calls."""
+
+    name: str
+    tally: Tally
+
+
+@dataclass
+class Label:
+    """A tag or a topic, and its calls."""
+
+    name: str
+    calls: int = 0
+    missed: int = 0
+
+
+@dataclass
+class View:
+    """What the page shows at a time.
+
+    Args:
+        number: Name of the number whose calls these are; none for all.
+        before: Figures of the period of the same length before, if the data has all of it.
+        hours: Inbound and missed calls by day of the week, 1 for Monday, and hour.
+        numbers: Of all numbers only; so are the teams, since the marts do not have them by number.
+        numbers_left_out: How many are beyond the end of the list; likewise for teams and agents.
+        sentiments: Conversations by sentiment.
+        scored: How many conversations have an expected satisfaction.
+        score: The expected satisfaction from 0 to 100, added up.
+        messages: Messages by channel and direction.
+    """
+
+    period: Period
+    number: str | None
+    line: str
+    tally: Tally = field(default_factory=Tally)
+    before: Tally | None = None
+    buckets: list[Bucket] = field(default_factory=list)
+    hours: dict[tuple[int, int], tuple[int, int]] = field(default_factory=dict)
+    numbers: list[Row] = field(default_factory=list)
+    numbers_left_out: int = 0
+    teams: list[Row] = field(default_factory=list)
+    teams_left_out: int = 0
+    agents: list[Row] = field(default_factory=list)
+    agents_left_out: int = 0
+    tags: list[Label] = field(default_factory=list)
+    topics: list[Label] = field(default_factory=list)
+    sentiments: dict[str, int] = field(default_factory=dict)
+    scored: int = 0
+    score: int = 0
+    messages: dict[tuple[str, str], int] = field(default_factory=dict)
+
+
+@dataclass
+class Figures:
+    """All views, and what they can be chosen by.
+
+    Args:
+        lines: Names of all numbers and of those that can be chosen, by key.
+        line_of: The key of each number that can be chosen.
+        views: By the keys of period and line.
+    """
+
+    periods: list[Period]
+    lines: dict[str, str]
+    line_of: dict[int | None, str]
+    views: dict[tuple[str, str], View]
+
+    @property
+    def usual(self) -> Period:
+        """The period that the page opens with."""
+        return next((period for period in self.periods if period.days == USUAL_DAYS), self.periods[-1])
+
+
+ALL = "all"
+"""Key of the view of all numbers, and of the period of all days."""
+
+
+def count(marts: Marts, span: Span) -> Figures:
+    """Read the marts and put the figures together."""
+    periods = _periods(span)
+    names = marts.number_names()
+    days = list(marts.days(span))
+    busy: dict[int | None, int] = defaultdict(int)
+    for number_id, _, tally in days:
+        busy[number_id] += tally.inbound + tally.outbound
+    ranked = sorted(busy, key=lambda number_id: (-busy[number_id], names[number_id], number_id or 0))
+    line_of = {number_id: f"number{place}" for place, number_id in enumerate(ranked[:NUMBERS_TO_CHOOSE], 1)}
+    if len(line_of) == 1:
+        line_of = {}  # it would show the same as all
+    lines = {ALL: "All numbers"} | {line_of[number_id]: names[number_id] for number_id in line_of}
+    views = {
+        (period.key, line): View(period, None if line == ALL else name, line)
+        for period in periods
+        for line, name in lines.items()
+    }
+    figures = Figures(periods, lines, line_of, views)
+    _add_days(figures, span, days)
+    _add_numbers(figures, days, names)
+    _add_agents(figures, marts.agents(span), marts.agent_names())
+    _add_teams(figures, marts.teams(span))
+    _add_labels(figures, marts.tags(span), "tags")
+    _add_labels(figures, marts.topics(span), "topics")
+    for hour in marts.hours(span):
+        for view in _views(figures, hour.number_id, hour.age):
+            inbound, missed = view.hours.get((hour.day, hour.hour), (0, 0))
+            view.hours[hour.day, hour.hour] = (inbound + hour.inbound, missed + hour.missed)
+    for heard in marts.sentiments(span):
+        for view in _views(figures, heard.number_id, heard.age):
+            if heard.sentiment:
+                view.sentiments[heard.sentiment] = view.sentiments.get(heard.sentiment, 0) + heard.conversations
+            view.scored += heard.scored
+            view.score += heard.score
+    for sent in marts.messages(span):
+        for view in _views(figures, sent.number_id, sent.age):
+            key = (sent.channel, sent.direction or "")
+            view.messages[key] = view.messages.get(key, 0) + sent.messages
+    return figures
+
+
+def _periods(span: Span) -> list[Period]:
+    found = [
+        Period(f"{days}", span.last - timedelta(days=days - 1), span.last, age)
+        for age, days in enumerate(PERIODS)
+        if span.last - timedelta(days=days - 1) > span.first
+    ]
+    return [*found, Period(ALL, span.first, span.last, len(PERIODS))]
+
+
+def _views(figures: Figures, number_id: int | None, age: int) -> Iterator[View]:
+    """Yield the views to which something of a number and an age belongs."""
+    for period in figures.periods:
+        if age <= period.age:
+            yield figures.views[period.key, ALL]
+            if number_id in figures.line_of:
+                yield figures.views[period.key, figures.line_of[number_id]]
+
+
+def _add_days(figures: Figures, span: Span, days: list[tuple[int | None, date, Tally]]) -> None:
+    of_line: dict[str, dict[date, Tally]] = defaultdict(lambda: defaultdict(Tally))
+    for number_id, day, tally in days:
+        of_line[ALL][day].add(tally)
+        if number_id in figures.line_of:
+            of_line[figures.line_of[number_id]][day].add(tally)
+    for view in figures.views.values():
+        period, of_day = view.period, of_line[view.line]
+        view.buckets = list(buckets(period, of_day))
+        for bucket in view.buckets:
+            view.tally.add(bucket.tally)
+        before = period.first - timedelta(days=period.days)
+        if before >= span.first and period.key != ALL:
+            view.before = _sum(tally for day, tally in of_day.items() if before <= day < period.first)
+
+
+def _add_numbers(figures: Figures, days: list[tuple[int | None, date, Tally]], names: dict[int | None, str]) -> None:
+    for period in figures.periods:
+        rows: dict[int | None, Row] = {}
+        for number_id, day, tally in days:
+            if day >= period.first:
+                rows.setdefault(number_id, Row(names[number_id], Tally())).tally.add(tally)
+        view = figures.views[period.key, ALL]
+        view.numbers, view.numbers_left_out = _busiest(rows.values())
+
+
+def _busiest(rows: Iterable[Row]) -> tuple[list[Row], int]:
+    """Return the rows with the most calls, and how many others there are."""
+    ranked = sorted(rows, key=lambda row: (-row.tally.inbound - row.tally.outbound, row.name))
+    return ranked[:ROWS], max(len(ranked) - ROWS, 0)
+
+
+def _sum(tallies: Iterable[Tally]) -> Tally:
+    total = Tally()
+    for tally in tallies:
+        total.add(tally)
+    return total
+
+
+def buckets(period: Period, of_day: dict[date, Tally]) -> Iterator[Bucket]:
+    """Cut a period into days, weeks or months, so that there are not too many."""
+    first = period.first
+    while first <= period.last:
+        if period.days <= LONGEST_IN_DAYS:
+            after = first + timedelta(days=1)
+        elif period.days <= LONGEST_IN_WEEKS:
+            after = first + timedelta(days=7 - first.weekday())
+        else:
+            after = (first.replace(day=1) + timedelta(days=31)).replace(day=1)
+        after = min(after, period.last + timedelta(days=1))
+        days = (first + timedelta(days=offset) for offset in range((after - first).days))
+        yield Bucket(first, after - timedelta(days=1), _sum(of_day[day] for day in days if day in of_day))
+        first = after
+
+
+def _add_agents(figures: Figures, calls: Iterable[tuple[int | None, int, int, Tally]], names: dict[int, str]) -> None:
+    rows: dict[tuple[str, str], dict[int, Row]] = defaultdict(dict)
+    for number_id, age, user_id, tally in calls:
+        for view in _views(figures, number_id, age):
+            rows[view.period.key, view.line].setdefault(user_id, Row(names[user_id], Tally())).tally.add(tally)
+    for key, agents in rows.items():
+        view = figures.views[key]
+        view.agents, view.agents_left_out = _busiest(agents.values())
+
+
+def _add_teams(figures: Figures, days: Iterable[tuple[int, str, int, Tally]]) -> None:
+    rows: dict[str, dict[int, Row]] = defaultdict(dict)
+    for team_id, name, age, tally in days:
+        for period in figures.periods:
+            if age <= period.age:
+                rows[period.key].setdefault(team_id, Row(name, Tally())).tally.add(tally)
+    for period_key, teams in rows.items():
+        view = figures.views[period_key, ALL]
+        view.teams, view.teams_left_out = _busiest(teams.values())
+
+
+def _add_labels(figures: Figures, found: Iterable[Labelled], name: str) -> None:
+    labels: dict[tuple[str, str], dict[str, Label]] = defaultdict(dict)
+    for labelled in found:
+        for view in _views(figures, labelled.number_id, labelled.age):
+            label = labels[view.period.key, view.line].setdefault(labelled.label, Label(labelled.label))
+            label.calls += labelled.calls
+            label.missed += labelled.missed
+    for key, of_view in labels.items():
+        ranked = sorted(of_view.values(), key=lambda label: (-label.calls, label.name))
+        setattr(figures.views[key], name, ranked[:LABELS])

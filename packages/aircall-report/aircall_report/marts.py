@@ -1,0 +1,518 @@
+"""What the report asks the marts, in SQL that DuckDB and PostgreSQL understand alike.
+
+Names of people are asked for only where they are to be shown. All texts come back fit to be shown: printable, in one
+line, of bounded length.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from aircall_report.database import ReportError, one_line
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from aircall_report.database import Database
+
+HORIZON_DAYS = 5 * 366
+"""How far back from the last day the page looks, whatever there is, so that its size has a bound."""
+OLDEST = date(2010, 1, 1)
+"""Before there was an Aircall: a call that began before is a mistake."""
+PERIODS = (7, 28, 90)
+"""Lengths in days of the periods that end with the last day. One more is all that the horizon has."""
+REASONS = (
+    "out_of_opening_hours",
+    "abandoned_in_ivr",
+    "abandoned_in_classic",
+    "short_abandoned",
+    "no_available_agent",
+    "agents_did_not_answer",
+)
+"""Aircall's reasons for missed calls."""
+CALLERS_LISTED = 100
+CALLERS_LISTED_PER_NUMBER = 25
+"""How many of the callers who wait are listed, of all numbers and of each."""
+WAIT_BOUNDS = (10, 20, 30, 60, 120)
+"""Upper ends in seconds of the classes of the time to answer. The SLA is one more, and the last class has none."""
+NAMELESS = "(no name)"
+
+
+@dataclass
+class Tally:
+    """Figures of a group of calls that are over, as the marts define them; times are in seconds.
+
+    Args:
+        waits: How many calls were answered in each class of the time to answer.
+    """
+
+    inbound: int = 0
+    answered: int = 0
+    missed: int = 0
+    in_sla: int = 0
+    sla_uncertain: int = 0
+    waited: int = 0
+    talk: int = 0
+    outbound: int = 0
+    connected: int = 0
+    voicemails: int = 0
+    reached_later: int = 0
+    waiting: int = 0
+    callbacks: int = 0
+    reasons: Counter[str] = field(default_factory=Counter)
+    waits: Counter[int] = field(default_factory=Counter)
+
+    def add(self, other: Tally) -> None:
+        """Count another group in."""
+        mine, others = vars(self), vars(other)
+        for name in COUNTS:
+            mine[name] += others[name]
+        for reason, calls in other.reasons.items():
+            self.reasons[reason] += calls
+        for high, calls in other.waits.items():
+            self.waits[high] += calls
+
+
+COUNTS = {
+    "inbound": "count(case when direction = 'inbound' then 1 end)",
+    "answered": "count(case when direction = 'inbound' and is_answered then 1 end)",
+    "missed": "count(case when is_missed then 1 end)",
+    "in_sla": "count(case when is_in_sla then 1 end)",
+    "sla_uncertain": "count(case when is_sla_uncertain then 1 end)",
+    "waited": "cast(coalesce(sum(time_to_answer_seconds), 0) as bigint)",
+    "talk": "cast(coalesce(sum(talk_seconds), 0) as bigint)",
+    "outbound": "count(case when direction = 'outbound' then 1 end)",
+    "connected": "count(case when direction = 'outbound' and is_answered then 1 end)",
+    "voicemails": "count(case when call_type = 'voicemail' then 1 end)",
+    "reached_later": "count(case when callback_status in ('called_back', 'called_again') then 1 end)",
+    "waiting": "count(case when callback_status = 'waiting' then 1 end)",
+    "callbacks": "count(case when is_callback then 1 end)",
+}
+"""How `aircall__calls` is counted, by field of a tally. The rules themselves are in its columns."""
+TEAM_COUNTS = {
+    "inbound": "inbound_calls",
+    "answered": "answered_calls",
+    "missed": "missed_calls",
+    "in_sla": "calls_in_sla",
+    "sla_uncertain": "calls_sla_uncertain",
+    "waited": "time_to_answer_seconds_total",
+}
+"""How `aircall__team_days` is, likewise."""
+
+
+class Hour(NamedTuple):
+    """Inbound calls of a number in an hour of the week, 1 for Monday, over the days of an age."""
+
+    number_id: int | None
+    age: int
+    day: int
+    hour: int
+    inbound: int
+    missed: int
+
+
+class Labelled(NamedTuple):
+    """Calls that bear a tag or a topic."""
+
+    number_id: int | None
+    age: int
+    label: str
+    calls: int
+    missed: int
+
+
+class Sentiments(NamedTuple):
+    """Conversations in which the other party felt so, and their expected satisfaction, added up."""
+
+    number_id: int | None
+    age: int
+    sentiment: str | None
+    conversations: int
+    scored: int
+    score: int
+
+
+class Messages(NamedTuple):
+    """Messages of a channel in a direction."""
+
+    number_id: int | None
+    age: int
+    channel: str
+    direction: str | None
+    messages: int
+
+
+class Caller(NamedTuple):
+    """Somebody who was missed, and neither called back nor answered since."""
+
+    name: str
+    company: str
+    digits: str
+    number_id: int | None
+    number: str
+    teams: str
+    assignee: str
+    waiting_since: datetime
+    last_missed: datetime
+    missed: int
+    voicemails: int
+    reason: str | None
+    call_id: int
+
+
+class Stream(NamedTuple):
+    """How fresh a stream is; times are in UTC."""
+
+    name: str
+    is_loaded: bool
+    rows: int
+    latest: datetime | None
+    extracted: datetime | None
+
+
+class Completeness(NamedTuple):
+    """How many days Aircall counted, how many of them lack calls here, and the latest of these."""
+
+    days: int
+    first: date | None
+    last: date | None
+    lacking_days: int
+    lacking_calls: int
+    worst: list[tuple[date, int, int]]
+
+
+class Span(NamedTuple):
+    """The days that the page looks at, and how many calls lie outside of them.
+
+    Args:
+        latest_call: When the latest began (UTC).
+        offset: What the clock of the models was ahead of UTC then.
+    """
+
+    first: date
+    last: date
+    latest_call: datetime
+    offset: timedelta
+    left_out: int
+
+
+class Marts:
+    """The marts of one schema.
+
+    Args:
+        database: Where they are.
+        schema: The schema.
+        sla_seconds: The models' variable `aircall_sla_seconds`.
+        anonymous: Whether names and phone numbers of people are left where they are.
+
+    Raises:
+        ReportError: If they were not built yet.
+    """
+
+    def __init__(self, database: Database, schema: str, *, sla_seconds: int, anonymous: bool) -> None:
+        self._database = database
+        self._schema = schema
+        self._sla_seconds = sla_seconds
+        self._anonymous = anonymous
+        tables = database.rows("select table_schema, table_name from information_schema.tables")
+        if (schema, "aircall__calls") not in tables:
+            message = (
+                f"There are no models in the schema {one_line(schema)}: build them, by meltano run dbt-duckdb:build or "
+                "dbt-postgres:build, or name their schema with --schema."
+            )
+            raise ReportError(message)
+
+    def span(self, now: datetime) -> Span | None:
+        """Return which days to look at; nothing if there are no calls that are over.
+
+        Args:
+            now: The time in UTC. Days that lie in the future everywhere are left out.
+        """
+        limit = now.date() + timedelta(days=1)
+        (found,) = self._select({"last": "max(call_date)"}, "calls", f"is_ended and {_between(OLDEST, limit)}")
+        last = found["last"]
+        if last is None:
+            return None
+        within = _between(max(last - timedelta(days=HORIZON_DAYS - 1), OLDEST), last)
+        (borders,) = self._select(
+            {
+                "first": f"min(case when {within} then call_date end)",
+                "left_out": f"count(case when not ({within}) then 1 end)",
+            },
+            "calls",
+            "is_ended",
+        )
+        (latest,) = self._select(
+            {"started": "started_at", "local": "started_at_local"},
+            "calls",
+            f"is_ended and {within} order by started_at desc limit 1",
+        )
+        started = _utc(latest["started"])
+        return Span(last=last, latest_call=started, offset=latest["local"] - started.replace(tzinfo=None), **borders)
+
+    def check_sla(self) -> None:
+        """Make sure that the models were built with the SLA that the page is going to name.
+
+        Raises:
+            ReportError: If the calls say otherwise.
+        """
+        (found,) = self._select(
+            {
+                "within": "max(case when is_in_sla then time_to_answer_seconds end)",
+                "beyond": "min(case when not is_in_sla then time_to_answer_seconds end)",
+            },
+            "calls",
+        )
+        within, beyond = found["within"], found["beyond"]
+        sla = self._sla_seconds
+        if (within is not None and within > sla) or (beyond is not None and beyond <= sla):
+            message = (
+                f"The models were built with another SLA than {sla} s: give theirs with --sla-seconds, or in "
+                "DBT_AIRCALL_SLA_SECONDS."
+            )
+            raise ReportError(message)
+
+    def days(self, span: Span) -> Iterator[tuple[int | None, date, Tally]]:
+        """Yield the figures of each number and day."""
+        bounds = sorted({*WAIT_BOUNDS, self._sla_seconds})
+        reasons = {
+            reason: f"count(case when is_missed and missed_call_reason = '{reason}' then 1 end)" for reason in REASONS
+        }
+        wait = "time_to_answer_seconds"
+        waits = {f"wait_{bounds[0]}": f"count(case when {wait} <= {bounds[0]} then 1 end)"} | {
+            f"wait_{high}": f"count(case when {wait} > {low} and {wait} <= {high} then 1 end)"
+            for low, high in pairwise(bounds)
+        }
+        for row in self._select(
+            {"number_id": "number_id", "day": "call_date", **COUNTS, **reasons, **waits},
+            "calls",
+            f"is_ended and {_within(span)}",
+            groups=2,
+        ):
+            yield (
+                row["number_id"],
+                row["day"],
+                Tally(
+                    **{name: row[name] for name in COUNTS},
+                    reasons=Counter({reason: row[reason] for reason in REASONS}),
+                    waits=Counter({high: row[f"wait_{high}"] for high in bounds}),
+                ),
+            )
+
+    def hours(self, span: Span) -> Iterator[Hour]:
+        """Yield the calls of each number, age and hour of the week."""
+        columns = {"day": "day_of_week", "hour": "call_hour"}
+        counts = {name: COUNTS[name] for name in ("inbound", "missed")}
+        for row in self._select(
+            _number_and_age(span) | columns | counts, "calls", f"is_ended and {_within(span)}", groups=4
+        ):
+            yield Hour(**row)
+
+    def agents(self, span: Span) -> Iterator[tuple[int | None, int, int, Tally]]:
+        """Yield a number, an age, an agent, and the calls whose main user that is."""
+        for row in self._select(
+            _number_and_age(span) | {"user_id": "main_user_id"} | COUNTS,
+            "calls",
+            f"is_ended and main_user_id is not null and {_within(span)}",
+            groups=3,
+        ):
+            yield row.pop("number_id"), row.pop("age"), row.pop("user_id"), Tally(**row)
+
+    def agent_names(self) -> dict[int, str]:
+        """Return the agents' names, or numbers in their place."""
+        found = list(
+            self._select(
+                {"user_id": "main_user_id", "name": self._personal("max(main_user_name)")},
+                "calls",
+                "main_user_id is not null",
+                groups=1,
+            )
+        )
+        if self._anonymous:
+            return {
+                user_id: f"Agent {place}" for place, user_id in enumerate(sorted(row["user_id"] for row in found), 1)
+            }
+        return {row["user_id"]: _text(row["name"]) or f"User {row['user_id']}" for row in found}
+
+    def number_names(self) -> dict[int | None, str]:
+        """Return the names of the company's numbers."""
+        names = self._select({"number_id": "number_id", "name": "max(number_name)"}, "calls", groups=1)
+        nameless = {None: "No number"}
+        return {
+            row["number_id"]: _text(row["name"]) or nameless.get(row["number_id"], f"Number {row['number_id']}")
+            for row in names
+        }
+
+    def teams(self, span: Span) -> Iterator[tuple[int, str, int, Tally]]:
+        """Yield the id and name of each team, an age, and its figures."""
+        counts = {name: f"cast(sum({column}) as bigint)" for name, column in TEAM_COUNTS.items()}
+        for row in self._select(
+            {"team_id": "team_id", "age": _age(span), "name": "max(team_name)"} | counts,
+            "team_days",
+            _within(span),
+            groups=2,
+        ):
+            team_id, age, name = row.pop("team_id"), row.pop("age"), row.pop("name")
+            yield team_id, _text(name) or f"Team {team_id}", age, Tally(**row)
+
+    def tags(self, span: Span) -> Iterator[Labelled]:
+        """Yield the calls of each number, age and tag."""
+        columns = _number_and_age(span) | {"label": "tag_name", "calls": "count(*)", "missed": COUNTS["missed"]}
+        for row in self._select(columns, "call_tags", _within(span), groups=3):
+            yield Labelled(**row | {"label": _text(row["label"]) or NAMELESS})
+
+    def topics(self, span: Span) -> Iterator[Labelled]:
+        """Yield the calls of each number, age and topic.
+
+        The mart has the topics of a call in one text, with commas. Where it has more commas than that, it stays whole,
+        since nobody can tell which of them belong to a topic.
+        """
+        columns = _number_and_age(span) | {"topics": "topics", "count": "topics_count", "calls": "count(*)"}
+        for row in self._select(columns, "conversations", f"topics_count > 0 and {_within(span)}", groups=4):
+            parts = row["topics"].split(", ")
+            for topic in dict.fromkeys(map(_text, parts if len(parts) == row["count"] else [row["topics"]])):
+                yield Labelled(row["number_id"], row["age"], topic or NAMELESS, row["calls"], 0)
+
+    def sentiments(self, span: Span) -> Iterator[Sentiments]:
+        """Yield the conversations of each number, age and sentiment."""
+        columns = _number_and_age(span) | {
+            "sentiment": "sentiment",
+            "conversations": "count(*)",
+            "scored": "count(csat_score)",
+            "score": "cast(coalesce(sum(csat_score), 0) as bigint)",
+        }
+        for row in self._select(columns, "conversations", _within(span), groups=3):
+            yield Sentiments(**row)
+
+    def messages(self, span: Span) -> Iterator[Messages]:
+        """Yield how many messages there are of each number, age, channel and direction."""
+        columns = _number_and_age(span, "message_date") | {
+            "channel": "case when kind = 'group' then 'group' else channel end",
+            "direction": "direction",
+            "messages": "count(*)",
+        }
+        for row in self._select(columns, "messages", _within(span, "message_date"), groups=4):
+            yield Messages(**row | {"channel": _text(row["channel"])})
+
+    def waiting(self) -> dict[int | None, int]:
+        """Return how many callers wait, by the number that they called last."""
+        columns = {"number_id": "last_number_id", "callers": "count(*)"}
+        found = self._select(columns, "missed_callers", "is_waiting", groups=1)
+        return {row["number_id"]: row["callers"] for row in found}
+
+    def callers(self) -> list[Caller]:
+        """Return the callers who wait, the latest first: the first of all numbers, and the first of each."""
+        latest = "order by last_missed_at desc, caller_key"
+        columns = {
+            "position": f"row_number() over ({latest})",
+            "of_number": f"row_number() over (partition by last_number_id {latest})",
+            "name": self._personal("contact_name"),
+            "company": self._personal("contact_company"),
+            "digits": self._personal("raw_digits"),
+            "number_id": "last_number_id",
+            "number": "last_number_name",
+            "teams": "last_team_names",
+            "assignee": self._personal("assigned_to_name"),
+            "waiting_since": "waiting_since",
+            "last_missed": "last_missed_at_local",
+            "missed": "missed_calls_waiting",
+            "voicemails": "voicemails_waiting",
+            "reason": "last_missed_call_reason",
+            "call_id": "last_missed_call_id",
+        }
+        texts = ("name", "company", "digits", "number", "teams", "assignee")
+        return [
+            Caller(**row | {name: _text(row[name]) for name in texts} | {"waiting_since": _utc(row["waiting_since"])})
+            for row in self._select(columns, "missed_callers", f"is_waiting {latest}")
+            if min(row.pop("position") - CALLERS_LISTED, row.pop("of_number") - CALLERS_LISTED_PER_NUMBER) <= 0
+        ]
+
+    def streams(self) -> list[Stream]:
+        """Return how fresh the streams are."""
+        columns = {
+            "name": "stream",
+            "is_loaded": "is_loaded",
+            "rows": "row_count",
+            "latest": "latest_record_at",
+            "extracted": "extracted_at",
+        }
+        return [
+            Stream(**row | {name: row[name] and _utc(row[name]) for name in ("latest", "extracted")})
+            for row in self._select(columns, "freshness", "true order by stream")
+        ]
+
+    def completeness(self) -> Completeness:
+        """Return whether calls are lacking."""
+        columns = {
+            "days": "count(*)",
+            "first": "min(date)",
+            "last": "max(date)",
+            "lacking_days": "count(case when not is_complete then 1 end)",
+            "lacking_calls": "cast(coalesce(sum(calls_lacking), 0) as bigint)",
+        }
+        (found,) = self._select(columns, "completeness")
+        lacking = self._select(
+            {"day": "date", "theirs": "calls_at_aircall", "ours": "calls_here"},
+            "completeness",
+            "not is_complete order by date desc limit 5",
+        )
+        return Completeness(**found, worst=[tuple(row.values()) for row in lacking])
+
+    def _select(
+        self, columns: Mapping[str, str], mart: str, where: str = "true", *, groups: int = 0
+    ) -> Iterator[dict[str, Any]]:
+        """Yield the rows of a query by name of the column.
+
+        Args:
+            columns: Expressions in SQL by name.
+            mart: What to read.
+            where: What goes after WHERE.
+            groups: By how many of the columns, from the first, to group.
+        """
+        listed = ", ".join(f'{expression} as "{name}"' for name, expression in columns.items())
+        grouped = f" group by {', '.join(map(str, range(1, groups + 1)))}" if groups else ""
+        query = f"select {listed} from {self._quoted_schema}.aircall__{mart} where {where}{grouped}"  # noqa: S608 - ours
+        for row in self._database.rows(query):
+            yield dict(zip(columns, row, strict=True))
+
+    def _personal(self, column: str) -> str:
+        return "null" if self._anonymous else column
+
+    @property
+    def _quoted_schema(self) -> str:
+        return '"' + self._schema.replace('"', '""') + '"'
+
+
+def _number_and_age(span: Span, column: str = "call_date") -> dict[str, str]:
+    return {"number_id": "number_id", "age": _age(span, column)}
+
+
+def _within(span: Span, column: str = "call_date") -> str:
+    return _between(span.first, span.last, column)
+
+
+def _between(first: date, last: date, column: str = "call_date") -> str:
+    return f"{column} between {_day(first)} and {_day(last)}"
+
+
+def _age(span: Span, column: str = "call_date") -> str:
+    """Say in SQL which of `PERIODS` is the shortest that a day is in, by its place there."""
+    cases = (f"when {column} > {_day(span.last - timedelta(days=days))} then {age}" for age, days in enumerate(PERIODS))
+    return f"case {' '.join(cases)} else {len(PERIODS)} end"
+
+
+def _day(day: date) -> str:
+    return f"date '{day.isoformat()}'"
+
+
+def _text(value: Any) -> str:
+    return one_line(str(value or ""))
+
+
+def _utc(time: datetime) -> datetime:
+    """Return a time of a mart, which is without a zone in DuckDB, in UTC."""
+    return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)

@@ -1,0 +1,128 @@
+"""Writes the page: one file with all that it needs, which asks no host for anything.
+
+All texts of the data are escaped by the template engine. The policy that the page gives the browser allows its own
+script and style by their hashes, and nothing else, so that even a text that got through could do nothing.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from importlib.resources import files
+from typing import TYPE_CHECKING
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from aircall_report import drawing, sentences, wording
+from aircall_report.figures import ALL
+from aircall_report.marts import CALLERS_LISTED, CALLERS_LISTED_PER_NUMBER
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from datetime import datetime
+
+    from aircall_report.content import Content
+    from aircall_report.figures import View
+    from aircall_report.marts import Caller, Tally
+
+PACKAGE = "aircall_report"
+
+
+def write(content: Content) -> str:
+    """Return the page."""
+    style, script = (
+        (files(PACKAGE) / "templates" / name).read_text("utf-8").strip() for name in ("page.css", "page.js")
+    )
+    environment = Environment(
+        loader=PackageLoader(PACKAGE),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=StrictUndefined,
+    )
+    environment.globals |= {"say": wording, "tell": sentences, "draw": drawing, "lay": Layout(content)}
+    return environment.get_template("page.html").render(
+        vars(content),
+        policy=(
+            f"default-src 'none'; script-src '{_hash(script)}'; style-src '{_hash(style)}'; "
+            "base-uri 'none'; form-action 'none'"
+        ),
+        style=Markup(style),  # noqa: S704 - our own
+        script=Markup(script),  # noqa: S704 - our own
+    )
+
+
+class Layout:
+    """What stands where in a table or list of the page."""
+
+    def __init__(self, content: Content) -> None:
+        self._content = content
+
+    def heat_map(self, view: View, *, missed: bool) -> Iterator[tuple[str, list[tuple[str, int]]]]:
+        """Yield hours, and for each day of the week a text and its shade.
+
+        Hours at both ends of the day in which nobody called are left out.
+        """
+        hours = {hour for (_, hour), (inbound, _) in view.hours.items() if inbound}
+        most = max((calls[missed] for calls in view.hours.values()), default=0)
+        for hour in range(min(hours, default=0), max(hours, default=-1) + 1):
+            values = [view.hours.get((day, hour), (0, 0))[missed] for day in range(1, 8)]
+            yield f"{hour:02d}:00", [(wording.number(value), drawing.shade(value, most)) for value in values]
+
+    def waits(self, tally: Tally) -> Iterator[tuple[str, int, bool]]:
+        """Yield the classes of the time to answer: a name, how many calls, and whether they are in SLA."""
+        low = None
+        for high, calls in tally.waits.items():
+            name = f"up to {high} s" if low is None else f"{low + 1} to {high} s"
+            yield name, calls, high <= self._content.sla_seconds
+            low = high
+        yield f"more than {low} s", tally.answered - sum(tally.waits.values()), False
+
+    def messages(self, view: View) -> Iterator[tuple[str, int, int, int]]:
+        """Yield channels of messages: a name, how many were received and sent, and the most of any channel."""
+        channels = sorted({channel for channel, _ in view.messages})
+        counts = {
+            channel: [view.messages.get((channel, direction), 0) for direction in ("inbound", "outbound")]
+            for channel in channels
+        }
+        most = max(map(sum, counts.values()))
+        for channel, (received, sent) in counts.items():
+            yield wording.CHANNELS.get(channel, channel), received, sent, most
+
+    def callers(self, line: str) -> tuple[list[Caller], int]:
+        """Return the callers to list for all numbers or one, and how many wait."""
+        content = self._content
+        if line == ALL:
+            return content.callers[:CALLERS_LISTED], sum(content.waiting.values())
+        line_of = content.figures.line_of if content.figures else {}
+        listed = [caller for caller in content.callers if line_of.get(caller.number_id) == line]
+        waiting = sum(count for number_id, count in content.waiting.items() if line_of.get(number_id) == line)
+        return listed[:CALLERS_LISTED_PER_NUMBER], waiting
+
+    def waiting_for(self, caller: Caller) -> str:
+        """Say how long a caller has waited."""
+        return wording.duration((self._content.made - caller.waiting_since).total_seconds())
+
+    def local(self, time: datetime | None) -> str:
+        """Say a time by the clock of the company."""
+        return wording.moment(time.astimezone(self._content.zone)) if time else wording.NOTHING
+
+    def phone(self, digits: str) -> Markup:
+        """Return a phone number to call; as plain text what is none."""
+        if re.fullmatch(r"\+[\d ().-]{5,25}", digits, re.ASCII):
+            return Markup('<a href="tel:+{}">{}</a>').format(re.sub(r"\D", "", digits), digits)
+        return Markup("<bdi>{}</bdi>").format(digits or wording.NOTHING)
+
+    def order(self, part: int, whole: int) -> str:
+        """Return what a share or an average is sorted by; those without come last."""
+        return f"{part / whole:.4f}" if whole else "-1"
+
+    def percent(self, part: float, whole: float = 100) -> str:
+        """Return a length in percent."""
+        return f"{100 * part / whole:.2f}".rstrip("0").rstrip(".") if whole else "0"
+
+
+def _hash(text: str) -> str:
+    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()

@@ -1,0 +1,163 @@
+"""The command makes a file, or says in one line what to change."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+import duckdb
+import pytest
+
+from aircall_report import __main__ as command
+from report_tests.company import COLUMNS, PageReader, days_ago
+
+if TYPE_CHECKING:
+    from report_tests.company import Company
+
+
+@pytest.fixture(autouse=True)
+def _no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("AIRCALL_REPORT_DATABASE", "DBT_AIRCALL_SCHEMA", "DBT_AIRCALL_TIME_ZONE", "DBT_AIRCALL_SLA_SECONDS"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Any:
+    """Return a function that runs the command; it returns the exit code and what was printed."""
+
+    def run_command(*arguments: Any) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["report", *map(str, arguments)])
+        code = command.main()
+        return code, *capsys.readouterr()
+
+    return run_command
+
+
+def test_it_writes_the_page_and_leaves_the_database_as_it_was(company: Company, tmp_path: Path, run: Any) -> None:
+    company.add("calls", company.call(days_ago(0)))
+    before = hashlib.sha256(Path(company.path).read_bytes()).digest()
+    output = tmp_path / "report.html"
+    output.write_text("the page of yesterday", encoding="utf-8")
+
+    done = run(
+        "--database", company.path, "--output", output, "--company", "Fleming Ltd", "--time-zone", "Europe/Paris"
+    )
+
+    assert done == (0, f"Wrote {output}.\n", "")
+    assert "Fleming Ltd" in PageReader(output.read_text("utf-8")).opened.text
+    assert hashlib.sha256(Path(company.path).read_bytes()).digest() == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["report.html", "warehouse.duckdb"]
+
+
+def test_it_takes_the_settings_of_the_models_from_their_variables(
+    company: Company, tmp_path: Path, run: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    company.add("calls", company.call(days_ago(0), time_to_answer_seconds=31, is_in_sla=True))
+    for name, value in (("TIME_ZONE", "Europe/Berlin"), ("SLA_SECONDS", "45"), ("SCHEMA", "analytics")):
+        monkeypatch.setenv(f"DBT_AIRCALL_{name}", value)
+    monkeypatch.setenv("AIRCALL_REPORT_DATABASE", company.path)
+    output = tmp_path / "report.html"
+    assert run("--output", output)[0] == 0
+    view = PageReader(output.read_text("utf-8")).opened
+    assert "In SLA (45 s)" in view.figures
+    assert ["31 to 45 s", "1", "100%", ""] in view.tables["Answered calls by time to answer"]
+    assert "Europe/Berlin" in view.text
+
+
+def test_a_bad_option_gets_one_line(company: Company, tmp_path: Path, run: Any) -> None:
+    company.add("calls", company.call(days_ago(0)))
+    (tmp_path / "text").write_text("no database")
+    (tmp_path / "folder").mkdir()
+    good = {"--database": company.path, "--output": tmp_path / "report.html"}
+    for option, value, line in (
+        ("--database", tmp_path / "none", f"There is no file {tmp_path}/none."),
+        ("--database", tmp_path, f"There is no file {tmp_path}."),
+        ("--database", tmp_path / "text", f"DuckDB cannot open {tmp_path}/text: "),
+        ("--database", "mysql://user:secret@host/db", "The database is neither a file nor a URL that begins with"),
+        ("--database", "postgresql://user:secret@[host/db", "The URL of the database is not one that PostgreSQL"),
+        ("--database", "postgresql://user:secret@127.0.0.1:1/db", "PostgreSQL cannot be reached: "),
+        ("--schema", 'mi"ne', 'There are no models in the schema mi"ne: build them, by meltano run dbt-duckdb:build'),
+        ("--time-zone", "Europe/Atlantis", "There is no time zone Europe/Atlantis: write a name such as Europe/Paris."),
+        ("--time-zone", "../etc/passwd", "There is no time zone ../etc/passwd"),
+        (
+            "--time-zone",
+            "Asia/Tokyo",
+            "The models were built with another time zone than Asia/Tokyo: at the latest call, their clock was",
+        ),
+        ("--sla-seconds", 5, "The models were built with another SLA than 5 s: give theirs with --sla-seconds"),
+        ("--sla-seconds", "soon", "python -m aircall_report: Invalid value for '--sla-seconds'"),
+        ("--output", tmp_path / "folder", "python -m aircall_report: Invalid value for '--output'"),
+        ("--output", tmp_path / "no" / "report.html", f"The file {tmp_path}/no/report.html cannot be written: No such"),
+        ("--colour", "red", "python -m aircall_report: No such option"),
+    ):
+        options = [part for pair in (good | {option: value}).items() for part in pair]
+        code, out, err = run(*options)
+        assert code > 0, (option, value)
+        assert out == ""
+        assert err.startswith(line), err
+        assert err.count("\n") == 1
+        assert "secret" not in err
+    assert not (tmp_path / "report.html").exists()
+
+
+def test_models_of_an_older_version_get_one_line(company: Company, tmp_path: Path, run: Any) -> None:
+    company.add("calls", company.call(days_ago(0)))
+    company.execute("alter table analytics.aircall__calls drop column is_sla_uncertain")
+    code, out, err = run("--database", company.path, "--output", tmp_path / "report.html")
+    assert (code, out, err.count("\n")) == (1, "", 1)
+    assert err.startswith("The models cannot be read (Binder Error: ")
+    assert err.endswith("If an older version built them, build them anew.\n")
+
+
+def test_an_empty_database_says_that_the_models_are_not_built(tmp_path: Path, run: Any) -> None:
+    with duckdb.connect(str(tmp_path / "new.duckdb")) as connection:
+        connection.execute("create schema aircall")
+    code, out, err = run("--database", tmp_path / "new.duckdb", "--output", tmp_path / "report.html")
+    assert (code, out) == (1, "")
+    assert err == (
+        "There are no models in the schema analytics: build them, by meltano run dbt-duckdb:build or "
+        "dbt-postgres:build, or name their schema with --schema.\n"
+    )
+
+
+def test_a_view_in_the_place_of_a_mart_reads_no_other_file(company: Company, tmp_path: Path, run: Any) -> None:
+    company.add("calls", company.call(days_ago(0)))
+    (tmp_path / "secret.csv").write_text("stream\nsecret\n")
+    company.execute("drop table analytics.aircall__freshness")
+    columns = ", ".join(f"null::{kind} as {name}" for name, kind in list(COLUMNS["aircall__freshness"].items())[1:])
+    company.execute(
+        f"create view analytics.aircall__freshness as select stream, {columns} from read_csv('{tmp_path}/secret.csv')"
+    )
+    code, out, err = run("--database", company.path, "--output", tmp_path / "report.html")
+    assert (code, out, err.count("\n")) == (1, "", 1)
+    assert not (tmp_path / "report.html").exists()
+
+
+def test_the_documents_list_every_option_with_its_default() -> None:
+    text = (Path(__file__).parents[4] / "docs/report.md").read_text("utf-8")
+    rows = re.findall(r"^\| `(--[a-z-]+)` \| (?:`(\w+)`)? *\| (?:`(\w+)`)?", text, re.MULTILINE)
+    options = [option for option in command.make.params if isinstance(option, click.Option)]
+    assert [(row[0], row[1], row[2]) for row in rows] == [
+        (option.opts[0], option.envvar or "", str(option.default) if option.show_default else "") for option in options
+    ]
+
+
+@pytest.mark.parametrize("package", ["duckdb", "psycopg", "jinja2"])
+def test_a_missing_package_gets_one_line(package: str, company: Company, tmp_path: Path) -> None:
+    (tmp_path / f"{package}.py").write_text(f'raise ModuleNotFoundError("gone", name="{package}")')
+    database = "postgresql://127.0.0.1:1/db" if package == "psycopg" else company.path
+    done = subprocess.run(
+        [sys.executable, "-m", "aircall_report", "--database", database, "--output", tmp_path / "report.html"],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | {"PYTHONPATH": str(tmp_path)},
+    )
+    line = f"The report needs {package}: pip install ./packages/aircall-report\n"
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", line)

@@ -1,0 +1,202 @@
+"""The command line of the sandbox."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import math
+import sys
+import time
+from typing import NoReturn
+from urllib.parse import urlsplit
+
+from typing_extensions import override
+
+from aircall_sandbox import missing
+from aircall_sandbox.webhooks import is_loopback
+
+
+class _Parser(argparse.ArgumentParser):
+    """Reports a bad option in one line."""
+
+    @override
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message}\n")
+
+
+def main() -> int:
+    """Serve a made-up company until a signal comes; return the exit code."""
+    options = _parser().parse_args()
+    with contextlib.suppress(KeyboardInterrupt):
+        try:
+            return _serve(options)
+        except ModuleNotFoundError as error:
+            print(missing(error), file=sys.stderr)  # noqa: T201
+            return 1
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="python -m aircall_sandbox",
+        description=(
+            "A local Aircall with a made-up company. It listens on this machine only, and prints its address and "
+            "credentials."
+        ),
+        epilog="Example: python -m aircall_sandbox --calls 2000 --ai 0.8 --campaigns",
+    )
+    company = parser.add_argument_group("the company")
+    company.add_argument("--seed", type=_whole, default=1, metavar="N", help="same seed, same data (default: 1)")
+    company.add_argument("--calls", type=_count, default=12_500, metavar="N", help="how many calls (default: 12500)")
+    company.add_argument(
+        "--contacts", type=_count, default=11_000, metavar="N", help="how many contacts (default: 11000)"
+    )
+    company.add_argument("--users", type=_positive, default=45, metavar="N", help="how many users (default: 45)")
+    company.add_argument(
+        "--days", type=_positive, default=90, metavar="N", help="how many days the calls go back (default: 90)"
+    )
+    company.add_argument(
+        "--ai",
+        type=_share,
+        default=0.0,
+        metavar="SHARE",
+        help="share of the answered calls that have AI results, such as transcripts and summaries; 1 for all "
+        "(default: 0)",
+    )
+    company.add_argument("--campaigns", action="store_true", help="give users dialer campaigns")
+    company.add_argument(
+        "--messaging", action="store_true", help="give numbers registrations, messaging, WhatsApp and templates"
+    )
+    server = parser.add_argument_group("the server")
+    server.add_argument(
+        "--port", type=_count, default=8787, metavar="N", help="port to listen on; 0 for a free one (default: 8787)"
+    )
+    server.add_argument(
+        "--rate-limit",
+        type=_count,
+        default=0,
+        metavar="N",
+        help="how many requests a minute are allowed; 0 for any number (default: 0)",
+    )
+    server.add_argument(
+        "--block",
+        type=_seconds,
+        default=60,
+        metavar="SECONDS",
+        help="how long to refuse all requests after too many (default: 60)",
+    )
+    server.add_argument(
+        "--latency", type=_seconds, default=0, metavar="SECONDS", help="how long each answer takes (default: 0)"
+    )
+    server.add_argument(
+        "--forward",
+        type=_forward,
+        action="append",
+        default=[],
+        metavar="PUBLIC=LOCAL",
+        help="deliver webhooks that are registered for a public address to one on this machine, such as "
+        "https://hooks.example.com=http://127.0.0.1:8788",
+    )
+    kinds = ("permanent", "expiring", "rotating")
+    server.add_argument(
+        "--oauth", choices=kinds, default="permanent", help="kind of tokens that OAuth grants (default: permanent)"
+    )
+    return parser
+
+
+def _serve(options: argparse.Namespace) -> int:
+    from aircall_sandbox import Sandbox, generate_company  # noqa: PLC0415 - slow to import
+    from aircall_sandbox.extras import add_campaigns, add_messaging  # noqa: PLC0415 - likewise
+
+    world = generate_company(
+        seed=options.seed,
+        now=time.time(),
+        calls=options.calls,
+        contacts=options.contacts,
+        users=options.users,
+        days=options.days,
+    )
+    world.intelligence.share = options.ai
+    if options.campaigns:
+        add_campaigns(world)
+    if options.messaging:
+        add_messaging(world)
+    sandbox = Sandbox(
+        world,
+        port=options.port,
+        requests_per_minute=options.rate_limit or None,
+        block_seconds=options.block,
+        latency=options.latency,
+        oauth=options.oauth,
+        seed=options.seed,
+        delivers=True,
+    )
+    sandbox.webhooks.forwards.update(options.forward)
+    try:
+        sandbox.listen()
+    except (OSError, OverflowError) as error:
+        print(f"Port {options.port} cannot be used: {error}. Choose another with --port.", file=sys.stderr)  # noqa: T201
+        return 1
+    print(f"Aircall sandbox at {sandbox.url}, user {sandbox.api_id}, password {sandbox.api_token}", flush=True)  # noqa: T201
+    oauth = sandbox.oauth
+    print(f"OAuth ({oauth.mode} tokens): client id {oauth.client_id}, client secret {oauth.client_secret}", flush=True)  # noqa: T201
+    sandbox.serve()
+    return 0
+
+
+def _whole(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        message = "must be a whole number"
+        raise argparse.ArgumentTypeError(message) from None
+
+
+def _count(text: str) -> int:
+    number = _whole(text)
+    if number < 0:
+        message = "must not be negative"
+        raise argparse.ArgumentTypeError(message)
+    return number
+
+
+def _positive(text: str) -> int:
+    number = _count(text)
+    if number == 0:
+        message = "must be at least 1"
+        raise argparse.ArgumentTypeError(message)
+    return number
+
+
+def _forward(text: str) -> tuple[str, str]:
+    public, _, local = text.partition("=")
+    if not public.startswith("https://") or not is_loopback(urlsplit(local).hostname or ""):
+        message = "must be a public https address and one on this machine, with = between them"
+        raise argparse.ArgumentTypeError(message)
+    return public, local
+
+
+def _share(text: str) -> float:
+    message = "must be a number from 0 to 1"
+    try:
+        share = float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(message) from None
+    if not 0 <= share <= 1:
+        raise argparse.ArgumentTypeError(message)
+    return share
+
+
+def _seconds(text: str) -> float:
+    message = "must be a number of seconds, not negative"
+    try:
+        seconds = float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(message) from None
+    if not (math.isfinite(seconds) and seconds >= 0):
+        raise argparse.ArgumentTypeError(message)
+    return seconds
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,229 @@
+"""Report exports: asked for with a POST, made in the background, fetched from an address of their own (facts: Reports).
+
+Aircall does not document the columns of its reports, so these are made up.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import uuid
+import zipfile
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
+
+from aircall_sandbox.messages import FORBIDDEN, NO_SUCH_PATH, Answer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from aircall_sandbox.templates import Record
+    from aircall_sandbox.world import World
+
+EXPORT_PATH = "/v1/analytics/report/export"
+FILE_PATH = "/exports/"
+REPORTS = {
+    "CALLS_HISTORY",
+    "USER_STATUS_HISTORY",
+    "USER_ACTIVITY_AVAILABILITY_BREAKDOWN",
+    "USER_ACTIVITY_AVERAGE_AFTER_CALL_WORK_TIME_PER_USER",
+    "USER_ACTIVITY_AVERAGE_INBOUND_IN_CALL_TIME_PER_USER",
+    "USER_ACTIVITY_AVERAGE_OUTBOUND_IN_CALL_TIME_PER_USER",
+    "USER_ACTIVITY_CALL_VOLUME_AND_TIME",
+    "USER_ACTIVITY_CALLS_HANDLED",
+    "USER_ACTIVITY_PERCENTAGE_OF_TIME_IN_EACH_STATUS",
+    "USER_ACTIVITY_RINGING_ATTEMPTS_PER_USER",
+    "USER_ACTIVITY_WORK_TIME_AND_AVAILABILITY",
+    "USER_ACTIVITY_RINGING_ATTEMPTS",
+}
+RELATIVE = {"LAST_MONTH", "LAST_WEEK", "THIS_MONTH", "THIS_WEEK", "TODAY", "YESTERDAY"}
+
+
+@dataclass
+class Export:
+    """One report of some days."""
+
+    identity: str
+    report: str
+    first: date
+    last: date
+    timezone: str
+    created_at: float
+    """UNIX seconds."""
+    name: str
+
+    @property
+    def keys(self) -> tuple[str, str]:
+        """The keys by which `Analytics` may name it: the report and its first day, or the report alone."""
+        return f"{self.report} {self.first}", self.report
+
+
+@dataclass
+class Analytics:
+    """Makes reports about a company; the attributes may be changed at any time, also through `/_sandbox/analytics`.
+
+    Where an attribute is a mapping, its keys are a report with a day (`CALLS_HISTORY 2026-05-20`) or without.
+    """
+
+    world: World
+    root: Callable[[], str]
+    """Returns the root of the addresses of files."""
+    plan: bool = True
+    """Whether the company has Analytics+."""
+    seconds: float = 10.0
+    """How long it takes to make a report."""
+    slow: dict[str, float] = field(default_factory=dict)
+    """Seconds for reports that take longer or shorter than the rest."""
+    failing: dict[str, str] = field(default_factory=dict)
+    """Reports that cannot be made, with the reason."""
+    zipped: bool = False
+    address_seconds: float = 3600.0
+    """How long an address works, in seconds."""
+    kept_seconds: float = 86_400.0
+    """How long Aircall remembers an export, in seconds."""
+    rows: dict[str, list[dict[str, str]]] = field(default_factory=dict)
+    """Rows to use in place of made-up ones."""
+    files: dict[str, bytes] = field(default_factory=dict)
+    """Bytes to send in place of CSV."""
+    exports: dict[str, Export] = field(default_factory=dict)
+    """All exports that were asked for, in order."""
+    _addresses: dict[str, tuple[Export, float]] = field(default_factory=dict)
+
+    def answer(self, method: str, path: str, body: Any, now: float) -> Answer:
+        """Answer a request for an export whose credentials were accepted."""
+        if not self.plan:
+            return Answer(*FORBIDDEN)
+        if method == "POST" and path == EXPORT_PATH:
+            return self._begin(body, now)
+        identity = path.removeprefix(f"{EXPORT_PATH}/")
+        if method != "GET" or "/" in identity:
+            return Answer(*NO_SUCH_PATH)
+        export = self.exports.get(identity)
+        if export is None or now >= export.created_at + self.kept_seconds:
+            return Answer(404, {"error": "Not Found", "troubleshoot": "No export has this id"})
+        return Answer(200, self._status(export, now))
+
+    def file(self, path: str, authorization: str | None, now: float) -> Answer:
+        """Answer a request for a file, as storage does: the address alone gives access, and credentials are refused."""
+        if authorization is not None:
+            return Answer(400, b"<Error><Code>InvalidArgument</Code></Error>")
+        export, until = self._addresses.get(path.removeprefix(FILE_PATH), (None, 0.0))
+        if export is None or now >= until:
+            return Answer(403, b"<Error><Code>AccessDenied</Code></Error>")
+        return Answer(200, self._content(export))
+
+    def _begin(self, body: Any, now: float) -> Answer:
+        try:
+            export = self._parse(body["input"], now)
+        except (KeyError, TypeError, ValueError, OSError) as error:
+            return Answer(400, {"error": "Bad Request", "troubleshoot": f"Invalid input: {error}"})
+        self.exports[export.identity] = export
+        return Answer(201, self._status(export, now))
+
+    def _parse(self, wish: Mapping[str, Any], now: float) -> Export:
+        filters, options = wish["filter"], wish.get("exportOptions", {})
+        dates, timezone = filters["dateFilter"], filters["timezone"]
+        ZoneInfo(timezone)
+        if wish["reportName"] not in REPORTS or len(dates) != 1 or options.get("format", "CSV") != "CSV":
+            message = "reportName, dateFilter or format"
+            raise ValueError(message)
+        if "absoluteRange" in dates:
+            first, last = (date.fromisoformat(dates["absoluteRange"][name]) for name in ("fromDate", "toDate"))
+        else:
+            first = last = _relative(dates["relative"], now, timezone)
+        if first > last:
+            message = "fromDate is after toDate"
+            raise ValueError(message)
+        identity = str(uuid.uuid5(uuid.NAMESPACE_OID, f"{wish['reportName']} {first} {len(self.exports)}"))
+        name = options.get("exportName", f"{wish['reportName'].lower()}-{first}")
+        return Export(identity, wish["reportName"], first, last, timezone, now, name)
+
+    @staticmethod
+    def _pending(export: Export) -> Record:
+        return {"exportID": export.identity, "createdAt": _time(export.created_at), "status": "PENDING"}
+
+    def _status(self, export: Export, now: float) -> Record:
+        answer = self._pending(export)
+        if now < export.created_at + _of(self.slow, export, self.seconds):
+            return answer
+        reason = _of(self.failing, export, None)
+        if reason is not None:
+            return answer | {"status": "FAILED", "errorMessage": reason}
+        until = now + self.address_seconds
+        address = f"{export.identity}-{len(self._addresses)}-of-the-sandbox.{'zip' if self.zipped else 'csv'}"
+        self._addresses[address] = (export, until)
+        return answer | {
+            "status": "COMPLETED",
+            "format": "CSV",
+            "exportName": export.name,
+            "isZipCompressed": self.zipped,
+            "downloadUrl": f"{self.root()}{FILE_PATH}{address}",
+            "downloadUrlExpiresAt": _time(until),
+        }
+
+    def _content(self, export: Export) -> bytes:
+        content: bytes | None = _of(self.files, export, None)
+        if content is None:
+            rows = _of(self.rows, export, None)
+            content = _csv(list(self._rows(export)) if rows is None else rows)
+        if not self.zipped:
+            return content
+        packed = io.BytesIO()
+        with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr(f"{export.name}.csv", content)
+        return packed.getvalue()
+
+    def _rows(self, export: Export) -> Iterator[dict[str, str]]:
+        """Make up rows: one for each call, or one for each user and day."""
+        zone = ZoneInfo(export.timezone)
+        if export.report == "CALLS_HISTORY":
+            first = datetime.combine(export.first, datetime.min.time(), zone).timestamp()
+            last = datetime.combine(export.last + timedelta(days=1), datetime.min.time(), zone).timestamp() - 1
+            found, _ = self.world.calls_by_start.select(first, last, 0, len(self.world.calls), descending=False)
+            for identity in found:
+                call = self.world.calls[identity]
+                yield {
+                    "Call ID": str(identity),
+                    "Datetime": datetime.fromtimestamp(call["started_at"], zone).isoformat(),
+                    "Direction": call["direction"],
+                    "Line": (call["number"] or {}).get("name", ""),
+                    "Duration (s)": str(call["duration"]),
+                }
+            return
+        for day in range((export.last - export.first).days + 1):
+            for user in self.world.kinds["users"].values():
+                yield {
+                    "Date": str(export.first + timedelta(days=day)),
+                    "User ID": str(user["id"]),
+                    "User": user["name"],
+                    "Value": str((user["id"] + day) % 97),
+                }
+
+
+def _of(mapping: Mapping[str, Any], export: Export, default: Any) -> Any:
+    return next((mapping[key] for key in export.keys if key in mapping), default)
+
+
+def _relative(name: str, now: float, timezone: str) -> date:
+    """Return the day that a relative range stands for; longer ranges are cut to today."""
+    if name not in RELATIVE:
+        message = f"no such range: {name}"
+        raise ValueError(message)
+    today = datetime.fromtimestamp(now, ZoneInfo(timezone)).date()
+    return today - timedelta(days=1) if name == "YESTERDAY" else today
+
+
+def _csv(rows: list[dict[str, str]]) -> bytes:
+    """Write rows with a header; without rows the file is empty."""
+    text = io.StringIO(newline="")
+    if rows:
+        writer = csv.DictWriter(text, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    return text.getvalue().encode()
+
+
+def _time(second: float) -> str:
+    return datetime.fromtimestamp(second, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

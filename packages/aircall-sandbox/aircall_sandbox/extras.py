@@ -1,0 +1,88 @@
+"""Gives a made-up company features that only some companies have: dialer campaigns and messaging."""
+
+from __future__ import annotations
+
+import itertools
+from typing import TYPE_CHECKING
+
+from aircall_sandbox.phones import e164
+from aircall_sandbox.templates import iso
+
+if TYPE_CHECKING:
+    from aircall_sandbox.world import World
+
+CAMPAIGN_SIZE = 25
+CAMPAIGN_AGE = 14 * 86_400
+"""Seconds since the campaigns began."""
+TEMPLATE_TEXTS = {
+    "order_shipped": "Your order is on its way.",
+    "missed_you": "We have missed your call. When may we call back?",
+    "appointment": "We look forward to talking to you tomorrow at ten.",
+}
+
+
+def add_campaigns(world: World) -> None:
+    """Give each user of the first team a dialer campaign: contacts whom they called since it began, and others to call.
+
+    See the facts: What not every account has.
+    """
+    since = world.now - CAMPAIGN_AGE
+    outbound = [call for call in world.calls.values() if call["direction"] == "outbound" and call["started_at"] > since]
+    called = {call["raw_digits"] for call in outbound}
+    phones = [contact["phone_numbers"][0]["value"] for contact in world.contacts.values()]
+    waiting = iter(sorted(set(phones) - {e164(digits) for digits in called}))
+    team = next(iter(world.kinds["teams"].values()))
+    for user in [member["id"] for member in team["users"]]:
+        theirs = dict.fromkeys(
+            call["raw_digits"] for call in outbound if call["user"]["id"] == user and call["contact"]
+        )
+        numbers = [(e164(digits), True) for digits in list(theirs)[: CAMPAIGN_SIZE // 2]]
+        numbers += [(number, False) for number in itertools.islice(waiting, CAMPAIGN_SIZE - len(numbers))]
+        world.optional.dialer_campaigns[user] = {
+            "id": user * 10,
+            "number_id": str(world.user_numbers[user][0]),
+            "created_at": iso(since),
+            "phone_numbers": [
+                {"id": user * 1_000 + position, "number": number, "called": is_called, "created_at": iso(since)}
+                for position, (number, is_called) in enumerate(numbers)
+            ],
+        }
+
+
+def add_messaging(world: World) -> None:
+    """Give each number a registration and a messaging configuration, some of them WhatsApp, and the company templates.
+
+    See the facts: What not every account has. The rest is made up.
+    """
+    optional = world.optional
+    for position, (identity, number) in enumerate(world.kinds["numbers"].items()):
+        optional.registration_statuses[identity] = {"status": "approved", "country": number["country"]}
+        optional.message_configurations[identity] = {
+            "type": "proxy",
+            "callbackUrl": "https://hooks.example.com/messages",
+            "token": f"secret-of-messaging-{identity}",
+        }
+        if position % 3:
+            continue
+        optional.whatsapp_statuses[identity] = {
+            "wabaId": str(identity * 1_000),
+            "status": "ONLINE",
+            "canSendMessage": True,
+            "messagingLimitTier": "TIER_1K",
+            "qualityRating": "GREEN",
+            "businessVerificationStatus": "VERIFIED",
+        }
+        optional.whatsapp_templates[identity] = [
+            {
+                "id": index,
+                "wabaId": str(identity * 1_000),
+                "name": name,
+                "category": "UTILITY",
+                "status": "APPROVED",
+                "language": "en",
+            }
+            for index, name in enumerate(TEMPLATE_TEXTS, start=1)
+        ]
+    optional.sms_templates += [
+        {"id": index, "name": name, "body": body} for index, (name, body) in enumerate(TEMPLATE_TEXTS.items(), start=1)
+    ]

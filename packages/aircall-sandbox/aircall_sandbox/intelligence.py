@@ -1,0 +1,269 @@
+"""What Aircall's AI makes of calls, as its API shows it (facts: Results of Aircall's AI).
+
+A company without the plan gets 403 for everything. With the plan, a call has no results (404) until some time after its
+end. All results of a call describe the same conversation; they are made up when somebody asks.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args
+
+from aircall_sandbox.conversations import SUBJECTS, Conversation
+from aircall_sandbox.messages import UNKNOWN_OBJECT, Answer
+from aircall_sandbox.phones import e164
+from aircall_sandbox.routes import Route
+from aircall_sandbox.templates import iso
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from aircall_sandbox.conversations import Subject
+    from aircall_sandbox.routes import Query
+    from aircall_sandbox.templates import Record
+
+ResultKind = Literal[
+    "transcription",
+    "realtime_transcription",
+    "sentiments",
+    "topics",
+    "summary",
+    "custom_summary_result",
+    "action_items",
+    "playbook_result",
+    "evaluations",
+    "predicted_csat",
+]
+RESULT_KINDS: tuple[ResultKind, ...] = get_args(ResultKind)
+ENVELOPES: dict[str, str] = {
+    "transcription": "transcription",
+    "sentiments": "sentiment",
+    "topics": "topic",
+    "summary": "summary",
+    "predicted_csat": "csat",
+}
+"""The envelopes of the kinds that have one."""
+DELAY = 60
+"""Seconds from the end of a call to its results; a tenth of its duration is added."""
+NO_PLAN = (403, {"error": "Forbidden", "troubleshoot": "The company is not active"})
+
+
+class Company(Protocol):
+    """What the results of calls are made from."""
+
+    now: float
+    company_name: str
+    calls: dict[int, Record]
+    subjects: dict[int, Subject]
+    changed: Callable[[str, Record | None, Record | None], None]
+
+    def shown_call(self, identity: int) -> Record | None:
+        """Return a call, or None when there is none or the API does not show it yet."""
+
+
+class Intelligence:
+    """The AI results of a company's calls.
+
+    Args:
+        company: The company.
+    """
+
+    def __init__(self, company: Company) -> None:
+        self.plan = True
+        """Whether the company has the AI plan."""
+        self.denied_calls: set[int] = set()
+        """Calls whose results are refused, though the company has the plan."""
+        self.is_wrapped = True
+        """Whether results come in their envelopes; sources disagree."""
+        self.share = 0.0
+        """Share of answered calls that have all results, and of voicemails that have a transcription, from 0 to 1. What
+        `add` gave comes on top."""
+        self._company = company
+        self._results: dict[tuple[str, int], tuple[float, Any]] = {}
+
+    def add(self, call_id: int, kind: ResultKind, payload: Any = None, *, visible_at: float | None = None) -> Any:
+        """Give a call an AI result.
+
+        Args:
+            call_id: The call.
+            kind: What it is, by the last part of its path.
+            payload: The result without its envelope; by default one that fits the call.
+            visible_at: When the API begins to show it (UNIX seconds); by default at once.
+
+        Returns:
+            The payload.
+        """
+        payload = self._make(kind, call_id) if payload is None else payload
+        self._results[kind, call_id] = (visible_at or 0, payload)
+        self._company.changed("results", None, self._news(kind, call_id, visible_at or 0))
+        return payload
+
+    def edit(self, call_id: int, kind: ResultKind, **changes: Any) -> None:
+        """Let somebody edit a result."""
+        if (kind, call_id) not in self._results:
+            visible_at, payload = self.found(kind, call_id)
+            self.add(call_id, kind, payload, visible_at=visible_at)
+        self._results[kind, call_id][1].update(changes)
+        news = self._news(kind, call_id, 0)
+        self._company.changed("results", news, news)
+
+    def news_of(self, call_id: int) -> Iterator[Record]:
+        """Yield what is to be told of each result that a call has, or will have."""
+        for kind in RESULT_KINDS:
+            visible_at, payload = self.found(kind, call_id)
+            if payload is not None:
+                yield self._news(kind, call_id, visible_at)
+
+    def _news(self, kind: ResultKind, call_id: int, visible_at: float) -> Record:
+        call = self._company.calls[call_id]
+        return {
+            "kind": kind,
+            "ready_in": max(0.0, visible_at - self._company.now),
+            "id": call_id * 10,
+            "call_id": call_id,
+            "call_uuid": call["sid"],
+            "number_id": (call["number"] or {}).get("id"),
+            "call_created_at": iso(call["started_at"]),
+        }
+
+    def conversation(self, call_id: int) -> Conversation:
+        """Return what is said in a call."""
+        subject = self._company.subjects.get(call_id, SUBJECTS[call_id % len(SUBJECTS)])
+        return Conversation(self._company.calls[call_id], subject, self._company.company_name)
+
+    def _make(self, kind: ResultKind, call_id: int) -> Any:
+        call = self._company.calls[call_id]
+        made_at = _ready_at(call) if call["ended_at"] else self._company.now
+        return _payload(kind, self.conversation(call_id), iso(made_at))
+
+    def found(self, kind: ResultKind, call_id: int) -> tuple[float, Any]:
+        """Return when the API begins to show a result, and the result; infinity and None if there is none."""
+        given = self._results.get((kind, call_id))
+        if given is not None:
+            return given
+        call = self._company.shown_call(call_id)
+        is_spoken = call is not None and (call["answered_at"] or (call["voicemail"] and kind == "transcription"))
+        if call is None or not is_spoken or not call["ended_at"] or _lot(call_id) >= self.share:
+            return float("inf"), None
+        return _ready_at(call), self._make(kind, call_id)
+
+    def routes(self) -> list[Route]:
+        """Return the path of each kind of result; realtime transcriptions have had none since March 2026."""
+        kinds = (kind for kind in RESULT_KINDS if kind != "realtime_transcription")
+        return [Route(f"/v1/calls/*/{kind}", partial(self.answer, kind)) for kind in kinds]
+
+    def answer(self, kind: ResultKind, query: Query, call_id: str) -> Answer:
+        """Answer a request for a result of a call."""
+        if not self.plan or (call_id.isdigit() and int(call_id) in self.denied_calls):
+            return Answer(*NO_PLAN)
+        if not call_id.isdigit():
+            return Answer(400, {"error": "Bad Request", "troubleshoot": "The call's id must be a number"})
+        realtime = kind == "transcription" and query.params.get("mode") == "realtime"
+        visible_at, payload = self.found("realtime_transcription" if realtime else kind, int(call_id))
+        if self._company.shown_call(int(call_id)) is None or visible_at > self._company.now:
+            return Answer(*UNKNOWN_OBJECT)
+        if kind == "playbook_result" and query.params.get("fetch_playbook") != "true":
+            payload = {name: value for name, value in payload.items() if name != "playbook"}
+        envelope = ENVELOPES.get(kind)
+        return Answer(200, {envelope: payload} if envelope and self.is_wrapped else payload)
+
+
+def _ready_at(call: Record) -> float:
+    return float(call["ended_at"] + DELAY + call["duration"] // 10)
+
+
+def _lot(call_id: int) -> float:
+    """Return a number from 0 to 1, always the same for the same call."""
+    return call_id * 2_654_435_761 % 2**32 / 2**32
+
+
+def _payload(kind: ResultKind, talk: Conversation, made_at: str) -> Record:  # noqa: PLR0911 - one case a kind
+    """Make up a result.
+
+    Args:
+        kind: What it is.
+        talk: What was said.
+        made_at: When it was made, as Aircall writes it.
+    """
+    call, call_id = talk.call, talk.call["id"]
+    user_id, number_id = ((call[part] or {}).get("id", 1) for part in ("user", "number"))
+    about: Record = {"id": call_id * 10, "call_id": call_id, "created_at": made_at}
+    score = {"POSITIVE": 80, "NEUTRAL": 60, "NEGATIVE": 25}[talk.mood] + call_id % 16
+    match kind:
+        case "transcription" | "realtime_transcription":
+            return {
+                "id": call_id * 10,
+                "call_id": call_id,
+                "call_created_at": iso(call["started_at"]),
+                "type": "call" if call["answered_at"] or not call["voicemail"] else "voicemail",
+                "content": {"language": "en", "utterances": _utterances(kind, talk, user_id)},
+            }
+        case "sentiments":
+            participant = {"phone_number": _digits(talk), "value": talk.mood, "type": "external"}
+            return {"id": call_id, "call_id": call_id, "participants": [participant]}
+        case "topics":
+            return about | {"content": list(talk.subject.topics)}
+        case "summary":
+            return about | {"content": talk.summary}
+        case "custom_summary_result":
+            sections = {"Reason": talk.reason, "Outcome": talk.outcome, "Next step": (talk.actions or ["None"])[0]}
+            template = [{"name": name, "content": content} for name, content in sections.items()]
+            summary = {"custom_summary": {"name": "Call notes"}, "summary_template_results": template}
+            return about | {"number_id": number_id, "language": "en"} | summary
+        case "action_items":
+            items = [
+                {
+                    "id": call_id * 10 + position,
+                    "content": action,
+                    "ai_generated": True,
+                    "created_by": None,
+                    "created_at": made_at,
+                    "updated_by": None,
+                    "updated_at": made_at,
+                }
+                for position, action in enumerate(talk.actions)
+            ]
+            return {"call_id": call_id, "action_items": items}
+        case "playbook_result":
+            results = {"Greeting": "yes", "Reason of the call": talk.reason, "Next step": bool(talk.actions)}
+            topics = [{"name": name, "result": result} for name, result in results.items()]
+            who = {"user_id": user_id, "number_id": number_id, "adherence_score": 1.0 if talk.actions else 0.67}
+            playbook = {"playbook": {"id": 7, "name": "Good calls", "language": "en"}}
+            return about | who | playbook | {"playbook_result_topics": topics}
+        case "evaluations":
+            scored = {
+                "scorecard": {"name": "Quality of service"},
+                "score": {"normalized_score": float(score)},
+                "categories": [],
+                "questions": [{"question": "Was the customer helped?", "answer": talk.outcome}],
+            }
+            times = {"reviewed_at": made_at, "updated_at": made_at}
+            return about | {"ai_generated": True} | times | {"evaluations": [scored]}
+        case "predicted_csat":
+            drivers = [{"polarity": talk.mood, "label": talk.outcome}]
+            return {"call_id": call_id, "call_uuid": call["sid"], "score": score, "drivers": drivers}
+
+
+def _utterances(kind: ResultKind, talk: Conversation, user_id: int) -> list[Record]:
+    agent = {"participant_type": "internal", "user_id": user_id}
+    customer = {"participant_type": "external", "phone_number": _digits(talk)}
+    answered_at = talk.call["answered_at"] or talk.call["started_at"]
+    utterances = []
+    for said in talk.utterances():
+        times: Record = (
+            {"start_time": said.start, "end_time": said.end}
+            if kind == "transcription"
+            else {
+                "timestamp": answered_at + int(said.start),
+                "duration_ms": round(1000 * (said.end - said.start)),
+                "language": "en",
+            }
+        )
+        utterances.append((agent if said.is_agent else customer) | {"text": said.text} | times)
+    return utterances
+
+
+def _digits(talk: Conversation) -> str | None:
+    """Return the customer's number as transcriptions have it; None for anonymous callers."""
+    digits = talk.call["raw_digits"]
+    return e164(digits) if digits not in (None, "anonymous") else None

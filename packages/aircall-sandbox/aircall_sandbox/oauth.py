@@ -1,0 +1,170 @@
+"""OAuth as the sandbox does it: the page on which an admin consents, and the tokens that follow (facts: OAuth).
+
+The facts know permanent access tokens only. Tokens that expire, and refresh tokens that work only once, are here
+because a client has to be ready for them.
+"""
+
+from __future__ import annotations
+
+import html
+import itertools
+from typing import TYPE_CHECKING, Any, Literal
+from urllib.parse import parse_qsl, urlencode
+
+from starlette.responses import HTMLResponse, RedirectResponse
+from starlette.routing import Route
+
+from aircall_sandbox.messages import Answer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from threading import RLock
+
+    from starlette.requests import Request
+    from starlette.responses import Response
+
+    from aircall_sandbox.world import World
+
+CODE_SECONDS = 600
+Mode = Literal["permanent", "expiring", "rotating"]
+
+FORM = """<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<title>Aircall sandbox</title>
+<style>body {{ font: 18px/1.5 system-ui, sans-serif; max-width: 30em; margin: 15vh auto 0; padding: 0 1.5em; }}</style>
+</head>
+<body>
+<h1>Aircall sandbox</h1>
+<p>Allow the app <strong>{app}</strong> to read all data of <strong>{company}</strong>?</p>
+<form method="post" action="/oauth/authorize">
+{fields}
+<button name="decision" value="allow">Allow</button>
+<button name="decision" value="deny">Deny</button>
+</form>
+</body>
+</html>
+"""
+
+
+class OAuth:
+    """Grants tokens to one app of the company.
+
+    Args:
+        world: The company.
+        now: Returns the time of day in UNIX seconds.
+        lock: Held while something changes.
+        mode: `permanent` access tokens, like Aircall's today; `expiring` ones with a refresh token that stays the same;
+            or `rotating`, where each use replaces the refresh token.
+        lifetime: How many seconds an access token lasts, unless it is permanent.
+    """
+
+    def __init__(
+        self, world: World, now: Callable[[], float], lock: RLock, *, mode: Mode = "permanent", lifetime: int = 3600
+    ) -> None:
+        self.client_id = "sandbox-client"
+        self.client_secret = "sandbox-client-secret"  # noqa: S105 - of the sandbox
+        self.callback_url: str | None = None
+        """The only callback that is registered; None for any."""
+        self.mode = mode
+        self.lifetime = lifetime
+        self.told: dict[str, Any] = {}
+        """False values for fields of the answer, such as another `expires_in`; None leaves a field out."""
+        self.dead_token_status = 401
+        """Status of the answer to an expired token, 401 or 403; nobody knows which one Aircall sends."""
+        self.refusals = 0
+        """How many grants were refused."""
+        self.grants: list[str] = []
+        """The grant type of each token that was granted."""
+        self._world = world
+        self._now = now
+        self._lock = lock
+        self._codes: dict[str, tuple[str, float]] = {}
+        self._access: dict[str, float] = {}
+        self._refresh: set[str] = set()
+        self._numbers = itertools.count(1)
+
+    def routes(self) -> list[Route]:
+        """Return the routes of the page; the token endpoint belongs to the API."""
+        return [Route("/oauth/authorize", self._page, methods=["GET", "POST"])]
+
+    def tokens(self) -> dict[str, Any]:
+        """Grant tokens without a code, in the form of the token endpoint's answer."""
+        now, number = self._now(), next(self._numbers)
+        access = f"access-{number:04d}-of-the-sandbox"
+        self._access[access] = float("inf") if self.mode == "permanent" else now + self.lifetime
+        answer: dict[str, Any] = {"access_token": access, "token_type": "Bearer", "created_at": int(now)}
+        if self.mode != "permanent":
+            answer |= {"expires_in": self.lifetime, "refresh_token": f"refresh-{number:04d}-of-the-sandbox"}
+            self._refresh.add(answer["refresh_token"])
+        return {name: value for name, value in (answer | self.told).items() if value is not None}
+
+    def accepts(self, access_token: str) -> bool:
+        """Return whether an access token works now."""
+        return self._now() < self._access.get(access_token, float("-inf"))
+
+    def end_access(self) -> None:
+        """End all access tokens; refresh tokens still work."""
+        self._access.clear()
+
+    def uninstall(self) -> None:
+        """Remove the app from the company: none of its tokens works any more."""
+        self.end_access()
+        self._refresh.clear()
+        self._codes.clear()
+
+    def answer(self, asked: Any) -> Answer:
+        """Answer a request to the token endpoint, which takes JSON only."""
+        answer = self._grant(asked)
+        self.refusals += answer.status != 200  # noqa: PLR2004
+        return answer
+
+    def _grant(self, asked: Any) -> Answer:
+        if not isinstance(asked, dict):
+            return Answer(400, {"error": "invalid_request"})
+        if (asked.get("client_id"), asked.get("client_secret")) != (self.client_id, self.client_secret):
+            return Answer(401, {"error": "invalid_client"})
+        match asked.get("grant_type"):
+            case "authorization_code":
+                callback, ends = self._codes.pop(str(asked.get("code")), ("", 0.0))
+                if asked.get("redirect_uri") != callback or self._now() >= ends:
+                    return Answer(400, {"error": "invalid_grant"})
+            case "refresh_token":
+                token = asked.get("refresh_token")
+                if token not in self._refresh:
+                    return Answer(400, {"error": "invalid_grant"})
+                if self.mode == "rotating":
+                    self._refresh.remove(token)
+            case _:
+                return Answer(400, {"error": "unsupported_grant_type"})
+        self.grants.append(asked["grant_type"])
+        tokens = self.tokens()
+        if asked["grant_type"] == "refresh_token" and self.mode == "expiring":
+            self._refresh.discard(tokens.pop("refresh_token", ""))
+        return Answer(200, tokens)
+
+    async def _page(self, request: Request) -> Response:
+        asked = (
+            dict(request.query_params) if request.method == "GET" else dict(parse_qsl((await request.body()).decode()))
+        )
+        callback = asked.get("redirect_uri", "")
+        registered = callback and self.callback_url in {None, callback}
+        if not registered or asked.get("client_id") != self.client_id or asked.get("response_type") != "code":
+            return HTMLResponse("<h1>Aircall sandbox</h1><p>This app is unknown, or has another callback.</p>", 400)
+        if request.method == "GET":
+            fields = "\n".join(
+                f'<input type="hidden" name="{html.escape(name)}" value="{html.escape(value)}">'
+                for name, value in asked.items()
+            )
+            names = {"app": self.client_id, "company": self._world.company_name}
+            return HTMLResponse(FORM.format(fields=fields, **{name: html.escape(text) for name, text in names.items()}))
+        outcome = {"error": "access_denied"}
+        if asked.get("decision") == "allow":
+            with self._lock:
+                code = f"code-{next(self._numbers):04d}-of-the-sandbox"
+                self._codes[code] = (callback, self._now() + CODE_SECONDS)
+            outcome = {"code": code}
+        if "state" in asked:
+            outcome["state"] = asked["state"]
+        return RedirectResponse(f"{callback}{'&' if '?' in callback else '?'}{urlencode(outcome)}", 302)

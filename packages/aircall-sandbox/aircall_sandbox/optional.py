@@ -1,0 +1,120 @@
+"""Features that only some companies have: dialer campaigns, messaging, WhatsApp and templates.
+
+See the facts: What not every account has. A user or number without the feature gets 404; a company without it gets 403
+for all of them. What registration statuses and messaging configurations look like is not known: these are made up, and
+can be sent in an envelope or without.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+from aircall_sandbox.messages import UNKNOWN_OBJECT, Answer
+from aircall_sandbox.routes import Route
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from aircall_sandbox.routes import Query
+    from aircall_sandbox.templates import Record
+
+Resource = Literal[
+    "dialer_campaigns",
+    "registration_statuses",
+    "message_configurations",
+    "whatsapp_statuses",
+    "whatsapp_templates",
+    "sms_templates",
+]
+RESOURCES: tuple[Resource, ...] = get_args(Resource)
+DENIED = (403, {"error": "Forbidden", "troubleshoot": "This feature is not part of the company's plan"})
+TOKEN_PAGE = 10
+"""WhatsApp templates come in pages of ten, unless `limit` says otherwise."""
+LARGEST_PAGE = 100
+"""Only SMS templates come in pages of up to a hundred."""
+
+
+class OptionalResources:
+    """The data, by the id of the user or number it belongs to."""
+
+    def __init__(self) -> None:
+        self.dialer_campaigns: dict[int, Record] = {}
+        """By user; each has its `phone_numbers`."""
+        self.registration_statuses: dict[int, Record] = {}
+        self.message_configurations: dict[int, Record] = {}
+        self.whatsapp_statuses: dict[int, Record] = {}
+        self.whatsapp_templates: dict[int, list[Record]] = {}
+        self.sms_templates: list[Record] = []
+        self.denied: set[Resource] = set()
+        """What the company may not see."""
+        self.denied_ids: set[int] = set()
+        """Users and numbers for which all of this is refused."""
+        self.is_wrapped = True
+        """Whether objects come in an envelope where sources disagree about it."""
+
+    def routes(self) -> list[Route]:
+        """Return the paths of these resources."""
+        return [
+            Route("/v1/users/*/dialer_campaign", partial(self._one, "dialer_campaigns", self._in("dialer_campaign"))),
+            Route("/v1/users/*/dialer_campaign/phone_numbers", partial(self._one, "dialer_campaigns", _phone_numbers)),
+            Route(
+                "/v1/numbers/*/registration_status",
+                partial(self._one, "registration_statuses", self._in("registration_status")),
+            ),
+            Route(
+                "/v1/numbers/*/messages/configuration",
+                partial(self._one, "message_configurations", self._in("configuration")),
+            ),
+            Route("/v1/numbers/*/whatsapp_status", partial(self._one, "whatsapp_statuses", lambda found, _: found)),
+            Route("/v1/numbers/*/templates", partial(self._one, "whatsapp_templates", _whatsapp_templates)),
+            Route("/v1/sms/templates", self._sms_templates),
+        ]
+
+    def _one(self, resource: Resource, show: Callable[[Any, Query], Any], query: Query, identity: str) -> Answer:
+        """Answer what one user or number has.
+
+        Args:
+            resource: What is asked for.
+            show: Makes the payload of what there is.
+            query: The request.
+            identity: Of the user or number.
+        """
+        if resource in self.denied or (identity.isdigit() and int(identity) in self.denied_ids):
+            return Answer(*DENIED)
+        found = getattr(self, resource).get(int(identity)) if identity.isdigit() else None
+        return Answer(*UNKNOWN_OBJECT) if found is None else Answer(200, show(found, query))
+
+    def _in(self, envelope: str) -> Callable[[Any, Query], Any]:
+        """Return a function that wraps an object in an envelope, if objects come in one."""
+        return lambda found, _: {envelope: found} if self.is_wrapped else found
+
+    def _sms_templates(self, query: Query) -> Answer:
+        if "sms_templates" in self.denied:
+            return Answer(*DENIED)
+        params = query.params
+        page, size = int(params.get("page", 1)), min(LARGEST_PAGE, int(params.get("per_page", 20)))
+        records = self.sms_templates[(page - 1) * size : page * size]
+        total = len(self.sms_templates)
+        link = f"https://api.aircall.io/v1/sms/templates?per_page={size}&page={{}}"
+        meta = {
+            "count": len(records),
+            "total": total,
+            "current_page": page,
+            "per_page": size,
+            "next_page_link": link.format(page + 1) if page * size < total else None,
+            "previous_page_link": link.format(page - 1) if page > 1 else None,
+        }
+        return Answer(200, {"templates": records, "meta": meta})
+
+
+def _phone_numbers(campaign: Record, _: Query) -> Record:
+    return {"numbers": campaign["phone_numbers"]}
+
+
+def _whatsapp_templates(templates: list[Record], query: Query) -> Record:
+    """Show a page of templates; the token of a page is a position."""
+    start, size = int(query.params.get("token", 0)), int(query.params.get("limit", TOKEN_PAGE))
+    following = start + size if start + size < len(templates) else None
+    info = {"currentToken": start, "nextToken": following, "totalCount": len(templates)}
+    return {"templates": templates[start : start + size], "pageInfo": info}

@@ -1,0 +1,358 @@
+"""The sandbox's HTTP server: credentials, rate limit, faults, and a way in for tests and demos."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import email.utils
+import socket
+import struct
+import threading
+import time
+from collections import deque
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+import msgspec
+import uvicorn
+from starlette.applications import Starlette
+from starlette.responses import Response
+from starlette.routing import Route
+from typing_extensions import override
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from aircall_sandbox import control
+from aircall_sandbox.analytics import EXPORT_PATH, FILE_PATH, Analytics
+from aircall_sandbox.api import OAUTH_ONLY, Api
+from aircall_sandbox.messages import FORBIDDEN, NO_SUCH_PATH, UNAUTHORIZED, Answer, RequestLog
+from aircall_sandbox.oauth import OAuth
+from aircall_sandbox.recordings import RECORDING_PATH
+from aircall_sandbox.texts import Texts
+from aircall_sandbox.webhooks import Webhooks
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import TracebackType
+
+    from starlette.requests import Request
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+    from aircall_sandbox.faults import Fault
+    from aircall_sandbox.oauth import Mode
+    from aircall_sandbox.world import World
+
+WINDOW_SECONDS = 60.0
+STALL_SECONDS = 2.0
+"""The sandbox gives up on a stalled body after this long; a client should do so earlier."""
+WEBHOOKS_PATH = "/v1/webhooks"
+TOKEN_PATH = "/v1/oauth/token"  # noqa: S105 - no secret
+DELIVERY_SECONDS = 0.1
+"""How often to look whether there is something to deliver."""
+ResetUnit = Literal["seconds", "milliseconds", "none"]
+
+
+class Sandbox:
+    """A local Aircall on the loopback interface. Use it as a context manager, or `serve` it.
+
+    Args:
+        world: The company that it serves.
+        clock: Returns the time of day in UNIX seconds.
+        api_id: API id of the only key.
+        api_token: Its token.
+        requests_per_minute: Rate limit; None for none.
+        block_seconds: How long a company that was too fast is blocked.
+        reset_unit: Unit of the `X-AircallApi-Reset` header of a 429, or whether there is none.
+        retry_after: Whether a 429 has a `Retry-After` header.
+        latency: Real seconds before each answer.
+        port: Port to listen on; 0 for a free one.
+        retired_users_v1: Whether version 1 of the users is gone.
+        oauth: What kind of tokens apps get over OAuth; see `aircall_sandbox.oauth.OAuth`.
+        seed: What the dice of the deliveries to webhooks are cast with.
+        delivers: Whether deliveries go out as they fall due; otherwise whenever `webhooks.deliver` is called.
+    """
+
+    def __init__(
+        self,
+        world: World,
+        *,
+        clock: Callable[[], float] = time.time,
+        api_id: str = "sandbox-id",
+        api_token: str = "sandbox-token",  # noqa: S107 - of the sandbox
+        requests_per_minute: float | None = None,
+        block_seconds: float = 60.0,
+        reset_unit: ResetUnit = "seconds",
+        retry_after: bool = False,
+        latency: float = 0.0,
+        port: int = 0,
+        retired_users_v1: bool = True,
+        oauth: Mode = "permanent",
+        seed: int = 0,
+        delivers: bool = False,
+    ) -> None:
+        self.world = world
+        self.clock_offset = 0.0
+        self.api_id = api_id
+        self.api_token = api_token
+        self.requests: list[RequestLog] = []
+        self.faults: list[Fault] = []
+        self.on_request: Callable[[RequestLog], None] | None = None
+        self.date: Callable[[float], str | None] = lambda now: email.utils.formatdate(now, usegmt=True)
+        """Makes the `Date` header of an answer from the sandbox's time; None leaves it out."""
+        self.lock = threading.RLock()
+        self.latency = latency
+        self.oauth = OAuth(world, self.now, self.lock, mode=oauth)
+        self.analytics = Analytics(world, lambda: self.url)
+        self.webhooks = Webhooks(world, self.now, self.lock, seed=seed)
+        self.texts = Texts(world, self.webhooks.tell, self.now)
+        self._delivers = delivers
+        self._ended = threading.Event()
+        world.recordings.root = lambda: self.url
+        self._clock = clock
+        self._api = Api(world, retired_users_v1=retired_users_v1)
+        self._limit = requests_per_minute
+        self._block_seconds = block_seconds
+        self._reset_unit = reset_unit
+        self._retry_after = retry_after
+        self._recent: deque[float] = deque()
+        self._blocked_until = float("-inf")
+        self._port = port
+        self._socket: socket.socket | None = None
+        self._server: uvicorn.Server | None = None
+        everything = Route("/{path:path}", self._handle, methods=["GET", "POST", "PUT", "DELETE"])
+        routes = [*control.routes(self), *self.oauth.routes(), everything]
+        self._app = _dated(Starlette(routes=routes), lambda: self.date(self.now()))
+
+    def now(self) -> float:
+        """Return the time of day in the sandbox, in UNIX seconds."""
+        return self._clock() + self.clock_offset
+
+    @property
+    def url(self) -> str:
+        """Root of the API.
+
+        Raises:
+            RuntimeError: If nothing listens yet.
+        """
+        if self._socket is None:
+            message = "The sandbox is not running."
+            raise RuntimeError(message)
+        return f"http://127.0.0.1:{self._socket.getsockname()[1]}"
+
+    def listen(self) -> None:
+        """Take the port.
+
+        Raises:
+            OSError: If something else has it.
+        """
+        self._socket = socket.create_server(("127.0.0.1", self._port), backlog=256)
+
+    def serve(self) -> None:
+        """Answer requests in this thread until a signal, or the end of the context, stops it."""
+        if self._socket is None:
+            self.listen()
+        config = uvicorn.Config(
+            self._app,
+            http=_TrackedProtocol,
+            log_level="critical",
+            access_log=False,
+            date_header=False,  # it would show the time of this machine
+            lifespan="off",
+            ws="none",
+            timeout_graceful_shutdown=1,  # an answer that is delayed by a minute is not waited for
+        )
+        self._server = uvicorn.Server(config)
+        if self._delivers:
+            threading.Thread(target=self._deliver, name="deliveries", daemon=True).start()
+        try:
+            self._server.run(sockets=[self._socket] if self._socket else None)
+        finally:
+            self._ended.set()
+
+    def _deliver(self) -> None:
+        """Deliver to webhooks as it falls due."""
+        while not self._ended.wait(DELIVERY_SECONDS):
+            self.webhooks.deliver()
+
+    def __enter__(self) -> Self:
+        """Serve in a thread of its own."""
+        self.listen()
+        threading.Thread(target=self.serve, name="sandbox", daemon=True).start()
+        while not (self._server and self._server.started):
+            time.sleep(0.002)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Stop serving within a fifth of a second, without waiting for it."""
+        if self._server is not None:
+            self._server.should_exit = self._server.force_exit = True
+
+    # One request
+
+    async def _handle(self, request: Request) -> Response:
+        headers = dict(request.headers)
+        path, query = request.url.path, dict(request.query_params)
+        sent = await request.body()
+        with self.lock:
+            now = self.now()
+            log = RequestLog(request.method, path, query, now, headers)
+            if self.on_request is not None:
+                self.on_request(log)
+            self.world.move_on(self.now())
+            fault = next((fault for fault in self.faults if fault.hits(path, query)), None)
+            if fault is not None and fault.status is not None:
+                answer, extra = Answer(fault.status, msgspec.Raw(fault.body)), dict(fault.headers)
+            else:
+                answer, extra = self._answer(request, sent, now)
+            if fault is not None and fault.mutate is not None:
+                answer = Answer(answer.status, fault.mutate(msgspec.json.decode(msgspec.json.encode(answer.payload))))
+            body = answer.payload if isinstance(answer.payload, bytes) else msgspec.json.encode(answer.payload)
+            self.requests.append(RequestLog(log.method, path, query, now, headers, answer.status))
+        if self.latency or (fault and fault.delay):
+            await asyncio.sleep(self.latency + (fault.delay if fault else 0))
+        if fault is not None and fault.failure is not None:
+            return _failed(fault.failure, body)
+        return Response(body, answer.status, extra, "application/json")
+
+    def _answer(self, request: Request, sent: bytes, now: float) -> tuple[Answer, dict[str, str]]:
+        """Decide as Aircall's edge does: rate limit and credentials first."""
+        if request.url.path.startswith(FILE_PATH):  # storage, which has neither a rate limit nor credentials
+            return self.analytics.file(request.url.path, request.headers.get("authorization"), now), {}
+        if request.url.path.startswith(RECORDING_PATH):  # likewise
+            return self.world.recordings.file(str(request.url), request.headers.get("authorization"), now)
+        refused = self._count(now)
+        if refused is not None:
+            return Answer(429, {"error": "Too Many Requests"}), refused
+        authorization = request.headers.get("authorization")
+        path = request.url.path
+        said = _json(sent, request.headers.get("content-type", ""))
+        if path == TOKEN_PATH and request.method == "POST":
+            return self.oauth.answer(said), {}
+        tags = request.query_params.getlist("tags[]")
+        known = request.method == "GET"
+        answer = self._api.answer(path, dict(request.query_params), tags) if known else Answer(*NO_SUCH_PATH)
+        if path.startswith(EXPORT_PATH):
+            answer = self.analytics.answer(request.method, path, said, now)
+        if path == WEBHOOKS_PATH or path.startswith(f"{WEBHOOKS_PATH}/"):
+            answer = self._answer_of_webhooks(request, said) or answer
+        if answer.payload == {"message": "Not Found"} or authorization is None:
+            return (answer if authorization is not None else Answer(*UNAUTHORIZED)), {}
+        return self._rejection(authorization, path) or answer, {}
+
+    def _answer_of_webhooks(self, request: Request, said: Any) -> Answer | None:
+        """Change webhooks, if the credentials are good; None for reading them."""
+        authorization, path = request.headers.get("authorization"), request.url.path
+        if authorization is None or self._rejection(authorization, path):
+            return Answer(*FORBIDDEN)
+        is_app = authorization.startswith("Bearer ")
+        return self.webhooks.answer(request.method, path, dict(request.query_params), said, is_app=is_app)
+
+    def _rejection(self, authorization: str, path: str) -> Answer | None:
+        """Return the answer to bad credentials; None for good ones."""
+        scheme, _, credentials = authorization.partition(" ")
+        if scheme == "Bearer":
+            if self.oauth.accepts(credentials):
+                return None
+            return Answer(*(UNAUTHORIZED if self.oauth.dead_token_status == UNAUTHORIZED[0] else FORBIDDEN))
+        expected = base64.b64encode(f"{self.api_id}:{self.api_token}".encode()).decode()
+        if (scheme, credentials) != ("Basic", expected):
+            return Answer(*FORBIDDEN)
+        return Answer(*FORBIDDEN) if path.startswith(OAUTH_ONLY) else None
+
+    def _count(self, now: float) -> dict[str, str] | None:
+        """Count a request; return the headers of a 429 when there are too many."""
+        if not self._limit:
+            return None
+        if now >= self._blocked_until:
+            while self._recent and self._recent[0] <= now - WINDOW_SECONDS:
+                self._recent.popleft()
+            if len(self._recent) < self._limit:
+                self._recent.append(now)
+                return None
+            self._blocked_until = now + self._block_seconds
+        headers = {"X-AircallApi-Limit": f"{self._limit:g}", "X-AircallApi-Remaining": "0"}
+        if self._reset_unit != "none":
+            scale = 1000 if self._reset_unit == "milliseconds" else 1
+            headers["X-AircallApi-Reset"] = str(int(self._blocked_until * scale))
+        if self._retry_after:
+            headers["Retry-After"] = str(int(self._blocked_until - now))
+        return headers
+
+
+def _dated(app: ASGIApp, date: Callable[[], str | None]) -> ASGIApp:
+    """Put a `Date` header on all answers of an app."""
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_dated(message: Message) -> None:
+            if message["type"] == "http.response.start" and (text := date()) is not None:
+                message["headers"] = [*message["headers"], (b"date", text.encode())]
+            await send(message)
+
+        await app(scope, receive, send_dated)
+
+    return answer
+
+
+class _TrackedProtocol(H11Protocol):
+    """Lets a fault reach the connection that a request came over."""
+
+    transports: dict[Any, asyncio.Transport] = {}  # noqa: RUF012 - one for all, as pairs of ports are
+
+    @override
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        # asyncio does this for its own sockets only. Without it each answer waits 40 ms for an acknowledgement.
+        transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.transports[self.client, self.server] = transport
+
+    @override
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self.transports.pop((self.client, self.server), None)
+
+
+class _Broken(Response):
+    """Sends a part of a body, or nothing, and drops the connection."""
+
+    def __init__(self, body: bytes, sent: int, *, reset: bool, seconds: float = 0.0) -> None:
+        super().__init__(body, media_type="application/json")
+        self._seconds = seconds
+        self._sent = sent
+        self._reset = reset
+
+    @override
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        transport = _TrackedProtocol.transports[scope["client"], scope["server"]]
+        if self._reset:
+            linger = struct.pack("ii", 1, 0)
+            transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+            transport.abort()
+            return
+        await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+        await send({"type": "http.response.body", "body": bytes(self.body)[: self._sent], "more_body": True})
+        if self._seconds:
+            await asyncio.sleep(self._seconds)
+        transport.close()
+
+
+def _json(body: bytes, content_type: str) -> Any:
+    """Decode a body that says that it is JSON."""
+    try:
+        return msgspec.json.decode(body) if content_type.startswith("application/json") else None
+    except msgspec.DecodeError:
+        return None
+
+
+def _failed(failure: str, body: bytes) -> Response:
+    match failure:
+        case "reset":
+            return _Broken(body, 0, reset=True)
+        case "cut":
+            return _Broken(body, len(body) // 2, reset=False)
+        case "stall":
+            return _Broken(body, len(body) // 2, reset=False, seconds=STALL_SECONDS)
+        case "cut_json":
+            return Response(body[: len(body) // 2], media_type="application/json")
+        case "html":
+            return Response("<html><body>Back in a minute</body></html>", media_type="text/html")
+    return Response(b"", media_type="application/json")

@@ -1,0 +1,147 @@
+"""Text messages, and what AI voice agents do: no request gives these, so that only webhooks tell of them.
+
+See the facts: Messages and What deliveries hold. Times take one form after the other, since sources disagree.
+"""
+
+from __future__ import annotations
+
+import itertools
+import uuid
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from aircall_sandbox.templates import Kind, Record
+
+NUMBER_FIELDS = ("availability_status", "country", "digits", "id", "name", "time_zone")
+
+
+class Tell(Protocol):
+    """Lets the webhooks know of something."""
+
+    def __call__(self, event: str, data: Record, *, after: float = 0.0) -> None:
+        """Tell of an event by its name."""
+
+
+class Company(Protocol):
+    """Whose messages they are."""
+
+    kinds: dict[Kind, dict[Any, Record]]
+    calls: dict[int, Record]
+
+
+class Texts:
+    """The text messages of a company.
+
+    Args:
+        company: Whose they are.
+        tell: Lets the webhooks know.
+        now: Returns the time of day in UNIX seconds.
+    """
+
+    def __init__(self, company: Company, tell: Tell, now: Callable[[], float]) -> None:
+        self.messages: dict[str, Record] = {}
+        """The messages and group messages in their latest state, by id."""
+        self._company = company
+        self._tell = tell
+        self._now = now
+        self._count = itertools.count(1)
+        self._forms = itertools.cycle([self._iso, self._seconds, self._milliseconds])
+
+    def add(self, *, direction: str = "inbound", **fields: Any) -> Record:
+        """Let a message arrive, or be sent.
+
+        Args:
+            direction: `inbound` or `outbound`.
+            **fields: Fields of the message, such as `body`, `external_number`, `media_details` and `channel`.
+
+        Returns:
+            The message as it was told.
+        """
+        is_received = direction == "inbound"
+        identity = f"{int(self._now() * 1000)}m{next(self._count):08d}"
+        message: Record = {
+            "id": identity,
+            "direct_link": f"https://api.aircall.io/v1/messages/{identity}",
+            "direction": direction,
+            "external_number": "+33199000000",
+            "raw_digits": "+33 1 99 00 00 00",
+            "body": "Hello",
+            "status": "received" if is_received else "sent",
+            "origin": "native",
+            "channel": None,
+            "media_details": [],
+            "number": self._number(),
+            "contact": None,
+            "created_at": self._time(),
+            "updated_at": self._time(),
+        } | fields
+        if not is_received:
+            message["sent_at"] = self._time()
+        return self._keep("message", "received" if is_received else "sent", message)
+
+    def add_to_group(self, *, direction: str = "inbound", **fields: Any) -> Record:
+        """Let a message to a group arrive, or be sent; arguments and result as for `add`."""
+        is_received = direction == "inbound"
+        number = next(self._count)
+        message: Record = {
+            "id": str(uuid.UUID(int=number)),
+            "group_conversation_id": str(uuid.UUID(int=2**64 + number)),
+            "participants": ["33199000000", "33199000001"],
+            "direction": direction,
+            "body": "Hello to all",
+            "status": "received" if is_received else "sent",
+            "created_at": self._time(),
+        } | fields
+        return self._keep("group_message", "received" if is_received else "sent", message)
+
+    def edit(self, identity: str, **changes: Any) -> None:
+        """Change a message: nothing is told but its id, what changed, and when."""
+        message = self.messages[identity]
+        message.update(changes)
+        family = "group_message" if "group_conversation_id" in message else "message"
+        self._tell(f"{family}.status_updated", {"id": identity, "updated_at": self._time()} | changes)
+
+    def voice_agent(self, call_id: int, event: str, **fields: Any) -> None:
+        """Let an AI voice agent do something in a call.
+
+        Args:
+            call_id: The call.
+            event: `started`, `ended`, `escalated` or `summary`.
+            **fields: What is to be said beside what is said each time.
+        """
+        call = self._company.calls[call_id]
+        data: Record = {
+            "id": call_id,
+            "call_id": call_id,
+            "call_uuid": call["sid"],
+            "ai_voice_agent_id": "agent-1",
+            "ai_voice_agent_name": "Reception",
+            "ai_voice_agent_session_id": f"session-{call_id}",
+            "number_id": (call["number"] or {}).get("id"),
+            "created_at": self._time(),
+        }
+        self._tell(f"ai_voice_agent.{event}", data | fields)
+
+    def _keep(self, family: str, event: str, message: Record) -> Record:
+        self.messages[message["id"]] = message
+        self._tell(f"{family}.{event}", message)
+        return dict(message)
+
+    def _number(self) -> Record | None:
+        number = next(iter(self._company.kinds["numbers"].values()), None)
+        return number and {name: number[name] for name in NUMBER_FIELDS}
+
+    def _time(self) -> Any:
+        return next(self._forms)()
+
+    def _iso(self) -> str:
+        return datetime.fromtimestamp(self._now(), UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")
+
+    def _seconds(self) -> int:
+        return int(self._now())
+
+    def _milliseconds(self) -> int:
+        return int(self._now() * 1000)

@@ -1,0 +1,342 @@
+"""Webhooks as objects, and what is delivered to them (facts: Webhooks).
+
+Deliveries go by the sandbox's clock: `deliver` sends what is due by now, one after the other, so that the same seed and
+the same history give the same deliveries in the same order. Nothing leaves this machine: a webhook's address is a
+public one, as Aircall demands, and `forwards` stands for the reverse proxy behind it. What is sent to an address that
+nobody forwards is somebody else's.
+"""
+
+from __future__ import annotations
+
+import heapq
+import ipaddress
+import itertools
+import random
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+from urllib.parse import urlsplit
+
+import msgspec
+import requests
+
+from aircall_sandbox.api import Listing, page_of
+from aircall_sandbox.events import EVENTS, of_change
+from aircall_sandbox.messages import NO_SUCH_PATH, UNKNOWN_OBJECT, Answer
+from aircall_sandbox.routes import Query
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from aircall_sandbox.intelligence import Intelligence
+    from aircall_sandbox.recordings import Recordings
+    from aircall_sandbox.templates import Kind, Record
+
+MOST_WEBHOOKS = 100
+NO_ANSWER = 0
+"""Stands for the status of a delivery that was not answered."""
+HEADERS = {
+    "Content-Type": "application/json",
+    "User-Agent": "axios/1.7.2",
+    "aircall-origin": "webhooks",
+    "traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+}
+
+
+def is_loopback(host: str) -> bool:
+    """Say whether a host, as it stands in a URL without brackets and port, is this machine."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+class Company(Protocol):
+    """Whose webhooks they are."""
+
+    kinds: dict[Kind, dict[Any, Record]]
+    changed: Callable[[str, Record | None, Record | None], None]
+    now: float
+    is_moving: bool
+    intelligence: Intelligence
+    recordings: Recordings
+
+    def add(self, kind: Kind, **fields: Any) -> Record:
+        """Add a webhook."""
+
+    def move_on(self, now: float) -> None:
+        """Let happen what is due by a time."""
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """A delivery, as it went."""
+
+    webhook_id: str
+    event: str
+    at: float
+    """When it was sent, by the sandbox's clock (UNIX seconds)."""
+    status: int
+    """What was answered; 0 for no answer in time."""
+
+
+@dataclass
+class _Delivery:
+    webhook_id: str
+    event: str
+    body: bytes
+    attempts: int = 0
+
+
+class Webhooks:
+    """The webhooks of a company, and the deliveries to come.
+
+    Args:
+        company: Whose they are. It says what changes by calling `changed`.
+        now: Returns the time of day in UNIX seconds.
+        lock: Held while the company is looked at or changed, but not while something is sent.
+        seed: What the dice are cast with.
+    """
+
+    def __init__(self, company: Company, now: Callable[[], float], lock: threading.RLock, *, seed: int = 0) -> None:
+        self.delay = 2.0
+        """Seconds that a delivery takes at most; since each takes its own time, they overtake each other."""
+        self.repeated = 0.0
+        """Which share of the deliveries comes once more, from 0 to 1."""
+        self.repeated_within = 3_600.0
+        """How many seconds later, at most."""
+        self.attempts = 50
+        """How often a delivery is tried."""
+        self.retry_seconds = 60.0
+        """Seconds until it is tried again, at most."""
+        self.failures_until_off = 10
+        """After so many failures in a row a webhook is switched off."""
+        self.kept_seconds = 12 * 3_600.0
+        """How long it is still tried after that."""
+        self.timeout = 5.0
+        """Real seconds to wait for an answer."""
+        self.forwards: dict[str, str] = {}
+        """Public addresses, with those on this machine that answer for them; both may be the beginning of one."""
+        self.trusted: str | bool = True
+        """A file with certificates to trust, where those on this machine are spoken to over TLS."""
+        self.log: list[Attempt] = []
+        """Every delivery that was sent."""
+        self.of_app: set[str] = set()
+        """Ids of the webhooks that were made over OAuth."""
+        self._company = company
+        self._now = now
+        self._lock = lock
+        self._sending = threading.Lock()
+        self._dice = random.Random(seed)  # noqa: S311 - not for secrets
+        self._queue: list[tuple[float, int, _Delivery]] = []
+        self._order = itertools.count()
+        self._failures: dict[str, int] = {}
+        self._off_since: dict[str, float] = {}
+        company.changed = self._changed
+
+    # What the API answers
+
+    def answer(self, method: str, path: str, query: Mapping[str, str], said: Any, *, is_app: bool) -> Answer | None:
+        """Answer a request below `/v1/webhooks`.
+
+        Args:
+            method: Its method.
+            path: Its path.
+            query: Its parameters.
+            said: Its decoded body.
+            is_app: Whether it came over OAuth, where only the app's own webhooks are seen.
+
+        Returns:
+            The answer; None for reading all there are, which is like that of other objects.
+        """
+        wish = said if isinstance(said, dict) else {}
+        _, _, *rest = path.strip("/").split("/")
+        if rest and is_app and rest[0] not in self.of_app:
+            return Answer(*UNKNOWN_OBJECT)
+        if method == "GET":
+            return self._listed_for_app(Query(path, query)) if is_app and not rest else None
+        if method == "POST" and not rest:
+            return self._refused(wish, is_new=True) or self._create(wish, is_app=is_app)
+        if rest and rest[0] in self._webhooks:
+            return self._delete(rest[0]) if method == "DELETE" else self._update(rest[0], query, wish)
+        return Answer(*(UNKNOWN_OBJECT if rest else NO_SUCH_PATH))
+
+    def _listed_for_app(self, query: Query) -> Answer:
+        own = [webhook for key, webhook in self._webhooks.items() if key in self.of_app]
+        return page_of(Listing.of(query), "webhooks", own, links=False)
+
+    def _delete(self, key: str) -> Answer:
+        del self._webhooks[key]
+        return Answer(204, b"")
+
+    @property
+    def _webhooks(self) -> dict[Any, Record]:
+        return self._company.kinds["webhooks"]
+
+    def _refused(self, wish: Mapping[str, Any], *, is_new: bool) -> Answer | None:
+        url, events = wish.get("url"), wish.get("events") or []
+        if is_new and not url:
+            return _bad("url is missing")
+        if url is not None and (
+            not isinstance(url, str) or not url.startswith("https://") or not urlsplit(url).hostname
+        ):
+            return _bad("url must be https")
+        if not isinstance(events, list) or not set(events) <= set(EVENTS):
+            return _bad("unknown events")
+        if is_new and len(self._webhooks) >= MOST_WEBHOOKS:
+            return _bad("too many webhooks")
+        return None
+
+    def _create(self, wish: Mapping[str, Any], *, is_app: bool) -> Answer:
+        events = list(wish.get("events") or EVENTS)
+        webhook = self._company.add("webhooks", url=wish["url"], events=events)
+        if is_app:
+            self.of_app.add(webhook["webhook_id"])
+        return Answer(201, {"webhook": _shown(webhook)})
+
+    def _update(self, key: str, query: Mapping[str, str], wish: Mapping[str, Any]) -> Answer:
+        if refusal := self._refused(wish, is_new=False):
+            return refusal
+        webhook = self._webhooks[key]
+        events = wish.get("events") or []
+        match query.get("events_action"):
+            case "add":
+                events = [*webhook["events"], *(event for event in events if event not in webhook["events"])]
+            case "remove":
+                events = [event for event in webhook["events"] if event not in events]
+        webhook.update(active=True, events=list(events or EVENTS), url=wish.get("url", webhook["url"]))
+        self._failures.pop(key, None)
+        self._off_since.pop(key, None)
+        return Answer(200, {"webhook": _shown(webhook)})
+
+    # What happens
+
+    def _changed(self, kind: str, before: Record | None, after: Record | None) -> None:
+        if self._receivers():
+            for event in of_change(kind, before, after):
+                self.tell(event.name, event.data, after=event.after)
+            has_ended = kind == "calls" and after and after["ended_at"] and not (before and before["ended_at"])
+            for news in self._company.intelligence.news_of(after["id"]) if after and has_ended else ():
+                self._changed("results", None, news)
+
+    def tell(self, event: str, data: Record, *, after: float = 0.0) -> None:
+        """Let the webhooks know of something.
+
+        Args:
+            event: Its name.
+            data: What is to be said of it.
+            after: Seconds from now until Aircall speaks of it.
+        """
+        made_at = (self._company.now if self._company.is_moving else self._now()) + after
+        if event.startswith("call."):
+            data = data | self._company.recordings.links(data, made_at)
+        for webhook in self._receivers():
+            if event in webhook["events"]:
+                envelope = {"resource": event.split(".", maxsplit=1)[0], "event": event, "timestamp": int(made_at)}
+                body = msgspec.json.encode(envelope | {"token": webhook["token"], "data": data})
+                self._push(made_at + self.delay * self._dice.random(), _Delivery(webhook["webhook_id"], event, body))
+
+    def _receivers(self) -> list[Record]:
+        """Return the webhooks that are told what happens."""
+        return [each for key, each in self._webhooks.items() if self._is_tried(key) and self._target(each["url"])]
+
+    def _is_tried(self, webhook_id: str) -> bool:
+        """Say whether Aircall has not given a webhook up."""
+        return self._now() <= self._off_since.get(webhook_id, self._now()) + self.kept_seconds
+
+    def _target(self, url: str) -> str | None:
+        """Return the address on this machine that answers for a public one; None for somebody else's."""
+        for begin, target in self.forwards.items():
+            if url == begin or url.startswith(begin.rstrip("/") + "/"):
+                return target.rstrip("/") + url.removeprefix(begin.rstrip("/"))
+        return None
+
+    # Deliveries
+
+    def deliver(self) -> list[Attempt]:
+        """Send what is due by now, and return how it went.
+
+        Raises:
+            ValueError: If something would leave this machine.
+        """
+        attempts: list[Attempt] = []
+        with self._sending, requests.Session() as session:
+            session.trust_env = False
+            while True:
+                with self._lock:
+                    now = self._now()
+                    self._company.move_on(now)
+                    delivery = self._next_due(now)
+                    webhook = self._webhooks.get(delivery.webhook_id) if delivery else None
+                if delivery is None or webhook is None:
+                    if delivery is None:
+                        return attempts
+                    continue
+                status = self._send(session, self._target(webhook["url"]), delivery)
+                attempt = Attempt(delivery.webhook_id, delivery.event, now, status)
+                attempts.append(attempt)
+                with self._lock:
+                    self.log.append(attempt)
+                    self._note(webhook, delivery, ok=200 <= status < 300)  # noqa: PLR2004 - what 2xx means
+
+    @property
+    def waiting(self) -> int:
+        """How many deliveries are still to be sent."""
+        return len(self._queue)
+
+    def _push(self, due: float, delivery: _Delivery) -> None:
+        heapq.heappush(self._queue, (due, next(self._order), delivery))
+
+    def _next_due(self, now: float) -> _Delivery | None:
+        while self._queue and self._queue[0][0] <= now:
+            _, _, delivery = heapq.heappop(self._queue)
+            if self._is_tried(delivery.webhook_id):
+                return delivery
+        return None
+
+    def _send(self, session: requests.Session, url: str | None, delivery: _Delivery) -> int:
+        if url is None:
+            return NO_ANSWER
+        if not is_loopback(urlsplit(url).hostname or ""):
+            message = "the sandbox delivers to this machine only"
+            raise ValueError(message)
+        delivery.attempts += 1
+        try:
+            return session.post(
+                url,
+                data=delivery.body,
+                headers=HEADERS,
+                timeout=self.timeout,
+                verify=self.trusted,
+                allow_redirects=False,
+            ).status_code
+        except requests.RequestException:
+            return NO_ANSWER
+
+    def _note(self, webhook: Record, delivery: _Delivery, *, ok: bool) -> None:
+        """Note how a delivery went: try again, switch the webhook off, or on again."""
+        key, now = delivery.webhook_id, self._now()
+        if ok:
+            self._failures.pop(key, None)
+            self._off_since.pop(key, None)
+            webhook["active"] = True
+            if self._dice.random() < self.repeated:
+                self._push(now + self.repeated_within * self._dice.random(), delivery)
+            return
+        self._failures[key] = self._failures.get(key, 0) + 1
+        if self._failures[key] >= self.failures_until_off and webhook["active"]:
+            webhook["active"] = False
+            self._off_since[key] = now
+        if delivery.attempts < self.attempts:
+            self._push(now + self.retry_seconds * (1 + self._dice.random()) / 2, delivery)
+
+
+def _shown(webhook: Record) -> Record:
+    """Return a webhook as it is shown after a change."""
+    return {name: value for name, value in webhook.items() if name != "id"}
+
+
+def _bad(reason: str) -> Answer:
+    return Answer(400, {"error": "Bad Request", "troubleshoot": reason})

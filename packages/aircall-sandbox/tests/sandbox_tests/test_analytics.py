@@ -1,0 +1,178 @@
+"""The sandbox makes reports as Aircall does, according to the facts."""
+
+from __future__ import annotations
+
+import csv
+import io
+import zipfile
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import requests
+
+from aircall_sandbox.analytics import EXPORT_PATH
+from sandbox_tests.asking import get
+from tests.clock import NOW
+
+if TYPE_CHECKING:
+    from tests.conftest import Aircall
+
+T0 = int(NOW)
+DAY = {"absoluteRange": {"fromDate": "2026-11-22", "toDate": "2026-11-22"}}
+
+
+def wish(**changes: Any) -> dict[str, Any]:
+    return {"reportName": "CALLS_HISTORY", "filter": {"dateFilter": DAY, "timezone": "UTC"}} | changes
+
+
+def post(aircall: Aircall, body: Any, path: str = EXPORT_PATH) -> requests.Response:
+    auth = (aircall.sandbox.api_id, aircall.sandbox.api_token)
+    return requests.post(aircall.sandbox.url + path, json=body, auth=auth, timeout=10)
+
+
+def begin(aircall: Aircall, **changes: Any) -> str:
+    identity: str = post(aircall, {"input": wish(**changes)}).json()["exportID"]
+    return identity
+
+
+def look(aircall: Aircall, identity: str) -> dict[str, Any]:
+    answer: dict[str, Any] = get(aircall, f"{EXPORT_PATH}/{identity}").json()
+    return answer
+
+
+def rows(content: bytes) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(content.decode(), newline="")))
+
+
+def test_an_export_is_pending_until_it_is_made(aircall: Aircall) -> None:
+    answer = post(aircall, {"input": wish(exportOptions={"format": "CSV", "exportName": "mine"})})
+    identity = answer.json()["exportID"]
+    pending = {"exportID": identity, "createdAt": "2026-11-23T13:00:00.000Z", "status": "PENDING"}
+    assert (answer.status_code, answer.json()) == (201, pending)
+
+    aircall.clock.now += aircall.sandbox.analytics.seconds - 1
+    assert look(aircall, identity) == pending
+
+    aircall.clock.now += 1
+    done = look(aircall, identity)
+    assert done.pop("downloadUrl").startswith(f"{aircall.sandbox.url}/exports/{identity}")
+    assert done == pending | {
+        "status": "COMPLETED",
+        "format": "CSV",
+        "exportName": "mine",
+        "isZipCompressed": False,
+        "downloadUrlExpiresAt": "2026-11-23T14:00:10.000Z",
+    }
+
+
+def test_calls_of_the_day_are_in_the_report(aircall: Aircall) -> None:
+    calls = [aircall.world.add_call(started_at=T0 - 13 * 3600 + seconds)["id"] for seconds in (-86_401, -86_400, -1, 0)]
+    identity = begin(aircall)
+    aircall.clock.now += 60
+
+    content = requests.get(look(aircall, identity)["downloadUrl"], timeout=10).content
+
+    assert [row["Call ID"] for row in rows(content)] == [str(call) for call in calls[1:3]]
+
+
+def test_users_are_in_every_other_report(aircall: Aircall) -> None:
+    user = aircall.world.add("users")
+    identity = begin(aircall, reportName="USER_ACTIVITY_CALLS_HANDLED")
+    aircall.clock.now += 60
+
+    content = requests.get(look(aircall, identity)["downloadUrl"], timeout=10).content
+
+    assert [(row["Date"], row["User ID"]) for row in rows(content)] == [("2026-11-22", str(user["id"]))]
+
+
+def test_a_file_may_be_zipped(aircall: Aircall) -> None:
+    aircall.world.add("users")
+    aircall.sandbox.analytics.zipped = True
+    identity = begin(aircall, reportName="USER_STATUS_HISTORY")
+    aircall.clock.now += 60
+    done = look(aircall, identity)
+
+    with zipfile.ZipFile(io.BytesIO(requests.get(done["downloadUrl"], timeout=10).content)) as archive:
+        assert len(rows(archive.read(archive.namelist()[0]))) == 1
+    assert done["isZipCompressed"] is True
+
+
+def test_an_address_alone_gives_access_for_an_hour(aircall: Aircall) -> None:
+    identity = begin(aircall)
+    aircall.clock.now += 60
+    url = look(aircall, identity)["downloadUrl"]
+
+    assert requests.get(url, timeout=10).status_code == 200
+    assert requests.get(url, auth=("sandbox-id", "sandbox-token"), timeout=10).status_code == 400
+    aircall.clock.now += 3_600
+    assert requests.get(url, timeout=10).status_code == 403
+    assert requests.get(look(aircall, identity)["downloadUrl"], timeout=10).status_code == 200
+    assert requests.get(aircall.sandbox.url + "/exports/guess.csv", timeout=10).status_code == 403
+
+
+def test_a_report_can_fail(aircall: Aircall) -> None:
+    aircall.sandbox.analytics.failing = {"CALLS_HISTORY 2026-11-22": "too many rows"}
+    identity = begin(aircall)
+    aircall.clock.now += 60
+
+    assert look(aircall, identity) == {
+        "exportID": identity,
+        "createdAt": "2026-11-23T13:00:00.000Z",
+        "status": "FAILED",
+        "errorMessage": "too many rows",
+    }
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        None,
+        [],
+        wish(),
+        {"input": wish(reportName="CALL_HISTORY")},
+        {"input": wish(filter={"dateFilter": DAY})},
+        {"input": wish(filter={"dateFilter": DAY, "timezone": "Paris"})},
+        {"input": wish(filter={"dateFilter": {}, "timezone": "UTC"})},
+        {"input": wish(filter={"dateFilter": DAY | {"relative": "TODAY"}, "timezone": "UTC"})},
+        {"input": wish(filter={"dateFilter": {"relative": "NOW"}, "timezone": "UTC"})},
+        {"input": wish(filter={"dateFilter": {"absoluteRange": {"fromDate": "today"}}, "timezone": "UTC"})},
+    ],
+)
+def test_an_invalid_export_request_gets_400(lasting: Aircall, body: Any) -> None:
+    assert post(lasting, body).status_code == 400
+
+
+def test_a_relative_range_is_accepted(lasting: Aircall) -> None:
+    answer = post(lasting, {"input": wish(filter={"dateFilter": {"relative": "YESTERDAY"}, "timezone": "UTC"})})
+    assert str(lasting.sandbox.analytics.exports[answer.json()["exportID"]].first) == "2026-11-22"
+
+
+def test_reports_need_credentials_and_analytics_plus(aircall: Aircall) -> None:
+    assert requests.post(aircall.sandbox.url + EXPORT_PATH, json={"input": wish()}, timeout=10).status_code == 401
+    identity = begin(aircall)
+    aircall.sandbox.analytics.plan = False
+    assert post(aircall, {"input": wish()}).json() == {"message": "Forbidden"}
+    assert get(aircall, f"{EXPORT_PATH}/{identity}").status_code == 403
+
+
+def test_other_paths_get_404(lasting: Aircall) -> None:
+    assert get(lasting, EXPORT_PATH).status_code == 404
+    assert get(lasting, f"{EXPORT_PATH}/unknown").status_code == 404
+    assert get(lasting, f"{EXPORT_PATH}/a/b").status_code == 404
+    assert post(lasting, {}, f"{EXPORT_PATH}/unknown").status_code == 404
+
+
+def test_an_export_is_forgotten_after_a_day(aircall: Aircall) -> None:
+    identity = begin(aircall)
+    aircall.clock.now += aircall.sandbox.analytics.kept_seconds
+    assert get(aircall, f"{EXPORT_PATH}/{identity}").status_code == 404
+
+
+def test_other_processes_can_change_how_reports_are_made(aircall: Aircall) -> None:
+    def change(wish: Any) -> int:
+        return requests.post(aircall.sandbox.url + "/_sandbox/analytics", json=wish, timeout=10).status_code
+
+    assert change({"plan": False, "failing": {"CALLS_HISTORY": "no"}, "seconds": 90}) == 200
+    assert change({"world": {}}) == 400
+    analytics = aircall.sandbox.analytics
+    assert (analytics.plan, analytics.failing, analytics.seconds) == (False, {"CALLS_HISTORY": "no"}, 90)

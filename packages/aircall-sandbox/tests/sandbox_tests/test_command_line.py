@@ -1,0 +1,142 @@
+"""`python -m aircall_sandbox` in processes of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import requests
+
+from aircall_sandbox import Sandbox, World
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+COMMAND = [sys.executable, "-m", "aircall_sandbox"]
+SMALL = ["--calls=5", "--contacts=5", "--users=2"]
+
+
+def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*COMMAND, *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+        env=os.environ | environment,
+    )
+
+
+def test_a_port_in_use_gets_one_line() -> None:
+    with Sandbox(World()) as sandbox:
+        port = sandbox.url.rpartition(":")[2]
+        done = run("--port", port, *SMALL)
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(f"Port {port} cannot be used: ")
+    assert line.endswith("Choose another with --port.")
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ("--calls=-1", "must not be negative"),
+        ("--seed=one", "must be a whole number"),
+        ("--users=0", "must be at least 1"),
+        ("--ai=80", "must be a number from 0 to 1"),
+        ("--ai=nan", "must be a number from 0 to 1"),
+        ("--latency=nan", "must be a number of seconds, not negative"),
+    ],
+)
+def test_a_bad_option_gets_one_line(option: str, message: str) -> None:
+    done = run(option)
+    name = option.partition("=")[0]
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == f"python -m aircall_sandbox: argument {name}: {message}\n"
+
+
+@pytest.mark.parametrize("package", ["uvicorn", "faker"])
+def test_a_missing_package_gets_one_line(package: str, tmp_path: Path) -> None:
+    (tmp_path / f"{package}.py").write_text(f'raise ModuleNotFoundError("gone", name="{package}")')
+    done = run(*SMALL, PYTHONPATH=str(tmp_path))
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == f"The sandbox needs {package}: pip install ./packages/aircall-sandbox\n"
+
+
+def test_help_lists_every_option_with_its_default() -> None:
+    done = run("--help", COLUMNS="100")
+    assert done.returncode == 0
+    text = " ".join(done.stdout.split())
+    defaults = dict(re.findall(r"--([\w-]+) (?:[A-Z]+|\{[\w,]+\}) (?:(?! --).)*?\(default: (\w+)\)", text))
+    assert defaults == {
+        "seed": "1",
+        "calls": "12500",
+        "contacts": "11000",
+        "users": "45",
+        "days": "90",
+        "ai": "0",
+        "port": "8787",
+        "rate-limit": "0",
+        "block": "60",
+        "latency": "0",
+        "oauth": "permanent",
+    }
+    assert "--campaigns give users dialer campaigns" in text
+    assert "--messaging give numbers" in text
+
+
+def test_the_company_has_what_the_options_say() -> None:
+    arguments = [*COMMAND, "--port=0", "--calls=300", "--contacts=100", "--users=6", "--ai=1"]
+    with subprocess.Popen([*arguments, "--campaigns", "--messaging"], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        words = process.stdout.readline().replace(",", "").split()
+        url, auth = words[3], (words[5], words[7])
+
+        def get(path: str, **query: str) -> Any:
+            answer = requests.get(f"{url}/v1/{path}", query, auth=auth, timeout=10)
+            return answer.json() if answer.ok else answer.status_code
+
+        calls = get("calls", order="desc", per_page="50")["calls"]
+        answered = [call["id"] for call in calls if call["pricing_type"] and call["answered_at"]]
+        summaries = [get(f"calls/{call}/summary") for call in answered]
+        team = get("teams")["teams"][0]
+        campaigns = [get(f"users/{user['id']}/dialer_campaign") for user in team["users"]]
+        numbers = get("numbers")["numbers"]
+        statuses = [get(f"numbers/{number['id']}/whatsapp_status") for number in numbers]
+        templates = get("sms/templates")["templates"]
+        process.terminate()
+    assert answered
+    assert all(summary["summary"]["content"] for summary in summaries)
+    assert all(campaign["dialer_campaign"]["phone_numbers"] for campaign in campaigns)
+    assert campaigns
+    assert [status if status == 404 else status["status"] for status in statuses] == ["ONLINE", 404, 404] * 4
+    assert templates
+
+
+def test_serves_and_ends_on_a_signal_whatever_is_under_way() -> None:
+    signals = (signal.SIGTERM, signal.SIGINT)
+    arguments = [*COMMAND, "--port=0", *SMALL]
+    processes = [
+        subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in signals
+    ]
+    with contextlib.ExitStack() as clients:
+        for process, number in zip(processes, signals, strict=True):
+            assert process.stdout
+            words = process.stdout.readline().replace(",", "").split()
+            url = words[3]
+            answer = requests.get(url + "/v1/ping", auth=(words[5], words[7]), timeout=10)
+            assert answer.json() == {"ping": "pong"}
+            requests.post(url + "/_sandbox/faults", json={"delay": 60}, timeout=10)
+            client = socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2])))
+            clients.enter_context(client).sendall(b"GET /v1/ping HTTP/1.1\r\nHost: x\r\n\r\n")
+            while requests.get(url + "/_sandbox/requests", timeout=10).json()["count"] < 2:
+                pass
+            process.send_signal(number)
+        assert [process.communicate(timeout=10)[1] for process in processes] == ["", ""]

@@ -1,0 +1,308 @@
+"""The sandbox's webhooks do what the facts say (facts: Webhooks)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import requests
+
+from aircall_sandbox import Sandbox, World
+from aircall_sandbox.events import EVENTS
+from sandbox_tests.asking import get
+from tests.clock import NOW
+from tests.receiving import PUBLIC, Receiver, receiver
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.conftest import Aircall
+
+T0 = int(NOW)
+HOUR = 3_600
+
+
+@pytest.fixture
+def hooks(aircall: Aircall) -> Iterator[Receiver]:
+    """A receiver behind a public address."""
+    with receiver() as server:
+        aircall.sandbox.webhooks.forwards[PUBLIC] = server.url
+        yield server
+
+
+def ask(aircall: Aircall, method: str, path: str = "", body: Any = None, **params: str) -> requests.Response:
+    auth = (aircall.sandbox.api_id, aircall.sandbox.api_token)
+    url = f"{aircall.sandbox.url}/v1/webhooks{path}"
+    return requests.request(method, url, json=body, params=params, auth=auth, timeout=10)
+
+
+def register(aircall: Aircall, *events: str) -> dict[str, Any]:
+    answer = ask(aircall, "POST", body={"url": f"{PUBLIC}/aircall", "events": list(events)})
+    assert answer.status_code == 201
+    webhook: dict[str, Any] = answer.json()["webhook"]
+    return webhook
+
+
+def control(aircall: Aircall, method: str, path: str, body: Any = None) -> Any:
+    answer = requests.request(method, f"{aircall.sandbox.url}/_sandbox/{path}", json=body, timeout=10)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+def deliver(aircall: Aircall, seconds: float = 0) -> list[int]:
+    """Let time pass, and deliver; return the statuses."""
+    aircall.clock.now += seconds
+    return [attempt.status for attempt in aircall.sandbox.webhooks.deliver()]
+
+
+def test_there_are_67_events() -> None:
+    assert len(EVENTS) == len(set(EVENTS)) == 67
+
+
+class TestObjects:
+    def test_they_come_change_and_go(self, aircall: Aircall) -> None:
+        webhook = register(aircall, "call.created")
+        path = f"/{webhook['webhook_id']}"
+        assert webhook["events"] == ["call.created"]
+        assert "id" not in webhook
+        assert ask(aircall, "PUT", path, {"events": ["call.ended"]}, events_action="add").json()["webhook"][
+            "events"
+        ] == ["call.created", "call.ended"]
+        assert ask(aircall, "PUT", path, {"events": ["call.created"]}, events_action="remove").json()["webhook"][
+            "events"
+        ] == ["call.ended"]
+        assert ask(aircall, "PUT", path, {}).json()["webhook"]["events"] == list(EVENTS)
+        (listed,) = get(aircall, "/v1/webhooks").json()["webhooks"]
+        assert listed["token"] == webhook["token"]
+        assert ask(aircall, "DELETE", path).status_code == 204
+        assert ask(aircall, "DELETE", path).status_code == 404
+        assert get(aircall, "/v1/webhooks").json()["webhooks"] == []
+
+    def test_an_app_sees_and_changes_its_own_only(self, aircall: Aircall) -> None:
+        other = aircall.world.add("webhooks")["webhook_id"]
+        token = aircall.sandbox.oauth.tokens()["access_token"]
+        url, headers = f"{aircall.sandbox.url}/v1/webhooks", {"Authorization": f"Bearer {token}"}
+        own = requests.post(url, json={"url": PUBLIC}, headers=headers, timeout=10).json()["webhook"]["webhook_id"]
+        listed = requests.get(url, headers=headers, timeout=10).json()
+        assert [webhook["webhook_id"] for webhook in listed["webhooks"]] == [own]
+        for method in ("GET", "PUT", "DELETE"):
+            assert requests.request(method, f"{url}/{other}", json={}, headers=headers, timeout=10).status_code == 404
+        assert requests.get(f"{url}/{own}", headers=headers, timeout=10).status_code == 200
+        assert len(get(aircall, "/v1/webhooks").json()["webhooks"]) == 2
+
+    @pytest.mark.parametrize(
+        "body",
+        [
+            None,
+            {},
+            {"url": "http://hooks.example.com"},
+            {"url": "https://"},
+            {"url": 7},
+            {"url": PUBLIC, "events": ["call.missed"]},
+            {"url": PUBLIC, "events": "call.created"},
+        ],
+    )
+    def test_a_bad_one_is_refused(self, lasting: Aircall, body: Any) -> None:
+        assert ask(lasting, "POST", body=body).status_code == 400
+
+    def test_a_company_has_a_hundred(self, aircall: Aircall) -> None:
+        for _ in range(100):
+            aircall.world.add("webhooks")
+        assert ask(aircall, "POST", body={"url": PUBLIC}).status_code == 400
+
+    def test_nothing_changes_without_credentials(self, aircall: Aircall) -> None:
+        url = f"{aircall.sandbox.url}/v1/webhooks"
+        assert requests.post(url, json={"url": PUBLIC}, timeout=10).status_code == 401
+        assert requests.post(url, json={"url": PUBLIC}, auth=("a", "b"), timeout=10).status_code == 403
+        assert aircall.world.kinds["webhooks"] == {}
+
+
+class TestDeliveries:
+    def test_a_call_is_told_of_as_it_goes_on(self, aircall: Aircall, hooks: Receiver) -> None:
+        webhook = register(aircall)
+        user = aircall.world.call_user(aircall.world.add("users")["id"])
+        call = aircall.world.add_call(started_at=T0 + 10, user=user, recalculated_after=None)
+
+        assert deliver(aircall, 10 * HOUR) == [200] * len(hooks.bodies)
+
+        told = [body for body in hooks.bodies if body["resource"] == "call"]
+        assert sorted((body["timestamp"] - T0, body["event"]) for body in told) == [
+            (10, "call.created"),
+            (10, "call.ringing_on_agent"),
+            (15, "call.answered"),
+            (70, "call.hungup"),
+            (100, "call.ended"),
+            (130, "call.comm_assets_generated"),
+        ]
+        created = next(body for body in told if body["event"] == "call.created")
+        assert created["token"] == webhook["token"]
+        assert created["data"]["call_uuid"] == call["sid"]
+        assert (created["data"]["status"], created["data"]["contact"]) == ("initial", {})
+        assert hooks.headers[0]["aircall-origin"] == "webhooks"
+
+    def test_edits_contacts_users_and_numbers_are_told_of(self, aircall: Aircall, hooks: Receiver) -> None:
+        world = aircall.world
+        call = world.add_call(started_at=T0 - HOUR)["id"]
+        contact, user, number = (
+            world.add_contact(created_at=T0 - 5)["id"],
+            world.add("users")["id"],
+            world.add("numbers")["id"],
+        )
+        register(aircall)
+        world.edit_call(call, tags=[{"id": 1, "name": "VIP"}], comments=[{"id": 2}], archived=True)
+        world.edit_call(call, tags=[], assigned_to={"id": user}, transferred_to={"id": user})
+        world.edit_contact(contact, first_name="Grace")
+        world.delete_contact(contact)
+        world.edit("users", user, availability_status="unavailable", substatus="On a break")
+        world.edit("users", user, availability="after_call_work")
+        world.edit("numbers", number, availability_status="closed")
+        world.delete("numbers", number)
+
+        deliver(aircall, 10)
+
+        twins = ["user.closed"] * 2 + ["user.wut_start"]
+        assert sorted(hooks.events) == sorted(
+            [f"call.{name}" for name in ["tagged", "commented", "archived", "untagged", "assigned", "transferred"]]
+            + ["contact.updated", "contact.deleted", "number.closed", "number.deleted"]
+            + [name + version for name in twins for version in ("", ".v2")]
+        )
+        deleted = next(body for body in hooks.bodies if body["event"] == "contact.deleted")
+        assert deleted["data"] == {"id": contact}
+        updated = next(body for body in hooks.bodies if body["event"] == "contact.updated")
+        assert updated["data"]["created_at"] == "2026-11-23T12:59:55Z"
+
+    def test_messages_are_told_of(self, aircall: Aircall, hooks: Receiver) -> None:
+        register(aircall, "message.received", "message.status_updated", "group_message.sent", "ai_voice_agent.ended")
+        aircall.world.add("numbers")
+        call = aircall.world.add_call(started_at=T0 - HOUR)["id"]
+        message = control(aircall, "POST", "messages", {"body": "Where is my order?"})
+        control(aircall, "PATCH", f"messages/{message['id']}", {"status": "read"})
+        control(aircall, "POST", "group_messages", {"direction": "outbound"})
+        aircall.sandbox.texts.voice_agent(call, "ended", call_end_reason="answered")
+        assert control(aircall, "POST", "deliveries") == {"waiting": 4, "deliveries": []}
+        aircall.clock.now += 5
+        assert len(control(aircall, "POST", "deliveries")["deliveries"]) == 4
+
+        told = {body["event"]: body["data"] for body in hooks.bodies}
+        assert told["message.received"] == message
+        assert told["message.status_updated"].keys() == {"id", "status", "updated_at"}
+        assert told["group_message.sent"]["group_conversation_id"]
+        assert told["ai_voice_agent.ended"]["ai_voice_agent_session_id"] == f"session-{call}"
+
+    def test_results_of_ai_are_told_of_when_they_are_there(self, aircall: Aircall, hooks: Receiver) -> None:
+        world = aircall.world
+        old = world.add_call(started_at=T0 - HOUR)["id"]
+        register(aircall, "transcription.created", "playbook_result.updated", "summary.created")
+        world.intelligence.add(old, "transcription")
+        world.intelligence.add(old, "predicted_csat")
+        world.intelligence.edit(old, "transcription", type="voicemail")  # of which nothing tells
+        world.intelligence.add(old, "playbook_result")
+        world.intelligence.edit(old, "playbook_result", adherence_score=0.5)
+        world.intelligence.share = 1
+        new = world.add_call(started_at=T0 + 10)["id"]
+
+        deliver(aircall, 125)
+        assert sorted((body["event"], body["data"]["call_id"]) for body in hooks.bodies) == [
+            ("playbook_result.updated", old),
+            ("transcription.created", old),
+        ]
+        deliver(aircall, 60)
+        told = {(body["event"], body["timestamp"] - T0) for body in hooks.bodies if body["data"]["call_id"] == new}
+        assert told == {("transcription.created", 136), ("summary.created", 136)}
+
+    def test_anything_can_be_told_of(self, aircall: Aircall, hooks: Receiver) -> None:
+        register(aircall)
+        call = aircall.world.add_call(started_at=T0 - HOUR)["id"]
+        deliver(aircall, 200)
+        hooks.bodies.clear()
+        control(aircall, "POST", "events", {"event": "call.hold", "call_id": call, "fields": {"hangup_cause": "x"}})
+        control(aircall, "POST", "events", {"event": "integration.deleted", "data": {"integration_id": 7}})
+        deliver(aircall, 5)
+        assert sorted(hooks.events) == ["call.hold", "integration.deleted"]
+        assert {body["data"].get("hangup_cause") for body in hooks.bodies} == {"x", None}
+
+    def test_the_same_seed_gives_the_same_deliveries_out_of_order(self) -> None:
+        def run(seed: int) -> list[tuple[str, Any]]:
+            clock = [NOW]
+            with (
+                receiver() as server,
+                Sandbox(World(now=NOW), clock=lambda: clock[0], seed=seed) as sandbox,
+            ):
+                sandbox.webhooks.forwards[PUBLIC] = server.url
+                sandbox.webhooks.repeated = 0.5
+                sandbox.world.add("webhooks", url=PUBLIC, events=list(EVENTS))
+                for n in range(20):
+                    sandbox.texts.add(body=str(n))
+                clock[0] += 2 * HOUR
+                sandbox.webhooks.deliver()
+                clock[0] += 2 * HOUR
+                sandbox.webhooks.deliver()
+            return [(body["event"], body["data"]["body"]) for body in server.bodies]
+
+        first = run(1)
+        assert run(1) == first != run(2)
+        assert set(first) == {("message.received", str(n)) for n in range(20)}
+        assert len(first) > 20
+        assert first[:20] != sorted(first[:20], key=lambda told: int(told[1]))
+
+    def test_what_fails_comes_again(self, aircall: Aircall, hooks: Receiver) -> None:
+        register(aircall)
+        hooks.status = 503
+        aircall.sandbox.texts.add()
+        assert deliver(aircall, 5) == [503]
+        hooks.status = 200
+        assert deliver(aircall, 60) == [200]
+        assert deliver(aircall, HOUR) == []
+        assert hooks.bodies[0] == hooks.bodies[1]
+
+    def test_a_receiver_that_is_down_is_switched_off_and_on_again(self, aircall: Aircall, hooks: Receiver) -> None:
+        key = register(aircall)["webhook_id"]
+        aircall.sandbox.webhooks.forwards[PUBLIC] = "http://127.0.0.1:1"
+        aircall.sandbox.texts.add()
+        statuses = [status for _ in range(15) for status in deliver(aircall, 60)]
+        assert set(statuses) == {0}
+        assert aircall.world.kinds["webhooks"][key]["active"] is False
+
+        aircall.sandbox.texts.add()
+        aircall.sandbox.webhooks.forwards[PUBLIC] = hooks.url
+        assert deliver(aircall, 60) == [200, 200]
+        assert aircall.world.kinds["webhooks"][key]["active"] is True
+
+    def test_after_12_hours_nothing_comes_until_it_is_switched_on(self, aircall: Aircall, hooks: Receiver) -> None:
+        key = register(aircall)["webhook_id"]
+        hooks.status = 500
+        aircall.sandbox.texts.add()
+        for _ in range(12):
+            deliver(aircall, 60)
+        hooks.bodies.clear()
+        hooks.status = 200
+        aircall.clock.now += 13 * HOUR
+        aircall.sandbox.texts.add(body="never sent")
+        assert deliver(aircall, 60) == []
+        assert ask(aircall, "PUT", f"/{key}", {}).json()["webhook"]["active"] is True
+        aircall.sandbox.texts.add(body="sent")
+        assert deliver(aircall, 60) == [200]
+        assert [body["data"]["body"] for body in hooks.bodies] == ["sent"]
+
+    def test_they_never_leave_this_machine(self, aircall: Aircall) -> None:
+        register(aircall)
+        aircall.sandbox.texts.add()
+        assert aircall.sandbox.webhooks.waiting == 0  # nobody forwards that address
+        aircall.sandbox.webhooks.forwards[PUBLIC] = "http://192.0.2.1"
+        aircall.sandbox.texts.add()
+        with pytest.raises(ValueError, match="this machine only"):
+            deliver(aircall, 5)
+
+
+def test_a_sandbox_that_delivers_by_itself_needs_no_word(aircall: Aircall, hooks: Receiver) -> None:
+    with Sandbox(World(now=NOW), clock=aircall.clock.time, delivers=True) as sandbox:
+        sandbox.webhooks.forwards[PUBLIC] = hooks.url
+        sandbox.webhooks.delay = 0
+        sandbox.world.add("webhooks", url=PUBLIC, events=list(EVENTS))
+        with sandbox.lock:
+            sandbox.texts.add()
+        for _ in range(200):
+            if hooks.bodies:
+                break
+            sandbox._ended.wait(0.05)  # noqa: SLF001 - a wait that ends with the sandbox
+    assert hooks.events == ["message.received"]

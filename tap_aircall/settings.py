@@ -600,7 +600,7 @@ def _moment(config: Mapping[str, Any], name: str) -> datetime | None:
         return None
     try:
         return parse_setting(text)
-    except (ValueError, OverflowError) as error:
+    except ValueError as error:
         message = f"Setting {name}: must be a date or date-time, such as 2026-01-31 or 2026-01-31T08:00:00Z."
         raise InputError(message) from error
 

@@ -57,9 +57,9 @@ if TYPE_CHECKING:
     from singer_sdk import Stream
 
     from tap_aircall.auth.app import OAuthApp
+    from tap_aircall.auth.authenticators import Authenticator
     from tap_aircall.auth.login import Person
     from tap_aircall.http.client import AircallClient
-    from tap_aircall.http.credentials import Authenticator
     from tap_aircall.http.limiter import RateLimiter
     from tap_aircall.reading.clock import Clock
     from tap_aircall.settings import OAuthSettings
@@ -140,7 +140,7 @@ class TapAircall(AircallTap):
     @override
     def client(self) -> AircallClient:
         """The one HTTP client of this run, with its limiter and authenticator."""
-        from tap_aircall.http.credentials import BasicAuthenticator  # noqa: PLC0415 - discovery needs none of it
+        from tap_aircall.auth.authenticators import BasicAuthenticator  # noqa: PLC0415 - discovery needs none of it
 
         auth = self.settings.auth
         if isinstance(auth, BasicSettings):

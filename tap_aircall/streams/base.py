@@ -313,7 +313,9 @@ class AircallStream(SdkStream):
 
     def read_pages(self, path: str, queries: Iterable[Query]) -> Iterator[Page]:
         """Read pages of a list, several at once."""
-        return self.client.get_each(path, queries, self.parse_page)
+        return self.client.in_flight(
+            lambda query: self.client.get(path, query, partial(self.parse_page, query)), queries
+        )
 
     def parse_page(self, query: Query, payload: Any) -> Page:
         """Take a page out of the decoded answer to a query.

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tap_aircall.auth.authenticators import BasicAuthenticator
 from tap_aircall.errors import (
     AircallError,
     CredentialsError,
@@ -17,7 +18,6 @@ from tap_aircall.errors import (
     UnavailableError,
 )
 from tap_aircall.http.client import ATTEMPTS, ATTEMPTS_BEFORE_FIRST_ANSWER, AircallClient, block_seconds
-from tap_aircall.http.credentials import BasicAuthenticator
 from tap_aircall.http.limiter import RateLimiter
 from tap_aircall.sandbox import Fault
 from tests.clock import NOW, FakeClock

@@ -17,7 +17,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tap_aircall.errors import AircallError, InputError, ResponseError, UnavailableError
-from tap_aircall.http import downloads, transport
+from tap_aircall.http import client as client_module
+from tap_aircall.http import downloads
 from tests.hostile import Hostile
 from tests.http.test_client import make_client
 from tests.test_faults import SOAK
@@ -171,7 +172,7 @@ def test_a_file_without_a_known_end_is_refused(clock: FakeClock) -> None:
 def test_an_answer_that_unpacks_to_gigabytes_is_given_up_in_little_memory(
     clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(transport, "LARGEST_ANSWER", 2**20)
+    monkeypatch.setattr(client_module, "LARGEST_ANSWER", 2**20)
     bomb = whole(gzip.compress(bytes(2**28), 1), b"Content-Encoding: gzip")
 
     with Hostile(bomb) as server:

@@ -29,7 +29,7 @@ from tap_aircall.streams.recordings.archive import SETTING, Archive, Kept
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from tap_aircall.http.transport import Incoming
+    from tap_aircall.http.session import Incoming
     from tap_aircall.reading.pages import Record
 
 KINDS = ("recording", "voicemail")

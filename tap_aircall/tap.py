@@ -187,10 +187,8 @@ class TapAircall(AircallTap):
     @cached_property
     def _limiter(self) -> RateLimiter:
         from tap_aircall.http.limiter import RateLimiter  # noqa: PLC0415
-        from tap_aircall.http.stores import open_store  # noqa: PLC0415
 
-        store = open_store(self.settings.rate_limit_store, self.clock)
-        return RateLimiter(self.settings.requests_per_minute, self.clock, store)
+        return RateLimiter(self.settings.requests_per_minute, self.clock, self.settings.rate_limit_store)
 
     def _make_client(self, authenticator: Authenticator | None) -> AircallClient:
         from tap_aircall.http.client import AircallClient  # noqa: PLC0415

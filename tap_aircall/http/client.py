@@ -273,7 +273,7 @@ class AircallClient:
         while True:
             try:
                 self.limiter.acquire()
-                answer = self._send(request, self.authenticator)
+                answer = self._send(request)
                 if answer.status == HTTPStatus.TOO_MANY_REQUESTS:
                     self._pause(answer.headers, request)
                 elif answer.status in REJECTED and not request.renewed and self._renew(answer, request):
@@ -305,7 +305,7 @@ class AircallClient:
         if answer.status == HTTPStatus.FORBIDDEN and request.path != PING:
             # The credentials may be fine, but not allow this resource. Only the ping is for everyone.
             self.limiter.acquire()
-            status = self._send(_Request("GET", PING, {}), _with(answer.credentials)).status
+            status = self._send(_Request("GET", PING, {}), answer.credentials).status
             if status == HTTPStatus.OK:
                 return False
             if status not in REJECTED:
@@ -313,16 +313,28 @@ class AircallClient:
                 raise TransientError(message)
         return self.authenticator.renew(answer.credentials)
 
-    def _send(self, request: _Request, auth: Callable[[requests.PreparedRequest], Any] | None) -> _Answer:
+    def _send(self, request: _Request, credentials: str | None = None) -> _Answer:
         """Send one request, and read the answer.
+
+        Args:
+            request: The request.
+            credentials: Those of an earlier request; None to have it signed anew.
 
         Raises:
             ResponseError: If the answer is too large.
             AircallError: As from `Session.open`, and from what signs it.
         """
-        self._count()
+
+        def sign(prepared: requests.PreparedRequest) -> requests.PreparedRequest:
+            if credentials is not None:
+                prepared.headers["Authorization"] = credentials
+            elif self.authenticator is not None:
+                self.authenticator(prepared)
+            self._count()  # what cannot be signed is not sent
+            return prepared
+
         path = request.path
-        to_send = requests.Request(request.method, f"{self._root}{path}", params=request.params, auth=auth)
+        to_send = requests.Request(request.method, f"{self._root}{path}", params=request.params, auth=sign)
         if request.body is not None:
             to_send.headers = {"Content-Type": "application/json"}
             to_send.data = msgspec.json.encode(request.body)
@@ -376,16 +388,6 @@ class AircallClient:
             raise TransientError(message)
         message = f"Aircall refuses {path} with status {status}: is the setting api_url right?"
         raise RejectedRequestError(message, status)
-
-
-def _with(credentials: str) -> Callable[[requests.PreparedRequest], requests.PreparedRequest]:
-    """Sign a request with the same credentials as another."""
-
-    def sign(request: requests.PreparedRequest) -> requests.PreparedRequest:
-        request.headers["Authorization"] = credentials
-        return request
-
-    return sign
 
 
 def block_seconds(headers: Mapping[str, str], now: float) -> float:

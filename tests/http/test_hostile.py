@@ -16,7 +16,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tap_aircall.errors import AircallError, InputError, ResponseError, UnavailableError
+from tap_aircall.errors import AircallError, InputError, RejectedRequestError, ResponseError, UnavailableError
 from tap_aircall.http import client as client_module
 from tap_aircall.http import downloads
 from tests.hostile import Hostile
@@ -156,6 +156,25 @@ def test_any_bytes_end_in_an_answer_or_one_line(
                 use(client, any_server.url)
     client.close()
     assert "planted" not in caplog.text
+
+
+@pytest.mark.parametrize("location", [b"http://[::1", b"/elsewhere", b"planted words\xff", b"http://a..b/"])
+def test_where_a_redirect_leads_is_not_even_looked_at(clock: FakeClock, location: bytes) -> None:
+    def answer(stream: socket.socket) -> None:
+        stream.sendall(b"HTTP/1.1 302 Found\r\nLocation: " + location + b"\r\nContent-Length: 999999999\r\n\r\n")
+        with contextlib.suppress(OSError):
+            while True:
+                stream.sendall(bytes(2**20))
+
+    with Hostile(answer) as server:
+        client = make_client(server.url, clock)
+        with pytest.raises(ResponseError, match=r"^Aircall's answer to /v1/calls has more than "):
+            ask(client, server.url)
+        with pytest.raises(RejectedRequestError, match=r"^The server 127\.0\.0\.1 answered with status 302\.$"):
+            fetch(client, server.url)
+        client.close()
+
+    assert server.connections == 2
 
 
 def test_a_file_without_a_known_end_is_refused(clock: FakeClock) -> None:

@@ -1,9 +1,8 @@
 """Sends requests through one `requests` session, and says in one line what went wrong: for the API and for files alike.
 
-What `requests`, urllib3 and `http.client` leave open is closed here, in the adapter that the session mounts:
+What `requests` and urllib3 leave open is closed here, in the adapter that the session mounts:
 
-- a time-out applies to each piece of an answer, so one that drips never ends: the whole answer has a limit as well;
-- a head may have any size, and may contradict itself about the length of the body: both are refused;
+- an answer may drip for ever, or contradict itself about its length: it is watched (see `watching`);
 - an answer may have any size, and a few packed bytes become gigabytes: there is a limit, and memory stays small;
 - each request would look through the environment and `~/.netrc`: proxies and certificates are looked up once for each
   server, and credentials come from the settings alone;
@@ -14,16 +13,13 @@ What `requests`, urllib3 and `http.client` leave open is closed here, in the ada
 from __future__ import annotations
 
 import functools
-import io
 import logging
-import math
 import os
 import re
 import ssl
 import time
 from contextlib import contextmanager
 from http import HTTPStatus, cookiejar
-from http.client import HTTPException, HTTPResponse
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -38,27 +34,18 @@ from urllib3 import exceptions as urllib3
 from urllib3.util.ssl_match_hostname import CertificateError
 
 from tap_aircall.errors import InputError, ResponseError, TransientError, UnavailableError
-from tap_aircall.http.addresses import check_addresses, look_up
 from tap_aircall.http.decoding import BrokenError, unpack
 from tap_aircall.http.logs import be_discreet
+from tap_aircall.http.watching import ANSWER_TIMEOUTS, TooSlowError, Watched, watched
 
 if TYPE_CHECKING:
-    import socket
     from collections.abc import Iterable, Iterator, Mapping
-
-    from _typeshed import WriteableBuffer
 
     from tap_aircall.errors import AircallError
     from tap_aircall.http.addresses import Allowed
 
 ONCE = Retry(total=False, redirect=False)
 """No retry and no redirect."""
-ANSWER_TIMEOUTS = 3
-"""A whole answer may take this many times the `request_timeout` ..."""
-SLOWEST = 16 * 2**10
-"""... and one more second for each of so many bytes of its body."""
-LARGEST_HEAD = 2**20
-"""Bytes of all that comes before a body."""
 PIECE = 2**16
 """Bytes of a body to have in hand at once, before and after unpacking."""
 PACKINGS = {"gzip", "x-gzip", "deflate", "br", "zstd", "compress"}
@@ -67,7 +54,6 @@ CERTIFICATE_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 INVALID = (InvalidSchema, InvalidURL, MissingSchema, urllib3.LocationValueError)
 _TUNNEL = re.compile(r"Tunnel connection failed: (\d{3})")
 """What `http.client` says of a proxy that refuses."""
-_LENGTH = re.compile(r"[0-9]{1,18}")
 _HEADER = re.compile(r"[\x20-\x7e\x80-\xff]*")
 """What the value of a header may be made of."""
 
@@ -175,8 +161,8 @@ class Adapter(HTTPAdapter):
         pool = super().get_connection_with_tls_context(request, verify, proxies, cert)
         assert isinstance(pool, HTTPConnectionPool)  # noqa: S101 - what every adapter has, with or without TLS
         allowed = None if select_proxy(request.url or "", proxies) else self._allowed
-        if not issubclass(pool.ConnectionCls, _Watched):
-            pool.ConnectionCls = _watched(pool.ConnectionCls, allowed)
+        if not issubclass(pool.ConnectionCls, Watched):
+            pool.ConnectionCls = watched(pool.ConnectionCls, allowed)
         return pool
 
     @functools.cached_property
@@ -260,103 +246,6 @@ class Incoming:
             raise TransientError(message) from error
 
 
-class _TooSlowError(HTTPException):
-    """An answer took longer than a whole one may."""
-
-
-class _Watch(io.RawIOBase):
-    """What comes over a connection for one answer, for as long as that may take.
-
-    Args:
-        connection: What to read from.
-        seconds: How long it may take.
-    """
-
-    def __init__(self, connection: io.RawIOBase, seconds: float) -> None:
-        self._connection = connection
-        self._until = time.monotonic() + seconds
-        """When it must be over; the machine's time, as that of time-outs is."""
-        self.room: float = LARGEST_HEAD
-        """How many bytes may still come; without limit as soon as the head is there."""
-
-    @override
-    def readable(self) -> bool:
-        return True
-
-    @override
-    def readinto(self, buffer: WriteableBuffer) -> int | None:
-        if time.monotonic() > self._until:
-            raise _TooSlowError
-        size = self._connection.readinto(buffer) or 0
-        if self.room == math.inf:
-            self._until += size / SLOWEST
-        elif size == 0:  # http.client would take half a head for one
-            raise ConnectionResetError
-        self.room -= size
-        if self.room < 0:
-            raise HTTPException
-        return size
-
-    @override
-    def close(self) -> None:
-        self._connection.close()
-        super().close()
-
-
-class _WatchedResponse(HTTPResponse):
-    """An answer that must be over in time, and whose head must be clear."""
-
-    def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
-        super().__init__(sock, *args, **kwargs)
-        timeout = sock.gettimeout()
-        self._watch = _Watch(self.fp.detach(), math.inf if timeout is None else ANSWER_TIMEOUTS * timeout)
-        self.fp = io.BufferedReader(self._watch)
-
-    @override
-    def begin(self) -> None:
-        super().begin()
-        self._watch.room = math.inf
-        lengths, transfers = (self.headers.get_all(name, []) for name in ("Content-Length", "Transfer-Encoding"))
-        # Where these are odd, http.client reads to the end of the connection, or too little; and what follows an answer
-        # such as 103 would be taken for the answer to the next request.
-        if (
-            len(lengths) + len(transfers) > 1
-            or not all(map(_LENGTH.fullmatch, lengths))
-            or not all(transfer.lower() == "chunked" for transfer in transfers)
-            or self.status < HTTPStatus.OK
-        ):
-            raise HTTPException
-
-
-class _Watched:
-    """Marks a class of connections whose answers are watched."""
-
-    response_class = _WatchedResponse
-
-
-@functools.lru_cache(maxsize=16)
-def _watched(connection: type, allowed: Allowed | None) -> type:
-    """Derive a class of connections whose answers are watched, and which lead to allowed addresses only."""
-    parts: dict[str, Any] = {}
-    if allowed is not None:
-
-        def connect(self: Any) -> socket.socket:
-            # Looked up before, so that nothing at all is sent elsewhere, and looked at after, since the name may lead
-            # elsewhere the next moment.
-            host = self.host.strip("[]")
-            check_addresses(host, look_up(host, self.port), allowed)
-            sock: socket.socket = connection._new_conn(self)  # type: ignore[attr-defined]  # noqa: SLF001
-            try:
-                check_addresses(host, [sock.getpeername()[0]], allowed)
-            except ResponseError:
-                sock.close()
-                raise
-            return sock
-
-        parts["_new_conn"] = connect
-    return type(connection.__name__, (_Watched, connection), parts)
-
-
 def _explained(error: Exception, name: str, place: str, seconds: float, *, has_begun: bool) -> AircallError:
     """Say what went wrong, and whether the next attempt may do better.
 
@@ -373,7 +262,7 @@ def _explained(error: Exception, name: str, place: str, seconds: float, *, has_b
     first = next((cause for cause in causes if isinstance(cause, urllib3.HTTPError)), error)
     if isinstance(first, INVALID):
         return UnavailableError(f"No request to {place} is possible: the address, or its proxy's, is not valid.")
-    if any(isinstance(cause, _TooSlowError) for cause in causes):
+    if any(isinstance(cause, TooSlowError) for cause in causes):
         line = f"{name} took longer than {ANSWER_TIMEOUTS * seconds:g} s"
         line += f" ({ANSWER_TIMEOUTS} times the setting request_timeout)."
     elif isinstance(first, urllib3.TimeoutError) and not isinstance(first, urllib3.NewConnectionError):

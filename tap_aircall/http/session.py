@@ -86,7 +86,7 @@ class Session(requests.Session):
         self.trust_env = False  # the adapter knows what counts of it
         self.cookies.set_policy(cookiejar.DefaultCookiePolicy(netscape=False))
         self.seconds = timeout
-        self._adapter = Adapter(at_once, allowed)
+        self._adapter = Adapter(timeout, at_once, allowed)
         self.mount("https://", self._adapter)
         self.mount("http://", self._adapter)
 
@@ -116,7 +116,7 @@ class Session(requests.Session):
         response = None
         try:
             prepared = self.prepare_request(request)
-            response = self.send(prepared, stream=True, timeout=self.seconds, allow_redirects=False)
+            response = self.send(prepared, stream=True)
             incoming = Incoming(response, name)
             yield incoming
         except (requests.RequestException, urllib3.HTTPError) as error:
@@ -135,8 +135,9 @@ class Session(requests.Session):
 class Adapter(HTTPAdapter):
     """The way to all servers, by the proxies and certificates of the environment; see `Session` for the arguments."""
 
-    def __init__(self, at_once: int, allowed: Allowed | None) -> None:
+    def __init__(self, timeout: float, at_once: int, allowed: Allowed | None) -> None:
         super().__init__(pool_maxsize=at_once, max_retries=ONCE)
+        self._timeout = timeout
         self._allowed = allowed
         self._proxies: dict[tuple[str, ...], Mapping[str, str]] = {}
 
@@ -152,7 +153,8 @@ class Adapter(HTTPAdapter):
         url = request.url or ""
         _check_header("The credentials", request.headers.get("Authorization", ""))
         verify = self._certificates if url.startswith("https:") else True
-        return super().send(request, *args, **kwargs | {"proxies": self.proxies_for(url), "verify": verify})
+        ours = {"timeout": self._timeout, "proxies": self.proxies_for(url), "verify": verify}
+        return super().send(request, *args, **kwargs | ours)
 
     @override
     def get_connection_with_tls_context(

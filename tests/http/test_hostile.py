@@ -13,6 +13,7 @@ import zlib
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import requests
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -281,6 +282,14 @@ def test_an_answer_that_drips_has_an_end(
         client.close()
 
     assert time.monotonic() - began < 3
+
+
+def test_an_answer_that_drips_has_an_end_for_whoever_uses_the_session(clock: FakeClock) -> None:
+    with Hostile(dripping(OK + b"Content-Length: 100000\r\n\r\n", b" ")) as server:
+        client = make_client(server.url, clock, timeout=0.1)
+        with pytest.raises(requests.RequestException):
+            client.session.get(f"{server.url}/v1/calls")
+        client.close()
 
 
 def test_an_answer_that_drips_is_reported_as_such(clock: FakeClock) -> None:

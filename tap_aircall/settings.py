@@ -175,12 +175,10 @@ DEFINITION = th.PropertiesList(
     th.Property(
         "rate_limit_store",
         th.StringType,
-        secret=True,
         title="Shared rate limit",
         description=(
-            "Where taps of one company that run at the same time share requests_per_minute: a file, for those on one "
-            "machine, or a Redis URL (redis://, rediss://, unix://). One store is one company's; a # and a name at the "
-            "end of a Redis URL tell companies apart. Default: each tap counts for itself."
+            "The file by which taps of one company that run on one machine at the same time share "
+            "requests_per_minute; made when it is missing. Default: each tap counts for itself."
         ),
     ),
     th.Property(
@@ -600,7 +598,7 @@ def _moment(config: Mapping[str, Any], name: str) -> datetime | None:
         return None
     try:
         return parse_setting(text)
-    except (ValueError, OverflowError) as error:
+    except ValueError as error:
         message = f"Setting {name}: must be a date or date-time, such as 2026-01-31 or 2026-01-31T08:00:00Z."
         raise InputError(message) from error
 

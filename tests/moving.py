@@ -10,7 +10,7 @@ import json
 import random
 from collections import deque
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeVar
 from unittest import mock
 
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from aircall_sandbox.intelligence import ResultKind
     from aircall_sandbox.messages import Answer
     from aircall_sandbox.templates import Kind
-    from tap_aircall.reading.pages import Query
 
 T = TypeVar("T")
 S = TypeVar("S")
@@ -318,10 +317,6 @@ class DirectClient(AircallClient):
             raise ForbiddenError(path)
         assert answer.status == 200, answer
         return parse(msgspec.json.decode(msgspec.json.encode(answer.payload)))
-
-    @override
-    def get_each(self, path: str, queries: Iterable[Query], parse: Callable[[Query, Any], T]) -> Iterator[T]:
-        return self.in_flight(lambda query: self.get(path, query, partial(parse, query)), queries)
 
     @override
     def in_flight(self, function: Callable[[S], T], items: Iterable[S]) -> Iterator[T]:

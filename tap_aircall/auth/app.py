@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tap_aircall.auth.authenticator import OAuthAuthenticator
+from tap_aircall.auth.authenticators import OAuthAuthenticator
 from tap_aircall.auth.login import Login
 from tap_aircall.auth.tokens import SavedTokens, TokenEndpoint, Tokens, TokenStore, default_location
 from tap_aircall.errors import AircallError, InputError, LoginNeededError, one_line
@@ -16,10 +16,10 @@ from tap_aircall.settings import InitiateOAuth
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from tap_aircall.auth.authenticators import Authenticator
     from tap_aircall.auth.login import Person
     from tap_aircall.auth.tokens import Store
     from tap_aircall.http.client import AircallClient
-    from tap_aircall.http.credentials import Authenticator
     from tap_aircall.reading.clock import Clock
     from tap_aircall.settings import OAuthSettings
 

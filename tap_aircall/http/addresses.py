@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 import ipaddress
+import socket
+from typing import TYPE_CHECKING, TypeAlias
 from urllib.parse import quote
 
 from tap_aircall.errors import ResponseError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    Allowed: TypeAlias = Callable[[str, str], bool]
+    """Says of a host and one of its IP addresses whether it may be connected to."""
 
 
 def is_loopback(host: str) -> bool:
@@ -36,6 +44,25 @@ def is_public(address: str) -> bool:
     ip = ipaddress.ip_address(address.partition("%")[0])
     ip = getattr(ip, "ipv4_mapped", None) or ip
     return ip.is_global and not ip.is_multicast
+
+
+def look_up(host: str, port: int) -> list[str]:
+    """Look up the IP addresses of a host; none if that fails, which the connection then says itself."""
+    try:
+        return [str(found[4][0]) for found in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
+    except (OSError, UnicodeError):
+        return []
+
+
+def check_addresses(host: str, addresses: Iterable[str], allowed: Allowed) -> None:
+    """Refuse a host one of whose IP addresses is not allowed.
+
+    Raises:
+        ResponseError: If there is such an address.
+    """
+    if not all(allowed(host, address) for address in addresses):
+        message = "Aircall gave an address for the file that leads into a private network, where the tap does not go."
+        raise ResponseError(message)
 
 
 def path_of(template: str, identity: object) -> str:

@@ -17,10 +17,11 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
-from typing import IO, TYPE_CHECKING, Any, TypeVar
+from typing import IO, TYPE_CHECKING, Any, NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
 import msgspec
+import requests
 
 from tap_aircall.errors import (
     BlockedError,
@@ -37,21 +38,22 @@ from tap_aircall.http import decoding
 from tap_aircall.http.addresses import is_loopback
 from tap_aircall.http.downloads import Downloader
 from tap_aircall.http.patience import Patience
-from tap_aircall.http.transport import Connections, Transport
+from tap_aircall.http.session import Session
 from tap_aircall.reading.clock import AircallClock, result_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
-    from tap_aircall.http.credentials import Authenticator
+    from tap_aircall.auth.authenticators import Authenticator
     from tap_aircall.http.limiter import RateLimiter
-    from tap_aircall.http.transport import Answer, Incoming
+    from tap_aircall.http.session import Incoming
     from tap_aircall.reading.clock import Clock
-    from tap_aircall.reading.pages import Query
 
 T = TypeVar("T")
 S = TypeVar("S")
 
+LARGEST_ANSWER = 64 * 2**20
+"""Bytes of an answer of the API, unpacked. A page of 50 calls has less than one million."""
 ATTEMPTS = 11
 ATTEMPTS_BEFORE_FIRST_ANSWER = 4
 REFUSALS = 20
@@ -88,12 +90,22 @@ class _Request:
     """Whether there are new credentials since it was rejected."""
 
 
+class _Answer(NamedTuple):
+    """A whole answer."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    credentials: str | None
+    """What the request was signed with."""
+
+
 class AircallClient:
     """Reads Aircall over HTTP. Safe to use from several threads.
 
     Args:
         api_url: API root without version, such as `https://api.aircall.io`.
-        authenticator: Knows the credentials, and may renew them; None for requests without any.
+        authenticator: Signs requests, and may renew the credentials; None for requests without any.
         limiter: Says when a request may be sent.
         clock: Where the time of day comes from.
         user_agent: Value of the `User-Agent` header.
@@ -120,8 +132,11 @@ class AircallClient:
         """How many requests it may make in all."""
         self.most_attempts = ATTEMPTS
         """How often to ask for one thing at most, whatever it is."""
+        self.authenticator = authenticator
+        make_session = partial(Session, user_agent=user_agent, timeout=timeout, at_once=max_concurrent_requests)
+        self.session = make_session()
+        """Paces and signs nothing by itself; all threads share it."""
         self._whole: AircallClient | None = None
-        self._authenticator = authenticator
         self._root = api_url.rstrip("/")
         self._clock = clock
         self._aircall_clock = aircall_clock or AircallClock(clock)
@@ -130,11 +145,8 @@ class AircallClient:
         self._count_lock = threading.Lock()
         self._answered = False
         self._patience = Patience(limiter.wait)
-        connect = partial(Connections, user_agent=user_agent, timeout=timeout, at_once=max_concurrent_requests)
-        self._connections = connect()
-        self._transport = Transport(self._connections, self._root, f"{self._root} (setting api_url)")
         self._downloader = Downloader(
-            lambda allowed: connect(allowed=allowed),
+            lambda allowed: make_session(allowed=allowed),
             self._patience,
             this_machine=is_loopback(urlsplit(self._root).hostname or ""),
         )
@@ -152,7 +164,7 @@ class AircallClient:
             path: Path with its version, such as `/v1/calls`.
             params: Query parameters.
             parse: Turns the decoded JSON into what the caller wants. A `ResponseError` from it is taken for a
-                fault on the way, and the request is made again.
+                fault on the way, and the request is made again, as often as the error allows.
 
         Returns:
             What `parse` made of the answer.
@@ -161,31 +173,6 @@ class AircallClient:
             AircallError: One of its kinds, when asking again would not help or did not.
         """
         return self._ask(_Request("GET", path, params), parse)
-
-    def get_each(self, path: str, queries: Iterable[Query], parse: Callable[[Query, Any], T]) -> Iterator[T]:
-        """Ask for one path with one query after the other, several at once.
-
-        Answers are decoded in the calling thread, which uses them: handing large objects from one thread to another
-        costs as much as decoding them.
-
-        Args:
-            path: Path with its version.
-            queries: Query parameters of each request, taken as `in_flight` takes items.
-            parse: As for `get`, but is told the query as well.
-
-        Yields:
-            What `parse` made of each answer, in the order of the queries.
-
-        Raises:
-            AircallError: As `get` does.
-        """
-
-        def send(query: Query) -> tuple[Query, _Request, bytes]:
-            request = _Request("GET", path, query)
-            return query, request, self._receive(request)
-
-        for query, request, body in self.in_flight(send, queries):
-            yield self._ask(request, partial(parse, query), body)
 
     def post(self, path: str, body: Mapping[str, Any], parse: Callable[[Any], T], *, attempts: int = ATTEMPTS) -> T:
         """Send JSON to one path until there is a usable answer.
@@ -264,39 +251,36 @@ class AircallClient:
     def close(self) -> None:
         """End all waiting and send nothing more."""
         self.limiter.close()
-        if self._authenticator is not None:
-            self._authenticator.close()
+        if self.authenticator is not None:
+            self.authenticator.close()
         self._pool.shutdown(wait=False, cancel_futures=True)
-        self._connections.close()
+        self.session.close()
         self._downloader.close()
 
-    def _ask(self, request: _Request, parse: Callable[[Any], T], body: bytes | None = None) -> T:
-        """Send a request, unless the body of its answer is there already, until the answer is usable."""
+    def _ask(self, request: _Request, parse: Callable[[Any], T]) -> T:
+        """Send a request until the answer is usable."""
         while True:
-            if body is None:
-                body = self._receive(request)
+            body = self._receive(request)
             try:
                 return parse(_decode(body, request.path))
             except RecursionError:
                 self._failed(request, ResponseError(f"Aircall answered {request.path} with JSON nested too deeply."))
             except (TransientError, ResponseError) as error:
                 self._failed(request, error)
-            body = None
 
     def _receive(self, request: _Request) -> bytes:
         """Send a request until it is accepted; return the body of the answer."""
         while True:
             try:
                 self.limiter.acquire()
-                credentials = self._authenticator.authorization() if self._authenticator else None
-                status, headers, body = self._send(request, credentials)
-                if status == HTTPStatus.TOO_MANY_REQUESTS:
-                    self._pause(headers, request)
-                elif status in REJECTED and not request.renewed and self._renew(credentials, request, status):
+                answer = self._send(request)
+                if answer.status == HTTPStatus.TOO_MANY_REQUESTS:
+                    self._pause(answer.headers, request)
+                elif answer.status in REJECTED and not request.renewed and self._renew(answer, request):
                     request.renewed = True
                 else:
-                    self._raise_for_status(status, request.path)
-                    return body
+                    self._raise_for_status(answer.status, request.path)
+                    return answer.body
             except TransientError as error:
                 self._failed(request, error)
 
@@ -307,27 +291,67 @@ class AircallClient:
             AircallError: If there is none.
         """
         request.failures += 1
-        attempts = min(request.attempts, self.most_attempts, getattr(error, "attempts", None) or ATTEMPTS)
-        attempts = attempts if self._answered else min(attempts, ATTEMPTS_BEFORE_FIRST_ANSWER)
+        attempts = min(request.attempts, self.most_attempts)
+        if not self._answered:
+            attempts = min(attempts, ATTEMPTS_BEFORE_FIRST_ANSWER)
+        if isinstance(error, ResponseError) and error.attempts is not None:
+            attempts = min(attempts, error.attempts)
         self._patience.failed(error, failures=request.failures, attempts=attempts)
 
-    def _renew(self, credentials: str | None, request: _Request, status: int) -> bool:
+    def _renew(self, answer: _Answer, request: _Request) -> bool:
         """Get new credentials if a request was rejected because of these; return whether there are any."""
-        if credentials is None or self._authenticator is None or not self._authenticator.renewable:
+        if self.authenticator is None or not self.authenticator.renewable or answer.credentials is None:
             return False
-        if status == HTTPStatus.FORBIDDEN and request.path != PING:
+        if answer.status == HTTPStatus.FORBIDDEN and request.path != PING:
             # The credentials may be fine, but not allow this resource. Only the ping is for everyone.
             self.limiter.acquire()
-            status, _, _ = self._send(_Request("GET", PING, {}), credentials)
+            status = self._send(_Request("GET", PING, {}), answer.credentials).status
             if status == HTTPStatus.OK:
                 return False
             if status not in REJECTED:
                 message = f"Aircall answered {PING} with status {status}."
                 raise TransientError(message)
-        return self._authenticator.renew(credentials)
+        return self.authenticator.renew(answer.credentials)
 
-    def _send(self, request: _Request, credentials: str | None) -> Answer:
-        """Send one request, and read the answer."""
+    def _send(self, request: _Request, credentials: str | None = None) -> _Answer:
+        """Send one request, and read the answer.
+
+        Args:
+            request: The request.
+            credentials: Those of an earlier request; None to have it signed anew.
+
+        Raises:
+            ResponseError: If the answer is too large.
+            AircallError: As from `Session.open`, and from what signs it.
+        """
+
+        def sign(prepared: requests.PreparedRequest) -> requests.PreparedRequest:
+            if credentials is not None:
+                prepared.headers["Authorization"] = credentials
+            elif self.authenticator is not None:
+                self.authenticator(prepared)
+            self._count()  # what cannot be signed is not sent
+            return prepared
+
+        path = request.path
+        to_send = requests.Request(request.method, f"{self._root}{path}", params=request.params, auth=sign)
+        if request.body is not None:
+            to_send.headers = {"Content-Type": "application/json"}
+            to_send.data = msgspec.json.encode(request.body)
+        with self.session.open(
+            to_send, name=f"Aircall's answer to {path}", place=f"{self._root} (setting api_url)", shown=path
+        ) as incoming:
+            body = b"".join(incoming.pieces(LARGEST_ANSWER))
+        self._answered = True
+        self._aircall_clock.note(incoming.headers.get("Date"))
+        return _Answer(incoming.status, incoming.headers, body, incoming.credentials)
+
+    def _count(self) -> None:
+        """Count one request.
+
+        Raises:
+            UnavailableError: If it is one too many.
+        """
         with self._count_lock:
             if (self._whole or self).requests_sent >= self.most_requests:
                 message = f"All of {self.most_requests:,} requests are used up."
@@ -335,11 +359,6 @@ class AircallClient:
             self.requests_sent += 1
             if self._whole is not None:
                 self._whole.requests_sent += 1
-        headers = {"Authorization": credentials} if credentials else {}
-        answer = self._transport.send(request.method, request.path, request.params, headers, request.body)
-        self._answered = True
-        self._aircall_clock.note(answer.headers.get("Date"))
-        return answer
 
     def _pause(self, headers: Mapping[str, str], request: _Request) -> None:
         request.refusals += 1
@@ -358,7 +377,7 @@ class AircallClient:
         if status in ACCEPTED:
             return
         if status in REJECTED:
-            advice = self._authenticator.advice if self._authenticator else "check the credentials."
+            advice = self.authenticator.advice if self.authenticator else "check the credentials."
             message = f"Aircall rejects the credentials for {path} (status {status}): {advice}"
             raise (ForbiddenError if status == HTTPStatus.FORBIDDEN else CredentialsError)(message)
         if status == HTTPStatus.NOT_FOUND:

@@ -1,4 +1,4 @@
-"""Reads JSON, and replaces text that no target could store.
+"""Unpacks bodies, reads JSON, and replaces text that no target could store.
 
 Aircall's users write what they like, and its API passes it on. Three things cannot be stored: NUL (PostgreSQL refuses
 it), halves of surrogate pairs, and bytes that are not UTF-8. Each becomes U+FFFD, the replacement character, for every
@@ -10,10 +10,16 @@ from __future__ import annotations
 import json
 import math
 import re
-from typing import Any
+import zlib
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+AUTOMATIC = zlib.MAX_WBITS | 32
+"""Lets zlib see whether it has gzip or deflate. Both have a checksum; without one, a damaged body would look whole."""
 REPLACEMENT = "\ufffd"
 DEEPEST = 100
 """How many levels of objects and lists anything may have that others wrote: ten times what any catalog or event has."""
@@ -27,6 +33,41 @@ _ESCAPE = re.compile(
     """,
     re.VERBOSE,
 )
+
+
+class BrokenError(ValueError):
+    """A packed body is damaged, or was cut short."""
+
+
+def unpack(pieces: Iterable[bytes], largest: int, *, may_be_empty: bool) -> Iterator[bytes]:
+    """Unpack a body in gzip or deflate, or several that follow each other, to the end.
+
+    urllib3 could do so in little memory as well, but takes one that was cut off for whole, or whose second part is
+    damaged.
+
+    Args:
+        pieces: The packed body.
+        largest: How many bytes to have in hand at once.
+        may_be_empty: Whether there may be nothing at all.
+
+    Raises:
+        BrokenError: If it is damaged or not whole.
+    """
+    unpacking = None
+    try:
+        for piece in pieces:
+            rest = piece
+            while rest:
+                if unpacking is None or unpacking.eof:
+                    unpacking = zlib.decompressobj(AUTOMATIC)
+                yield unpacking.decompress(rest, largest)
+                rest = unpacking.unconsumed_tail or unpacking.unused_data
+        if unpacking is not None:
+            yield unpacking.flush()
+    except zlib.error as error:
+        raise BrokenError from error
+    if not unpacking.eof if unpacking else not may_be_empty:
+        raise BrokenError
 
 
 def decode(body: bytes) -> Any:

@@ -14,18 +14,17 @@ from http import HTTPStatus
 from typing import IO, TYPE_CHECKING, TypeVar
 from urllib.parse import urljoin, urlsplit
 
+import requests
+
 from tap_aircall.errors import ExpiredError, InputError, RejectedRequestError, ResponseError, TransientError
-from tap_aircall.http.addresses import is_address, is_loopback, is_public
-from tap_aircall.http.transport import Transport, check_addresses
+from tap_aircall.http.addresses import check_addresses, is_address, is_loopback, is_public
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from typing import TypeAlias
 
+    from tap_aircall.http.addresses import Allowed
     from tap_aircall.http.patience import Patience
-    from tap_aircall.http.transport import Connections, Incoming
-
-    Allowed: TypeAlias = Callable[[str, str], bool]
+    from tap_aircall.http.session import Incoming, Session
 
 T = TypeVar("T")
 
@@ -54,19 +53,19 @@ class Downloader:
     """Fetches files. Safe to use from several threads.
 
     Args:
-        connect: Makes the connections, given what says where they may lead.
+        make_session: Makes a session, given what says where it may lead.
         patience: Decides how often to try.
         this_machine: Whether this machine may be asked, also without encryption, as it may be for a sandbox.
     """
 
-    def __init__(self, connect: Callable[[Allowed], Connections], patience: Patience, *, this_machine: bool) -> None:
-        self._connections = connect(self._may_connect)
+    def __init__(self, make_session: Callable[[Allowed], Session], patience: Patience, *, this_machine: bool) -> None:
+        self._session = make_session(self._may_connect)
         self._patience = patience
         self._this_machine = this_machine
 
     def close(self) -> None:
         """Close all connections."""
-        self._connections.close()
+        self._session.close()
 
     def fetch(self, url: str, largest: int) -> IO[bytes]:
         """Fetch a file.
@@ -114,7 +113,8 @@ class Downloader:
     def _receive(self, url: str, take: Callable[[Incoming], T], redirects: int) -> T:
         for left in range(redirects, -1, -1):
             host = self._host(url)
-            with Transport(self._connections, url, host).open(f"The file from {host}") as incoming:
+            request = requests.Request("GET", url)
+            with self._session.open(request, name=f"The file from {host}", place=host, shown=host) as incoming:
                 location = incoming.headers.get("Location")
                 if not (left and incoming.status in REDIRECTS and location):
                     self._raise_for_status(incoming.status, host)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 UNSPEAKABLE = "urllib3"
-"""It logs addresses that give access to files, headers and queries; `api.transport` has lines of its own."""
+"""It logs addresses that give access to files, headers and queries; `http.session` has lines of its own."""
 
 DETAILS = ("METRIC: ", "Skipping deselected stream", "Skipping parse of env", "Parsing env var")
 """How lines begin that the SDK logs at INFO, several for each stream, and that tell most users nothing."""

@@ -6,7 +6,7 @@ The receiver asks for them through Aircall's API, with the credentials of the ta
 from __future__ import annotations
 
 import logging
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
 from tap_aircall.errors import InputError, NotFoundError, RejectedRequestError, ResponseError, TapAircallError, one_line
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from tap_aircall.reading.clock import Clock
     from tap_aircall.reading.pages import Query
 
+S = TypeVar("S")
 T = TypeVar("T")
 
 PATH = "/v1/webhooks"
@@ -41,8 +42,8 @@ class Aircall(Protocol):
     def get(self, path: str, params: Mapping[str, str], parse: Callable[[Any], T]) -> T:
         """Ask for one path."""
 
-    def get_each(self, path: str, queries: Iterable[Query], parse: Callable[[Query, Any], T]) -> Iterator[T]:
-        """Ask for one path with one query after the other."""
+    def in_flight(self, function: Callable[[S], T], items: Iterable[S]) -> Iterator[T]:
+        """Apply a function that makes one request to each item, several at once."""
 
     def post(self, path: str, body: Mapping[str, Any], parse: Callable[[Any], T], *, attempts: int) -> T:
         """Send JSON to one path."""
@@ -124,7 +125,8 @@ class Webhooks:
         """Return those that Aircall shows, by id."""
 
         def read(queries: Iterable[Query]) -> Iterator[Page]:
-            return self._aircall.get_each(PATH, queries, lambda _, payload: Page.parse(payload, "webhooks"))
+            parse = partial(Page.parse, envelope="webhooks")
+            return self._aircall.in_flight(lambda query: self._aircall.get(PATH, query, parse), queries)
 
         pages = walks.whole_list(read, "webhook_id", "webhooks")
         webhooks = [AircallsWebhook.parse(record) for page in pages for record in page.records]

@@ -5,36 +5,19 @@ Aircall mixes UNIX seconds and ISO 8601 strings (facts: Times, ids and texts). T
 
 from __future__ import annotations
 
-import math
 import re
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache
 from typing import Any
 
-_UTC_STRING = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
-_YEAR_10000 = 253_402_300_800
+NOT_A_TIME = "not a time"
+"""All that an error says: the value may be personal."""
 MILLISECONDS_FROM = 10**11
 """From this number on, a time that webhooks tell is in milliseconds; it stands for a day in 1973."""
-_IN_AN_HOUR = [f"{minute:02d}:{second:02d}Z" for minute in range(60) for second in range(60)]
-HOURS = 10_000
-"""How many are remembered: more than a year of them."""
-_NUMBER = re.compile(r"-?\d+(\.\d+)?")
-
-
-class _Hours(dict[int, str]):
-    """Dates with their hours, such as `2026-11-23T13:`, by hours since 1970.
-
-    The times of a call, and those of its neighbours, share them.
-    """
-
-    def __missing__(self, hour: int) -> str:
-        if len(self) >= HOURS:
-            self.clear()
-        self[hour] = datetime.fromtimestamp(hour * 3600, UTC).isoformat()[:14]
-        return self[hour]
-
-
-_HOURS = _Hours()
+_EPOCH = datetime.fromtimestamp(0, UTC)
+_SECOND = timedelta(seconds=1)
+_MILLISECOND = timedelta(milliseconds=1)
+_NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?")
+_UTC_STRING = re.compile(r"[0-9-]{10}T[0-9:]{8}(\.[0-9]+)?Z")
 
 
 def to_rfc3339(value: Any) -> str:
@@ -47,11 +30,9 @@ def to_rfc3339(value: Any) -> str:
     Raises:
         ValueError: If it is not a time; the message does not hold the value.
     """
-    if type(value) is int and 0 <= value < _YEAR_10000:
-        return _HOURS[value // 3600] + _IN_AN_HOUR[value % 3600]
-    if type(value) is str:
-        return _from_text(value)
-    return _format(_parse(value))
+    text = _write(_parse(value))
+    as_it_is = isinstance(value, str) and _UTC_STRING.fullmatch(value) and value[:19] == text[:19]
+    return value if as_it_is else text
 
 
 def to_seconds(value: Any) -> int:
@@ -60,9 +41,7 @@ def to_seconds(value: Any) -> int:
     Raises:
         ValueError: If it is not a time; the message does not hold the value.
     """
-    if type(value) is int and 0 <= value < _YEAR_10000:
-        return value
-    return math.floor(_parse(value))
+    return (_parse(value) - _EPOCH) // _SECOND
 
 
 def to_milliseconds(value: Any) -> int:
@@ -72,46 +51,65 @@ def to_milliseconds(value: Any) -> int:
         value: UNIX seconds or milliseconds, as a number or in a string, or an ISO 8601 string. A number is taken for
             milliseconds from `MILLISECONDS_FROM` on: as seconds it would lie thousands of years ahead.
 
+    Returns:
+        The milliseconds, rounded down.
+
     Raises:
-        ValueError: If it is no time; the message does not hold the value.
+        ValueError: If it is not a time; the message does not hold the value.
     """
-    number = float(value) if isinstance(value, str) and _NUMBER.fullmatch(value) else value
-    if isinstance(number, int | float) and MILLISECONDS_FROM <= number < _YEAR_10000 * 1000:
-        return int(number)
-    return round(_parse(number) * 1000)
+    if (number := _number(value)) is not None and number >= MILLISECONDS_FROM:
+        return (_after_epoch(number, _MILLISECOND) - _EPOCH) // _MILLISECOND
+    return (_parse(value) - _EPOCH) // _MILLISECOND
 
 
 def from_milliseconds(milliseconds: int) -> str:
-    """Return UNIX milliseconds of a year that can be written as RFC 3339 in UTC, with a fraction if there is one."""
-    moment = datetime.fromtimestamp(0, UTC) + timedelta(milliseconds=milliseconds)
-    text = moment.isoformat(timespec="milliseconds" if milliseconds % 1000 else "seconds")
-    return text.removesuffix("+00:00") + "Z"
+    """Return UNIX milliseconds as RFC 3339 in UTC, with a fraction if there is one.
+
+    Raises:
+        ValueError: If they lie outside the years 1 to 9999.
+    """
+    return _write(_after_epoch(milliseconds, _MILLISECOND), "milliseconds" if milliseconds % 1000 else "seconds")
 
 
-@lru_cache(maxsize=4096)
-def _from_text(text: str) -> str:
-    seconds = _parse(text)
-    return text if _UTC_STRING.fullmatch(text) else _format(seconds)
+def _write(moment: datetime, precision: str = "auto") -> str:
+    return moment.isoformat(timespec=precision).removesuffix("+00:00") + "Z"
 
 
-def _format(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).isoformat().removesuffix("+00:00") + "Z"
+def _parse(value: Any) -> datetime:
+    """Read a time; the one place where the edges of the calendar count.
 
+    Returns:
+        The moment, in UTC.
 
-def _parse(value: Any) -> float:
-    """Read a time, in UNIX seconds with their fraction."""
+    Raises:
+        ValueError: If it is not a time, or lies outside the years 1 to 9999 in UTC.
+    """
+    if (number := _number(value)) is not None:
+        return _after_epoch(number, _SECOND)
     try:
-        if isinstance(value, str) and not _NUMBER.fullmatch(value):
-            moment = datetime.fromisoformat(value)
-            return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
-        if isinstance(value, (str, int, float)) and not isinstance(value, bool):
-            seconds = float(value) if isinstance(value, str) else value
-            datetime.fromtimestamp(seconds, UTC)  # within the years that a date can have
-            return seconds
-    except (ValueError, OverflowError, OSError):
-        pass
-    message = "not a time"
-    raise ValueError(message)
+        moment = datetime.fromisoformat(value)
+        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    except (TypeError, ValueError, OverflowError):
+        raise ValueError(NOT_A_TIME) from None  # theirs quote the value
+
+
+def _number(value: Any) -> float | None:
+    """Return the number that a value is, or has as its text; None for all others."""
+    if isinstance(value, str):
+        return float(value) if _NUMBER.fullmatch(value) else None
+    return value if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def _after_epoch(number: float, unit: timedelta) -> datetime:
+    """Return the moment that lies so many units after the beginning of 1970.
+
+    Raises:
+        ValueError: If there is none in the years 1 to 9999.
+    """
+    try:
+        return _EPOCH + number * unit
+    except (ValueError, OverflowError):
+        raise ValueError(NOT_A_TIME) from None
 
 
 def parse_setting(text: str) -> datetime:
@@ -124,14 +122,16 @@ def parse_setting(text: str) -> datetime:
         The moment, in UTC.
 
     Raises:
-        ValueError: If it is neither.
+        ValueError: If it is neither, or lies outside the years 1 to 9999 in UTC.
     """
     import pendulum  # noqa: PLC0415 - takes longer to load than discovery should wait
 
     moment = pendulum.parse(text, exact=True, tz="UTC")
     if isinstance(moment, pendulum.DateTime):
-        return moment.in_timezone("UTC")
+        try:
+            return moment.in_timezone("UTC")
+        except OverflowError:
+            raise ValueError(NOT_A_TIME) from None
     if isinstance(moment, pendulum.Date):
         return datetime(moment.year, moment.month, moment.day, tzinfo=UTC)
-    message = "not a date"
-    raise ValueError(message)
+    raise ValueError(NOT_A_TIME)

@@ -37,8 +37,8 @@ if TYPE_CHECKING:
     from singer_sdk import Tap
     from singer_sdk.helpers.types import Context
 
+    from tap_aircall.auth.authenticators import Authenticator
     from tap_aircall.http.client import AircallClient
-    from tap_aircall.http.credentials import Authenticator
     from tap_aircall.reading.clock import AircallClock, Clock
     from tap_aircall.reading.pages import Query, Reader, Record
     from tap_aircall.settings import Settings
@@ -106,7 +106,7 @@ class AircallStream(RESTStream[Any]):
 
     @property
     @override
-    def authenticator(self) -> Authenticator:  # type: ignore[override]
+    def authenticator(self) -> Authenticator:
         """The authenticator that the setting `auth_scheme` chooses."""
         return self.run.authenticator
 

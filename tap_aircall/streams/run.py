@@ -21,9 +21,9 @@ from tap_aircall.settings import BasicSettings
 
 if TYPE_CHECKING:
     from tap_aircall.auth.app import OAuthApp
+    from tap_aircall.auth.authenticators import Authenticator
     from tap_aircall.auth.login import Person
     from tap_aircall.http.client import AircallClient
-    from tap_aircall.http.credentials import Authenticator
     from tap_aircall.http.limiter import RateLimiter
     from tap_aircall.reading.clock import Clock
     from tap_aircall.reading.pages import Page
@@ -76,7 +76,7 @@ class Run:
             LoginNeededError: If there are no OAuth tokens yet.
             InputError: If saved tokens cannot be read.
         """
-        from tap_aircall.http.credentials import BasicAuthenticator  # noqa: PLC0415 - discovery needs none of it
+        from tap_aircall.auth.authenticators import BasicAuthenticator  # noqa: PLC0415 - discovery needs none of it
 
         auth = self.settings.auth
         if isinstance(auth, BasicSettings):
@@ -164,10 +164,8 @@ class Run:
     @cached_property
     def _limiter(self) -> RateLimiter:
         from tap_aircall.http.limiter import RateLimiter  # noqa: PLC0415
-        from tap_aircall.http.stores import open_store  # noqa: PLC0415
 
-        store = open_store(self.settings.rate_limit_store, self.clock)
-        return RateLimiter(self.settings.requests_per_minute, self.clock, store)
+        return RateLimiter(self.settings.requests_per_minute, self.clock, self.settings.rate_limit_store)
 
     def _make_client(self, authenticator: Authenticator | None) -> AircallClient:
         from tap_aircall.http.client import AircallClient  # noqa: PLC0415

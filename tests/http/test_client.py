@@ -7,23 +7,28 @@ import socket
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from typing_extensions import override
 
 from aircall_sandbox import Fault
+from tap_aircall.auth.authenticators import BasicAuthenticator
 from tap_aircall.errors import (
     AircallError,
     CredentialsError,
+    LoginNeededError,
     NotFoundError,
     RejectedRequestError,
     ResponseError,
     UnavailableError,
 )
 from tap_aircall.http.client import ATTEMPTS, ATTEMPTS_BEFORE_FIRST_ANSWER, AircallClient, block_seconds
-from tap_aircall.http.credentials import BasicAuthenticator
 from tap_aircall.http.limiter import RateLimiter
 from tests.clock import NOW, FakeClock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    import requests_mock
 
     from tests.conftest import Aircall
 
@@ -101,6 +106,65 @@ def test_asks_again_when_an_answer_has_the_wrong_shape(aircall: Aircall, client:
         return payload
 
     assert client.get("/v1/ping", {}, parse) == {"ping": "pong"}
+
+
+@pytest.mark.parametrize(("attempts", "sent"), [(1, 1), (3, 3), (None, ATTEMPTS), (ATTEMPTS + 1, ATTEMPTS)])
+def test_an_error_may_say_how_often_to_ask(
+    clock: FakeClock, requests_mock: requests_mock.Mocker, attempts: int | None, sent: int
+) -> None:
+    requests_mock.get("https://api.aircall.io/v1/calls", json={})
+    client = make_client("https://api.aircall.io", clock)
+
+    def parse(_: Any) -> None:
+        error = ResponseError("a short page")
+        error.attempts = attempts
+        raise error
+
+    with pytest.raises(ResponseError, match=r"^a short page$"):
+        client.get("/v1/calls", {}, parse)
+    assert client.requests_sent == requests_mock.call_count == sent
+
+
+def test_what_cannot_be_signed_is_not_sent(clock: FakeClock, requests_mock: requests_mock.Mocker) -> None:
+    class Ended(BasicAuthenticator):
+        @override
+        def authorization(self) -> str:
+            message = "log in again"
+            raise LoginNeededError(message)
+
+    client = make_client("https://api.aircall.io", clock, authenticator=Ended("", ""))
+
+    with pytest.raises(LoginNeededError, match=r"^log in again$"):
+        client.ping()
+    assert client.requests_sent == requests_mock.call_count == 0
+
+
+def test_all_requests_have_a_limit(clock: FakeClock, requests_mock: requests_mock.Mocker) -> None:
+    requests_mock.get("https://api.aircall.io/v1/ping", json={})
+    client = make_client("https://api.aircall.io", clock)
+    client.most_requests = 3
+    apart = client.counting_apart()
+    apart.ping()
+    client.ping()
+    apart.ping()
+
+    with pytest.raises(UnavailableError, match=r"^All of 3 requests are used up\.$"):
+        client.ping()
+    assert (client.requests_sent, apart.requests_sent, requests_mock.call_count) == (3, 2, 3)
+
+
+def test_no_credentials_come_from_the_home_folder(
+    aircall: Aircall, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / ".netrc").write_text("machine 127.0.0.1 login planted password planted", encoding="utf-8")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("NETRC", str(tmp_path / ".netrc"))
+    client = make_client(aircall.sandbox.url, aircall.clock, authenticator=None)
+
+    with pytest.raises(CredentialsError):
+        ping(client)
+    (log,) = aircall.sandbox.requests
+    assert "authorization" not in log.headers
 
 
 def test_gives_up_after_some_minutes_with_the_reason(aircall: Aircall, client: AircallClient) -> None:

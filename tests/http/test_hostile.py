@@ -13,11 +13,13 @@ import zlib
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import requests
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tap_aircall.errors import AircallError, InputError, ResponseError, UnavailableError
-from tap_aircall.http import downloads, transport
+from tap_aircall.errors import AircallError, InputError, RejectedRequestError, ResponseError, UnavailableError
+from tap_aircall.http import client as client_module
+from tap_aircall.http import downloads
 from tests.hostile import Hostile
 from tests.http.test_client import make_client
 from tests.test_faults import SOAK
@@ -157,6 +159,25 @@ def test_any_bytes_end_in_an_answer_or_one_line(
     assert "planted" not in caplog.text
 
 
+@pytest.mark.parametrize("location", [b"http://[::1", b"/elsewhere", b"planted words\xff", b"http://a..b/"])
+def test_where_a_redirect_leads_is_not_even_looked_at(clock: FakeClock, location: bytes) -> None:
+    def answer(stream: socket.socket) -> None:
+        stream.sendall(b"HTTP/1.1 302 Found\r\nLocation: " + location + b"\r\nContent-Length: 999999999\r\n\r\n")
+        with contextlib.suppress(OSError):
+            while True:
+                stream.sendall(bytes(2**20))
+
+    with Hostile(answer) as server:
+        client = make_client(server.url, clock)
+        with pytest.raises(ResponseError, match=r"^Aircall's answer to /v1/calls has more than "):
+            ask(client, server.url)
+        with pytest.raises(RejectedRequestError, match=r"^The server 127\.0\.0\.1 answered with status 302\.$"):
+            fetch(client, server.url)
+        client.close()
+
+    assert server.connections == 2
+
+
 def test_a_file_without_a_known_end_is_refused(clock: FakeClock) -> None:
     with Hostile(OK + b"\r\n" + CSV) as server:
         client = make_client(server.url, clock)
@@ -171,7 +192,7 @@ def test_a_file_without_a_known_end_is_refused(clock: FakeClock) -> None:
 def test_an_answer_that_unpacks_to_gigabytes_is_given_up_in_little_memory(
     clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(transport, "LARGEST_ANSWER", 2**20)
+    monkeypatch.setattr(client_module, "LARGEST_ANSWER", 2**20)
     bomb = whole(gzip.compress(bytes(2**28), 1), b"Content-Encoding: gzip")
 
     with Hostile(bomb) as server:
@@ -261,6 +282,14 @@ def test_an_answer_that_drips_has_an_end(
         client.close()
 
     assert time.monotonic() - began < 3
+
+
+def test_an_answer_that_drips_has_an_end_for_whoever_uses_the_session(clock: FakeClock) -> None:
+    with Hostile(dripping(OK + b"Content-Length: 100000\r\n\r\n", b" ")) as server:
+        client = make_client(server.url, clock, timeout=0.1)
+        with pytest.raises(requests.RequestException):
+            client.session.get(f"{server.url}/v1/calls")
+        client.close()
 
 
 def test_an_answer_that_drips_is_reported_as_such(clock: FakeClock) -> None:

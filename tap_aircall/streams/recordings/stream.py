@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
     from singer_sdk import Tap
 
-    from tap_aircall.http.transport import Incoming
+    from tap_aircall.http.session import Incoming
     from tap_aircall.reading.cursors import Cursors
     from tap_aircall.reading.pages import Record
     from tap_aircall.streams.run import Run

@@ -55,7 +55,6 @@ IMPORTS = (
     "dagster._cli.api",
     "dagster._utils.log",
     "dagster_postgres",
-    "pyrate_limiter",
     "sqlalchemy.dialects.postgresql.psycopg2",
     "structlog",
     "tap_aircall.streams.registry",

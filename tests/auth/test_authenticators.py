@@ -478,7 +478,7 @@ class TestInterruption:
             tokens = granted()
             aircall.sandbox.oauth.end_access()
             with monkeypatch.context() as patch:
-                patch.setattr("tap_aircall.auth.authenticator.ThreadPoolExecutor", executor)
+                patch.setattr("tap_aircall.auth.authenticators.ThreadPoolExecutor", executor)
                 with pytest.raises(TerminatedError):
                     run(**tokens)
             return tokens

@@ -16,8 +16,8 @@ import pytest
 import trustme
 from typing_extensions import override
 
+from tap_aircall.auth.authenticators import BasicAuthenticator
 from tap_aircall.errors import InputError, UnavailableError
-from tap_aircall.http.credentials import BasicAuthenticator
 from tests.hostile import Hostile
 from tests.http.test_client import make_client
 

@@ -1,19 +1,23 @@
-"""Bearer tokens for the client, renewed when they end."""
+"""What signs requests: an API id and token, or bearer tokens that are renewed when they end."""
 
 from __future__ import annotations
 
+import base64
 import threading
+from abc import ABC, abstractmethod
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
+from singer_sdk.authenticators import APIAuthenticatorBase
 from typing_extensions import override
 
 from tap_aircall.auth.tokens import SavedTokens
 from tap_aircall.errors import LoginNeededError
-from tap_aircall.http.credentials import Authenticator
 from tap_aircall.reading.clock import result_of
 
 if TYPE_CHECKING:
+    import requests
+
     from tap_aircall.auth.tokens import Store, TokenEndpoint, Tokens
     from tap_aircall.reading.clock import Clock
 
@@ -23,6 +27,73 @@ MARGIN_SECONDS = 120.0
 GRACE_SECONDS = 5.0
 """How long the end of a run waits for a renewal that is under way."""
 LOG_IN = "log in again: tap-aircall --config <your config> --login"
+
+
+class Authenticator(APIAuthenticatorBase, ABC):
+    """Signs requests with the credentials of a run. Safe to use from several threads.
+
+    The SDK's base class only signs; Aircall's tokens end, so whoever sends a request can have them renewed.
+    """
+
+    renewable: bool = False
+    """Whether `renew` can do anything."""
+    advice: str
+    """What users can do when Aircall rejects the credentials: the end of a sentence."""
+
+    @abstractmethod
+    def authorization(self) -> str:
+        """Return the value of the `Authorization` header for the next request.
+
+        Raises:
+            AircallError: If there are no credentials that can still be used.
+        """
+
+    @override
+    def authenticate_request(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        """Sign a request.
+
+        Raises:
+            AircallError: If there are no credentials that can still be used.
+        """
+        request.headers["Authorization"] = self.authorization()
+        return request
+
+    def renew(self, refused: str) -> bool:  # noqa: ARG002 - for those who can
+        """Get other credentials than those that Aircall refused.
+
+        Args:
+            refused: The `Authorization` header of the request that was refused.
+
+        Returns:
+            Whether there are others now.
+
+        Raises:
+            AircallError: If there can be none.
+        """
+        return False
+
+    def close(self) -> None:
+        """End, and save whatever has to be kept."""
+
+
+class BasicAuthenticator(Authenticator):
+    """HTTP Basic with an API id and token, as made by an admin under Integrations > API keys.
+
+    Args:
+        user: API id.
+        password: API token.
+    """
+
+    # The two look alike, so they are easily mixed up.
+    advice = "check the settings user and password, and that the API id and token are not swapped."
+
+    def __init__(self, user: str, password: str) -> None:
+        super().__init__()
+        self._authorization = "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode("ascii")
+
+    @override
+    def authorization(self) -> str:
+        return self._authorization
 
 
 class OAuthAuthenticator(Authenticator):
@@ -39,6 +110,7 @@ class OAuthAuthenticator(Authenticator):
     """
 
     def __init__(self, given: Tokens, store: Store | None, endpoint: TokenEndpoint | None, clock: Clock) -> None:
+        super().__init__()
         self._given = given
         self._store = store
         self._endpoint = endpoint

@@ -1,0 +1,343 @@
+"""Taps of one company on one machine share one budget, by a file."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from filelock import FileLock
+from typing_extensions import override
+
+from aircall_sandbox import Sandbox, generate_company
+from tap_aircall.errors import InputError, RunEndedError
+from tap_aircall.http.limiter import RateLimiter
+from tests.clock import NOW, FakeClock, FastClock, WatchedClock
+from tests.conftest import Aircall
+from tests.processes import Command, Mishap
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from threading import Event
+
+BUDGET = 24
+WINDOW = 60_600
+"""Milliseconds, the margin included."""
+
+
+@pytest.fixture
+def location(tmp_path: Path) -> str:
+    """A file that nobody has used before."""
+    return str(tmp_path / "budget.json")
+
+
+@pytest.fixture
+def sharer(location: str, clock: FakeClock) -> Iterator[Callable[[float], RateLimiter]]:
+    """Make limiters that share a store."""
+    limiters: list[RateLimiter] = []
+
+    def make(requests_per_minute: float) -> RateLimiter:
+        limiters.append(RateLimiter(requests_per_minute, clock, location))
+        return limiters[-1]
+
+    yield make
+    for limiter in limiters:
+        limiter.close()
+
+
+def test_requests_of_all_taps_count(sharer: Callable[[float], RateLimiter], clock: FakeClock) -> None:
+    sharers = [sharer(3), sharer(3)]
+    times = []
+    for n in range(8):
+        sharers[n % 2].acquire()
+        times.append(round(clock.now - NOW, 1))
+
+    assert times == [0.0, 0.0, 0.0, 60.6, 60.6, 60.6, 121.2, 121.2]
+
+
+def test_a_pause_stops_all_taps(sharer: Callable[[float], RateLimiter], clock: FakeClock) -> None:
+    first, second = sharer(60), sharer(60)
+    first.pause(61)
+    second.pause(5)
+    second.acquire()
+
+    assert clock.now - NOW == pytest.approx(61, abs=0.01)
+
+
+def test_the_smaller_budget_yields(sharer: Callable[[float], RateLimiter], clock: FakeClock) -> None:
+    small, large = sharer(0.5), sharer(4)
+    for _ in range(3):
+        large.acquire()
+    clock.now += 61
+    large.acquire()
+    assert clock.waits == []
+    small.acquire()
+
+    assert clock.waits == [pytest.approx(121.2, abs=0.01)]
+
+
+@pytest.mark.parametrize("paused", [False, True])
+def test_a_clock_set_back_does_not_stop_the_taps(
+    sharer: Callable[[float], RateLimiter], clock: FakeClock, *, paused: bool
+) -> None:
+    limiter = sharer(1)
+    limiter.acquire()
+    if paused:
+        limiter.pause(61)
+    clock.now -= 86_400
+    limiter.acquire()
+
+    assert sum(clock.waits) < 1
+
+
+def test_a_closed_limiter_waits_for_nothing_and_leaves_the_others_alone(
+    sharer: Callable[[float], RateLimiter], clock: FakeClock
+) -> None:
+    first, second = sharer(60), sharer(60)
+    first.close()
+    first.close()
+    first.pause(60)
+    with pytest.raises(RunEndedError):
+        first.acquire()
+    for _ in range(60):
+        second.acquire()
+
+    assert clock.waits == []
+
+
+class Busy(FakeClock):
+    """Does something once a number of seconds has passed."""
+
+    def __init__(self, seconds: float, happen: Callable[[], object]) -> None:
+        super().__init__()
+        self._at = self.now + seconds
+        self._happen = happen
+
+    @override
+    def wait(self, seconds: float, interrupt: Event) -> None:
+        super().wait(seconds, interrupt)
+        if self.now >= self._at:
+            self._at = math.inf
+            self._happen()
+
+
+@contextlib.contextmanager
+def kept(location: str) -> Iterator[Callable[[], object]]:
+    """Hold the lock of a file, like a process that hangs, until the function that it yields is called."""
+    with FileLock(f"{location}.lock") as lock:
+        yield lock.release
+
+
+def waiting_lines(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [line for line in caplog.messages if line.startswith("Waiting for another process to let go of ")]
+
+
+@pytest.mark.parametrize(("seconds", "lines"), [(4.9, 0), (5.1, 1), (60, 1)])
+def test_a_wait_for_a_lock_of_others_is_logged_in_one_line(
+    location: str, caplog: pytest.LogCaptureFixture, seconds: float, lines: int
+) -> None:
+    RateLimiter(60, FakeClock(), location).close()  # so that the file is there
+    with kept(location) as release:
+        clock = Busy(seconds, release)
+        limiter = RateLimiter(60, clock, location)
+        limiter.acquire()
+        limiter.close()
+
+    assert clock.now - NOW == pytest.approx(seconds, abs=0.1)
+    assert len(waiting_lines(caplog)) == lines
+
+
+def test_a_lock_that_is_never_given_back_ends_the_run_with_one_line(
+    location: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    clock = FakeClock()
+    limiter = RateLimiter(60, clock, location)
+    with kept(location), pytest.raises(InputError) as caught:
+        limiter.acquire()
+    limiter.close()
+
+    assert re.fullmatch(
+        r"Setting rate_limit_store: another process has kept /\S+\.lock for 300 s; end the one that hangs, or name "
+        r"another place\.",
+        str(caught.value),
+    )
+    assert clock.now - NOW == pytest.approx(300, abs=0.1)
+    assert len(waiting_lines(caplog)) == 1
+
+
+def test_closing_ends_the_wait_for_a_lock(location: str) -> None:
+    clock = WatchedClock()
+    limiter = RateLimiter(60, clock, location)
+    with kept(location), ThreadPoolExecutor(3) as pool:
+        threads = [pool.submit(limiter.acquire) for _ in range(3)]
+        assert clock.is_waited_on.wait(10)
+        limiter.close()
+        assert all(isinstance(thread.exception(timeout=10), RunEndedError) for thread in threads)
+
+
+def test_closing_does_not_wait_for_a_thread_that_hangs() -> None:
+    hangs, goes_on = threading.Event(), threading.Event()
+
+    class Hanging(FakeClock):
+        @override
+        def monotonic(self) -> float:
+            hangs.set()
+            assert goes_on.wait(10)
+            return super().monotonic()
+
+    limiter = RateLimiter(60, Hanging())
+    with ThreadPoolExecutor(1) as pool:
+        thread = pool.submit(limiter.acquire)
+        assert hangs.wait(10)
+        limiter.close()
+        assert not thread.done()
+        goes_on.set()
+
+
+@pytest.mark.parametrize("at_once", [True, False], ids=["at the start", "on the way"])
+def test_a_signal_ends_a_tap_that_waits_for_a_lock(location: str, tmp_path: Path, *, at_once: bool) -> None:
+    world = generate_company(seed=1, now=NOW, calls=0, contacts=0, users=20)
+    clock = FastClock(time.time())
+    with Sandbox(world, clock=clock.time) as sandbox, contextlib.ExitStack() as keeping:
+        aircall = Aircall(sandbox, FakeClock())
+        config = aircall.config(rate_limit_store=location, requests_per_minute=10)
+        command = Command(tmp_path, config, aircall.catalog("users", "user_numbers"), clock)
+
+        is_kept = at_once
+        if at_once:
+            keeping.enter_context(kept(location))
+
+        def waits(output: bytearray) -> bool:
+            nonlocal is_kept
+            if output and not is_kept:
+                keeping.enter_context(kept(location))
+                is_kept = True
+            errors = tmp_path / "stderr.txt"
+            return errors.exists() and "Waiting for another process" in errors.read_text(encoding="utf-8")
+
+        run = command.run(mishap=Mishap.TERMINATE, when=waits)
+
+    assert run.exit_code == 128 + signal.SIGTERM
+
+
+STRANGE = {
+    "text": b"garbage",
+    "bytes": b"\0\xff",
+    "no time": b'{"requests": ["garbage"], "paused_until": 0}',
+    "a fraction": b'{"requests": [], "paused_until": 1e400}',
+    "another field": b'{"requests": [], "secret": 1}',
+    "a list": b"[1, 2]",
+    "half a file": b'{"requests": [179543880',
+    "deep": b"[" * 100_000,
+    "a database, such as an earlier version made": b"SQLite format 3\0" + bytes(4096),
+}
+
+
+@pytest.mark.parametrize("content", STRANGE.values(), ids=STRANGE)
+def test_a_file_that_holds_no_times_gets_one_line_and_stays(location: str, clock: FakeClock, content: bytes) -> None:
+    limiter = RateLimiter(60, clock, location)
+    Path(location).write_bytes(content)
+
+    line = (
+        f"Setting rate_limit_store: the file {location} has something else in it than times of requests; delete it, or "
+        "name another one."
+    )
+    for use in (limiter.acquire, lambda: limiter.pause(1), lambda: RateLimiter(60, clock, location)):
+        with pytest.raises(InputError) as caught:
+            use()
+        assert str(caught.value) == line
+    assert Path(location).read_bytes() == content
+
+
+def test_an_empty_file_is_one_without_requests(location: str, clock: FakeClock) -> None:
+    Path(location).touch()
+    RateLimiter(1, clock, location).acquire()
+
+    assert clock.waits == []
+
+
+def test_times_in_another_order_count_as_well(location: str, clock: FakeClock) -> None:
+    now = int(NOW * 1000)
+    Path(location).write_text(json.dumps({"requests": [now, now - 30_000, now - 50_000]}), encoding="utf-8")
+
+    RateLimiter(2, clock, location).acquire()
+
+    assert clock.waits == [pytest.approx(30.6, abs=0.01)]
+
+
+def test_the_file_does_not_grow_for_ever(location: str, clock: FakeClock) -> None:
+    limiter = RateLimiter(60, clock, location)
+    for _ in range(1_000):
+        limiter.acquire()
+
+    assert len(json.loads(Path(location).read_text(encoding="utf-8"))["requests"]) <= 60 * 11.2
+
+
+def test_the_tap_uses_the_store(aircall: Aircall, location: str) -> None:
+    for _ in range(2):  # the ping and one page each
+        aircall.run("tags", rate_limit_store=location, requests_per_minute=3)
+
+    assert [round(log.at - NOW, 1) for log in aircall.sandbox.requests] == [0.0, 0.0, 0.0, 60.6]
+
+
+def test_real_processes_stay_under_one_budget(location: str) -> None:
+    began = time.time()
+    clock = FastClock(began)
+    # If each counted alone, three would send three times the budget in the first minute, which is a second here.
+    world = generate_company(seed=1, now=NOW, calls=0, contacts=0, users=20)
+    with Sandbox(world, clock=clock.time, requests_per_minute=2 * BUDGET) as sandbox:
+        config: dict[str, Any] = {
+            "user": sandbox.api_id,
+            "password": sandbox.api_token,
+            "api_url": sandbox.url,
+            "requests_per_minute": BUDGET,
+            "rate_limit_store": location,
+        }
+        command = [sys.executable, "-m", "tests.fast", str(began), json.dumps(config), "user_numbers"]
+        taps = [subprocess.Popen(command, stdout=subprocess.DEVNULL) for _ in range(3)]
+        assert [tap.wait() for tap in taps] == [0, 0, 0]
+        statuses = [log.status for log in sandbox.requests]
+
+    assert statuses == [200] * 3 * 22  # the ping, the users, the numbers of 20
+    times = json.loads(Path(location).read_text(encoding="utf-8"))["requests"]
+    assert len(times) <= len(statuses)
+    assert all(later - earlier > WINDOW for earlier, later in zip(times, times[BUDGET:], strict=False))
+    assert times[-1] - times[0] > WINDOW
+
+
+@pytest.mark.parametrize(
+    ("value", "line"),
+    [
+        ("{folder}/none/budget.sqlite", "there is no folder {folder}/none."),
+        ("~nosuchuser/x.sqlite", "there is no home folder ~nosuchuser; write the whole path."),
+        ("{folder}", "{folder} is a folder; name a file in it."),
+        (
+            "redis://me:secret@127.0.0.1:1/0#acme",
+            "must be the path of a file, which the taps of one machine share; there is no limit that machines share.",
+        ),
+    ],
+)
+def test_an_unusable_store_is_named_without_secrets(aircall: Aircall, tmp_path: Path, value: str, line: str) -> None:
+    with pytest.raises(InputError) as caught:
+        _ = aircall.tap(rate_limit_store=value.format(folder=tmp_path)).this_run.client
+
+    assert str(caught.value) == f"Setting rate_limit_store: {line.format(folder=tmp_path)}"
+
+
+def test_a_file_that_cannot_be_written_is_named_with_the_reason(location: str, clock: FakeClock) -> None:
+    Path(f"{location}.new").mkdir()
+
+    with pytest.raises(InputError) as caught:
+        RateLimiter(60, clock, location)
+
+    assert str(caught.value) == f"Setting rate_limit_store: the file {location} cannot be used: Is a directory."

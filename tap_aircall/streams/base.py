@@ -22,10 +22,12 @@ from tap_aircall.errors import (
 )
 from tap_aircall.http.addresses import path_of
 from tap_aircall.reading import states
+from tap_aircall.reading.conform import conform
 from tap_aircall.reading.pages import PAGE_SIZE, Page
 from tap_aircall.reading.times import to_rfc3339
 from tap_aircall.schemas import resources as schemas
 from tap_aircall.sdk import UNHANDLED, SdkStream, SdkTap
+from tap_aircall.streams.misfits import Misfits
 from tap_aircall.streams.output import Output
 from tap_aircall.streams.progress import Progress, Row, forecast
 
@@ -94,9 +96,10 @@ class AircallStream(SdkStream):
     """One resource of Aircall as a Singer stream.
 
     A subclass says where it is (`path`, `envelope`), what identifies a record, and how it is read (`extract`). What it
-    emits goes through the compiled schema; what the state says is the position of its walk, set by the stream itself
-    after the records up to there were written. The SDK's own bookkeeping, which derives a bookmark from each record, is
-    switched off: it cannot express a walk that trails the clock, and it would run ahead of one that goes backwards.
+    emits has the shape of its schema (`conformed`); what the state says is the position of its walk, set by the stream
+    itself after the records up to there were written. The SDK's own bookkeeping, which derives a bookmark from each
+    record, is switched off: it cannot express a walk that trails the clock, and it would run ahead of one that goes
+    backwards.
     """
 
     path: ClassVar[str]
@@ -128,9 +131,8 @@ class AircallStream(SdkStream):
     def __init__(self, tap: AircallTap, schema: dict[str, Any] | None = None) -> None:
         super().__init__(tap, schema=schema or schemas.of(self.name))
         self.tap = tap
-        self.output = Output(
-            self, tap, secret_fields=self.secret_fields, is_open=self.is_open, extracted_at=self._time()
-        )
+        self.misfits = Misfits(self, self.secret_fields)
+        self.output = Output(self, tap, self.conformed, extracted_at=self._time())
 
     @cached_property
     def client(self) -> AircallClient:
@@ -180,13 +182,12 @@ class AircallStream(SdkStream):
             AircallError: If not.
         """
         self.progress = Progress(self.name, self.client, self.clock, self.logger, terminal=False)
-        self.write_records([dict(record) for record in self.sample()[:1]])
+        self.write_records(self.sample()[:1])
 
     def row(self) -> Row:
         """Return what the summary of the run says of this stream."""
         note = (self.left_out or "").removeprefix(f"Stream '{self.name}'").removeprefix(" is ").removeprefix(": ")
-        if not self.selected:
-            note = "read for other streams"
+        note = "; ".join(filter(None, [note, self.misfits.note])) if self.selected else "read for other streams"
         written = self.progress.records if self.selected else 0
         return Row(self.name, written, self.client.requests_sent, self.progress.seconds or 0.0, note)
 
@@ -324,11 +325,39 @@ class AircallStream(SdkStream):
         time = query.get("order_by", type(self).replication_key)  # a catalog may name another key, not another order
         return Page.parse(payload, self.envelope).checked(query, self.name, time)
 
+    @staticmethod
+    def to_time(value: Any) -> str:
+        """Turn a time, in whatever form the stream's source has it, into RFC 3339 in UTC.
+
+        Raises:
+            ValueError: If it is not a time.
+        """
+        return to_rfc3339(value)
+
+    def conformed(self, record: Record) -> Record:
+        """Return a record in the shape of the schema.
+
+        Raises:
+            ResponseError: If it lacks a key; names the stream and the field.
+        """
+        try:
+            return conform(
+                record,
+                self.effective_schema,
+                self.misfits.report,
+                to_time=self.to_time,
+                is_open=self.is_open,
+                is_selected=self.misfits.is_selected,
+            )
+        except ResponseError as error:
+            message = f"Stream '{self.name}': {error}"
+            raise ResponseError(message) from error
+
     def write_records(self, records: list[Record]) -> None:
         """Bring records into their shape, and hand them to the target.
 
         Raises:
-            ResponseError: If one of them is not what the schema says; names the stream and the field.
+            ResponseError: If one of them lacks a key; names the stream and the field.
         """
         self.output.write(records)
 
@@ -369,5 +398,6 @@ class AircallStream(SdkStream):
             self.logger.log(logging.INFO if reason.is_expected else logging.WARNING, "%s", reason)
             return  # what a target has of it stays
         finally:
+            self.misfits.finish()
             progress.close()
         self.complete()

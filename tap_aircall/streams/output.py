@@ -9,11 +9,9 @@ from singer_sdk.mapper import RemoveRecordTransform, SameRecordTransform
 from singer_sdk.singerlib import ActivateVersionMessage
 from singer_sdk.singerlib.catalog import REPLICATION_FULL_TABLE
 
-from tap_aircall.errors import ResponseError, one_line
-from tap_aircall.reading.records import Oddity, RecordShaper
-from tap_aircall.schemas import resources as schemas
-
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tap_aircall.reading.pages import Record
     from tap_aircall.sdk import SdkStream, SdkTap
 
@@ -27,33 +25,26 @@ class Output:
     Args:
         stream: The stream; its catalog entry and its maps count as they are at the first record.
         tap: Has the writer of messages.
-        secret_fields: Fields that are dropped without a word.
-        is_open: Whether fields that the schema lacks are passed on.
+        conform: Returns a record in the shape of the schema.
         extracted_at: When the first records were read (RFC 3339).
     """
 
     def __init__(
-        self, stream: SdkStream, tap: SdkTap, *, secret_fields: frozenset[str], is_open: bool, extracted_at: str
+        self, stream: SdkStream, tap: SdkTap, conform: Callable[[Record], Record], *, extracted_at: str
     ) -> None:
         self.extracted_at = extracted_at
         """When the records to write next were read (RFC 3339)."""
         self._stream = stream
         self._run = tap
-        self._secret_fields = secret_fields
-        self._is_open = is_open
-        self._reported: set[str] = set()
+        self._conform = conform
 
     def write(self, records: list[Record]) -> None:
         """Bring records into their shape, and hand them to the target.
 
         Raises:
-            ResponseError: If one of them is not what the schema says; names the stream and the field.
+            ResponseError: If one of them lacks a key; names the stream and the field.
         """
-        try:
-            shaped = list(map(self._shaper.shape, records))
-        except ResponseError as error:
-            message = f"Stream '{self._stream.name}': {error}"
-            raise ResponseError(message) from error
+        shaped = [self._selected(self._conform(record)) for record in records]
         if self._unmapped is not None:
             self._write_as(self._unmapped, shaped)
             return
@@ -91,21 +82,11 @@ class Output:
             return None
         return first.stream_alias
 
-    @cached_property
-    def _shaper(self) -> RecordShaper:
-        return RecordShaper(self._stream.effective_schema, self._stream.mask, self.report, is_open=self._is_open)
-
-    def report(self, field: str, oddity: Oddity) -> None:
-        """Report an odd field once, unless the catalog leaves it out or it is a secret."""
-        if field in self._reported:
-            return
-        self._reported.add(field)
-        if oddity is Oddity.CONVERTED:
-            message = "Aircall sends the field '%s' in '%s' with another type than documented; it is converted."
-        elif oddity is Oddity.UNUSABLE:
-            message = "Webhooks sent a field '%s' of '%s' with a value that cannot be used; it is left empty there."
-        elif field in self._secret_fields or schemas.has(self._stream.schema, field):
-            return
-        else:
-            message = "Aircall sends a field '%s' in '%s' that this version of the tap does not know; it is left out."
-        self._stream.logger.warning(message, one_line(field), self._stream.name)
+    def _selected(self, value: Any, breadcrumb: tuple[str, ...] = ()) -> Any:
+        """Return a value without what the catalog leaves out of it."""
+        if isinstance(value, list):
+            return [self._selected(each, breadcrumb) for each in value]
+        if not isinstance(value, dict):
+            return value
+        places = ((name, (*breadcrumb, "properties", name)) for name in value)
+        return {name: self._selected(value[name], place) for name, place in places if self._stream.mask[place]}

@@ -61,7 +61,7 @@ class Misfits:
     def finish(self) -> None:
         """Say how many fields were not named."""
         if (more := len(self._seen) - MOST_NAMED) > 0:
-            count = f"{more:,}" if len(self._seen) < MOST_REMEMBERED else f"{more:,} or more"
+            count = f"{more:,}" if len(self._seen) < MOST_REMEMBERED else f"at least {more:,}"
             self._stream.logger.warning("Stream '%s': and %s more fields like these.", self._stream.name, count)
 
     def _message(self, kind: Misfit) -> str:

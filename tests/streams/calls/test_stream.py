@@ -390,10 +390,14 @@ def test_what_is_deselected_is_neither_named_nor_kept(aircall: Aircall, caplog: 
     assert record["additional_fields"] == {"mood": 1}
     warnings = [line.getMessage() for line in caplog.records if line.levelname == "WARNING"]
     assert sorted(warnings) == [
-        "Aircall sends a field 'api_token' in 'calls' that this version of the tap does not know, and that looks like "
-        "a secret by its name; it is left out.",
-        "Aircall sends a field 'mood' in 'calls' that this version of the tap does not know; it is kept in "
-        "additional_fields.",
+        f"Aircall sends a field {end}"
+        for end in (
+            (
+                "'api_token' in 'calls' that this version of the tap does not know, and that looks like "
+                "a secret by its name; it is left out."
+            ),
+            "'mood' in 'calls' that this version of the tap does not know; it is kept in additional_fields.",
+        )
     ]
 
 
@@ -423,13 +427,14 @@ def test_few_of_many_unknown_fields_are_named(aircall: Aircall, caplog: pytest.L
     for call in aircall.world.calls.values():
         call |= {f"mood_{number}": 1 for number in range(2_000)}
 
-    run = aircall.run("calls")
+    with caplog.at_level("INFO"):
+        run = aircall.run("calls")
 
     assert [len(record["additional_fields"]) for record in run.records("calls")] == [2_000] * 2
     warnings = [line.getMessage() for line in caplog.records if line.levelname == "WARNING"]
     assert len(warnings) == 11
     assert warnings[-1] == "Stream 'calls': and at least 990 more fields like these."
-    assert aircall.streams["calls"].row().note == "values that do not fit the schema: 4,000 unknown"
+    assert "values that do not fit the schema: 4,000 unknown" in caplog.text
 
 
 def test_a_broken_page_is_read_again(aircall: Aircall) -> None:

@@ -15,10 +15,10 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from tap_aircall.errors import AircallError, RejectedRequestError, ResponseError, StreamUnavailableError, one_line
+from tap_aircall.reading.conform import Misfit, conform
 from tap_aircall.reading.pages import PAGE_SIZE, TOLERANCE_SECONDS, stamp
-from tap_aircall.reading.records import Oddity, RecordShaper
 from tap_aircall.reading.walks import LAST_PAGE
-from tap_aircall.schemas import resources as schemas
+from tap_aircall.schemas.resources import ADDITIONAL_FIELDS
 from tap_aircall.streams.calls.stream import Calls
 from tap_aircall.streams.contacts import Contacts
 from tap_aircall.streams.directory import Company, Users
@@ -308,7 +308,7 @@ class Verification:
 def held_against_schema(
     stream: AircallStream, records: Sequence[Record]
 ) -> tuple[Counter[str], Counter[str], set[str]]:
-    """Hold records against the schema of their stream, and change them.
+    """Hold records against the schema of their stream.
 
     Returns:
         Unknown or converted fields, and those that are missing, each with the number of records; and what of them
@@ -317,18 +317,27 @@ def held_against_schema(
     odd: Counter[str] = Counter()
     missing: Counter[str] = Counter()
     unusable: set[str] = set()
-    names = [name for name in stream.effective_schema["properties"] if stream.mask["properties", name]]
+    named = stream.effective_schema["properties"].keys() - {ADDITIONAL_FIELDS}
+    names = [name for name in named if stream.mask["properties", name]]
     for record in records:
         reported: set[str] = set()
 
-        def report(field: str, oddity: Oddity, reported: set[str] = reported) -> None:
-            is_left_out = field in stream.secret_fields or schemas.has(stream.schema, field)
-            if oddity is Oddity.CONVERTED or not is_left_out:
-                reported.add(field)
+        def report(path: str, kind: Misfit, reported: set[str] = reported) -> None:
+            if kind is Misfit.UNUSABLE:
+                unusable.add(f"unusable: `{one_line(path)}`")
+            elif path not in stream.secret_fields:
+                reported.add(path)
 
         missing.update(name for name in names if name not in record)
         try:
-            RecordShaper(stream.effective_schema, stream.mask, report, is_open=stream.is_open).shape(record)
+            conform(
+                record,
+                stream.effective_schema,
+                report,
+                to_time=stream.to_time,
+                is_open=stream.is_open,
+                is_selected=stream.misfits.is_selected,
+            )
         except ResponseError as error:
             unusable.add(one_line(str(error)))
         odd.update(reported)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import singer_sdk.typing as th
 
 from tap_aircall.schemas import resources as schemas
-from tap_aircall.schemas.resources import INTEGER, OPEN, P
+from tap_aircall.schemas.resources import INTEGER, OPEN, P, completed, types_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -230,7 +230,7 @@ _SHOWN = {"call_events": ("calls", {"id", "sid", "conference_participants"}), "u
 @cache
 def of(stream: str) -> dict[str, Any]:
     """Return the JSON schema of a stream's records."""
-    schema: dict[str, Any] = _BUILDERS[stream]().to_dict()
+    schema = completed(_BUILDERS[stream]())
     if stream in _SHOWN:
         other, left_out = _SHOWN[stream]
         shown = {
@@ -243,6 +243,5 @@ def of(stream: str) -> dict[str, Any]:
 
 
 def _nullable(definition: dict[str, Any]) -> dict[str, Any]:
-    types = definition["type"]
-    names = [types] if isinstance(types, str) else types
-    return definition | {"type": [*names, *({"null"} - set(names))]}
+    types = types_of(definition)
+    return definition | {"type": [*types, *({"null"} - set(types))]}

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import singer_sdk.typing as th
 
-from tap_aircall.schemas.resources import INTEGER, OPEN, P
+from tap_aircall.schemas.resources import INTEGER, OPEN, P, completed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -170,4 +170,4 @@ _BUILDERS: Mapping[str, Callable[[], th.PropertiesList]] = {
 @cache
 def of(stream: str) -> dict[str, Any]:
     """Return the JSON schema of a stream's records."""
-    return _BUILDERS[stream]().to_dict()
+    return completed(_BUILDERS[stream]())

@@ -2,7 +2,7 @@
 
 Objects that several streams share are written once. Apart from keys everything may be null, since Aircall leaves out
 more than it documents, and a target must not refuse a call over that. Times are `date-time`, whatever Aircall sends.
-A field that is not in here never leaves the tap; secrets are missing on purpose.
+A field that is not in here goes to `additional_fields`, which every stream has; secrets are missing on purpose.
 """
 
 from __future__ import annotations
@@ -13,16 +13,20 @@ from typing import TYPE_CHECKING, Any
 import singer_sdk.typing as th
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
 P = th.Property
 
 INTEGER = th.IntegerType(minimum=-(2**63), maximum=2**63 - 1)
 """Aircall's ids have 64 bits; a target that is told so chooses a bigint."""
 
-OPEN: th.CustomType = th.CustomType({"type": ["object", "null"], "additionalProperties": True})
-"""An object whose fields are not known; it is passed on as it is."""
+OPEN: th.CustomType = th.CustomType({"type": ["object", "null"], "properties": {}, "additionalProperties": True})
+"""An object whose fields are not known; it is passed on as it is. Empty `properties` are for target-snowflake."""
 
+ADDITIONAL_FIELDS = "additional_fields"
+"""Name of the field for what a schema has no place for."""
+
+_ALL_TYPES = ("string", "integer", "number", "boolean", "object", "array", "null")
 _MAYBE_INTEGER = th.IntegerType(minimum=-(2**63), maximum=2**63 - 1, nullable=True)
 
 
@@ -589,12 +593,30 @@ _BUILDERS: Mapping[str, Callable[[], th.PropertiesList]] = {
 @cache
 def of(stream: str) -> dict[str, Any]:
     """Return the JSON schema of a stream's records."""
-    return _BUILDERS[stream]().to_dict()
+    return completed(_BUILDERS[stream]())
+
+
+def completed(fields: th.PropertiesList) -> dict[str, Any]:
+    """Return the JSON schema of records with some fields, and one more for all that has no place in these."""
+    description = (
+        "Fields that Aircall sent and this version of the tap does not know, and values that could not be used, each "
+        "by its path: `mood`, `number.e164`, or `tags[].x`, a list with one value for each of the tags; `tags[]` has "
+        "items that could not be used. Null for most records. Where unknown fields are passed on beside the known "
+        "ones, only those within others are here."
+    )
+    fields.append(P(ADDITIONAL_FIELDS, OPEN, description=description))
+    return fields.to_dict()
+
+
+def types_of(definition: Mapping[str, Any]) -> Sequence[str]:
+    """Return the JSON types that a definition allows; all of them, if it names none."""
+    types: str | Sequence[str] = definition.get("type", _ALL_TYPES)
+    return [types] if isinstance(types, str) else types
 
 
 def has(schema: Mapping[str, Any], field: str) -> bool:
-    """Say whether a schema has a field, named with dots through objects and arrays alike."""
-    for name in field.split("."):
+    """Say whether a schema has a field, named with dots through objects and arrays (`tags.id` or `tags[].id`)."""
+    for name in field.replace("[]", "").split("."):
         schema = schema.get("items", schema)
         if name not in schema.get("properties", {}):
             return False

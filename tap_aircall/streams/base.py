@@ -25,9 +25,11 @@ from tap_aircall.errors import (
 )
 from tap_aircall.http.addresses import path_of
 from tap_aircall.reading import states
+from tap_aircall.reading.conform import conform
 from tap_aircall.reading.pages import PAGE_SIZE, Page
-from tap_aircall.reading.records import Oddity, RecordShaper
+from tap_aircall.reading.times import to_rfc3339
 from tap_aircall.schemas import resources as schemas
+from tap_aircall.streams.misfits import Misfits
 from tap_aircall.streams.progress import Progress, Row, forecast
 
 if TYPE_CHECKING:
@@ -97,7 +99,7 @@ class AircallStream(RESTStream[Any]):
         self.run = run
         self.set_aside: Counter[str] = Counter()
         """How much could not be had or used in this run, by what is to be said of it."""
-        self._reported: set[str] = set()
+        self.misfits = Misfits(self, self.secret_fields)
 
     @property
     @override
@@ -164,12 +166,12 @@ class AircallStream(RESTStream[Any]):
         """
         for record in self.sample()[:1]:
             processed = self.post_process(dict(record))
-            for stream_map in self.stream_maps:
-                stream_map.transform(processed)
+            for stream_map in self.stream_maps if processed else ():
+                stream_map.transform(processed or {})
 
     def row(self) -> Row:
         """Return what the summary of the run says of this stream."""
-        notes = [self.left_out or "", *(f"{count:,} {what}" for what, count in self.set_aside.items())]
+        notes = [self.left_out or "", self.misfits.note, *(f"{count:,} {what}" for what, count in self.set_aside.items())]
         seconds = self.progress.seconds or 0.0
         return Row(self.name, self.progress.records, self.client.requests_sent, seconds, "; ".join(filter(None, notes)))
 
@@ -227,11 +229,24 @@ class AircallStream(RESTStream[Any]):
                 raise
             self.run.note_failure(self.name, error)
         finally:
+            self.misfits.finish()
             progress.close()
 
     @override
-    def post_process(self, row: Record, context: Context | None = None) -> Record:
-        return self._shaper.shape(row)
+    def post_process(self, row: Record, context: Context | None = None) -> Record | None:
+        """Bring a record into the form of the schema; None, with a warning, if it lacks its key."""
+        try:
+            return conform(
+                row,
+                self.effective_schema,
+                self.misfits.report,
+                to_time=self.to_time,
+                is_open=self.is_open,
+                is_selected=self.misfits.is_selected,
+            )
+        except ResponseError as error:
+            self.note_odd([row], str(error))
+            return None
 
     @override
     def parse_response(self, response: requests.Response) -> Iterable[Record]:
@@ -331,6 +346,15 @@ class AircallStream(RESTStream[Any]):
         time = query.get("order_by", type(self).replication_key)  # a catalog may name another key, not another order
         return Page.parse(payload, self.envelope).checked(query, self.name, time)
 
+    @staticmethod
+    def to_time(value: Any) -> str:
+        """Turn a time, in whatever form the stream's source has it, into RFC 3339 in UTC.
+
+        Raises:
+            ValueError: If it is not a time.
+        """
+        return to_rfc3339(value)
+
     def write_state(self, state: Mapping[str, Any]) -> None:
         """Make this the state of the stream, and tell the target."""
         # One assignment for each key: a signal between two of them finds each alone safe to start from.
@@ -359,26 +383,8 @@ class AircallStream(RESTStream[Any]):
         if self._version is not None:
             super()._write_activate_version_message(self._version)
 
-    def report(self, field: str, oddity: Oddity) -> None:
-        """Report an odd field once, unless the catalog leaves it out or it is a secret."""
-        if field in self._reported:
-            return
-        self._reported.add(field)
-        if oddity is Oddity.CONVERTED:
-            message = "Aircall sends the field '%s' in '%s' with another type than documented; it is converted."
-        elif oddity is Oddity.UNUSABLE:
-            message = "Webhooks sent a field '%s' of '%s' with a value that cannot be used; it is left empty there."
-        elif field in self.secret_fields or schemas.has(self.schema, field):
-            return
-        else:
-            message = "Aircall sends a field '%s' in '%s' that this version of the tap does not know; it is left out."
-        self.logger.warning(message, one_line(field), self.name)
-
     # Inner workings
 
     def _pages(self) -> Generator[list[Record]]:
         yield from self.pages()
 
-    @cached_property
-    def _shaper(self) -> RecordShaper:
-        return RecordShaper(self.effective_schema, self.mask, self.report, is_open=self.is_open)

@@ -15,8 +15,8 @@ from typing_extensions import override
 from tap_aircall.errors import AircallError, ForbiddenError, NotFoundError, ResponseError, StreamUnavailableError
 from tap_aircall.http.addresses import path_of
 from tap_aircall.reading import states, walks
+from tap_aircall.reading.conform import without
 from tap_aircall.reading.pages import PAGE_SIZE, Page
-from tap_aircall.reading.records import without
 from tap_aircall.reading.times import to_rfc3339, to_seconds
 from tap_aircall.streams.access import Access
 from tap_aircall.streams.base import AircallStream
@@ -85,8 +85,7 @@ class SharedStream(ReferenceStream):
 
     @override
     def listed_pages(self) -> Iterator[Page]:
-        # Copies, since records are brought into their shape in place.
-        yield Page([dict(record) for record in self.listed], len(self.listed), linked=False)
+        yield Page(self.listed, len(self.listed), linked=False)
 
 
 class OptionalList(ReferenceStream):

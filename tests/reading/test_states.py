@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tap_aircall.errors import InputError
-from tap_aircall.reading.records import without
+from tap_aircall.reading.conform import without
 from tap_aircall.streams.custom.definitions import RECORD
 from tests.clock import NOW
 from tests.states.record import (

@@ -21,11 +21,11 @@ from tap_aircall.errors import (
 )
 from tap_aircall.reading import states, walks
 from tap_aircall.reading.clock import TRAIL_SECONDS
+from tap_aircall.reading.conform import without
 from tap_aircall.reading.pages import Page
-from tap_aircall.reading.records import without
 from tap_aircall.reading.times import to_seconds
 from tap_aircall.reading.walks import AscendingWalk
-from tap_aircall.schemas.resources import OPEN
+from tap_aircall.schemas.resources import OPEN, completed
 from tap_aircall.streams.base import AircallStream
 from tap_aircall.streams.custom.definitions import RECORD, SECRETS, Definition, Replication
 
@@ -54,7 +54,7 @@ def schema_of(definition: Definition) -> dict[str, Any]:
     time = definition.replication_key
     times = [th.Property(time, th.DateTimeType, description="Time that the list is ordered by.")] if time else []
     whole = th.Property(RECORD, OPEN, description="The record as Aircall sent it, without secrets.")
-    return th.PropertiesList(*keys, *times, whole).to_dict()
+    return completed(th.PropertiesList(*keys, *times, whole))
 
 
 class CustomStream(AircallStream):

@@ -13,11 +13,10 @@ from singer_sdk.singerlib.catalog import REPLICATION_INCREMENTAL
 from typing_extensions import override
 
 from tap_aircall.inbox.source import MARK, Mark
-from tap_aircall.reading.records import Oddity, without
-from tap_aircall.reading.times import from_milliseconds
+from tap_aircall.reading.conform import without
+from tap_aircall.reading.times import from_milliseconds, to_milliseconds
 from tap_aircall.schemas import inbox as schemas
 from tap_aircall.streams.base import AircallStream
-from tap_aircall.streams.inbox.fitting import fitted
 from tap_aircall.streams.inbox.merging import data_of, merged, moment_of
 
 if TYPE_CHECKING:
@@ -78,7 +77,7 @@ class InboxStream(AircallStream):
     def pages(self) -> Iterator[list[Record]]:
         start, source = self._begin(), self.run.require_events(self.name)
         for events in source.events(start, self.kinds):
-            yield [self._whole(record) for record in self.records_of(events)]
+            yield [_whole(record) for record in self.records_of(events)]
             self._advance(events[-1].position)
         self._advance(source.through)
 
@@ -88,14 +87,14 @@ class InboxStream(AircallStream):
         if mark and mark[MARK] != self.stream_state.get(MARK):
             self.write_state({"replication_key": self.replication_key, "replication_key_value": position} | mark)
 
+    @staticmethod
+    @override
+    def to_time(value: Any) -> str:
+        return from_milliseconds(to_milliseconds(value))
+
     @abstractmethod
     def records_of(self, events: Sequence[Event]) -> Iterable[Record]:
         """Make records of some events that follow each other."""
-
-    def _whole(self, record: Record) -> Record:
-        """Bring a record into the form of its schema; the empty objects of deliveries stand for nothing."""
-        told = {name: None if value == {} else value for name, value in record.items()}
-        return fitted(told, self.schema, lambda field: self.report(field, Oddity.UNUSABLE))
 
 
 class WebhookEvents(InboxStream):
@@ -254,6 +253,11 @@ def _envelope(event: Event) -> Record:
         "happened_at": from_milliseconds(event.happened_at),
         "received_at": from_milliseconds(event.received_at),
     }
+
+
+def _whole(record: Record) -> Record:
+    """Return a record with null for empty objects, which stand for nothing in deliveries."""
+    return {name: None if value == {} else value for name, value in record.items()}
 
 
 def _without_id(data: Record) -> Record:

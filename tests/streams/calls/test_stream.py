@@ -353,7 +353,7 @@ def test_calls_that_move_during_the_walk_are_not_lost(make_aircall: Callable[...
     assert set(aircall.run("calls").ids("calls")) == set(ids)
 
 
-def test_unknown_fields_are_named_once_and_dropped(aircall: Aircall, caplog: pytest.LogCaptureFixture) -> None:
+def test_unknown_fields_are_named_once_and_kept(aircall: Aircall, caplog: pytest.LogCaptureFixture) -> None:
     add_calls(aircall, [T0 - 100, T0 - 50])
     for call in aircall.world.calls.values():
         call["mood"] = "secret mood"
@@ -361,12 +361,80 @@ def test_unknown_fields_are_named_once_and_dropped(aircall: Aircall, caplog: pyt
 
     run = aircall.run("calls")
 
-    assert all("mood" not in record and record["number"] == {"id": 1} for record in run.records("calls"))
+    for record in run.records("calls"):
+        assert "mood" not in record
+        assert record["number"] == {"id": 1}
+        assert record["additional_fields"] == {"mood": "secret mood", "number.shoe_size": 43}
     warnings = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
     assert sorted(warnings) == [
-        f"Aircall sends a field '{name}' in 'calls' that this version of the tap does not know; it is left out."
+        f"Aircall sends a field '{name}' in 'calls' that this version of the tap does not know; it is kept in "
+        "additional_fields."
         for name in ("mood", "number.shoe_size")
     ]
+
+
+def test_what_is_deselected_is_neither_named_nor_kept(aircall: Aircall, caplog: pytest.LogCaptureFixture) -> None:
+    add_calls(aircall, [T0 - 100])
+    for call in aircall.world.calls.values():
+        call |= {"number": {"id": 1, "shoe_size": 43}, "duration": "long", "mood": 1, "tags": "VIP", "api_token": 1}
+    catalog = aircall.catalog("calls")
+    (calls,) = [entry for entry in catalog["streams"] if entry["tap_stream_id"] == "calls"]
+    del calls["schema"]["properties"]["tags"]  # as in a catalog that is older than this field
+    for item in calls["metadata"]:
+        if item["breadcrumb"] in (["properties", "number"], ["properties", "duration"]):
+            item["metadata"]["selected"] = False
+
+    (record,) = aircall.run(catalog=catalog).records("calls")
+
+    assert not {"number", "duration", "tags"} & record.keys()
+    assert record["additional_fields"] == {"mood": 1}
+    warnings = [line.getMessage() for line in caplog.records if line.levelname == "WARNING"]
+    assert sorted(warnings) == [
+        f"Aircall sends a field {end}"
+        for end in (
+            (
+                "'api_token' in 'calls' that this version of the tap does not know, and that looks like "
+                "a secret by its name; it is left out."
+            ),
+            "'mood' in 'calls' that this version of the tap does not know; it is kept in additional_fields.",
+        )
+    ]
+
+
+def test_without_the_column_unknown_fields_are_left_out(aircall: Aircall, caplog: pytest.LogCaptureFixture) -> None:
+    add_calls(aircall, [T0 - 100])
+    for call in aircall.world.calls.values():
+        call |= {"mood": 1, "ended_at": ""}
+    catalog = aircall.catalog("calls")
+    for entry in catalog["streams"]:
+        for item in entry["metadata"]:
+            if item["breadcrumb"] == ["properties", "additional_fields"]:
+                item["metadata"]["selected"] = False
+
+    (record,) = aircall.run(catalog=catalog).records("calls")
+
+    assert record["ended_at"] is None
+    assert "additional_fields" not in record
+    warnings = [line.getMessage() for line in caplog.records if line.levelname == "WARNING"]
+    assert sorted(warnings) == [
+        "Aircall sends a field 'mood' in 'calls' that this version of the tap does not know; it is left out.",
+        "Aircall sends the field 'ended_at' in 'calls' with a value that cannot be used: it is left empty.",
+    ]
+
+
+def test_few_of_many_unknown_fields_are_named(aircall: Aircall, caplog: pytest.LogCaptureFixture) -> None:
+    add_calls(aircall, [T0 - 100, T0 - 50])
+    for call in aircall.world.calls.values():
+        call |= {f"mood_{number}": 1 for number in range(2_000)}
+
+    with caplog.at_level("INFO"):
+        run = aircall.run("calls")
+
+    assert [len(record["additional_fields"]) for record in run.records("calls")] == [2_000] * 2
+    warnings = [line.getMessage() for line in caplog.records if line.levelname == "WARNING"]
+    assert len(warnings) == 11
+    assert warnings[-1] == "Stream 'calls': and at least 990 more fields like these."
+    assert "values that do not fit the schema: 4,000 unknown" in caplog.text
 
 
 def test_a_broken_page_is_read_again(aircall: Aircall) -> None:

@@ -127,15 +127,43 @@ class TestMessages:
         (record,) = hooked.run("messages").records("messages")
         assert (record["id"], record["body"], record["happened_at"]) == ("p1", "Hello", "2026-11-23T13:00:00Z")
 
-    def test_odd_values_are_left_out_and_named_once(self, hooked: Hooked, caplog: pytest.LogCaptureFixture) -> None:
+    def test_odd_values_are_put_aside_and_named_once(self, hooked: Hooked, caplog: pytest.LogCaptureFixture) -> None:
         for n in range(3):
             hooked.tell("message.received", n, id=f"m{n}", number="planted words", created_at="planted words", body=7)
-        assert [r["body"] for r in hooked.run("messages").records("messages")] == ["7"] * 3
+        records = hooked.run("messages").records("messages")
+        assert [(r["body"], r["number"], r["created_at"]) for r in records] == [("7", None, None)] * 3
+        odd = {"number": "planted words", "created_at": "planted words"}
+        assert [r["additional_fields"] for r in records] == [odd] * 3
         lines = [r.getMessage() for r in caplog.records if "cannot be used" in r.getMessage()]
         assert sorted(lines) == [
-            f"Webhooks sent a field '{name}' of 'messages' with a value that cannot be used; it is left empty there."
+            f"Aircall sends the field '{name}' in 'messages' with a value that cannot be used: it is left empty; "
+            "additional_fields has what came."
             for name in ("created_at", "number")
         ]
+
+    @pytest.mark.parametrize(
+        ("told", "kept"),
+        [
+            ({"body": {"text": "x"}}, {"body": '{"text":"x"}'}),
+            ({"created_at": 1_795_438_800}, {"created_at": "2026-11-23T13:00:00Z"}),
+            ({"created_at": 1_795_438_800_250}, {"created_at": "2026-11-23T13:00:00.250Z"}),
+            ({"created_at": "1795438800000"}, {"created_at": "2026-11-23T13:00:00Z"}),
+            ({"created_at": "2026-11-23T14:00:00+01:00"}, {"created_at": "2026-11-23T13:00:00Z"}),
+            ({"media_url": ["a", None, 7]}, {"media_url": ["a", None, "7"]}),
+            ({"metadata": {"a": [1, {"b": None}]}}, {"metadata": {"a": [1, {"b": None}]}}),
+            ({"number": {"id": "5", "x": 1}}, {"number": {"id": 5}, "additional_fields": {"number.x": 1}}),
+            ({"media_details": ["x"]}, {"media_details": [], "additional_fields": {"media_details[]": ["x"]}}),
+            ({"body": "x", "contact": {}}, {"body": "x", "contact": None}),
+            ({"mood": 1}, {"additional_fields": {"mood": 1}}),
+        ],
+    )
+    def test_a_value_takes_the_form_of_its_field(
+        self, hooked: Hooked, told: dict[str, Any], kept: dict[str, Any]
+    ) -> None:
+        hooked.tell("message.received", 0, id="m1", **told)
+        (record,) = hooked.run("messages").records("messages")
+        common = {"id", "position", "happened_at"}
+        assert {name: value for name, value in record.items() if name not in common} == kept
 
     def test_group_messages_have_either_name_of_their_id(self, hooked: Hooked) -> None:
         sent = hooked.aircall.sandbox.texts.add_to_group(direction="outbound")

@@ -98,6 +98,9 @@ class BlockedError(UnavailableError):
 class ResponseError(AircallError):
     """Aircall answered with data that does not have the documented shape."""
 
+    attempts: int | None = None
+    """How often to ask at most before it is believed; None for as often as after any other fault."""
+
 
 class MisorderedError(ResponseError):
     """Aircall lists records in another order than asked for, or others than asked for."""

@@ -10,7 +10,7 @@ import json
 import random
 from collections import deque
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeVar
 from unittest import mock
 
@@ -31,7 +31,6 @@ from tests.warehouse import Warehouse
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-    from tap_aircall.reading.pages import Query
     from tap_aircall.sandbox.intelligence import ResultKind
     from tap_aircall.sandbox.messages import Answer
     from tap_aircall.sandbox.templates import Kind
@@ -318,10 +317,6 @@ class DirectClient(AircallClient):
             raise ForbiddenError(path)
         assert answer.status == 200, answer
         return parse(msgspec.json.decode(msgspec.json.encode(answer.payload)))
-
-    @override
-    def get_each(self, path: str, queries: Iterable[Query], parse: Callable[[Query, Any], T]) -> Iterator[T]:
-        return self.in_flight(lambda query: self.get(path, query, partial(parse, query)), queries)
 
     @override
     def in_flight(self, function: Callable[[S], T], items: Iterable[S]) -> Iterator[T]:

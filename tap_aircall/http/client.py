@@ -47,7 +47,6 @@ if TYPE_CHECKING:
     from tap_aircall.http.limiter import RateLimiter
     from tap_aircall.http.transport import Answer, Incoming
     from tap_aircall.reading.clock import Clock
-    from tap_aircall.reading.pages import Query
 
 T = TypeVar("T")
 S = TypeVar("S")
@@ -161,31 +160,6 @@ class AircallClient:
             AircallError: One of its kinds, when asking again would not help or did not.
         """
         return self._ask(_Request("GET", path, params), parse)
-
-    def get_each(self, path: str, queries: Iterable[Query], parse: Callable[[Query, Any], T]) -> Iterator[T]:
-        """Ask for one path with one query after the other, several at once.
-
-        Answers are decoded in the calling thread, which uses them: handing large objects from one thread to another
-        costs as much as decoding them.
-
-        Args:
-            path: Path with its version.
-            queries: Query parameters of each request, taken as `in_flight` takes items.
-            parse: As for `get`, but is told the query as well.
-
-        Yields:
-            What `parse` made of each answer, in the order of the queries.
-
-        Raises:
-            AircallError: As `get` does.
-        """
-
-        def send(query: Query) -> tuple[Query, _Request, bytes]:
-            request = _Request("GET", path, query)
-            return query, request, self._receive(request)
-
-        for query, request, body in self.in_flight(send, queries):
-            yield self._ask(request, partial(parse, query), body)
 
     def post(self, path: str, body: Mapping[str, Any], parse: Callable[[Any], T], *, attempts: int = ATTEMPTS) -> T:
         """Send JSON to one path until there is a usable answer.
@@ -307,7 +281,7 @@ class AircallClient:
             AircallError: If there is none.
         """
         request.failures += 1
-        attempts = min(request.attempts, self.most_attempts)
+        attempts = min(request.attempts, self.most_attempts, getattr(error, "attempts", None) or ATTEMPTS)
         attempts = attempts if self._answered else min(attempts, ATTEMPTS_BEFORE_FIRST_ANSWER)
         self._patience.failed(error, failures=request.failures, attempts=attempts)
 

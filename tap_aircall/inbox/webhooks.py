@@ -6,14 +6,14 @@ The receiver asks for them through Aircall's API, with the credentials of the ta
 from __future__ import annotations
 
 import logging
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
 from tap_aircall.errors import InputError, NotFoundError, RejectedRequestError, ResponseError, TapAircallError, one_line
 from tap_aircall.inbox.deliveries import LONGEST_NAME, MESSAGES, WEBHOOK, fingerprint
 from tap_aircall.inbox.store import Webhook
 from tap_aircall.reading import walks
-from tap_aircall.reading.pages import Page
+from tap_aircall.reading.pages import Page, ShortPageError
 
 if TYPE_CHECKING:
     import threading
@@ -40,9 +40,6 @@ class Aircall(Protocol):
 
     def get(self, path: str, params: Mapping[str, str], parse: Callable[[Any], T]) -> T:
         """Ask for one path."""
-
-    def get_each(self, path: str, queries: Iterable[Query], parse: Callable[[Query, Any], T]) -> Iterator[T]:
-        """Ask for one path with one query after the other."""
 
     def post(self, path: str, body: Mapping[str, Any], parse: Callable[[Any], T], *, attempts: int) -> T:
         """Send JSON to one path."""
@@ -124,10 +121,21 @@ class Webhooks:
         """Return those that Aircall shows, by id."""
 
         def read(queries: Iterable[Query]) -> Iterator[Page]:
-            return self._aircall.get_each(PATH, queries, lambda _, payload: Page.parse(payload, "webhooks"))
+            for query in queries:
+                try:
+                    yield self._aircall.get(PATH, query, partial(parse, query))
+                except ShortPageError as error:
+                    yield error.page
 
-        pages = walks.whole_list(read, "webhook_id", "webhooks")
-        webhooks = [AircallsWebhook.parse(record) for page in pages for record in page.records]
+        def parse(query: Query, payload: Any) -> Page:
+            return Page.parse(payload, "webhooks").checked(query, "webhooks", key="webhook_id")
+
+        def listed() -> Iterator[Page]:
+            gap = yield from walks.whole_list(read, "webhook_id", "webhooks")
+            if gap is not None:
+                logger.warning("%s", gap.describe("webhooks"))
+
+        webhooks = [AircallsWebhook.parse(record) for page in listed() for record in [*page.records, *page.odd]]
         return {webhook.webhook_id: webhook for webhook in webhooks}
 
     def register(self, url: str, events: Sequence[str]) -> Webhook:

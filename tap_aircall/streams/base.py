@@ -6,7 +6,7 @@ import logging
 from abc import abstractmethod
 from contextlib import closing
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
 
 from singer_sdk.helpers.conform import TypeConformanceLevel
 from singer_sdk.singerlib.catalog import REPLICATION_FULL_TABLE
@@ -19,10 +19,11 @@ from tap_aircall.errors import (
     NotFoundError,
     ResponseError,
     StreamUnavailableError,
+    one_line,
 )
 from tap_aircall.http.addresses import path_of
-from tap_aircall.reading import states
-from tap_aircall.reading.pages import PAGE_SIZE, Page
+from tap_aircall.reading import states, walks
+from tap_aircall.reading.pages import PAGE_SIZE, Page, ShortPageError
 from tap_aircall.reading.times import to_rfc3339
 from tap_aircall.schemas import resources as schemas
 from tap_aircall.sdk import UNHANDLED, SdkStream, SdkTap
@@ -37,8 +38,11 @@ if TYPE_CHECKING:
     from tap_aircall.http.client import AircallClient
     from tap_aircall.inbox.source import EventSource
     from tap_aircall.reading.clock import AircallClock, Clock
-    from tap_aircall.reading.pages import Query, Reader, Record
+    from tap_aircall.reading.pages import Gap, Query, Reader, Record
     from tap_aircall.settings import Settings
+
+
+T = TypeVar("T")
 
 
 class AircallTap(SdkTap):
@@ -124,6 +128,9 @@ class AircallStream(SdkStream):
 
     left_out: str | None = None
     """Why this run does not read it, or not all of it; None if there is nothing to say."""
+
+    is_whole = True
+    """Whether this run was shown all that Aircall counts, and could use all of it."""
 
     def __init__(self, tap: AircallTap, schema: dict[str, Any] | None = None) -> None:
         super().__init__(tap, schema=schema or schemas.of(self.name))
@@ -288,8 +295,40 @@ class AircallStream(SdkStream):
         self.output.extracted_at = self._time()
 
     def read_page(self, path: str, query: Query) -> Page:
-        """Read one page of a list."""
-        return self.client.get(path, query, partial(self.parse_page, query))
+        """Read one page of a list; one that stays short however often it is asked for is read as it is."""
+        try:
+            return self.client.get(path, query, partial(self.parse_page, query))
+        except ShortPageError as error:
+            return error.page
+
+    def read_whole(self, read: Reader, key: str, size: int = PAGE_SIZE) -> Iterator[Page]:
+        """Read a list whole, as `walks.whole_list` does, and note what it hides."""
+        pages = walks.whole_list(read, key, self.name, size)
+        gap = yield from self.noting_odd(pages)
+        self.note_gap(gap)
+
+    def noting_odd(self, pages: Generator[Page, None, T]) -> Generator[Page, None, T]:
+        """Pass pages on, and note what was set aside on them."""
+        while True:
+            try:
+                page = next(pages)
+            except StopIteration as end:
+                return cast("T", end.value)
+            self.note_odd(page.odd)
+            yield page
+
+    def note_gap(self, gap: Gap | None) -> None:
+        """Note what Aircall counts and does not show, if there is something."""
+        if gap is not None:
+            self.is_whole = False
+            self.logger.warning("%s", gap.describe(self.name))
+
+    def note_odd(self, odd: Sequence[Record]) -> None:
+        """Note records that cannot be placed in the list."""
+        if odd:
+            self.is_whole = False
+            ids = ", ".join(one_line(str(record.get(self.item_key))) for record in odd)
+            self.logger.warning("%s: records set aside, without a usable id or time (%d): %s", self.name, len(odd), ids)
 
     @cached_property
     def first_page(self) -> list[Record]:
@@ -313,7 +352,7 @@ class AircallStream(SdkStream):
 
     def read_pages(self, path: str, queries: Iterable[Query]) -> Iterator[Page]:
         """Read pages of a list, several at once."""
-        return self.client.get_each(path, queries, self.parse_page)
+        return self.client.in_flight(partial(self.read_page, path), queries)
 
     def parse_page(self, query: Query, payload: Any) -> Page:
         """Take a page out of the decoded answer to a query.
@@ -322,7 +361,12 @@ class AircallStream(SdkStream):
             ResponseError: If there is none, or it contradicts itself or what was asked for.
         """
         time = query.get("order_by", type(self).replication_key)  # a catalog may name another key, not another order
-        return Page.parse(payload, self.envelope).checked(query, self.name, time)
+        return Page.parse(payload, self.envelope).checked(query, self.name, time, self.item_key)
+
+    @property
+    def item_key(self) -> str:
+        """The field that identifies a record in its list."""
+        return type(self).primary_keys[0]  # a catalog may name another
 
     def write_records(self, records: list[Record]) -> None:
         """Bring records into their shape, and hand them to the target.
@@ -351,8 +395,12 @@ class AircallStream(SdkStream):
         return line is not None
 
     def complete(self) -> None:
-        """Note that all was read and written: a target may drop the rows of older versions of a full table."""
-        self.output.activate_version()
+        """Note that all was read and written: a target may drop the rows of older versions of a full table.
+
+        Rows that Aircall only hides at the moment stay.
+        """
+        if self.is_whole:
+            self.output.activate_version()
 
     # Inner workings
 

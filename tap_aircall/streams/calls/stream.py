@@ -158,6 +158,8 @@ class Calls(AircallStream):
             if number == 1 and followers and not self._has_warned:
                 asking = sum(follower.asks_for_each for follower in followers)
                 self._has_warned = self.warn_of_cost(step.remaining or len(step.records), asking)
+            self.note_gap(step.gap)
+            self.note_odd(step.odd)
             self.progress.expect(step.remaining or 0)
             yield from self._emit(step.records, followers, reading)
             if step.through is not None:

@@ -391,7 +391,7 @@ def test_only_a_list_that_hides_more_than_a_tenth_is_broken(
 
 def test_records_without_id_or_time_are_set_aside_and_hide_nothing() -> None:
     records = spread(*((n, 1) for n in range(120)))
-    odd = [{"started_at": 60}, {"id": 500, "started_at": ""}, {"id": ["a"], "started_at": 70}]
+    odd: list[Record] = [{"started_at": 60}, {"id": 500, "started_at": ""}, {"id": ["a"], "started_at": 70}]
 
     class Strange(Model):
         @override

@@ -167,6 +167,10 @@ class StorageError(AircallError):
     """What Aircall gave cannot be kept where the settings say."""
 
 
+class GapError(AircallError):
+    """Aircall counts records in a list that it does not show; all others were read."""
+
+
 class ReportError(AircallError):
     """Aircall did not make a report, or what it made cannot be read; other reports may be fine."""
 

@@ -13,7 +13,7 @@ from tap_aircall.errors import InputError, NotFoundError, RejectedRequestError, 
 from tap_aircall.inbox.deliveries import LONGEST_NAME, MESSAGES, WEBHOOK, fingerprint
 from tap_aircall.inbox.store import Webhook
 from tap_aircall.reading import walks
-from tap_aircall.reading.pages import Page
+from tap_aircall.reading.pages import Page, ShortPageError
 
 if TYPE_CHECKING:
     import threading
@@ -41,9 +41,6 @@ class Aircall(Protocol):
 
     def get(self, path: str, params: Mapping[str, str], parse: Callable[[Any], T]) -> T:
         """Ask for one path."""
-
-    def in_flight(self, function: Callable[[S], T], items: Iterable[S]) -> Iterator[T]:
-        """Apply a function that makes one request to each item, several at once."""
 
     def post(self, path: str, body: Mapping[str, Any], parse: Callable[[Any], T], *, attempts: int) -> T:
         """Send JSON to one path."""
@@ -125,11 +122,21 @@ class Webhooks:
         """Return those that Aircall shows, by id."""
 
         def read(queries: Iterable[Query]) -> Iterator[Page]:
-            parse = partial(Page.parse, envelope="webhooks")
-            return self._aircall.in_flight(lambda query: self._aircall.get(PATH, query, parse), queries)
+            for query in queries:
+                try:
+                    yield self._aircall.get(PATH, query, partial(parse, query))
+                except ShortPageError as error:
+                    yield error.page
 
-        pages = walks.whole_list(read, "webhook_id", "webhooks")
-        webhooks = [AircallsWebhook.parse(record) for page in pages for record in page.records]
+        def parse(query: Query, payload: Any) -> Page:
+            return Page.parse(payload, "webhooks").checked(query, "webhooks", key="webhook_id")
+
+        def listed() -> Iterator[Page]:
+            gap = yield from walks.whole_list(read, "webhook_id", "webhooks")
+            if gap is not None:
+                logger.warning("%s", gap.describe("webhooks"))
+
+        webhooks = [AircallsWebhook.parse(record) for page in listed() for record in [*page.records, *page.odd]]
         return {webhook.webhook_id: webhook for webhook in webhooks}
 
     def register(self, url: str, events: Sequence[str]) -> Webhook:

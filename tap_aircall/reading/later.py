@@ -12,13 +12,16 @@ from collections import defaultdict
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from tap_aircall.reading.pages import Gap
 from tap_aircall.reading.times import to_rfc3339, to_seconds
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 KEY = "later"
 """Key of a stream's state."""
+GAPS = "gaps"
+"""Key of a stream's state for what its list hides."""
 ASKED_AT = "asked_at"
 WEEK_SECONDS = 7 * 86_400
 """Seconds after which an item is tried for the last time."""
@@ -28,6 +31,10 @@ SOON_SECONDS = 20 * 60
 """Seconds after which an item is first tried again; Aircall recalculates a call for so long after its end."""
 MOST = 10_000
 """How many items the list has at most for each reason, so that a state stays below some 100 kB."""
+
+
+MOST_GAPS = 50
+"""How many gaps a state has at most; the latest are kept."""
 
 
 class Reason(StrEnum):
@@ -135,6 +142,63 @@ class Later:
                 by_reason[item.reason][identity] = item.since
         state: dict[str, Any] = {str(reason): ids_to_state(ids) for reason, ids in sorted(by_reason.items())}
         return state | ({ASKED_AT: to_rfc3339(self._asked_at)} if state and self._asked_at is not None else {})
+
+
+def parse_gaps(state: Iterable[Mapping[str, Any]]) -> list[Gap]:
+    """Read what `gaps_to_state` wrote.
+
+    Raises:
+        AttributeError, KeyError, TypeError, ValueError: If it is something else.
+    """
+    gaps = []
+    for each in state:
+        after, until = (None if each[name] is None else to_seconds(each[name]) for name in ("after", "until"))
+        if type(each["counted"]) is not int or type(each["shown"]) is not int:
+            message = "a gap that cannot be counted"
+            raise TypeError(message)
+        gaps.append(Gap(after, until, each["counted"], each["shown"]))
+    return gaps
+
+
+def gaps_to_state(gaps: Iterable[Gap]) -> list[dict[str, Any]]:
+    """Write gaps in a form that people can read, the latest `MOST_GAPS` of them."""
+    return [
+        gap._asdict() | {name: None if second is None else to_rfc3339(second) for name, second in bounds.items()}
+        for gap in list(gaps)[-MOST_GAPS:]
+        for bounds in [{"after": gap.after, "until": gap.until}]
+    ]
+
+
+def is_known(gap: Gap, known: Iterable[Gap]) -> bool:
+    """Say whether a gap is no larger than those that were seen before and may be the same."""
+    return gap.missing <= sum(each.missing for each in known if _overlap(each, gap))
+
+
+def merged_gaps(known: Iterable[Gap], seen: Sequence[Gap], forgotten_before: int | None) -> list[Gap]:
+    """Return the gaps to remember.
+
+    Args:
+        known: Those of earlier runs.
+        seen: Those of this run.
+        forgotten_before: UNIX seconds; a list is read no more before this. None if it is always read whole, so that
+            only what this run saw counts.
+    """
+    if forgotten_before is None:
+        return list(seen)
+    kept = [
+        gap
+        for gap in known
+        if (gap.until is None or gap.until > forgotten_before) and not any(_overlap(gap, each) for each in seen)
+    ]
+    return sorted([*kept, *seen], key=lambda gap: (gap.until is None, gap.until))
+
+
+def _overlap(one: Gap, other: Gap) -> bool:
+    """Say whether two gaps may have the same records in them."""
+    return all(
+        first.after is None or second.until is None or first.after < second.until
+        for first, second in ((one, other), (other, one))
+    )
 
 
 def parse_ids(state: Mapping[str, list[int]]) -> dict[int, int]:

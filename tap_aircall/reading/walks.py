@@ -10,9 +10,14 @@ A walk ends well only when all that Aircall says agrees that nothing is left to 
 - each page agrees with itself and with what was asked for (its `Reader` sees to that, by `Page.checked`, which also
   takes the times of its records);
 - a list ends where Aircall says so, by its total, its links or an empty page (`Page.is_last`);
-- up to there, it has shown as many records as its total says. Otherwise it moved, and is read again;
+- up to there, it has shown as many records as its total says, or lacked them on pages that stayed short however often
+  they were asked for. Otherwise it moved, and is read again;
 - each reading again brings something new, or the list contradicts itself and the walk fails;
 - an ordered list goes on from page to page in its order; nothing counts as read until the order has shown.
+
+What pages lack is a gap when the pages around it agree that the list did not move. It is reported, once, with where it
+is, and the walk goes on; a list that hides more than `check_hidden` allows is broken. No walk ever passes over a record
+without either.
 """
 
 from __future__ import annotations
@@ -23,10 +28,18 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tap_aircall.errors import ResponseError, UnreadableError
-from tap_aircall.reading.pages import PAGE_SIZE, TOLERANCE_SECONDS, Page, identity, misordered
+from tap_aircall.reading.pages import (
+    PAGE_SIZE,
+    TOLERANCE_SECONDS,
+    Gap,
+    Page,
+    check_hidden,
+    identity,
+    misordered,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable, Iterator
+    from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 
     from tap_aircall.reading.pages import Query, Reader, Record
 
@@ -59,7 +72,7 @@ def pages(
         Page numbers from 1 on, with their pages.
 
     Raises:
-        ResponseError: If a page is empty, though the list is said to go on.
+        ResponseError: If a page has no place in the list, though that is said to go on.
     """
     number, through = 1, 0
     last = CAP // size
@@ -68,17 +81,17 @@ def pages(
         total = None
         for page in read(queries):
             yield number, page
-            through += len(page.records)
+            through += page.places
             if page.is_last(through, size):
                 return
-            if not page.records:
+            if not page.places:
                 raise _contradicts_itself(name)
             number, total = number + 1, page.total
         left = (total or 0) - through
         planned = min(last, number - 1 + math.ceil(left * (number - 1) / through))
 
 
-def whole_list(read: Reader, key: str, name: str, size: int = PAGE_SIZE) -> Iterator[Page]:
+def whole_list(read: Reader, key: str, name: str, size: int = PAGE_SIZE) -> Generator[Page, None, Gap | None]:
     """Read a short list whole.
 
     When the total shrinks on the way, something in front of us was deleted and something else slid past. When the list
@@ -94,35 +107,47 @@ def whole_list(read: Reader, key: str, name: str, size: int = PAGE_SIZE) -> Iter
     Yields:
         Pages with the records not given out before.
 
+    Returns:
+        What the list counts and does not show; None if it shows all of it.
+
     Raises:
-        ResponseError: If the list contradicts itself.
+        ResponseError: If the list contradicts itself, or hides too much.
         UnreadableError: If it goes on past position 10,000.
     """
     given: set[Any] = set()
     for _ in range(1 + PATIENCE):
         here: set[Any] = set()
-        shown, total, shrank = 0, None, False
+        shown, hidden, total, shrank = 0, 0, None, False
         for number, page in pages(read, {}, name, size):
             shrank = shrank or (total is not None and page.total is not None and page.total < total)
             total = total if page.total is None else page.total
             keys = [identity(record, key, name) for record in page.records]
+            odd = [repr(record) for record in page.odd]
             if total is None and keys and here.issuperset(keys):
-                return  # a list without pages, which gives all of it whatever page is asked for
-            shown += len(keys) - len(here.intersection(keys))
-            here.update(keys)
+                if page.linked or len(keys) == min(size, page.size or size):
+                    raise _contradicts_itself(name)
+                return None  # a list without pages, which gives all of it whatever page is asked for
+            shown += page.shown - len(here.intersection([*keys, *odd]))
+            hidden += page.hidden
+            check_hidden(hidden, total or 0, name)
+            here.update(keys, odd)
             yield page._replace(
-                records=[record for record, each in zip(page.records, keys, strict=True) if each not in given]
+                records=[record for record, each in zip(page.records, keys, strict=True) if each not in given],
+                odd=[record for record, each in zip(page.odd, odd, strict=True) if each not in given],
             )
-            given.update(keys)
+            given.update(keys, odd)
             if number == CAP // size and not page.is_last(number * size, size):
                 message = f"Aircall has more than 10,000 {name}, and does not let anyone read the rest."
                 raise UnreadableError(message)
-        if not shrank and (total is None or total <= shown):
-            return
+        missing = 0 if total is None else max(0, total - shown)
+        if not shrank and missing <= hidden:
+            return Gap(None, None, shown + missing, shown) if missing else None
     raise _contradicts_itself(name)
 
 
-def behind_tokens(ask: Callable[[Query], Any], envelope: str, key: str, name: str) -> Iterator[list[Record]]:
+def behind_tokens(
+    ask: Callable[[Query], Any], envelope: str, key: str, name: str
+) -> Generator[list[Record], None, Gap | None]:
     """Read a list whose pages are found by a token (facts: What not every account has: the templates of WhatsApp).
 
     Args:
@@ -134,10 +159,14 @@ def behind_tokens(ask: Callable[[Query], Any], envelope: str, key: str, name: st
     Yields:
         Records not given out before, page by page, until there is no further token and as many records as Aircall says.
 
+    Returns:
+        What two readings in a row count alike and do not show; None if everything was shown.
+
     Raises:
-        ResponseError: If the list is not there, or contradicts itself.
+        ResponseError: If the list is not there, contradicts itself, or hides too much.
     """
     given: set[Any] = set()
+    before: Gap | None = None
     for _ in range(1 + PATIENCE):
         tokens: set[str] = set()
         query: Query = {}
@@ -161,7 +190,12 @@ def behind_tokens(ask: Callable[[Query], Any], envelope: str, key: str, name: st
             query = {"token": following}
         total = info.get("totalCount")
         if total <= len(given) if type(total) is int else not following:
-            return
+            return None
+        gap = Gap(None, None, total, len(given)) if type(total) is int and not following else None
+        if gap is not None and gap == before:
+            check_hidden(gap.missing, gap.counted, name)
+            return gap
+        before = gap
     raise _contradicts_itself(name)
 
 
@@ -191,6 +225,10 @@ class Step:
     """The latest time (UNIX seconds) among the records given out so far."""
     remaining: int | None = None
     """Records still to come when the page was read, its own included, as far as Aircall says."""
+    gap: Gap | None = None
+    """What Aircall counts and does not show, if that has become certain with this page; reported once."""
+    odd: Sequence[Record] = ()
+    """Records of the page that cannot be placed in the list; they may be repeated when it is read again."""
 
 
 class End(NamedTuple):
@@ -204,27 +242,49 @@ class End(NamedTuple):
     """Whether because the list moved, rather than at the cap."""
     pages_left: int = 1
     """How many full pages the next chunk has at least, as far as is known: they need not wait for its first page."""
+    gap: Gap | None = None
+    """What the list hides at its end, or anywhere in the chunk; not reported yet."""
 
 
 class Chunk:
     """What was read from one anchor on: at most 10,000 records, which is as far as Aircall counts.
 
+    Short pages are a hole until the pages behind them show where it ends, and that the list did not move. Then the hole
+    is reported as a gap, and the chunk ends, so that no later one begins before the gap and meets it again.
+
     Args:
         anchor: Where it begins (UNIX seconds, exclusive); None for the beginning of the list.
+        until: Where the walk ends (UNIX seconds, inclusive).
         given: Ids given out since the anchor, with their times; grows.
     """
 
-    def __init__(self, anchor: int | None, given: dict[Any, int]) -> None:
+    def __init__(self, anchor: int | None, until: int, given: dict[Any, int]) -> None:
         self.anchor = anchor
         self.given = given
         self.last = max(given.values(), default=None)
         """The latest time (UNIX seconds) among the records given out."""
+        self.hidden = 0
+        """How many records its pages lack."""
+        self.gap: Gap | None = None
+        """What it lacks for certain, once that was reported."""
+        self._until = until
         self._here: set[Any] = set()
-        self._shown = 0
+        self._places = 0
         self._total: int | None = None
         self._first: int | None = None
         self._latest: int | None = None
-        self._has_gaps = False
+        self._is_vague = False
+        self._hole: Gap | None = None
+
+    @property
+    def counted(self) -> int:
+        """How many records Aircall counts in it."""
+        return max(self._total or 0, self._places)
+
+    @property
+    def _behind(self) -> int | None:
+        """Where to start again (UNIX seconds): before a hole, or else behind all that was read."""
+        return self._latest if self._hole is None else self._hole.after
 
     def moved_at(self, page: Page, keys: list[Any]) -> End | None:
         """Say how the chunk ends if a page shows that the list moved since the one before; None if it does not.
@@ -239,8 +299,10 @@ class Chunk:
         if repeated:
             same = [key for key, second in zip(keys, page.times, strict=True) if self.given.get(key) == second]
             is_explained = growth >= len(repeated) or not set(same).intersection(repeated)
-            return End(behind=min(self.given[key] for key in repeated) if is_explained else None, moved=True)
-        return End(behind=self.last, moved=True) if growth < 0 else None
+            if not is_explained or self._behind is None:
+                return End(moved=True)
+            return End(behind=min(self._behind, *map(self.given.__getitem__, repeated)), moved=True)
+        return End(behind=self._behind, moved=True) if growth < 0 else None
 
     def follows(self, page: Page) -> bool:
         """Say whether a page goes on in the order of the ones before."""
@@ -250,9 +312,16 @@ class Chunk:
         """Note that a page was read; return how many records there were still to come, its own included, if known."""
         remaining = None if page.total is None else page.total - len(self._here)
         self._total = self._total if page.total is None else page.total
-        self._has_gaps = self._has_gaps or (page.size is None and not page.is_full())
-        self._shown += len(page.records)
-        self._here.update(keys)
+        self._is_vague = self._is_vague or (page.size is None and not page.is_full())
+        self._places += page.places
+        self.hidden += page.hidden
+        self._here.update(keys, map(repr, page.odd))
+        if page.hidden:
+            after = self.anchor if self._latest is None else self._latest - TOLERANCE_SECONDS
+            before = self._hole or Gap(after, None, 0, 0)
+            self._hole = Gap(before.after, None, before.counted + page.places, before.shown + page.shown)
+        elif self._hole is not None and self._hole.until is None and page.times:
+            self._hole = self._hole._replace(until=min(page.times[0] + TOLERANCE_SECONDS, self._until))
         if page.times:
             self._first = page.times[0] if self._first is None else self._first
             self._latest = max(page.times) if self._latest is None else max(self._latest, *page.times)
@@ -268,39 +337,49 @@ class Chunk:
         """Up to where nothing can be missing (UNIX seconds).
 
         None until a record that is clearly later than the first one has shown that the list is in order; and when pages
-        are not full and nobody says how long they are, since then some may be missing between them.
+        are not full and nobody says how long they are, since then some may be missing between them. A hole holds it up.
         """
         if (
-            self._has_gaps
+            self._is_vague
             or self._first is None
             or self._latest is None
             or self._latest - self._first <= TOLERANCE_SECONDS
         ):
             return None
-        return self._latest - TOLERANCE_SECONDS
+        return self._latest - TOLERANCE_SECONDS if self._hole is None else self._hole.after
+
+    def report(self) -> Gap | None:
+        """Return the hole as a gap, if a chunk that begins behind the last page cannot meet it again."""
+        hole = self._hole
+        if hole is None or hole.until is None or (self._latest or 0) - SLACK_SECONDS[0] < hole.until:
+            return None
+        self._hole, self.gap = None, hole
+        return hole
 
     def end(self, page: Page, number: int) -> End | None:
         """Say how the chunk ends with a page; None if there is a next one.
 
         Nobody knows whether a total beyond 10,000 is exact: a full page 200 is never taken for the last.
         """
-        is_last = page.is_last(self._shown)
-        if number == LAST_PAGE and (not is_last or len(page.records) >= PAGE_SIZE):
-            left = ((self._total or 0) - CAP) // PAGE_SIZE
-            return End(behind=self.last, pages_left=min(LAST_PAGE, max(1, left)))
-        if not is_last:
-            return None
-        if self._total is None or self._total <= len(self._here):
-            return End(complete=True, behind=self.last)
-        return End(moved=True)
+        is_last = page.is_last(self._places)
+        is_cut = number == LAST_PAGE and (not is_last or page.places >= PAGE_SIZE)
+        if is_last and not is_cut and (self._total is None or self._total <= len(self._here) + self.hidden):
+            gap = self._hole
+            if page.hidden:  # the end lacks what the total counts, which may be anywhere
+                gap = Gap(self.anchor, self._until, len(self._here) + self.hidden, len(self._here))
+            return End(complete=True, behind=self.last, gap=gap and gap._replace(until=gap.until or self._until))
+        if is_cut or self.gap:
+            left = ((self._total or 0) - self._places) // PAGE_SIZE
+            return End(behind=self._behind, pages_left=min(LAST_PAGE, max(1, left)))
+        return End(moved=True) if is_last else None
 
 
 class AscendingWalk:
     """Reads a list that is ordered by a time, oldest first, past the cap of 10,000.
 
     At the cap it starts again just before the last record seen, and drops what it gave out already. The same is done
-    whenever the list shows that it moved: it repeats a record, its total shrinks, or it ends short of its total. One
-    mechanism, and one extra request each time.
+    behind a gap, and whenever the list shows that it moved: it repeats a record, its total shrinks, or it ends short of
+    its total. One mechanism, and one extra request each time (behind a gap also those that were under way).
 
     Args:
         read: Reads the pages.
@@ -329,32 +408,38 @@ class AscendingWalk:
 
         Raises:
             UnreadableError: If 10,000 records or more share one second.
-            ResponseError: If the list contradicts itself, or a record lacks its id or its time.
+            ResponseError: If the list contradicts itself, or hides too much.
         """
         anchor = after
         given: dict[Any, int] = {}
+        passed = Gap(after, until, 0, 0)
         idle, planned = 0, 1
         while idle <= PATIENCE:
             known = len(given)
-            end = yield from self._chunk(Chunk(anchor, given), after, until, planned)
+            chunk = Chunk(anchor, until, given)
+            end = yield from self._chunk(chunk, passed, until, planned)
             if end.complete:
-                yield Step([], until, end.behind)
+                yield Step([], until, end.behind, gap=end.gap)
                 return
             idle = 0 if len(given) > known else idle + 1
             ahead = self._anchor(end.behind, anchor)
             if ahead == anchor and not end.moved:
                 raise crowded(self._name)
             anchor, planned = ahead, end.pages_left
-            given = {key: second for key, second in given.items() if anchor is None or second > anchor}
+            there = {key: second for key, second in given.items() if anchor is None or second > anchor}
+            shown = len(given) - len(there)
+            missing = 0 if chunk.gap is None else chunk.gap.missing
+            passed = Gap(after, anchor, passed.counted + shown + missing, passed.shown + shown)
+            given = there
         raise _contradicts_itself(self._name)
 
-    def _chunk(self, chunk: Chunk, after: int | None, until: int, planned: int) -> Generator[Step, None, End]:
-        """Read from an anchor as far as page 200, or until the list shows that it moved.
+    def _chunk(self, chunk: Chunk, passed: Gap, until: int, planned: int) -> Generator[Step, None, End]:
+        """Read from an anchor as far as page 200, to a gap, or until the list shows that it moved.
 
         Args:
             chunk: What is known of it; grows.
-            after: Where the walk began, exclusive.
-            until: Where it ends, inclusive.
+            passed: What lies between the beginning of the walk and the anchor.
+            until: Where the walk ends, inclusive.
             planned: How many pages to ask for before one has said how many there are.
 
         Returns:
@@ -369,12 +454,14 @@ class AscendingWalk:
                 if end := chunk.moved_at(page, keys):
                     return end
                 remaining = chunk.take(page, keys)
+                check_hidden(passed.missing + chunk.hidden, passed.counted + chunk.counted, self._name)
                 fresh = []
                 for record, key, second in zip(page.records, keys, page.times, strict=True):
-                    if key not in chunk.given and second <= until and (after is None or second > after):
+                    if key not in chunk.given and second <= until and (passed.after is None or second > passed.after):
                         chunk.give(key, second)
                         fresh.append(record)
-                yield Step(fresh, chunk.through, chunk.last, remaining)
+                gap = chunk.report()
+                yield Step(fresh, chunk.through, chunk.last, remaining, gap, page.odd)
                 if end := chunk.end(page, number):
                     return end
         raise AssertionError  # every list of pages has a last one
@@ -408,7 +495,9 @@ def newest_of(times: Iterable[int], now: int) -> int | None:
     return max((second for second in times if second <= now), default=None)
 
 
-def newest_first(read: Reader, key: str, bookmark: int, params: Query, name: str) -> Generator[Page, None, bool]:
+def newest_first(
+    read: Reader, key: str, bookmark: int, params: Query, name: str
+) -> Generator[Page, None, tuple[bool, Gap | None]]:
     """Read a list that is ordered by its time of change, newest first, back to a bookmark.
 
     Changes during the walk go to the front, where the next run finds them. A deletion slides unread records onto pages
@@ -425,14 +514,16 @@ def newest_first(read: Reader, key: str, bookmark: int, params: Query, name: str
         Pages with the records that changed at the bookmark or later and were not given out before.
 
     Returns:
-        Whether the bookmark was reached; False if the list is cut at 10,000 before.
+        Whether the bookmark was reached (False if the list is cut at 10,000 before), and what the pages up to there
+        lack.
 
     Raises:
-        ResponseError: If the list is in another order, or a record lacks its id or its time.
+        ResponseError: If the list is in another order, contradicts itself, or hides too much.
     """
     given: dict[Any, int] = {}
+    short: dict[int, Page] = {}
     number, furthest, size = 1, 0, 0
-    total, oldest = None, None
+    total, oldest, reached = None, None, False
     while number <= LAST_PAGE:
         query = {**params, "order": "desc", "page": str(number), "per_page": str(PAGE_SIZE)}
         page = next(read([query]))
@@ -440,12 +531,17 @@ def newest_first(read: Reader, key: str, bookmark: int, params: Query, name: str
         if total is not None and page.total is not None and page.total < total and number > 1:
             number = max(1, number - math.ceil((total - page.total) / size))
             total, oldest = page.total, None
+            short = {each: page for each, page in short.items() if each < number}
             continue
         total = page.total
         fresh = []
-        reached = page.is_last((number - 1) * size + len(page.records))
+        reached = page.is_last((number - 1) * size + page.places)
+        short.pop(number, None)
+        if page.hidden:
+            short[number] = page
+            check_hidden(sum(each.hidden for each in short.values()), total or 0, name)
         keys = [identity(record, "id", name) for record in page.records]
-        if not reached and number > furthest and all(key in given for key in keys):
+        if not reached and number > furthest and not (page.hidden or page.odd) and all(key in given for key in keys):
             raise _contradicts_itself(name)
         furthest = max(furthest, number)
         for each, record, changed in zip(keys, page.records, page.times, strict=True):
@@ -459,6 +555,7 @@ def newest_first(read: Reader, key: str, bookmark: int, params: Query, name: str
                 fresh.append(record)
         yield page._replace(records=fresh)
         if reached:
-            return True
+            break
         number += 1
-    return False
+    counted, shown = (sum(getattr(page, count) for page in short.values()) for count in ("places", "shown"))
+    return reached, Gap(bookmark - 1, None, counted, shown) if short else None

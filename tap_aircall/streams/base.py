@@ -7,7 +7,7 @@ from abc import abstractmethod
 from collections import Counter
 from contextlib import closing
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
 
 from singer_sdk import RESTStream
 from singer_sdk.helpers.conform import TypeConformanceLevel
@@ -17,6 +17,7 @@ from typing_extensions import override
 from tap_aircall.errors import (
     AircallError,
     ForbiddenError,
+    GapError,
     InputError,
     NotFoundError,
     ResponseError,
@@ -24,9 +25,9 @@ from tap_aircall.errors import (
     one_line,
 )
 from tap_aircall.http.addresses import path_of
-from tap_aircall.reading import states
+from tap_aircall.reading import later, states, walks
 from tap_aircall.reading.conform import conform
-from tap_aircall.reading.pages import PAGE_SIZE, Page
+from tap_aircall.reading.pages import PAGE_SIZE, Page, ShortPageError
 from tap_aircall.reading.times import to_rfc3339
 from tap_aircall.schemas import resources as schemas
 from tap_aircall.streams.misfits import Misfits
@@ -42,12 +43,15 @@ if TYPE_CHECKING:
     from tap_aircall.auth.authenticators import Authenticator
     from tap_aircall.http.client import AircallClient
     from tap_aircall.reading.clock import AircallClock, Clock
-    from tap_aircall.reading.pages import Query, Reader, Record
+    from tap_aircall.reading.pages import Gap, Query, Reader, Record
     from tap_aircall.settings import Settings
     from tap_aircall.streams.run import Run
 
 S = TypeVar("S", bound="AircallStream")
+T = TypeVar("T")
 
+NAMED = 10
+"""How many of those that are set aside are named in a run, since ids come from outside; the summary counts them all."""
 UNHANDLED = "An unhandled error occurred"
 """How the line begins that the SDK logs when a stream fails."""
 
@@ -93,6 +97,9 @@ class AircallStream(RESTStream[Any]):
     _version: int | None = None
     """The version of a full table that is to be activated when all of it was read; None for other streams."""
 
+    is_whole = True
+    """Whether this run was shown all that Aircall counts, and could use all of it."""
+
     def __init__(self, tap: Tap, run: Run, schema: dict[str, Any] | None = None) -> None:
         super().__init__(tap, schema=schema or schemas.of(self.name))
         self.tap = tap
@@ -100,6 +107,8 @@ class AircallStream(RESTStream[Any]):
         self.set_aside: Counter[str] = Counter()
         """How much could not be had or used in this run, by what is to be said of it."""
         self.misfits = Misfits(self, self.secret_fields)
+        self._gaps: list[Gap] = []
+        """What this run was not shown."""
 
     @property
     @override
@@ -171,7 +180,11 @@ class AircallStream(RESTStream[Any]):
 
     def row(self) -> Row:
         """Return what the summary of the run says of this stream."""
-        notes = [self.left_out or "", self.misfits.note, *(f"{count:,} {what}" for what, count in self.set_aside.items())]
+        notes = [
+            self.left_out or "",
+            self.misfits.note,
+            *(f"{count:,} {what}" for what, count in self.set_aside.items()),
+        ]
         seconds = self.progress.seconds or 0.0
         return Row(self.name, self.progress.records, self.client.requests_sent, seconds, "; ".join(filter(None, notes)))
 
@@ -185,10 +198,11 @@ class AircallStream(RESTStream[Any]):
             InputError: Naming the stream.
         """
         state = self.tap.state.get("bookmarks", {}).get(self.name)
-        if not state or not self.goes_on_from_state:
+        if not state or (not self.goes_on_from_state and later.GAPS not in state):
             return
-        states.check_keys(self.name, state, self.state_keys)
+        states.check_keys(self.name, state, (*self.state_keys, later.GAPS))
         try:
+            later.parse_gaps(state.get(later.GAPS, ()))
             self.parse_state(state)
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             message = f"State of stream '{self.name}': not as tap-aircall writes it; restore it, or start without."
@@ -217,11 +231,12 @@ class AircallStream(RESTStream[Any]):
         progress = self.progress  # which begins to count the time
         try:
             # Closed here: an error that ends the run must not come up while the garbage collector closes it.
-            with closing(self._pages()) as pages:
+            with closing(iter_pages(self.pages())) as pages:
                 for records in pages:
                     progress.add(len(records))
                     yield from records
             self.complete()
+            self.settle_gaps(self.read_no_more_before)
         except StreamUnavailableError as reason:
             self.note_left_out(reason)  # what a target has of it stays
         except AircallError as error:
@@ -299,9 +314,69 @@ class AircallStream(RESTStream[Any]):
         return partial(self.read_pages, path or self.path)
 
     def read_page(self, path: str, query: Query) -> Page:
-        """Read one page of a list."""
-        params = self.get_url_params(None, query)
-        return self.client.get(path, params, partial(self.parse_page, query))
+        """Read one page of a list; one that stays short however often it is asked for is read as it is."""
+        try:
+            return self.client.get(path, self.get_url_params(None, query), partial(self.parse_page, query))
+        except ShortPageError as error:
+            return error.page
+
+    def read_whole(self, read: Reader, key: str, size: int = PAGE_SIZE) -> Iterator[Page]:
+        """Read a list whole, as `walks.whole_list` does, and note what it hides."""
+        gap = yield from self.noting_odd(walks.whole_list(read, key, self.name, size))
+        self.note_gap(gap)
+
+    def noting_odd(self, pages: Generator[Page, None, T]) -> Generator[Page, None, T]:
+        """Pass pages on, and note what was set aside on them."""
+        while True:
+            try:
+                page = next(pages)
+            except StopIteration as end:
+                return cast("T", end.value)
+            self.note_odd(page.odd)
+            yield page
+
+    def note_gap(self, gap: Gap | None) -> None:
+        """Note what Aircall counts and does not show, if there is something."""
+        if gap is not None:
+            self.is_whole = False
+            self._gaps.append(gap)
+            self.set_aside["hidden by Aircall"] += gap.missing
+            self.logger.warning("Stream '%s': %s", self.name, gap.describe(self.name))
+
+    def note_odd(self, records: Sequence[Record], reason: str = "It has no usable id or time.") -> None:
+        """Note records that cannot be emitted, or not be placed in their list: named by their ids, as far as known."""
+        for record in records:
+            self.is_whole = False
+            self.set_aside["set aside (unusable)"] += 1
+            if self.set_aside.total() <= NAMED:
+                identity = one_line(str(record.get(self.item_key)))
+                self.logger.warning("Stream '%s': record %s is set aside: %s", self.name, identity, reason)
+
+    def usable(self, odd: Sequence[Record]) -> list[Record]:
+        """Return those of some records that have an id, though no place in the list; note the others."""
+        usable = [record for record in odd if isinstance(record.get(self.item_key), int | str)]
+        self.note_odd([record for record in odd if record not in usable])
+        return usable
+
+    def settle_gaps(self, forgotten_before: int | None = None) -> None:
+        """Put what the list hides into the state, and fail the run that sees something of it for the first time.
+
+        Args:
+            forgotten_before: As for `later.merged_gaps`.
+        """
+        before = later.parse_gaps(self.tap.state.get("bookmarks", {}).get(self.name, {}).get(later.GAPS, ()))
+        if not before and not self._gaps:
+            return
+        news = [gap for gap in self._gaps if not later.is_known(gap, before)]
+        if gaps := later.merged_gaps(before, self._gaps, forgotten_before):
+            self.write_state({later.GAPS: later.gaps_to_state(gaps)})
+        else:
+            del self.stream_state[later.GAPS]
+            self.write_state({})
+        if news:
+            missing = sum(gap.missing for gap in news)
+            message = f"Aircall counts {missing:,} records that it does not show; all others were read."
+            self.run.note_failure(self.name, GapError(message))
 
     def read_pages(self, path: str, queries: Iterable[Query]) -> Iterator[Page]:
         """Read pages of a list, several at once."""
@@ -344,7 +419,12 @@ class AircallStream(RESTStream[Any]):
             ResponseError: If there is none, or it contradicts itself or what was asked for.
         """
         time = query.get("order_by", type(self).replication_key)  # a catalog may name another key, not another order
-        return Page.parse(payload, self.envelope).checked(query, self.name, time)
+        return Page.parse(payload, self.envelope).checked(query, self.name, time, self.item_key)
+
+    @property
+    def item_key(self) -> str:
+        """The field that identifies a record in its list."""
+        return type(self).primary_keys[0]  # a catalog may name another
 
     @staticmethod
     def to_time(value: Any) -> str:
@@ -354,6 +434,11 @@ class AircallStream(RESTStream[Any]):
             ValueError: If it is not a time.
         """
         return to_rfc3339(value)
+
+    @property
+    def read_no_more_before(self) -> int | None:
+        """Up to where later runs do not read the list again (UNIX seconds); None for one that is always read whole."""
+        return None
 
     def write_state(self, state: Mapping[str, Any]) -> None:
         """Make this the state of the stream, and tell the target."""
@@ -379,12 +464,14 @@ class AircallStream(RESTStream[Any]):
         self.logger.log(logging.INFO if reason.is_expected else logging.WARNING, "%s", reason.line)
 
     def complete(self) -> None:
-        """Note that all was read and written: a target may drop the rows of older versions of a full table."""
-        if self._version is not None:
+        """Note that all was read and written: a target may drop the rows of older versions of a full table.
+
+        Rows that Aircall only hides at the moment stay.
+        """
+        if self._version is not None and self.is_whole:
             super()._write_activate_version_message(self._version)
 
-    # Inner workings
 
-    def _pages(self) -> Generator[list[Record]]:
-        yield from self.pages()
-
+def iter_pages(pages: Iterable[list[Record]]) -> Generator[list[Record]]:
+    """Return pages as a generator, which can be closed."""
+    yield from pages

@@ -133,11 +133,14 @@ class Contacts(AircallStream):
         """
         newest: int | None = None
         changes = walks.newest_first(self.reader(), "updated_at", bookmark, {"order_by": "updated_at"}, self.name)
+        changes = self.noting_odd(changes)
         while True:
             try:
                 page = next(changes)
             except StopIteration as end:
-                return newest, end.value
+                reached, gap = end.value
+                self.note_gap(gap)
+                return newest, reached
             newest = newest or self._newest_on(page)
             yield page.records
 
@@ -157,8 +160,10 @@ class Contacts(AircallStream):
             return
         steps = walk.steps(backfill.created_through, newest)
         for number, step in enumerate(steps, start=1):
-            if step.last is None and backfill.created_through is None:
+            if step.last is None and not step.remaining and backfill.created_through is None:
                 raise self._gone()
+            self.note_gap(step.gap)
+            self.note_odd(step.odd)
             self.progress.expect(step.remaining or 0)
             yield step.records
             if backfill.bookmark and step.through is not None and number % states.PAGES_PER_STATE == 0:
@@ -167,8 +172,9 @@ class Contacts(AircallStream):
     def _newest_created(self) -> int | None:
         """Ask for the newest `created_at` there is: with a whole page, since only that shows the order."""
         query = {"order_by": "created_at", "order": "desc", "page": "1", "per_page": str(PAGE_SIZE)}
-        records = self.read_page(self.path, query).records
-        return max((stamp(record, "created_at", self.name) for record in records), default=None)
+        page = self.read_page(self.path, query)
+        none = self.aircall_clock.horizon() if page.places else None  # there are some, but they cannot be read
+        return max((stamp(record, "created_at", self.name) for record in page.records), default=none)
 
     def _gone(self) -> ResponseError:
         """Return the error for a list that is empty a moment after it was not."""

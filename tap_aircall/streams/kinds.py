@@ -45,7 +45,7 @@ class ReferenceStream(AircallStream):
 
     def listed_pages(self) -> Iterator[Page]:
         """Read the list, page by page."""
-        return walks.whole_list(self.reader(), self.primary_keys[0], self.name, self.page_size)
+        return self.read_whole(self.reader(), self.item_key, self.page_size)
 
 
 class SharedStream(ReferenceStream):
@@ -205,9 +205,10 @@ class OwnedStream(AircallStream):
         def read(queries: Iterable[Query]) -> Iterator[Page]:
             return (self.read_page(path, query) for query in queries)
 
-        return [record for page in walks.whole_list(read, self.item_key, self.name) for record in page.records]
+        return [record for page in self.read_whole(read, self.item_key) for record in page.records]
 
     @property
+    @override
     def item_key(self) -> str:
         """The field that identifies a record among those of one owner."""
         return next(key for key in self.primary_keys if key != self.owner_key)
@@ -267,11 +268,11 @@ class OwnedTokenList(OptionalOwnedStream):
         def ask(query: Query) -> Any:
             return self.client.get(path, query, self._checked)
 
-        return [
-            record
-            for records in walks.behind_tokens(ask, self.envelope, self.item_key, self.name)
-            for record in records
-        ]
+        def read() -> Iterator[list[Record]]:
+            gap = yield from walks.behind_tokens(ask, self.envelope, self.item_key, self.name)
+            self.note_gap(gap)
+
+        return [record for records in read() for record in records]
 
     def _checked(self, payload: Any) -> Any:
         Page.parse(payload, self.envelope)

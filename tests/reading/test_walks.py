@@ -5,25 +5,33 @@ from __future__ import annotations
 import functools
 import math
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pytest
-from hypothesis import example, given
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+from typing_extensions import override
 
 from tap_aircall.errors import MisorderedError, ResponseError, UnreadableError
 from tap_aircall.reading import walks
-from tap_aircall.reading.pages import Page
+from tap_aircall.reading.pages import Gap, Page, ShortPageError
 from tap_aircall.reading.walks import AscendingWalk
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Generator, Iterable, Iterator
 
     from tap_aircall.reading.pages import Query, Record
 
 
+T = TypeVar("T")
+
+
 class Model:
-    """A list of Aircall's: positions, a cap, `from` exclusive or not, and changes between two requests."""
+    """A list of Aircall's: positions, a cap, `from` exclusive or not, and changes between two requests.
+
+    Ids in `hidden` are counted and not shown: either each leaves a hole on its page, or the list ends short of its
+    total.
+    """
 
     def __init__(
         self,
@@ -33,12 +41,16 @@ class Model:
         from_is_exclusive: bool = True,
         total: Callable[[int], int | None] = lambda total: total,
         linked: bool = True,
+        hidden: Iterable[int] = (),
+        leaves_holes: bool = True,
     ) -> None:
         self.records = list(records)
         self.key = key
         self.first = 1 if from_is_exclusive else 0
         self.total = total
         self.linked = linked
+        self.hidden = set(hidden)
+        self.leaves_holes = leaves_holes
         self.queries: list[Query] = []
         self.changes: dict[int, Callable[[], Any]] = {}
         self._listed = functools.cache(self._sorted)
@@ -56,10 +68,19 @@ class Model:
         assert number * size <= 10_000, "Aircall refuses this page with a 400"
         low = int(query.get("from", -(10**12))) + self.first
         listed = self._listed(low, int(query.get("to", 10**12)), query.get("order") == "desc")
-        start = (number - 1) * size
+        total, start = len(listed), (number - 1) * size
+        if not self.leaves_holes:
+            listed = self._shown(listed)
         more = start + size < len(listed)
-        page = Page(listed[start : start + size], self.total(len(listed)), more if self.linked else None, size, number)
-        return page.checked(query, "records", self.key)
+        there = self._shown(listed[start : start + size])
+        page = Page(there, self.total(total), more if self.linked else None, size, number)
+        try:
+            return page.checked(query, "records", self.key)
+        except ShortPageError as error:
+            return error.page
+
+    def _shown(self, records: list[Record]) -> list[Record]:
+        return [record for record in records if record.get("id") not in self.hidden] if self.hidden else records
 
     def _sorted(self, low: int, high: int, descending: bool) -> list[Record]:  # noqa: FBT001
         return sorted(
@@ -82,6 +103,28 @@ def walk(model: Model, after: int | None = None, until: int = 10**9) -> list[wal
 
 def ids(steps: Iterable[walks.Step]) -> list[int]:
     return [record["id"] for step in steps for record in step.records]
+
+
+def missing(steps: Iterable[walks.Step]) -> int:
+    return sum(step.gap.missing for step in steps if step.gap)
+
+
+def whole(model: Model) -> tuple[list[int], Gap | None]:
+    return ended(walks.whole_list(model.read, "id", "tags"))
+
+
+def ended(pages: Generator[Page, None, T]) -> tuple[list[int], T]:
+    """Read to the end; return the ids, and what the walk returns."""
+    found: list[int] = []
+    while True:
+        try:
+            found += [record["id"] for record in next(pages).records]
+        except StopIteration as end:
+            return found, end.value
+
+
+def is_too_much(hidden: int, counted: int) -> bool:
+    return hidden > max(1, counted // 10)
 
 
 @pytest.mark.parametrize(
@@ -122,9 +165,11 @@ def test_ten_thousand_calls_in_one_second_are_an_error() -> None:
         walk(Model(spread((1, 3), (2, 10_001))))
 
 
-def test_a_total_that_stays_too_high_is_an_error() -> None:
-    with pytest.raises(ResponseError, match="list of records contradicts itself: page 3 has 20 records"):
-        walk(Model(spread((1, 60), (5, 60)), total=lambda n: n + 1))
+def test_a_total_that_stays_too_high_is_a_gap_if_by_little_and_else_an_error() -> None:
+    with pytest.raises(ResponseError, match="of 134 that it counts, it does not show 14 or more"):
+        walk(Model(spread((1, 60), (5, 60)), total=lambda n: n + 14))
+    (gap,) = [step.gap for step in walk(Model(spread((1, 60), (5, 60)), total=lambda n: n + 1)) if step.gap]
+    assert gap == Gap(None, 10**9, 121, 120)
 
 
 def test_bounds_that_are_a_second_off_are_put_right() -> None:
@@ -212,14 +257,201 @@ def test_nothing_that_stays_is_lost_while_the_list_moves(
     assert everything - deleted <= read.keys() <= everything
 
 
-def test_a_record_without_id_or_time_is_an_error_without_its_value() -> None:
-    with pytest.raises(ResponseError, match="one of the calls without a usable 'id'"):
-        walk(Model([{"id": 1, "started_at": 1}, {"started_at": 2}]))
+HIDDEN = st.sets(st.integers(1, 1_500), max_size=60)
+COUNTS = st.lists(st.tuples(st.integers(0, 300), st.integers(1, 10)), max_size=120)
+
+
+@pytest.fixture
+def low_cap(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Aircall lets nobody read beyond position 200."""
+    monkeypatch.setattr(walks, "CAP", 200)
+    monkeypatch.setattr(walks, "LAST_PAGE", 4)
+
+
+@pytest.mark.usefixtures("low_cap")
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(counts=COUNTS, hidden=HIDDEN, from_is_exclusive=st.booleans())
+@example(counts=[(n, 1) for n in range(235)], hidden={100}, from_is_exclusive=True)
+@example(counts=[(n, 1) for n in range(500)], hidden={1, 60, 200, 201, 350, 500}, from_is_exclusive=True)
+@example(counts=[(n, 2) for n in range(300)], hidden=set(range(101, 151)), from_is_exclusive=False)
+def test_what_a_list_hides_is_reported_once_and_the_rest_is_read(
+    counts: list[tuple[int, int]],
+    hidden: set[int],
+    from_is_exclusive: bool,  # noqa: FBT001
+) -> None:
+    model = Model(spread(*counts), from_is_exclusive=from_is_exclusive, hidden=hidden)
+    ordered = sorted(model.records, key=lambda record: (record["started_at"], record["id"]))
+    shown = [record["id"] for record in ordered if record["id"] not in hidden]
+    unseen = {record["id"]: record["started_at"] for record in model.records if record["id"] in hidden}
+    found: list[int] = []
+    reported: list[Gap] = []
+
+    try:
+        for step in AscendingWalk(
+            model.read, model.key, from_is_exclusive=from_is_exclusive, params={}, name="calls"
+        ).steps(None, 10**9):
+            found += ids([step])
+            reported += [step.gap] if step.gap else []
+            for second in unseen.values() if step.through is not None else ():
+                is_known = any((gap.after or -1) < second <= (gap.until or 0) for gap in reported)
+                assert second > (step.through or 0) or is_known
+    except ResponseError:
+        assert is_too_much(len(unseen), len(model.records))
+    else:
+        assert not is_too_much(len(unseen), len(model.records))
+        assert found == shown
+        assert sum(gap.missing for gap in reported) == len(unseen)
+
+
+@pytest.mark.usefixtures("low_cap")
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    counts=COUNTS,
+    hidden=HIDDEN,
+    changes=st.dictionaries(
+        st.integers(2, 40), st.tuples(st.sampled_from(["delete", "move"]), st.integers(0, 1_500)), max_size=8
+    ),
+)
+def test_what_a_list_hides_is_reported_once_while_the_list_moves(
+    counts: list[tuple[int, int]], hidden: set[int], changes: dict[int, tuple[str, int]]
+) -> None:
+    model = Model(spread(*counts), hidden=hidden)
+    everything = {record["id"] for record in model.records}
+    deleted: set[int] = set()
+
+    def change(kind: str, position: int) -> None:
+        record = model.records[position % len(model.records)] if model.records else {"id": 0}
+        if kind == "delete" and model.records:
+            model.records.remove(record)
+            deleted.add(record["id"])
+        elif record["id"] not in {0, *hidden}:
+            record["started_at"] += 1
+
+    for request, (kind, position) in changes.items():
+        model.changes[request] = functools.partial(change, kind, position)
+
+    try:
+        steps = walk(model)
+    except ResponseError:
+        assert is_too_much(len(everything & hidden), len(everything - deleted))
+    else:
+        assert everything - hidden - deleted <= set(ids(steps)) <= everything - hidden
+        assert len((everything - deleted) & hidden) <= missing(steps) <= len(everything & hidden)
+
+
+@given(counts=COUNTS.filter(bool), hidden=HIDDEN)
+def test_a_list_that_ends_short_of_its_total_is_read_with_a_gap(
+    counts: list[tuple[int, int]], hidden: set[int]
+) -> None:
+    model = Model(spread(*counts), hidden=hidden, leaves_holes=False)
+    unseen = {record["id"] for record in model.records} & hidden
+
+    try:
+        steps = walk(model)
+    except ResponseError:
+        assert is_too_much(len(unseen), len(model.records))
+    else:
+        assert len(ids(steps)) + len(unseen) == len(model.records)
+        assert missing(steps) == len(unseen)
+
+
+def test_a_gap_says_where_it_is_and_costs_a_request_more_at_most() -> None:
+    model = Model(spread(*((n, 1) for n in range(1_000))), hidden={120})
+
+    (gap,) = [step.gap for step in walk(model) if step.gap]
+
+    assert gap == Gap(97, 152, 50, 49)
+    assert len(model.queries) == 21
+    assert gap.describe("calls") == (
+        "Aircall counts 50 calls after 1970-01-01T00:01:37Z until 1970-01-01T00:02:32Z and shows 49: 1 cannot be read."
+    )
+
+
+@pytest.mark.parametrize(
+    ("counted", "shown", "is_read"),
+    [(235, 234, True), (12_033, 12_030, True), (2, 1, True), (30, 27, True), (30, 26, False), (5, 0, False)],
+)
+@pytest.mark.parametrize("leaves_holes", [True, False])
+def test_only_a_list_that_hides_more_than_a_tenth_is_broken(
+    counted: int,
+    shown: int,
+    is_read: bool,  # noqa: FBT001
+    leaves_holes: bool,  # noqa: FBT001
+) -> None:
+    hidden = range(counted - (counted - shown), counted)
+    model = Model(spread(*((n, 1) for n in range(counted))), hidden=hidden, leaves_holes=leaves_holes)
+
+    if is_read:
+        steps = walk(model)
+        assert (len(ids(steps)), missing(steps)) == (shown, counted - shown)
+    else:
+        with pytest.raises(ResponseError, match="list of calls contradicts itself"):
+            walk(model)
+
+
+def test_records_without_id_or_time_are_set_aside_and_hide_nothing() -> None:
+    records = spread(*((n, 1) for n in range(120)))
+    odd: list[Record] = [{"started_at": 60}, {"id": 500, "started_at": ""}, {"id": ["a"], "started_at": 70}]
+
+    class Strange(Model):
+        @override
+        def _sorted(self, low: int, high: int, descending: bool) -> list[Record]:
+            listed = super()._sorted(low, high, descending)
+            return [*listed[:30], odd[0], *listed[30:90], *odd[1:], *listed[90:]]
+
+    steps = walk(Strange(records))
+
+    assert ids(steps) == [record["id"] for record in records]
+    assert [record for step in steps for record in step.odd] == odd
+    assert not missing(steps)
+
+
+def test_a_page_on_which_many_records_are_odd_has_another_shape_and_is_an_error_without_a_value() -> None:
+    with pytest.raises(ResponseError, match=r"one of the records without a usable 'id' or 'started_at'\.$"):
+        walk(Model([{"id": None, "started_at": n} for n in range(10)]))
+    with pytest.raises(ResponseError, match=r"one of the records without a usable 'id' or 'started_at'\.$"):
+        walk(Model([{"id": [n] if n < 2 else n, "started_at": n} for n in range(19)]))
 
 
 class TestWholeList:
     def read(self, model: Model) -> list[int]:
-        return [record["id"] for page in walks.whole_list(model.read, "id", "tags") for record in page.records]
+        found, gap = whole(model)
+        assert gap is None
+        return found
+
+    @given(count=st.integers(0, 300), hidden=HIDDEN, leaves_holes=st.booleans())
+    def test_names_what_is_counted_and_not_shown(self, count: int, hidden: set[int], leaves_holes: bool) -> None:  # noqa: FBT001
+        model = Model(spread((1, count)), hidden=hidden, leaves_holes=leaves_holes)
+        shown = [record["id"] for record in model.records if record["id"] not in hidden]
+
+        try:
+            found, gap = whole(model)
+        except ResponseError:
+            assert is_too_much(count - len(shown), count)
+        else:
+            assert found == shown
+            assert gap == (Gap(None, None, count, len(shown)) if len(shown) < count else None)
+
+    @pytest.mark.parametrize("linked", [True, False])
+    def test_refuses_a_full_page_that_comes_back_again(self, linked: bool) -> None:  # noqa: FBT001
+        class Stuck(Model):
+            @override
+            def _page(self, query: Query) -> Page:
+                return super()._page({**query, "page": "1"})._replace(number=None, size=None)
+
+        model = Stuck(spread((1, 170)), total=lambda _: None, linked=linked)
+
+        with pytest.raises(ResponseError, match="list of tags contradicts itself"):
+            whole(model)
+
+    def test_believes_a_list_without_pages_that_gives_all_of_it_each_time(self) -> None:
+        class Unpaged(Model):
+            @override
+            def _page(self, query: Query) -> Page:
+                return Page(self.records, None, None)
+
+        for count in (49, 51, 170):
+            assert self.read(Unpaged(spread((1, count)))) == list(range(1, count + 1))
 
     @pytest.mark.parametrize(("count", "requests"), [(0, 1), (49, 1), (50, 1), (51, 2), (120, 3), (10_000, 200)])
     def test_reads_every_page_once(self, count: int, requests: int) -> None:
@@ -249,13 +481,24 @@ class TestWholeList:
 
 class TestNewestFirst:
     def read(self, model: Model, bookmark: int) -> tuple[list[int], bool]:
-        changes = walks.newest_first(model.read, "updated_at", bookmark, {}, "contacts")
-        found: list[int] = []
-        while True:
-            try:
-                found += [record["id"] for record in next(changes).records]
-            except StopIteration as end:
-                return found, end.value
+        found, (reached, gap) = ended(walks.newest_first(model.read, "updated_at", bookmark, {}, "contacts"))
+        assert gap is None
+        return found, reached
+
+    @given(hidden=st.sets(st.integers(0, 299), max_size=40), bookmark=st.integers(0, 299))
+    def test_names_what_the_pages_lack_that_it_read(self, hidden: set[int], bookmark: int) -> None:
+        model = self.contacts(300)
+        model.hidden = hidden
+
+        try:
+            found, (reached, gap) = ended(walks.newest_first(model.read, "updated_at", bookmark, {}, "contacts"))
+        except ResponseError:
+            assert is_too_much(len(hidden), 300)
+        else:
+            assert reached
+            assert found == [n for n in range(299, bookmark - 1, -1) if n not in hidden]
+            hidden_there = sum(n >= bookmark for n in hidden)
+            assert hidden_there <= (gap.missing if gap else 0) <= len(hidden)
 
     def contacts(self, count: int) -> Model:
         records = [{"id": n, "updated_at": n} for n in range(count)]

@@ -120,7 +120,9 @@ def sparse(aircall: Aircall) -> Run:
     for stream in tap.aircall_streams:
         stream._write_schema_message()  # noqa: SLF001 - what the SDK does before records
         for record in json.loads(json.dumps(variants(stream))):
-            stream._write_record_message(stream.post_process(record))  # noqa: SLF001 - and with them
+            processed = stream.post_process(record)
+            assert processed is not None
+            stream._write_record_message(processed)  # noqa: SLF001 - and with them
     return run
 
 

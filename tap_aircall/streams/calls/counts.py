@@ -108,10 +108,13 @@ class CallCounts(AircallStream):
 
     def _first_day(self) -> int | None:
         """Ask for the oldest call there is; return the first day that surely lacks none; None if there are no calls."""
-        records = self.read_page(self.path, {"page": "1", "per_page": "1", "order": "asc"}).records
-        if not records:
+        page = self.read_page(self.path, {"page": "1", "per_page": "1", "order": "asc"})
+        if not page.places:
             return None
-        oldest = stamp(records[0], "started_at", "calls")
+        if not page.records:
+            message = "Aircall counts calls, and does not show the oldest."
+            raise ResponseError(message)
+        oldest = stamp(page.records[0], "started_at", "calls")
         is_cut = oldest < self._now - SURELY_SERVED
         return oldest // DAY + is_cut
 

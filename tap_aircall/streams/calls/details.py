@@ -23,10 +23,10 @@ from tap_aircall.inbox.source import MARK
 from tap_aircall.reading import later
 from tap_aircall.reading.cursors import FIRST_RUN, LATE, NEW, POSITIONS, Cursors
 from tap_aircall.reading.later import Later, Reason
-from tap_aircall.reading.pages import PAGE_SIZE
+from tap_aircall.reading.pages import PAGE_SIZE, ShortPageError
 from tap_aircall.reading.times import to_rfc3339, to_seconds
 from tap_aircall.reading.walks import AscendingWalk
-from tap_aircall.streams.base import AircallStream
+from tap_aircall.streams.base import NAMED, AircallStream
 from tap_aircall.streams.calls.stream import Calls
 
 if TYPE_CHECKING:
@@ -47,8 +47,6 @@ PAGES_SHARED = 64
 """How many pages of the list streams share in a run, with `NEEDED` alone; more would take memory in a first run."""
 MOST_UNUSABLE = 0.1
 """The largest share of answers that may be unusable: more is another API than the tap knows, not some bad answers."""
-NAMED = 10
-"""How many of the calls that are set aside are named in a run; the summary counts them all."""
 FEW = 10
 """So many unusable answers are not too many, whatever their share."""
 
@@ -71,7 +69,7 @@ class CallDetails(AircallStream):
         self._now = 0
         """What Aircall's clock had reached when the stream's turn came (UNIX seconds)."""
         self._later = Later({}, ())
-        self._asked = self._unusable = 0
+        self._asked = self._unusable = self._last_read = 0
 
     @property
     @override
@@ -109,11 +107,18 @@ class CallDetails(AircallStream):
                     self.warn_of_cost(step.remaining or len(step.records), 1)
                     has_warned = True
                 self.progress.expect(step.remaining or 0)
+                self.note_gap(step.gap)
                 yield from self.details_of(self.wanted(self._settled(step.records)))
                 if step.through is not None:
                     cursors.advance(step.through, self._now - DELAY_SECONDS)
                 self.note(cursors)
+        self._last_read = cursors.position_at(cursors.ages[-1])
         yield from self.finish(cursors)
+
+    @property
+    @override
+    def read_no_more_before(self) -> int | None:
+        return self._last_read
 
     def begin(self) -> Cursors:
         """Take up the state; return the cursors."""
@@ -213,7 +218,10 @@ class CallDetails(AircallStream):
         if key in shared:
             return shared[key]
         calls = self.sibling(Calls)
-        page = self.client.get(Calls.path, query, partial(calls.parse_page, query))
+        try:
+            page = self.client.get(Calls.path, query, partial(calls.parse_page, query))
+        except ShortPageError as error:
+            page = error.page
         page = page._replace(records=[{name: call.get(name) for name in NEEDED} for call in page.records])
         if len(shared) < PAGES_SHARED:
             shared[key] = page

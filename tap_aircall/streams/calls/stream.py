@@ -50,6 +50,8 @@ class Calls(AircallStream):
 
     _began: float | None = None
     """When it began to be read (monotonic seconds)."""
+    _last_read = 0
+    """Up to where calls were read for the last time (UNIX seconds)."""
 
     @property
     @override
@@ -73,9 +75,15 @@ class Calls(AircallStream):
             for calls in self._read(window, cursors):
                 named.take(calls)
                 yield calls
+        self._last_read = cursors.position_at(cursors.ages[-1])
         yield from self._read_named(named)
         if self.run.events is not None and not self.is_full_table:
             self.write_state(self.run.events.mark())
+
+    @property
+    @override
+    def read_no_more_before(self) -> int | None:
+        return None if self.is_full_table else self._last_read
 
     @override
     def sample(self) -> list[Record]:
@@ -123,7 +131,8 @@ class Calls(AircallStream):
         walk = AscendingWalk(self.reader(), "started_at", from_is_exclusive=True, params={}, name=self.name)
         for number, step in enumerate(walk.steps(*window), start=1):
             self.progress.expect(step.remaining or 0)
-            yield step.records
+            self.note_gap(step.gap)
+            yield [*step.records, *self.usable(step.odd)]
             if step.through is not None:
                 cursors.advance(step.through, self._now)
             if not self.is_full_table and (number % states.PAGES_PER_STATE == 0 or not step.records):

@@ -97,12 +97,17 @@ class CustomStream(AircallStream):
             message = f"is left out: Aircall keeps {path} from this account (status 403)."
             raise StreamUnavailableError(message) from error
 
+    @property
+    @override
+    def item_key(self) -> str:
+        return ID
+
     @override
     def parse_page(self, query: Query, payload: Any) -> Page:
         page = self._parse(payload)
         page = page._replace(records=[self._item(record) for record in page.records])
         try:
-            return page.checked(query, self.name, TIME)
+            return page.checked(query, self.name, TIME, self.item_key)
         except MisorderedError as error:
             message = (
                 f"Aircall does not list it in the order of '{self.replication_key}', or ignores 'from' and 'to': use "
@@ -117,13 +122,14 @@ class CustomStream(AircallStream):
         reader = self.reader(self._definition.path)
         match self._definition.replication:
             case Replication.FULL_TABLE:
-                for page in walks.whole_list(reader, ID, self.name):
+                for page in self.read_whole(reader, self.item_key):
                     yield page.records
             case Replication.FROM_TO:
                 # `from` may exclude its own second or not: the walk drops what it did not want.
                 walk = AscendingWalk(reader, TIME, from_is_exclusive=True, params={}, name=self.name)
                 after = None if bookmark is None else bookmark - 1
                 for number, step in enumerate(walk.steps(after, self.aircall_clock.horizon()), start=1):
+                    self.note_gap(step.gap)
                     yield step.records
                     if number % states.PAGES_PER_STATE == 0 and step.records:
                         self._move_to(step.through)
@@ -139,7 +145,9 @@ class CustomStream(AircallStream):
             try:
                 page = next(changes)
             except StopIteration as end:
-                if not end.value:
+                reached, gap = end.value
+                self.note_gap(gap)
+                if not reached:
                     message = (
                         f"Aircall lists more than 10,000 changes of '{self.name}', and does not let anyone read the "
                         "rest; use the replication from_to if the list can do that."

@@ -227,6 +227,26 @@ def test_processes_that_make_a_store_at_once_make_one(location: str) -> None:
     assert len(set(found)) == 1
 
 
+def test_a_file_that_another_process_is_about_to_make_is_waited_for(tmp_path: Path) -> None:
+    file = tmp_path / "inbox.db"
+    with closing(sqlite3.connect(file, isolation_level=None, check_same_thread=False)) as other:
+        other.execute("BEGIN IMMEDIATE")  # SQLite would not wait for this before it switches to WAL
+        end = threading.Timer(0.1, other.rollback)
+        end.start()
+        with closing(Inbox.open(str(file), create=True)) as inbox:
+            inbox.append(rows([1]))
+            assert ids(inbox) == [1]
+        end.join()
+
+
+def test_a_file_that_another_process_never_finishes_to_make_is_told(tmp_path: Path) -> None:
+    file = tmp_path / "inbox.db"
+    with closing(sqlite3.connect(file, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(InputError, match=r"^Setting inbox: the store is kept locked by another process\.$"):
+            Inbox.open(str(file), create=True, patience=0.05)
+
+
 def append_bit_by_bit(location: str, first: int) -> None:
     with closing(Inbox.open(location, create=True)) as inbox:
         for number in range(first, first + 120, 2):

@@ -14,7 +14,7 @@ from typing_extensions import override
 from tap_aircall.sandbox import Sandbox, World
 from tap_aircall.tap import TapAircall
 from tap_aircall.writer import InterruptibleWriter
-from tests import catalogs, leaks
+from tests import catalogs, leaks, slow
 from tests.clock import FakeClock
 from tests.postgres import postgres as postgres  # noqa: PLC0414 - fixtures for all tests
 from tests.postgres import postgres_server as postgres_server  # noqa: PLC0414
@@ -34,6 +34,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Set that for all tests, give them time, and watch what they leak."""
     leaks.pytest_configure(config)
+    slow.ASKED = config.getoption("markexpr") != "not slow"
     Aircall.in_flight = config.getoption("--in-flight")
     hypothesis.settings.register_profile("any machine", deadline=None)  # a busy machine is no reason to fail
     hypothesis.settings.load_profile("any machine")

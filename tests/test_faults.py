@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 T0 = int(NOW)
-TIMEOUT = 0.15
+TIMEOUT = 1.0
+"""Seconds, real ones: a busy machine is to answer everything else in less."""
 
 
 def lying(**meta: Any) -> Callable[[Any], Any]:
@@ -43,7 +44,7 @@ def without_meta(payload: Any) -> Any:
 FAULTS: dict[str, dict[str, Any]] = {
     **{f"status {status}": {"status": status} for status in (408, 500, 502, 503, 504)},
     **{failure: {"failure": failure} for failure in ("reset", "cut", "stall", "cut_json", "html", "empty")},
-    "time-out": {"delay": 2.5 * TIMEOUT},
+    "time-out": {"delay": 1.5 * TIMEOUT},
     "429 in seconds": {"status": 429, "headers": {"X-AircallApi-Reset": str(T0 + 30)}},
     "429 in milliseconds": {"status": 429, "headers": {"X-AircallApi-Reset": str((T0 + 30) * 1000)}},
     "429 in the past": {"status": 429, "headers": {"X-AircallApi-Reset": str(T0 - 30)}},

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import json
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from jsonschema import Draft202012Validator, FormatChecker
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from tap_aircall.streams.base import AircallStream
 
-STREAMS = TapAircall(config={}, validate_config=False).streams
+STREAMS = cast("dict[str, AircallStream]", TapAircall(config={}, validate_config=False).streams)
 
 FORMATS = FormatChecker()
 

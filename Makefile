@@ -35,6 +35,17 @@ picture: $(READY) ## Take the picture of the demo's page that the documents show
 demo-customers: $(PLUGINS) ## Load three made-up customers, one of whom fails, in Dagster's page, until Ctrl-C
 	@$(BIN)/python -m aircall_customers.demo
 
+# Some from each part of the tap, each fast.
+QUICK := $(addprefix tests/,test_docs.py test_errors.py test_sdk.py test_settings.py http/test_addresses.py \
+	http/test_decoding.py http/test_limiter.py inbox/test_deliveries.py reading/test_clock.py reading/test_cursors.py \
+	reading/test_records.py reading/test_times.py reading/test_walks.py streams/calls/test_ids.py \
+	streams/custom/test_definitions.py streams/inbox/test_fitting.py streams/inbox/test_merging.py \
+	streams/test_directory.py streams/test_schemas.py)
+
+.PHONY: check
+check: $(READY) style ## Check style and types, and run the fast tests: within a minute
+	@$(BIN)/python -m pytest -n 2 -q $(QUICK) $(ARGS)
+
 .PHONY: test
 test: $(PLUGINS) ## Run all tests but the slow ones, with real targets
 	@$(BIN)/python -m pytest -n 2 $(ARGS)
@@ -85,13 +96,16 @@ bench: $(PLUGINS) ## Measure CPU, memory, start-up, requests and the use of the 
 	@$(BIN)/python -m benchmarks.edits
 	@$(BIN)/python -m benchmarks.models
 
-.PHONY: lint
-lint: $(READY) ## Check style and types
+.PHONY: style
+style: $(READY)
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
-	@$(BIN)/deptry .
 	@$(BIN)/lint-imports --no-logo >$(VENV)/imports.log || { cat $(VENV)/imports.log; exit 1; }
+
+.PHONY: lint
+lint: style ## Check style, types, dependencies and documents
+	@$(BIN)/deptry .
 	@$(MAKE) --no-print-directory docs
 
 .PHONY: docs

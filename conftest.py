@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import hypothesis
 
-from tests import leaks
+from tests import leaks, slow
 from tests.conftest import Aircall
 from tests.conftest import aircall as aircall  # noqa: PLC0414 - fixtures for all tests
 from tests.conftest import clock as clock  # noqa: PLC0414
@@ -26,6 +26,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Set that for all tests, give them time, and watch what they leak."""
     leaks.pytest_configure(config)
+    slow.ASKED = config.getoption("markexpr") != "not slow"
     Aircall.in_flight = config.getoption("--in-flight")
     hypothesis.settings.register_profile("any machine", deadline=None)  # a busy machine is no reason to fail
     hypothesis.settings.load_profile("any machine")

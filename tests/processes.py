@@ -11,10 +11,14 @@ import multiprocessing
 import os
 import resource
 import select
+import subprocess
+import sys
+import tempfile
 import time
 from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import Enum
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tests.clock import FastClock
@@ -22,7 +26,6 @@ from tests.clock import FastClock
 if TYPE_CHECKING:
     from collections.abc import Callable
     from multiprocessing.connection import Connection
-    from pathlib import Path
 
     Record = dict[str, Any]
 
@@ -33,6 +36,44 @@ FORKED = multiprocessing.get_context("forkserver")
 FORKED.set_forkserver_preload(
     ["tests.processes", "tap_aircall.tap", "tap_aircall.http.client", "tap_aircall.auth.login"]
 )
+
+
+def run(*arguments: Any, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run `tap-aircall` to its end.
+
+    Args:
+        *arguments: Those of the command line.
+        **environment: Variables to add.
+    """
+    from tests import leaks  # noqa: PLC0415 - the processes have no use for pytest, which it imports
+
+    with tempfile.TemporaryDirectory() as folder:
+        files = [Path(folder, name) for name in ("stdout", "stderr")]
+        process = FORKED.Process(target=_run, args=([*map(str, arguments)], {**os.environ, **environment}, files))
+        process.start()
+        process.join(PATIENCE_SECONDS)
+        process.kill()
+        process.join()
+        exit_code = process.exitcode
+        process.close()
+        outputs = [file.read_text(encoding="utf-8") for file in files]
+    assert exit_code is not None
+    for output in outputs:
+        leaks.WATCH.look_through_output("a process", output)
+    return subprocess.CompletedProcess(arguments, exit_code, *outputs)
+
+
+def _run(arguments: list[str], environment: dict[str, str], files: list[Path]) -> None:
+    """Be the command, with its output in files."""
+    from tap_aircall.__main__ import main  # noqa: PLC0415 - loaded before this module was
+
+    for number, file in enumerate(files, 1):
+        with file.open("wb") as output:
+            os.dup2(output.fileno(), number)
+    os.environ.clear()
+    os.environ.update(environment)
+    sys.argv = ["tap-aircall", *arguments]
+    main()
 
 
 class Mishap(Enum):

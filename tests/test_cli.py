@@ -1,4 +1,8 @@
-"""The command line as users meet it: real processes, what they print, and how they end."""
+"""The command line as users meet it: processes, what they print, and how they end.
+
+Most are forked from one that has imported the tap already, since Python takes seconds to start; where the start itself
+or the way to the end matters, a test starts the installed command.
+"""
 
 from __future__ import annotations
 
@@ -23,6 +27,7 @@ from tap_aircall.streams.registry import STREAMS
 from tests.catalogs import SNAPSHOT, catalog, summary
 from tests.clock import NOW
 from tests.inboxes import FROM_API, fill, one_of_each
+from tests.processes import run
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -62,15 +67,9 @@ def changed(config: Path, **settings: Any) -> Path:
     return write(config, json.loads(config.read_text(encoding="utf-8")) | settings)
 
 
-def run(*arguments: Any, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [TAP, *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, **environment},
-        timeout=60,
-    )
+def start(*arguments: Any) -> subprocess.CompletedProcess[str]:
+    """Run the installed command."""
+    return subprocess.run([TAP, *map(str, arguments)], capture_output=True, text=True, check=False, timeout=60)
 
 
 def problems(done: subprocess.CompletedProcess[str]) -> list[str]:
@@ -108,7 +107,7 @@ def fails_with(done: subprocess.CompletedProcess[str], line: str) -> None:
 
 
 def test_discovery_needs_neither_config_nor_network() -> None:
-    done = run("--discover")
+    done = start("--discover")
 
     assert done.returncode == 0
     assert summary(json.loads(done.stdout)) == json.loads(SNAPSHOT.read_text(encoding="utf-8"))
@@ -116,7 +115,7 @@ def test_discovery_needs_neither_config_nor_network() -> None:
 
 
 def test_a_run_is_quiet_and_ends_with_0(config: Path, sandbox: Sandbox) -> None:
-    done = run("--config", config)
+    done = start("--config", config)
 
     assert done.returncode == 0
     assert problems(done) == []
@@ -647,13 +646,23 @@ def test_a_target_that_dies_ends_the_run_with_one_line(config: Path) -> None:
     ]
 
 
-@pytest.mark.parametrize("unbuffered", ["", "1"])
-@pytest.mark.parametrize("options", [(), ("--about",), ("--discover",)], ids=str)
+@pytest.mark.parametrize(
+    ("options", "unbuffered"),
+    [
+        ((), ""),
+        ((), "1"),
+        (("--about",), ""),
+        (("--discover",), ""),
+        pytest.param(("--about",), "1", marks=pytest.mark.slow),
+        pytest.param(("--discover",), "1", marks=pytest.mark.slow),
+    ],
+    ids=str,
+)
 def test_a_disk_that_fills_at_the_very_end_ends_the_run_with_one_line(
     config: Path, tmp_path: Path, options: tuple[str, ...], unbuffered: str
 ) -> None:
     command = [str(TAP), "--config", str(config), *options]
-    room = len(subprocess.run(command, capture_output=True, check=True).stdout) - 30  # less than the last message
+    room = len(run("--config", config, *options).stdout.encode()) - 30  # less than the last message
     limited = "import os, resource"
     limited += f"; resource.setrlimit(resource.RLIMIT_FSIZE, ({room}, {room})); os.execv({command[0]!r}, {command})"
 

@@ -7,7 +7,6 @@ up with what Aircall has, and no run repeats more than what came after the last 
 from __future__ import annotations
 
 import json
-import os
 import random
 import time
 from collections import Counter
@@ -21,6 +20,7 @@ from tap_aircall.reading.states import PAGES_PER_STATE
 from tests.clock import NOW, SPEED, FastClock
 from tests.conftest import Aircall
 from tests.processes import PATIENCE_SECONDS, Command, Mishap, Process
+from tests.slow import few_or_many
 from tests.warehouse import Warehouse
 
 if TYPE_CHECKING:
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 T0 = int(NOW)
-SOAK = "SOAK" in os.environ
-"""Whether `make soak` asks for more."""
 TOKEN = "/v1/oauth/token"
 FOLLOWERS = ("call_topics", "call_action_items")
 EXPECTED: dict[Mishap, tuple[tuple[int, list[str]], ...]] = {
@@ -156,7 +154,7 @@ def go_through(company: Company, command: Command, warehouse: Warehouse, *, size
     return spent
 
 
-@pytest.mark.parametrize("seed", range(12 if SOAK else 2))
+@pytest.mark.parametrize("seed", range(few_or_many(2, 12)))
 def test_a_first_run_ends_complete_however_often_it_dies(make_company: Callable[..., Company], seed: int) -> None:
     company = make_company(seed)
     world = company.world
@@ -174,10 +172,10 @@ def test_a_first_run_ends_complete_however_often_it_dies(make_company: Callable[
     truth = company.truth(*streams)
     undisturbed = len(company.sandbox.requests)
 
-    for _ in range(3 if SOAK else 1):
+    for _ in range(few_or_many(1, 3)):
         warehouse = Warehouse()
         before, began = company.befell.total(), company.clock.time()
-        spent = go_through(company, company.command(*streams), warehouse, size=4_000_000, mishaps=6 if SOAK else 3)
+        spent = go_through(company, company.command(*streams), warehouse, size=4_000_000, mishaps=few_or_many(3, 6))
         mishaps = company.befell.total() - before
         aged = AGES * (mishaps + 1 + int(company.clock.time() - began) // CALL_EVERY)
 
@@ -189,7 +187,7 @@ def test_a_first_run_ends_complete_however_often_it_dies(make_company: Callable[
         assert spent["requests"] <= undisturbed + mishaps * again + aged * (1 + len(followers))
 
 
-@pytest.mark.parametrize("seed", range(8 if SOAK else 1))
+@pytest.mark.parametrize("seed", range(few_or_many(1, 8)))
 def test_incremental_runs_lose_no_change_however_often_they_die(
     make_company: Callable[..., Company], seed: int
 ) -> None:
@@ -201,7 +199,7 @@ def test_incremental_runs_lose_no_change_however_often_they_die(
     warehouse = Warehouse()
     warehouse.load(command.run().messages)
 
-    for _ in range(10 if SOAK else 2):
+    for _ in range(few_or_many(2, 10)):
         company.pass_time(3600)
         for identity in dice.sample(calls, 30):
             world.edit_call(identity, archived=bool(dice.getrandbits(1)))
@@ -223,7 +221,7 @@ def test_incremental_runs_lose_no_change_however_often_they_die(
     assert warehouse.tables == company.truth("calls", "contacts").tables
 
 
-@pytest.mark.parametrize("seed", range(4 if SOAK else 1))
+@pytest.mark.parametrize("seed", range(few_or_many(1, 4)))
 def test_a_killed_renewal_needs_a_login_only_if_its_answer_was_lost(
     make_company: Callable[..., Company], tmp_path: Path, seed: int
 ) -> None:
@@ -234,7 +232,7 @@ def test_a_killed_renewal_needs_a_login_only_if_its_answer_was_lost(
     file = tmp_path / "tokens.json"
     log_in(company, file)
 
-    for _ in range(20 if SOAK else 4):
+    for _ in range(few_or_many(4, 20)):
         oauth.end_access()
         company.sandbox.faults.append(Fault(path=TOKEN, delay=0.1))
         before, granted, saved = len(company.sandbox.requests), len(oauth.grants), file.read_bytes()

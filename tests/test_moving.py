@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,6 +12,7 @@ from hypothesis import strategies as st
 from tap_aircall.reading.clock import TRAIL_SECONDS
 from tap_aircall.reading.times import to_rfc3339, to_seconds
 from tests.moving import AI_RESULTS, LISTS, Company, Event, Outcome, Plan, outcomes
+from tests.slow import ASKED, few_or_many
 from tests.warehouse import Warehouse
 
 if TYPE_CHECKING:
@@ -20,12 +20,10 @@ if TYPE_CHECKING:
 
     from aircall_sandbox.templates import Record
 
-SOAK = "SOAK" in os.environ
-"""Whether `make soak` asks for more."""
-pytestmark = pytest.mark.timeout(1_200 if SOAK else 120)
+pytestmark = pytest.mark.timeout(few_or_many(120, 1_200))
 MOVING = settings(
-    max_examples=1_000 if SOAK else 12,
-    derandomize=not SOAK,
+    max_examples=few_or_many(12, 1_000),
+    derandomize=not ASKED,
     database=None,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 
 import pytest
@@ -29,6 +28,8 @@ def test_the_tap_takes_no_more_than_half_as_much_again_as_the_least(name: str) -
 
 
 @pytest.mark.timeout(1_800)
-@pytest.mark.parametrize("name", COMPANIES if "SOAK" in os.environ else ["small"])
+@pytest.mark.parametrize(
+    "name", ["small", *(pytest.param(name, marks=pytest.mark.slow) for name in COMPANIES if name != "small")]
+)
 def test_the_page_says_what_is_measured(name: str) -> None:
     assert row(name, COMPANIES[name]) == ROWS[name]

@@ -24,7 +24,6 @@ from typing_extensions import override
 from aircall_sandbox import Sandbox, generate_company
 from tap_aircall import sdk
 from tap_aircall.streams.base import UNHANDLED, AircallStream
-from tap_aircall.streams.registry import STREAMS
 from tap_aircall.tap import TapAircall
 from tests.catalogs import catalog
 from tests.clock import NOW
@@ -74,11 +73,22 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
+ONE_OF_EACH_KIND = ("calls", "users", "call_transcriptions", "messages")
+"""A list with cursors, one that is read whole, results of calls, and what only webhooks tell."""
+
+
 class SandboxTap(TapAircall):
-    """Takes its settings when it is made: the SDK's test class is made before the sandbox runs."""
+    """A tap of a few streams, for the SDK's tests.
+
+    It takes its settings when it is made: the SDK's test class is made before the sandbox runs.
+    """
 
     def __init__(self, *, config: dict[str, Any], **kwargs: Any) -> None:
         super().__init__(config={**config, **SETTINGS}, validate_config=bool(SETTINGS), **kwargs)
+
+    @override
+    def discover_streams(self) -> list[AircallStream]:
+        return [stream for stream in super().discover_streams() if stream.name in ONE_OF_EACH_KIND]
 
 
 # primary_keys and valid_final_state cannot fail in the SDK's version; tests/streams has real ones.
@@ -88,7 +98,7 @@ TestTapAircall = get_tap_test_class(
     config={},
     parse_env_config=False,
     suite_config=SuiteConfig(max_records_limit=50),
-    catalog=catalog(*STREAMS),  # the SDK's tests read deselected ones too, but without fields
+    catalog=catalog(*ONE_OF_EACH_KIND),  # the SDK's tests read deselected ones too, but without fields
 )
 
 

@@ -30,6 +30,7 @@ SECRETS = [name for name, definition in PROPERTIES.items() if definition.get("se
 TEXTS = [name for name, definition in PROPERTIES.items() if "string" in definition["type"]]
 GOOD = {"user": "id", "password": "token"}
 ABOUT = "see tap-aircall --about for those there are."
+INVISIBLE = st.sampled_from("\n\r\0\x7f\u2028\u200b\ud800") | st.characters(categories=["Cc", "Cf", "Cs", "Zl", "Zp"])
 HIDDEN = "s3cret"
 """How each secret of the property test begins."""
 
@@ -63,43 +64,31 @@ def source(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.M
     return {"config": given_as_config, "file": given_in_a_file, "environment": given_in_the_environment}[request.param]
 
 
-@pytest.mark.parametrize(
-    ("name", "attribute", "written", "expected"),
-    [
-        *(
-            (name, name, written, expected)
-            for name in ("requests_per_minute", "request_timeout")
-            for written, expected in (
-                ("60", 60),
-                ("60.0", 60),
-                ("0.5", 0.5),
-                ("5e-1", 0.5),
-                ("6E1", 60),
-                ('"2.5"', 2.5),
-                ('" 60 "', 60),
-                ('"1e2"', 100),
-            )
-        ),
-        *(
-            ("max_concurrent_requests", "max_concurrent_requests", written, 4)
-            for written in ("4", "4.0", "4e0", "0.4e1", '"4"', '"4.0"', '" 4 "')
-        ),
-        *(
-            ("reread_after_hours", "reread_after_seconds", written, (1800, 86_400))
-            for written in ("[0.5, 24]", "[5e-1, 24.0]", "[0.50, 2.4e1]")
-        ),
-    ],
-)
-def test_every_number_is_read_in_every_form(
-    source: Any, name: str, attribute: str, written: str, expected: Any
-) -> None:
-    value = getattr(source(name, written), attribute)
+def forms(number: Decimal) -> st.SearchStrategy[str]:
+    """Draw ways to write a positive number in JSON, of which some are texts."""
+    plain = [f"{number:f}", f"{number:.4f}", f"{number:e}", f"{number:.6E}", f"{number.scaleb(1):f}e-1"]
+    return st.sampled_from([*plain, *(f'"{form}"' for form in plain), f'" {number:f} "'])
 
-    assert value == expected
-    numbers = value if isinstance(value, tuple) else (value,)
-    assert {type(number) for number in numbers} <= {int, float}
-    if name == "max_concurrent_requests":
-        assert type(value) is int
+
+@given(data=st.data())
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_every_number_is_read_in_every_form(source: Any, data: st.DataObject) -> None:
+    name = data.draw(st.sampled_from(["requests_per_minute", "request_timeout", "max_concurrent_requests"]))
+    is_whole = name == "max_concurrent_requests"
+    number = data.draw(st.integers(1, 100).map(Decimal) if is_whole else st.decimals("0.5", 600, places=2))
+
+    value = getattr(source(name, data.draw(forms(number))), name)
+
+    assert value == float(number)
+    assert type(value) is int if is_whole else type(value) in {int, float}
+
+
+@pytest.mark.parametrize("written", ["[0.5, 24]", "[5e-1, 24.0]", "[0.50, 2.4e1]"])
+def test_numbers_in_a_list_are_read_in_every_form(source: Any, written: str) -> None:
+    ages = source("reread_after_hours", written).reread_after_seconds
+
+    assert ages == (1800, 86_400)
+    assert {type(age) for age in ages} <= {int, float}
 
 
 @pytest.mark.parametrize(
@@ -142,15 +131,16 @@ class TestText:
         assert isinstance(auth, OAuthSettings)
         assert (auth.client_id, auth.client_secret, auth.access_token, auth.refresh_token) == names
 
-    @pytest.mark.parametrize("name", TEXTS)
-    def test_an_empty_setting_is_not_set(self, name: str) -> None:
-        if name in GOOD:
-            assert refusal({**GOOD, name: " \n"}).startswith(f"Setting {name}: missing;")
-        else:
-            assert make({**GOOD, name: " \n"}) == make(dict(GOOD))
+    def test_an_empty_setting_is_not_set(self) -> None:
+        default = make(dict(GOOD))
+        for name in TEXTS:
+            if name in GOOD:
+                assert refusal({**GOOD, name: " \n"}).startswith(f"Setting {name}: missing;")
+            else:
+                assert make({**GOOD, name: " \n"}) == default, name
 
-    @pytest.mark.parametrize("name", TEXTS)
-    @pytest.mark.parametrize("character", ["\n", "\r", "\0", "\x7f", "\u2028", "\u200b", "\ud800"])
+    @given(name=st.sampled_from(TEXTS), character=INVISIBLE)
+    @settings(max_examples=60)
     def test_invisible_characters_within_it_are_refused(self, name: str, character: str) -> None:
         line = refusal({**GOOD, name: f"s3cret{character}t0ken"})
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import time
 import uuid
 from contextlib import contextmanager
 from pathlib import Path
@@ -32,6 +33,8 @@ T = TypeVar("T")
 SETTING = "Setting inbox"
 PATIENCE_SECONDS = 30.0
 """How long to wait for others who are writing."""
+RETRY_SECONDS = 0.01
+"""How long to wait before a file is switched to WAL again: the switch takes a few milliseconds."""
 CONNECT_SECONDS = 5
 """How long to wait for a database server to answer at all."""
 BATCH = 200
@@ -481,10 +484,28 @@ def _sqlite(url: sa.URL, patience: float) -> sa.Engine:
 
     @sa.event.listens_for(engine, "connect")
     def _connected(connection: sqlite3.Connection, _record: Any) -> None:
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "fullfsync=ON"):
+        _use_wal(connection, patience)
+        for pragma in ("synchronous=FULL", "fullfsync=ON"):
             connection.execute(f"PRAGMA {pragma}")
 
     return engine
+
+
+def _use_wal(connection: sqlite3.Connection, patience: float) -> None:
+    """Switch a fresh file to WAL; one that is switched stays so.
+
+    SQLite's own timeout is not enough: where two processes switch a file at once, one is told at once that it is busy.
+    """
+    give_up_at = time.monotonic() + patience
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() >= give_up_at:
+                raise
+            time.sleep(RETRY_SECONDS)
+        else:
+            return
 
 
 def _postgres(url: sa.URL, patience: float) -> sa.Engine:

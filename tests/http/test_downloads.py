@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import os
 import socket
 import zlib
 from typing import TYPE_CHECKING, Any
@@ -18,6 +17,7 @@ from tap_aircall.errors import ExpiredError, RejectedRequestError, ResponseError
 from tap_aircall.http.downloads import ATTEMPTS, IN_MEMORY
 from tests.damage import damaged
 from tests.http.test_client import make_client, ping
+from tests.slow import few_or_many
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -151,9 +151,7 @@ def test_an_encoding_that_nobody_asked_for_is_named(aircall: Aircall, client: Ai
         fetched(client, url)
 
 
-@settings(
-    suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=5_000 if "SOAK" in os.environ else 150
-)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=few_or_many(150, 5_000))
 @given(st.data())
 def test_a_damaged_encoded_file_arrives_whole_or_not_at_all(
     aircall: Aircall, client: AircallClient, address: Any, data: st.DataObject

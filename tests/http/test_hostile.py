@@ -22,7 +22,7 @@ from tap_aircall.http import client as client_module
 from tap_aircall.http import downloads
 from tests.hostile import Hostile
 from tests.http.test_client import make_client
-from tests.test_faults import SOAK
+from tests.slow import few_or_many
 
 if TYPE_CHECKING:
     import socket
@@ -145,7 +145,7 @@ def any_server() -> Iterator[Hostile]:
 
 
 @given(head=HEADS, body=BODIES)
-@settings(max_examples=1_500 if SOAK else 100, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=few_or_many(100, 1_500), suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_bytes_end_in_an_answer_or_one_line(
     any_server: Hostile, clock: FakeClock, caplog: pytest.LogCaptureFixture, head: bytes, body: bytes
 ) -> None:

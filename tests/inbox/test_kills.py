@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 import signal
 import time
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.inbox.processes import Fleet, Follower, Sender
+from tests.slow import few_or_many
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tests.conftest import Aircall
     from tests.postgres import Postgres
 
-KILLS = 100 if os.environ.get("SOAK") else 3
+KILLS = few_or_many(3, 100)
 
 
 def survive(aircall: Aircall, location: str, receivers: int, seed: int) -> None:

@@ -16,6 +16,7 @@ from tap_aircall.inbox import store
 from tap_aircall.inbox.deliveries import WEBHOOK, Delivery, Row
 from tap_aircall.inbox.store import Inbox, Webhook
 from tests.inbox.conftest import event
+from tests.slow import few_or_many
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -208,7 +209,8 @@ def test_two_stores_can_be_told_apart(tmp_path: Path) -> None:
     assert len(names) == 2
 
 
-def test_processes_that_make_a_store_at_once_make_one(location: str) -> None:
+def make_at_once(location: str) -> None:
+    """Let four make a store at the same time; they must all get the same one."""
     found: list[str] = []
     ready = threading.Barrier(4)
 
@@ -225,6 +227,35 @@ def test_processes_that_make_a_store_at_once_make_one(location: str) -> None:
 
     assert len(found) == 4
     assert len(set(found)) == 1
+
+
+def test_processes_that_make_a_store_at_once_make_one(location: str) -> None:
+    make_at_once(location)
+
+
+def test_files_that_are_made_at_once_are_made_once(tmp_path: Path) -> None:
+    for number in range(few_or_many(5, 300)):
+        make_at_once(str(tmp_path / f"{number}.db"))
+
+
+def test_a_file_that_another_process_is_about_to_make_is_waited_for(tmp_path: Path) -> None:
+    file = tmp_path / "inbox.db"
+    with closing(sqlite3.connect(file, isolation_level=None, check_same_thread=False)) as other:
+        other.execute("BEGIN IMMEDIATE")  # SQLite would not wait for this before it switches to WAL
+        end = threading.Timer(0.1, other.rollback)
+        end.start()
+        with closing(Inbox.open(str(file), create=True)) as inbox:
+            inbox.append(rows([1]))
+            assert ids(inbox) == [1]
+        end.join()
+
+
+def test_a_file_that_another_process_never_finishes_to_make_is_told(tmp_path: Path) -> None:
+    file = tmp_path / "inbox.db"
+    with closing(sqlite3.connect(file, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(InputError, match=r"^Setting inbox: the store is kept locked by another process\.$"):
+            Inbox.open(str(file), create=True, patience=0.05)
 
 
 def append_bit_by_bit(location: str, first: int) -> None:

@@ -29,6 +29,7 @@ from typing_extensions import override
 
 from tap_aircall.streams.registry import STREAMS
 from tap_aircall.tap import TapAircall
+from tests.slow import ASKED
 from tests.targets.conftest import PLUGINS, ROOT
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ COMMANDS = (*IN_THE_CLONE, "quick-start.md", "meltano.md")
 """Pages with commands, which run in the clone for the first five, and beside it for the others."""
 DRAWN = ("{mermaid}", "mermaid", "{toctree}", "text")
 """Kinds of blocks that do not run: `make docs` draws diagrams, and `text` is what a command prints."""
-AGAIN = re.compile("tap-aircall --config|meltano run" if "SOAK" in os.environ else "tap-aircall --config (?!.*login)")
+AGAIN = re.compile("tap-aircall --config|meltano run" if ASKED else "tap-aircall --config (?!.*login)")
 """Blocks to run twice; Meltano is slow to start, so only `make soak` runs its blocks twice."""
 CALLS = 500
 """How many calls the sandbox has on the pages."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.resources
 import json
-import os
 from typing import TYPE_CHECKING
 
 import jsonschema
@@ -17,8 +16,6 @@ from tests.targets.conftest import ROOT
 if TYPE_CHECKING:
     from tests.targets.conftest import Project
 
-SOAK = "SOAK" in os.environ
-"""Whether `make soak` asks for more."""
 COMMANDS = {
     "compile --lint": "Compiled",
     "config test tap-aircall": "Plugin configuration is valid",
@@ -69,7 +66,9 @@ def test_the_hub_entry_is_valid_for_meltano_and_the_hub() -> None:
     assert all(setting["label"] and setting["description"] and setting["kind"] for setting in entry["settings"])
 
 
-@pytest.mark.parametrize("command", COMMANDS if SOAK else ["compile --lint"])
+@pytest.mark.parametrize(
+    "command", ["compile --lint", *(pytest.param(each, marks=pytest.mark.slow) for each in list(COMMANDS)[1:])]
+)
 def test_meltano_accepts_the_project(project: Project, command: str) -> None:
     log = project.meltano(*command.split())
 

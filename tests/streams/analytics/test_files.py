@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import csv
 import io
-import os
 import sys
 import tracemalloc
 import zipfile
@@ -16,6 +15,7 @@ from tap_aircall.errors import ReportError
 from tap_aircall.streams.analytics import files
 from tap_aircall.streams.analytics.files import parse
 from tests.damage import damaged
+from tests.slow import few_or_many
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -167,7 +167,7 @@ TABLE = [[str(number), "inbound" if number % 3 else "outbound"] for number in ra
 WHOLE = rows(written(TABLE))
 
 
-@settings(max_examples=50_000 if "SOAK" in os.environ else 1_000)
+@settings(max_examples=few_or_many(1_000, 50_000))
 @given(st.data())
 def test_a_damaged_zip_file_has_all_rows_or_none(data: st.DataObject) -> None:
     method = data.draw(st.sampled_from([zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED]))

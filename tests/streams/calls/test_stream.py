@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import random
 from collections import Counter
 from datetime import UTC, datetime
@@ -14,6 +13,7 @@ import pytest
 from aircall_sandbox import Fault
 from tap_aircall.errors import UnreadableError
 from tests.clock import NOW
+from tests.slow import few_or_many
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -162,8 +162,8 @@ class TestExpensiveParts:
 
 class TestReadingAgain:
     def test_over_40_days_each_call_is_read_when_new_and_once_at_each_age(self, aircall: Aircall) -> None:
-        """Runs every three hours (hourly with SOAK), with edits at any moment of the first 30 days of a call."""
-        hours_apart = 1 if "SOAK" in os.environ else 3
+        """Runs every three hours (hourly in `make soak`), with edits at any moment of the first 30 days of a call."""
+        hours_apart = few_or_many(3, 1)
         dice = random.Random(4)  # noqa: S311 - not for secrets
         ages = [0.5, 6, 24, 72, 168, 720]
         arrivals = sorted(dice.randrange(T0, T0 + 40 * DAY) for _ in range(150))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 from typing import TYPE_CHECKING, Any, NamedTuple
 from unittest import mock
 
@@ -19,6 +18,7 @@ from aircall_sandbox.messages import Answer
 from tap_aircall.streams.calls import ids
 from tap_aircall.streams.intelligence import streams as intelligence
 from tests.moving import AI_RESULTS, Company, Plan, outcomes
+from tests.slow import ASKED, few_or_many
 from tests.warehouse import Warehouse
 
 if TYPE_CHECKING:
@@ -26,9 +26,8 @@ if TYPE_CHECKING:
 
     from tests.conftest import Aircall, Run
 
-SOAK = "SOAK" in os.environ
 """Whether `make soak` asks for more."""
-pytestmark = pytest.mark.timeout(1_200 if SOAK else 120)
+pytestmark = pytest.mark.timeout(few_or_many(120, 1_200))
 HOUR, DAY = 3600, 86_400
 WIDTHS = pytest.mark.parametrize("width", [1, 4, 8])
 Record = dict[str, Any]
@@ -121,8 +120,8 @@ PLAIN = Plan(1)
 
 
 @settings(
-    max_examples=1_000 if SOAK else 25,
-    derandomize=not SOAK,
+    max_examples=few_or_many(25, 1_000),
+    derandomize=not ASKED,
     database=None,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],

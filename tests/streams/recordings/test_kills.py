@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import random
 import subprocess
 import sys
@@ -19,6 +18,7 @@ from aircall_sandbox.recordings import RECORDING_PATH, address_of, audio
 from tests.clock import NOW, FastClock
 from tests.conftest import Aircall
 from tests.processes import Command, Mishap
+from tests.slow import few_or_many
 from tests.warehouse import Warehouse
 
 if TYPE_CHECKING:
@@ -27,11 +27,10 @@ if TYPE_CHECKING:
     from tests.conftest import Record
     from tests.streams.recordings.buckets import Bucket
 
-SOAK = "SOAK" in os.environ
-CALLS = 120 if SOAK else 40
+CALLS = few_or_many(40, 120)
 STREAMS = ("calls", "call_recordings")
 
-pytestmark = pytest.mark.timeout(3_600 if SOAK else 300)
+pytestmark = pytest.mark.timeout(few_or_many(300, 3_600))
 
 
 @pytest.fixture
@@ -67,7 +66,7 @@ def test_files_in_a_folder(company: tuple[Aircall, FastClock], tmp_path: Path) -
     aircall, clock = company
     expected, dice = truth(aircall.world), random.Random(7)  # noqa: S311 - not for secrets
     befell = lives = 0
-    while befell < (100 if SOAK else 3):
+    while befell < few_or_many(3, 100):
         lives += 1
         folder, warehouse = tmp_path / str(lives), Warehouse()
         config = aircall.config(recordings_location=str(folder))
@@ -110,7 +109,7 @@ def test_files_in_a_bucket(company: tuple[Aircall, FastClock], bucket: Bucket, t
     command = [sys.executable, "-m", "tests.fast", str(clock.began), config, *STREAMS]
     output = tmp_path / "out.jsonl"
     rows: dict[tuple[Any, ...], Record] = {}
-    for kills_left in range(20 if SOAK else 1, -1, -1):
+    for kills_left in range(few_or_many(1, 20), -1, -1):
         bucket.empty()
         before, fetched = len(aircall.sandbox.requests), dice.randrange(CALLS // 2)
         with output.open("wb") as file, subprocess.Popen(command, stdout=file, stderr=subprocess.DEVNULL) as process:

@@ -234,7 +234,7 @@ def day(tmp_path: Path, postgres_server: Path) -> Iterator[Day]:
         yield Day(tmp_path, postgres_server, stack, random.Random(19))
 
 
-@pytest.mark.skipif("SOAK" not in os.environ, reason="a day of 200 customers takes an hour or more: make soak")
+@pytest.mark.slow
 @pytest.mark.timeout(0)
 def test_a_day_of_kills_costs_no_customer_a_row_or_an_overlap_and_few_requests(day: Day, tmp_path: Path) -> None:
     for hour in range(HOURS):

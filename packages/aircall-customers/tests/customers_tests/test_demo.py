@@ -20,7 +20,7 @@ from aircall_customers.local import ROOT
 PATIENCE_SECONDS = 900
 
 
-@pytest.mark.skipif("SOAK" not in os.environ, reason="it runs Dagster's daemon and page for minutes: make soak")
+@pytest.mark.slow
 @pytest.mark.timeout(2 * PATIENCE_SECONDS)
 def test_the_demo_shows_a_load_and_a_failure_and_leaves_nothing_running() -> None:
     process = subprocess.Popen(

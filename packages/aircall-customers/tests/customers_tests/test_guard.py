@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from contextlib import ExitStack
 from datetime import UTC, datetime
@@ -15,6 +14,7 @@ from hypothesis import strategies as st
 
 from aircall_customers.guard import Claim, Guard, GuardError, Outcome, RefusedError, SupersededError
 from aircall_customers.local import make_database
+from tests.slow import few_or_many
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -191,7 +191,7 @@ STEPS = st.lists(
 
 @given(steps=STEPS)
 @settings(
-    max_examples=1_000 if "SOAK" in os.environ else 40,
+    max_examples=few_or_many(40, 1_000),
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],  # each history empties the database
 )

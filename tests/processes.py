@@ -31,7 +31,7 @@ ROOM_FOR_STDERR = 8_192
 """A full disk is simulated by a limit on the size of each file of a process."""
 FORKED = multiprocessing.get_context("forkserver")
 FORKED.set_forkserver_preload(
-    ["tests.processes", "tap_aircall.tap", "tap_aircall.http.client", "tap_aircall.auth.login"]
+    ["tests.processes", "tap_aircall.command", "tap_aircall.tap", "tap_aircall.http.client", "tap_aircall.auth.login"]
 )
 
 
@@ -155,7 +155,7 @@ def _befall(mishap: Mishap, pid: int | None, reader: Connection) -> None:
 
 def _live(began: float, arguments: list[str], output: Connection, errors: str, full: tuple[str, int] | None) -> None:
     """Run the command in this process, with another clock and its output in files."""
-    from tap_aircall import tap  # noqa: PLC0415 - loaded before this module was
+    from tap_aircall import command, tap  # noqa: PLC0415 - loaded before this module was
 
     with open(errors, "w", encoding="utf-8") as file:  # noqa: PTH123 - short
         os.dup2(file.fileno(), 2)
@@ -168,4 +168,4 @@ def _live(began: float, arguments: list[str], output: Connection, errors: str, f
             os.dup2(disk.fileno(), 1)
     logging.shutdown()
     vars(tap)["SystemClock"] = lambda: FastClock(began)
-    tap.TapAircall.cli(arguments)
+    command.main(arguments)

@@ -13,7 +13,7 @@ import json
 import os
 import stat
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated, Any, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, Protocol, TypeVar
 
 import filelock
 import msgspec
@@ -32,11 +32,12 @@ from tap_aircall.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
-    from tap_aircall.http.client import AircallClient
     from tap_aircall.reading.clock import Clock
+
+T = TypeVar("T")
 
 TOKEN_PATH = "/v1/oauth/token"  # noqa: S105 - no secret
 MARGIN_SECONDS = 120.0
@@ -143,6 +144,13 @@ class Tokens(msgspec.Struct, frozen=True, kw_only=True):
 NO_TOKENS = Tokens(access_token=None)
 
 
+class Poster(Protocol):
+    """What the token endpoint needs of a client."""
+
+    def post(self, path: str, body: Mapping[str, Any], parse: Callable[[Any], T], *, attempts: int = ...) -> T:
+        """Send JSON, `attempts` times at most, and return what `parse` makes of the answer; see `AircallClient`."""
+
+
 class TokenEndpoint:
     """Where Aircall grants tokens.
 
@@ -153,7 +161,7 @@ class TokenEndpoint:
         client_secret: Its secret.
     """
 
-    def __init__(self, client: AircallClient, clock: Clock, client_id: str, client_secret: str) -> None:
+    def __init__(self, client: Poster, clock: Clock, client_id: str, client_secret: str) -> None:
         self._client = client
         self._clock = clock
         self._app: dict[str, Any] = {"client_id": client_id, "client_secret": client_secret}

@@ -20,8 +20,14 @@ from typing_extensions import override
 
 from aircall_sandbox import Fault
 from tap_aircall.auth.login import Login, Person
-from tap_aircall.errors import InputError, LoginFailedError, LoginNeededError, TapAircallError, UnavailableError
-from tap_aircall.writer import TerminatedError
+from tap_aircall.errors import (
+    InputError,
+    LoginFailedError,
+    LoginNeededError,
+    TapAircallError,
+    TerminatedError,
+    UnavailableError,
+)
 from tests.people import Admin
 
 if TYPE_CHECKING:

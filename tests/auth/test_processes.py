@@ -225,7 +225,7 @@ def test_ctrl_c_ends_a_login(start: Callable[..., subprocess.Popen[str]], config
 CTRL_C_IN_A_WAIT = """
 import signal, sys
 from tap_aircall.auth.login import Login
-from tap_aircall.tap import TapAircall
+from tap_aircall.command import main
 
 def without_its_lock(frame, event, _):
     if frame.f_code.co_name == "_release_save" and event == "return":
@@ -238,7 +238,7 @@ def wait_for(*arguments, whole=Login._wait_for):
     return whole(*arguments)
 
 Login._wait_for = wait_for
-TapAircall.cli(["--config", sys.argv[1], "--login"])
+main(["--config", sys.argv[1], "--login"])
 """
 
 

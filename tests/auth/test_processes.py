@@ -1,4 +1,4 @@
-"""OAuth with real processes: logins at a real terminal, several taps at once, kills, and what they leave behind."""
+"""OAuth with real processes: logins at a terminal, and several taps at once. tests/test_kills.py kills renewals."""
 
 from __future__ import annotations
 
@@ -111,13 +111,6 @@ def consent(url: str) -> None:
     admin = Admin()
     admin.open_browser(url)
     assert admin.page.status_code == 200
-
-
-def wait_for(sandbox: Sandbox, path: str) -> None:
-    until = time.monotonic() + 30
-    while path not in [log.path for log in sandbox.requests]:
-        assert time.monotonic() < until
-        time.sleep(0.005)
 
 
 def assert_nothing_secret(sandbox: Sandbox, config: Path, *shown: str) -> None:
@@ -264,45 +257,3 @@ def test_several_taps_renew_an_expired_token_once(
     assert sandbox.oauth.grants == ["refresh_token"]
     assert sandbox.oauth.refusals == 0
     assert [log.path for log in sandbox.requests].count("/v1/tags") == 3
-
-
-def test_a_signal_in_the_middle_of_a_renewal_loses_no_token(
-    sandbox: Sandbox, config: Path, start: Callable[..., subprocess.Popen[str]]
-) -> None:
-    keep_granted(sandbox, config)
-    before = tokens(config)
-    sandbox.oauth.end_access()
-    sandbox.faults.append(Fault(path=TOKEN, delay=0.7))
-
-    run = start()
-    wait_for(sandbox, TOKEN)
-    run.send_signal(signal.SIGTERM)
-    _, log = run.communicate(timeout=20)
-
-    assert run.returncode == 128 + signal.SIGTERM, log
-    assert tokens(config)["refresh_token"] != before["refresh_token"]
-    again = start()
-    again.communicate(timeout=30)
-    assert again.returncode == 0
-    assert sandbox.oauth.grants == ["refresh_token"]
-
-
-def test_a_kill_in_the_middle_of_a_renewal_leaves_the_tokens_and_no_lock(
-    sandbox: Sandbox, config: Path, start: Callable[..., subprocess.Popen[str]]
-) -> None:
-    sandbox.oauth.mode = "expiring"
-    keep_granted(sandbox, config)
-    before = tokens(config)
-    sandbox.oauth.end_access()
-    sandbox.faults.append(Fault(path=TOKEN, delay=30))
-
-    run = start()
-    wait_for(sandbox, TOKEN)
-    run.kill()
-    run.communicate()
-
-    assert tokens(config) == before
-    again = start()
-    again.communicate(timeout=30)
-    assert again.returncode == 0
-    assert tokens(config)["access_token"] != before["access_token"]

@@ -18,8 +18,8 @@ from tap_aircall.errors import (
     CredentialsError,
     InputError,
     LoginNeededError,
-    RejectedRequestError,
     RunEndedError,
+    StreamError,
     TerminatedError,
     UnavailableError,
 )
@@ -170,7 +170,7 @@ class TestRenewal:
     def test_does_not_follow_from_a_403_that_is_about_something_else(self, app: App) -> None:
         app.sandbox.faults.append(Fault(path="/v1/tags", status=403, times=9))
 
-        with pytest.raises(CredentialsError):
+        with pytest.raises(StreamError):
             app.run(**app.granted())
 
         # The last one says that the other streams can be read.
@@ -252,7 +252,7 @@ class TestWhatIsSaved:
     def test_is_found_though_the_run_that_saved_it_failed(self, app: App) -> None:
         refresh = app.refresh_token()
         app.sandbox.faults.append(Fault(path="/v1/tags", status=400))
-        with pytest.raises(RejectedRequestError):
+        with pytest.raises(StreamError):
             app.run(**refresh)
 
         app.run(**refresh)

@@ -12,7 +12,7 @@ import pytest
 
 from aircall_sandbox import Fault
 from aircall_sandbox.analytics import EXPORT_PATH, FILE_PATH
-from tap_aircall.errors import InputError, ReportError
+from tap_aircall.errors import InputError, StreamError
 from tap_aircall.schemas.report_names import REPORTS
 from tap_aircall.streams.analytics.exports import AHEAD, PATIENCE_SECONDS, POLL_SECONDS
 from tests.clock import NOW
@@ -52,7 +52,7 @@ def fail(aircall: Aircall, *names: str, start_date: str = "2026-11-20", **option
     """Make a run that fails; return what it wrote, and its line."""
     run = Run()
     tap = aircall.tap(run, streams=[STREAM], analytics_reports=list(names), start_date=start_date, **options)
-    with pytest.raises(ReportError) as caught:
+    with pytest.raises(StreamError) as caught:
         tap.run()
     return run, str(caught.value)
 
@@ -433,8 +433,8 @@ class TestFailures:
 
         (warning,) = [r.getMessage() for r in caplog.records if r.levelno >= logging.WARNING]
         assert warning == (
-            "Aircall does not let this account export reports (status 403): they need Analytics+. "
-            "Stream 'analytics_reports' is left out."
+            "Stream 'analytics_reports' is left out: Aircall does not let this account export reports (status 403); "
+            "they need Analytics+."
         )
         assert len(run.records("tags")) == 1
         assert run.requests == 2

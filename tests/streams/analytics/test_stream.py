@@ -54,7 +54,7 @@ def fail(aircall: Aircall, *names: str, start_date: str = "2026-11-20", **option
     tap = aircall.tap(run, streams=[STREAM], analytics_reports=list(names), start_date=start_date, **options)
     with pytest.raises(StreamError) as caught:
         tap.run()
-    return run, str(caught.value)
+    return run, caught.value.line
 
 
 def asked(aircall: Aircall) -> list[tuple[str, str]]:
@@ -159,7 +159,7 @@ class TestDays:
         report(aircall, CALLS, "2026-11-21", "a")
         first = read(aircall, CALLS, start_date="2026-11-10")
         catalog = aircall.catalog(STREAM)
-        catalog["streams"][-1]["replication_method"] = "FULL_TABLE"
+        next(e for e in catalog["streams"] if e["stream"] == STREAM)["replication_method"] = "FULL_TABLE"
         settings: dict[str, Any] = {"analytics_reports": [CALLS], "start_date": "2026-11-18"}
 
         second = aircall.run(catalog=catalog, state=first.state, **settings)
@@ -427,7 +427,7 @@ class TestFailures:
         aircall.sandbox.analytics.plan = False
         aircall.world.add("tags")
         catalog = aircall.catalog("tags", STREAM)
-        catalog["streams"][-1]["replication_method"] = method
+        next(e for e in catalog["streams"] if e["stream"] == STREAM)["replication_method"] = method
 
         run = aircall.run(catalog=catalog, analytics_reports=[CALLS, STATUS])
 

@@ -5,15 +5,17 @@ A message never holds a response body, a phone number, a token or a query: it ma
 
 from __future__ import annotations
 
+import difflib
 from typing import TYPE_CHECKING
 
 from typing_extensions import override
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
 LONGEST_TEXT = 200
 """How many characters of a text from elsewhere a line may hold."""
+RUN_TERMINATED = "The run was terminated; the last state written is safe to go on from."
 
 
 def one_line(text: str) -> str:
@@ -29,6 +31,18 @@ def one_line(text: str) -> str:
     beginning = text[: 10 * LONGEST_TEXT]  # however long it is, it costs no more
     line = " ".join("".join(each if each.isprintable() else " " for each in beginning).split())
     return line if len(line) <= LONGEST_TEXT and beginning == text else line[: LONGEST_TEXT - 1] + "…"
+
+
+def hint(name: str, known: Iterable[str], otherwise: str) -> str:
+    """Return the end of a line about an unknown name.
+
+    Args:
+        name: The name, as a user wrote it.
+        known: The names there are.
+        otherwise: What to say when none of them is like it.
+    """
+    close = difflib.get_close_matches(name, list(known), n=1)
+    return f"did you mean {close[0]}?" if close else otherwise
 
 
 class TapAircallError(Exception):
@@ -211,3 +225,17 @@ class RunEndedError(TapAircallError):
 
     def __init__(self) -> None:
         super().__init__("The run was ended.")
+
+
+class TerminatedError(BaseException):
+    """A signal ended the run. Not an `Exception`, so that nothing takes it for a fault to survive.
+
+    Args:
+        signum: The signal.
+        line: What to say about it.
+    """
+
+    def __init__(self, signum: int, line: str = RUN_TERMINATED) -> None:
+        super().__init__(signum)
+        self.exit_code = 128 + signum
+        self.line = line

@@ -16,8 +16,7 @@ from zoneinfo import ZoneInfo, available_timezones
 import dotenv
 import singer_sdk.typing as th
 
-from tap_aircall.errors import InputError, one_line
-from tap_aircall.hints import hint
+from tap_aircall.errors import InputError, hint, one_line
 from tap_aircall.http.addresses import is_loopback
 from tap_aircall.reading.times import parse_setting
 from tap_aircall.schemas.report_names import REPORTS

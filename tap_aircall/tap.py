@@ -9,14 +9,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import click
 from singer_sdk import Tap
-from singer_sdk.cli import plugin_cli
 from singer_sdk.helpers.capabilities import PluginCapabilities, TapCapabilities
 from singer_sdk.plugin_base import JSONSchemaValidator, PluginBase
 from singer_sdk.singerlib import Catalog
-from singer_sdk.tap_base import CliTestOptionValue
 from typing_extensions import override
 
-from tap_aircall.cli import AircallCommand, discard_stdout, pop_bad_log_level, read_json
 from tap_aircall.errors import (
     AircallError,
     InputError,
@@ -44,7 +41,7 @@ from tap_aircall.streams.custom.stream import MARK
 from tap_aircall.streams.progress import summary
 from tap_aircall.streams.registry import STREAMS, all_streams
 from tap_aircall.streams.run import Run
-from tap_aircall.writer import InterruptibleWriter, SilentWriter
+from tap_aircall.writer import InterruptibleWriter, discard_stdout
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -352,110 +349,6 @@ class TapAircall(Tap):
         super().append_builtin_config(config_jsonschema)
         # From 0.55 on the SDK adds a setting to switch these messages off; the tap always sends them.
         config_jsonschema["properties"].pop("emit_activate_version_messages", None)
-
-    @classmethod
-    @override
-    def cb_config(cls, ctx: click.Context, param: click.Option, value: tuple[str, ...]) -> Any:
-        # The SDK's own reads UTF-8 only, takes NaN for a number, and has tracebacks for what is no JSON.
-        given = super().cb_config(ctx, param, tuple(path for path in value if path == "ENV"))
-        for path in value:
-            if path != "ENV":
-                given.config |= read_json(path, "Config")
-        return given
-
-    @classmethod
-    @override
-    def invoke(  # type: ignore[override]
-        cls,
-        *,
-        config: Any,
-        about: bool = False,
-        about_format: str | None = None,
-        state: str | None = None,
-        catalog: str | None = None,
-        test: str | None = None,
-        login: bool = False,
-        verify: bool = False,
-    ) -> None:
-        """Run the tap from its command line.
-
-        Args:
-            config: What `--config` gave.
-            about: Print what the tap is and can, and do nothing else.
-            about_format: `json` or `markdown`, for `about`.
-            state: File of a state to go on from.
-            catalog: File that says which streams and fields to read.
-            test: `all` to try each selected stream, `schema` to write the schemas of all streams; and no more.
-            login: Lead a person through the OAuth login, and read nothing.
-            verify: Ask Aircall whether it behaves as the tap relies on, and read nothing.
-
-        Raises:
-            TapAircallError: If the run fails.
-        """
-        if about:
-            cls.print_about(about_format)
-            return
-        trying = test == CliTestOptionValue.All.value
-        if not trying:
-            cls.print_version(print_fn=cls.logger.info)
-        tap = cls(
-            config=config.config,
-            parse_env_config=config.parse_env,
-            message_writer=SilentWriter() if trying or verify else None,
-            state=None if state is None else read_json(state, "State"),
-            catalog=None if catalog is None else read_json(catalog, "Catalog"),
-        )
-        if login:
-            tap.log_in()
-            return
-        if test == CliTestOptionValue.Schema.value:
-            tap.select_all()
-            tap.write_schemas()
-            return
-        if verify:
-            tap.verify()
-            return
-        tap.point_out_doubts()
-        if trying:
-            tap.try_streams()
-            return
-        tap.run()
-
-    @classmethod
-    @override
-    def get_singer_command(cls) -> click.Command:
-        command = super().get_singer_command()
-        command.__class__ = AircallCommand
-        for option in command.params:
-            if option.name in {"state", "catalog"}:
-                option.type = click.STRING  # click reports a file that cannot be read in its own words
-            if isinstance(option, click.Option) and option.name == "test":
-                # The SDK's own callback knows neither catalog nor state, and reads streams that nobody selected.
-                option.callback, option.expose_value, option.default = None, True, None
-                option.type = click.Choice([CliTestOptionValue.All.value, CliTestOptionValue.Schema.value])
-                option.help = (
-                    "Read one record of each selected stream and say whether all is well; "
-                    "--test=schema writes the schemas of all streams."
-                )
-        command.params += [
-            click.Option(["--login"], is_flag=True, help="Log in over OAuth with a browser, and save the tokens."),
-            click.Option(
-                ["--verify"],
-                is_flag=True,
-                help="Ask Aircall whether it behaves as the tap relies on, and print a table; at most 40 requests.",
-            ),
-        ]
-        return command
-
-    @plugin_cli
-    @override
-    def cli(cls) -> click.Command:  # noqa: N805 - the SDK's decorator gives it the class
-        """Return the command line."""
-        problem = pop_bad_log_level(VARIABLES)
-        command = cast("AircallCommand", super().cli)
-        if problem:
-            command.fail(problem)
-        return command
 
 
 def _problems_of(config: dict[str, Any], schema: dict[str, Any]) -> list[str]:

@@ -10,26 +10,13 @@ from typing import TYPE_CHECKING
 from singer_sdk.contrib.msgspec import MsgSpecWriter
 from typing_extensions import override
 
+from tap_aircall.errors import RUN_TERMINATED, TerminatedError
+
 if TYPE_CHECKING:
     from singer_sdk.singerlib.encoding.simple import Message
 
 GRACE_SECONDS = 5.0
 """How long a terminated run may take to hand a half-written line to a slow target."""
-RUN_TERMINATED = "The run was terminated; the last state written is safe to go on from."
-
-
-class TerminatedError(BaseException):
-    """A signal ended the run. Not an `Exception`, so that nothing takes it for a fault to survive.
-
-    Args:
-        signum: The signal.
-        line: What to say about it.
-    """
-
-    def __init__(self, signum: int, line: str = RUN_TERMINATED) -> None:
-        super().__init__(signum)
-        self.exit_code = 128 + signum
-        self.line = line
 
 
 class InterruptibleWriter(MsgSpecWriter):
@@ -77,3 +64,16 @@ class SilentWriter(InterruptibleWriter):
     @override
     def send(self, message: Message) -> None:
         pass
+
+
+def discard_stdout() -> None:
+    """Point standard output nowhere, since Python would try to flush what could not be written when it exits."""
+    if sys.__stdout__ is not None:
+        discard(sys.stdout.fileno())
+
+
+def discard(descriptor: int) -> None:
+    """Point a file descriptor nowhere."""
+    devnull = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(devnull, descriptor)
+    os.close(devnull)

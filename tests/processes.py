@@ -34,7 +34,7 @@ ROOM_FOR_STDERR = 8_192
 """A full disk is simulated by a limit on the size of each file of a process."""
 FORKED = multiprocessing.get_context("forkserver")
 FORKED.set_forkserver_preload(
-    ["tests.processes", "tap_aircall.tap", "tap_aircall.http.client", "tap_aircall.auth.login"]
+    ["tests.processes", "tap_aircall.command", "tap_aircall.tap", "tap_aircall.http.client", "tap_aircall.auth.login"]
 )
 
 
@@ -65,7 +65,7 @@ def run(*arguments: Any, **environment: str) -> subprocess.CompletedProcess[str]
 
 def _run(arguments: list[str], environment: dict[str, str], files: list[Path]) -> None:
     """Be the command, with its output in files."""
-    from tap_aircall.__main__ import main  # noqa: PLC0415 - loaded before this module was
+    from tap_aircall.command import main  # noqa: PLC0415 - loaded before this module was
 
     for number, file in enumerate(files, 1):
         with file.open("wb") as output:
@@ -196,7 +196,7 @@ def _befall(mishap: Mishap, pid: int | None, reader: Connection) -> None:
 
 def _live(began: float, arguments: list[str], output: Connection, errors: str, full: tuple[str, int] | None) -> None:
     """Run the command in this process, with another clock and its output in files."""
-    from tap_aircall import tap  # noqa: PLC0415 - loaded before this module was
+    from tap_aircall import command, tap  # noqa: PLC0415 - loaded before this module was
 
     with open(errors, "w", encoding="utf-8") as file:  # noqa: PTH123 - short
         os.dup2(file.fileno(), 2)
@@ -209,4 +209,4 @@ def _live(began: float, arguments: list[str], output: Connection, errors: str, f
             os.dup2(disk.fileno(), 1)
     logging.shutdown()
     vars(tap)["SystemClock"] = lambda: FastClock(began)
-    tap.TapAircall.cli(arguments)
+    command.main(arguments)

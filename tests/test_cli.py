@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from aircall_sandbox import Fault, Sandbox, generate_company
-from tap_aircall.cli import read_json
+from tap_aircall.command import read_json
 from tap_aircall.errors import InputError
 from tap_aircall.settings import DEFINITION
 from tap_aircall.streams.registry import STREAMS
@@ -619,10 +619,10 @@ def test_a_signal_leaves_whole_lines_and_a_usable_state(
 
 
 def test_ctrl_c_while_loading_just_ends_it(config: Path) -> None:
-    command: list[str | Path] = [sys.executable, "-X", "importtime", "-m", "tap_aircall", "--config", config]
+    command: list[str | Path] = [sys.executable, "-X", "importtime", TAP, "--config", config]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr
-        assert any(line.endswith(" click\n") for line in process.stderr)
+        assert any(line.endswith(" singer_sdk.exceptions\n") for line in process.stderr)
         process.send_signal(signal.SIGINT)
         stdout, stderr = process.communicate(timeout=20)
 

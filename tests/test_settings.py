@@ -12,7 +12,7 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 
-from tap_aircall.cli import read_json
+from tap_aircall.command import read_json
 from tap_aircall.errors import InputError
 from tap_aircall.settings import DEFINITION, BasicSettings, OAuthSettings
 from tap_aircall.settings import Settings as Made

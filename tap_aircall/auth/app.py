@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from tap_aircall.auth.authenticators import OAuthAuthenticator
 from tap_aircall.auth.login import Login
-from tap_aircall.auth.tokens import SavedTokens, TokenEndpoint, Tokens, TokenStore, default_location
+from tap_aircall.auth.tokens import TokenEndpoint, Tokens, TokenStore, default_location
 from tap_aircall.errors import AircallError, InputError, LoginNeededError, one_line
 from tap_aircall.settings import InitiateOAuth
 
@@ -82,22 +84,13 @@ class OAuthApp:
         store, endpoint = self._store, self._endpoint
         with store.locked():
             before = store.load()  # find out now that nothing can be saved, not after the code is used up
-        login = Login(
-            dashboard_url=self.settings.dashboard_url,
-            client_id=self.settings.client_id,
-            callback_url=self.settings.callback_url,
-            person=person,
-        )
-
-        def redeem(code: str) -> str:
-            tokens = endpoint.exchange(code, self.settings.callback_url)
-            company = self._prove(tokens)
-            with store.locked():
-                saving()
-                store.save(SavedTokens(tokens=tokens, ancestors=tuple(self._given.fingerprints), company=company))
-            return _what_was_saved(tokens, company, store, before)
-
-        person.tell(login.run(redeem))
+        code = Login(self.settings.dashboard_url, self.settings.client_id, self.settings.callback_url, person).run()
+        tokens = endpoint.exchange(code, self.settings.callback_url)
+        tokens = replace(tokens, company=self._prove(tokens), ancestors=self._given.fingerprints)
+        with store.locked():
+            saving()
+            store.save(tokens)
+        person.tell(_what_was_saved(tokens, store, before))
 
     @property
     def _given(self) -> Tokens:
@@ -109,8 +102,11 @@ class OAuthApp:
     def _store(self) -> Store:
         location = self.settings.location
         if "://" in location:
-            from tap_aircall.auth.database import TokenDatabase  # noqa: PLC0415 - needs an extra
-
+            try:
+                from tap_aircall.auth.database import TokenDatabase  # noqa: PLC0415 - needs an extra
+            except ImportError as error:
+                message = "Setting oauth_settings_location: needs the package psycopg; install tap-aircall[postgres]."
+                raise InputError(message) from error
             return TokenDatabase(location, self.api_url, self.settings.client_id)
         return TokenStore(Path(location) if location else default_location(), self.api_url, self.settings.client_id)
 
@@ -134,8 +130,9 @@ class OAuthApp:
         return None
 
 
-def _what_was_saved(tokens: Tokens, company: str | None, store: Store, before: SavedTokens | None) -> str:
+def _what_was_saved(tokens: Tokens, store: Store, before: Tokens | None) -> str:
     """Say in plain words what a login brought, and what to do with it."""
+    company = tokens.company
     is_file = isinstance(store, TokenStore)
     lines = [
         f"Logged in{f' to {company}' if company else ''}.",

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 from singer_sdk.authenticators import APIAuthenticatorBase
 from typing_extensions import override
 
-from tap_aircall.auth.tokens import SavedTokens
 from tap_aircall.errors import LoginNeededError
 from tap_aircall.reading.clock import result_of
 
@@ -22,8 +21,6 @@ if TYPE_CHECKING:
     from tap_aircall.reading.clock import Clock
 
 BEARER = "Bearer "
-MARGIN_SECONDS = 120.0
-"""How long before their end tokens are renewed; at most a quarter of their lifetime."""
 GRACE_SECONDS = 5.0
 """How long the end of a run waits for a renewal that is under way."""
 LOG_IN = "log in again: tap-aircall --config <your config> --login"
@@ -118,7 +115,7 @@ class OAuthAuthenticator(Authenticator):
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="tokens")
         self._renewing = threading.Lock()
         self._tokens = given
-        self._tokens = self._freshest()[0]
+        self._tokens = self._freshest()
         self.renewable = store is not None
         self.advice = f"the access token may have ended, or the app been uninstalled; {LOG_IN}"
 
@@ -159,34 +156,26 @@ class OAuthAuthenticator(Authenticator):
     def _others_than(self, refused: Tokens) -> Tokens:
         if self._tokens != refused:
             return self._tokens  # another thread was faster
-        tokens, _ = self._freshest()
+        tokens = self._freshest()
         if not self._is_usable(tokens, refused):
             if self._store is None or self._endpoint is None or tokens.refresh_token is None:
                 message = f"Aircall no longer accepts the access token, and there is no refresh token: {LOG_IN}"
                 raise LoginNeededError(message)
             with self._store.locked():
-                tokens, saved = self._freshest()  # another process may have been faster
+                tokens = self._freshest()  # another process may have been faster
                 if not self._is_usable(tokens, refused):
-                    tokens = self._endpoint.refresh(tokens)
-                    self._store.save(saved.succeeded_by(tokens, self._given))
+                    tokens = tokens.succeeded_by(self._endpoint.refresh(tokens), self._given)
+                    self._store.save(tokens)
         self._tokens = tokens
         return tokens
 
-    def _freshest(self) -> tuple[Tokens, SavedTokens]:
-        """Return the tokens to use (the saved ones, unless the config has newer ones), and the entry they come from."""
+    def _freshest(self) -> Tokens:
+        """Return the tokens to use: the saved ones, unless the config has newer ones."""
         saved = self._store.load() if self._store else None
-        if saved is None or not saved.descends_from(self._given):
-            saved = SavedTokens(tokens=self._tokens, ancestors=())
-        return saved.tokens, saved
+        return saved if saved is not None and saved.descends_from(self._given) else self._tokens
 
     def _is_usable(self, tokens: Tokens, refused: Tokens) -> bool:
         return tokens.access_token != refused.access_token and not self._is_due(tokens)
 
     def _is_due(self, tokens: Tokens) -> bool:
-        """Say whether to renew tokens, as far as the clock can tell. If the clock is wrong, a 401 tells."""
-        if tokens.access_token is None:
-            return True
-        if tokens.refresh_token is None or tokens.expires_at is None or self._store is None:
-            return False
-        margin = min(MARGIN_SECONDS, (tokens.lifetime or 0) / 4)
-        return self._clock.time() >= tokens.expires_at - margin
+        return tokens.is_due(self._clock.time()) and (self._store is not None or tokens.access_token is None)

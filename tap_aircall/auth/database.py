@@ -7,15 +7,17 @@ import time
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
-from tap_aircall.auth.tokens import ADVICE, LOCK_SECONDS, decoded, encoded
+import msgspec
+import psycopg
+from typing_extensions import override
+
+from tap_aircall.auth.tokens import ADVICE, LOCK_SECONDS, Store, decoded
 from tap_aircall.errors import InputError, UnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    import psycopg
-
-    from tap_aircall.auth.tokens import SavedTokens
+    from tap_aircall.auth.tokens import Tokens
 
 SETTING = "Setting oauth_settings_location"
 SCHEMES = ("postgresql", "postgres")
@@ -30,10 +32,9 @@ TABLE = """CREATE TABLE IF NOT EXISTS tap_aircall_tokens (
 UPSERT = """INSERT INTO tap_aircall_tokens VALUES (%s, %s, %s)
     ON CONFLICT (customer, app) DO UPDATE SET entry = excluded.entry"""
 SELECT = "SELECT entry FROM tap_aircall_tokens WHERE customer = %s AND app = %s"
-IS_THERE = "SELECT EXISTS (SELECT FROM pg_class WHERE relname = 'tap_aircall_tokens' AND pg_table_is_visible(oid))"
 
 
-class TokenDatabase:
+class TokenDatabase(Store):
     """Tokens of one customer, as a row for each app and API root.
 
     A lock of the database lets one tap at a time renew them. It ends with the connection, in whatever way that ends.
@@ -45,7 +46,7 @@ class TokenDatabase:
         client_id: Client id of the app.
 
     Raises:
-        InputError: If it is no such address, or psycopg is missing.
+        InputError: If it is no such address.
     """
 
     def __init__(self, location: str, api_url: str, client_id: str) -> None:
@@ -58,75 +59,48 @@ class TokenDatabase:
                 f"{SETTING}: the address must end with a # and a name of the customer, whose tokens are kept apart."
             )
             raise InputError(message)
-        try:
-            import psycopg  # noqa: F401, PLC0415 - an extra that few need
-        except ImportError as error:
-            message = f"{SETTING}: needs the package psycopg; install tap-aircall[postgres]."
-            raise InputError(message) from error
         self._key = (unquote(name), f"{api_url} {client_id}")
         self._holder: psycopg.Connection[Any] | None = None
 
     @property
+    @override
     def place(self) -> str:
-        """The database, without its address, which may hold a password."""
+        # Without its address, which may hold a password.
         return f"the database of oauth_settings_location, for {self._key[0]}"
 
-    def load(self) -> SavedTokens | None:
-        """Return the tokens that are there, if there are any.
-
-        Raises:
-            InputError: If the row holds something else.
-            UnavailableError: If the database cannot be read.
-        """
+    @override
+    def load(self) -> Tokens | None:
         with self._explained(), self._connected() as connection:
-            is_there = connection.execute(IS_THERE).fetchone()
-            row = connection.execute(SELECT, self._key).fetchone() if is_there and is_there[0] else None
+            try:
+                row = connection.execute(SELECT, self._key).fetchone()
+            except psycopg.errors.UndefinedTable:
+                return None
         try:
             return None if row is None else decoded(row[0].encode())
         except (ValueError, RecursionError) as error:
             message = f"{SETTING}: the row of {self._key[0]} holds no tokens of tap-aircall; {ADVICE}."
             raise InputError(message) from error
 
-    def save(self, saved: SavedTokens) -> None:
-        """Keep tokens in place of those before. Only with the lock held.
-
-        If the connection breaks, they are saved over another one: the refresh token before them is used up.
-
-        Raises:
-            UnavailableError: If the database does not take them for a minute or more.
-        """
-        import psycopg  # noqa: PLC0415
-
-        entry = (*self._key, encoded(saved).decode())
-        try:
-            assert self._holder is not None  # noqa: S101 - it holds the lock
-            self._holder.execute(UPSERT, entry)
-        except psycopg.OperationalError:
-            with self._explained():
-                self._save_all_the_same(entry)
-
-    def _save_all_the_same(self, entry: tuple[str, str, str]) -> None:
-        import psycopg  # noqa: PLC0415
-
-        for attempt in range(ATTEMPTS):
-            try:
-                with self._connected() as connection:
-                    connection.execute(UPSERT, entry)
-            except psycopg.OperationalError:
-                if attempt == ATTEMPTS - 1:
-                    raise
-                time.sleep(PAUSE_SECONDS)
-            else:
-                return
+    @override
+    def save(self, tokens: Tokens) -> None:
+        # If the connection breaks, they are saved over another one: the refresh token before them is used up.
+        entry = (*self._key, msgspec.json.encode(tokens).decode())
+        with self._explained():
+            for attempt in range(1, ATTEMPTS + 1):
+                try:
+                    with contextlib.nullcontext(self._holder) if self._holder else self._connected() as connection:
+                        connection.execute(UPSERT, entry)
+                except psycopg.OperationalError:
+                    if attempt == ATTEMPTS:
+                        raise
+                    self._holder = None
+                    time.sleep(PAUSE_SECONDS)
+                else:
+                    return
 
     @contextlib.contextmanager
+    @override
     def locked(self) -> Iterator[None]:
-        """Keep other taps from renewing the same tokens, and make sure that new ones can be saved.
-
-        Raises:
-            InputError: If nothing can be saved there.
-            UnavailableError: If the database cannot be reached, or another tap does not finish.
-        """
         with contextlib.ExitStack() as stack:
             with self._explained():
                 connection = stack.enter_context(self._connected())
@@ -148,16 +122,12 @@ class TokenDatabase:
 
     @contextlib.contextmanager
     def _connected(self) -> Iterator[psycopg.Connection[Any]]:
-        import psycopg  # noqa: PLC0415
-
         with contextlib.closing(psycopg.connect(self._address, **CONNECTION)) as connection:
             yield connection
 
     @contextlib.contextmanager
     def _explained(self) -> Iterator[None]:
         """Say what is wrong in one line, without the address."""
-        import psycopg  # noqa: PLC0415
-
         try:
             yield
         except psycopg.errors.LockNotAvailable as error:

@@ -7,16 +7,19 @@ supported all the same.
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
 import stat
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TypeVar
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Any, Protocol, TypeVar
 
 import filelock
 import msgspec
 import platformdirs
+from msgspec.structs import replace
+from typing_extensions import override
 
 from tap_aircall.errors import (
     CredentialsError,
@@ -27,7 +30,6 @@ from tap_aircall.errors import (
     ResponseError,
     UnavailableError,
 )
-from tap_aircall.reading.times import to_rfc3339, to_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -38,6 +40,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 TOKEN_PATH = "/v1/oauth/token"  # noqa: S105 - no secret
+MARGIN_SECONDS = 120.0
+"""How long before their end tokens are renewed; at most a quarter of their lifetime."""
 ANCESTORS = 64
 """How many earlier tokens are remembered, by fingerprint, to recognize one in the config."""
 LOCK_SECONDS = 600.0
@@ -51,20 +55,26 @@ LONGEST_TOKEN = 4_096
 LARGEST_FILE = 2**24
 """Bytes of a token file: room for a thousand apps."""
 ADVICE = "name another file, or remove this one and log in again"
-FOREIGN = f"it holds no tokens of tap-aircall; {ADVICE}"
 
 
-@dataclass(frozen=True, kw_only=True, repr=False)
-class Tokens:
-    """What Aircall grants. Its representation shows nothing."""
+class Tokens(msgspec.Struct, frozen=True, kw_only=True):
+    """What Aircall grants, and an entry of the file. Its representation shows nothing."""
 
     access_token: str | None
     """None where only a refresh token was given."""
     refresh_token: str | None = None
-    expires_at: float | None = None
-    """When the access token ends (UNIX seconds); None where Aircall did not say."""
+    expires_at: Annotated[datetime, msgspec.Meta(tz=True)] | None = None
+    """When the access token ends; None where Aircall did not say."""
     lifetime: float | None = None
     """Seconds from the grant to the end."""
+    company: str | None = None
+    """Name of the company, for people who look into the file."""
+    ancestors: tuple[str, ...] = ()
+    """Fingerprints of tokens that these descend from, the newest last."""
+
+    @override
+    def __repr__(self) -> str:
+        return "Tokens()"
 
     def granted(self, payload: Any, now: float) -> Tokens:
         """Read an answer of the token endpoint.
@@ -94,15 +104,41 @@ class Tokens:
         return Tokens(
             access_token=access,
             refresh_token=refresh or self.refresh_token,
-            expires_at=None if lifetime is None else now + lifetime,
+            expires_at=None if lifetime is None else datetime.fromtimestamp(int(now + lifetime), UTC),
             lifetime=lifetime,
         )
 
+    def is_due(self, now: float) -> bool:
+        """Say whether to renew these, as far as the clock can tell; `now` in UNIX seconds.
+
+        If the clock is wrong, Aircall's refusal tells.
+        """
+        if self.access_token is None:
+            return True
+        if self.refresh_token is None or self.expires_at is None:
+            return False
+        return now >= self.expires_at.timestamp() - min(MARGIN_SECONDS, (self.lifetime or 0) / 4)
+
     @property
-    def fingerprints(self) -> list[str]:
+    def fingerprints(self) -> tuple[str, ...]:
         """Fingerprints to recognize these tokens by; nobody can turn them back into tokens."""
         given = (self.access_token, self.refresh_token)
-        return [hashlib.sha256(token.encode()).hexdigest()[:32] for token in given if token]
+        return tuple(hashlib.sha256(token.encode()).hexdigest()[:32] for token in given if token)
+
+    def succeeded_by(self, tokens: Tokens, given: Tokens) -> Tokens:
+        """Return the entry for tokens that took the place of these.
+
+        Args:
+            tokens: The new ones.
+            given: Those of the config, which are never forgotten while they are there.
+        """
+        earlier = dict.fromkeys([*self.ancestors, *self.fingerprints])
+        line = [*(each for each in earlier if each not in given.fingerprints), *given.fingerprints]
+        return replace(tokens, company=self.company, ancestors=tuple(line[-ANCESTORS:]))
+
+    def descends_from(self, given: Tokens) -> bool:
+        """Say whether these are the tokens of the config, or descend from them. Without any in the config, they do."""
+        return set(given.fingerprints) <= {*self.ancestors, *self.fingerprints}
 
 
 NO_TOKENS = Tokens(access_token=None)
@@ -112,17 +148,7 @@ class Poster(Protocol):
     """What the token endpoint needs of a client."""
 
     def post(self, path: str, body: Mapping[str, Any], parse: Callable[[Any], T], *, attempts: int = ...) -> T:
-        """Send JSON to a path, and return what `parse` makes of the answer.
-
-        Args:
-            path: Path with its version.
-            body: What to send; holds secrets.
-            parse: Reads the decoded answer; a `ResponseError` from it is taken for a fault on the way.
-            attempts: How often to send it at most.
-
-        Raises:
-            AircallError: If there is no usable answer.
-        """
+        """Send JSON, `attempts` times at most, and return what `parse` makes of the answer; see `AircallClient`."""
 
 
 class TokenEndpoint:
@@ -184,45 +210,6 @@ class TokenEndpoint:
             raise UnavailableError(str(error)) from error
 
 
-@dataclass(frozen=True, kw_only=True, repr=False)
-class SavedTokens:
-    """An entry of the file."""
-
-    tokens: Tokens
-    ancestors: tuple[str, ...]
-    """Fingerprints of tokens that these descend from, the newest last."""
-    company: str | None = None
-    """Name of the company, for people who look into the file."""
-
-    def succeeded_by(self, tokens: Tokens, given: Tokens) -> SavedTokens:
-        """Return the entry for tokens that took the place of these.
-
-        Args:
-            tokens: The new ones.
-            given: Those of the config, which are never forgotten while they are there.
-        """
-        line = dict.fromkeys([*self.ancestors, *self.tokens.fingerprints])
-        for known in given.fingerprints:
-            line.pop(known, None)
-        return replace(self, tokens=tokens, ancestors=(*line, *given.fingerprints)[-ANCESTORS:])
-
-    def descends_from(self, given: Tokens) -> bool:
-        """Say whether these are the tokens of the config, or descend from them. Without any in the config, they do."""
-        return set(given.fingerprints) <= {*self.ancestors, *self.tokens.fingerprints}
-
-
-class _Entry(msgspec.Struct, kw_only=True):
-    """What the file holds of one app and API root."""
-
-    access_token: str | None
-    refresh_token: str | None
-    expires_at: str | None
-    """RFC 3339."""
-    lifetime: float | None
-    company: str | None
-    ancestors: tuple[str, ...]
-
-
 class Store(Protocol):
     """Where tokens are kept between runs."""
 
@@ -230,20 +217,36 @@ class Store(Protocol):
     def place(self) -> str:
         """What to call it when a person is told; no secret."""
 
-    def load(self) -> SavedTokens | None:
-        """Return the tokens that are there, if there are any."""
+    def load(self) -> Tokens | None:
+        """Return the tokens that are there, if there are any.
 
-    def save(self, saved: SavedTokens) -> None:
-        """Keep tokens in place of those before. Only with the lock held."""
+        Raises:
+            InputError: If there is something else.
+            UnavailableError: If they cannot be read at the moment.
+        """
+
+    def save(self, tokens: Tokens) -> None:
+        """Keep tokens in place of those before. Only with the lock held.
+
+        Raises:
+            InputError: If they cannot be written.
+            UnavailableError: If they cannot be written at the moment.
+        """
 
     def locked(self) -> contextlib.AbstractContextManager[None]:
-        """Keep other taps from renewing the same tokens, and make sure that new ones can be saved."""
+        """Keep other taps from renewing the same tokens, and make sure that new ones can be saved.
+
+        Raises:
+            InputError: If nothing can be saved there.
+            UnavailableError: If another tap does not finish, or nothing can be saved at the moment.
+        """
 
 
-class TokenStore:
+class TokenStore(Store):
     """A file of tokens, with an entry for each app and API root. Only its owner can read it.
 
-    It is replaced as a whole, so that a process that ends at any moment leaves the old one or the new one.
+    It is replaced as a whole, so that a process that ends at any moment leaves the old one or the new one. The lock is
+    the system's, which frees it when a process ends in whatever way.
 
     Args:
         path: The file; it and its folder are made when there is something to keep.
@@ -257,93 +260,55 @@ class TokenStore:
     def __init__(self, path: Path, api_url: str, client_id: str) -> None:
         try:
             self.path = path.expanduser().resolve()  # where a link leads, since the file is replaced
-            # Made for each use, since a lock of filelock belongs to the thread that made it.
-            self._lock_path = self.path.with_name(self.path.name + ".lock")
+            self._draft, self._lock_path = (self.path.with_name(self.path.name + end) for end in (".new", ".lock"))
         except (OSError, RuntimeError, ValueError) as error:  # links in a circle, an unknown home, NUL, the root
             message = "Setting oauth_settings_location: must be the path of a file, such as tokens.json."
             raise InputError(message) from error
         self._key = f"{api_url} {client_id}"
-        self._draft = self.path.with_name(self.path.name + ".new")
 
     @property
+    @override
     def place(self) -> str:
-        """The path."""
         return str(self.path)
 
-    def load(self) -> SavedTokens | None:
-        """Return the entry, if there is one.
-
-        Raises:
-            InputError: If the file cannot be read, or is something else.
-        """
-        content = self._read().get(self._key)
-        try:
+    @override
+    def load(self) -> Tokens | None:
+        with self._explained():
+            content = self._read().get(self._key)
             return None if content is None else decoded(content)
-        except (ValueError, RecursionError):
-            self._refuse(FOREIGN)
 
-    def save(self, saved: SavedTokens) -> None:
-        """Keep an entry in place of the one before. Only with the lock held.
-
-        Raises:
-            InputError: If it cannot be written.
-        """
-        entries = self._read()
-        entries[self._key] = msgspec.Raw(encoded(saved))
-        try:
-            self._write(_formatted(entries))
+    @override
+    def save(self, tokens: Tokens) -> None:
+        with self._explained():
+            self._write(_formatted(self._read() | {self._key: msgspec.Raw(msgspec.json.encode(tokens))}))
             self._draft.replace(self.path)
             _flush_folder(self.path.parent)
-        except OSError as error:
-            self._refuse(error.strerror)
 
     @contextlib.contextmanager
+    @override
     def locked(self) -> Iterator[None]:
-        """Keep other taps from renewing the same tokens, and make sure that new ones can be saved.
-
-        The lock is the system's, which frees it when a process ends in whatever way.
-
-        Raises:
-            InputError: If nothing can be saved there.
-            UnavailableError: If another tap does not finish.
-        """
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            with filelock.FileLock(self._lock_path, timeout=LOCK_SECONDS, mode=0o600):
+        with contextlib.ExitStack() as stack:
+            with self._explained():
+                self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+                # Made for each use, since a lock of filelock belongs to the thread that made it.
+                stack.enter_context(filelock.FileLock(self._lock_path, timeout=LOCK_SECONDS, mode=0o600))
+                stack.callback(self._draft.unlink, missing_ok=True)
                 self._write(_formatted(self._read()) + bytes(ROOM_BYTES))
-                try:
-                    yield
-                finally:
-                    self._draft.unlink(missing_ok=True)
-        except filelock.Timeout as error:
-            message = f"Another tap keeps {self.path} (oauth_settings_location) to itself; is one stuck?"
-            raise UnavailableError(message) from error
-        except OSError as error:
-            self._refuse(error.strerror)
+            yield
 
     def _read(self) -> dict[str, msgspec.Raw]:
         """Return the entries; those of other apps are kept as they are."""
         try:
-            # Opening a pipe would wait for a writer.
-            with open(self.path, "rb", opener=_open_without_waiting) as file:
-                mode = os.fstat(file.fileno()).st_mode
-                content = file.read(LARGEST_FILE + 1) if stat.S_ISREG(mode) else b""
+            status = self.path.stat()
         except FileNotFoundError:
             return {}
-        except OSError as error:
-            self._refuse(error.strerror)
-        if not stat.S_ISREG(mode):
-            self._refuse("it is not a plain file; name another file")
-        if len(content) > LARGEST_FILE:
-            self._refuse(FOREIGN)
-        try:
-            text = content.decode(json.detect_encoding(content))
-            entries = msgspec.json.decode(text, type=dict[str, msgspec.Raw])
-        except (msgspec.ValidationError, RecursionError):
-            self._refuse(FOREIGN)
-        except ValueError:
-            self._refuse(f"it is not JSON; {ADVICE}")
-        if mode & 0o077:
+        if not stat.S_ISREG(status.st_mode):
+            raise OSError(errno.EINVAL, "it is not a plain file; name another file")
+        if status.st_size > LARGEST_FILE:
+            raise msgspec.ValidationError
+        content = self.path.read_bytes()
+        entries = msgspec.json.decode(content.decode(json.detect_encoding(content)), type=dict[str, msgspec.Raw])
+        if status.st_mode & 0o077:
             with contextlib.suppress(OSError):  # another's file, or a read-only folder, as mounted secrets are
                 self.path.chmod(0o600)
         return entries
@@ -356,7 +321,22 @@ class TokenStore:
             file.flush()
             os.fsync(descriptor)
 
-    def _refuse(self, reason: str | None) -> NoReturn:
+    @contextlib.contextmanager
+    def _explained(self) -> Iterator[None]:
+        """Say in one line what is wrong with the file."""
+        try:
+            yield
+        except filelock.Timeout as error:
+            message = f"Another tap keeps {self.path} (oauth_settings_location) to itself; is one stuck?"
+            raise UnavailableError(message) from error
+        except OSError as error:
+            reason = error.strerror
+        except (msgspec.ValidationError, RecursionError):
+            reason = f"it holds no tokens of tap-aircall; {ADVICE}"
+        except ValueError:
+            reason = f"it is not JSON; {ADVICE}"
+        else:
+            return
         message = f"Tokens cannot be kept in {self.path} (setting oauth_settings_location): {reason}."
         raise InputError(message)
 
@@ -366,48 +346,21 @@ def default_location() -> Path:
     return platformdirs.user_state_path("tap-aircall", appauthor=False) / "tokens.json"
 
 
-def encoded(saved: SavedTokens) -> bytes:
-    """Write an entry as JSON."""
-    tokens = saved.tokens
-    entry = _Entry(
-        access_token=tokens.access_token,
-        refresh_token=tokens.refresh_token,
-        expires_at=None if tokens.expires_at is None else to_rfc3339(int(tokens.expires_at)),
-        lifetime=tokens.lifetime,
-        company=saved.company,
-        ancestors=saved.ancestors,
-    )
-    return msgspec.json.encode(entry)
-
-
-def decoded(content: bytes | msgspec.Raw) -> SavedTokens | None:
+def decoded(content: bytes | msgspec.Raw) -> Tokens | None:
     """Make sense of an entry; None for null.
 
     Raises:
-        ValueError: If it is none, or a token or the time in it.
+        ValueError: If it is none, or a token in it cannot be used: a `ValidationError` if it is JSON.
         RecursionError: If it is nested without end.
     """
-    entry = msgspec.json.decode(content, type=_Entry | None)
+    entry = msgspec.json.decode(content, type=Tokens | None)
     if entry is None:
         return None
-    return SavedTokens(
-        tokens=Tokens(
-            access_token=_token(entry.access_token),
-            refresh_token=_token(entry.refresh_token),
-            expires_at=None if entry.expires_at is None else to_seconds(entry.expires_at),
-            lifetime=_seconds(entry.lifetime),
-        ),
-        ancestors=entry.ancestors,
-        company=entry.company,
-    )
+    return replace(entry, access_token=_token(entry.access_token), refresh_token=_token(entry.refresh_token))
 
 
 def _formatted(entries: dict[str, msgspec.Raw]) -> bytes:
     return msgspec.json.format(msgspec.json.encode(entries), indent=2)
-
-
-def _open_without_waiting(path: str, flags: int) -> int:
-    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def _flush_folder(folder: Path) -> None:
@@ -424,24 +377,22 @@ def _token(value: Any) -> str | None:
     """Read a token; None where there is none.
 
     Raises:
-        ValueError: If no header can carry it, with the reason. Tokens are printable ASCII (RFC 6749, appendix A).
+        ValidationError: If no header can carry it, with the reason. Tokens are printable ASCII (RFC 6749, appendix A).
     """
     token = value.strip() if isinstance(value, str) else ""
     if not (token.isascii() and token.isprintable()):
         message = "characters that no token has"
-        raise ValueError(message)
+        raise msgspec.ValidationError(message)
     if len(token) > LONGEST_TOKEN:
         message = f"more than {LONGEST_TOKEN:,} characters"
-        raise ValueError(message)
+        raise msgspec.ValidationError(message)
     return token or None
 
 
 def _seconds(value: Any) -> float | None:
     """Read a lifetime; None where it tells nothing."""
-    if isinstance(value, bool):
-        return None
     try:
-        seconds = float(value)
+        seconds = 0.0 if isinstance(value, bool) else float(value)
     except (TypeError, ValueError, OverflowError):
         return None
     return seconds if 0 < seconds < LONGEST_LIFETIME_SECONDS else None

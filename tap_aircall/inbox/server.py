@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 
 DELIVERIES = "/aircall"
 """Where webhooks deliver."""
+OPEN_FILES = 16_384
+"""How many files and connections the server may have open, if the system lets it."""
 PATHS = {DELIVERIES: WEBHOOK, f"{DELIVERIES}/messages": MESSAGES}
 """Where deliveries arrive, and the kind of token that they must have there."""
 HEALTH = "/health"
@@ -392,3 +394,13 @@ def _listen(host: str, port: int) -> socket.socket:
         message = f"Options --host and --port: cannot listen on {host}, port {port}: {reason}."
         raise InputError(message) from None
     return listener
+
+
+def allow_open_files() -> None:
+    """Ask the system for as many open files and connections as the server may need."""
+    with suppress(ImportError, OSError, ValueError):
+        import resource  # noqa: PLC0415 - not everywhere
+
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        most = OPEN_FILES if hard == resource.RLIM_INFINITY else min(OPEN_FILES, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, most), hard))

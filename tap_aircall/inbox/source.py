@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from tap_aircall.errors import InputError, one_line
-from tap_aircall.hints import hint
+from tap_aircall.errors import InputError, hint, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping

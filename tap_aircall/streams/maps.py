@@ -25,8 +25,7 @@ from singer_sdk.mapper import (
     CustomStreamMap,
 )
 
-from tap_aircall.errors import InputError, TapAircallError, one_line
-from tap_aircall.hints import hint
+from tap_aircall.errors import InputError, TapAircallError, hint, one_line
 from tap_aircall.sdk import wrap_evaluation
 
 if TYPE_CHECKING:

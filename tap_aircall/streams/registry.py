@@ -5,8 +5,7 @@ from __future__ import annotations
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
-from tap_aircall.errors import InputError, one_line
-from tap_aircall.hints import hint
+from tap_aircall.errors import InputError, hint, one_line
 from tap_aircall.streams import directory, optional
 from tap_aircall.streams.analytics.stream import AnalyticsReports
 from tap_aircall.streams.base import AircallStream

@@ -129,9 +129,9 @@ class Run:
     @cached_property
     def person(self) -> Person:
         """Whoever may log in."""
-        from tap_aircall.auth.login import PersonAtTerminal  # noqa: PLC0415
+        from tap_aircall.auth.login import Person  # noqa: PLC0415
 
-        return PersonAtTerminal()
+        return Person()
 
     def note_failure(self, stream: str, error: AircallError) -> None:
         """Note that a stream cannot be read to its end: the run goes on with the others, and fails after them.

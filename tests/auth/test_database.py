@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,7 @@ import pytest
 from aircall_sandbox import Sandbox, World
 from tap_aircall.auth import database
 from tap_aircall.auth.database import TokenDatabase
-from tap_aircall.auth.tokens import SavedTokens, Tokens
+from tap_aircall.auth.tokens import Tokens
 from tap_aircall.errors import InputError, UnavailableError
 from tap_aircall.tap import TapAircall
 from tests.catalogs import catalog
@@ -27,10 +28,13 @@ if TYPE_CHECKING:
     from tests.postgres import Postgres
 
 API = "https://api.example.com"
-TOKENS = SavedTokens(
-    tokens=Tokens(access_token="a-1", refresh_token="r-1", expires_at=1_795_438_800, lifetime=3_600.0),
-    ancestors=("before",),
+TOKENS = Tokens(
+    access_token="a-1",
+    refresh_token="r-1",
+    expires_at=datetime(2026, 11, 23, 13, tzinfo=UTC),
+    lifetime=3_600.0,
     company="Acme",
+    ancestors=("before",),
 )
 CUT = """SELECT pg_terminate_backend(pid) FROM pg_stat_activity
     WHERE datname = current_database() AND pid <> pg_backend_pid()"""

@@ -1,4 +1,4 @@
-"""OAuth with real processes: logins at a real terminal, several taps at once, kills, and what they leave behind."""
+"""OAuth with real processes: logins at a terminal, and several taps at once. tests/test_kills.py kills renewals."""
 
 from __future__ import annotations
 
@@ -113,13 +113,6 @@ def consent(url: str) -> None:
     assert admin.page.status_code == 200
 
 
-def wait_for(sandbox: Sandbox, path: str) -> None:
-    until = time.monotonic() + 30
-    while path not in [log.path for log in sandbox.requests]:
-        assert time.monotonic() < until
-        time.sleep(0.005)
-
-
 def assert_nothing_secret(sandbox: Sandbox, config: Path, *shown: str) -> None:
     secrets = {sandbox.oauth.client_secret, *re.findall(r"(?:access|refresh|code)-\d{4}-of-the-sandbox", str(shown))}
     secrets |= {tokens(config)[name] for name in ("access_token", "refresh_token")}
@@ -225,7 +218,7 @@ def test_ctrl_c_ends_a_login(start: Callable[..., subprocess.Popen[str]], config
 CTRL_C_IN_A_WAIT = """
 import signal, sys
 from tap_aircall.auth.login import Login
-from tap_aircall.tap import TapAircall
+from tap_aircall.command import main
 
 def without_its_lock(frame, event, _):
     if frame.f_code.co_name == "_release_save" and event == "return":
@@ -238,7 +231,7 @@ def wait_for(*arguments, whole=Login._wait_for):
     return whole(*arguments)
 
 Login._wait_for = wait_for
-TapAircall.cli(["--config", sys.argv[1], "--login"])
+main(["--config", sys.argv[1], "--login"])
 """
 
 
@@ -264,45 +257,3 @@ def test_several_taps_renew_an_expired_token_once(
     assert sandbox.oauth.grants == ["refresh_token"]
     assert sandbox.oauth.refusals == 0
     assert [log.path for log in sandbox.requests].count("/v1/tags") == 3
-
-
-def test_a_signal_in_the_middle_of_a_renewal_loses_no_token(
-    sandbox: Sandbox, config: Path, start: Callable[..., subprocess.Popen[str]]
-) -> None:
-    keep_granted(sandbox, config)
-    before = tokens(config)
-    sandbox.oauth.end_access()
-    sandbox.faults.append(Fault(path=TOKEN, delay=0.7))
-
-    run = start()
-    wait_for(sandbox, TOKEN)
-    run.send_signal(signal.SIGTERM)
-    _, log = run.communicate(timeout=20)
-
-    assert run.returncode == 128 + signal.SIGTERM, log
-    assert tokens(config)["refresh_token"] != before["refresh_token"]
-    again = start()
-    again.communicate(timeout=30)
-    assert again.returncode == 0
-    assert sandbox.oauth.grants == ["refresh_token"]
-
-
-def test_a_kill_in_the_middle_of_a_renewal_leaves_the_tokens_and_no_lock(
-    sandbox: Sandbox, config: Path, start: Callable[..., subprocess.Popen[str]]
-) -> None:
-    sandbox.oauth.mode = "expiring"
-    keep_granted(sandbox, config)
-    before = tokens(config)
-    sandbox.oauth.end_access()
-    sandbox.faults.append(Fault(path=TOKEN, delay=30))
-
-    run = start()
-    wait_for(sandbox, TOKEN)
-    run.kill()
-    run.communicate()
-
-    assert tokens(config) == before
-    again = start()
-    again.communicate(timeout=30)
-    assert again.returncode == 0
-    assert tokens(config)["access_token"] != before["access_token"]

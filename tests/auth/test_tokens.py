@@ -11,6 +11,7 @@ import stat
 import subprocess
 import sys
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,7 @@ import requests
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tap_aircall.auth.tokens import ANCESTORS, NO_TOKENS, SavedTokens, Tokens, TokenStore, default_location
+from tap_aircall.auth.tokens import ANCESTORS, NO_TOKENS, Tokens, TokenStore, default_location
 from tap_aircall.errors import AircallError, InputError
 
 if TYPE_CHECKING:
@@ -29,12 +30,15 @@ API = "https://api.aircall.io"
 NOW = 1_795_438_800.0
 
 
-def tokens(number: int) -> Tokens:
-    return Tokens(access_token=f"access-{number}", refresh_token=f"refresh-{number}", expires_at=NOW, lifetime=60.0)
-
-
-def saved(number: int, *ancestors: str) -> SavedTokens:
-    return SavedTokens(tokens=tokens(number), ancestors=ancestors, company="Acme")
+def tokens(number: int, *ancestors: str) -> Tokens:
+    return Tokens(
+        access_token=f"access-{number}",
+        refresh_token=f"refresh-{number}",
+        expires_at=datetime.fromtimestamp(NOW, UTC),
+        lifetime=60.0,
+        company="Acme",
+        ancestors=ancestors,
+    )
 
 
 @pytest.fixture
@@ -54,21 +58,27 @@ def nested(depth: int) -> Any:
     return value
 
 
-def keep(store: TokenStore, entry: SavedTokens) -> None:
+def keep(store: TokenStore, entry: Tokens) -> None:
     with store.locked():
         store.save(entry)
+
+
+def holds(store: TokenStore, content: str | bytes) -> None:
+    """Put something into the file that the tap did not write."""
+    store.path.parent.mkdir(exist_ok=True)
+    store.path.write_bytes(content.encode() if isinstance(content, str) else content)
 
 
 class TestStore:
     def test_gives_back_what_was_kept(self, store: TokenStore) -> None:
         assert store.load() is None
-        keep(store, saved(1, "one", "two"))
-        assert store.load() == saved(1, "one", "two")
+        keep(store, tokens(1, "one", "two"))
+        assert store.load() == tokens(1, "one", "two")
 
     def test_only_the_owner_can_read_it(self, store: TokenStore) -> None:
         previous = os.umask(0)
         try:
-            keep(store, saved(1))
+            keep(store, tokens(1))
         finally:
             os.umask(previous)
 
@@ -76,47 +86,33 @@ class TestStore:
         assert modes == {"tokens.json": 0o600, "tokens.json.lock": 0o600}
         assert stat.S_IMODE(store.path.parent.stat().st_mode) == 0o700
 
-    def test_a_file_that_others_can_read_is_made_private(self, store: TokenStore) -> None:
-        keep(store, saved(1))
+    def test_a_file_that_others_can_read_is_made_private_if_that_can_be_done(
+        self, store: TokenStore, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        keep(store, tokens(1))
         store.path.chmod(0o644)
-
-        store.load()
-
+        assert store.load() == tokens(1)
         assert stat.S_IMODE(store.path.stat().st_mode) == 0o600
 
-    def test_has_an_entry_for_each_app_and_api_root(self, store: TokenStore) -> None:
-        others = [TokenStore(store.path, API, "other"), TokenStore(store.path, "https://elsewhere.example.com", "app")]
-        for number, each in enumerate([store, *others]):
-            keep(each, saved(number))
+        def read_only(*_: object) -> None:
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS))
 
-        assert [each.load() for each in (store, *others)] == [saved(0), saved(1), saved(2)]
-
-    def test_a_symbolic_link_stays_one(self, store: TokenStore, tmp_path: Path) -> None:
-        keep(store, saved(1))
-        link = tmp_path / "link.json"
-        link.symlink_to(store.path)
-
-        keep(TokenStore(link, API, "app"), saved(2))
-
-        assert link.is_symlink()
-        assert store.load() == saved(2)
-
-    def test_a_tilde_stands_for_the_home_folder(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-        monkeypatch.setenv("HOME", str(tmp_path))
-        assert TokenStore(Path("~/tokens.json"), API, "app").path == tmp_path.resolve() / "tokens.json"
+        store.path.chmod(0o444)
+        monkeypatch.setattr(Path, "chmod", read_only)
+        assert store.load() == tokens(1)
 
     @pytest.mark.parametrize(
         ("content", "reason"),
         [
-            ("{", "it is not JSON"),
+            ("root:x:0:0:root:/root:/bin/sh\n", "it is not JSON"),
             ("[]", "it holds no tokens of tap-aircall"),
-            ('{"https://api.aircall.io app": {"access_token": "a"}}', "it holds no tokens of tap-aircall"),
-            ('{"https://api.aircall.io app": 7}', "it holds no tokens of tap-aircall"),
+            ('{"https://api.aircall.io app": {"token": "a"}}', "it holds no tokens of tap-aircall"),
+            (" " * (2**24 + 1), "it holds no tokens of tap-aircall"),
         ],
     )
-    def test_another_file_is_refused(self, store: TokenStore, content: str, reason: str) -> None:
-        store.path.parent.mkdir()
-        store.path.write_text(content)
+    def test_another_file_is_refused_and_left_as_it_is(self, store: TokenStore, content: str, reason: str) -> None:
+        holds(store, content)
+        store.path.chmod(0o644)
 
         advice = "name another file, or remove this one and log in again"
         with pytest.raises(
@@ -124,18 +120,57 @@ class TestStore:
         ):
             store.load()
 
-    def test_another_file_keeps_its_mode(self, store: TokenStore) -> None:
-        store.path.parent.mkdir()
-        store.path.write_text("root:x:0:0:root:/root:/bin/sh\n")
-        store.path.chmod(0o644)
+        is_made_private = content.startswith("{")
+        assert stat.S_IMODE(store.path.stat().st_mode) == (0o600 if is_made_private else 0o644)
+        assert store.path.read_text() == content
 
-        with pytest.raises(InputError):
-            store.load()
+    @pytest.mark.parametrize("around", [" ", "\n", "\r\n", "\t"])
+    def test_white_space_around_saved_tokens_is_dropped(self, store: TokenStore, around: str) -> None:
+        entry = {"access_token": f"access-1{around}", "refresh_token": f"{around}refresh-1"}
+        holds(store, json.dumps({f"{API} app": entry}))
 
-        assert stat.S_IMODE(store.path.stat().st_mode) == 0o644
+        assert store.load() == Tokens(access_token="access-1", refresh_token="refresh-1")
+
+    def test_entries_of_others_stay_as_they_are(self, store: TokenStore) -> None:
+        others = {"another app": {"nested": [[[{"a": 1.50}]]], "new": True}, "null": None, "deep": nested(900)}
+        holds(store, json.dumps(others))
+
+        keep(store, tokens(1))
+
+        entries = json.loads(store.path.read_text())
+        assert entries.pop(f"{API} app") == {
+            "access_token": "access-1",
+            "refresh_token": "refresh-1",
+            "expires_at": "2026-11-23T13:00:00Z",
+            "lifetime": 60.0,
+            "company": "Acme",
+            "ancestors": [],
+        }
+        assert entries == others
+
+    def test_has_an_entry_for_each_app_and_api_root(self, store: TokenStore) -> None:
+        others = [TokenStore(store.path, API, "other"), TokenStore(store.path, "https://elsewhere.example.com", "app")]
+        for number, each in enumerate([store, *others]):
+            keep(each, tokens(number))
+
+        assert [each.load() for each in (store, *others)] == [tokens(0), tokens(1), tokens(2)]
+
+    def test_a_symbolic_link_stays_one(self, store: TokenStore, tmp_path: Path) -> None:
+        keep(store, tokens(1))
+        link = tmp_path / "link.json"
+        link.symlink_to(store.path)
+
+        keep(TokenStore(link, API, "app"), tokens(2))
+
+        assert link.is_symlink()
+        assert store.load() == tokens(2)
+
+    def test_a_tilde_stands_for_the_home_folder(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+        monkeypatch.setenv("HOME", str(tmp_path))
+        assert TokenStore(Path("~/tokens.json"), API, "app").path == tmp_path.resolve() / "tokens.json"
 
     @pytest.mark.parametrize("make", [os.mkfifo, os.mkdir, bind_socket, lambda path: path.symlink_to("/dev/zero")])
-    @pytest.mark.parametrize("use", [TokenStore.load, lambda store: keep(store, saved(1))], ids=["load", "keep"])
+    @pytest.mark.parametrize("use", [TokenStore.load, lambda store: keep(store, tokens(1))], ids=["load", "keep"])
     def test_anything_but_a_plain_file_is_refused_at_once(
         self, tmp_path: Path, make: Callable[[Path], None], use: Callable[[TokenStore], None]
     ) -> None:
@@ -158,69 +193,29 @@ class TestStore:
 
         assert "\n" not in str(caught.value)
 
-    def test_a_file_of_any_size_is_refused_without_reading_it(self, store: TokenStore) -> None:
-        store.path.parent.mkdir()
-        with store.path.open("wb") as file:
-            file.truncate(2**40)
-
-        with pytest.raises(InputError, match="it holds no tokens of tap-aircall"), store.locked():
-            pytest.fail("the lock was given")
-
     @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-32"])
     def test_a_file_that_was_copied_in_another_encoding_is_read(self, store: TokenStore, encoding: str) -> None:
-        keep(store, saved(1))
+        keep(store, tokens(1))
         store.path.write_text(store.path.read_text(), encoding=encoding)
 
-        assert store.load() == saved(1)
-
-    def test_a_read_only_file_that_others_can_read_is_used(
-        self, store: TokenStore, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        keep(store, saved(1))
-        store.path.chmod(0o444)
-
-        def read_only(*_: object) -> None:
-            raise OSError(errno.EROFS, os.strerror(errno.EROFS))
-
-        monkeypatch.setattr(Path, "chmod", read_only)
-        assert store.load() == saved(1)
-
-    def test_entries_of_others_stay_as_they_are(self, store: TokenStore) -> None:
-        others = {"another app": {"nested": [[[{"a": 1.50}]]], "new": True}, "null": None, "deep": nested(900)}
-        store.path.parent.mkdir()
-        store.path.write_text(json.dumps(others))
-
-        keep(store, saved(1))
-
-        entries = json.loads(store.path.read_text())
-        assert entries.pop(f"{API} app")["access_token"] == "access-1"
-        assert entries == others
-
-    @pytest.mark.parametrize("around", [" ", "\n", "\r\n", "\t"])
-    def test_white_space_around_saved_tokens_is_dropped(self, store: TokenStore, around: str) -> None:
-        spaced = Tokens(
-            access_token=f"access-1{around}", refresh_token=f"{around}refresh-1", expires_at=NOW, lifetime=60.0
-        )
-        keep(store, SavedTokens(tokens=spaced, ancestors=(), company="Acme"))
-
-        assert store.load() == saved(1)
+        assert store.load() == tokens(1)
 
     def test_the_new_name_is_flushed_after_the_content(
         self, store: TokenStore, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        keep(store, saved(1))
+        keep(store, tokens(1))
         flushed: list[tuple[str, str]] = []
         fsync = os.fsync
 
         def watched(descriptor: int) -> None:
             kind = "folder" if stat.S_ISDIR(os.fstat(descriptor).st_mode) else "file"
             entry = store.load()
-            flushed.append((kind, str(entry and entry.tokens.access_token)))
+            flushed.append((kind, str(entry and entry.access_token)))
             fsync(descriptor)
 
         with store.locked():
             monkeypatch.setattr(os, "fsync", watched)
-            store.save(saved(2))
+            store.save(tokens(2))
 
         assert flushed == [("file", "access-1"), ("folder", "access-2")]
 
@@ -235,22 +230,15 @@ class TestStore:
             return real(path, flags, *mode)
 
         monkeypatch.setattr(os, "open", without_folders)
-        keep(store, saved(1))
+        keep(store, tokens(1))
 
-        assert store.load() == saved(1)
-
-    def test_a_folder_that_cannot_be_written_to_is_noticed_before_tokens_are_asked_for(self, tmp_path: Path) -> None:
-        (tmp_path / "file").touch()
-        store = TokenStore(tmp_path / "file" / "tokens.json", API, "app")
-
-        with pytest.raises(InputError, match="oauth_settings_location"), store.locked():
-            pytest.fail("the lock was given")
+        assert store.load() == tokens(1)
 
     @pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a device that is always full")
     def test_a_full_disk_is_noticed_before_tokens_are_asked_for(
         self, store: TokenStore, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        keep(store, saved(1))
+        keep(store, tokens(1))
         full = os.open
         monkeypatch.setattr(
             os,
@@ -264,12 +252,12 @@ class TestStore:
             pytest.fail("the lock was given")
 
         monkeypatch.undo()
-        assert store.load() == saved(1)
+        assert store.load() == tokens(1)
 
     def test_a_disk_that_is_full_when_new_tokens_come_leaves_the_old_ones_and_says_so(
         self, store: TokenStore, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        keep(store, saved(1))
+        keep(store, tokens(1))
 
         def full(*_: Any) -> Path:
             raise OSError(errno.ENOSPC, "No space left on device")
@@ -277,9 +265,9 @@ class TestStore:
         with store.locked():
             monkeypatch.setattr(Path, "replace", full)
             with pytest.raises(InputError, match="No space left on device"):
-                store.save(saved(2))
+                store.save(tokens(2))
 
-        assert store.load() == saved(1)
+        assert store.load() == tokens(1)
 
     def test_the_default_is_the_platforms_folder_for_state(
         self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
@@ -291,25 +279,25 @@ class TestStore:
 
 class TestWhichTokensWin:
     def test_saved_tokens_win_if_the_config_has_none(self) -> None:
-        assert saved(1).descends_from(NO_TOKENS)
+        assert tokens(1).descends_from(NO_TOKENS)
 
     def test_saved_tokens_win_if_they_descend_from_those_in_the_config(self) -> None:
-        chain = SavedTokens(tokens=tokens(0), ancestors=())
+        chain = tokens(0)
         for number in range(1, 200):
             chain = chain.succeeded_by(tokens(number), tokens(0))
 
-        assert chain.tokens == tokens(199)
+        assert (chain.access_token, chain.company) == ("access-199", "Acme")
         assert chain.descends_from(tokens(0))
         assert len(chain.ancestors) <= ANCESTORS
 
     def test_saved_tokens_win_if_the_config_has_a_copy_of_them(self) -> None:
-        assert saved(1).descends_from(tokens(1))
-        assert saved(1).descends_from(Tokens(access_token="access-1"))
-        assert saved(1).succeeded_by(tokens(2), NO_TOKENS).descends_from(tokens(1))
+        assert tokens(1).descends_from(tokens(1))
+        assert tokens(1).descends_from(Tokens(access_token="access-1"))
+        assert tokens(1).succeeded_by(tokens(2), NO_TOKENS).descends_from(tokens(1))
 
     def test_new_tokens_in_the_config_win(self) -> None:
-        assert not saved(1).descends_from(tokens(2))
-        assert not saved(1).descends_from(Tokens(access_token="access-1", refresh_token="new"))
+        assert not tokens(1).descends_from(tokens(2))
+        assert not tokens(1).descends_from(Tokens(access_token="access-1", refresh_token="new"))
 
     def test_fingerprints_do_not_reveal_a_token(self) -> None:
         (one, other) = tokens(1).fingerprints
@@ -317,7 +305,7 @@ class TestWhichTokensWin:
         assert "access" not in one
 
     def test_no_text_form_shows_a_token(self) -> None:
-        assert "access-1" not in repr(saved(1)) + str(tokens(1))
+        assert (repr(tokens(1)), str(tokens(1))) == ("Tokens()", "Tokens()")
 
 
 @pytest.mark.parametrize(
@@ -343,7 +331,8 @@ class TestWhichTokensWin:
 def test_the_lifetime_of_a_token_is_read_or_taken_as_unknown(expires_in: Any, lifetime: float | None) -> None:
     granted = NO_TOKENS.granted({"access_token": "a", "expires_in": expires_in}, NOW)
 
-    assert (granted.lifetime, granted.expires_at) == (lifetime, lifetime and NOW + lifetime)
+    assert granted.lifetime == lifetime
+    assert granted.expires_at == (lifetime and datetime.fromtimestamp(int(NOW + lifetime), UTC))
 
 
 @pytest.mark.parametrize("refresh", [{}, {"refresh_token": None}, {"refresh_token": ""}, {"refresh_token": 7}])
@@ -384,7 +373,7 @@ def test_any_grant_can_be_used_and_saved_or_gets_one_line(answer: Any) -> None:
         assert len(requests.Request("GET", API, {"Authorization": f"Bearer {token}"}).prepare().headers) == 1
         assert token.isascii()
     assert len(granted.fingerprints) == 2
-    assert granted.expires_at is None or NOW < granted.expires_at < NOW + 1e9
+    assert granted.expires_at is None or NOW <= granted.expires_at.timestamp() < NOW + 1e9
     assert (granted.expires_at is None) == (granted.lifetime is None)
 
 
@@ -430,19 +419,19 @@ def test_any_file_holds_tokens_or_gets_one_line(tmp_path_factory: pytest.TempPat
         assert "s3c" not in line
         assert "\n" not in line
     else:
-        assert entry is None or entry.descends_from(entry.tokens)
+        assert entry is None or (entry.descends_from(entry) and entry.is_due(NOW) in {False, True})
     assert path.read_bytes() == content
 
 
 SAVER = """
 import sys
 from pathlib import Path
-from tap_aircall.auth.tokens import SavedTokens, Tokens, TokenStore
+from tap_aircall.auth.tokens import Tokens, TokenStore
 store = TokenStore(Path(sys.argv[1]), "https://api.aircall.io", sys.argv[2])
 for number in range(1, 1_000_000):
     tokens = Tokens(access_token=f"access-{number}", refresh_token=f"refresh-{number}" * 200)
     with store.locked():
-        store.save(SavedTokens(tokens=tokens, ancestors=()))
+        store.save(tokens)
 """
 
 
@@ -457,7 +446,7 @@ def savers(tmp_path: Path) -> Iterator[list[subprocess.Popen[bytes]]]:
         process.wait()
 
 
-def next_entry(store: TokenStore, before: SavedTokens | None) -> SavedTokens:
+def next_entry(store: TokenStore, before: Tokens | None) -> Tokens:
     """Wait until an entry changes."""
     until = time.monotonic() + 30
     while (entry := store.load()) is None or entry == before:
@@ -481,5 +470,5 @@ def test_a_kill_at_any_moment_leaves_a_valid_token_file(savers: list[subprocess.
     savers[1].wait()
     assert first is not None
     assert one.load() == first
-    keep(one, saved(1))
+    keep(one, tokens(1))
     assert json.loads((tmp_path / "tokens.json").read_text()).keys() == {f"{API} one", f"{API} two"}

@@ -16,7 +16,7 @@ import pytest
 import requests
 
 from aircall_sandbox import Sandbox, World
-from tap_aircall import inbox_command
+from tap_aircall import command
 from tap_aircall.errors import InputError
 from tap_aircall.inbox.deliveries import WEBHOOK, Delivery
 from tap_aircall.inbox.store import Inbox
@@ -35,8 +35,8 @@ URL = "https://hooks.example.net"
 def run(*arguments: Any) -> None:
     """Run a command in this process, without what makes lines of errors."""
     words = [str(argument) for argument in arguments]
-    with inbox_command.commands.make_context("aircall-inbox", words) as context:
-        inbox_command.commands.invoke(context)
+    with command.commands.make_context("aircall-inbox", words) as context:
+        command.commands.invoke(context)
 
 
 @pytest.fixture
@@ -202,7 +202,7 @@ def test_what_cannot_be_done_is_told(
     ],
 )
 def test_an_address_without_a_path_gets_one(url: str, expected: str) -> None:
-    assert inbox_command.checked_url(url, "/aircall") == expected
+    assert command.checked_url(url, "/aircall") == expected
 
 
 @pytest.mark.parametrize(
@@ -210,18 +210,18 @@ def test_an_address_without_a_path_gets_one(url: str, expected: str) -> None:
 )
 def test_an_address_is_public_https(url: str) -> None:
     with pytest.raises(InputError, match="must be a public address that begins with https://"):
-        inbox_command.checked_url(url, "/aircall")
+        command.checked_url(url, "/aircall")
 
 
 def test_the_state_of_a_webhook_is_told() -> None:
     active = AircallsWebhook("id", URL, is_active=True, events=[], token=None, name=None)
 
     assert [
-        inbox_command.state_of(active, "id", is_mine=True),
-        inbox_command.state_of(active._replace(is_active=False), "id", is_mine=True),
-        inbox_command.state_of(None, "id", is_mine=True),
-        inbox_command.state_of(None, None, is_mine=True),
-        inbox_command.state_of(active, "id", is_mine=False),
+        command.state_of(active, "id", is_mine=True),
+        command.state_of(active._replace(is_active=False), "id", is_mine=True),
+        command.state_of(None, "id", is_mine=True),
+        command.state_of(None, None, is_mine=True),
+        command.state_of(active, "id", is_mine=False),
     ] == [
         "active",
         "switched off by Aircall; serve or register switches it on",

@@ -19,7 +19,7 @@ import pytest
 import trustme
 import urllib3
 
-from tap_aircall import inbox_command
+from tap_aircall import command
 from tap_aircall.inbox.store import Inbox
 from tests.inbox.conftest import delivery, ids, known
 from tests.inbox.processes import free_port
@@ -40,7 +40,7 @@ def blocks(kind: str) -> list[str]:
 
 
 def test_the_page_names_every_command() -> None:
-    assert set(re.findall(r"^\| `(\w+)", PAGE, re.MULTILINE)) == set(inbox_command.commands.commands)
+    assert set(re.findall(r"^\| `(\w+)", PAGE, re.MULTILINE)) == set(command.commands.commands)
 
 
 def test_the_command_of_the_service_is_one(tmp_path: Path) -> None:
@@ -52,10 +52,10 @@ def test_the_command_of_the_service_is_one(tmp_path: Path) -> None:
     config.write_text(json.dumps({"user": "id", "password": "token"}), encoding="utf-8")
     arguments = [str(config) if word.endswith("config.json") else word for word in words[1:]]
 
-    context = inbox_command.commands.make_context("aircall-inbox", arguments)
+    context = command.commands.make_context("aircall-inbox", arguments)
 
     assert Path(words[0]).name == "aircall-inbox"
-    assert inbox_command.commands.resolve_command(context, [words[3]])[0] == "serve"
+    assert command.commands.resolve_command(context, [words[3]])[0] == "serve"
 
 
 @pytest.fixture(scope="module")

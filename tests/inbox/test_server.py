@@ -16,9 +16,8 @@ from hypothesis import strategies as st
 from tap_aircall.errors import InputError
 from tap_aircall.inbox import server
 from tap_aircall.inbox.deliveries import MESSAGES
-from tap_aircall.inbox.server import HEALTH, LARGEST_BODY, LARGEST_REFUSED, Receiver, Server
+from tap_aircall.inbox.server import HEALTH, LARGEST_BODY, LARGEST_REFUSED, Receiver, Server, allow_open_files
 from tap_aircall.inbox.store import Inbox
-from tap_aircall.inbox_command import allow_open_files
 from tests.inbox.conftest import delivery, event, ids, known
 
 if TYPE_CHECKING:

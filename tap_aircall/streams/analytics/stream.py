@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from typing_extensions import override
 
-from tap_aircall.errors import AircallError, ReportError, StreamUnavailableError
+from tap_aircall.errors import ReportError
 from tap_aircall.streams.analytics.exports import Reports, day_of, days_between
 from tap_aircall.streams.base import AircallStream
 
@@ -67,60 +67,40 @@ class AnalyticsReports(AircallStream):
     state_keys = (REPORTS,)
     selected_by_default = False
 
-    _reports: Reports | None = None
-    _unavailable: StreamUnavailableError | None = None
-
-    @override
-    def prepare(self) -> None:
-        state = self.tap.state.get("bookmarks", {}).get(self.name, {})  # without making one, as stream_state would
-        self._positions = {} if self.is_full_table else self.parse_state(state)
-        if not self.settings.analytics_reports:
-            return
-        self._reports = self._make_reports()
-        try:
-            self._reports.ask()
-        except StreamUnavailableError as reason:
-            self._unavailable = reason
-        except AircallError as error:
-            self.logger.info("%s Reports are asked for later.", error)
-
     @override
     def pages(self) -> Iterator[list[Record]]:
-        if self._reports is None:
-            self.prepare()
-        if self._unavailable is not None:
-            raise self._unavailable
-        if self._reports is None:
+        self._positions = {} if self.is_full_table else self.parse_state(self.stream_state)
+        wanted = self.settings.analytics_reports
+        if not wanted:
             self.logger.info("No reports are chosen: name them in the setting analytics_reports.")
-            return
-        for report, day, rows in self._reports.finished():
-            try:
-                yield from self._records(report, day, rows)
-            except ReportError as reason:
-                self._reports.give_up(report, day, reason)
-        if self._reports.failures:
-            raise self._failed(self._reports.failures)
+        reports, failures = self._reports(), {}
+        is_test = self.ABORT_AT_RECORD_COUNT is not None  # a test of the connection is to cost little
+        for report in wanted[:1] if is_test else wanted:
+            days = self._days(report)
+            for day, rows in reports.read(report, days[-1:] if is_test else days):
+                try:
+                    yield from self._records(report, day, rows)
+                except ReportError as reason:
+                    failures[report] = (day, str(reason))
+                    break
+        if failures:
+            raise self._failed(failures)
 
     @override
     def sample(self) -> list[Record]:
         """Ask for one report, and do not wait until Aircall has made it."""
-        if self.settings.analytics_reports:
-            self.ABORT_AT_RECORD_COUNT = 1
-            self._positions = {}
-            self._make_reports().ask()
+        self._positions = {}
+        for report in self.settings.analytics_reports[:1]:
+            for day in self._days(report)[-1:]:
+                self._reports().ask(report, day)
         return []
 
     @override
     def parse_state(self, state: Mapping[str, Any]) -> dict[str, Position]:
         return {report: Position.parse(position) for report, position in state.get(REPORTS, {}).items()}
 
-    def _make_reports(self) -> Reports:
-        settings = self.settings
-        days = {report: self._days(report) for report in settings.analytics_reports}
-        if self.ABORT_AT_RECORD_COUNT is not None:  # a test of the connection is to cost little
-            report, listed = next(iter(days.items()))
-            days = {report: listed[-1:]}
-        return Reports(self.client, self.clock, timezone=settings.analytics_timezone, days=days)
+    def _reports(self) -> Reports:
+        return Reports(self.client, self.clock, timezone=self.settings.analytics_timezone)
 
     def _days(self, report: str) -> list[date]:
         """Return the days of a report to read: whole ones only, so that the last is yesterday."""

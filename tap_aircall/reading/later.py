@@ -91,9 +91,9 @@ class Later:
         """Count the items."""
         return len(self._items)
 
-    def is_full(self, reason: Reason) -> bool:
-        """Say whether no more items may be set aside for a reason."""
-        return sum(item.reason is reason for item in self._items.values()) >= MOST
+    def room(self, reason: Reason) -> int:
+        """Return how many more items may be set aside for a reason."""
+        return MOST - sum(item.reason is reason for item in self._items.values())
 
     def add(self, identity: int, reason: Reason, now: int) -> bool:
         """Set an item aside, or note another reason for one that is.

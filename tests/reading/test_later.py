@@ -97,9 +97,9 @@ def test_a_list_without_items_leaves_nothing_in_the_state() -> None:
 def test_the_state_is_bounded_and_keeps_the_latest() -> None:
     later = Later({}, AGES)
     for number in range(MOST + 5):
-        assert later.is_full(Reason.MISSING) is (number >= MOST)
         later.add(10**12 + number, Reason.MISSING, NOW + number // 50)
     later.add(1, Reason.REFUSED, NOW)
+    assert (later.room(Reason.MISSING), later.room(Reason.REFUSED)) == (-5, MOST - 1)
     state = again(later)
     assert len(state) == MOST + 1
     assert 1 in state

@@ -115,6 +115,12 @@ class CallDetails(AircallStream):
         self._last_read = cursors.position_at(cursors.ages[-1])
         yield from self.finish(cursors)
 
+    @override
+    def prepare(self) -> None:
+        # A state without cursors would be taken for one of an earlier version; see `upgrade_followed`.
+        if POSITIONS not in self.stream_state:
+            self.stream_state.update(self.parse_state(self.stream_state).to_state())
+
     @property
     @override
     def read_no_more_before(self) -> int | None:

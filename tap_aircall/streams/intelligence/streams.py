@@ -46,8 +46,9 @@ if TYPE_CHECKING:
 
 HOUR = 3600
 DAY = 86_400
-FOUND, REFUSED = "found", "refused"
-"""Keys of the state: calls that need not be asked for when a cursor meets them; when Aircall refused the whole kind."""
+FOUND, REFUSED, GRANTED = "found", "refused", "granted"
+"""Keys of the state: calls that need not be asked for when a cursor meets them; when Aircall refused the whole kind;
+whether it ever granted anything of it."""
 ASKED_AT = "asked_at"
 BAD_REQUEST = 400
 ATTEMPTS = 3
@@ -58,7 +59,7 @@ class CallIntelligence(CallDetails):
     """One kind of AI results of calls."""
 
     primary_keys: Sequence[str] = ("call_id",)
-    state_keys = (*CallDetails.state_keys, FOUND, REFUSED)
+    state_keys = (*CallDetails.state_keys, FOUND, REFUSED, GRANTED)
     announced_by: ClassVar[tuple[str, ...]] = ()
     """Events that say that it is ready, or was edited."""
 
@@ -79,6 +80,7 @@ class CallIntelligence(CallDetails):
     @override
     def prepare(self) -> None:
         self.run.open_events()
+        super().prepare()
 
     @override
     def begin(self) -> Cursors:
@@ -86,7 +88,7 @@ class CallIntelligence(CallDetails):
         asked_at = _asked_at(self.stream_state)
         if not states.is_due(asked_at, DAY, self._now):
             raise _refused(asked_at or self._now, is_expected=True)
-        self._was_granted = POSITIONS in self.stream_state
+        self._was_granted = GRANTED in self.stream_state
         self._found = parse_ids(self.stream_state.get(FOUND, {}))
         self._announced = self._announced_calls(cursors)
         return cursors
@@ -114,6 +116,8 @@ class CallIntelligence(CallDetails):
         for call_id in self._denied:
             self.set_aside_call(call_id, Reason.REFUSED, "Aircall refuses it (status 403).")
         self._denied.clear()
+        if self._access is not None and self._access.is_granted:
+            self.stream_state[GRANTED] = True
         through = cursors.position_at(cursors.ages[-1])  # calls up to here are not met again
         self._found = {each: start for each, start in self._found.items() if start + HOUR > through}
         if self._found:
@@ -139,6 +143,7 @@ class CallIntelligence(CallDetails):
         if state is None or POSITIONS in state:
             return
         refused = state.pop(REFUSED, {})
+        state |= {GRANTED: True} if "after" not in refused else {}
         after = to_seconds(refused["after"]) if "after" in refused else None
         upgrade_followed(self.tap.state, self.name, back=0 if self.rereads else YOUNG_SECONDS, after=after)
         waiting = Later({}, ())
@@ -173,7 +178,8 @@ class CallIntelligence(CallDetails):
 
     @override
     def details_again(self, calls: Sequence[int]) -> Generator[list[Record], None, bool]:
-        access = Access(self.client)  # that these few are refused says nothing of the others
+        is_granted = self._access is not None and self._access.is_granted
+        access = self._access if self._access is not None and is_granted else Access(self.client)
         yield from self._asked_for(access, [{"id": call_id} for call_id in calls])
         return not access.is_refused
 
@@ -189,7 +195,9 @@ class CallIntelligence(CallDetails):
         match answer:
             case None:
                 self._set_missing_aside(call_id, start)
-            case ForbiddenError() if self._later.is_full(Reason.REFUSED) and call_id not in self._later:
+            case ForbiddenError() if call_id not in self._later and self._later.room(Reason.REFUSED) <= len(
+                self._denied
+            ):
                 self._raise_refused()
             case ForbiddenError():
                 self._denied.append(call_id)

@@ -116,6 +116,7 @@ class CallRecordings(CallDetails):
     def prepare(self) -> None:
         if self.settings.recordings_location:
             self._archive = Archive(self.settings.recordings_location)
+            super().prepare()
 
     @override
     def pages(self) -> Iterator[list[Record]]:

@@ -20,7 +20,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from aircall_sandbox import missing
+import duckdb
+
+from aircall_sandbox import Sandbox, generate_company
+from tap_aircall.streams.calls.stream import OPTED_INTO
+from tap_aircall.streams.registry import STREAMS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,7 +32,7 @@ if TYPE_CHECKING:
 
     from duckdb import DuckDBPyConnection
 
-    from aircall_sandbox import Sandbox, World
+    from aircall_sandbox import World
 
 MELTANO = Path(sys.executable).parent / "meltano"
 FOLDER = Path("demo-data")
@@ -82,9 +86,6 @@ def main() -> int:
     except DemoError as error:
         print(error, file=sys.stderr)
         return 1
-    except ModuleNotFoundError as error:
-        print(missing(error), file=sys.stderr)
-        return 1
     except KeyboardInterrupt:
         print("Interrupted.", file=sys.stderr)
         return 130
@@ -93,10 +94,6 @@ def main() -> int:
 
 def _demo() -> Iterator[str]:
     """Go through the demo and yield what to show."""
-    import duckdb  # noqa: PLC0415 - so that the command line can say that it is missing
-
-    from aircall_sandbox import Sandbox, generate_company  # noqa: PLC0415
-
     _check()
     _make_folder()
     yield "Making up a company ..."
@@ -168,9 +165,6 @@ def _transcripts(world: World) -> dict[str, str]:
 
 def _inbox_settings() -> dict[str, str]:
     """Return the settings that read what webhooks told as well."""
-    from tap_aircall.streams.calls.stream import OPTED_INTO  # noqa: PLC0415 - takes its time
-    from tap_aircall.streams.registry import STREAMS  # noqa: PLC0415 - likewise
-
     selected = [name for name, stream in STREAMS.items() if stream.selected_by_default or name in FROM_INBOX]
     select = [*(f"{name}.*" for name in selected), *(f"!calls.{field}" for field in OPTED_INTO)]
     return {"TAP_AIRCALL_INBOX": str(INBOX.absolute()), "TAP_AIRCALL__SELECT": json.dumps(select)}

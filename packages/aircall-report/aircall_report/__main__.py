@@ -12,6 +12,7 @@ import click
 from aircall_report.content import gather
 from aircall_report.database import ReportError, one_line, reading
 from aircall_report.marts import Marts
+from aircall_report.page import write
 
 NAME = "python -m aircall_report"
 
@@ -25,9 +26,6 @@ def main() -> int:
         return error.exit_code
     except ReportError as error:
         click.echo(str(error), err=True)
-        return 1
-    except ModuleNotFoundError as error:
-        click.echo(f"The report needs {error.name}: pip install ./packages/aircall-report", err=True)
         return 1
     except click.Abort:
         click.echo("Interrupted.", err=True)
@@ -75,8 +73,6 @@ def make(
     *, database: str, output: Path, schema: str, time_zone: str | None, sla_seconds: int, company: str, anonymous: bool
 ) -> None:
     """Make a page of what the models in dbt/ know: one file, which opens offline."""
-    from aircall_report.page import write  # noqa: PLC0415 - slow to import
-
     with reading(database) as opened:
         marts = Marts(opened, schema, sla_seconds=sla_seconds, anonymous=anonymous)
         content = gather(

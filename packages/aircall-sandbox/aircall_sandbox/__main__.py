@@ -12,7 +12,8 @@ from urllib.parse import urlsplit
 
 from typing_extensions import override
 
-from aircall_sandbox import missing
+from aircall_sandbox import Sandbox, generate_company
+from aircall_sandbox.extras import add_campaigns, add_messaging
 from aircall_sandbox.webhooks import is_loopback
 
 
@@ -28,11 +29,7 @@ def main() -> int:
     """Serve a made-up company until a signal comes; return the exit code."""
     options = _parser().parse_args()
     with contextlib.suppress(KeyboardInterrupt):
-        try:
-            return _serve(options)
-        except ModuleNotFoundError as error:
-            print(missing(error), file=sys.stderr)  # noqa: T201
-            return 1
+        return _serve(options)
     return 0
 
 
@@ -105,9 +102,6 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _serve(options: argparse.Namespace) -> int:
-    from aircall_sandbox import Sandbox, generate_company  # noqa: PLC0415 - slow to import
-    from aircall_sandbox.extras import add_campaigns, add_messaging  # noqa: PLC0415 - likewise
-
     world = generate_company(
         seed=options.seed,
         now=time.time(),

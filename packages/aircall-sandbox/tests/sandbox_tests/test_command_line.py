@@ -9,15 +9,12 @@ import signal
 import socket
 import subprocess
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 import requests
 
 from aircall_sandbox import Sandbox, World
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 COMMAND = [sys.executable, "-m", "aircall_sandbox"]
 SMALL = ["--calls=5", "--contacts=5", "--users=2"]
@@ -60,14 +57,6 @@ def test_a_bad_option_gets_one_line(option: str, message: str) -> None:
     name = option.partition("=")[0]
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == f"python -m aircall_sandbox: argument {name}: {message}\n"
-
-
-@pytest.mark.parametrize("package", ["uvicorn", "faker"])
-def test_a_missing_package_gets_one_line(package: str, tmp_path: Path) -> None:
-    (tmp_path / f"{package}.py").write_text(f'raise ModuleNotFoundError("gone", name="{package}")')
-    done = run(*SMALL, PYTHONPATH=str(tmp_path))
-    assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == f"The sandbox needs {package}: pip install ./packages/aircall-sandbox\n"
 
 
 def test_help_lists_every_option_with_its_default() -> None:

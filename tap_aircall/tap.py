@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from copy import deepcopy
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, cast
@@ -342,32 +341,19 @@ class TapAircall(AircallTap):
             self.events.close()
 
     def verify(self) -> None:
-        """Ask Aircall whether it behaves as the tap relies on, and print a table of what came of it.
+        """Ask Aircall whether it behaves as the tap relies on, and tell what came of it, in a table and a trace.
 
         Raises:
             AircallError: If nothing can be asked.
             TapAircallError: If something differs that could lose data.
         """
-        from tap_aircall import verify  # noqa: PLC0415 - no run needs it
+        from tap_aircall.verify import verify  # noqa: PLC0415 - no run needs it
 
-        self.client.most_requests, self.client.most_attempts = verify.MOST_REQUESTS, verify.ATTEMPTS
         streams = [stream for stream in cast("list[AircallStream]", list(self.streams.values())) if stream.selected]
         try:
-            findings = verify.Verification(self, streams).findings()
+            verify(self, streams)
         finally:
             self.client.close()
-        asked = f"tap-aircall {self.plugin_version} asked Aircall {self.client.requests_sent} times:"
-        click.echo("\n".join([asked, "", *verify.table(findings)]))
-        counts = Counter(finding.verdict for finding in findings)
-        if loses := counts[verify.Verdict.LOSES]:
-            message = (
-                f"The verification failed: {loses} differences could lose data. Please open an issue with the table."
-            )
-            raise TapAircallError(message)
-        self.logger.info(
-            "%d things hold, %d differ and lose nothing, %d could not be seen.",
-            *(counts[each] for each in (verify.Verdict.HOLDS, verify.Verdict.DIFFERS, verify.Verdict.UNSEEN)),
-        )
 
     def select_all(self) -> None:
         """Select all streams, with the fields of each that are selected: otherwise a stream's schema has none."""
@@ -540,7 +526,8 @@ class TapAircall(AircallTap):
             click.Option(
                 ["--verify"],
                 is_flag=True,
-                help="Ask Aircall whether it behaves as the tap relies on, and print a table; at most 40 requests.",
+                help="Ask Aircall whether it behaves as the tap relies on, with at most 60 requests; print a table, "
+                "and write a trace without values to aircall-verify.jsonl.",
             ),
         ]
         return command

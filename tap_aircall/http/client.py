@@ -120,6 +120,8 @@ class AircallClient:
         """How many requests it may make in all."""
         self.most_attempts = ATTEMPTS
         """How often to ask for one thing at most, whatever it is."""
+        self.on_answer: Callable[[str, str, Mapping[str, str], Answer | None, float], None] | None = None
+        """Is told of each request: method, path, parameters, the answer if one came, and after how many seconds."""
         self._whole: AircallClient | None = None
         self._authenticator = authenticator
         self._root = api_url.rstrip("/")
@@ -336,7 +338,13 @@ class AircallClient:
             if self._whole is not None:
                 self._whole.requests_sent += 1
         headers = {"Authorization": credentials} if credentials else {}
-        answer = self._transport.send(request.method, request.path, request.params, headers, request.body)
+        began, answer = self._clock.monotonic(), None
+        try:
+            answer = self._transport.send(request.method, request.path, request.params, headers, request.body)
+        finally:
+            if self.on_answer is not None:
+                seconds = self._clock.monotonic() - began
+                self.on_answer(request.method, request.path, request.params, answer, seconds)
         self._answered = True
         self._aircall_clock.note(answer.headers.get("Date"))
         return answer

@@ -7,6 +7,7 @@ import contextlib
 import math
 import sys
 import time
+from pathlib import Path
 from typing import NoReturn
 from urllib.parse import urlsplit
 
@@ -67,6 +68,12 @@ def _parser() -> argparse.ArgumentParser:
     company.add_argument(
         "--messaging", action="store_true", help="give numbers registrations, messaging, WhatsApp and templates"
     )
+    company.add_argument(
+        "--trace",
+        type=Path,
+        metavar="FILE",
+        help="answer as the account did that tap-aircall --verify wrote this file about",
+    )
     server = parser.add_argument_group("the server")
     server.add_argument(
         "--port", type=_count, default=8787, metavar="N", help="port to listen on; 0 for a free one (default: 8787)"
@@ -107,6 +114,7 @@ def _parser() -> argparse.ArgumentParser:
 def _serve(options: argparse.Namespace) -> int:
     from aircall_sandbox import Sandbox, generate_company  # noqa: PLC0415 - slow to import
     from aircall_sandbox.extras import add_campaigns, add_messaging  # noqa: PLC0415 - likewise
+    from aircall_sandbox.replay import Replay  # noqa: PLC0415 - likewise
 
     world = generate_company(
         seed=options.seed,
@@ -132,6 +140,14 @@ def _serve(options: argparse.Namespace) -> int:
         delivers=True,
     )
     sandbox.webhooks.forwards.update(options.forward)
+    if options.trace is not None:
+        try:
+            replay = Replay.read(options.trace, sandbox.now)
+        except (OSError, ValueError) as error:
+            print(f"The trace {options.trace} cannot be used: {error}", file=sys.stderr)  # noqa: T201
+            return 2
+        sandbox.faults.append(replay)
+        sandbox.date = replay.date
     try:
         sandbox.listen()
     except (OSError, OverflowError) as error:

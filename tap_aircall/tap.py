@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from copy import deepcopy
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
-import click
 from singer_sdk import Tap
 from singer_sdk.helpers.capabilities import PluginCapabilities, TapCapabilities
 from singer_sdk.plugin_base import JSONSchemaValidator, PluginBase
@@ -267,32 +265,18 @@ class TapAircall(Tap):
         self.logger.info("The test passed: Aircall accepts the credentials. %s", readable)
 
     def verify(self) -> None:
-        """Ask Aircall whether it behaves as the tap relies on, and print a table of what came of it.
+        """Ask Aircall whether it behaves as the tap relies on, and tell what came of it, in a table and a trace.
 
         Raises:
             AircallError: If nothing can be asked.
             TapAircallError: If something differs that could lose data.
         """
-        from tap_aircall import verify  # noqa: PLC0415 - no run needs it
+        from tap_aircall.verify import verify  # noqa: PLC0415 - no run needs it
 
-        client = self.this_run.client
-        client.most_requests, client.most_attempts = verify.MOST_REQUESTS, verify.ATTEMPTS
         try:
-            findings = verify.Verification(self.this_run, self.aircall_streams).findings()
+            verify(self)
         finally:
-            client.close()
-        asked = f"tap-aircall {self.plugin_version} asked Aircall {client.requests_sent} times:"
-        click.echo("\n".join([asked, "", *verify.table(findings)]))
-        counts = Counter(finding.verdict for finding in findings)
-        if loses := counts[verify.Verdict.LOSES]:
-            message = (
-                f"The verification failed: {loses} differences could lose data. Please open an issue with the table."
-            )
-            raise TapAircallError(message)
-        self.logger.info(
-            "%d things hold, %d differ and lose nothing, %d could not be seen.",
-            *(counts[each] for each in (verify.Verdict.HOLDS, verify.Verdict.DIFFERS, verify.Verdict.UNSEEN)),
-        )
+            self.this_run.close()
 
     def select_all(self) -> None:
         """Select all streams, with the fields of each that are selected: otherwise a stream's schema has none."""

@@ -90,13 +90,13 @@ class _Request:
     """Whether there are new credentials since it was rejected."""
 
 
-class _Answer(NamedTuple):
+class Answer(NamedTuple):
     """A whole answer."""
 
     status: int
     headers: Mapping[str, str]
     body: bytes
-    credentials: str | None
+    credentials: str | None = None
     """What the request was signed with."""
 
 
@@ -136,6 +136,8 @@ class AircallClient:
         make_session = partial(Session, user_agent=user_agent, timeout=timeout, at_once=max_concurrent_requests)
         self.session = make_session()
         """Paces and signs nothing by itself; all threads share it."""
+        self.on_answer: Callable[[str, str, Mapping[str, str], Answer | None, float], None] | None = None
+        """Is told of each request: method, path, parameters, the answer if one came, and after how many seconds."""
         self._whole: AircallClient | None = None
         self._root = api_url.rstrip("/")
         self._clock = clock
@@ -298,7 +300,7 @@ class AircallClient:
             attempts = min(attempts, error.attempts)
         self._patience.failed(error, failures=request.failures, attempts=attempts)
 
-    def _renew(self, answer: _Answer, request: _Request) -> bool:
+    def _renew(self, answer: Answer, request: _Request) -> bool:
         """Get new credentials if a request was rejected because of these; return whether there are any."""
         if self.authenticator is None or not self.authenticator.renewable or answer.credentials is None:
             return False
@@ -313,7 +315,7 @@ class AircallClient:
                 raise TransientError(message)
         return self.authenticator.renew(answer.credentials)
 
-    def _send(self, request: _Request, credentials: str | None = None) -> _Answer:
+    def _send(self, request: _Request, credentials: str | None = None) -> Answer:
         """Send one request, and read the answer.
 
         Args:
@@ -338,13 +340,19 @@ class AircallClient:
         if request.body is not None:
             to_send.headers = {"Content-Type": "application/json"}
             to_send.data = msgspec.json.encode(request.body)
-        with self.session.open(
-            to_send, name=f"Aircall's answer to {path}", place=f"{self._root} (setting api_url)", shown=path
-        ) as incoming:
-            body = b"".join(incoming.pieces(LARGEST_ANSWER))
+        began, answer = self._clock.monotonic(), None
+        try:
+            with self.session.open(
+                to_send, name=f"Aircall's answer to {path}", place=f"{self._root} (setting api_url)", shown=path
+            ) as incoming:
+                body = b"".join(incoming.pieces(LARGEST_ANSWER))
+            answer = Answer(incoming.status, incoming.headers, body, incoming.credentials)
+        finally:
+            if self.on_answer is not None:
+                self.on_answer(request.method, path, request.params, answer, self._clock.monotonic() - began)
         self._answered = True
-        self._aircall_clock.note(incoming.headers.get("Date"))
-        return _Answer(incoming.status, incoming.headers, body, incoming.credentials)
+        self._aircall_clock.note(answer.headers.get("Date"))
+        return answer
 
     def _count(self) -> None:
         """Count one request.

@@ -90,7 +90,7 @@ class AircallClock:
 
         A time more than a day from this machine's is reported once. The earlier of the two counts then.
         """
-        said = _seconds_of(date)
+        said = seconds_of(date)
         if said is None:
             return
         with self._lock:
@@ -138,7 +138,7 @@ class AircallClock:
             )
 
 
-def _seconds_of(date: str | None) -> float | None:
+def seconds_of(date: str | None) -> float | None:
     """Return the UNIX seconds of a time as HTTP writes it; None if it is none."""
     try:
         moment = email.utils.parsedate_to_datetime(date or "")

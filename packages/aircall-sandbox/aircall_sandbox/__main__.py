@@ -7,6 +7,7 @@ import contextlib
 import math
 import sys
 import time
+from pathlib import Path
 from typing import NoReturn
 from urllib.parse import urlsplit
 
@@ -14,6 +15,7 @@ from typing_extensions import override
 
 from aircall_sandbox import Sandbox, generate_company
 from aircall_sandbox.extras import add_campaigns, add_messaging
+from aircall_sandbox.replay import Replay
 from aircall_sandbox.webhooks import is_loopback
 
 
@@ -63,6 +65,12 @@ def _parser() -> argparse.ArgumentParser:
     company.add_argument("--campaigns", action="store_true", help="give users dialer campaigns")
     company.add_argument(
         "--messaging", action="store_true", help="give numbers registrations, messaging, WhatsApp and templates"
+    )
+    company.add_argument(
+        "--trace",
+        type=Path,
+        metavar="FILE",
+        help="answer as the account did that tap-aircall --verify wrote this file about",
     )
     server = parser.add_argument_group("the server")
     server.add_argument(
@@ -126,6 +134,14 @@ def _serve(options: argparse.Namespace) -> int:
         delivers=True,
     )
     sandbox.webhooks.forwards.update(options.forward)
+    if options.trace is not None:
+        try:
+            replay = Replay.read(options.trace, sandbox.now)
+        except (OSError, ValueError) as error:
+            print(f"The trace {options.trace} cannot be used: {error}", file=sys.stderr)  # noqa: T201
+            return 2
+        sandbox.faults.append(replay)
+        sandbox.date = replay.date
     try:
         sandbox.listen()
     except (OSError, OverflowError) as error:

@@ -1,0 +1,199 @@
+"""Answers as an account did, from the trace that `tap-aircall --verify` writes, with made-up values.
+
+A request is answered as the same one in the trace was, ids and times apart: the second time as the second one was, and
+as the last one when there are no more. What the trace lacks is answered by the made-up company.
+"""
+
+from __future__ import annotations
+
+import email.utils
+import itertools
+import json
+import re
+from collections import Counter
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, cast
+
+from typing_extensions import override
+
+from aircall_sandbox.faults import Fault
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
+
+FORMAT = 1
+"""The version of traces that this understands."""
+EXAMPLES: Mapping[str, Any] = {
+    "null": None,
+    "boolean": True,
+    "integer": 1,
+    "negative integer": -1,
+    "large integer": 10**12,
+    "integer beyond 64 bits": 2**64,
+    "whole number": 1.0,
+    "number": 0.5,
+    "empty text": "",
+    "integer in text": "1",
+    "number in text": "1.5",
+    "time": "2026-01-02T03:04:05Z",
+    "text": "text",
+    "object": {},
+    "array": [],
+}
+"""The kinds of values that traces know, each with a value of it."""
+OTHER = "(other)"
+"""Stands in a trace for names that may be data."""
+PLAIN = ("page", "per_page", "order", "order_by")
+"""The parameters by whose values requests are told apart; of the others, the names count."""
+BOUNDS = {"from", "to"}
+FIRST_ID = 4_100_000_000
+
+
+@dataclass(kw_only=True)
+class Replay(Fault):
+    """Takes the place of each answer that the trace has.
+
+    To be used as the first fault of a sandbox, with `date` in place of the sandbox's.
+    """
+
+    lines: list[dict[str, Any]]
+    """The trace, without its first line."""
+    clock: Callable[[], float]
+    """Returns the time of day in UNIX seconds; the trace begins now."""
+    _asked: Counter[str] = field(default_factory=Counter)
+    _ahead: float | None = 0
+
+    @classmethod
+    def read(cls, path: Path, clock: Callable[[], float]) -> Replay:
+        """Read a trace.
+
+        Raises:
+            OSError: If there is no such file.
+            ValueError: If it is no trace.
+        """
+        first, *lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] or [{}]
+        if not isinstance(first, dict) or first.get("trace") != FORMAT:
+            message = "not a trace of tap-aircall --verify, or one of another version"
+            raise ValueError(message)
+        return cls(lines=lines, clock=clock)
+
+    @override
+    def __post_init__(self) -> None:
+        """Find the answers to each request."""
+        super().__post_init__()
+        self._began = int(self.clock())
+        self._answers: dict[str, list[dict[str, Any]]] = {}
+        for line in self.lines:
+            self._answers.setdefault(_key(line["path"], line["query"]), []).append(line)
+        self._paths = {
+            line["path"]: re.compile(re.escape(line["path"]).replace(r"\{id\}", "[^/]+")) for line in self.lines
+        }
+
+    @override
+    def hits(self, path: str, query: Mapping[str, str]) -> bool:
+        """Become the answer to a request, if there is one."""
+        asked = (_key(known, query) for known in self._paths if self._paths[known].fullmatch(path))
+        key = next((key for key in asked if key in self._answers), "")
+        answers = self._answers.get(key)
+        if answers is None:
+            return False
+        told = answers[min(self._asked[key], len(answers) - 1)]
+        self._asked[key] += 1
+        self.status, self.failure = told["status"], None
+        if self.status is None:
+            self.failure = "reset"
+        elif "fields" not in told and self.status == HTTPStatus.OK:
+            self.failure = "html"
+        self.headers = dict(self._limits(told.get("limits", {})))
+        self._ahead = told.get("date", self._ahead)
+        self.body = json.dumps(_payload(told, self._began)).encode() if "fields" in told else b""
+        return True
+
+    def date(self, now: float) -> str | None:
+        """Make the `Date` header of the answer that was given last; None if it had none."""
+        return None if self._ahead is None else email.utils.formatdate(now + self._ahead, usegmt=True)
+
+    def _limits(self, limits: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+        """Make the headers that tell of the limit."""
+        for name, said in limits.items():
+            distance, _, unit = str(said).partition(" ")
+            if unit in {"s", "ms"}:
+                yield name, str(int(distance) + int(self.clock() * (1000 if unit == "ms" else 1)))
+            else:
+                yield name, str(said if type(said) is int else EXAMPLES[said])
+
+
+def _key(path: str, query: Mapping[str, Any]) -> str:
+    return json.dumps([path, sorted(query.keys() - BOUNDS), *(query.get(name) for name in PLAIN)])
+
+
+def _payload(told: Mapping[str, Any], began: int) -> Any:
+    """Make up an answer that has the fields of one in a trace.
+
+    Which record has which kind of value is not told; the first ones have the kind that is named first.
+    """
+    fields: dict[str, dict[str, int]] = told["fields"]
+    made: dict[str, list[Any]] = {}
+    for path, kinds in fields.items():
+        values = _values(path, kinds, told, began)
+        made[path] = values
+        if path.endswith("[]"):
+            arrays = [each for each in made[path[:-2]] if isinstance(each, list)]
+            for array, value in zip(itertools.cycle(arrays), values, strict=False):
+                array.append(value)
+        elif path:
+            parent, _, name = path.rpartition(".")
+            objects = [each for each in made[parent] if isinstance(each, dict)]
+            for number, (each, value) in enumerate(zip(itertools.cycle(objects), values, strict=False)):
+                if value is not _ABSENT:
+                    each[f"{name}{number}" if name == OTHER else name] = value
+    return made[""][0]
+
+
+_ABSENT = object()
+
+
+def _values(path: str, kinds: Mapping[str, int], told: Mapping[str, Any], began: int) -> list[Any]:
+    """Make up the values of one field, in the order of the records."""
+    known = told.get("ids", {}).get(path) or told.get("times", {}).get(path)
+    if known is None:
+        count = told.get("counts", {}).get(path)
+        each = (kind for kind, count in kinds.items() for _ in range(count))
+        return [_copy(EXAMPLES[kind]) if count is None else count for kind in each]
+    is_time = path in told.get("times", {})
+    form = next(
+        (kind for kind in kinds if kind in {"integer", "large integer", "time", "text", "integer in text"}), "integer"
+    )
+    values: list[Any] = []
+    for one in known:
+        if type(one) is not int:
+            values.append(_copy(EXAMPLES.get(cast("str", one), _ABSENT)))
+        elif is_time:
+            values.append(_time(began + one, form))
+        else:
+            values.append(_identity(one, form))
+    return values
+
+
+def _time(second: int, form: str) -> Any:
+    if form == "time":
+        return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return str(second) if form == "integer in text" else second
+
+
+def _identity(number: int, form: str) -> Any:
+    match form:
+        case "text" | "time":
+            return f"{EXAMPLES['text']}-{number}"
+        case "integer in text":
+            return str(FIRST_ID + number)
+        case "large integer":
+            return EXAMPLES[form] + number
+    return FIRST_ID + number
+
+
+def _copy(value: Any) -> Any:
+    return value.copy() if isinstance(value, dict | list) else value

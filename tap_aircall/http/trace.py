@@ -1,0 +1,331 @@
+"""What was asked and answered, without values: what people may send who may not show their data.
+
+A trace has a line of JSON for each request. Of an answer it tells the status, the names and kinds of its fields, what
+the list says of its own length, and in which order its records are. It has no value of any field:
+
+- an id, in an answer or a path, is left out; records are numbered in the order in which the trace first meets them;
+- a time is told in seconds from the beginning of the trace, and only by its day and its place among the others: two
+  times that are three seconds apart or less stay so, as the bounds and the order of a list are judged by that, and all
+  other distances of a day shrink to four seconds;
+- a name that does not look like the name of a field, such as a phone number, is `OTHER`.
+
+The sandbox can answer as a trace says.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import re
+from collections import Counter
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from tap_aircall.errors import AircallError
+from tap_aircall.http import decoding
+from tap_aircall.reading.clock import seconds_of
+from tap_aircall.reading.times import to_rfc3339, to_seconds
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from pathlib import Path
+
+    from tap_aircall.http.client import Answer
+    from tap_aircall.reading.clock import Clock
+
+FORMAT = 1
+FILE = "aircall-verify.jsonl"
+LARGE = 253_402_300_800
+"""Whole numbers from here on are no times in seconds: that would be the year 10000."""
+ABSENT = "absent"
+"""Stands in a list of ids or times for a record without the field."""
+OTHER = "(other)"
+"""Stands for the name of a field that may be data."""
+NEAR_SECONDS = 3
+"""Times that are further apart than this are out of reach of each other: order and bounds are exact to two seconds."""
+DAY = 86_400
+MOST_FIELDS = 1_000
+"""How many fields of one answer a trace names."""
+MOST_RECORDS = 500
+"""How many ids and times of one list it has."""
+DEEPEST = 20
+ID_KEYS = ("id", "webhook_id")
+"""What identifies a record; the first that it has counts."""
+TIME_KEYS = ("started_at", "created_at", "updated_at")
+"""The times that lists are ordered by."""
+COUNTS = {
+    *(f"meta.{name}" for name in ("count", "total", "current_page", "per_page")),
+    *(f"company.{name}" for name in ("users_count", "numbers_count")),
+    "pageInfo.totalCount",
+}
+"""Numbers that tell how long a list is, which a trace shows."""
+BOUNDS = {"from", "to"}
+PLAIN = {"page", "per_page", "order", "order_by"}
+"""Query parameters that are about nobody."""
+LIMITS = ("X-AircallApi-Limit", "X-AircallApi-Remaining", "X-AircallApi-Reset", "Retry-After")
+MILLISECONDS_FROM = 10**12
+"""A reset time from here on is in milliseconds."""
+_NAME = re.compile(r"(?!\w*\d{5})[A-Za-z_]\w{0,39}", re.ASCII)
+_WORD = re.compile(r"v\d|[a-z_]+", re.ASCII)
+_DIGITS = re.compile(r"0|[1-9]\d{0,17}", re.ASCII)
+_DECIMAL = re.compile(r"-?\d{1,9}\.\d{1,9}", re.ASCII)
+_PATH = re.compile(r"/v\d/[^\s',;]+")
+
+
+class Exchange(NamedTuple):
+    """A request, and what is told of its answer; times are UNIX seconds still."""
+
+    method: str
+    path: str
+    query: dict[str, Any]
+    seconds: float
+    told: dict[str, Any]
+    times: dict[str, list[Any]]
+    """The times of the records by path, or the kind of what stands in place of one."""
+
+
+class Trace:
+    """Notes requests with their answers.
+
+    Args:
+        clock: The clock of this machine; the trace begins now.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._began = int(clock.time())
+        self._exchanges: list[Exchange] = []
+        self._ids: dict[tuple[str, Any], int] = {}
+
+    def note(self, method: str, path: str, params: Mapping[str, str], answer: Answer | None, seconds: float) -> None:
+        """Note one request.
+
+        Args:
+            method: Its method.
+            path: Its path with version.
+            params: Its query parameters.
+            answer: What came; None for nothing.
+            seconds: How long that took.
+        """
+        told: dict[str, Any] = {"status": None}
+        times: dict[str, list[Any]] = {}
+        if answer is not None:
+            told = {"status": answer.status, **self._headers(answer.headers)}
+            try:
+                payload = decoding.decode(answer.body)
+            except (ValueError, RecursionError, AircallError):
+                told["body"] = "not JSON"
+            else:
+                told["fields"] = fields = _fields(payload)
+                told["counts"] = {path: _at(payload, path) for path in sorted(COUNTS & fields.keys())}
+                told["counts"] = {path: count for path, count in told["counts"].items() if type(count) is int}
+                told["ids"] = {}
+                self._note_records(payload, told["ids"], times)
+        self._exchanges.append(Exchange(method, template(path), shown_query(params), round(seconds, 1), told, times))
+
+    def lines(self, tap: str) -> list[str]:
+        """Return the lines of the trace.
+
+        Args:
+            tap: What made it, for the first line.
+        """
+        bounds = [each.query.get(name) for each in self._exchanges for name in BOUNDS]
+        times = [time for each in self._exchanges for listed in each.times.values() for time in listed]
+        near = squeezed(time - self._began for time in [*bounds, *times] if type(time) is int)
+
+        def shown(time: Any) -> Any:
+            return near[time - self._began] if type(time) is int else time
+
+        lines: list[dict[str, Any]] = [{"trace": FORMAT, "made_by": tap}]
+        for number, each in enumerate(self._exchanges, start=1):
+            query = {name: shown(value) if name in BOUNDS else value for name, value in each.query.items()}
+            told = each.told
+            if each.times:
+                told = told | {"times": {path: [*map(shown, listed)] for path, listed in each.times.items()}}
+            asked = {"request": number, "method": each.method, "path": each.path, "query": query}
+            lines.append({**asked, "seconds": each.seconds, **told})
+        return [json.dumps(line) for line in lines]
+
+    def save(self, folder: Path, tap: str) -> Path:
+        """Write the trace to a new file that only its owner can read; no file that is there is touched.
+
+        Args:
+            folder: Where to.
+            tap: What made it.
+
+        Raises:
+            OSError: If that cannot be done.
+        """
+        text = "".join(f"{line}\n" for line in self.lines(tap))
+        stem, _, ending = FILE.partition(".")
+        for number in itertools.count(1):
+            path = folder / (FILE if number == 1 else f"{stem}-{number}.{ending}")
+            with suppress(FileExistsError):
+                descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+                with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+                    file.write(text)
+                return path
+        raise AssertionError
+
+    def _headers(self, headers: Mapping[str, str]) -> dict[str, Any]:
+        """Return how far the clock of the server is ahead, and what it says of its limit."""
+        now = self._clock.time()
+        date = seconds_of(headers.get("Date"))
+        limits: dict[str, Any] = {}
+        for name in LIMITS:
+            if (text := headers.get(name)) is None:
+                continue
+            limits[name] = int(text) if _DIGITS.fullmatch(text) else kind_of(text)
+            if name == "X-AircallApi-Reset" and type(limits[name]) is int:
+                scale, unit = (1000, "ms") if limits[name] >= MILLISECONDS_FROM else (1, "s")
+                limits[name] = f"{limits[name] - int(now * scale)} {unit}"
+        return {"date": None if date is None else int(date) - int(now), "limits": limits}
+
+    def _note_records(self, payload: Any, ids: dict[str, list[Any]], times: dict[str, list[Any]]) -> None:
+        """Note in which order the records of all lists of an answer are."""
+        for name, listed in payload.items() if isinstance(payload, dict) else ():
+            records = [each for each in listed if isinstance(each, dict)] if isinstance(listed, list) else []
+            for key in (*next(([key] for key in ID_KEYS if any(key in each for each in records)), ()), *TIME_KEYS):
+                if not any(key in record for record in records):
+                    continue
+                values = [_value(record, key) for record in records[:MOST_RECORDS]]
+                path = f"{shown_name(name)}[].{key}"
+                if key in ID_KEYS:
+                    ids[path] = [self._number(name, value) for value in values]
+                else:
+                    times[path] = [*map(_second, values)]
+
+    def _number(self, name: str, value: Any) -> Any:
+        """Number a record by its id, or say what stands in place of one."""
+        if type(value) not in {int, str} or value == "":
+            return _kind_or_absent(value)
+        return self._ids.setdefault((name, value), len(self._ids) + 1)
+
+
+def kind_of(value: Any) -> str:
+    """Return the kind of a decoded value: as fine as it takes to tell whether a schema can take it."""
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return "boolean"
+        case int():
+            return _kind_of_integer(value)
+        case float():
+            return "whole number" if value.is_integer() else "number"
+        case str():
+            return _kind_of_text(value)
+    return "object" if isinstance(value, dict) else "array"
+
+
+def _kind_of_integer(number: int) -> str:
+    if not -(2**63) <= number < 2**63:
+        return "integer beyond 64 bits"
+    return "negative integer" if number < 0 else "large integer" if number >= LARGE else "integer"
+
+
+def _kind_of_text(text: str) -> str:
+    if not text:
+        return "empty text"
+    if _DIGITS.fullmatch(text):
+        return "integer in text"
+    if _DECIMAL.fullmatch(text):
+        return "number in text"
+    try:
+        to_rfc3339(text)
+    except ValueError:
+        return "text"
+    return "time"
+
+
+def shown_name(name: str) -> str:
+    """Return the name of a field as it is, unless it may be data: a phone number, an id, an address."""
+    return name if _NAME.fullmatch(name) else OTHER
+
+
+def template(text: str) -> str:
+    """Put `{id}` in place of each part of a path, alone or in a sentence, that may be one."""
+    return _PATH.sub(
+        lambda match: "/".join(
+            part if _WORD.fullmatch(part.rstrip(".:")) or not part else "{id}" for part in match[0].split("/")
+        ),
+        text,
+    )
+
+
+def shown_query(params: Mapping[str, str]) -> dict[str, Any]:
+    """Return query parameters without what may be data; `from` and `to` become UNIX seconds."""
+    shown: dict[str, Any] = {}
+    for name, value in params.items():
+        if name in BOUNDS and _DIGITS.fullmatch(value):
+            shown[name] = int(value)
+        else:
+            shown[name] = value if name in PLAIN or value in {"true", "false"} else kind_of(value)
+    return shown
+
+
+def squeezed(distances: Iterable[int]) -> dict[int, int]:
+    """Hide distances from a moment, in seconds, as far as the order and the bounds of lists allow.
+
+    Returns:
+        What to show of each: of the same day, in the same order, and as far from its neighbour if that is near. What is
+        squeezed stays as it is when it is squeezed again.
+    """
+    shown = {0: 0}
+    everything = sorted(distances, key=abs)
+    for sign in (1, -1):
+        before = 0
+        for distance in (abs(each) for each in everything if each * sign > 0):
+            gap = distance - before
+            last = abs(shown[before * sign])
+            far = max(last + NEAR_SECONDS + 1, distance // DAY * DAY)
+            shown[distance * sign] = sign * (last + gap if gap <= NEAR_SECONDS else far)
+            before = distance
+    return shown
+
+
+def _fields(payload: Any) -> dict[str, dict[str, int]]:
+    """Count the kinds of all values in an answer by their path, such as `calls[].user.name`."""
+    found: dict[str, Counter[str]] = {}
+
+    def look(value: Any, path: str, depth: int) -> None:
+        if path not in found and len(found) >= MOST_FIELDS:
+            return
+        found.setdefault(path, Counter())[kind_of(value)] += 1
+        if depth == DEEPEST:
+            return
+        if isinstance(value, dict):
+            for name, inner in value.items():
+                look(inner, f"{path}.{shown_name(name)}".removeprefix("."), depth + 1)
+        elif isinstance(value, list):
+            for inner in value:
+                look(inner, f"{path}[]", depth + 1)
+
+    look(payload, "", 0)
+    return {path: dict(kinds) for path, kinds in found.items()}
+
+
+def _at(payload: Any, path: str) -> Any:
+    for name in path.split("."):
+        payload = payload.get(name) if isinstance(payload, dict) else None
+    return payload
+
+
+_MISSING = object()
+
+
+def _value(record: dict[str, Any], key: str) -> Any:
+    return record.get(key, _MISSING)
+
+
+def _kind_or_absent(value: Any) -> str:
+    return ABSENT if value is _MISSING else kind_of(value)
+
+
+def _second(value: Any) -> Any:
+    """Return a time in UNIX seconds, or the kind of what is none."""
+    try:
+        return to_seconds(value)
+    except ValueError:
+        return _kind_or_absent(value)

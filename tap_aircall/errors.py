@@ -198,9 +198,14 @@ class StreamError(AircallError):
     """
 
     def __init__(self, stream: str, cause: AircallError) -> None:
-        super().__init__(str(cause))
+        super().__init__(f"Stream '{stream}': {cause}")
         self.stream = stream
         self.cause = cause
+
+    @property
+    @override
+    def line(self) -> str:
+        return str(self)
 
     @property
     @override

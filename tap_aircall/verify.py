@@ -235,8 +235,11 @@ class Verification:
             self._add(what, Verdict.HOLDS, seen)
         else:
             self._add(what, Verdict.UNSEEN, f"{seen} are all there are")
+        for step in steps:
+            self._calls.note_odd(step.odd)
         hidden = sum(step.gap.missing for step in steps if step.gap is not None)
-        self._judge("calls: all that are counted are shown", not hidden, f"hidden: {hidden}" if hidden else "")
+        shows_all = "calls: all that are counted are shown"
+        self._judge(shows_all, not hidden, f"hidden: {hidden:,}" if hidden else "", loses=True)
         self._judge("calls: both orders show the same calls", shown <= set(found), loses=True)
 
     def _look_at_bounds(self, second: int, call_id: Any) -> None:
@@ -296,7 +299,7 @@ class Verification:
 
     def _look_at_users(self) -> None:
         pages: list[Page] = []
-        listed = walks.whole_list(self._reader(self._users, pages), "id", "users")
+        listed = self._users.read_whole(self._reader(self._users, pages), "id")
         users = [user for page in listed for user in page.records]
         self._samples[Users.name] = self._users.first_page = users  # so that they are not asked for again
         self._look_at_meta("users", pages[0])
@@ -336,10 +339,12 @@ class Verification:
         except StreamUnavailableError as reason:
             self._add(what, Verdict.UNSEEN, _line(reason))
             return
-        if not records:
+        aside = {f"{count:,} {why}" for why, count in stream.set_aside.items()}
+        if not records and not aside:
             self._add(what, Verdict.UNSEEN, "there are none")
             return
         odd, missing, unusable = held_against_schema(stream, records)
+        unusable |= aside
         seen = [f"{len(records)} records"]
         seen += [f"unknown: {_counts(odd)}"] if odd else []
         seen += [f"missing: {_counts(missing)}"] if missing else []

@@ -15,9 +15,9 @@ from tap_aircall.errors import (
     CredentialsError,
     RejectedRequestError,
     ResponseError,
+    StreamError,
     StreamsFailedError,
     UnavailableError,
-    UnreadableError,
 )
 from tap_aircall.streams.registry import STREAMS
 from tests.clock import NOW, FastClock
@@ -86,12 +86,13 @@ def test_when_one_stream_fails_the_others_are_still_read(  # noqa: PLR0917
 
     run, error = failed(small)
 
-    assert isinstance(error, kind)
+    assert isinstance(error, StreamError)
+    assert isinstance(error.cause, kind)
     assert str(error).startswith(f"Stream '{stream}': ")
     assert text.format(path) in str(error)
     assert tables(run) == {name: table for name, table in tables(whole).items() if name != stream}
     assert "ACTIVATE_VERSION" not in run.types(stream)
-    assert run.state["bookmarks"].get(stream, {}).keys() <= {"backfill"}
+    assert run.state["bookmarks"].get(stream, {}).keys() <= {"backfill", "starting_replication_value"}
 
 
 def test_every_failed_stream_has_a_line(small: Aircall) -> None:
@@ -235,6 +236,7 @@ def test_ten_thousand_calls_in_a_second_do_not_hold_up_other_streams(aircall: Ai
 
     run, error = failed(aircall, "calls", "tags")
 
-    assert isinstance(error, UnreadableError)
+    assert isinstance(error, StreamError)
+    assert error.kind == "Unreadable"
     assert str(error).startswith("Stream 'calls': 10,000 calls or more share one second")
     assert len(run.ids("tags")) == 1

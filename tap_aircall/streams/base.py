@@ -444,6 +444,7 @@ class AircallStream(RESTStream[Any]):
         """Make this the state of the stream, and tell the target."""
         # One assignment for each key: a signal between two of them finds each alone safe to start from.
         self.stream_state.update(state)
+        self.stream_state.pop("starting_replication_value", None)  # the SDK's, which nothing here reads
         self.tap.state_writer.write_state(self.tap.state)
 
     def warn_of_cost(self, count: int, streams: int) -> bool:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aircall_sandbox import Fault
-from tap_aircall.errors import ResponseError
+from tap_aircall.errors import ResponseError, StreamError
 from tap_aircall.http.addresses import path_of
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def test_a_bad_id_ends_the_run_before_a_request_is_made(aircall: Aircall, stream
     aircall.sandbox.faults.append(Fault(path="/v2/users", times=99, mutate=stray))
 
     with pytest.raises(
-        ResponseError, match=r"^Stream '\w+': Aircall sent an id for /v\d/users/\.\.\./\w+ that is not one\.$"
+        StreamError, match=r"^Stream '\w+': Aircall sent an id for /v\d/users/\.\.\./\w+ that is not one\.$"
     ):
         aircall.run(stream)
     assert {log.path for log in aircall.sandbox.requests} == {"/v1/ping", "/v2/users"}

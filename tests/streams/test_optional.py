@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from aircall_sandbox import Fault
-from tap_aircall.errors import RejectedRequestError, ResponseError
+from tap_aircall.errors import StreamError
 from tap_aircall.streams.access import ENOUGH_REFUSALS
 from tap_aircall.streams.registry import STREAMS
 
@@ -182,7 +182,7 @@ def test_a_token_that_repeats_too_early_is_an_error(aircall: Aircall) -> None:
 
     aircall.sandbox.faults.append(Fault(path=f"/v1/numbers/{one}/templates", times=99, mutate=always_ten))
 
-    with pytest.raises(ResponseError, match="list of whatsapp_templates contradicts itself"):
+    with pytest.raises(StreamError, match="list of whatsapp_templates contradicts itself"):
         aircall.run("whatsapp_templates")
 
 
@@ -256,9 +256,8 @@ class TestRefusals:
         found = [record["number_id"] for record in run.records("number_whatsapp_statuses")]
         assert found == [ids[2], ids[3], ids[5]]
         assert run.types("number_whatsapp_statuses") == ["SCHEMA", "RECORD"]
-        assert warnings(caplog) == [
-            "Stream 'number_whatsapp_statuses': Aircall keeps 3 of 6 from this account (status 403); the rest was read."
-        ]
+        kept = "Aircall keeps 3 of 6 from this account (status 403); the rest was read."
+        assert warnings(caplog) == [f"Stream 'number_whatsapp_statuses' is not complete: {kept}"]
 
     @pytest.mark.parametrize("fault", [{"status": 404}, {"status": 403}])
     def test_a_list_that_is_refused_or_missing_costs_one_line(
@@ -275,7 +274,7 @@ class TestRefusals:
         numbers(aircall, 1)
         aircall.sandbox.faults.append(Fault(path="/v1/numbers/", status=400))
 
-        with pytest.raises(RejectedRequestError):
+        with pytest.raises(StreamError, match="status 4"):
             self.run(aircall, "number_whatsapp_statuses")
 
 

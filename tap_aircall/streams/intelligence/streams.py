@@ -26,6 +26,7 @@ from tap_aircall.errors import (
 from tap_aircall.http.addresses import path_of
 from tap_aircall.inbox.source import Mark
 from tap_aircall.reading import later, states
+from tap_aircall.reading.conform import is_recognised
 from tap_aircall.reading.cursors import POSITIONS
 from tap_aircall.reading.later import YOUNG_SECONDS, Later, Reason, ids_to_state, parse_ids
 from tap_aircall.reading.times import to_milliseconds, to_rfc3339, to_seconds
@@ -131,6 +132,7 @@ class CallIntelligence(CallDetails):
         Mark.parse(state)
         parse_ids(state.get(FOUND, {}))
         _asked_at(state)
+        _refused_before(state)
         return super().parse_state(state)
 
     @override
@@ -142,12 +144,12 @@ class CallIntelligence(CallDetails):
         state = self.tap.state.get("bookmarks", {}).get(self.name)
         if state is None or POSITIONS in state:
             return
-        refused = state.pop(REFUSED, {})
-        state |= {GRANTED: True} if "after" not in refused else {}
-        after = to_seconds(refused["after"]) if "after" in refused else None
+        calls, after = _refused_before(state)
+        state.pop(REFUSED, None)
+        state |= {GRANTED: True} if after is None else {}
         upgrade_followed(self.tap.state, self.name, back=0 if self.rereads else YOUNG_SECONDS, after=after)
         waiting = Later({}, ())
-        for call_id, second in parse_ids(refused.get("calls", {})).items():
+        for call_id, second in calls.items():
             waiting.add(call_id, Reason.REFUSED, second)
         state |= {later.KEY: waiting.to_state()} if waiting else {}
 
@@ -271,15 +273,24 @@ class CallIntelligence(CallDetails):
         return [found]
 
     def is_recognised(self, record: Any) -> bool:
-        """Say whether a record has any of the fields of the schema, beside those that only say whose it is."""
-        known = self.schema["properties"].keys() - ({"id", "call_id"} - set(self.primary_keys[1:]))
-        return isinstance(record, dict) and bool(record.keys() & known)
+        """Say whether a record has a field of the schema in usable form, beside those that say whose it is."""
+        if not isinstance(record, dict):
+            return False
+        if "id" in self.primary_keys and isinstance(record.get("id"), int | str):
+            return True
+        return is_recognised({name: value for name, value in record.items() if name != "id"}, self.schema)
 
 
 def _asked_at(state: Mapping[str, Any]) -> int | None:
     """Return when Aircall refused the whole kind (UNIX seconds); None if it did not."""
     refused = state.get(REFUSED, {})
     return to_seconds(refused[ASKED_AT]) if ASKED_AT in refused else None
+
+
+def _refused_before(state: Mapping[str, Any]) -> tuple[dict[int, int], int | None]:
+    """Return the refusals in a state of before version 0.3: calls with times, and since when calls are lacking."""
+    refused = state.get(REFUSED, {})
+    return parse_ids(refused.get("calls", {})), to_seconds(refused["after"]) if "after" in refused else None
 
 
 def _refused(asked_at: int, *, is_expected: bool) -> StreamUnavailableError:

@@ -187,7 +187,7 @@ class CallRecordings(CallDetails):
             return
         reason = Reason.REFUSED if isinstance(outcome, ExpiredError) else Reason.UNUSABLE
         if self._later.is_last_try(call_id, self._now):
-            yield self._kept_as(wanted, self._record(wanted, None, None, status=reason))
+            yield self._kept_as(wanted, self._record(wanted, None, None, status=reason.value))
         else:
             self.set_aside_call(call_id, reason, str(outcome))
 

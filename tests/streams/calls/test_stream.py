@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from aircall_sandbox import Fault
-from tap_aircall.errors import UnreadableError
+from tap_aircall.errors import StreamError
 from tests.clock import NOW
 from tests.slow import few_or_many
 
@@ -57,7 +57,7 @@ def test_all_calls_are_read_in_order_and_economically(aircall: Aircall, spread: 
 def test_10_000_calls_in_one_second_fail_the_stream(aircall: Aircall) -> None:
     add_calls(aircall, [T0 - HOUR] * 10_001)
 
-    with pytest.raises(UnreadableError, match="10,000 calls or more share one second"):
+    with pytest.raises(StreamError, match="10,000 calls or more share one second"):
         aircall.run("calls")
 
 

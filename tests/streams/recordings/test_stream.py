@@ -13,12 +13,9 @@ from aircall_sandbox import Fault
 from aircall_sandbox.recordings import MARK, RECORDING_PATH, address_of, audio
 from tap_aircall.errors import (
     AircallError,
-    ExpiredError,
     InputError,
-    ResponseError,
-    StorageError,
+    StreamError,
     StreamsFailedError,
-    UnavailableError,
 )
 from tests.clock import NOW
 from tests.conftest import Run
@@ -189,15 +186,15 @@ class TestHowOften:
 
         state = run(aircall, folder).state
 
-        assert state["bookmarks"]["call_recordings"] == {
-            "kept": {"recording": {"2026-11-23T11:00:00Z": [4200000001, 1, 1]}}
-        }
+        mark = state["bookmarks"]["call_recordings"]
+        assert mark.keys() == {"kept", "cursors", "first_run_at"}
+        assert mark["kept"] == {"recording": {"2026-11-23T11:00:00Z": [4200000001, 1, 1]}}
 
     def test_files_take_nothing_of_the_rate_limit(self, aircall: Aircall, folder: Path) -> None:
         for n in range(8):
             add_call(aircall, 2 * HOUR + n)
 
-        run(aircall, folder, requests_per_minute=3)  # those for calls
+        run(aircall, folder, requests_per_minute=5)  # those for calls
 
         assert aircall.clock.waits == []
 
@@ -223,21 +220,47 @@ class TestLinks:
 
         assert record["status"] == "kept"
 
-    def test_one_that_is_refused_twice_ends_the_stream_and_the_next_run_goes_on_there(
-        self, aircall: Aircall, folder: Path
+    def test_one_that_is_refused_twice_is_set_aside_and_kept_later(
+        self, aircall: Aircall, folder: Path, caplog: pytest.LogCaptureFixture
     ) -> None:
         calls = [add_call(aircall, 2 * HOUR - n) for n in range(60)]
         path = address_of(calls[55], "recording")
         aircall.sandbox.faults.append(Fault(path=path, times=2, status=403))
-        done, error = failing(aircall, folder)
+        done = run(aircall, folder)
 
-        assert isinstance(error, ExpiredError)
-        assert str(error) == "Stream 'call_recordings': The server 127.0.0.1 answered with status 403."
+        line = f"call {calls[55]} is set aside: The server 127.0.0.1 answered with status 403."
+        assert f"Stream 'call_recordings': {line}" in caplog.messages
         assert done.ids("calls") == calls
-        resumed = run(aircall, folder, done.state)
-        got = {record["call_id"] for each in (done, resumed) for record in each.records("call_recordings")}
-        assert got == set(calls)
-        assert len(resumed.records("call_recordings")) <= 10
+        assert {record["call_id"] for record in done.records("call_recordings")} == {*calls} - {calls[55]}
+        aircall.clock.now += HOUR
+        (record,) = run(aircall, folder, done.state).records("call_recordings")
+        assert (record["call_id"], record["status"]) == (calls[55], "kept")
+
+    @pytest.mark.parametrize(
+        ("fault", "status"),
+        [
+            ({"status": 403}, "refused"),
+            ({"status": 200, "body": b""}, "unusable"),
+            ({"failure": "html"}, "unusable"),
+        ],
+    )
+    def test_one_that_cannot_be_kept_for_a_week_is_a_record(
+        self, aircall: Aircall, folder: Path, fault: dict[str, Any], status: str
+    ) -> None:
+        calls = [add_call(aircall, 2 * HOUR - n) for n in range(3)]
+        path = address_of(calls[1], "recording")
+        aircall.sandbox.faults.append(Fault(path=path, times=float("inf"), **fault))
+        done = run(aircall, folder)
+        assert {record["call_id"] for record in done.records("call_recordings")} == {calls[0], calls[2]}
+        records = []
+        for _ in range(8):
+            aircall.clock.now += DAY
+            done = run(aircall, folder, done.state)
+            records += done.records("call_recordings")
+
+        (record,) = records
+        assert (record["call_id"], record["status"], record["path"]) == (calls[1], status, None)
+        assert "later" not in done.state["bookmarks"]["call_recordings"]
 
     @pytest.mark.parametrize("status", [404, 410])
     def test_a_file_that_aircall_no_longer_has_is_a_record(self, aircall: Aircall, folder: Path, status: int) -> None:
@@ -303,13 +326,15 @@ class TestLinks:
         assert not [headers for headers in sent if "authorization" in headers]
 
     @pytest.mark.parametrize("link", ["http://example.com/a.mp3", "https://169.254.169.254/a.mp3", "ftp://a/b", "//"])
-    def test_one_that_leads_elsewhere_is_not_followed(self, aircall: Aircall, folder: Path, link: str) -> None:
-        add_call(aircall, recording=link)
+    def test_one_that_leads_elsewhere_is_not_followed(
+        self, aircall: Aircall, folder: Path, link: str, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        call = add_call(aircall, recording=link)
 
-        _, error = failing(aircall, folder)
+        run(aircall, folder)
 
-        assert isinstance(error, ResponseError)
-        assert str(error).startswith("Stream 'call_recordings': Aircall gave an address for the file that ")
+        line = f"Stream 'call_recordings': call {call} is set aside: Aircall gave an address for the file that "
+        assert any(message.startswith(line) for message in caplog.messages)
 
     def test_an_answer_about_another_call_is_not_believed(self, aircall: Aircall, folder: Path) -> None:
         call = add_call(aircall)
@@ -342,12 +367,26 @@ class TestFaults:
         add_call(aircall)
         aircall.sandbox.faults.append(Fault(path=RECORDING_PATH, times=float("inf"), **failure))
 
-        done, error = failing(aircall, folder)
+        done = run(aircall, folder)
 
-        assert isinstance(error, UnavailableError)
         assert (files(folder), done.records("call_recordings")) == ({}, [])
         aircall.sandbox.faults.clear()
-        assert len(run(aircall, folder, done.state if done.states else None).records("call_recordings")) == 1
+        aircall.clock.now += HOUR
+        assert len(run(aircall, folder, done.state).records("call_recordings")) == 1
+
+    def test_when_no_file_can_be_fetched_the_stream_fails_and_its_state_stays(
+        self, aircall: Aircall, folder: Path
+    ) -> None:
+        for n in range(12):
+            add_call(aircall, 2 * HOUR - n)
+        aircall.sandbox.faults.append(Fault(path=RECORDING_PATH, times=float("inf"), status=503))
+
+        done, error = failing(aircall, folder)
+
+        assert isinstance(error, StreamError)
+        assert done.records("call_recordings") == []
+        aircall.sandbox.faults.clear()
+        assert len(run(aircall, folder, done.state).records("call_recordings")) == 12
 
     def test_a_place_that_refuses_is_one_line_and_other_streams_are_read(self, aircall: Aircall, folder: Path) -> None:
         add_call(aircall)
@@ -356,7 +395,8 @@ class TestFaults:
 
         done, error = failing(aircall, folder)
 
-        assert isinstance(error, StorageError)
+        assert isinstance(error, StreamError)
+        assert error.kind == "Storage"
         assert str(error) == (
             f"Stream 'call_recordings': Setting recordings_location: no files can be kept in {folder}: Not a directory."
         )
@@ -422,4 +462,4 @@ def test_progress_is_in_files_and_bytes(aircall: Aircall, folder: Path, caplog: 
         run(aircall, folder, max_concurrent_requests=1)
 
     size = 3 * len(audio("x")) / 1e6
-    assert f"call_recordings: 3 records, {size:.1f} MB in files, 0 requests" in caplog.messages
+    assert f"call_recordings: 3 records, {size:.1f} MB in files, 2 requests" in caplog.messages

@@ -61,6 +61,7 @@ def test_columns_have_the_types_that_an_analyst_expects(
                 "tags",
                 "conference_participants",
                 "participants",
+                "additional_fields",
             ],
             "jsonb",
         ),

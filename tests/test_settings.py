@@ -235,7 +235,7 @@ class TestVariables:
 
     def test_an_env_file_that_is_not_text_gets_one_line(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         (tmp_path / ".env").write_bytes(b"TAP_AIRCALL_PASSWORD=\xff")
-        monkeypatch.setattr("singer_sdk.configuration._dict_config.find_dotenv", lambda **_: str(tmp_path / ".env"))
+        monkeypatch.chdir(tmp_path)
 
         assert refusal({}, parse_env_config=True) == "File .env: cannot be read; it must be text in UTF-8."
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 UNSPEAKABLE = "urllib3"
 """It logs addresses that give access to files, headers and queries; `http.session` has lines of its own."""
 
-DETAILS = ("METRIC: ", "Skipping deselected stream", "Skipping parse of env", "Parsing env var")
+DETAILS = ("METRIC: ", "Skipping deselected stream", "Skipping parse of env", "Parsing env var", "Starting incremental")
 """How lines begin that the SDK logs at INFO, several for each stream, and that tell most users nothing."""
 TALKATIVE = ("singer_sdk.metrics", "tap-aircall")
 """The loggers of these lines."""
@@ -23,10 +23,11 @@ TALKATIVE = ("singer_sdk.metrics", "tap-aircall")
 def be_brief() -> None:
     """Leave out what the SDK logs about each stream, unless the level is DEBUG; the tap has a summary."""
     for name in TALKATIVE:
-        logging.getLogger(name).addFilter(_is_worth_a_line)
+        logging.getLogger(name).addFilter(is_worth_a_line)
 
 
-def _is_worth_a_line(record: logging.LogRecord) -> bool:
+def is_worth_a_line(record: logging.LogRecord) -> bool:
+    """Say whether a line is more than a detail of the SDK's; for the loggers of streams, too."""
     is_detail = record.levelno == logging.INFO and str(record.msg).startswith(DETAILS)
     return not is_detail or logging.getLogger(record.name).isEnabledFor(logging.DEBUG)
 

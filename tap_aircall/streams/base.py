@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from abc import abstractmethod
 from collections import Counter
 from contextlib import closing
@@ -22,9 +23,9 @@ from tap_aircall.errors import (
     NotFoundError,
     ResponseError,
     StreamUnavailableError,
-    one_line,
 )
 from tap_aircall.http.addresses import path_of
+from tap_aircall.http.logs import is_worth_a_line
 from tap_aircall.reading import later, states, walks
 from tap_aircall.reading.conform import conform
 from tap_aircall.reading.pages import PAGE_SIZE, Page, ShortPageError
@@ -52,6 +53,7 @@ T = TypeVar("T")
 
 NAMED = 10
 """How many of those that are set aside are named in a run, since ids come from outside; the summary counts them all."""
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 UNHANDLED = "An unhandled error occurred"
 """How the line begins that the SDK logs when a stream fails."""
 
@@ -102,6 +104,7 @@ class AircallStream(RESTStream[Any]):
 
     def __init__(self, tap: Tap, run: Run, schema: dict[str, Any] | None = None) -> None:
         super().__init__(tap, schema=schema or schemas.of(self.name))
+        self.logger.addFilter(is_worth_a_line)
         self.tap = tap
         self.run = run
         self.set_aside: Counter[str] = Counter()
@@ -243,6 +246,7 @@ class AircallStream(RESTStream[Any]):
             if self.ABORT_AT_RECORD_COUNT is not None:
                 raise
             self.run.note_failure(self.name, error)
+            self.logger.info("Stream '%s' failed; the other streams are read, then the run fails.", self.name)
         finally:
             self.misfits.finish()
             progress.close()
@@ -349,8 +353,10 @@ class AircallStream(RESTStream[Any]):
             self.is_whole = False
             self.set_aside["set aside (unusable)"] += 1
             if self.set_aside.total() <= NAMED:
-                identity = one_line(str(record.get(self.item_key)))
-                self.logger.warning("Stream '%s': record %s is set aside: %s", self.name, identity, reason)
+                identity = record.get(self.item_key)
+                # Anything else in its place may be about somebody.
+                shown = identity if type(identity) is int or _UUID.fullmatch(str(identity)) else "without an id"
+                self.logger.warning("Stream '%s': a record (%s) is set aside: %s", self.name, shown, reason)
 
     def usable(self, odd: Sequence[Record]) -> list[Record]:
         """Return those of some records that have an id, though no place in the list; note the others."""

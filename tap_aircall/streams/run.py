@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -31,8 +30,6 @@ if TYPE_CHECKING:
 
 PING_ATTEMPTS = 4
 """How often to ask whether Aircall is still there after a stream failed; the stream was patient already."""
-
-logger = logging.getLogger("tap-aircall")
 
 
 class Run:
@@ -152,7 +149,6 @@ class Run:
             except AircallError:
                 raise error from None
         self.failures[stream] = StreamError(stream, error)
-        logger.info("Stream '%s' failed; the other streams are read, then the run fails.", stream)
 
     def close(self) -> None:
         """Send nothing more, and let go of the inbox."""

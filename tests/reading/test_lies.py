@@ -449,7 +449,9 @@ class TestOverHttp:
 
         assert sorted(run.ids(stream)) == sorted(expected[:70] + expected[71:])
         assert "ACTIVATE_VERSION" not in {message["type"] for message in run.messages}
-        assert any("record None is set aside: It has no usable id or time." in line for line in caplog.messages)
+        assert any(
+            "a record (without an id) is set aside: It has no usable id or time." in line for line in caplog.messages
+        )
 
     @staticmethod
     def furnish(aircall: Aircall, stream: Any) -> list[Any]:

@@ -69,7 +69,8 @@ def test_a_run_in_between_tells_the_target_nothing_of_them(company: Aircall, cap
     assert first.types("user_numbers") == ["SCHEMA", "RECORD", "ACTIVATE_VERSION"]
     assert second.types("user_numbers") == []
     assert second.types("users") == ["SCHEMA", "RECORD", "ACTIVATE_VERSION"]
-    (line, row) = [each for each in caplog.records if "user_numbers" in each.message and each.name[0] == "t"]
+    told = [each for each in caplog.records if "user_numbers" in each.message and each.name[0] == "t"]
+    (line, row) = [each for each in told if not each.message.startswith("Skipping")]
     reason = (
         "left out until 2026-11-24T12:59:59Z: it was read at 2026-11-23T12:59:59Z (setting owned_lists_every_hours)."
     )

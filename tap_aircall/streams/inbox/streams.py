@@ -5,6 +5,7 @@ Each goes on from its position in the inbox, which moves only past events whose 
 
 from __future__ import annotations
 
+import re
 from abc import abstractmethod
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 SECRETS = frozenset({"token"})
 TWIN_MILLISECONDS = 10_000
 """Two events are twins, one of them in the deprecated form, when they happened no further apart."""
+_WHOLE = re.compile(r"[0-9]{1,18}")
 TWIN_POSITIONS = 1_000
 """How far apart in the inbox twins are looked for."""
 
@@ -124,7 +126,7 @@ class CallEvents(InboxStream):
         for event in events:
             data = data_of(event)
             user = data.get("user")
-            ids = {"call_id": event.object_id, "user_id": user.get("id") if isinstance(user, dict) else None}
+            ids = {"call_id": _number(event.object_id), "user_id": user.get("id") if isinstance(user, dict) else None}
             yield _without_id(data) | ids | _envelope(event)
 
 
@@ -142,7 +144,7 @@ class UserEvents(InboxStream):
         for event in events:
             times = successors.get((event.event, event.object_id), ())
             if not any(abs(event.happened_at - other) <= TWIN_MILLISECONDS for other in times):
-                yield _without_id(data_of(event)) | {"user_id": event.object_id} | _envelope(event)
+                yield _without_id(data_of(event)) | {"user_id": _number(event.object_id)} | _envelope(event)
 
     def _successors(self, first: int, last: int) -> dict[tuple[str, str | None], list[int]]:
         """Find the events around some positions that say the same as a deprecated one.
@@ -258,6 +260,11 @@ def _envelope(event: Event) -> Record:
 def _whole(record: Record) -> Record:
     """Return a record with null for empty objects, which stand for nothing in deliveries."""
     return {name: None if value == {} else value for name, value in record.items()}
+
+
+def _number(identity: str | None) -> int | str | None:
+    """Return an id as the number that it is, as a rule."""
+    return int(identity) if identity is not None and _WHOLE.fullmatch(identity) else identity
 
 
 def _without_id(data: Record) -> Record:

@@ -53,15 +53,15 @@ def bookmark(run: Run) -> str | None:
 class TestDiscovery:
     def test_needs_no_credentials_and_lists_them_selected(self) -> None:
         tap = TapAircall(config={"custom_streams": CALLS}, validate_config=False)
-        entry = json.loads(json.dumps(tap.catalog_dict))["streams"][-2]
-
-        assert entry["tap_stream_id"] == NAME
+        entries = {entry["tap_stream_id"]: entry for entry in json.loads(json.dumps(tap.catalog_dict))["streams"]}
+        entry = entries[NAME]
         assert entry["key_properties"] == ["id"]
         assert (entry["replication_method"], entry["replication_key"]) == ("INCREMENTAL", "started_at")
         assert {name: field["type"] for name, field in entry["schema"]["properties"].items()} == {
             "id": ["string"],
             "started_at": ["string", "null"],
             "record": ["object", "null"],
+            "additional_fields": ["object", "null"],
         }
         assert entry["schema"]["properties"]["record"]["additionalProperties"] is True
         assert entry["metadata"][-1]["metadata"]["selected"] is True

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tap_aircall.errors import InputError, StorageError, TransientError
+from tap_aircall.errors import InputError, StreamError, TransientError
 from tap_aircall.streams.recordings.archive import ABANDONED_SECONDS, PARTS, Archive
 
 if TYPE_CHECKING:
@@ -142,7 +142,7 @@ class TestBuckets:
         aircall.world.add_call(started_at=int(aircall.clock.now) - 7200)
 
         line = r"^Stream 'call_recordings': Setting recordings_location: no files can be kept in s3://nowhere: .*\.$"
-        with pytest.raises(StorageError, match=line) as caught:
+        with pytest.raises(StreamError, match=line) as caught:
             aircall.run("call_recordings", recordings_location="s3://nowhere/")
         assert "\n" not in str(caught.value)
         assert bucket.files() == {}

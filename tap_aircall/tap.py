@@ -165,7 +165,9 @@ class TapAircall(Tap):
             raise InputError(message)
         super().load_state(state)
         for name in bookmarks:
-            self.state["bookmarks"].setdefault(name, {})  # the SDK passes over an empty state, which says something too
+            self.state.setdefault("bookmarks", {}).setdefault(
+                name, {}
+            )  # the SDK passes over an empty state, which says something too
         for stream in self.aircall_streams:
             stream.check_state()
         for stream in self.aircall_streams:

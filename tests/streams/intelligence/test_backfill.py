@@ -19,7 +19,7 @@ DAY = 86_400
 
 def printed_settings() -> dict[str, Any]:
     """Return the settings that the page prints."""
-    found = re.search(r"<!-- file: backfill.json -->\n```json\n(.*?)\n```", PAGE, re.DOTALL)
+    found = re.search(r"test_backfill.py writes it -->\n```json\n(.*?)\n```", PAGE, re.DOTALL)
     assert found
     settings: dict[str, Any] = json.loads(found[1])
     return settings

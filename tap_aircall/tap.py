@@ -164,14 +164,11 @@ class TapAircall(Tap):
             message = f"State: has unknown streams ({', '.join(strangers)}); is it another tap's?"
             raise InputError(message)
         super().load_state(state)
-        for name in bookmarks:
-            self.state.setdefault("bookmarks", {}).setdefault(
-                name, {}
-            )  # the SDK passes over an empty state, which says something too
         for stream in self.aircall_streams:
             stream.check_state()
         for stream in self.aircall_streams:
-            stream.upgrade_state()
+            if stream.name in bookmarks:
+                stream.upgrade_state()
 
     def log_in(self) -> None:
         """Lead a person through the OAuth login, and save the tokens for later runs.

@@ -212,7 +212,7 @@ class AircallStream(RESTStream[Any]):
             raise InputError(message) from error
 
     def upgrade_state(self) -> None:
-        """Bring the state of an earlier version into the form of this one."""
+        """Bring the state of an earlier version into the form of this one; called if there is a state."""
 
     def check_times(self) -> None:
         """Refuse a state that was written by a wrong clock; called when Aircall has said what time it is.

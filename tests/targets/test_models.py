@@ -414,7 +414,7 @@ def test_the_models_read_fields_that_streams_have() -> None:
         node = streams[stream].schema if stream in streams else {}
         for name in field.split("."):
             node = node.get("items", node)
-            if "properties" not in node:
+            if not node.get("properties"):
                 break
             if name not in node["properties"]:
                 unknown.append(f"{stream}.{field}")

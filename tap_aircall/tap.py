@@ -276,7 +276,7 @@ class TapAircall(Tap):
         from tap_aircall.verify import verify  # noqa: PLC0415 - no run needs it
 
         try:
-            verify(self)
+            verify(self.this_run, self.aircall_streams, f"tap-aircall {self.plugin_version}")
         finally:
             self.this_run.close()
 

@@ -12,6 +12,7 @@ what is just outside of its bounds, is asked for apart, and nothing in those ans
 from __future__ import annotations
 
 import itertools
+import logging
 import math
 from collections import Counter
 from contextlib import contextmanager
@@ -48,7 +49,8 @@ if TYPE_CHECKING:
     from tap_aircall.reading.pages import Query, Reader, Record
     from tap_aircall.streams.base import AircallStream
     from tap_aircall.streams.run import Run
-    from tap_aircall.tap import TapAircall
+
+logger = logging.getLogger("tap-aircall")
 
 MOST_REQUESTS = 60
 ATTEMPTS = 2
@@ -84,22 +86,23 @@ class Finding(NamedTuple):
     seen: str = ""
 
 
-def verify(tap: TapAircall) -> None:
+def verify(run: Run, streams: Sequence[AircallStream], made_by: str) -> None:
     """Ask for everything, print a table of what came of it, and write the trace into the working directory.
 
     Args:
-        tap: The tap; the records of its selected streams are held against their schemas.
+        run: What the streams share.
+        streams: All streams; the records of those that are selected are held against their schemas.
+        made_by: The tap with its version.
 
     Raises:
         AircallError: If nothing can be asked.
         TapAircallError: If something differs that could lose data.
     """
-    client, trace = tap.this_run.client, Trace(tap.this_run.clock)
+    client, trace = run.client, Trace(run.clock)
     client.most_requests, client.most_attempts, client.on_answer = MOST_REQUESTS, ATTEMPTS, trace.note
     client.ping(attempts=ATTEMPTS)
-    verification = Verification(tap.this_run, tap.aircall_streams)
+    verification = Verification(run, streams)
     findings = verification.findings()
-    made_by = f"tap-aircall {tap.plugin_version}"
     click.echo("\n".join([f"{made_by} asked Aircall {client.requests_sent} times:", "", *table(findings), ""]))
     try:
         written = f"the table and {trace.save(Path(), made_by)}"
@@ -116,8 +119,8 @@ def verify(tap: TapAircall) -> None:
         message = f"The verification failed: {loses} differences could lose data. Please open an issue with {written}."
         raise TapAircallError(message)
     if not verification.saw_records:
-        tap.logger.info("There was nothing to see: the account shows no calls, no contacts and no users.")
-    tap.logger.info(
+        logger.info("There was nothing to see: the account shows no calls, no contacts and no users.")
+    logger.info(
         "%d things hold, %d differ and lose nothing, %d could not be seen.",
         *(counts[each] for each in (Verdict.HOLDS, Verdict.DIFFERS, Verdict.UNSEEN)),
     )

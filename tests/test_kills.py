@@ -44,7 +44,7 @@ EXPECTED: dict[Mishap, tuple[tuple[int, list[str]], ...]] = {
 REPEATED = {"calls": 500, "contacts": 500}
 """How many records may come again after a mishap in a first run: ten pages, after which the state is written."""
 FOLLOWED = 50
-"""How many calls may come again, each with what follows it, when followers of calls are selected."""
+"""Of how many calls AI results may be asked for again."""
 AGES = 7
 """How many cursors of calls move on while the clock runs, each with a request a run and now and then a call."""
 CALL_EVERY = 600
@@ -181,8 +181,7 @@ def test_a_first_run_ends_complete_however_often_it_dies(make_company: Callable[
 
         assert warehouse.tables == truth.tables
         for stream, most in REPEATED.items():
-            again = FOLLOWED if followers and stream == "calls" else most
-            assert spent[stream] <= 1_400 + mishaps * again + aged
+            assert spent[stream] <= 1_400 + mishaps * most + aged
         again = 1 + 2 * PAGES_PER_STATE + company.aircall.in_flight + LISTS + FOLLOWED * len(followers)
         assert spent["requests"] <= undisturbed + mishaps * again + aged * (1 + len(followers))
 

@@ -26,8 +26,10 @@ def lasting() -> Iterator[Aircall]:
 @pytest.fixture(autouse=True)
 def quiet() -> Iterator[None]:
     """Let these tests put emails into addresses, which urllib3 logs; the tap never does."""
-    logger = logging.getLogger("urllib3")
-    level = logger.level
-    logger.setLevel(logging.INFO)
+    loggers = [logging.getLogger(name) for name in ("urllib3", "urllib3.connectionpool")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.INFO)
     yield
-    logger.setLevel(level)
+    for logger, level in zip(loggers, levels, strict=True):
+        logger.setLevel(level)

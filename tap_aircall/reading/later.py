@@ -41,7 +41,7 @@ class Reason(StrEnum):
     """Why something was set aside."""
 
     EARLY = "too_early"
-    """Its call has not settled yet."""
+    """Its call has not settled yet, or its file is fetched by the next run."""
     MISSING = "not_ready"
     """Aircall has nothing, or nothing yet (404)."""
     REFUSED = "refused"

@@ -31,6 +31,7 @@ from tap_aircall.errors import (
     UnavailableError,
 )
 from tap_aircall.http.addresses import path_of
+from tap_aircall.reading.cursors import BEGINNING
 from tap_aircall.reading.later import YOUNG_SECONDS, Reason, ids_to_state, parse_ids
 from tap_aircall.reading.times import to_rfc3339, to_seconds
 from tap_aircall.streams.calls.details import CallDetails, upgrade_followed
@@ -111,6 +112,8 @@ class CallRecordings(CallDetails):
         self._archive: Archive | None = None
         self._kept: dict[str, dict[int, int]] = {kind: {} for kind in KINDS}
         """For each kind, the calls whose file is kept, with their starts by the hour (UNIX seconds)."""
+        self._forgotten = BEGINNING
+        """Up to which start of a call the state that the run began with forgets what is kept (UNIX seconds)."""
 
     @override
     def prepare(self) -> None:
@@ -143,13 +146,15 @@ class CallRecordings(CallDetails):
     @override
     def begin(self) -> Cursors:
         self._kept = _kept_of(self.stream_state)
-        return super().begin()
+        cursors = super().begin()
+        self._forgotten = _forgotten_by(cursors)
+        return cursors
 
     @override
     def note(self, cursors: Cursors) -> None:
-        forgotten = min(self._now - YOUNG_SECONDS, cursors.read_through or self._now)
+        forgotten = _forgotten_by(cursors) - HOUR
         self._kept = {
-            kind: {call_id: start for call_id, start in ids.items() if start > forgotten - HOUR}
+            kind: {call_id: start for call_id, start in ids.items() if start > forgotten}
             for kind, ids in self._kept.items()
         }
         self.stream_state[KEPT] = {kind: ids_to_state(ids) for kind, ids in self._kept.items() if ids}
@@ -162,40 +167,43 @@ class CallRecordings(CallDetails):
     @override
     def details_of(self, calls: Sequence[Record]) -> Iterator[list[Record]]:
         archive = self._place()
-        wanted = list(self._wanted(archive, calls))
+        files = [each for call in calls for each in self._lacking(archive, call)]
+        wanted = [each for each in files if self._is_remembered(each)]
+        waiting = {each.call["id"] for each in files if not each.there and not self._is_remembered(each)}
+        for call_id in waiting:
+            self._later.add(call_id, Reason.EARLY, self._now)
         for each, outcome in zip(wanted, self.client.in_flight(partial(self._fetched, archive), wanted), strict=True):
             self._asked += 1
-            yield from self._taken(each, outcome)
+            if (record := self._taken(each, outcome)) is None:
+                waiting.add(each.call["id"])
+            else:
+                self._kept[each.kind][each.call["id"]] = each.started_at // HOUR * HOUR
+                self.progress.add(0, size=record["bytes"] or 0)
+                yield [record]
+        for call in calls:
+            if call["id"] not in waiting:
+                self._later.settle(call["id"])
 
     @override
     def details_again(self, calls: Sequence[int]) -> Generator[list[Record], None, bool]:
-        stream = self.sibling(Calls)
-        for call_id, call in zip(
-            calls, self.client.in_flight(partial(stream.read_one, self.envelope, {}), calls), strict=True
-        ):
-            if call is None or not self.wanted([call]):
+        read = partial(self.sibling(Calls).read_one, self.envelope, {})
+        for call_id, call in zip(calls, self.client.in_flight(read, calls), strict=True):
+            if call is None:
                 self._later.settle(call_id)
             else:
                 yield from self.details_of([call])
         return True
 
-    def _taken(self, wanted: Wanted, outcome: Record | AircallError) -> Iterator[list[Record]]:
-        """Hand over the record of a file, or set its call aside."""
-        call_id = wanted.call["id"]
+    def _taken(self, wanted: Wanted, outcome: Record | AircallError) -> Record | None:
+        """Return the record of a file; None if its call was set aside."""
         if not isinstance(outcome, AircallError):
-            yield self._kept_as(wanted, outcome)
-            return
+            return outcome
+        call_id = wanted.call["id"]
         reason = Reason.REFUSED if isinstance(outcome, ExpiredError) else Reason.UNUSABLE
         if self._later.is_last_try(call_id, self._now):
-            yield self._kept_as(wanted, self._record(wanted, None, None, status=reason.value))
-        else:
-            self.set_aside_call(call_id, reason, str(outcome))
-
-    def _kept_as(self, wanted: Wanted, record: Record) -> list[Record]:
-        self._later.settle(wanted.call["id"])
-        self._kept[wanted.kind][wanted.call["id"]] = wanted.started_at // HOUR * HOUR
-        self.progress.add(0, size=record["bytes"] or 0)
-        return [record]
+            return self._record(wanted, None, None, status=reason.value)
+        self.set_aside_call(call_id, reason, str(outcome))
+        return None
 
     def _place(self) -> Archive:
         """Return where the files are kept.
@@ -212,17 +220,21 @@ class CallRecordings(CallDetails):
         link = call.get(kind)
         return link if isinstance(link, str) and link and call["id"] not in self._kept[kind] else None
 
-    def _wanted(self, archive: Archive, calls: Sequence[Record]) -> Iterator[Wanted]:
-        """Say which files of some calls are to be kept and, as far as is known, are not."""
-        for call in calls:
-            for kind in KINDS:
-                if self._link_in(call, kind) is None:
-                    continue
-                started_at = to_seconds(call["started_at"])
-                day, begin = _day_of(started_at), Wanted(call, kind, "", {}).name("")
+    def _lacking(self, archive: Archive, call: Record) -> Iterator[Wanted]:
+        """Say which files of a call are not kept, as far as the state remembers."""
+        for kind in KINDS:
+            if self._link_in(call, kind) is not None:
+                day, begin = _day_of(to_seconds(call["started_at"])), Wanted(call, kind, "", {}).name("")
                 there = {name: size for name, size in archive.names_of(day).items() if name.startswith(begin)}
-                if started_at > self._now - YOUNG_SECONDS or not there:
-                    yield Wanted(call, kind, day, there)
+                yield Wanted(call, kind, day, there)
+
+    def _is_remembered(self, wanted: Wanted) -> bool:
+        """Say whether the state that the run began with would know of a file if there were a record of it.
+
+        It forgets old calls. A file of such a call that is there has a record, since the run that finds it missing only
+        sets its call aside; a later one, whose state knows that, fetches it.
+        """
+        return wanted.started_at > self._forgotten or wanted.call["id"] in self._later
 
     def _fetched(self, archive: Archive, wanted: Wanted) -> Record | AircallError:
         """Have a file kept; return its record, or why it cannot be had. May run in any thread."""
@@ -297,6 +309,11 @@ def _kept_of(state: Mapping[str, Any]) -> dict[str, dict[int, int]]:
     if strangers := kept.keys() - set(KINDS):
         raise ValueError(strangers)
     return {kind: parse_ids(kept.get(kind, {})) for kind in KINDS}
+
+
+def _forgotten_by(cursors: Cursors) -> int:
+    """Return up to which start of a call a state with these cursors forgets what is kept (UNIX seconds)."""
+    return BEGINNING if cursors.read_through is None else cursors.read_through - YOUNG_SECONDS
 
 
 def _day_of(second: int) -> str:

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from aircall_sandbox import Fault
 from aircall_sandbox.recordings import MARK, RECORDING_PATH, address_of, audio
@@ -19,6 +21,7 @@ from tap_aircall.errors import (
 )
 from tests.clock import NOW
 from tests.conftest import Run
+from tests.slow import few_or_many
 
 if TYPE_CHECKING:
     from tests.conftest import Aircall
@@ -145,9 +148,37 @@ class TestHowOften:
         done = run(aircall, folder)
         assert done.records("call_recordings") == []
         aircall.world.edit_call(call, recording=address_of(call, "recording"))
-        aircall.clock.now += 5 * DAY
+        aircall.clock.now += DAY
 
         assert len(run(aircall, folder, done.state).records("call_recordings")) == 1
+
+    @settings(max_examples=few_or_many(4, 300), suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @given(st.data())
+    def test_no_record_is_lost_with_a_run_of_which_nothing_arrives(
+        self, aircall: Aircall, tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+    ) -> None:
+        folder = tmp_path_factory.mktemp("kept")
+        ago = data.draw(st.lists(st.integers(HOUR, 10 * DAY), min_size=1, max_size=3))
+        calls = [add_call(aircall, each, recording=None) for each in ago]
+        voicemails = [add_call(aircall, each, talk_seconds=None, leaves_voicemail=True) for each in ago]
+        state, kept = None, set()
+        steps = data.draw(
+            st.lists(st.tuples(st.sampled_from((HOUR, DAY, 4 * DAY)), st.booleans(), st.booleans()), max_size=6)
+        )
+        for step, appears, arrives in [*steps, (30 * DAY, False, True), (HOUR, False, True)]:
+            aircall.clock.now += step
+            if appears:
+                call = data.draw(st.sampled_from(calls))
+                aircall.world.edit_call(call, recording=address_of(call, "recording"))
+            done = run(aircall, folder, state)
+            if arrives:
+                state = done.state
+                kept |= {(record["call_id"], record["kind"]) for record in done.records("call_recordings")}
+        recorded = {call for call in calls if aircall.world.calls[call]["recording"]}
+        mine = {*calls, *voicemails}
+        assert {each for each in kept if each[0] in mine} == (
+            {(call, "recording") for call in recorded} | {(call, "voicemail") for call in voicemails}
+        )
 
     def test_a_call_that_has_not_settled_waits(self, aircall: Aircall, folder: Path) -> None:
         add_call(aircall, 5 * MINUTE)

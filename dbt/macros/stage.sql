@@ -6,75 +6,167 @@
   {%- endif -%}
 {%- endmacro %}
 
-{# The names of a relation's columns. #}
-{% macro column_names(relation) -%}
-  {{ return(adapter.get_columns_in_relation(relation) | map(attribute='name') | list if relation else []) }}
+{# Whether any stream was loaded. #}
+{% macro is_anything_loaded() -%}
+  {%- for source in graph.sources.values() if source.source_name == 'aircall' -%}
+    {%- if aircall.loaded(source.name) -%}
+      {{ return(true) }}
+    {%- endif -%}
+  {%- endfor -%}
+  {{ return(false) }}
+{%- endmacro %}
+
+{# The columns of a relation by their names in lower case: warehouses differ in how they spell them. #}
+{% macro loaded_columns(relation) -%}
+  {%- set columns = {} -%}
+  {%- for column in (adapter.get_columns_in_relation(relation) if relation else []) -%}
+    {%- do columns.update({column.name | lower: {
+      'name': column.name, 'sql': adapter.quote(column.name), 'type': column.data_type | lower,
+    }}) -%}
+  {%- endfor -%}
+  {{ return(columns) }}
+{%- endmacro %}
+
+{#
+  Where a path such as `user.id` lies in a loaded table, as the column and the steps that are left to go in it: in
+  `user`, or in `user__id` where the loader flattened objects. None where there is no such column.
+#}
+{% macro find_column(columns, path) -%}
+  {%- set steps = path.split('.') -%}
+  {%- for length in range(steps | length, 0, -1) -%}
+    {%- set column = columns.get(steps[:length] | join('__')) -%}
+    {%- if column -%}
+      {{ return({'column': column, 'steps': steps[length:]}) }}
+    {%- endif -%}
+  {%- endfor -%}
 {%- endmacro %}
 
 {#
   The select statement of a staging model: it has the columns of the model whether or not the stream, or the field of
-  it, was ever loaded. Rows that the loader marked as deleted are left out.
+  it, was ever loaded. Rows that the loader marked as deleted are left out. A table without any of the fields is an
+  error.
 
   fields: a list of [path, type, name]. The path is a column, or a column and a field of the object in it, such as
     `user.id`. The type is one of `sql_type`, or `present`: whether there is a value, or an item of a list.
   object_type: what `deleted_objects` calls the stream's objects; those that it lists are left out.
-  items: a column with a list, each item of which makes a row. Paths that begin with `item.` are fields of it, and
+  items: a path to a list, each item of which makes a row. Paths that begin with `item.` are fields of it, and
     `item` is the item itself; `position` counts from 1.
 #}
 {% macro stage(stream, fields, object_type=none, items=none) -%}
   {%- set relation = aircall.loaded(stream) -%}
-  {%- set deleted = aircall.loaded('deleted_objects') if object_type -%}
-  {%- set columns = aircall.column_names(relation) -%}
-  {%- set has_rows = relation and (items is none or items.split('.')[0] in columns) -%}
+  {%- set columns = aircall.loaded_columns(relation) -%}
+  {%- set deleted = ref('aircall', 'stg_aircall__deleted_objects') if object_type -%}
+  {%- set list = aircall.find_column(columns, items) if items -%}
+  {%- set found = namespace(inner={}, outer=[], any=false) -%}
+  {%- set list_sql = aircall.field(found.inner, list, 'json') if items -%}
+  {%- for path, type, name in fields -%}
+    {%- set of_item = items and path.split('.')[0] in ['item', 'position'] -%}
+    {%- set place = aircall.find_column(columns, path) if not of_item -%}
+    {%- if place -%}{%- set found.any = true -%}{%- endif -%}
+    {%- do found.outer.append(
+      aircall.field(found.inner, place, type) if not of_item else
+      aircall.json_at('item', path.split('.')[1:], type) if path != 'position' else aircall.typed(path, type)
+    ) -%}
+  {%- endfor -%}
+  {%- if stream == 'calls' and execute and not relation and not aircall.is_anything_loaded() -%}
+    {%- do exceptions.raise_compiler_error(
+      "Nothing was loaded where " ~ source('aircall', stream) ~ " is expected: load it first, or set the variables "
+      ~ "aircall_database and aircall_schema"
+    ) -%}
+  {%- endif -%}
+  {%- if relation and not (found.any or list) -%}
+    {%- do exceptions.raise_compiler_error(
+      relation ~ " has no column that " ~ stream ~ " is expected to have, such as " ~ fields[0][0] ~ ". Its columns are: "
+      ~ (columns.values() | map(attribute='name') | join(', '))
+    ) -%}
+  {%- endif -%}
+  {%- set has_rows = relation and (list or not items) -%}
+  {%- if has_rows -%}
+  with loaded as (
+
+    select
+      {%- for alias, sql in found.inner.items() %}
+      {{ sql }} as {{ alias }}{{ ',' if not loop.last }}
+      {%- endfor %}
+    from {{ relation }} as source
+    where true
+    {%- if '_sdc_deleted_at' in columns %}
+      and source.{{ columns['_sdc_deleted_at'].sql }} is null
+    {%- endif %}
+    {%- if object_type and 'id' in columns %}
+      and not exists (
+        select 1 from {{ deleted }} as deleted
+        where deleted.object_type = '{{ object_type }}'
+          and deleted.object_id = {{ aircall.typed('source.' ~ columns['id'].sql, 'text') }}
+      )
+    {%- endif %}
+
+  )
+  {%- if items %},
+
+  listed as (
+
+    {{ aircall.json_items(list_sql) }}
+
+  )
+  {%- endif %}
+
+  {% endif -%}
   select
   {%- for path, type, name in fields %}
-    {%- set root = path.split('.')[0] %}
-    {%- if not has_rows or (root not in columns and root not in ['item', 'position']) %}
-    {{ 'false' if type == 'present' else aircall.typed('null', type) }} as {{ name }}
-    {%- else %}
-    {%- set value = aircall.value_at(path) %}
-    {{ aircall.is_present(value) if type == 'present' else aircall.typed(value, type) }} as {{ name }}
-    {%- endif %}
-    {{- ',' if not loop.last }}
+    {{ found.outer[loop.index0] if has_rows else aircall.nothing(type) }} as {{ name }}{{ ',' if not loop.last }}
   {%- endfor %}
   {%- if has_rows %}
-  from {{ relation }} as loaded
-  {%- if items %}
-  cross join {{ aircall.json_items(aircall.object_at(items)) }}
-  {%- endif %}
-  where true
-  {%- if '_sdc_deleted_at' in columns %}
-    and loaded._sdc_deleted_at is null
-  {%- endif %}
-  {%- if deleted %}
-    and not exists (
-      select 1 from {{ deleted }} as deleted
-      where deleted.object_type = '{{ object_type }}'
-        and {{ aircall.typed('deleted.object_id', 'text') }} = {{ aircall.typed('loaded.id', 'text') }}
-    )
-  {%- endif %}
+  from {{ 'listed' if items else 'loaded' }}
   {%- else %}
-  where false
+  from (select 1 as one) as nothing
+  where 1 = 0
   {%- endif %}
 {%- endmacro %}
 
-{# What lies at a path, as `stage` has them: the value as text, or a column as it is. #}
-{% macro value_at(path) -%}
-  {%- set steps = path.split('.') -%}
-  {%- if path == 'item' -%}
-    {{ return(aircall.json_scalar('items.item')) }}
-  {%- elif steps | length == 1 -%}
-    {{ return('items.position' if path == 'position' else 'loaded.' ~ adapter.quote(path)) }}
-  {%- endif -%}
-  {{ return(aircall.json_field(aircall.object_at(steps[:-1] | join('.')), steps[-1])) }}
+{# A field that was never loaded. #}
+{% macro nothing(type) -%}
+  {{ return('false' if type == 'present' else aircall.typed('null', type)) }}
 {%- endmacro %}
 
-{# The object or list at a path. #}
-{% macro object_at(path) -%}
-  {%- set steps = path.split('.') -%}
-  {%- set object = namespace(sql='items.item' if steps[0] == 'item' else 'loaded.' ~ adapter.quote(steps[0])) -%}
-  {%- for step in steps[1:] -%}
-    {%- set object.sql = aircall.json_object(object.sql, step) -%}
-  {%- endfor -%}
-  {{ return(object.sql) }}
+{# A field at a place that `find_column` found, as a type. What it needs of the loaded table is added to `inner`. #}
+{% macro field(inner, place, type) -%}
+  {%- if not place -%}
+    {{ return(aircall.nothing(type)) }}
+  {%- endif -%}
+  {%- set is_text = aircall.is_text(place.column.type) -%}
+  {%- if place.steps or type == 'json' or (type == 'present' and not is_text) -%}
+    {{ return(aircall.json_at(aircall.nested(inner, place.column), place.steps, type)) }}
+  {%- endif -%}
+  {%- set alias = 'raw_' ~ (place.column.name | lower) -%}
+  {%- do inner.update({alias: 'source.' ~ place.column.sql}) -%}
+  {%- if type == 'present' -%}
+    {{ return(aircall.is_present(alias)) }}
+  {%- endif -%}
+  {# A loader that stores text alone may have none for null. #}
+  {%- set value = "nullif(" ~ alias ~ ", '')" if is_text and type != 'text' else alias -%}
+  {{ return(aircall.to_time(value, place.column.type) if type == 'time' else aircall.typed(value, type)) }}
+{%- endmacro %}
+
+{# A column as JSON, which is added to `inner`. #}
+{% macro nested(inner, column) -%}
+  {%- set alias = 'json_' ~ (column.name | lower) -%}
+  {%- set value = 'source.' ~ column.sql -%}
+  {%- set value = "nullif(" ~ value ~ ", '')" if aircall.is_text(column.type) else value -%}
+  {%- do inner.update({alias: aircall.to_json(value, column.type)}) -%}
+  {{ return(alias) }}
+{%- endmacro %}
+
+{# What lies in JSON some steps down, as a type. #}
+{% macro json_at(json, steps, type) -%}
+  {%- if type == 'json' or (type == 'present' and not steps) -%}
+    {%- set sql = namespace(json=json) -%}
+    {%- for step in steps -%}
+      {%- set sql.json = aircall.json_object(sql.json, step) -%}
+    {%- endfor -%}
+    {{ return(sql.json if type == 'json' else aircall.is_present(aircall.json_text(sql.json))) }}
+  {%- endif -%}
+  {%- set object = aircall.json_at(json, steps[:-1], 'json') -%}
+  {%- set text = aircall.json_field(object, steps[-1]) if steps else aircall.json_item(json) -%}
+  {{ return(aircall.is_present(text) if type == 'present' else aircall.typed(text, type)) }}
 {%- endmacro %}

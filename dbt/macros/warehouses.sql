@@ -1,42 +1,103 @@
 {#
-  All that differs between warehouses: how the loaders store times and nested fields, and how these are read. DuckDB and
-  PostgreSQL are tested. Snowflake and BigQuery were not tried; each would need its own form of the macros below.
+  All that differs between warehouses. The rest of the package is SQL that DuckDB, PostgreSQL, Snowflake and BigQuery
+  read alike. A form that begins with `default__` is the one that most of them share, DuckDB always.
+
+  A nested column is made JSON once, by `to_json`, whatever the loader made of it: JSON, a struct, a list or text. Four
+  verbs read that: `json_field`, `json_object`, `json_item` and `json_items`.
+
+  `data_type` is the type of a loaded column in lower case, as the adapter names it.
 #}
 
-{# A type, by the name that the models use for it. #}
+{# A type, by the name that the models use for it. A time is in UTC: with its zone in PostgreSQL, elsewhere without. #}
 {% macro sql_type(name) -%}
-  {{ return(adapter.dispatch('sql_type', 'aircall')(name)) }}
+  {{ return(adapter.dispatch('sql_types', 'aircall')()[name]) }}
 {%- endmacro %}
 
-{% macro default__sql_type(name) -%}
+{% macro default__sql_types() -%}
   {{ return({
-    'integer': 'bigint', 'number': 'double precision', 'text': 'text', 'boolean': 'boolean', 'date': 'date',
-    'time': 'timestamp', 'json': 'json', 'decimal': 'numeric(18, 3)',
-  }[name]) }}
+    'integer': 'bigint', 'number': 'double precision', 'decimal': 'numeric(18, 3)', 'text': 'varchar',
+    'boolean': 'boolean', 'date': 'date', 'time': 'timestamp', 'json': 'json',
+  }) }}
 {%- endmacro %}
 
-{% macro postgres__sql_type(name) -%}
-  {{ return({'time': 'timestamptz', 'json': 'jsonb'}.get(name) or aircall.default__sql_type(name)) }}
+{% macro postgres__sql_types() -%}
+  {{ return(dict(aircall.default__sql_types(), text='text', time='timestamptz', json='jsonb')) }}
 {%- endmacro %}
 
-{# An expression as such a type. #}
-{% macro typed(expression, type) -%}
-  {{ return(adapter.dispatch('typed', 'aircall')(expression, type)) }}
+{% macro snowflake__sql_types() -%}
+  {{ return(dict(aircall.default__sql_types(), number='float', time='timestamp_ntz', json='variant')) }}
 {%- endmacro %}
 
-{% macro default__typed(expression, type) -%}
-  {{ return("cast(" ~ expression ~ " as " ~ aircall.sql_type(type) ~ ")") }}
+{% macro bigquery__sql_types() -%}
+  {{ return(dict(aircall.default__sql_types(), number='float64', text='string')) }}
 {%- endmacro %}
 
-{% macro postgres__typed(expression, type) -%}
-  {# The plain target-postgres makes jsonb[] of lists. #}
-  {%- if type == 'json' and expression != 'null' -%}
-    {{ return("to_jsonb(" ~ expression ~ ")") }}
-  {%- endif -%}
-  {{ return(aircall.default__typed(expression, type)) }}
+{# A loaded column as a time. One without a zone is in UTC, as the tap sent it. #}
+{% macro to_time(column, data_type) -%}
+  {{ return(adapter.dispatch('to_time', 'aircall')(column, data_type)) }}
 {%- endmacro %}
 
-{# A field of an object, as text. #}
+{% macro default__to_time(column, data_type) -%}
+  {{ return(aircall.typed(column, 'time')) }}
+{%- endmacro %}
+
+{% macro duckdb__to_time(column, data_type) -%}
+  {%- set has_zone = data_type == 'timestamp with time zone' -%}
+  {{ return("(" ~ column ~ " at time zone 'UTC')" if has_zone else aircall.typed(column, 'time')) }}
+{%- endmacro %}
+
+{% macro postgres__to_time(column, data_type) -%}
+  {%- set lacks_zone = data_type == 'timestamp without time zone' -%}
+  {{ return("(" ~ column ~ " at time zone 'UTC')" if lacks_zone else aircall.typed(column, 'time')) }}
+{%- endmacro %}
+
+{% macro snowflake__to_time(column, data_type) -%}
+  {%- set has_zone = data_type in ['timestamp_tz', 'timestamp_ltz'] -%}
+  {{ return(aircall.typed("convert_timezone('UTC', " ~ column ~ ")" if has_zone else column, 'time')) }}
+{%- endmacro %}
+
+{# A loaded column as JSON. #}
+{% macro to_json(column, data_type) -%}
+  {{ return(adapter.dispatch('to_json', 'aircall')(column, data_type)) }}
+{%- endmacro %}
+
+{% macro default__to_json(column, data_type) -%}
+  {{ return(aircall.typed(column, 'json')) }}
+{%- endmacro %}
+
+{% macro postgres__to_json(column, data_type) -%}
+  {{ return(aircall.typed(column, 'json') if aircall.is_text(data_type) else "to_jsonb(" ~ column ~ ")") }}
+{%- endmacro %}
+
+{% macro snowflake__to_json(column, data_type) -%}
+  {{ return("parse_json(" ~ column ~ ")" if aircall.is_text(data_type) else column) }}
+{%- endmacro %}
+
+{% macro bigquery__to_json(column, data_type) -%}
+  {{ return(
+    "parse_json(" ~ column ~ ", wide_number_mode => 'round')" if aircall.is_text(data_type)
+    else "to_json(" ~ column ~ ")"
+  ) }}
+{%- endmacro %}
+
+{# JSON as text. #}
+{% macro json_text(json) -%}
+  {{ return(adapter.dispatch('json_text', 'aircall')(json)) }}
+{%- endmacro %}
+
+{% macro default__json_text(json) -%}
+  {{ return(aircall.typed(json, 'text')) }}
+{%- endmacro %}
+
+{% macro snowflake__json_text(json) -%}
+  {{ return("to_json(" ~ json ~ ")") }}
+{%- endmacro %}
+
+{% macro bigquery__json_text(json) -%}
+  {{ return("to_json_string(" ~ json ~ ")") }}
+{%- endmacro %}
+
+{# A field of an object as text, where it is no object. #}
 {% macro json_field(object, key) -%}
   {{ return(adapter.dispatch('json_field', 'aircall')(object, key)) }}
 {%- endmacro %}
@@ -45,20 +106,15 @@
   {{ return("(" ~ object ~ " ->> '" ~ key ~ "')") }}
 {%- endmacro %}
 
-{# An item of a list as text, where it is no object. #}
-{% macro json_scalar(item) -%}
-  {{ return(adapter.dispatch('json_scalar', 'aircall')(item)) }}
+{% macro snowflake__json_field(object, key) -%}
+  {{ return("cast(" ~ object ~ "['" ~ key ~ "'] as varchar)") }}
 {%- endmacro %}
 
-{% macro default__json_scalar(item) -%}
-  {{ return("(" ~ item ~ " ->> '$')") }}
+{% macro bigquery__json_field(object, key) -%}
+  {{ return("json_value(" ~ object ~ ", '$." ~ key ~ "')") }}
 {%- endmacro %}
 
-{% macro postgres__json_scalar(item) -%}
-  {{ return("(" ~ item ~ " #>> '{}')") }}
-{%- endmacro %}
-
-{# An object within an object. #}
+{# An object or list in an object. #}
 {% macro json_object(object, key) -%}
   {{ return(adapter.dispatch('json_object', 'aircall')(object, key)) }}
 {%- endmacro %}
@@ -67,26 +123,69 @@
   {{ return("(" ~ object ~ " -> '" ~ key ~ "')") }}
 {%- endmacro %}
 
-{# What to put after FROM, so that each item of a list makes a row of `items`, with `item`, and `position` from 1. #}
+{% macro snowflake__json_object(object, key) -%}
+  {{ return(object ~ "['" ~ key ~ "']") }}
+{%- endmacro %}
+
+{% macro bigquery__json_object(object, key) -%}
+  {{ return("json_query(" ~ object ~ ", '$." ~ key ~ "')") }}
+{%- endmacro %}
+
+{# An item of a list as text, where it is no object. #}
+{% macro json_item(item) -%}
+  {{ return(adapter.dispatch('json_item', 'aircall')(item)) }}
+{%- endmacro %}
+
+{% macro default__json_item(item) -%}
+  {{ return("(" ~ item ~ " ->> '$')") }}
+{%- endmacro %}
+
+{% macro postgres__json_item(item) -%}
+  {{ return("(" ~ item ~ " #>> '{}')") }}
+{%- endmacro %}
+
+{% macro snowflake__json_item(item) -%}
+  {{ return("cast(" ~ item ~ " as varchar)") }}
+{%- endmacro %}
+
+{% macro bigquery__json_item(item) -%}
+  {{ return("json_value(" ~ item ~ ")") }}
+{%- endmacro %}
+
+{# A query: the rows of `loaded`, each as often as its list has items, with `item`, and its `position` from 1. #}
 {% macro json_items(list) -%}
   {{ return(adapter.dispatch('json_items', 'aircall')(list)) }}
 {%- endmacro %}
 
 {% macro default__json_items(list) -%}
   {{ return(
-    "unnest(cast(case when json_type(" ~ list ~ ") = 'ARRAY' then " ~ list ~ " end as json[])) with ordinality "
-    ~ "as items(item, position)"
+    "select loaded.*, items.item, items.position from loaded cross join unnest(cast(case when json_type(" ~ list
+    ~ ") = 'ARRAY' then " ~ list ~ " end as json[])) with ordinality as items(item, position)"
   ) }}
 {%- endmacro %}
 
 {% macro postgres__json_items(list) -%}
   {{ return(
-    "jsonb_array_elements(case when jsonb_typeof(to_jsonb(" ~ list ~ ")) = 'array' then to_jsonb(" ~ list ~ ") end) "
-    ~ "with ordinality as items(item, position)"
+    "select loaded.*, items.item, items.position from loaded cross join jsonb_array_elements(case when jsonb_typeof("
+    ~ list ~ ") = 'array' then " ~ list ~ " end) with ordinality as items(item, position)"
   ) }}
 {%- endmacro %}
 
-{# A time by the clock of a time zone. Times are stored in UTC: with their zone in PostgreSQL, without in DuckDB. #}
+{% macro snowflake__json_items(list) -%}
+  {{ return(
+    "select loaded.*, items.value as item, items.index + 1 as position from loaded cross join lateral flatten(input => "
+    ~ "case when is_array(" ~ list ~ ") then " ~ list ~ " end) as items"
+  ) }}
+{%- endmacro %}
+
+{% macro bigquery__json_items(list) -%}
+  {{ return(
+    "select loaded.*, item, offset + 1 as position from loaded cross join unnest(json_query_array(" ~ list
+    ~ ")) as item with offset as offset"
+  ) }}
+{%- endmacro %}
+
+{# A time by the clock of a time zone. #}
 {% macro local_time(time, zone=none) -%}
   {{ return(adapter.dispatch('local_time', 'aircall')(time, zone or aircall.time_zone())) }}
 {%- endmacro %}
@@ -97,4 +196,80 @@
 
 {% macro postgres__local_time(time, zone) -%}
   {{ return("(" ~ time ~ " at time zone '" ~ zone ~ "')") }}
+{%- endmacro %}
+
+{% macro snowflake__local_time(time, zone) -%}
+  {{ return("convert_timezone('UTC', '" ~ zone ~ "', " ~ time ~ ")") }}
+{%- endmacro %}
+
+{% macro bigquery__local_time(time, zone) -%}
+  {{ return("datetime(" ~ time ~ ", '" ~ zone ~ "')") }}
+{%- endmacro %}
+
+{# The day of the week of a local time, 1 for Monday. #}
+{% macro day_of_week(time) -%}
+  {{ return(adapter.dispatch('day_of_week', 'aircall')(time)) }}
+{%- endmacro %}
+
+{% macro default__day_of_week(time) -%}
+  {{ return("extract(isodow from " ~ time ~ ")") }}
+{%- endmacro %}
+
+{% macro snowflake__day_of_week(time) -%}
+  {{ return("dayofweekiso(" ~ time ~ ")") }}
+{%- endmacro %}
+
+{% macro bigquery__day_of_week(time) -%}
+  {{ return("mod(extract(dayofweek from " ~ time ~ ") + 5, 7) + 1") }}
+{%- endmacro %}
+
+{# Whole seconds from one time to another. #}
+{% macro seconds_between(begin, end) -%}
+  {{ return(aircall.typed("floor(" ~ adapter.dispatch('seconds', 'aircall')(begin, end) ~ ")", 'integer')) }}
+{%- endmacro %}
+
+{% macro default__seconds(begin, end) -%}
+  {{ return("extract(epoch from " ~ end ~ " - " ~ begin ~ ")") }}
+{%- endmacro %}
+
+{% macro snowflake__seconds(begin, end) -%}
+  {{ return("datediff('microsecond', " ~ begin ~ ", " ~ end ~ ") / 1000000") }}
+{%- endmacro %}
+
+{% macro bigquery__seconds(begin, end) -%}
+  {{ return("timestamp_diff(" ~ end ~ ", " ~ begin ~ ", microsecond) / 1000000") }}
+{%- endmacro %}
+
+{# A text without what matches a pattern. #}
+{% macro without(text, pattern) -%}
+  {{ return(adapter.dispatch('without', 'aircall')(text, pattern)) }}
+{%- endmacro %}
+
+{% macro default__without(text, pattern) -%}
+  {{ return("regexp_replace(" ~ text ~ ", '" ~ pattern ~ "', '', 'g')") }}
+{%- endmacro %}
+
+{% macro snowflake__without(text, pattern) -%}
+  {{ return("regexp_replace(" ~ text ~ ", '" ~ pattern ~ "', '')") }}
+{%- endmacro %}
+
+{% macro bigquery__without(text, pattern) -%}
+  {{ return("regexp_replace(" ~ text ~ ", '" ~ pattern ~ "', '')") }}
+{%- endmacro %}
+
+{# A line break as a literal, on one line. #}
+{% macro line_break() -%}
+  {{ return(adapter.dispatch('line_break', 'aircall')()) }}
+{%- endmacro %}
+
+{% macro default__line_break() -%}
+  {{ return("e'\\n'") }}
+{%- endmacro %}
+
+{% macro snowflake__line_break() -%}
+  {{ return("'\\n'") }}
+{%- endmacro %}
+
+{% macro bigquery__line_break() -%}
+  {{ return("'\\n'") }}
 {%- endmacro %}

@@ -1,3 +1,8 @@
+{#- Backwards, so that the least position so far is the next one. #}
+{%- set later -%}
+  over (partition by caller_key order by position desc rows between unbounded preceding and 1 preceding)
+{%- endset -%}
+
 -- For each missed call of a caller who can be called: what came next between them and the company. Calls are put in
 -- order by their start, and by id where several began in the same second.
 
@@ -21,16 +26,12 @@ with calls as (
 
 followed as (
 
-  -- Backwards, so that the least position so far is the next one.
   select
     calls.*,
-    min(case when direction = 'outbound' then position end) over later as next_outbound,
-    min(case when direction = 'inbound' then position end) over later as next_inbound,
-    min(case when direction = 'inbound' and is_answered then position end) over later as next_answered
+    min(case when direction = 'outbound' then position end) {{ later }} as next_outbound,
+    min(case when direction = 'inbound' then position end) {{ later }} as next_inbound,
+    min(case when direction = 'inbound' and is_answered then position end) {{ later }} as next_answered
   from calls
-  window later as (
-    partition by caller_key order by position desc rows between unbounded preceding and 1 preceding
-  )
 
 )
 

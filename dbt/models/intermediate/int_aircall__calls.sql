@@ -44,7 +44,7 @@ timed as (
     calls.*,
     cast(started_at_local as date) as call_date,
     cast(extract(hour from started_at_local) as integer) as call_hour,
-    cast(extract(isodow from started_at_local) as integer) as day_of_week,
+    cast({{ aircall.day_of_week('started_at_local') }} as integer) as day_of_week,
     cast(extract(hour from started_at_local) * 60 + extract(minute from started_at_local) as integer) as minute_of_day,
     -- Aircall keeps the last of several users. Where the API still shows the one who handed the call over, the last is
     -- whom they handed it to. Neither missed nor outbound transferred calls have a main user.

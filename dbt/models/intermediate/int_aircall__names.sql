@@ -33,7 +33,7 @@ latest as (
     kind,
     id,
     name,
-    row_number() over (partition by kind, id order by started_at desc, call_id desc) as position
+    row_number() over (partition by kind, id order by started_at desc nulls last, call_id desc) as position
   from names_in_calls
   where id is not null
 
@@ -44,9 +44,8 @@ select
   coalesce(current_names.id, latest.id) as id,
   coalesce(current_names.name, latest.name) as name,
   -- Where the list of all was never loaded, nobody can tell.
-  case when latest.kind in (select kind from current_names) or current_names.id is not null
-    then current_names.id is null
-  end as is_deleted
+  case when current_names.id is not null then false when known.kind is not null then true end as is_deleted
 from current_names
 full join (select * from latest where position = 1) as latest
   on latest.kind = current_names.kind and latest.id = current_names.id
+left join (select distinct kind from current_names) as known on known.kind = latest.kind

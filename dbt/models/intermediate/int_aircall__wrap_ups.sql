@@ -1,3 +1,5 @@
+{%- set by_user = "over (partition by user_id order by happened_at, event desc)" -%}
+
 -- How long users were busy with a call after its end, as far as the inbox tells: from `user.wut_start` to the next
 -- `user.wut_end` of the user, for the call of theirs that ended last before, within a minute.
 
@@ -7,11 +9,10 @@ with events as (
     user_id,
     event,
     happened_at,
-    lead(event) over by_user as next_event,
-    lead(happened_at) over by_user as next_at
+    lead(event) {{ by_user }} as next_event,
+    lead(happened_at) {{ by_user }} as next_at
   from {{ ref('stg_aircall__user_events') }}
   where event in ('user.wut_start', 'user.wut_start.v2', 'user.wut_end', 'user.wut_end.v2')
-  window by_user as (partition by user_id order by happened_at, event desc)
 
 ),
 
@@ -34,8 +35,7 @@ matched as (
   from periods
   inner join {{ ref('int_aircall__calls') }} as calls
     on calls.main_user_id = periods.user_id
-    and calls.ended_at <= periods.began_at + interval '5 seconds'
-    and calls.ended_at > periods.began_at - interval '60 seconds'
+    and {{ aircall.seconds_between('periods.began_at', 'calls.ended_at') }} between -59 and 5
 
 )
 

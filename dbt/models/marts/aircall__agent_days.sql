@@ -53,11 +53,14 @@ rung as (
 
 days as (
 
-  select user_id, call_date from handled
-  union
-  select user_id, call_date from handed_over
-  union
-  select user_id, call_date from rung
+  select distinct user_id, call_date
+  from (
+    select user_id, call_date from handled
+    union all
+    select user_id, call_date from handed_over
+    union all
+    select user_id, call_date from rung
+  ) as all_days
 
 )
 

@@ -3,7 +3,7 @@ with tagged as (
 
   select
     call_tags.*,
-    row_number() over (partition by call_id, tag_id order by tagged_at desc, tagged_by_id) as position
+    row_number() over (partition by call_id, tag_id order by tagged_at desc nulls last, tagged_by_id nulls last) as position
   from {{ ref('stg_aircall__call_tags') }} as call_tags
   where tag_id is not null
 

@@ -3,7 +3,7 @@ with teams as (
   select
     call_teams.call_id,
     count(*) as teams_count,
-    {{ dbt.listagg("names.name", "', '", "order by names.name, names.id") }} as team_names
+    {{ aircall.listed("names.name", "', '", "names.name, names.id") }} as team_names
   from (select distinct call_id, team_id from {{ ref('stg_aircall__call_teams') }}) as call_teams
   inner join {{ ref('int_aircall__names') }} as names on names.kind = 'team' and names.id = call_teams.team_id
   group by call_teams.call_id

@@ -11,7 +11,7 @@ select
   counts.date,
   counts.calls as calls_at_aircall,
   coalesce(calls.calls, 0) as calls_here,
-  greatest(counts.calls - coalesce(calls.calls, 0), 0) as calls_lacking,
+  case when counts.calls > coalesce(calls.calls, 0) then counts.calls - coalesce(calls.calls, 0) else 0 end as calls_lacking,
   coalesce(calls.calls, 0) >= counts.calls as is_complete,
   counts.counted_at
 from {{ ref('stg_aircall__call_counts') }} as counts

@@ -2,7 +2,7 @@ with transcripts as (
 
   select
     call_id,
-    {{ dbt.listagg("concat(participant_type, ': ', text)", "'\n'", "order by position") }} as transcript,
+    {{ aircall.listed(aircall.concatenated(["participant_type", "': '", "text"]), aircall.line_break(), "position") }} as transcript,
     count(*) as utterances,
     {{ aircall.count_if("participant_type = 'internal'") }} as utterances_of_users,
     sum(case when participant_type = 'internal' then end_seconds - start_seconds end) as user_speech_seconds,
@@ -27,7 +27,7 @@ sentiments as (
 
 topics as (
 
-  select call_id, count(*) as topics_count, {{ dbt.listagg("topic", "', '", "order by position") }} as topics
+  select call_id, count(*) as topics_count, {{ aircall.listed("topic", "', '", "position") }} as topics
   from {{ ref('stg_aircall__call_topics') }}
   group by call_id
 
@@ -37,7 +37,7 @@ custom_summaries as (
 
   select
     call_id,
-    {{ dbt.listagg("concat(section, ': ', content)", "'\n'", "order by position") }} as custom_summary
+    {{ aircall.listed(aircall.concatenated(["section", "': '", "content"]), aircall.line_break(), "position") }} as custom_summary
   from {{ ref('stg_aircall__call_custom_summaries') }}
   group by call_id
 
@@ -72,15 +72,18 @@ evaluations as (
 
 found as (
 
-  select call_id from {{ ref('stg_aircall__call_transcriptions') }}
-  {%- for found in ['sentiments', 'topics', 'custom_summaries', 'action_items', 'playbooks', 'evaluations'] %}
-  union
-  select call_id from {{ found }}
-  {%- endfor %}
-  union
-  select call_id from {{ ref('stg_aircall__call_summaries') }}
-  union
-  select call_id from {{ ref('stg_aircall__call_csat_predictions') }}
+  select distinct call_id
+  from (
+    select call_id from {{ ref('stg_aircall__call_transcriptions') }}
+    {%- for found in ['sentiments', 'topics', 'custom_summaries', 'action_items', 'playbooks', 'evaluations'] %}
+    union all
+    select call_id from {{ found }}
+    {%- endfor %}
+    union all
+    select call_id from {{ ref('stg_aircall__call_summaries') }}
+    union all
+    select call_id from {{ ref('stg_aircall__call_csat_predictions') }}
+  ) as all_calls
 
 )
 

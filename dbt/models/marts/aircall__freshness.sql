@@ -33,16 +33,18 @@
 
 {%- for stream, latest in streams.items() %}
 {%- set relation = aircall.loaded(stream) %}
-{%- set columns = aircall.column_names(relation) %}
-{%- set loaded_at = '_sdc_batched_at' if '_sdc_batched_at' in columns else 'null' %}
-{%- set extracted_at = '_sdc_extracted_at' if '_sdc_extracted_at' in columns else 'null' %}
+{%- set columns = aircall.loaded_columns(relation) %}
 select
   '{{ stream }}' as stream,
   {{ 'true' if relation else 'false' }} as is_loaded,
   {{ 'count(*)' if relation else '0' }} as row_count,
-  {{ aircall.typed('max(' ~ latest ~ ')' if latest in columns else 'null', 'time') }} as latest_record_at,
-  {{ aircall.typed('max(' ~ extracted_at ~ ')' if relation else 'null', 'time') }} as extracted_at,
-  {{ aircall.typed('max(' ~ loaded_at ~ ')' if relation else 'null', 'time') }} as loaded_at
+  {%- for time, name in [
+    [latest, 'latest_record_at'], ['_sdc_extracted_at', 'extracted_at'], ['_sdc_batched_at', 'loaded_at']
+  ] %}
+  {%- set column = columns.get(time) %}
+  {{ 'max(' ~ aircall.to_time(column.sql, column.type) ~ ')' if column else aircall.nothing('time') }} as {{ name }}
+  {{- ',' if not loop.last }}
+  {%- endfor %}
 {%- if relation %}
 from {{ relation }}
 {%- endif %}

@@ -446,8 +446,7 @@ def serve(config: Given, host: str, port: int, certificate: str | None, key: str
     from tap_aircall.inbox.server import Receiver, Server, allow_open_files  # noqa: PLC0415 - takes its time
 
     if key and not certificate:
-        message = "Option --key: goes with --certificate."
-        raise InputError(message)
+        raise InputError("Option --key: goes with --certificate.")
     with opened(config, create=True, patience=SERVER_PATIENCE_SECONDS) as (tap, inbox, webhooks):
         allow_open_files()
         receiver = Receiver(inbox, tap.this_run.clock)
@@ -489,8 +488,7 @@ def register(config: Given, url: str, events: str | None, *, messages: bool) -> 
         if messages:
             token = sys.stdin.readline().strip()
             if not token:
-                message = "Option --messages: there is no token on standard input."
-                raise InputError(message)
+                raise InputError("Option --messages: there is no token on standard input.")
             webhooks.register_messages(token, url)
             click.echo(f"Messages of {webhooks.company} are accepted at {url}.")
             return
@@ -578,8 +576,7 @@ def opened(
 
     tap = TapAircall(config=config.config, parse_env_config=config.parse_env)
     if not tap.this_run.settings.inbox:
-        message = "Setting inbox: missing; name a file, or the address of a PostgreSQL database."
-        raise InputError(message)
+        raise InputError("Setting inbox: missing; name a file, or the address of a PostgreSQL database.")
     inbox = Inbox.open(tap.this_run.settings.inbox, create=create, patience=patience or PATIENCE_SECONDS)
     try:
         yield tap, inbox, Webhooks(tap.this_run.client, inbox, tap.this_run.clock, tap.this_run.settings.inbox_company)
@@ -601,8 +598,7 @@ def checked_url(url: str, path: str) -> str:
     except ValueError:
         is_usable = False
     if not is_usable or not url.isprintable():
-        message = "Option --url: must be a public address that begins with https://."
-        raise InputError(message)
+        raise InputError("Option --url: must be a public address that begins with https://.")
     return url if parts.path.strip("/") else f"{url.rstrip('/')}{path}"
 
 

@@ -409,11 +409,9 @@ class Settings:
         auth = AUTH_SCHEMES[scheme].from_config(config)
         start, end = _moment(config, "start_date"), _moment(config, "end_date")
         if start is not None and start.timestamp() > now:
-            message = "Setting start_date: lies in the future."
-            raise InputError(message)
+            raise InputError("Setting start_date: lies in the future.")
         if start is not None and end is not None and start > end:
-            message = "Setting start_date: lies after end_date."
-            raise InputError(message)
+            raise InputError("Setting start_date: lies after end_date.")
         return cls(
             auth=auth,
             start=None if start is None else math.ceil(start.timestamp()),
@@ -489,8 +487,7 @@ def from_environment(properties: Mapping[str, Any], prefix: str) -> dict[str, An
     try:
         dotenv.load_dotenv(dotenv.find_dotenv(usecwd=True) or dotenv.find_dotenv())
     except (OSError, ValueError) as error:
-        message = "File .env: cannot be read; it must be text in UTF-8."
-        raise InputError(message) from error
+        raise InputError("File .env: cannot be read; it must be text in UTF-8.") from error
     variables = {name: f"{prefix}{name.upper()}" for name in properties}
     return {
         name: _parsed(os.environ[variable], properties[name], f"Variable {variable}")
@@ -519,8 +516,7 @@ def _parsed(text: str, definition: Mapping[str, Any], what: str) -> Any:
     kinds = definition["type"]
     if "boolean" in kinds:
         if text.lower() not in _BOOLEANS:
-            message = f"{what}: must be true or false."
-            raise InputError(message)
+            raise InputError(f"{what}: must be true or false.")
         return _BOOLEANS[text.lower()]
     kind = next((kind for kind in ("array", "object") if kind in kinds), None)
     if kind is None:
@@ -531,8 +527,7 @@ def _parsed(text: str, definition: Mapping[str, Any], what: str) -> Any:
         if "string" in definition.get("items", {}).get("type", ()) and "[" not in text:
             return [item.strip() for item in text.split(",")]
         example = f", such as {json.dumps(definition['default'])}" if definition.get("default") else ""
-        message = f"{what}: must be a JSON {kind}{example}."
-        raise InputError(message) from error
+        raise InputError(f"{what}: must be a JSON {kind}{example}.") from error
 
 
 def explain(error: ValidationError) -> str:
@@ -583,8 +578,7 @@ def _is_latin_1(text: str) -> bool:
 
 def _require(config: Mapping[str, Any], *names: str, hint: str) -> None:
     if missing := [name for name in names if not config.get(name)]:
-        message = f"Setting {' and '.join(missing)}: missing; {hint}."
-        raise InputError(message)
+        raise InputError(f"Setting {' and '.join(missing)}: missing; {hint}.")
 
 
 def _unknown(config: Mapping[str, Any], name: str, advice: str) -> InputError:
@@ -598,8 +592,9 @@ def _moment(config: Mapping[str, Any], name: str) -> datetime | None:
     try:
         return parse_setting(text)
     except ValueError as error:
-        message = f"Setting {name}: must be a date or date-time, such as 2026-01-31 or 2026-01-31T08:00:00Z."
-        raise InputError(message) from error
+        raise InputError(
+            f"Setting {name}: must be a date or date-time, such as 2026-01-31 or 2026-01-31T08:00:00Z."
+        ) from error
 
 
 def _checked_mode(config: Mapping[str, Any]) -> str:
@@ -613,8 +608,7 @@ def _checked_reports(config: Mapping[str, Any]) -> tuple[str, ...]:
     for number, name in enumerate(config["analytics_reports"]):
         if name not in REPORTS:
             advice = hint(name.upper(), REPORTS, f"there are {', '.join(REPORTS)}.")
-            message = f"Setting analytics_reports.{number}: '{one_line(name)}' is unknown; {advice}"
-            raise InputError(message)
+            raise InputError(f"Setting analytics_reports.{number}: '{one_line(name)}' is unknown; {advice}")
     return tuple(dict.fromkeys(config["analytics_reports"]))
 
 
@@ -636,8 +630,9 @@ def _checked_path(config: Mapping[str, Any], name: str) -> str:
     try:
         return str(Path(text).expanduser())
     except RuntimeError as error:
-        message = f"Setting {name}: there is no home folder {one_line(Path(text).parts[0])}; write the whole path."
-        raise InputError(message) from error
+        raise InputError(
+            f"Setting {name}: there is no home folder {one_line(Path(text).parts[0])}; write the whole path."
+        ) from error
 
 
 def _checked_url(config: Mapping[str, Any], name: str, *, query: bool = False) -> str:
@@ -655,9 +650,7 @@ def _checked_url(config: Mapping[str, Any], name: str, *, query: bool = False) -
         or parts.fragment
         or (parts.query and not query)
     ):
-        message = f"Setting {name}: must be a plain URL, such as https://api.aircall.io."
-        raise InputError(message)
+        raise InputError(f"Setting {name}: must be a plain URL, such as https://api.aircall.io.")
     if parts.scheme == "http" and not is_loopback(host):
-        message = f"Setting {name}: must begin with https://; plain http is accepted for this machine only."
-        raise InputError(message)
+        raise InputError(f"Setting {name}: must begin with https://; plain http is accepted for this machine only.")
     return url.rstrip("/")

@@ -161,8 +161,7 @@ class TapAircall(Tap):
         """
         bookmarks = bookmarks_of(state)
         if strangers := sorted(name for name in bookmarks.keys() - self.streams.keys() if MARK not in bookmarks[name]):
-            message = f"State: has unknown streams ({', '.join(strangers)}); is it another tap's?"
-            raise InputError(message)
+            raise InputError(f"State: has unknown streams ({', '.join(strangers)}); is it another tap's?")
         super().load_state(state)
         for stream in self.aircall_streams:
             stream.check_state()
@@ -229,8 +228,9 @@ class TapAircall(Tap):
             self._raise_failures()
         except BrokenPipeError as error:
             discard_stdout()
-            message = "The target stopped reading; the last state that it kept is safe to go on from."
-            raise TapAircallError(message) from error
+            raise TapAircallError(
+                "The target stopped reading; the last state that it kept is safe to go on from."
+            ) from error
         except BaseException:
             if self.state:
                 self.state_writer.write_state(self.state)
@@ -359,8 +359,7 @@ def _as_catalog(catalog: dict[str, Any] | Catalog | None) -> Catalog | None:
             _ = catalog["streams"]
             catalog = Catalog.from_dict(cast("dict[str, Any]", catalog))
     except (KeyError, TypeError, AttributeError) as error:
-        message = "Catalog: not a Singer catalog; make one with --discover."
-        raise InputError(message) from error
+        raise InputError("Catalog: not a Singer catalog; make one with --discover.") from error
     return catalog
 
 
@@ -375,8 +374,7 @@ def _complete(catalog: Catalog, streams: Iterable[AircallStream]) -> None:
     """
     known = {stream.name: stream for stream in streams}
     if strangers := sorted(catalog.keys() - known.keys()):
-        message = f"Catalog: has unknown streams ({', '.join(strangers)}); make a new one with --discover."
-        raise InputError(message)
+        raise InputError(f"Catalog: has unknown streams ({', '.join(strangers)}); make a new one with --discover.")
     for name, entry in catalog.items():
         root, stream = entry.metadata.root, known[name]
         entry.key_properties = entry.key_properties or root.table_key_properties or list(stream.primary_keys)

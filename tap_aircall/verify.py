@@ -116,8 +116,9 @@ def verify(run: Run, streams: Sequence[AircallStream], made_by: str) -> None:
         )
     counts = Counter(finding.verdict for finding in findings)
     if loses := counts[Verdict.LOSES]:
-        message = f"The verification failed: {loses} differences could lose data. Please open an issue with {written}."
-        raise TapAircallError(message)
+        raise TapAircallError(
+            f"The verification failed: {loses} differences could lose data. Please open an issue with {written}."
+        )
     if not verification.saw_records:
         logger.info("There was nothing to see: the account shows no calls, no contacts and no users.")
     logger.info(
@@ -384,8 +385,7 @@ class Verification:
         def read(queries: Iterable[Query]) -> Iterator[Page]:
             for query in queries:
                 if len(pages) == WALK_PAGES:
-                    message = f"More than {WALK_PAGES} pages were not read."
-                    raise UnavailableError(message)
+                    raise UnavailableError(f"More than {WALK_PAGES} pages were not read.")
                 pages.append(stream.read_page(stream.path, query))
                 yield pages[-1]
 

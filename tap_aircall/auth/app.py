@@ -56,8 +56,9 @@ class OAuthApp:
         if authenticator.has_tokens:
             return authenticator
         if self.settings.initiate is not InitiateOAuth.GETANDREFRESH or not person.can_type():
-            message = f"There are no OAuth tokens for this app yet; a person has to log in once: {COMMAND}"
-            raise LoginNeededError(message)
+            raise LoginNeededError(
+                f"There are no OAuth tokens for this app yet; a person has to log in once: {COMMAND}"
+            )
         self.log_in(person)
         return self._authenticator()
 
@@ -79,8 +80,9 @@ class OAuthApp:
             "callback_url": self.settings.callback_url,
         }
         if missing := [name for name, value in required.items() if not value]:
-            message = f"Setting {' and '.join(missing)}: missing; a login needs what Aircall issued and registered."
-            raise InputError(message)
+            raise InputError(
+                f"Setting {' and '.join(missing)}: missing; a login needs what Aircall issued and registered."
+            )
         store, endpoint = self._store, self._endpoint
         with store.locked():
             before = store.load()  # find out now that nothing can be saved, not after the code is used up
@@ -105,8 +107,9 @@ class OAuthApp:
             try:
                 from tap_aircall.auth.database import TokenDatabase  # noqa: PLC0415 - needs an extra
             except ImportError as error:
-                message = "Setting oauth_settings_location: needs the package psycopg; install tap-aircall[postgres]."
-                raise InputError(message) from error
+                raise InputError(
+                    "Setting oauth_settings_location: needs the package psycopg; install tap-aircall[postgres]."
+                ) from error
             return TokenDatabase(location, self.api_url, self.settings.client_id)
         return TokenStore(Path(location) if location else default_location(), self.api_url, self.settings.client_id)
 

@@ -159,8 +159,9 @@ class OAuthAuthenticator(Authenticator):
         tokens = self._freshest()
         if not self._is_usable(tokens, refused):
             if self._store is None or self._endpoint is None or tokens.refresh_token is None:
-                message = f"Aircall no longer accepts the access token, and there is no refresh token: {LOG_IN}"
-                raise LoginNeededError(message)
+                raise LoginNeededError(
+                    f"Aircall no longer accepts the access token, and there is no refresh token: {LOG_IN}"
+                )
             with self._store.locked():
                 tokens = self._freshest()  # another process may have been faster
                 if not self._is_usable(tokens, refused):

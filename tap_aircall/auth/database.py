@@ -52,13 +52,13 @@ class TokenDatabase(Store):
     def __init__(self, location: str, api_url: str, client_id: str) -> None:
         self._address, _, name = location.partition("#")
         if self._address.partition("://")[0] not in SCHEMES:
-            message = f"{SETTING}: must be the path of a file, or the address of a database, postgresql://...#customer."
-            raise InputError(message)
+            raise InputError(
+                f"{SETTING}: must be the path of a file, or the address of a database, postgresql://...#customer."
+            )
         if not name:
-            message = (
+            raise InputError(
                 f"{SETTING}: the address must end with a # and a name of the customer, whose tokens are kept apart."
             )
-            raise InputError(message)
         self._key = (unquote(name), f"{api_url} {client_id}")
         self._holder: psycopg.Connection[Any] | None = None
 
@@ -78,8 +78,9 @@ class TokenDatabase(Store):
         try:
             return None if row is None else decoded(row[0].encode())
         except (ValueError, RecursionError) as error:
-            message = f"{SETTING}: the row of {self._key[0]} holds no tokens of tap-aircall; {ADVICE}."
-            raise InputError(message) from error
+            raise InputError(
+                f"{SETTING}: the row of {self._key[0]} holds no tokens of tap-aircall; {ADVICE}."
+            ) from error
 
     @override
     def save(self, tokens: Tokens) -> None:
@@ -131,13 +132,14 @@ class TokenDatabase(Store):
         try:
             yield
         except psycopg.errors.LockNotAvailable as error:
-            message = (
+            raise UnavailableError(
                 f"Another tap keeps the tokens of {self._key[0]} (oauth_settings_location) to itself; is one stuck?"
-            )
-            raise UnavailableError(message) from error
+            ) from error
         except psycopg.OperationalError as error:
-            message = f"{SETTING}: the database cannot be reached; check the address, and whether it is up."
-            raise UnavailableError(message) from error
+            raise UnavailableError(
+                f"{SETTING}: the database cannot be reached; check the address, and whether it is up."
+            ) from error
         except psycopg.Error as error:
-            message = f"{SETTING}: the database refuses ({type(error).__name__}); may its user make tables and write?"
-            raise InputError(message) from error
+            raise InputError(
+                f"{SETTING}: the database refuses ({type(error).__name__}); may its user make tables and write?"
+            ) from error

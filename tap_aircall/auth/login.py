@@ -179,8 +179,7 @@ class Login:
                     return self._answers.get(timeout=timeout)
         finally:
             self._is_over = True
-        message = f"Nobody logged in within {self.patience / 60:g} minutes; please begin again."
-        raise LoginFailedError(message)
+        raise LoginFailedError(f"Nobody logged in within {self.patience / 60:g} minutes; please begin again.")
 
     def _show_the_way(self) -> None:
         person = self._person
@@ -222,11 +221,10 @@ class Login:
         try:
             server = _CallbackServer((self._callback.hostname or "", port), self)
         except OSError as error:
-            message = (
+            raise LoginFailedError(
                 f"Port {port} of the callback_url cannot be listened on ({error.strerror}): end what uses it, or "
                 "register another callback with Aircall."
-            )
-            raise LoginFailedError(message) from error
+            ) from error
         threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
         try:
             yield

@@ -95,11 +95,11 @@ class Tokens(msgspec.Struct, frozen=True, kw_only=True):
         try:
             access, refresh = _token(answer.get("access_token")), _token(answer.get("refresh_token"))
         except ValueError as error:
-            message = f"Aircall granted a token that cannot be used: it has {error}. Please log in again."
-            raise UnavailableError(message) from error
+            raise UnavailableError(
+                f"Aircall granted a token that cannot be used: it has {error}. Please log in again."
+            ) from error
         if access is None:
-            message = "Aircall answered the request for a token without one."
-            raise ResponseError(message)
+            raise ResponseError("Aircall answered the request for a token without one.")
         lifetime = _seconds(answer.get("expires_in"))
         return Tokens(
             access_token=access,
@@ -262,8 +262,9 @@ class TokenStore(Store):
             self.path = path.expanduser().resolve()  # where a link leads, since the file is replaced
             self._draft, self._lock_path = (self.path.with_name(self.path.name + end) for end in (".new", ".lock"))
         except (OSError, RuntimeError, ValueError) as error:  # links in a circle, an unknown home, NUL, the root
-            message = "Setting oauth_settings_location: must be the path of a file, such as tokens.json."
-            raise InputError(message) from error
+            raise InputError(
+                "Setting oauth_settings_location: must be the path of a file, such as tokens.json."
+            ) from error
         self._key = f"{api_url} {client_id}"
 
     @property
@@ -327,8 +328,9 @@ class TokenStore(Store):
         try:
             yield
         except filelock.Timeout as error:
-            message = f"Another tap keeps {self.path} (oauth_settings_location) to itself; is one stuck?"
-            raise UnavailableError(message) from error
+            raise UnavailableError(
+                f"Another tap keeps {self.path} (oauth_settings_location) to itself; is one stuck?"
+            ) from error
         except OSError as error:
             reason = error.strerror
         except (msgspec.ValidationError, RecursionError):
@@ -337,8 +339,7 @@ class TokenStore(Store):
             reason = f"it is not JSON; {ADVICE}"
         else:
             return
-        message = f"Tokens cannot be kept in {self.path} (setting oauth_settings_location): {reason}."
-        raise InputError(message)
+        raise InputError(f"Tokens cannot be kept in {self.path} (setting oauth_settings_location): {reason}.")
 
 
 def default_location() -> Path:
@@ -381,11 +382,9 @@ def _token(value: Any) -> str | None:
     """
     token = value.strip() if isinstance(value, str) else ""
     if not (token.isascii() and token.isprintable()):
-        message = "characters that no token has"
-        raise msgspec.ValidationError(message)
+        raise msgspec.ValidationError("characters that no token has")
     if len(token) > LONGEST_TOKEN:
-        message = f"more than {LONGEST_TOKEN:,} characters"
-        raise msgspec.ValidationError(message)
+        raise msgspec.ValidationError(f"more than {LONGEST_TOKEN:,} characters")
     return token or None
 
 

@@ -61,8 +61,9 @@ def check_addresses(host: str, addresses: Iterable[str], allowed: Allowed) -> No
         ResponseError: If there is such an address.
     """
     if not all(allowed(host, address) for address in addresses):
-        message = "Aircall gave an address for the file that leads into a private network, where the tap does not go."
-        raise ResponseError(message)
+        raise ResponseError(
+            "Aircall gave an address for the file that leads into a private network, where the tap does not go."
+        )
 
 
 def path_of(template: str, identity: object) -> str:
@@ -77,6 +78,5 @@ def path_of(template: str, identity: object) -> str:
     """
     segment = str(identity)
     if quote(segment, safe="") != segment or not segment.strip("."):
-        message = f"Aircall sent an id for {template.format('...')} that is not one."
-        raise ResponseError(message)
+        raise ResponseError(f"Aircall sent an id for {template.format('...')} that is not one.")
     return template.format(segment)

@@ -311,8 +311,7 @@ class AircallClient:
             if status == HTTPStatus.OK:
                 return False
             if status not in REJECTED:
-                message = f"Aircall answered {PING} with status {status}."
-                raise TransientError(message)
+                raise TransientError(f"Aircall answered {PING} with status {status}.")
         return self.authenticator.renew(answer.credentials)
 
     def _send(self, request: _Request, credentials: str | None = None) -> Answer:
@@ -362,8 +361,7 @@ class AircallClient:
         """
         with self._count_lock:
             if (self._whole or self).requests_sent >= self.most_requests:
-                message = f"All of {self.most_requests:,} requests are used up."
-                raise UnavailableError(message)
+                raise UnavailableError(f"All of {self.most_requests:,} requests are used up.")
             self.requests_sent += 1
             if self._whole is not None:
                 self._whole.requests_sent += 1
@@ -371,11 +369,10 @@ class AircallClient:
     def _pause(self, headers: Mapping[str, str], request: _Request) -> None:
         request.refusals += 1
         if request.refusals >= REFUSALS:
-            message = (
+            raise BlockedError(
                 f"Aircall refused {request.path} {request.refusals} times for too many requests: lower "
                 "requests_per_minute, since other integrations share the company's limit."
             )
-            raise BlockedError(message)
         seconds = block_seconds(headers, self._clock.time())
         logger.info("Aircall asks to slow down; no request for %.0f s.", seconds)
         self.limiter.pause(seconds)
@@ -386,16 +383,16 @@ class AircallClient:
             return
         if status in REJECTED:
             advice = self.authenticator.advice if self.authenticator else "check the credentials."
-            message = f"Aircall rejects the credentials for {path} (status {status}): {advice}"
-            raise (ForbiddenError if status == HTTPStatus.FORBIDDEN else CredentialsError)(message)
+            raise (ForbiddenError if status == HTTPStatus.FORBIDDEN else CredentialsError)(
+                f"Aircall rejects the credentials for {path} (status {status}): {advice}"
+            )
         if status == HTTPStatus.NOT_FOUND:
-            message = f"Aircall knows no {path} (status 404): check the setting api_url."
-            raise NotFoundError(message)
+            raise NotFoundError(f"Aircall knows no {path} (status 404): check the setting api_url.")
         if status == HTTPStatus.REQUEST_TIMEOUT or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-            message = f"Aircall answered {path} with status {status}."
-            raise TransientError(message)
-        message = f"Aircall refuses {path} with status {status}: is the setting api_url right?"
-        raise RejectedRequestError(message, status)
+            raise TransientError(f"Aircall answered {path} with status {status}.")
+        raise RejectedRequestError(
+            f"Aircall refuses {path} with status {status}: is the setting api_url right?", status
+        )
 
 
 def block_seconds(headers: Mapping[str, str], now: float) -> float:
@@ -427,8 +424,8 @@ def _decode(body: bytes, path: str) -> Any:
         return decoding.decode(body)
     except msgspec.ValidationError as error:
         place = one_line(decoding.place_of_endless_number(body))
-        message = f"Aircall answered {path} with a number in '{place}' that is too large for any type of number."
-        raise ResponseError(message) from error
+        raise ResponseError(
+            f"Aircall answered {path} with a number in '{place}' that is too large for any type of number."
+        ) from error
     except msgspec.DecodeError as error:
-        message = f"Aircall answered {path} with something that is not JSON."
-        raise TransientError(message) from error
+        raise TransientError(f"Aircall answered {path} with something that is not JSON.") from error

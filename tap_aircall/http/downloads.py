@@ -132,8 +132,7 @@ class Downloader:
             parts, host = urlsplit(""), ""
         secure = parts.scheme == "https" or (parts.scheme == "http" and self._this_machine and is_loopback(host))
         if not host or not secure or parts.username is not None:
-            message = "Aircall gave an address for the file that does not begin with https://."
-            raise ResponseError(message)
+            raise ResponseError("Aircall gave an address for the file that does not begin with https://.")
         if is_address(host):  # a proxy would go there
             check_addresses(host, [host], self._may_connect)
         return host
@@ -161,8 +160,9 @@ def _check_end(incoming: Incoming, host: str) -> None:
         TransientError: If it is one.
     """
     if not incoming.shows_its_end:
-        message = f"The file from {host} came without its length, so that nobody could tell whether it is whole."
-        raise TransientError(message)
+        raise TransientError(
+            f"The file from {host} came without its length, so that nobody could tell whether it is whole."
+        )
 
 
 def _spooled(pieces: Iterator[bytes]) -> IO[bytes]:
@@ -188,5 +188,6 @@ def _explained() -> Iterator[None]:
         yield
     except OSError as error:
         reason = os.strerror(error.errno) if error.errno else "it cannot be written to"
-        message = f"Variable TMPDIR: no file can be kept in {tempfile.tempdir or 'any temporary folder'}: {reason}."
-        raise InputError(message) from error
+        raise InputError(
+            f"Variable TMPDIR: no file can be kept in {tempfile.tempdir or 'any temporary folder'}: {reason}."
+        ) from error

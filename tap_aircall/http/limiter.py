@@ -122,21 +122,18 @@ class SharedFile(Store):
 
     def __init__(self, path: str, clock: Clock) -> None:
         if "://" in path:
-            message = (
+            raise InputError(
                 f"{SETTING}: must be the path of a file, which the taps of one machine share; there is no limit that "
                 "machines share."
             )
-            raise InputError(message)
         self._path = Path(path).absolute()
         self._clock = clock
         self._mutex = FileLock(f"{self._path}.lock")
         # The lock would be made nevertheless.
         if not self._path.parent.is_dir():
-            message = f"{SETTING}: there is no folder {self._path.parent}."
-            raise InputError(message)
+            raise InputError(f"{SETTING}: there is no folder {self._path.parent}.")
         if self._path.is_dir():
-            message = f"{SETTING}: {self._path} is a folder; name a file in it."
-            raise InputError(message)
+            raise InputError(f"{SETTING}: {self._path} is a folder; name a file in it.")
 
     @override
     def now(self) -> float:
@@ -160,14 +157,12 @@ class SharedFile(Store):
             finally:
                 self._mutex.release()
         except OSError as error:
-            message = f"{SETTING}: the file {self._path} cannot be used: {error.strerror or error}."
-            raise InputError(message) from error
+            raise InputError(f"{SETTING}: the file {self._path} cannot be used: {error.strerror or error}.") from error
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            message = (
+            raise InputError(
                 f"{SETTING}: the file {self._path} has something else in it than times of requests; delete it, or name "
                 "another one."
-            )
-            raise InputError(message) from error
+            ) from error
 
     def _lock(self, closed: Event) -> None:
         began = self._clock.monotonic()
@@ -183,11 +178,10 @@ class SharedFile(Store):
                 raise RunEndedError
             seconds = self._clock.monotonic() - began
             if seconds >= PATIENCE_SECONDS:
-                message = (
+                raise InputError(
                     f"{SETTING}: another process has kept {self._mutex.lock_file} for {seconds:.0f} s; end the one "
                     "that hangs, or name another place."
                 )
-                raise InputError(message)
             if silent and seconds >= SILENCE_SECONDS:
                 silent = False
                 line = "Waiting for another process to let go of %s (setting rate_limit_store), for %.0f s at most."

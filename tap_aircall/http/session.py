@@ -180,8 +180,7 @@ class Adapter(HTTPAdapter):
         except (OSError, ValueError) as error:
             known = isinstance(error, OSError) and not isinstance(error, ssl.SSLError) and error.errno
             reason = os.strerror(known) if known else "it holds no certificates"
-            message = f"Variable {name}: the certificates in {path} cannot be used: {reason}."
-            raise InputError(message) from error
+            raise InputError(f"Variable {name}: the certificates in {path} cannot be used: {reason}.") from error
         return path
 
 
@@ -233,19 +232,16 @@ class Incoming:
         for piece in pieces:
             self.size += len(piece)
             if self.size > largest:
-                message = f"{self._name} has more than {largest:,} bytes."
-                raise ResponseError(message)
+                raise ResponseError(f"{self._name} has more than {largest:,} bytes.")
             yield piece
 
     def _unpacked(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
         if not set(self._packings) <= {"gzip", "x-gzip", "deflate"} or len(self._packings) > 1:
-            message = f"{self._name} is packed in a way that the tap did not ask for."
-            raise TransientError(message)
+            raise TransientError(f"{self._name} is packed in a way that the tap did not ask for.")
         try:
             yield from unpack(pieces, PIECE, may_be_empty=self.status != HTTPStatus.OK)
         except BrokenError as error:
-            message = f"{self._name} is broken or was cut short."
-            raise TransientError(message) from error
+            raise TransientError(f"{self._name} is broken or was cut short.") from error
 
 
 def _explained(error: Exception, name: str, place: str, seconds: float, *, has_begun: bool) -> AircallError:
@@ -321,5 +317,4 @@ def _check_header(what: str, value: str) -> None:
         InputError: Saying what it is, without the value.
     """
     if not _HEADER.fullmatch(value):
-        message = f"{what}: has a line break, or a character that no HTTP header can carry."
-        raise InputError(message)
+        raise InputError(f"{what}: has a line break, or a character that no HTTP header can carry.")

@@ -74,8 +74,7 @@ def conform(
     """
     for name in schema.get("required", ()):
         if record.get(name) is None:
-            message = f"Aircall sent a record without its '{name}'."
-            raise ResponseError(message)
+            raise ResponseError(f"Aircall sent a record without its '{name}'.")
     conformer = _Conformer(on_misfit, to_time, is_selected, frozenset(schema.get("required", ())))
     result, rest = conformer.object(record, schema, "", is_open=is_open)
     if ADDITIONAL_FIELDS in schema["properties"]:
@@ -147,8 +146,7 @@ class _Conformer:
                     result[name], inner = self.value(value, known, path)
                 except ValueError as error:
                     if path in self.keys:
-                        message = f"Aircall sent a record whose '{path}' cannot be used."
-                        raise ResponseError(message) from error
+                        raise ResponseError(f"Aircall sent a record whose '{path}' cannot be used.") from error
                     result[name] = None
                     self.set_aside(rest, name, value, path, Misfit.UNUSABLE)
                 else:

@@ -154,8 +154,7 @@ def parse_gaps(state: Iterable[Mapping[str, Any]]) -> list[Gap]:
     for each in state:
         after, until = (None if each[name] is None else to_seconds(each[name]) for name in ("after", "until"))
         if type(each["counted"]) is not int or type(each["shown"]) is not int:
-            message = "a gap that cannot be counted"
-            raise TypeError(message)
+            raise TypeError("a gap that cannot be counted")
         gaps.append(Gap(after, until, each["counted"], each["shown"]))
     return gaps
 
@@ -211,8 +210,7 @@ def parse_ids(state: Mapping[str, list[int]]) -> dict[int, int]:
     for time, differences in state.items():
         second = to_seconds(time)
         if not all(type(difference) is int for difference in differences):
-            message = "an id that is no number"
-            raise TypeError(message)
+            raise TypeError("an id that is no number")
         ids.update(dict.fromkeys(itertools.accumulate(differences), second))
     return ids
 

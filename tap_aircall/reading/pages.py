@@ -106,8 +106,7 @@ class Page(NamedTuple):
         """
         records = payload.get(envelope) if isinstance(payload, dict) else None
         if not isinstance(records, list) or not {*map(type, records)} <= {dict}:
-            message = f"Aircall answered without the list '{envelope}'."
-            raise ResponseError(message)
+            raise ResponseError(f"Aircall answered without the list '{envelope}'.")
         meta = payload.get("meta")
         if not isinstance(meta, dict):
             meta = {}
@@ -135,8 +134,7 @@ class Page(NamedTuple):
         """
         number = int(query["page"])
         if self.number not in {None, number}:
-            message = f"Aircall sent page {self.number} of the {name} where page {number} was asked for."
-            raise ResponseError(message)
+            raise ResponseError(f"Aircall sent page {self.number} of the {name} where page {number} was asked for.")
         hidden, is_refuted = self._lack(number, int(query["per_page"]))
         message = (
             f"Aircall's list of {name} contradicts itself: page {number} has {len(self.records)} records, but more are "
@@ -236,11 +234,10 @@ def check_hidden(hidden: int, counted: int, name: str) -> None:
         ResponseError: If that is more than one, and more than one in `MOST_MISSING`.
     """
     if hidden > max(1, counted // MOST_MISSING):
-        message = (
+        raise ResponseError(
             f"Aircall's list of {name} contradicts itself: of {counted:,} that it counts, it does not show {hidden:,} "
             "or more."
         )
-        raise ResponseError(message)
 
 
 def _second(record: Record, key: str) -> int | None:
@@ -264,8 +261,7 @@ def _check_times(times: Sequence[int], query: Query, name: str, time: str) -> No
         ascending[0] < int(query.get("from", ascending[0])) - TOLERANCE_SECONDS
         or ascending[-1] > int(query.get("to", ascending[-1])) + TOLERANCE_SECONDS
     ):
-        message = f"Aircall ignores 'from' and 'to' in its list of {name}: it lists others than asked for."
-        raise MisorderedError(message)
+        raise MisorderedError(f"Aircall ignores 'from' and 'to' in its list of {name}: it lists others than asked for.")
 
 
 def _whole(value: Any, smallest: int) -> int | None:

@@ -63,8 +63,7 @@ def bookmarks_of(state: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """
     bookmarks = state.get("bookmarks") if state else {}
     if not isinstance(bookmarks, dict) or not all(isinstance(mark, dict) for mark in bookmarks.values()):
-        message = "State: not a Singer state; it must be an object with 'bookmarks'."
-        raise InputError(message)
+        raise InputError("State: not a Singer state; it must be an object with 'bookmarks'.")
     return bookmarks
 
 
@@ -80,11 +79,10 @@ def check_keys(stream: str, mark: Mapping[str, Any], keys: Collection[str]) -> N
         InputError: If there is anything else.
     """
     if unknown := sorted(mark.keys() - SINGER_KEYS - set(keys)):
-        message = (
+        raise InputError(
             f"State of stream '{stream}': has '{one_line(unknown[0])}', which this version of tap-aircall does not "
             "know; use the version that wrote it, restore an earlier state, or start without."
         )
-        raise InputError(message)
 
 
 def check_times(stream: str, mark: Mapping[str, Any], now: float) -> None:
@@ -100,11 +98,10 @@ def check_times(stream: str, mark: Mapping[str, Any], now: float) -> None:
     """
     latest = max(_times(mark), default=0)
     if latest > now + TOLERANCE_SECONDS:
-        message = (
+        raise InputError(
             f"State of stream '{stream}': goes on from {to_rfc3339(latest)}, which is still to come; set this "
             "machine's clock right, restore an earlier state, or start without."
         )
-        raise InputError(message)
 
 
 def _times(value: Any) -> Iterator[int]:

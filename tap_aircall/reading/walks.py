@@ -137,8 +137,7 @@ def whole_list(read: Reader, key: str, name: str, size: int = PAGE_SIZE) -> Gene
             )
             given.update(keys, odd)
             if number == CAP // size and not page.is_last(number * size, size):
-                message = f"Aircall has more than 10,000 {name}, and does not let anyone read the rest."
-                raise UnreadableError(message)
+                raise UnreadableError(f"Aircall has more than 10,000 {name}, and does not let anyone read the rest.")
         missing = 0 if total is None else max(0, total - shown)
         if not shrank and missing <= hidden:
             return Gap(None, None, shown + missing, shown) if missing else None

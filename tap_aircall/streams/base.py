@@ -208,8 +208,9 @@ class AircallStream(RESTStream[Any]):
             later.parse_gaps(state.get(later.GAPS, ()))
             self.parse_state(state)
         except (AttributeError, KeyError, TypeError, ValueError) as error:
-            message = f"State of stream '{self.name}': not as tap-aircall writes it; restore it, or start without."
-            raise InputError(message) from error
+            raise InputError(
+                f"State of stream '{self.name}': not as tap-aircall writes it; restore it, or start without."
+            ) from error
 
     def upgrade_state(self) -> None:
         """Bring the state of an earlier version into the form of this one; called if there is a state."""
@@ -410,8 +411,7 @@ class AircallStream(RESTStream[Any]):
             found = payload.get(envelope) if isinstance(payload, dict) else None
             if isinstance(found, dict) and found.get("id") == identity:
                 return found
-            message = f"Aircall answered without the {envelope} that was asked for."
-            raise ResponseError(message)
+            raise ResponseError(f"Aircall answered without the {envelope} that was asked for.")
 
         try:
             return self.client.get(path_of(f"{self.path}/{{}}", identity), params, parse)

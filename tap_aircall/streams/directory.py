@@ -111,6 +111,5 @@ class Integrations(SingleObject):
     @override
     def pages(self) -> Iterable[list[Record]]:
         if isinstance(self.settings.auth, BasicSettings):
-            message = "is left out: Aircall shows it to OAuth apps only."
-            raise StreamUnavailableError(message, is_expected=True)
+            raise StreamUnavailableError("is left out: Aircall shows it to OAuth apps only.", is_expected=True)
         yield from super().pages()

@@ -231,8 +231,9 @@ class OptionalOwnedStream(OwnedStream):
             raise _left_out()
         if refused:
             count = f"{refused} of {len(owners)}"
-            message = f"is not complete: Aircall keeps {count} from this account (status 403); the rest was read."
-            raise StreamUnavailableError(message)
+            raise StreamUnavailableError(
+                f"is not complete: Aircall keeps {count} from this account (status 403); the rest was read."
+            )
 
 
 class OwnedObject(OptionalOwnedStream):
@@ -280,8 +281,9 @@ class OwnedTokenList(OptionalOwnedStream):
 
 
 def _left_out() -> StreamUnavailableError:
-    message = "is left out: this account may not see it, or its plan lacks it (Aircall refuses it)."
-    return StreamUnavailableError(message)
+    return StreamUnavailableError(
+        "is left out: this account may not see it, or its plan lacks it (Aircall refuses it)."
+    )
 
 
 def _object(found: Any, name: str) -> Record:
@@ -291,8 +293,7 @@ def _object(found: Any, name: str) -> Record:
         ResponseError: If that is no object.
     """
     if not isinstance(found, dict):
-        message = f"Aircall answered without the object '{name}'."
-        raise ResponseError(message)
+        raise ResponseError(f"Aircall answered without the object '{name}'.")
     return found
 
 

@@ -85,15 +85,13 @@ def check(maps: Mapping[str, Any], streams: Iterable[AircallStream]) -> None:
             for option in OPTIONS.keys() & rules.keys():
                 _check_option(f"{place}.{option}", option, rules[option])
         elif not _is_null(rules):
-            message = f"{place}: must be null or an object."
-            raise InputError(message)
+            raise InputError(f"{place}: must be null or an object.")
         source = rules.get(MAPPER_SOURCE_OPTION, name) if isinstance(rules, dict) else name
         sources = [stream for stream in streams if fnmatch.fnmatch(stream.name, source)]
         if not sources:
             names = [*(stream.name for stream in streams), MAPPER_ELSE_OPTION]
             advice = hint(source, names, "see --discover for those there are.")
-            message = f"{place}: there is no stream '{one_line(source)}'; {advice}"
-            raise InputError(message)
+            raise InputError(f"{place}: there is no stream '{one_line(source)}'; {advice}")
         if isinstance(rules, dict):
             _check_fields(place, rules, sources)
     for stream in streams:
@@ -106,18 +104,16 @@ def _check_removal(maps: Mapping[str, Any], stream: str) -> None:
     removing = next((name for name in matching if _is_null(maps[name])), None)
     sending = next((name for name in matching if name != stream and not _is_null(maps[name])), None)
     if removing is not None and sending is not None:
-        message = (
+        raise InputError(
             f"Setting {SETTING}.{one_line(removing)}: leaves out '{stream}', but {SETTING}.{one_line(sending)} sends "
             "it; name each stream in one map."
         )
-        raise InputError(message)
 
 
 def _check_option(place: str, option: str, rule: Any) -> None:
     is_right, form = OPTIONS[option]
     if not is_right(rule):
-        message = f"{place}: must be {form}."
-        raise InputError(message)
+        raise InputError(f"{place}: must be {form}.")
 
 
 def _check_fields(place: str, rules: Mapping[str, Any], sources: list[AircallStream]) -> None:
@@ -128,12 +124,10 @@ def _check_fields(place: str, rules: Mapping[str, Any], sources: list[AircallStr
     for name, rule in rules.items():
         if name.startswith("__") and name not in OPTIONS:
             advice = hint(name, OPTIONS, f"there are {', '.join(OPTIONS)}.")
-            message = f"{place}.{one_line(name)}: unknown; {advice}"
-            raise InputError(message)
+            raise InputError(f"{place}.{one_line(name)}: unknown; {advice}")
         if name in removed and name not in fields and not is_open:
             advice = hint(name, fields, "see --discover for those there are.")
-            message = f"{place}.{one_line(name)}: there is no such field; {advice}"
-            raise InputError(message)
+            raise InputError(f"{place}.{one_line(name)}: there is no such field; {advice}")
         if (name == MAPPER_FILTER_OPTION and rule is not None) or (name not in OPTIONS and name not in removed):
             names = NAMES | fields | ({"self"} if name in fields or is_open else set())
             _check_expression(f"{place}.{one_line(name)}", rule, None if is_open else names)
@@ -141,11 +135,10 @@ def _check_fields(place: str, rules: Mapping[str, Any], sources: list[AircallStr
     for stream in sources:
         for key in rules.get(MAPPER_KEY_PROPERTIES_OPTION, stream.primary_keys) or ():
             if key not in there:
-                message = (
+                raise InputError(
                     f"{place}: leaves out '{one_line(key)}', which is part of the key; keep it "
                     f'("{one_line(key)}": "{one_line(key)}"), or name other fields in {MAPPER_KEY_PROPERTIES_OPTION}.'
                 )
-                raise InputError(message)
 
 
 def _input_fields(stream: AircallStream) -> Collection[str]:
@@ -157,22 +150,19 @@ def _input_fields(stream: AircallStream) -> Collection[str]:
 def _check_expression(place: str, text: Any, names: Collection[str] | None) -> None:
     """Refuse an expression that is not valid or uses unknown names; `names` None lets a record have any field."""
     if not isinstance(text, str):
-        message = f"{place}: must be null or an expression; a map cannot reach into an object."
-        raise InputError(message)
+        raise InputError(f"{place}: must be null or an expression; a map cannot reach into an object.")
     try:
         (statement,) = ast.parse(text).body
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         statement = ast.Pass()
     if not isinstance(statement, ast.Expr):
-        message = f"{place}: is not an expression."
-        raise InputError(message)
+        raise InputError(f"{place}: is not an expression.")
     if names is None:
         return
     for used in _names_in(statement):
         if used not in names:
             advice = hint(used, names, "see --discover for the fields there are.")
-            message = f"{place}: uses '{one_line(used)}', which is not a field of the stream; {advice}"
-            raise InputError(message)
+            raise InputError(f"{place}: uses '{one_line(used)}', which is not a field of the stream; {advice}")
 
 
 def _names_in(expression: ast.AST) -> Iterator[str]:
@@ -238,5 +228,4 @@ def explained(what: str) -> Iterator[None]:
         reason = type(cause).__name__
         if reason == "NameNotDefined":
             reason = f"the record has no '{one_line(vars(cause)['name'])}'; use record.get() for what may be absent"
-        message = f"{what}: {reason}."
-        raise InputError(message) from error
+        raise InputError(f"{what}: {reason}.") from error

@@ -65,18 +65,15 @@ def choose(value: Any, names: Collection[str]) -> set[str]:
         InputError: If it is something else, or one of the patterns matches no stream.
     """
     if not isinstance(value, list):
-        message = f"Setting {SETTING}: must be array."
-        raise InputError(message)
+        raise InputError(f"Setting {SETTING}: must be array.")
     chosen: set[str] = set()
     for number, pattern in enumerate(value):
         if not isinstance(pattern, str):
-            message = f"Setting {SETTING}.{number}: must be string."
-            raise InputError(message)
+            raise InputError(f"Setting {SETTING}.{number}: must be string.")
         found = {name for name in names if fnmatchcase(name, pattern)}
         if not found:
             advice = hint(pattern.lower(), names, f"there are {', '.join(names)}.")
-            message = f"Setting {SETTING}.{number}: '{one_line(pattern)}' is unknown; {advice}"
-            raise InputError(message)
+            raise InputError(f"Setting {SETTING}.{number}: '{one_line(pattern)}' is unknown; {advice}")
         chosen |= found
     return chosen
 

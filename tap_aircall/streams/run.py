@@ -104,8 +104,9 @@ class Run:
         """
         self.open_events()
         if self.events is None:
-            message = f"Stream '{stream}': needs the setting inbox, where the receiver of webhooks keeps events."
-            raise InputError(message)
+            raise InputError(
+                f"Stream '{stream}': needs the setting inbox, where the receiver of webhooks keeps events."
+            )
         return self.events
 
     @cached_property
@@ -119,8 +120,7 @@ class Run:
 
         auth = self.settings.auth
         if isinstance(auth, BasicSettings):
-            message = "Setting auth_scheme: must be OAUTH for a login."
-            raise InputError(message)
+            raise InputError("Setting auth_scheme: must be OAUTH for a login.")
         return OAuthApp(auth, self.settings.api_url, self._make_client, self.clock)
 
     @cached_property

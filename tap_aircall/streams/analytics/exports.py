@@ -67,8 +67,7 @@ class Export(NamedTuple):
         fields = payload if isinstance(payload, dict) else {}
         identity, status, url = fields.get("exportID"), fields.get("status"), fields.get("downloadUrl")
         if not isinstance(identity, str) or not identity.replace("-", "").isalnum() or not isinstance(status, str):
-            message = "Aircall answered without a usable 'exportID' and 'status'."
-            raise ResponseError(message)
+            raise ResponseError("Aircall answered without a usable 'exportID' and 'status'.")
         return cls(
             identity=identity,
             status=status,
@@ -129,16 +128,13 @@ class Reports:
         try:
             export = self._client.post(PATH, {"input": wish}, Export.parse)
         except RejectedRequestError as error:
-            message = "Aircall refuses to export this day; is start_date too early?"
-            raise ReportError(message) from error
+            raise ReportError("Aircall refuses to export this day; is start_date too early?") from error
         except ForbiddenError as error:
             if self._accepted:
-                message = "Aircall does not let this account export it (status 403)."
-                raise ReportError(message) from error
-            message = (
+                raise ReportError("Aircall does not let this account export it (status 403).") from error
+            raise StreamUnavailableError(
                 "is left out: Aircall does not let this account export reports (status 403); they need Analytics+."
-            )
-            raise StreamUnavailableError(message) from error
+            ) from error
         self._accepted = True
         return export
 
@@ -169,8 +165,7 @@ class Reports:
         while export.status not in {"COMPLETED", "FAILED"}:  # PENDING, or whatever else comes before the end
             now = self._clock.monotonic()
             if now - asked_at >= PATIENCE_SECONDS:
-                message = f"Aircall has not made it within {PATIENCE_SECONDS / 60:.0f} minutes."
-                raise ReportError(message)
+                raise ReportError(f"Aircall has not made it within {PATIENCE_SECONDS / 60:.0f} minutes.")
             if due > now >= self._next_line:
                 self._next_line = now + LOG_INTERVAL_SECONDS
                 logger.info("Waiting for Aircall to make %s of %s.", report, day)
@@ -180,21 +175,18 @@ class Reports:
             except NotFoundError as error:
                 askings += 1
                 if askings > ASKINGS:
-                    message = "Aircall forgets the export before it is ready."
-                    raise ReportError(message) from error
+                    raise ReportError("Aircall forgets the export before it is ready.") from error
                 export = self.ask(report, day)
             due = self._clock.monotonic() + POLL_SECONDS
         if export.status == "FAILED":
-            message = f"Aircall says: {export.reason}"
-            raise ReportError(message)
+            raise ReportError(f"Aircall says: {export.reason}")
         return export
 
     def _look(self, export: Export) -> Export:
         try:
             return self._client.get(f"{PATH}/{export.identity}", {}, Export.parse)
         except (ForbiddenError, RejectedRequestError) as error:
-            message = "Aircall does not show the export."
-            raise ReportError(message) from error
+            raise ReportError("Aircall does not show the export.") from error
 
     def _fetch(self, export: Export) -> IO[bytes]:
         """Fetch the file, by another address when one has ended. Only one that is empty twice is taken for empty."""
@@ -216,8 +208,7 @@ class Reports:
                     return file
                 file.close()
                 was_empty = True
-        message = "Aircall gives no address where the file can be fetched."
-        raise ReportError(message)
+        raise ReportError("Aircall gives no address where the file can be fetched.")
 
 
 def days_between(first: date, last: date) -> list[date]:

@@ -83,19 +83,16 @@ def _unzip(file: IO[bytes]) -> Iterator[bytes]:
     except ReportError:
         raise
     except Exception as error:  # a damaged file makes zipfile fail in ways that it does not list
-        message = "The zip file is damaged, or of a kind that cannot be read."
-        raise ReportError(message) from error
+        raise ReportError("The zip file is damaged, or of a kind that cannot be read.") from error
 
 
 def _only_member(archive: zipfile.ZipFile) -> zipfile.ZipInfo:
     """Return the one file of an archive; its size is what it says, since Python reads no more than that."""
     members = [member for member in archive.infolist() if not member.is_dir()]
     if len(members) != 1:
-        message = f"The zip file has {len(members)} files instead of one."
-        raise ReportError(message)
+        raise ReportError(f"The zip file has {len(members)} files instead of one.")
     if members[0].file_size > LARGEST_FILE:
-        message = f"The zip file holds more than {LARGEST_FILE:,} bytes."
-        raise ReportError(message)
+        raise ReportError(f"The zip file holds more than {LARGEST_FILE:,} bytes.")
     if members[0].compress_type not in METHODS:
         raise NotImplementedError
     return members[0]
@@ -110,11 +107,9 @@ def _read(file: IO[bytes]) -> Generator[list[str]]:
         while line := text.readline(LONGEST_ROW + 1):
             length += len(line)
             if length > LONGEST_ROW:
-                message = f"The file has a row of more than {LONGEST_ROW:,} characters."
-                raise ReportError(message)
+                raise ReportError(f"The file has a row of more than {LONGEST_ROW:,} characters.")
             if "\0" in line:
-                message = "The file is not text: it has NUL in it."
-                raise ReportError(message)
+                raise ReportError("The file is not text: it has NUL in it.")
             yield line
 
     file.seek(0)
@@ -126,8 +121,7 @@ def _read(file: IO[bytes]) -> Generator[list[str]]:
             if not cells:
                 continue
             if first and cells[0].lstrip().startswith(("<", "{", "[")):
-                message = "The file is a page or an error (HTML, XML or JSON) instead of CSV."
-                raise ReportError(message)
+                raise ReportError("The file is a page or an error (HTML, XML or JSON) instead of CSV.")
             first = False
             yield cells
     finally:
@@ -159,8 +153,6 @@ def _explained() -> Iterator[None]:
     try:
         yield
     except UnicodeDecodeError as error:
-        message = "The file is not text in UTF-8."
-        raise ReportError(message) from error
+        raise ReportError("The file is not text in UTF-8.") from error
     except csv.Error as error:
-        message = f"The file is not valid CSV: {one_line(str(error))}"
-        raise ReportError(message) from error
+        raise ReportError(f"The file is not valid CSV: {one_line(str(error))}") from error

@@ -36,8 +36,7 @@ class Position(NamedTuple):
         """Read what `to_state` wrote; raise anything usual if it is something else."""
         rows = {date.fromisoformat(day): count for day, count in state["rows"].items()}
         if not all(type(count) is int and count >= 0 for count in rows.values()):
-            message = "a day with rows that cannot be counted"
-            raise ValueError(message)
+            raise ValueError("a day with rows that cannot be counted")
         return cls(date.fromisoformat(state["through"]), rows)
 
     def after(self, day: date, rows: int) -> Position:

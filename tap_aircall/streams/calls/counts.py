@@ -88,8 +88,7 @@ class CallCounts(AircallStream):
     def parse_page(self, query: Query, payload: Any) -> Page:
         page = Page.parse(payload, self.envelope).checked(query, "calls", "started_at")
         if page.total is None or page.total < len(page.records):
-            message = "Aircall does not say how many calls its list has."
-            raise ResponseError(message)
+            raise ResponseError("Aircall does not say how many calls its list has.")
         return page
 
     @property
@@ -112,8 +111,7 @@ class CallCounts(AircallStream):
         if not page.places:
             return None
         if not page.records:
-            message = "Aircall counts calls, and does not show the oldest."
-            raise ResponseError(message)
+            raise ResponseError("Aircall counts calls, and does not show the oldest.")
         oldest = stamp(page.records[0], "started_at", "calls")
         is_cut = oldest < self._now - SURELY_SERVED
         return oldest // DAY + is_cut

@@ -69,8 +69,7 @@ def parse_definitions(value: Any, taken: Collection[str]) -> list[Definition]:
     if value is None:
         return []
     if not isinstance(value, list):
-        message = f"Setting {SETTING}: must be array."
-        raise InputError(message)
+        raise InputError(f"Setting {SETTING}: must be array.")
     definitions: list[Definition] = []
     for number, item in enumerate(value):
         # Later checks rely on earlier ones, so that one problem is looked for at a time.
@@ -80,8 +79,7 @@ def parse_definitions(value: Any, taken: Collection[str]) -> list[Definition]:
             definition = _definition(item)
             field, problem = "name", _problem_of_name(definition.name, taken, definitions)
         if problem:
-            message = f"Setting {'.'.join(filter(None, (SETTING, str(number), field)))}: {problem}"
-            raise InputError(message)
+            raise InputError(f"Setting {'.'.join(filter(None, (SETTING, str(number), field)))}: {problem}")
         definitions.append(definition)
     return definitions
 

@@ -91,11 +91,11 @@ class CustomStream(AircallStream):
         try:
             yield from super().read_pages(path, queries)
         except NotFoundError as error:
-            message = f"Aircall knows no {path} (status 404): check its path in custom_streams."
-            raise NotFoundError(message) from error
+            raise NotFoundError(f"Aircall knows no {path} (status 404): check its path in custom_streams.") from error
         except ForbiddenError as error:
-            message = f"is left out: Aircall keeps {path} from this account (status 403)."
-            raise StreamUnavailableError(message) from error
+            raise StreamUnavailableError(
+                f"is left out: Aircall keeps {path} from this account (status 403)."
+            ) from error
 
     @property
     @override
@@ -109,11 +109,10 @@ class CustomStream(AircallStream):
         try:
             return page.checked(query, self.name, TIME, self.item_key)
         except MisorderedError as error:
-            message = (
+            raise UnreadableError(
                 f"Aircall does not list it in the order of '{self.replication_key}', or ignores 'from' and 'to': use "
                 "the replication full_table."
-            )
-            raise UnreadableError(message) from error
+            ) from error
 
     def _read(self) -> Iterator[list[Record]]:
         """Read what is to be read, and move the state on."""
@@ -148,11 +147,10 @@ class CustomStream(AircallStream):
                 reached, gap = end.value
                 self.note_gap(gap)
                 if not reached:
-                    message = (
+                    raise UnreadableError(
                         f"Aircall lists more than 10,000 changes of '{self.name}', and does not let anyone read the "
                         "rest; use the replication from_to if the list can do that."
-                    )
-                    raise UnreadableError(message) from None
+                    ) from None
                 self._move_to(newest)
                 return
             newest = newest or walks.newest_of((item[TIME] for item in page.records), self.aircall_clock.horizon())
@@ -173,8 +171,9 @@ class CustomStream(AircallStream):
         if isinstance(found, dict):
             return Page([found], 1, linked=False)
         if not _is_list_of_objects(found):
-            message = f"Aircall's answer has no list and no object '{key}': check its records_key in custom_streams."
-            raise UnreadableError(message)
+            raise UnreadableError(
+                f"Aircall's answer has no list and no object '{key}': check its records_key in custom_streams."
+            )
         return Page.parse(payload, key)
 
     def _item(self, record: Record) -> Record:

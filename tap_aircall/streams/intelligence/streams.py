@@ -164,8 +164,9 @@ class CallIntelligence(CallDetails):
             try:
                 answer = self._ask(call["id"])
             except ForbiddenError as error:
-                message = "is left out: Aircall refuses it (status 403); the company's plan may lack it."
-                raise StreamUnavailableError(message) from error
+                raise StreamUnavailableError(
+                    "is left out: Aircall refuses it (status 403); the company's plan may lack it."
+                ) from error
             if isinstance(answer, ResponseError):
                 raise answer
             return [{**record, "call_id": call["id"]} for record in answer or ()]
@@ -268,8 +269,9 @@ class CallIntelligence(CallDetails):
         if found is None or found in ({}, []):
             return None
         if not self.is_recognised(found):
-            message = f"Aircall answered without the object '{self.envelope}'."
-            raise ResponseError(message, found=payload, attempts=ATTEMPTS)
+            raise ResponseError(
+                f"Aircall answered without the object '{self.envelope}'.", found=payload, attempts=ATTEMPTS
+            )
         return [found]
 
     def is_recognised(self, record: Any) -> bool:
@@ -295,8 +297,10 @@ def _refused_before(state: Mapping[str, Any]) -> tuple[dict[int, int], int | Non
 
 def _refused(asked_at: int, *, is_expected: bool) -> StreamUnavailableError:
     until = to_rfc3339(asked_at + DAY)
-    message = f"is left out until {until}: Aircall refuses it (status 403); the company's plan may lack it."
-    return StreamUnavailableError(message, is_expected=is_expected)
+    return StreamUnavailableError(
+        f"is left out until {until}: Aircall refuses it (status 403); the company's plan may lack it.",
+        is_expected=is_expected,
+    )
 
 
 def _start(event: Event) -> int:
@@ -397,8 +401,9 @@ class CallActionItems(CallIntelligence):
         if items is None:
             return None
         if not isinstance(items, list) or not all(map(self.is_recognised, items)):
-            message = f"Aircall answered without the list '{self.envelope}'."
-            raise ResponseError(message, found=payload, attempts=ATTEMPTS)
+            raise ResponseError(
+                f"Aircall answered without the list '{self.envelope}'.", found=payload, attempts=ATTEMPTS
+            )
         return items
 
 

@@ -68,8 +68,9 @@ class Archive:
         self._location = location.rstrip("/") or "/"
         self._options = PUT[protocol] if is_url and protocol in PUT else None
         if is_url and self._options is None:
-            message = f"Setting {SETTING}: must be a folder, or a URL that begins with {', '.join(EXTRAS)} and ://."
-            raise InputError(message)
+            raise InputError(
+                f"Setting {SETTING}: must be a folder, or a URL that begins with {', '.join(EXTRAS)} and ://."
+            )
         self._system = _file_system(protocol if is_url else "file")
         self._names_of = lru_cache(DAYS_REMEMBERED)(self._list)
 
@@ -172,8 +173,9 @@ class Archive:
             raise
         except Exception as error:
             reason = error.strerror if isinstance(error, OSError) and error.strerror else type(error).__name__
-            message = f"Setting {SETTING}: no files can be kept in {one_line(self._location)}: {one_line(reason)}."
-            raise StorageError(message) from error
+            raise StorageError(
+                f"Setting {SETTING}: no files can be kept in {one_line(self._location)}: {one_line(reason)}."
+            ) from error
 
 
 def _file_system(protocol: str) -> AbstractFileSystem:
@@ -183,8 +185,9 @@ def _file_system(protocol: str) -> AbstractFileSystem:
         # Without what it remembers of listings: other processes write, too.
         return fsspec.filesystem(protocol, skip_instance_cache=True, use_listings_cache=False)
     except ImportError as error:
-        message = f"Setting {SETTING}: {protocol}:// needs the extra {protocol}: pip install 'tap-aircall[{protocol}]'."
-        raise InputError(message) from error
+        raise InputError(
+            f"Setting {SETTING}: {protocol}:// needs the extra {protocol}: pip install 'tap-aircall[{protocol}]'."
+        ) from error
 
 
 def _make_folder(folder: Path) -> None:

@@ -212,8 +212,7 @@ class CallRecordings(CallDetails):
             StreamUnavailableError: If the settings do not say.
         """
         if self._archive is None:
-            message = f"is left out: the setting {SETTING} does not say where to keep the files."
-            raise StreamUnavailableError(message)
+            raise StreamUnavailableError(f"is left out: the setting {SETTING} does not say where to keep the files.")
         return self._archive
 
     def _link_in(self, call: Record, kind: str) -> str | None:
@@ -269,8 +268,7 @@ class CallRecordings(CallDetails):
         pieces = incoming.pieces(LARGEST)
         first = next(pieces, b"")
         if not first or content_type.startswith(NO_AUDIO):
-            message = f"Aircall's link to a {wanted.kind} leads to something that is no audio."
-            raise TransientError(message)
+            raise TransientError(f"Aircall's link to a {wanted.kind} leads to something that is no audio.")
         return archive.keep(wanted.day, name, itertools.chain([first], pieces)), content_type
 
     def _link_of(self, wanted: Wanted) -> str | None:
@@ -279,8 +277,7 @@ class CallRecordings(CallDetails):
         def parse(payload: Any) -> str | None:
             call = payload.get(self.envelope) if isinstance(payload, dict) else None
             if not isinstance(call, dict) or call.get("id") != wanted.call["id"]:
-                message = "Aircall answered with another call than asked for."
-                raise ResponseError(message)
+                raise ResponseError("Aircall answered with another call than asked for.")
             link = call.get(wanted.kind)
             return link if isinstance(link, str) and link else None
 

@@ -15,7 +15,7 @@ from singer_sdk import RESTStream, Tap
 from singer_sdk.pagination import BaseAPIPaginator
 from typing_extensions import override
 
-from tap_aircall.schemas import resources as schemas
+from tap_aircall import schemas
 
 if TYPE_CHECKING:
     from requests import Response

@@ -19,7 +19,6 @@ import singer_sdk.typing as th
 from tap_aircall.errors import InputError, hint, one_line
 from tap_aircall.http.addresses import is_loopback
 from tap_aircall.reading.times import parse_setting
-from tap_aircall.schemas.report_names import REPORTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -33,6 +32,22 @@ LONGEST_AGE_HOURS = 100_000
 MOST_IN_FLIGHT = 100
 """Each request in flight takes a thread and a connection, and Aircall allows 120 requests a minute."""
 TRANSCRIPTION_MODES = ("async", "realtime")
+
+REPORTS = (
+    "CALLS_HISTORY",
+    "USER_STATUS_HISTORY",
+    "USER_ACTIVITY_AVAILABILITY_BREAKDOWN",
+    "USER_ACTIVITY_AVERAGE_AFTER_CALL_WORK_TIME_PER_USER",
+    "USER_ACTIVITY_AVERAGE_INBOUND_IN_CALL_TIME_PER_USER",
+    "USER_ACTIVITY_AVERAGE_OUTBOUND_IN_CALL_TIME_PER_USER",
+    "USER_ACTIVITY_CALL_VOLUME_AND_TIME",
+    "USER_ACTIVITY_CALLS_HANDLED",
+    "USER_ACTIVITY_PERCENTAGE_OF_TIME_IN_EACH_STATUS",
+    "USER_ACTIVITY_RINGING_ATTEMPTS_PER_USER",
+    "USER_ACTIVITY_WORK_TIME_AND_AVAILABILITY",
+    "USER_ACTIVITY_RINGING_ATTEMPTS",
+)
+"""The reports that Aircall exports (facts: Reports)."""
 
 DEFINITION = th.PropertiesList(
     th.Property(

@@ -37,7 +37,7 @@ from tap_aircall.reading import walks
 from tap_aircall.reading.conform import Misfit, conform
 from tap_aircall.reading.pages import PAGE_SIZE, TOLERANCE_SECONDS, Page, identity, stamp
 from tap_aircall.reading.walks import LAST_PAGE
-from tap_aircall.schemas.resources import ADDITIONAL_FIELDS
+from tap_aircall.schemas.notation import ADDITIONAL_FIELDS
 from tap_aircall.streams.calls.stream import Calls
 from tap_aircall.streams.contacts import Contacts
 from tap_aircall.streams.directory import Company, Users

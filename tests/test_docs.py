@@ -11,8 +11,7 @@ import pytest
 import yaml
 
 from docs import generate
-from tap_aircall.schemas.report_names import REPORTS
-from tap_aircall.settings import DEFINITION
+from tap_aircall.settings import DEFINITION, REPORTS
 from tap_aircall.streams.custom.definitions import FIELDS, Replication, parse_definitions
 from tap_aircall.streams.registry import STREAMS
 from tap_aircall.tap import TapAircall

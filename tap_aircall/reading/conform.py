@@ -19,7 +19,7 @@ import msgspec
 
 from tap_aircall.errors import ResponseError
 from tap_aircall.reading.times import to_rfc3339
-from tap_aircall.schemas.resources import ADDITIONAL_FIELDS, types_of
+from tap_aircall.schemas.notation import ADDITIONAL_FIELDS, types_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping

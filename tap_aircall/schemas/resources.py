@@ -1,624 +1,350 @@
-"""The JSON schemas of all streams: every documented field, with its type and what it means (facts: Fields).
-
-Objects that several streams share are written once. Apart from keys everything may be null, since Aircall leaves out
-more than it documents, and a target must not refuse a call over that. Times are `date-time`, whatever Aircall sends.
-A field that is not in here goes to `additional_fields`, which every stream has; secrets are missing on purpose.
-"""
+"""The fields of what Aircall's API lists: every documented one (facts: Fields), apart from secrets."""
 
 from __future__ import annotations
 
-from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import singer_sdk.typing as th
+from tap_aircall.schemas.notation import (
+    day,
+    flag,
+    integer,
+    key,
+    list_of,
+    object_of,
+    objects,
+    open_object,
+    text,
+    time,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-
-P = th.Property
-
-INTEGER = th.IntegerType(minimum=-(2**63), maximum=2**63 - 1)
-"""Aircall's ids have 64 bits; a target that is told so chooses a bigint."""
-
-OPEN: th.CustomType = th.CustomType({"type": ["object", "null"], "properties": {}, "additionalProperties": True})
-"""An object whose fields are not known; it is passed on as it is. Empty `properties` are for target-snowflake."""
-
-ADDITIONAL_FIELDS = "additional_fields"
-"""Name of the field for what a schema has no place for."""
-
-_ALL_TYPES = ("string", "integer", "number", "boolean", "object", "array", "null")
-_MAYBE_INTEGER = th.IntegerType(minimum=-(2**63), maximum=2**63 - 1, nullable=True)
-
-
-def _key(name: str, kind: th.JSONTypeHelper[Any] | type[th.JSONTypeHelper[Any]], description: str) -> P[Any]:
-    return P(name, kind, required=True, nullable=False, description=description)
-
-
-def _id(of: str) -> P[Any]:
-    return _key("id", INTEGER, f"Identifier of the {of}.")
-
-
-def _ref(of: str) -> P[Any]:
-    return P("id", INTEGER, description=f"Identifier of the {of}.")
-
-
-def _link() -> P[Any]:
-    return P("direct_link", th.StringType, description="Address of the object in Aircall's API.")
-
-
-def _created(of: str) -> P[Any]:
-    return P("created_at", th.DateTimeType, description=f"When the {of} was created.")
-
-
-def _time_zone(of: str) -> P[Any]:
-    return P("time_zone", th.StringType, description=f"IANA time zone of the {of}.")
-
-
-def _name(of: str) -> P[Any]:
-    return P("name", th.StringType, description=f"Name of the {of}.")
-
-
-def _list_of(*fields: P[Any]) -> th.ArrayType[th.ObjectType]:
-    """Build a list of objects; any of them may be null."""
-    return th.ArrayType(th.ObjectType(*fields, nullable=True))
-
-
-_EMAIL = P("email", th.StringType, description="Email address of the user.")
-_LANGUAGE = P("language", th.StringType, description="Language the user chose, such as en-US.")
-_AVAILABLE = P("available", th.BooleanType, description="Whether the user is within their working hours.")
-_AVAILABILITY = P(
-    "availability_status", th.StringType, description="How the user set themselves: available, custom or unavailable."
-)
-_STATE = P("state", th.StringType, description="Working-hours state, such as always_opened; undocumented.")
-_SUBSTATUS = P(
-    "substatus",
-    th.StringType,
-    description="Why the user is unavailable, such as 'On a break', or always_opened or always_closed.",
-)
-_WRAP_UP = P("wrap_up_time", INTEGER, description="Pause after each call, in seconds.")
-_EXTENSION = P("extension", th.StringType, description="Internal extension, with leading zeros.")
-_DEFAULT_NUMBER = P("default_number_id", INTEGER, description="Number that outbound calls of the user show by default.")
-
-
-@cache
-def _call_user() -> th.ObjectType:
-    """Build the user as calls show it; authors of comments and tags have the first fields only."""
-    return th.ObjectType(
-        _ref("user"),
-        _link(),
-        _name("user"),
-        _EMAIL,
-        _AVAILABLE,
-        _AVAILABILITY,
-        _created("user"),
-        _time_zone("user"),
-        _LANGUAGE,
-        _STATE,
-        _SUBSTATUS,
-        _WRAP_UP,
-        _EXTENSION,
-    )
-
-
-@cache
-def _number_fields() -> tuple[P[Any], ...]:
-    """List the fields of a number, except its id and the one that the list of numbers lacks."""
-
-    def message(name: str, when: str) -> P[Any]:
-        return P(name, th.StringType, description=f"Address of the audio played {when}.")
-
-    return (
-        _link(),
-        _name("number"),
-        P("digits", th.StringType, description="The number in international form, with spaces."),
-        P("country", th.StringType, description="Country of the number, ISO 3166-1 alpha-2."),
-        _time_zone("number"),
-        P("open", th.BooleanType, description="Whether the number is open; frozen since Smartflows."),
-        P("availability_status", th.StringType, description="Opening hours of the number: open, custom or closed."),
-        P("is_ivr", th.BooleanType, description="Whether the number has a classic IVR; frozen since Smartflows."),
-        P("live_recording_activated", th.BooleanType, description="Whether calls on the number are recorded."),
-        P("priority", INTEGER, description="1 if the number goes before others in the queue, 0 if not."),
-        P(
-            "messages",
-            th.ObjectType(
-                message("welcome", "when a call begins"),
-                message("waiting", "while the caller waits"),
-                message("ringing_tone", "while it rings"),
-                message("unanswered_call", "when nobody answers; frozen since Smartflows"),
-                message("after_hours", "outside opening hours"),
-                message("ivr", "to offer the IVR's options"),
-                message("voicemail", "before a voicemail is recorded"),
-                message("closed", "while the number is closed; frozen since Smartflows"),
-                message("callback_later", "to ask to call later; frozen since Smartflows"),
-            ),
-            description="Audio messages of the number; within a call, with the defaults filled in.",
-        ),
-        _created("number"),
-    )
-
-
-_FLOW_EDITOR = P("flow_editor_enabled", th.BooleanType, description="Whether Smartflows route the number's calls.")
-
-
-@cache
-def _contact_fields() -> tuple[P[Any], ...]:
-    """List the fields of a contact, except its id and the time of its last change."""
-
-    def details(name: str, what: str) -> P[Any]:
-        return P(
-            name,
-            _list_of(
-                P("id", INTEGER, description=f"Identifier of the {what}."),
-                P("label", th.StringType, description=f"Label of the {what}, such as Work."),
-                P("value", th.StringType, description=f"The {what}."),
-            ),
-            description=f"Each {what} of the contact.",
-        )
-
-    return (
-        _link(),
-        P("first_name", th.StringType, description="First name of the contact."),
-        P("last_name", th.StringType, description="Last name of the contact."),
-        P("company_name", th.StringType, description="Company of the contact."),
-        P("description", th.StringType, description="Description of the contact; documented, not seen yet."),
-        P("information", th.StringType, description="Free text about the contact."),
-        P("is_shared", th.BooleanType, description="Whether all users see the contact; true for all in the API."),
-        _created("contact"),
-        details("phone_numbers", "phone number"),
-        details("emails", "email address"),
-    )
-
-
-_CONTACT_UPDATED = "When the contact itself was last edited, or created."
-
-
-def _participants(name: str, note: str) -> P[Any]:
-    return P(
-        name,
-        _list_of(
-            P(
-                "id",
-                th.CustomType({"type": ["string", "integer", "null"]}),
-                description="Identifier of the user or contact; text or a number.",
-            ),
-            P("type", th.StringType, description="user, contact or external."),
-            P("name", th.StringType, description="Name of the participant."),
-            P("phone_number", th.StringType, description="Phone number of the participant."),
-        ),
-        description=f"Who took part in a conference call{note}.",
-    )
-
-
-def _calls() -> th.PropertiesList:
-    user = _call_user()
-    url_hour = "signed address that expires after one hour and differs each time the call is read"
-    url_short = "short address that expires after three hours; filled only when this field is selected"
-    return th.PropertiesList(
-        _id("call"),
-        P("sid", th.StringType, description="Identifier of the call at the telephony provider; call_uuid in webhooks."),
-        _link(),
-        P("direction", th.StringType, description="inbound or outbound."),
-        P("status", th.StringType, description="initial (ringing), answered (going on) or done."),
-        P(
-            "missed_call_reason",
-            th.StringType,
-            description=(
-                "Why an inbound call was missed: out_of_opening_hours, short_abandoned, abandoned_in_ivr, "
-                "abandoned_in_classic, no_available_agent or agents_did_not_answer; null if answered or outbound."
-            ),
-        ),
-        _key(
-            "started_at", th.DateTimeType, "When the call began; Aircall may move it by a second after the call's end."
-        ),
-        P("answered_at", th.DateTimeType, description="When the call was answered; null if it was not."),
-        P("ended_at", th.DateTimeType, description="When the call ended; null while it goes on."),
-        P("duration", INTEGER, description="Length in seconds from start to end, ringing included."),
-        P(
-            "raw_digits",
-            th.StringType,
-            description="Number of the other party in international form, with spaces, or 'anonymous'.",
-        ),
-        P("asset", th.StringType, description="Web page of the recording or voicemail; long-lived, needs a login."),
-        P("recording", th.StringType, description=f"Recording as MP3: a {url_hour}."),
-        P("voicemail", th.StringType, description=f"Voicemail as MP3: a {url_hour}."),
-        P("recording_short_url", th.StringType, description=f"Recording: a {url_short}."),
-        P("voicemail_short_url", th.StringType, description=f"Voicemail: a {url_short}."),
-        P("archived", th.BooleanType, description="Whether the call was archived."),
-        P(
-            "cost",
-            th.StringType,
-            description="Cost in US cents as decimal text; legacy, filled some minutes after the call's end.",
-        ),
-        P(
-            "country_code_a2",
-            th.StringType,
-            description="Country of the other party, ISO 3166-1 alpha-2; undocumented.",
-        ),
-        P(
-            "pricing_type",
-            th.StringType,
-            description="How the call is priced, such as in_bundle; filled some minutes after its end; undocumented.",
-        ),
-        P(
-            "number",
-            th.ObjectType(_ref("number"), *_number_fields(), _FLOW_EDITOR),
-            description="Number of the company that the call went through, as it is now.",
-        ),
-        P("user", user, description="Who took or made the call; null if nobody did."),
-        P(
-            "contact",
-            th.ObjectType(
-                _ref("contact"),
-                *_contact_fields(),
-                P("updated_at", th.DateTimeType, description=_CONTACT_UPDATED),
-            ),
-            description="Contact with the other party's number; filled only when this field is selected.",
-        ),
-        P("assigned_to", user, description="Who the call was assigned to, to follow up."),
-        P("transferred_by", user, description="Who transferred the call."),
-        P(
-            "transferred_to",
-            user,
-            description="Who the call was transferred to; the first user if it went to a team.",
-        ),
-        P(
-            "teams",
-            _list_of(_ref("team"), _name("team"), _link(), _created("team")),
-            description="Teams that the call rang for; inbound calls only.",
-        ),
-        P(
-            "comments",
-            _list_of(
-                _ref("comment"),
-                P("content", th.StringType, description="Text of the comment, without emojis."),
-                P("posted_at", th.DateTimeType, description="When the comment was written."),
-                P("posted_by", user, description="Who wrote it; null if an integration did."),
-            ),
-            description="Comments on the call, at most five.",
-        ),
-        P(
-            "tags",
-            _list_of(
-                _ref("tag"),
-                _name("tag"),
-                P("created_at", th.DateTimeType, description="When the call was tagged."),
-                P("tagged_by", user, description="Who tagged the call; null if an integration did."),
-            ),
-            description="Tags of the call; a deleted tag disappears from past calls.",
-        ),
-        _participants("conference_participants", ""),
-        _participants("participants", ", under the name that webhooks use"),
-        P(
-            "ivr_options_selected",
-            _list_of(
-                P("id", th.StringType, description="Identifier of the choice."),
-                P("title", th.StringType, description="Title of the option."),
-                P("key", th.StringType, description="Key that the caller pressed."),
-                P("branch", th.StringType, description="Branch of the flow that the call took."),
-                P("created_at", th.DateTimeType, description="When the key was pressed."),
-                P("transition_started_at", th.DateTimeType, description="When the flow began to move on."),
-                P("transition_ended_at", th.DateTimeType, description="When the flow had moved on."),
-            ),
-            description=(
-                "Keys that the caller pressed in a Smartflow, for calls of the last two months; filled only when this "
-                "field is selected."
-            ),
-        ),
-        P(
-            "ai_voice_agents",
-            _list_of(
-                P("agent_id", th.StringType, description="Identifier of the AI voice agent."),
-                P("agent_name", th.StringType, description="Name of the AI voice agent."),
-                P("started_at", th.DateTimeType, description="When the agent took the call."),
-                P("ended_at", th.DateTimeType, description="When the agent was done."),
-                P("end_reason", th.StringType, description="Why the agent's part ended."),
-                P("escalation_reason", th.StringType, description="Why the agent passed the call on."),
-                P(
-                    "escalation_target",
-                    th.ObjectType(
-                        P("type", th.StringType, description="branch, user, team or external."),
-                        P("destination", th.StringType, description="Name or number passed on to."),
-                    ),
-                    description="Where the agent passed the call on to.",
-                ),
-            ),
-            description="Parts of the call that AI voice agents handled; filled only when this field is selected.",
-        ),
-    )
-
-
-def _contacts() -> th.PropertiesList:
-    return th.PropertiesList(_id("contact"), *_contact_fields(), _key("updated_at", th.DateTimeType, _CONTACT_UPDATED))
-
-
-def _users() -> th.PropertiesList:
-    return th.PropertiesList(
-        _id("user"),
-        _link(),
-        _name("user"),
-        _EMAIL,
-        _created("user"),
-        _AVAILABLE,
-        _AVAILABILITY,
-        _SUBSTATUS,
-        _STATE,
-        _time_zone("user"),
-        _LANGUAGE,
-        _WRAP_UP,
-        _EXTENSION,
-        _DEFAULT_NUMBER,
-    )
-
-
-def _user_availabilities() -> th.PropertiesList:
-    return th.PropertiesList(
-        _id("user"),
-        P(
-            "availability",
-            th.StringType,
-            description=(
-                "What the user does at the time of the run: available, offline, do_not_disturb, in_call or "
-                "after_call_work."
-            ),
-        ),
-    )
-
-
-def _numbers() -> th.PropertiesList:
-    return th.PropertiesList(_id("number"), *_number_fields())
-
-
-def _user_numbers() -> th.PropertiesList:
-    return th.PropertiesList(
-        _key("user_id", INTEGER, "Identifier of the user who may use the number; added by the tap."),
-        _id("number"),
-        *_number_fields(),
-        _FLOW_EDITOR,
-    )
-
-
-def _teams() -> th.PropertiesList:
-    return th.PropertiesList(
-        _id("team"),
-        _name("team"),
-        _link(),
-        _created("team"),
-        P(
-            "users",
-            _list_of(
-                _ref("user"),
-                _link(),
-                _name("user"),
-                _EMAIL,
-                _AVAILABILITY,
-                _DEFAULT_NUMBER,
-                _created("user"),
-                _time_zone("user"),
-                _LANGUAGE,
-                _WRAP_UP,
-            ),
-            description="Members of the team.",
-        ),
-    )
-
-
-def _tags() -> th.PropertiesList:
-    return th.PropertiesList(
-        _id("tag"),
-        _name("tag"),
-        P("color", th.StringType, description="Colour of the tag, as #RRGGBB."),
-        P("description", th.StringType, description="What Aircall's own tags are for; null for those that users made."),
-        P("direct_link", th.StringType, description="Address of the tag in Aircall's API; documented, not seen yet."),
-    )
-
-
-def _webhooks() -> th.PropertiesList:
-    return th.PropertiesList(
-        _key("webhook_id", th.StringType, "Identifier of the webhook, a UUID."),
-        P("id", INTEGER, description="Numeric identifier, from before there were UUIDs; deprecated."),
-        _link(),
-        P("url", th.StringType, description="Where Aircall sends the events."),
-        P("active", th.BooleanType, description="Whether it sends them; Aircall stops when too many fail."),
-        P("events", th.ArrayType(th.StringType(nullable=True)), description="Events sent, such as call.created."),
-        _created("webhook"),
-        P("custom_name", th.StringType, description="Name that a user gave the webhook."),
-    )
-
-
-def _company() -> th.PropertiesList:
-    return th.PropertiesList(
-        _key("name", th.StringType, "Name of the company."),
-        P("users_count", INTEGER, description="How many users the company has."),
-        P("numbers_count", INTEGER, description="How many numbers the company has."),
-    )
-
-
-def _integrations() -> th.PropertiesList:
-    return th.PropertiesList(
-        _key("company_id", INTEGER, "Identifier of the company."),
-        _key("name", th.StringType, "Name of the app."),
-        P("custom_name", th.StringType, description="Name that an admin gave the integration."),
-        P("logo", th.StringType, description="Address of the app's logo."),
-        P("status", th.StringType, description="Whether the app is installed."),
-        P("active", th.BooleanType, description="Whether the integration is switched on."),
-        P("number_ids", th.ArrayType(_MAYBE_INTEGER), description="Numbers that admins let the app see."),
-        P("numbers_count", INTEGER, description="How many of those numbers there are."),
-        P("user", _call_user(), description="Who installed the app."),
-    )
-
-
-_CAMPAIGN_NUMBER = (
-    P("called", th.BooleanType, description="Whether the dialer has called it."),
-    P("created_at", th.DateTimeType, description="When it was added to the campaign."),
-)
-
-
-def _dialer_campaigns() -> th.PropertiesList:
-    return th.PropertiesList(
-        _id("campaign"),
-        P("user_id", INTEGER, description="Identifier of the user whose campaign it is; added by the tap."),
-        P("number_id", th.StringType, description="Identifier of the number that the calls show, as text."),
-        _created("campaign"),
-        P(
-            "phone_numbers",
-            _list_of(_ref("entry"), P("number", th.StringType, description="Phone number to call."), *_CAMPAIGN_NUMBER),
-            description="Phone numbers of the campaign.",
-        ),
-    )
-
-
-def _dialer_campaign_phone_numbers() -> th.PropertiesList:
-    return th.PropertiesList(
-        _key("user_id", INTEGER, "Identifier of the user whose campaign it is; added by the tap."),
-        _key("number", th.StringType, "Phone number to call."),
-        _ref("entry"),
-        *_CAMPAIGN_NUMBER,
-    )
-
-
-_NUMBER_KEY = _key("number_id", INTEGER, "Identifier of the number; added by the tap.")
-_WHOLE = P(
-    "record",
-    OPEN,
-    description="All that Aircall sent, for targets that make columns of named fields only; without secrets.",
-)
-
-
-def _number_registration_statuses() -> th.PropertiesList:
-    return th.PropertiesList(_NUMBER_KEY, _WHOLE)
-
-
-def _number_message_configurations() -> th.PropertiesList:
-    return th.PropertiesList(
-        _NUMBER_KEY,
-        P("callbackUrl", th.StringType, description="Where Aircall sends messages to the number."),
-        P("type", th.StringType, description="Kind of the configuration."),
-        _WHOLE,
-    )
-
-
-def _number_whatsapp_statuses() -> th.PropertiesList:
-    return th.PropertiesList(
-        _NUMBER_KEY,
-        P("wabaId", th.StringType, description="Identifier of the WhatsApp business account."),
-        P("status", th.StringType, description="Whether the number is online, such as ONLINE."),
-        P("canSendMessage", th.BooleanType, description="Whether messages can be sent from the number."),
-        P("messagingLimitTier", th.StringType, description="How many messages a day are allowed, such as TIER_1K."),
-        P("qualityRating", th.StringType, description="How receivers rate the number, such as GREEN."),
-        P("businessVerificationStatus", th.StringType, description="Whether the business is verified."),
-    )
-
-
-def _whatsapp_templates() -> th.PropertiesList:
-    return th.PropertiesList(
-        _NUMBER_KEY,
-        _id("template"),
-        P("wabaId", th.StringType, description="Identifier of the WhatsApp business account."),
-        _name("template"),
-        P("category", th.StringType, description="Kind of the template, such as UTILITY."),
-        P("status", th.StringType, description="Whether it may be used, such as APPROVED."),
-        P("language", th.StringType, description="Language of the text, such as en."),
-    )
-
-
-def _sms_templates() -> th.PropertiesList:
-    return th.PropertiesList(
-        _id("template"), _name("template"), P("body", th.StringType, description="Text of the template.")
-    )
-
-
-def _analytics_reports() -> th.PropertiesList:
-    return th.PropertiesList(
-        _key("report_name", th.StringType, "Aircall's name of the report, such as CALLS_HISTORY; added by the tap."),
-        _key("report_date", th.DateType, "Day that the report covers, in analytics_timezone; added by the tap."),
-        _key("row_number", INTEGER, "Position of the row within the report of that day, from 1; added by the tap."),
-        P(
-            "row",
-            OPEN,
-            description=(
-                "The cells of the row as text, by column name. Null where a later export of the same day had fewer "
-                "rows."
-            ),
-        ),
-    )
-
-
-def _call_recordings() -> th.PropertiesList:
-    return th.PropertiesList(
-        _key("call_id", INTEGER, "Identifier of the call."),
-        _key("kind", th.StringType, "recording or voicemail."),
-        P("status", th.StringType, description="kept, or gone if Aircall no longer had the file."),
-        P("path", th.StringType, description="Where the file is, including recordings_location."),
-        P("bytes", INTEGER, description="Size of the file."),
-        P("sha256", th.StringType, description="SHA-256 of the file, in hexadecimal."),
-        P("content_type", th.StringType, description="What kind of audio it is, such as audio/mpeg."),
-        P("duration", INTEGER, description="Duration of the call in seconds, from its start to its end."),
-        P("archived_at", th.DateTimeType, description="When the tap kept the file, or found it kept or gone."),
-    )
-
-
-def _call_counts() -> th.PropertiesList:
-    return th.PropertiesList(
-        _key("date", th.DateType, "Day in UTC."),
-        P("calls", INTEGER, description="How many calls began on that day, as Aircall counts them."),
-        P("counted_at", th.DateTimeType, description="When they were counted; the latest count of a day stays."),
-    )
-
-
-_BUILDERS: Mapping[str, Callable[[], th.PropertiesList]] = {
-    "calls": _calls,
-    "contacts": _contacts,
-    "users": _users,
-    "user_availabilities": _user_availabilities,
-    "user_numbers": _user_numbers,
-    "teams": _teams,
-    "numbers": _numbers,
-    "tags": _tags,
-    "webhooks": _webhooks,
-    "company": _company,
-    "integrations": _integrations,
-    "dialer_campaigns": _dialer_campaigns,
-    "dialer_campaign_phone_numbers": _dialer_campaign_phone_numbers,
-    "number_registration_statuses": _number_registration_statuses,
-    "number_message_configurations": _number_message_configurations,
-    "number_whatsapp_statuses": _number_whatsapp_statuses,
-    "whatsapp_templates": _whatsapp_templates,
-    "sms_templates": _sms_templates,
-    "analytics_reports": _analytics_reports,
-    "call_recordings": _call_recordings,
-    "call_counts": _call_counts,
+    from tap_aircall.schemas.notation import Fields, Schema
+
+LINK = text("Address of the object in Aircall's API.")
+NAME_OF_USER = text("Name of the user.")
+EMAIL = text("Email address of the user.")
+WHOLE = open_object("All that Aircall sent, for targets that make columns of named fields only; without secrets.")
+
+
+def id_of(what: str) -> Schema:
+    """Describe an id."""
+    return integer(f"Identifier of the {what}.")
+
+
+def created(what: str) -> Schema:
+    """Describe the time of a creation."""
+    return time(f"When the {what} was created.")
+
+
+def picked(fields: Fields, names: str) -> Fields:
+    """Return some fields, named in a text, in that order."""
+    return {name: fields[name] for name in names.split()}
+
+
+USER: Fields = {
+    "id": id_of("user"),
+    "direct_link": LINK,
+    "name": NAME_OF_USER,
+    "email": EMAIL,
+    "available": flag("Whether the user is within their working hours."),
+    "availability_status": text("How the user set themselves: available, custom or unavailable."),
+    "created_at": created("user"),
+    "time_zone": text("IANA time zone of the user."),
+    "language": text("Language the user chose, such as en-US."),
+    "state": text("Working-hours state, such as always_opened; undocumented."),
+    "substatus": text("Why the user is unavailable, such as 'On a break', or always_opened or always_closed."),
+    "wrap_up_time": integer("Pause after each call, in seconds."),
+    "extension": text("Internal extension, with leading zeros."),
 }
+"""A user as calls show it; authors of comments and tags have the first fields only."""
+DEFAULT_NUMBER = {"default_number_id": integer("Number that outbound calls of the user show by default.")}
+
+MESSAGES = {
+    "welcome": "when a call begins",
+    "waiting": "while the caller waits",
+    "ringing_tone": "while it rings",
+    "unanswered_call": "when nobody answers; frozen since Smartflows",
+    "after_hours": "outside opening hours",
+    "ivr": "to offer the IVR's options",
+    "voicemail": "before a voicemail is recorded",
+    "closed": "while the number is closed; frozen since Smartflows",
+    "callback_later": "to ask to call later; frozen since Smartflows",
+}
+"""When a number plays which message."""
+NUMBER: Fields = {
+    "id": id_of("number"),
+    "direct_link": LINK,
+    "name": text("Name of the number."),
+    "digits": text("The number in international form, with spaces."),
+    "country": text("Country of the number, ISO 3166-1 alpha-2."),
+    "time_zone": text("IANA time zone of the number."),
+    "open": flag("Whether the number is open; frozen since Smartflows."),
+    "availability_status": text("Opening hours of the number: open, custom or closed."),
+    "is_ivr": flag("Whether the number has a classic IVR; frozen since Smartflows."),
+    "live_recording_activated": flag("Whether calls on the number are recorded."),
+    "priority": integer("1 if the number goes before others in the queue, 0 if not."),
+    "messages": object_of(
+        {name: text(f"Address of the audio played {when}.") for name, when in MESSAGES.items()},
+        "Audio messages of the number; within a call, with the defaults filled in.",
+    ),
+    "created_at": created("number"),
+}
+FLOW_EDITOR = {"flow_editor_enabled": flag("Whether Smartflows route the number's calls.")}
+"""What the list of numbers lacks."""
 
 
-@cache
-def of(stream: str) -> dict[str, Any]:
-    """Return the JSON schema of a stream's records."""
-    return completed(_BUILDERS[stream]())
+def _details(what: str) -> Schema:
+    fields = {"id": id_of(what), "label": text(f"Label of the {what}, such as Work."), "value": text(f"The {what}.")}
+    return objects(fields, f"Each {what} of the contact.")
 
 
-def completed(fields: th.PropertiesList) -> dict[str, Any]:
-    """Return the JSON schema of records with some fields, and one more for all that has no place in these."""
-    description = (
-        "Fields that Aircall sent and this version of the tap does not know, and values that could not be used, each "
-        "by its path: `mood`, `number.e164`, or `tags[].x`, a list with one value for each of the tags; `tags[]` has "
-        "items that could not be used. Null for most records. Where unknown fields are passed on beside the known "
-        "ones, only those within others are here."
-    )
-    fields.append(P(ADDITIONAL_FIELDS, OPEN, description=description))
-    return fields.to_dict()
+CONTACT: Fields = {
+    "id": id_of("contact"),
+    "direct_link": LINK,
+    "first_name": text("First name of the contact."),
+    "last_name": text("Last name of the contact."),
+    "company_name": text("Company of the contact."),
+    "description": text("Description of the contact; documented, not seen yet."),
+    "information": text("Free text about the contact."),
+    "is_shared": flag("Whether all users see the contact; true for all in the API."),
+    "created_at": created("contact"),
+    "phone_numbers": _details("phone number"),
+    "emails": _details("email address"),
+    "updated_at": time("When the contact itself was last edited, or created."),
+}
+PARTICIPANT: Fields = {
+    "id": text("Identifier of the user or contact; text or a number.") | {"type": ["string", "integer", "null"]},
+    "type": text("user, contact or external."),
+    "name": text("Name of the participant."),
+    "phone_number": text("Phone number of the participant."),
+}
+IVR_OPTION: Fields = {
+    "id": text("Identifier of the choice."),
+    "title": text("Title of the option."),
+    "key": text("Key that the caller pressed."),
+    "branch": text("Branch of the flow that the call took."),
+    "created_at": time("When the key was pressed."),
+    "transition_started_at": time("When the flow began to move on."),
+    "transition_ended_at": time("When the flow had moved on."),
+}
+AI_VOICE_AGENT: Fields = {
+    "agent_id": text("Identifier of the AI voice agent."),
+    "agent_name": text("Name of the AI voice agent."),
+    "started_at": time("When the agent took the call."),
+    "ended_at": time("When the agent was done."),
+    "end_reason": text("Why the agent's part ended."),
+    "escalation_reason": text("Why the agent passed the call on."),
+    "escalation_target": object_of(
+        {"type": text("branch, user, team or external."), "destination": text("Name or number passed on to.")},
+        "Where the agent passed the call on to.",
+    ),
+}
+URL_HOUR = "signed address that expires after one hour and differs each time the call is read"
+URL_SHORT = "short address that expires after three hours; filled only when this field is selected"
+CALL: Fields = {
+    "id": key(id_of("call")),
+    "sid": text("Identifier of the call at the telephony provider; call_uuid in webhooks."),
+    "direct_link": LINK,
+    "direction": text("inbound or outbound."),
+    "status": text("initial (ringing), answered (going on) or done."),
+    "missed_call_reason": text(
+        "Why an inbound call was missed: out_of_opening_hours, short_abandoned, abandoned_in_ivr, "
+        "abandoned_in_classic, no_available_agent or agents_did_not_answer; null if answered or outbound."
+    ),
+    "started_at": key(time("When the call began; Aircall may move it by a second after the call's end.")),
+    "answered_at": time("When the call was answered; null if it was not."),
+    "ended_at": time("When the call ended; null while it goes on."),
+    "duration": integer("Length in seconds from start to end, ringing included."),
+    "raw_digits": text("Number of the other party in international form, with spaces, or 'anonymous'."),
+    "asset": text("Web page of the recording or voicemail; long-lived, needs a login."),
+    "recording": text(f"Recording as MP3: a {URL_HOUR}."),
+    "voicemail": text(f"Voicemail as MP3: a {URL_HOUR}."),
+    "recording_short_url": text(f"Recording: a {URL_SHORT}."),
+    "voicemail_short_url": text(f"Voicemail: a {URL_SHORT}."),
+    "archived": flag("Whether the call was archived."),
+    "cost": text("Cost in US cents as decimal text; legacy, filled some minutes after the call's end."),
+    "country_code_a2": text("Country of the other party, ISO 3166-1 alpha-2; undocumented."),
+    "pricing_type": text("How the call is priced, such as in_bundle; filled some minutes after its end; undocumented."),
+    "number": object_of(NUMBER | FLOW_EDITOR, "Number of the company that the call went through, as it is now."),
+    "user": object_of(USER, "Who took or made the call; null if nobody did."),
+    "contact": object_of(CONTACT, "Contact with the other party's number; filled only when this field is selected."),
+    "assigned_to": object_of(USER, "Who the call was assigned to, to follow up."),
+    "transferred_by": object_of(USER, "Who transferred the call."),
+    "transferred_to": object_of(USER, "Who the call was transferred to; the first user if it went to a team."),
+    "teams": objects(
+        {"id": id_of("team"), "name": text("Name of the team."), "direct_link": LINK, "created_at": created("team")},
+        "Teams that the call rang for; inbound calls only.",
+    ),
+    "comments": objects(
+        {
+            "id": id_of("comment"),
+            "content": text("Text of the comment, without emojis."),
+            "posted_at": time("When the comment was written."),
+            "posted_by": object_of(USER, "Who wrote it; null if an integration did."),
+        },
+        "Comments on the call, at most five.",
+    ),
+    "tags": objects(
+        {
+            "id": id_of("tag"),
+            "name": text("Name of the tag."),
+            "created_at": time("When the call was tagged."),
+            "tagged_by": object_of(USER, "Who tagged the call; null if an integration did."),
+        },
+        "Tags of the call; a deleted tag disappears from past calls.",
+    ),
+    "conference_participants": objects(PARTICIPANT, "Who took part in a conference call."),
+    "participants": objects(PARTICIPANT, "Who took part in a conference call, under the name that webhooks use."),
+    "ivr_options_selected": objects(
+        IVR_OPTION,
+        "Keys that the caller pressed in a Smartflow, for calls of the last two months; filled only when this field is "
+        "selected.",
+    ),
+    "ai_voice_agents": objects(
+        AI_VOICE_AGENT, "Parts of the call that AI voice agents handled; filled only when this field is selected."
+    ),
+}
+OF_A_USER = {"user_id": integer("Identifier of the user whose campaign it is; added by the tap.")}
+DIALED: Fields = {
+    "called": flag("Whether the dialer has called it."),
+    "created_at": time("When it was added to the campaign."),
+}
+TO_CALL = text("Phone number to call.")
+OF_A_NUMBER = {"number_id": key(integer("Identifier of the number; added by the tap."))}
 
-
-def types_of(definition: Mapping[str, Any]) -> Sequence[str]:
-    """Return the JSON types that a definition allows; all of them, if it names none."""
-    types: str | Sequence[str] = definition.get("type", _ALL_TYPES)
-    return [types] if isinstance(types, str) else types
-
-
-def has(schema: Mapping[str, Any], field: str) -> bool:
-    """Say whether a schema has a field, named with dots through objects and arrays (`tags.id` or `tags[].id`)."""
-    for name in field.replace("[]", "").split("."):
-        schema = schema.get("items", schema)
-        if name not in schema.get("properties", {}):
-            return False
-        schema = schema["properties"][name]
-    return True
+FIELDS: dict[str, Fields] = {
+    "calls": CALL,
+    "contacts": CONTACT | {"id": key(CONTACT["id"]), "updated_at": key(CONTACT["updated_at"])},
+    "users": picked(
+        USER | DEFAULT_NUMBER | {"id": key(USER["id"])},
+        "id direct_link name email created_at available availability_status substatus state time_zone language "
+        "wrap_up_time extension default_number_id",
+    ),
+    "user_availabilities": {
+        "id": key(id_of("user")),
+        "availability": text(
+            "What the user does at the time of the run: available, offline, do_not_disturb, in_call or after_call_work."
+        ),
+    },
+    "user_numbers": {
+        "user_id": key(integer("Identifier of the user who may use the number; added by the tap.")),
+        **NUMBER,
+        "id": key(NUMBER["id"]),
+        **FLOW_EDITOR,
+    },
+    "teams": {
+        "id": key(id_of("team")),
+        "name": text("Name of the team."),
+        "direct_link": LINK,
+        "created_at": created("team"),
+        "users": objects(
+            picked(
+                USER | DEFAULT_NUMBER,
+                "id direct_link name email availability_status default_number_id created_at time_zone language "
+                "wrap_up_time",
+            ),
+            "Members of the team.",
+        ),
+    },
+    "numbers": NUMBER | {"id": key(NUMBER["id"])},
+    "tags": {
+        "id": key(id_of("tag")),
+        "name": text("Name of the tag."),
+        "color": text("Colour of the tag, as #RRGGBB."),
+        "description": text("What Aircall's own tags are for; null for those that users made."),
+        "direct_link": text("Address of the tag in Aircall's API; documented, not seen yet."),
+    },
+    "webhooks": {
+        "webhook_id": key(text("Identifier of the webhook, a UUID.")),
+        "id": integer("Numeric identifier, from before there were UUIDs; deprecated."),
+        "direct_link": LINK,
+        "url": text("Where Aircall sends the events."),
+        "active": flag("Whether it sends them; Aircall stops when too many fail."),
+        "events": list_of(text(""), "Events sent, such as call.created."),
+        "created_at": created("webhook"),
+        "custom_name": text("Name that a user gave the webhook."),
+    },
+    "company": {
+        "name": key(text("Name of the company.")),
+        "users_count": integer("How many users the company has."),
+        "numbers_count": integer("How many numbers the company has."),
+    },
+    "integrations": {
+        "company_id": key(id_of("company")),
+        "name": key(text("Name of the app.")),
+        "custom_name": text("Name that an admin gave the integration."),
+        "logo": text("Address of the app's logo."),
+        "status": text("Whether the app is installed."),
+        "active": flag("Whether the integration is switched on."),
+        "number_ids": list_of(integer(""), "Numbers that admins let the app see."),
+        "numbers_count": integer("How many of those numbers there are."),
+        "user": object_of(USER, "Who installed the app."),
+    },
+    "dialer_campaigns": {
+        "id": key(id_of("campaign")),
+        **OF_A_USER,
+        "number_id": text("Identifier of the number that the calls show, as text."),
+        "created_at": created("campaign"),
+        "phone_numbers": objects({"id": id_of("entry"), "number": TO_CALL, **DIALED}, "Phone numbers of the campaign."),
+    },
+    "dialer_campaign_phone_numbers": {
+        "user_id": key(OF_A_USER["user_id"]),
+        "number": key(TO_CALL),
+        "id": id_of("entry"),
+        **DIALED,
+    },
+    "number_registration_statuses": {**OF_A_NUMBER, "record": WHOLE},
+    "number_message_configurations": {
+        **OF_A_NUMBER,
+        "callbackUrl": text("Where Aircall sends messages to the number."),
+        "type": text("Kind of the configuration."),
+        "record": WHOLE,
+    },
+    "number_whatsapp_statuses": {
+        **OF_A_NUMBER,
+        "wabaId": text("Identifier of the WhatsApp business account."),
+        "status": text("Whether the number is online, such as ONLINE."),
+        "canSendMessage": flag("Whether messages can be sent from the number."),
+        "messagingLimitTier": text("How many messages a day are allowed, such as TIER_1K."),
+        "qualityRating": text("How receivers rate the number, such as GREEN."),
+        "businessVerificationStatus": text("Whether the business is verified."),
+    },
+    "whatsapp_templates": {
+        **OF_A_NUMBER,
+        "id": key(id_of("template")),
+        "wabaId": text("Identifier of the WhatsApp business account."),
+        "name": text("Name of the template."),
+        "category": text("Kind of the template, such as UTILITY."),
+        "status": text("Whether it may be used, such as APPROVED."),
+        "language": text("Language of the text, such as en."),
+    },
+    "sms_templates": {
+        "id": key(id_of("template")),
+        "name": text("Name of the template."),
+        "body": text("Text of the template."),
+    },
+    "analytics_reports": {
+        "report_name": key(text("Aircall's name of the report, such as CALLS_HISTORY; added by the tap.")),
+        "report_date": key(day("Day that the report covers, in analytics_timezone; added by the tap.")),
+        "row_number": key(integer("Position of the row within the report of that day, from 1; added by the tap.")),
+        "row": open_object(
+            "The cells of the row as text, by column name. Null where a later export of the same day had fewer rows."
+        ),
+    },
+    "call_recordings": {
+        "call_id": key(id_of("call")),
+        "kind": key(text("recording or voicemail.")),
+        "status": text("kept, or gone if Aircall no longer had the file."),
+        "path": text("Where the file is, including recordings_location."),
+        "bytes": integer("Size of the file."),
+        "sha256": text("SHA-256 of the file, in hexadecimal."),
+        "content_type": text("What kind of audio it is, such as audio/mpeg."),
+        "duration": integer("Duration of the call in seconds, from its start to its end."),
+        "archived_at": time("When the tap kept the file, or found it kept or gone."),
+    },
+    "call_counts": {
+        "date": key(day("Day in UTC.")),
+        "calls": integer("How many calls began on that day, as Aircall counts them."),
+        "counted_at": time("When they were counted; the latest count of a day stays."),
+    },
+}

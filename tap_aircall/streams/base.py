@@ -15,6 +15,7 @@ from singer_sdk.helpers.conform import TypeConformanceLevel
 from singer_sdk.singerlib.catalog import REPLICATION_FULL_TABLE
 from typing_extensions import override
 
+from tap_aircall import schemas
 from tap_aircall.errors import (
     AircallError,
     ForbiddenError,
@@ -30,7 +31,6 @@ from tap_aircall.reading import later, states, walks
 from tap_aircall.reading.conform import conform
 from tap_aircall.reading.pages import PAGE_SIZE, Page, ShortPageError
 from tap_aircall.reading.times import to_rfc3339
-from tap_aircall.schemas import resources as schemas
 from tap_aircall.streams.misfits import Misfits
 from tap_aircall.streams.progress import Progress, Row, forecast
 

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 from tap_aircall.errors import one_line
 from tap_aircall.reading.conform import DEEPEST, Misfit
-from tap_aircall.schemas import resources as schemas
-from tap_aircall.schemas.resources import ADDITIONAL_FIELDS
+from tap_aircall.schemas.notation import ADDITIONAL_FIELDS, has
 
 if TYPE_CHECKING:
     from singer_sdk import Stream
@@ -43,7 +42,7 @@ class Misfits:
     def is_selected(self, path: str) -> bool:
         """Say whether the catalog selects the field of a path, as `conform` writes it; unknown ones are selected."""
         schema = self._stream.effective_schema
-        if schemas.has(self._stream.schema, path) and not schemas.has(schema, path):
+        if has(self._stream.schema, path) and not has(schema, path):
             return False  # the catalog is older than the field
         return self._stream.mask[tuple(part for name in _names(path) for part in ("properties", name))]
 

@@ -13,10 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
+from tap_aircall import schemas
 from tap_aircall.errors import ResponseError
 from tap_aircall.reading.conform import DEEPEST, Misfit, conform, is_recognised, looks_secret
-from tap_aircall.schemas import intelligence
-from tap_aircall.schemas.resources import ADDITIONAL_FIELDS, OPEN, completed, has
+from tap_aircall.schemas.notation import ADDITIONAL_FIELDS, completed, has, integer, open_object
 from tests.catalogs import example
 from tests.streams.test_schemas import FORMATS, STREAMS, keys_of
 
@@ -38,8 +38,8 @@ SCHEMA = completed(
         th.Property("numbers", th.ArrayType(th.IntegerType(nullable=True))),
         th.Property("active", th.BooleanType),
         th.Property("score", th.NumberType),
-        th.Property("body", OPEN),
-    )
+    ).to_dict()["properties"]
+    | {"body": open_object("What was sent.")}
 )
 OURS = cast("list[AircallStream]", [*STREAMS.values()])
 KEYED = th.PropertiesList(th.Property("id", th.IntegerType, required=True, nullable=False)).to_dict()
@@ -243,7 +243,7 @@ def test_what_looks_like_a_secret_is_named_and_stays_out() -> None:
 
 
 def test_a_field_that_the_schema_has_is_no_secret() -> None:
-    schema = completed(th.PropertiesList(th.Property("token_count", th.IntegerType), th.Property("body", OPEN)))
+    schema = completed({"token_count": integer("How many."), "body": open_object("What was sent.")})
     record = {"token_count": 7, "body": {"token": "of a conversation"}}
 
     assert conformed(record, schema) == (record, [])
@@ -342,8 +342,8 @@ class TestRecognition:
         ],
     )
     def test_one_known_field_is_enough(self, stream: str, answer: Record) -> None:
-        assert is_recognised(answer, intelligence.of(stream))
-        assert is_recognised(answer | {"call_id": 7}, intelligence.of(stream))
+        assert is_recognised(answer, schemas.of(stream))
+        assert is_recognised(answer | {"call_id": 7}, schemas.of(stream))
 
     @pytest.mark.parametrize(
         ("stream", "answer"),
@@ -364,8 +364,8 @@ class TestRecognition:
         ],
     )
     def test_keys_and_what_is_unknown_or_unusable_are_not(self, stream: str, answer: Record) -> None:
-        assert not is_recognised(answer, intelligence.of(stream))
-        assert not is_recognised(answer | {"call_id": 7}, intelligence.of(stream))
+        assert not is_recognised(answer, schemas.of(stream))
+        assert not is_recognised(answer | {"call_id": 7}, schemas.of(stream))
 
 
 # Drawn records

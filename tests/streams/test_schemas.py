@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 from jsonschema import Draft202012Validator, FormatChecker
 
-from tap_aircall.schemas import resources as schemas
+from tap_aircall import schemas
+from tap_aircall.schemas.notation import has
 from tap_aircall.tap import TapAircall
 from tests.catalogs import SNAPSHOT, catalog, example, properties, summary
 
@@ -76,6 +77,11 @@ class TestEverySchema:
             assert strict == keys, name
             assert set(stream.schema["required"]) == keys, name
 
+    def test_shares_no_part_with_another_place(self) -> None:
+        # The SDK takes deselected fields out of it.
+        parts = [id(definition) for _, definition in every_property()]
+        assert len(set(parts)) == len(parts)
+
     def test_has_times_where_names_say_so(self) -> None:
         for path, definition in every_property():
             assert (definition.get("format") == "date-time") == path.endswith("_at"), path
@@ -139,7 +145,7 @@ def test_wrong_values_are_refused(stream: str, change: dict[str, Any], where: st
 def test_fields_are_found_through_objects_and_arrays() -> None:
     calls = schemas.of("calls")
 
-    assert schemas.has(calls, "comments.posted_by.name")
-    assert schemas.has(calls, "number.messages.welcome")
-    assert not schemas.has(calls, "number.messages.goodbye")
-    assert not schemas.has(calls, "comments.posted_by.name.first")
+    assert has(calls, "comments.posted_by.name")
+    assert has(calls, "number.messages.welcome")
+    assert not has(calls, "number.messages.goodbye")
+    assert not has(calls, "comments.posted_by.name.first")

@@ -64,8 +64,8 @@ class CallDetails(AircallStream):
     asks_for_each: ClassVar[bool] = True
     """Whether it takes a request for each call."""
 
-    def __init__(self, tap: Tap, run: Run, schema: dict[str, Any] | None = None) -> None:
-        super().__init__(tap, run, schema)
+    def __init__(self, tap: Tap, run: Run) -> None:
+        super().__init__(tap, run)
         self._now = 0
         """What Aircall's clock had reached when the stream's turn came (UNIX seconds)."""
         self._later = Later({}, ())

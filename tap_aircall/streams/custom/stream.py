@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeGuard
 
-import singer_sdk.typing as th
 from typing_extensions import override
 
 from tap_aircall.errors import (
@@ -25,7 +24,7 @@ from tap_aircall.reading.conform import without
 from tap_aircall.reading.pages import Page
 from tap_aircall.reading.times import to_seconds
 from tap_aircall.reading.walks import AscendingWalk
-from tap_aircall.schemas.resources import OPEN, completed
+from tap_aircall.schemas import notation as schemas
 from tap_aircall.streams.base import AircallStream
 from tap_aircall.streams.custom.definitions import RECORD, SECRETS, Definition, Replication
 
@@ -47,14 +46,11 @@ ID, TIME = "id", "time"
 
 def schema_of(definition: Definition) -> dict[str, Any]:
     """Build the JSON schema of a stream's records."""
-    keys = (
-        th.Property(key, th.StringType, required=True, nullable=False, description="Part of the key, as text.")
-        for key in definition.primary_keys
-    )
-    time = definition.replication_key
-    times = [th.Property(time, th.DateTimeType, description="Time that the list is ordered by.")] if time else []
-    whole = th.Property(RECORD, OPEN, description="The record as Aircall sent it, without secrets.")
-    return completed(th.PropertiesList(*keys, *times, whole))
+    fields = dict.fromkeys(definition.primary_keys, schemas.key(schemas.text("Part of the key, as text.")))
+    if definition.replication_key:
+        fields[definition.replication_key] = schemas.time("Time that the list is ordered by.")
+    fields[RECORD] = schemas.open_object("The record as Aircall sent it, without secrets.")
+    return schemas.completed(fields)
 
 
 class CustomStream(AircallStream):

@@ -16,18 +16,14 @@ from typing_extensions import override
 from tap_aircall.inbox.source import MARK, Mark
 from tap_aircall.reading.conform import without
 from tap_aircall.reading.times import from_milliseconds, to_milliseconds
-from tap_aircall.schemas import inbox as schemas
 from tap_aircall.streams.base import AircallStream
 from tap_aircall.streams.inbox.merging import data_of, merged, moment_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from singer_sdk import Tap
-
     from tap_aircall.inbox.store import Event
     from tap_aircall.reading.pages import Record
-    from tap_aircall.streams.run import Run
 
 SECRETS = frozenset({"token"})
 TWIN_MILLISECONDS = 10_000
@@ -46,9 +42,6 @@ class InboxStream(AircallStream):
     cost = "none"
     kinds: ClassVar[tuple[str, ...]] = ()
     """Patterns of the events that it is made from; all, if there are none."""
-
-    def __init__(self, tap: Tap, run: Run) -> None:
-        super().__init__(tap, run, schemas.of(self.name))
 
     _has_warned = False
     """Whether the user was told of forgotten events."""

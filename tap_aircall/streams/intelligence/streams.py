@@ -30,7 +30,6 @@ from tap_aircall.reading.conform import is_recognised
 from tap_aircall.reading.cursors import POSITIONS
 from tap_aircall.reading.later import YOUNG_SECONDS, Later, Reason, ids_to_state, parse_ids
 from tap_aircall.reading.times import to_milliseconds, to_rfc3339, to_seconds
-from tap_aircall.schemas import intelligence as schemas
 from tap_aircall.streams.access import Access
 from tap_aircall.streams.calls.details import CallDetails, upgrade_followed
 
@@ -65,7 +64,7 @@ class CallIntelligence(CallDetails):
     """Events that say that it is ready, or was edited."""
 
     def __init__(self, tap: Tap, run: Run) -> None:
-        super().__init__(tap, run, schemas.of(self.name))
+        super().__init__(tap, run)
         self._access: Access | None = None
         self._was_granted = False
         """Whether an earlier run has read it."""

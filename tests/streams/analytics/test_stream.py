@@ -13,7 +13,7 @@ import pytest
 from aircall_sandbox import Fault
 from aircall_sandbox.analytics import EXPORT_PATH, FILE_PATH
 from tap_aircall.errors import InputError, StreamError
-from tap_aircall.schemas.report_names import REPORTS
+from tap_aircall.settings import REPORTS
 from tap_aircall.streams.analytics.exports import AHEAD, PATIENCE_SECONDS, POLL_SECONDS
 from tests.clock import NOW
 from tests.conftest import Run

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from singer_sdk import Tap
 from singer_sdk.helpers.capabilities import PluginCapabilities, TapCapabilities
-from singer_sdk.plugin_base import JSONSchemaValidator, PluginBase
+from singer_sdk.plugin_base import PluginBase
 from singer_sdk.singerlib import Catalog
 from typing_extensions import override
 
@@ -21,17 +21,7 @@ from tap_aircall.errors import (
 )
 from tap_aircall.reading.clock import SystemClock
 from tap_aircall.reading.states import bookmarks_of
-from tap_aircall.settings import (
-    DEFINITION,
-    Settings,
-    explain,
-    from_environment,
-    normalize,
-    unknown_settings,
-    unknown_variables,
-    unusable_flattening,
-    unusable_texts,
-)
+from tap_aircall.settings import DEFINITION, Settings, from_environment, problems
 from tap_aircall.streams import maps, registry
 from tap_aircall.streams.base import AircallStream
 from tap_aircall.streams.custom.definitions import SETTING, parse_definitions
@@ -100,10 +90,9 @@ class TapAircall(Tap):
         self.append_builtin_config(schema)
         # The SDK's own reading of variables ends in a traceback that names none, and passes over misspelt ones.
         config = dict(config or {}) | (self._from_environment() if parse_env_config else {})
-        normalize(config, schema["properties"])
-        errors = _problems_of(config, schema)
-        if errors and validate_config:
-            raise InputError(" ".join(errors))
+        lines = problems(config, schema["properties"])
+        if lines and validate_config:
+            raise InputError(" ".join(lines))
         clock = clock or SystemClock()
         settings = (
             Settings.from_config(config, now=clock.time(), version=self.plugin_version) if validate_config else None
@@ -310,9 +299,8 @@ class TapAircall(Tap):
 
     def _from_environment(self) -> dict[str, Any]:
         """Read the settings that environment variables give."""
-        properties = self.config_jsonschema["properties"]
-        config = from_environment(properties, VARIABLES)
-        for line in unknown_variables(properties, VARIABLES):
+        config, lines = from_environment(self.config_jsonschema["properties"], VARIABLES)
+        for line in lines:
             self.logger.warning(line)
         return config
 
@@ -335,15 +323,6 @@ class TapAircall(Tap):
         super().append_builtin_config(config_jsonschema)
         # From 0.55 on the SDK adds a setting to switch these messages off; the tap always sends them.
         config_jsonschema["properties"].pop("emit_activate_version_messages", None)
-
-
-def _problems_of(config: dict[str, Any], schema: dict[str, Any]) -> list[str]:
-    """Return a line for each setting that does not have its form; fill in the defaults of the others."""
-    errors = unknown_settings(config, schema["properties"])
-    # The SDK's schema of stream maps is no schema where it is about `__else__`; `maps.check` looks at them.
-    checked = {"properties": {**schema["properties"], maps.SETTING: {"type": "object"}}}
-    errors += [explain(error) for error in JSONSchemaValidator(checked).iter_errors(config)]
-    return errors or [*unusable_texts(config), *unusable_flattening(config)]
 
 
 def _as_catalog(catalog: dict[str, Any] | Catalog | None) -> Catalog | None:

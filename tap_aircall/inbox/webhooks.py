@@ -131,12 +131,11 @@ class Webhooks:
         def parse(query: Query, payload: Any) -> Page:
             return Page.parse(payload, "webhooks").checked(query, "webhooks", key="webhook_id")
 
-        def listed() -> Iterator[Page]:
-            gap = yield from walks.whole_list(read, "webhook_id", "webhooks")
-            if gap is not None:
-                logger.warning("%s", gap.describe("webhooks"))
-
-        webhooks = [AircallsWebhook.parse(record) for page in listed() for record in [*page.records, *page.odd]]
+        webhooks: list[AircallsWebhook] = []
+        for step in walks.whole_list(read, "webhook_id", "webhooks"):
+            webhooks += map(AircallsWebhook.parse, [*step.records, *step.odd])
+            if step.gap is not None:
+                logger.warning("%s", step.gap.describe("webhooks"))
         return {webhook.webhook_id: webhook for webhook in webhooks}
 
     def register(self, url: str, events: Sequence[str]) -> Webhook:

@@ -143,7 +143,7 @@ class Page(NamedTuple):
         if is_refuted:
             raise ResponseError(message)
         time = time if "order" in query else None
-        page = self._placed(key, time, name)
+        page = self.placed(key, time, name)
         if time is not None:
             _check_times(page.times, query, name, time)
         if hidden:
@@ -159,8 +159,12 @@ class Page(NamedTuple):
         hidden = max(0, min(size, (self.total or 0) - (number - 1) * size) - count)
         return hidden, self.linked is True and count + hidden < size
 
-    def _placed(self, key: str, time: str | None, name: str) -> Page:
-        """Set aside what has no usable key, or no usable time where there has to be one."""
+    def placed(self, key: str, time: str | None, name: str) -> Page:
+        """Set aside what has no usable key, or no usable time where there has to be one.
+
+        Raises:
+            ResponseError: If that is too much of the page.
+        """
         records: list[Record] = []
         times: list[int] = []
         odd: list[Record] = []
@@ -172,7 +176,7 @@ class Page(NamedTuple):
             records.append(record)
             if second is not None:
                 times.append(second)
-        if len(self.records) >= MOST_ODD and len(odd) * MOST_ODD > len(self.records):
+        if is_too_odd(len(odd), len(self.records)):
             raise _unusable(key if time is None else f"{key}' or '{time}", name)
         return self._replace(records=records, times=times, odd=odd)
 
@@ -220,6 +224,11 @@ class ShortPageError(ResponseError):
     def __init__(self, message: str, page: Page) -> None:
         super().__init__(message)
         self.page = page
+
+
+def is_too_odd(odd: int, count: int) -> bool:
+    """Say whether so many of the records of a page cannot be placed that it has another shape than is known."""
+    return count >= MOST_ODD and odd * MOST_ODD > count
 
 
 def check_hidden(hidden: int, counted: int, name: str) -> None:

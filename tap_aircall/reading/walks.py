@@ -24,7 +24,6 @@ from __future__ import annotations
 
 import math
 from contextlib import closing
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tap_aircall.errors import ResponseError, UnreadableError
@@ -52,6 +51,24 @@ SLACK_SECONDS = (TOLERANCE_SECONDS, 1)
 than a chunk, one has to do."""
 PATIENCE = 10
 """How many readings in a row may bring nothing new before a list is taken for one that contradicts itself."""
+
+
+class Step(NamedTuple):
+    """What one page of a walk brought."""
+
+    records: list[Record]
+    """Those not given out before."""
+    through: int | None = None
+    """No record that was asked for is missing any more up to this second (UNIX, inclusive; of a walk that goes
+    backwards, from it on); None: nothing is known yet."""
+    last: int | None = None
+    """The latest time (UNIX seconds) among the records given out so far by a walk that goes forwards."""
+    remaining: int | None = None
+    """Records still to come when the page was read, its own included, as far as Aircall says."""
+    gap: Gap | None = None
+    """What Aircall counts and does not show, if that has become certain with this page; reported once."""
+    odd: Sequence[Record] = ()
+    """Records of the page that cannot be placed in the list; they may be repeated when it is read again."""
 
 
 def pages(
@@ -91,7 +108,7 @@ def pages(
         planned = min(last, number - 1 + math.ceil(left * (number - 1) / through))
 
 
-def whole_list(read: Reader, key: str, name: str, size: int = PAGE_SIZE) -> Generator[Page, None, Gap | None]:
+def whole_list(read: Reader, key: str, name: str, size: int = PAGE_SIZE) -> Iterator[Step]:
     """Read a short list whole.
 
     When the total shrinks on the way, something in front of us was deleted and something else slid past. When the list
@@ -103,12 +120,6 @@ def whole_list(read: Reader, key: str, name: str, size: int = PAGE_SIZE) -> Gene
         key: The field that identifies a record.
         name: What to call the list in an error.
         size: How many records to ask for on a page.
-
-    Yields:
-        Pages with the records not given out before.
-
-    Returns:
-        What the list counts and does not show; None if it shows all of it.
 
     Raises:
         ResponseError: If the list contradicts itself, or hides too much.
@@ -126,13 +137,14 @@ def whole_list(read: Reader, key: str, name: str, size: int = PAGE_SIZE) -> Gene
             if total is None and keys and here.issuperset(keys):
                 if page.linked or len(keys) == min(size, page.size or size):
                     raise _contradicts_itself(name)
-                return None  # a list without pages, which gives all of it whatever page is asked for
+                return  # a list without pages, which gives all of it whatever page is asked for
             shown += page.shown - len(here.intersection([*keys, *odd]))
             hidden += page.hidden
             check_hidden(hidden, total or 0, name)
             here.update(keys, odd)
-            yield page._replace(
-                records=[record for record, each in zip(page.records, keys, strict=True) if each not in given],
+            yield Step(
+                [record for record, each in zip(page.records, keys, strict=True) if each not in given],
+                remaining=None if total is None else total - len(given),
                 odd=[record for record, each in zip(page.odd, odd, strict=True) if each not in given],
             )
             given.update(keys, odd)
@@ -140,26 +152,23 @@ def whole_list(read: Reader, key: str, name: str, size: int = PAGE_SIZE) -> Gene
                 raise UnreadableError(f"Aircall has more than 10,000 {name}, and does not let anyone read the rest.")
         missing = 0 if total is None else max(0, total - shown)
         if not shrank and missing <= hidden:
-            return Gap(None, None, shown + missing, shown) if missing else None
+            if missing:
+                yield Step([], gap=Gap(None, None, shown + missing, shown))
+            return
     raise _contradicts_itself(name)
 
 
-def behind_tokens(
-    ask: Callable[[Query], Any], envelope: str, key: str, name: str
-) -> Generator[list[Record], None, Gap | None]:
+def behind_tokens(ask: Callable[[Query], Any], envelope: str, key: str, name: str) -> Iterator[Step]:
     """Read a list whose pages are found by a token (facts: What not every account has: the templates of WhatsApp).
+
+    It ends when there is no further token and as many records as Aircall says; or when two readings in a row count
+    alike what they do not show, which then is a gap.
 
     Args:
         ask: Sends a query and returns the decoded answer.
         envelope: Key of the list in it.
         key: The field that identifies a record.
         name: What to call the list in an error.
-
-    Yields:
-        Records not given out before, page by page, until there is no further token and as many records as Aircall says.
-
-    Returns:
-        What two readings in a row count alike and do not show; None if everything was shown.
 
     Raises:
         ResponseError: If the list is not there, contradicts itself, or hides too much.
@@ -173,12 +182,14 @@ def behind_tokens(
         while True:
             payload = ask(query)
             known = len(given)
-            fresh = []
-            for record in Page.parse(payload, envelope).records:
-                if (each := identity(record, key, name)) not in given:
-                    given.add(each)
-                    fresh.append(record)
-            yield fresh
+            page = Page.parse(payload, envelope).placed(key, None, name)
+            fresh: dict[Any, Record] = {}
+            for record in page.records:
+                if record[key] not in given:
+                    fresh.setdefault(record[key], record)
+            odd = {repr(record): record for record in page.odd if repr(record) not in given}
+            given.update(fresh, odd)
+            yield Step([*fresh.values()], odd=[*odd.values()])
             info = payload.get("pageInfo")
             info = info if isinstance(info, dict) else {}
             following = str(info.get("nextToken") or "")
@@ -189,11 +200,12 @@ def behind_tokens(
             query = {"token": following}
         total = info.get("totalCount")
         if total <= len(given) if type(total) is int else not following:
-            return None
+            return
         gap = Gap(None, None, total, len(given)) if type(total) is int and not following else None
         if gap is not None and gap == before:
             check_hidden(gap.missing, gap.counted, name)
-            return gap
+            yield Step([], gap=gap)
+            return
         before = gap
     raise _contradicts_itself(name)
 
@@ -211,23 +223,6 @@ def _contradicts_itself(name: str) -> ResponseError:
         f"Aircall's list of {name} contradicts itself: it shows other records than it says it has, however often it is "
         "read."
     )
-
-
-@dataclass(frozen=True)
-class Step:
-    """What one page of an ascending walk brought."""
-
-    records: list[Record]
-    through: int | None
-    """No record up to this second (UNIX, inclusive) is missing any more; None: nothing is known yet."""
-    last: int | None
-    """The latest time (UNIX seconds) among the records given out so far."""
-    remaining: int | None = None
-    """Records still to come when the page was read, its own included, as far as Aircall says."""
-    gap: Gap | None = None
-    """What Aircall counts and does not show, if that has become certain with this page; reported once."""
-    odd: Sequence[Record] = ()
-    """Records of the page that cannot be placed in the list; they may be repeated when it is read again."""
 
 
 class End(NamedTuple):
@@ -494,9 +489,7 @@ def newest_of(times: Iterable[int], now: int) -> int | None:
     return max((second for second in times if second <= now), default=None)
 
 
-def newest_first(
-    read: Reader, key: str, bookmark: int, params: Query, name: str
-) -> Generator[Page, None, tuple[bool, Gap | None]]:
+def newest_first(read: Reader, key: str, bookmark: int, params: Query, name: str) -> Iterator[Step]:
     """Read a list that is ordered by its time of change, newest first, back to a bookmark.
 
     Changes during the walk go to the front, where the next run finds them. A deletion slides unread records onto pages
@@ -510,11 +503,8 @@ def newest_first(
         name: What to call the list in an error.
 
     Yields:
-        Pages with the records that changed at the bookmark or later and were not given out before.
-
-    Returns:
-        Whether the bookmark was reached (False if the list is cut at 10,000 before), and what the pages up to there
-        lack.
+        The records that changed at the bookmark or later; a last step without records says whether the bookmark was
+        reached (`through`; None if the list is cut at 10,000 before), and what the pages up to there lack.
 
     Raises:
         ResponseError: If the list is in another order, contradicts itself, or hides too much.
@@ -552,9 +542,10 @@ def newest_first(
             elif given.get(each) != changed:
                 given[each] = changed
                 fresh.append(record)
-        yield page._replace(records=fresh)
+        yield Step(fresh, odd=page.odd)
         if reached:
             break
         number += 1
     counted, shown = (sum(getattr(page, count) for page in short.values()) for count in ("places", "shown"))
-    return reached, Gap(bookmark - 1, None, counted, shown) if short else None
+    gap = Gap(bookmark - 1, None, counted, shown) if short else None
+    yield Step([], bookmark if reached else None, gap=gap)

@@ -8,7 +8,7 @@ from abc import abstractmethod
 from collections import Counter
 from contextlib import closing
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from singer_sdk import RESTStream
 from singer_sdk.helpers.conform import TypeConformanceLevel
@@ -45,11 +45,11 @@ if TYPE_CHECKING:
     from tap_aircall.http.client import AircallClient
     from tap_aircall.reading.clock import AircallClock, Clock
     from tap_aircall.reading.pages import Gap, Query, Reader, Record
+    from tap_aircall.reading.walks import Step
     from tap_aircall.settings import Settings
     from tap_aircall.streams.run import Run
 
 S = TypeVar("S", bound="AircallStream")
-T = TypeVar("T")
 
 NAMED = 10
 """How many of those that are set aside are named in a run, since ids come from outside; the summary counts them all."""
@@ -325,20 +325,16 @@ class AircallStream(RESTStream[Any]):
         except ShortPageError as error:
             return error.page
 
-    def read_whole(self, read: Reader, key: str, size: int = PAGE_SIZE) -> Iterator[Page]:
+    def read_whole(self, read: Reader, key: str, size: int = PAGE_SIZE) -> Iterator[Step]:
         """Read a list whole, as `walks.whole_list` does, and note what it hides."""
-        gap = yield from self.noting_odd(walks.whole_list(read, key, self.name, size))
-        self.note_gap(gap)
+        return self.noted(walks.whole_list(read, key, self.name, size))
 
-    def noting_odd(self, pages: Generator[Page, None, T]) -> Generator[Page, None, T]:
-        """Pass pages on, and note what was set aside on them."""
-        while True:
-            try:
-                page = next(pages)
-            except StopIteration as end:
-                return cast("T", end.value)
-            self.note_odd(page.odd)
-            yield page
+    def noted(self, steps: Iterable[Step]) -> Iterator[Step]:
+        """Pass on what a walk brings, and note what it hides and what was set aside on the way."""
+        for step in steps:
+            self.note_gap(step.gap)
+            self.note_odd(step.odd)
+            yield step
 
     def note_gap(self, gap: Gap | None) -> None:
         """Note what Aircall counts and does not show, if there is something."""

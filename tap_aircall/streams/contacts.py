@@ -18,9 +18,9 @@ from tap_aircall.reading.walks import AscendingWalk
 from tap_aircall.streams.base import AircallStream
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator, Mapping
+    from collections.abc import Generator, Iterator, Mapping, Sequence
 
-    from tap_aircall.reading.pages import Page, Record
+    from tap_aircall.reading.pages import Record
 
 BACKFILL = "backfill"
 """Key of the state for a reading of all contacts that was interrupted."""
@@ -132,17 +132,12 @@ class Contacts(AircallStream):
             The next bookmark, and whether the old one was reached.
         """
         newest: int | None = None
-        changes = walks.newest_first(self.reader(), "updated_at", bookmark, {"order_by": "updated_at"}, self.name)
-        changes = self.noting_odd(changes)
-        while True:
-            try:
-                page = next(changes)
-            except StopIteration as end:
-                reached, gap = end.value
-                self.note_gap(gap)
-                return newest, reached
-            newest = newest or self._newest_on(page)
-            yield page.records
+        through: int | None = None
+        params = {"order_by": "updated_at"}
+        for step in self.noted(walks.newest_first(self.reader(), "updated_at", bookmark, params, self.name)):
+            newest, through = newest or self._newest_of(step.records), step.through
+            yield step.records
+        return newest, through is not None
 
     def _all(self, backfill: Backfill) -> Iterator[list[Record]]:
         """Read all contacts in the order of their creation; without a bookmark to come, no state is kept."""
@@ -158,12 +153,10 @@ class Contacts(AircallStream):
             if backfill.bookmark is not None:
                 raise self._gone()
             return
-        steps = walk.steps(backfill.created_through, newest)
+        steps = self.noted(walk.steps(backfill.created_through, newest))
         for number, step in enumerate(steps, start=1):
             if step.last is None and not step.remaining and backfill.created_through is None:
                 raise self._gone()
-            self.note_gap(step.gap)
-            self.note_odd(step.odd)
             self.progress.expect(step.remaining or 0)
             yield step.records
             if backfill.bookmark and step.through is not None and number % states.PAGES_PER_STATE == 0:
@@ -184,11 +177,11 @@ class Contacts(AircallStream):
         """Ask for the newest `updated_at` there is."""
         query = {"order_by": "updated_at", "order": "desc"}
         with closing(walks.pages(self.reader(), query, self.name)) as numbered:
-            return next(filter(None, (self._newest_on(page) for _, page in numbered)), None)
+            return next(filter(None, (self._newest_of(page.records) for _, page in numbered)), None)
 
-    def _newest_on(self, page: Page) -> int | None:
+    def _newest_of(self, contacts: Sequence[Record]) -> int | None:
         """Return the bookmark that a page at the front of the list makes; None if there is nothing on it."""
-        times = (stamp(record, "updated_at", self.name) for record in page.records)
+        times = (stamp(contact, "updated_at", self.name) for contact in contacts)
         newest = walks.newest_of(times, self.aircall_clock.horizon())
         return None if newest is None else min(newest, self.aircall_clock.reached() - TRAIL_SECONDS)
 

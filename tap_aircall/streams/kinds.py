@@ -18,6 +18,7 @@ from tap_aircall.reading import states, walks
 from tap_aircall.reading.conform import without
 from tap_aircall.reading.pages import PAGE_SIZE, Page
 from tap_aircall.reading.times import to_rfc3339, to_seconds
+from tap_aircall.reading.walks import Step
 from tap_aircall.streams.access import Access
 from tap_aircall.streams.base import AircallStream
 
@@ -39,11 +40,11 @@ class ReferenceStream(AircallStream):
 
     @override
     def pages(self) -> Iterable[list[Record]]:
-        for page in self.listed_pages():
-            self.progress.expect((page.total or 0) - self.progress.records)
-            yield page.records
+        for step in self.steps():
+            self.progress.expect(step.remaining or 0)
+            yield step.records
 
-    def listed_pages(self) -> Iterator[Page]:
+    def steps(self) -> Iterator[Step]:
         """Read the list, page by page."""
         return self.read_whole(self.reader(), self.item_key, self.page_size)
 
@@ -75,7 +76,7 @@ class SharedStream(ReferenceStream):
     @cached_property
     def _listed(self) -> list[Record] | AircallError:
         try:
-            return [record for page in super().listed_pages() for record in page.records]
+            return [record for step in super().steps() for record in step.records]
         except AircallError as error:
             return error
 
@@ -84,8 +85,8 @@ class SharedStream(ReferenceStream):
         return self.first_page
 
     @override
-    def listed_pages(self) -> Iterator[Page]:
-        yield Page(self.listed, len(self.listed), linked=False)
+    def steps(self) -> Iterator[Step]:
+        yield Step(self.listed, remaining=len(self.listed))
 
 
 class OptionalList(ReferenceStream):
@@ -94,9 +95,9 @@ class OptionalList(ReferenceStream):
     selected_by_default = False
 
     @override
-    def listed_pages(self) -> Iterator[Page]:
+    def steps(self) -> Iterator[Step]:
         try:
-            yield from super().listed_pages()
+            yield from super().steps()
         except (ForbiddenError, NotFoundError) as error:
             raise _left_out() from error
 
@@ -205,7 +206,7 @@ class OwnedStream(AircallStream):
         def read(queries: Iterable[Query]) -> Iterator[Page]:
             return (self.read_page(path, query) for query in queries)
 
-        return [record for page in self.read_whole(read, self.item_key) for record in page.records]
+        return [record for step in self.read_whole(read, self.item_key) for record in step.records]
 
     @property
     @override
@@ -269,11 +270,8 @@ class OwnedTokenList(OptionalOwnedStream):
         def ask(query: Query) -> Any:
             return self.client.get(path, query, self._checked)
 
-        def read() -> Iterator[list[Record]]:
-            gap = yield from walks.behind_tokens(ask, self.envelope, self.item_key, self.name)
-            self.note_gap(gap)
-
-        return [record for records in read() for record in records]
+        steps = walks.behind_tokens(ask, self.envelope, self.item_key, self.name)
+        return [record for step in self.noted(steps) for record in step.records]
 
     def _checked(self, payload: Any) -> Any:
         Page.parse(payload, self.envelope)

@@ -18,7 +18,7 @@ from tap_aircall.reading.pages import Page, ShortPageError
 from tap_aircall.reading.times import to_seconds
 from tap_aircall.streams.registry import STREAMS
 from tests.conftest import Run
-from tests.reading.test_walks import Model, ended, ids, missing, spread, walk
+from tests.reading.test_walks import Model, ids, missing, spread, walk
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -137,8 +137,8 @@ class Liar(Model):
 
 
 def whole(model: Model) -> tuple[list[int], int]:
-    found, gap = ended(walks.whole_list(model.read, "id", "records"))
-    return found, gap.missing if gap else 0
+    steps = list(walks.whole_list(model.read, "id", "records"))
+    return ids(steps), missing(steps)
 
 
 def ascending(model: Model) -> tuple[list[int], int]:
@@ -147,11 +147,11 @@ def ascending(model: Model) -> tuple[list[int], int]:
 
 
 def newest_first(model: Model) -> tuple[list[int], int]:
-    found, (reached, gap) = ended(walks.newest_first(model.read, model.key, 0, {}, "records"))
-    if not reached:  # the caller then reads the list in another way
+    steps = list(walks.newest_first(model.read, model.key, 0, {}, "records"))
+    if steps[-1].through is None:  # the caller then reads the list in another way
         message = "records"
         raise AircallError(message)
-    return found, gap.missing if gap else 0
+    return ids(steps), missing(steps)
 
 
 def truth_or_error(read: Callable[[Model], tuple[list[int], int]], model: Liar) -> None:

@@ -18,7 +18,7 @@ from tap_aircall.reading.pages import Gap, Page, ShortPageError
 from tap_aircall.reading.walks import AscendingWalk
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from tap_aircall.reading.pages import Query, Record
 
@@ -110,17 +110,8 @@ def missing(steps: Iterable[walks.Step]) -> int:
 
 
 def whole(model: Model) -> tuple[list[int], Gap | None]:
-    return ended(walks.whole_list(model.read, "id", "tags"))
-
-
-def ended(pages: Generator[Page, None, T]) -> tuple[list[int], T]:
-    """Read to the end; return the ids, and what the walk returns."""
-    found: list[int] = []
-    while True:
-        try:
-            found += [record["id"] for record in next(pages).records]
-        except StopIteration as end:
-            return found, end.value
+    steps = list(walks.whole_list(model.read, "id", "tags"))
+    return ids(steps), steps[-1].gap if steps else None
 
 
 def is_too_much(hidden: int, counted: int) -> bool:
@@ -481,9 +472,9 @@ class TestWholeList:
 
 class TestNewestFirst:
     def read(self, model: Model, bookmark: int) -> tuple[list[int], bool]:
-        found, (reached, gap) = ended(walks.newest_first(model.read, "updated_at", bookmark, {}, "contacts"))
-        assert gap is None
-        return found, reached
+        steps = list(walks.newest_first(model.read, "updated_at", bookmark, {}, "contacts"))
+        assert steps[-1].gap is None
+        return ids(steps), steps[-1].through is not None
 
     @given(hidden=st.sets(st.integers(0, 299), max_size=40), bookmark=st.integers(0, 299))
     def test_names_what_the_pages_lack_that_it_read(self, hidden: set[int], bookmark: int) -> None:
@@ -491,14 +482,13 @@ class TestNewestFirst:
         model.hidden = hidden
 
         try:
-            found, (reached, gap) = ended(walks.newest_first(model.read, "updated_at", bookmark, {}, "contacts"))
+            steps = list(walks.newest_first(model.read, "updated_at", bookmark, {}, "contacts"))
         except ResponseError:
             assert is_too_much(len(hidden), 300)
         else:
-            assert reached
-            assert found == [n for n in range(299, bookmark - 1, -1) if n not in hidden]
-            hidden_there = sum(n >= bookmark for n in hidden)
-            assert hidden_there <= (gap.missing if gap else 0) <= len(hidden)
+            assert steps[-1].through == bookmark
+            assert ids(steps) == [n for n in range(299, bookmark - 1, -1) if n not in hidden]
+            assert sum(n >= bookmark for n in hidden) <= missing(steps) <= len(hidden)
 
     def contacts(self, count: int) -> Model:
         records = [{"id": n, "updated_at": n} for n in range(count)]

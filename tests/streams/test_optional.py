@@ -172,6 +172,18 @@ def test_whatsapp_templates_are_found_by_their_tokens(aircall: Aircall, count: i
     assert run.requests == 1 + requests
 
 
+def test_a_template_without_an_id_is_set_aside(aircall: Aircall, caplog: pytest.LogCaptureFixture) -> None:
+    (one,) = numbers(aircall, 1)
+    aircall.world.optional.whatsapp_templates = {one: [template(0), {"name": "odd"}, template(2)]}
+
+    run = aircall.run("whatsapp_templates")
+
+    assert [record["id"] for record in run.records("whatsapp_templates")] == [template(0)["id"], template(2)["id"]]
+    assert "Stream 'whatsapp_templates': a record (without an id) is set aside" in caplog.text
+    assert "1 set aside (unusable)" in caplog.text
+    assert "ACTIVATE_VERSION" not in run.types("whatsapp_templates")
+
+
 def test_a_token_that_repeats_too_early_is_an_error(aircall: Aircall) -> None:
     (one,) = numbers(aircall, 1)
     aircall.world.optional.whatsapp_templates = {one: [template(n) for n in range(30)]}

@@ -21,7 +21,7 @@ from tap_aircall.errors import (
 from tap_aircall.reading import states, walks
 from tap_aircall.reading.clock import TRAIL_SECONDS
 from tap_aircall.reading.conform import without
-from tap_aircall.reading.pages import Page
+from tap_aircall.reading.pages import Page, is_too_odd
 from tap_aircall.reading.times import to_seconds
 from tap_aircall.reading.walks import AscendingWalk
 from tap_aircall.schemas import notation as schemas
@@ -71,8 +71,8 @@ class CustomStream(AircallStream):
     @override
     def pages(self) -> Iterator[list[Record]]:
         self.stream_state[MARK] = True
-        for page in self._read():
-            yield [item[RECORD] for item in page]
+        for items in self._read():
+            yield [item[RECORD] for item in items]
 
     @override
     def parse_state(self, state: Mapping[str, Any]) -> int | None:
@@ -101,7 +101,10 @@ class CustomStream(AircallStream):
     @override
     def parse_page(self, query: Query, payload: Any) -> Page:
         page = self._parse(payload)
-        page = page._replace(records=[self._item(record) for record in page.records])
+        items, problems = [*map(self._item, page.records)], [*filter(None, map(self._problem_of, page.records))]
+        if problems and (len(problems) == len(items) or is_too_odd(len(problems), len(items))):
+            raise UnreadableError(f"Aircall sent {problems[0]}: check the keys in custom_streams.")
+        page = page._replace(records=items)
         try:
             return page.checked(query, self.name, TIME, self.item_key)
         except MisorderedError as error:
@@ -117,14 +120,14 @@ class CustomStream(AircallStream):
         reader = self.reader(self._definition.path)
         match self._definition.replication:
             case Replication.FULL_TABLE:
-                for page in self.read_whole(reader, self.item_key):
-                    yield page.records
+                for step in self.read_whole(reader, self.item_key):
+                    yield step.records
             case Replication.FROM_TO:
                 # `from` may exclude its own second or not: the walk drops what it did not want.
                 walk = AscendingWalk(reader, TIME, from_is_exclusive=True, params={}, name=self.name)
                 after = None if bookmark is None else bookmark - 1
-                for number, step in enumerate(walk.steps(after, self.aircall_clock.horizon()), start=1):
-                    self.note_gap(step.gap)
+                steps = self.noted(walk.steps(after, self.aircall_clock.horizon()))
+                for number, step in enumerate(steps, start=1):
                     yield step.records
                     if number % states.PAGES_PER_STATE == 0 and step.records:
                         self._move_to(step.through)
@@ -135,22 +138,18 @@ class CustomStream(AircallStream):
 
     def _changed_since(self, reader: Reader, bookmark: int) -> Iterator[list[Record]]:
         newest: int | None = None
-        changes = walks.newest_first(reader, TIME, bookmark, {"order_by": str(self.replication_key)}, self.name)
-        while True:
-            try:
-                page = next(changes)
-            except StopIteration as end:
-                reached, gap = end.value
-                self.note_gap(gap)
-                if not reached:
-                    raise UnreadableError(
-                        f"Aircall lists more than 10,000 changes of '{self.name}', and does not let anyone read the "
-                        "rest; use the replication from_to if the list can do that."
-                    ) from None
-                self._move_to(newest)
-                return
-            newest = newest or walks.newest_of((item[TIME] for item in page.records), self.aircall_clock.horizon())
-            yield page.records
+        through: int | None = None
+        params = {"order_by": str(self.replication_key)}
+        for step in self.noted(walks.newest_first(reader, TIME, bookmark, params, self.name)):
+            newest = newest or walks.newest_of((item[TIME] for item in step.records), self.aircall_clock.horizon())
+            through = step.through
+            yield step.records
+        if through is None:
+            raise UnreadableError(
+                f"Aircall lists more than 10,000 changes of '{self.name}', and does not let anyone read the rest; use "
+                "the replication from_to if the list can do that."
+            )
+        self._move_to(newest)
 
     def _move_to(self, second: int | None) -> None:
         """Set the bookmark (UNIX seconds), but never within `TRAIL_SECONDS` of Aircall's clock."""
@@ -173,25 +172,26 @@ class CustomStream(AircallStream):
         return Page.parse(payload, key)
 
     def _item(self, record: Record) -> Record:
-        """Pack a record together with what a walk has to know of it."""
-        keys = {key: self._text(record, key) for key in self.primary_keys}
+        """Pack a record together with what a walk has to know of it: nothing, if it has no usable key."""
+        keys = {key: str(record.get(key)) for key in self.primary_keys}
         whole = without(SECRETS, record)
-        item: Record = {ID: tuple(keys.values()), RECORD: {**whole, **keys, RECORD: whole}}
-        if self.replication_key is not None:
-            try:
-                item[TIME] = to_seconds(record.get(self.replication_key))
-            except ValueError as error:
-                raise self._unusable(self.replication_key, "a time") from error
+        item: Record = {RECORD: {**whole, **keys, RECORD: whole}}
+        if not self._problem_of(record):
+            item[ID] = tuple(keys.values())
+            if self.replication_key is not None:
+                item[TIME] = to_seconds(record[self.replication_key])
         return item
 
-    def _text(self, record: Record, key: str) -> str:
-        value = record.get(key)
-        if not isinstance(value, str | int) or isinstance(value, bool):
-            raise self._unusable(key, "text or a number")
-        return str(value)
-
-    def _unusable(self, key: str, kind: str) -> UnreadableError:
-        return UnreadableError(f"Aircall sent a record whose '{key}' is not {kind}: check the keys in custom_streams.")
+    def _problem_of(self, record: Record) -> str:
+        """Say what is wrong with a record that lacks a usable key or time; empty for others."""
+        for key in self.primary_keys:
+            if not isinstance(record.get(key), str | int) or isinstance(record[key], bool):
+                return f"a record whose '{key}' is not text or a number"
+        try:
+            to_seconds(0 if self.replication_key is None else record.get(self.replication_key))
+        except ValueError:
+            return f"a record whose '{self.replication_key}' is not a time"
+        return ""
 
 
 def _is_list_of_objects(value: Any) -> TypeGuard[list[Record]]:

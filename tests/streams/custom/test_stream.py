@@ -261,6 +261,26 @@ class TestMistakes:
         assert fail(aircall, definitions) == f"{line} in custom_streams."
         assert aircall.clock.waits == []
 
+    @pytest.mark.parametrize(
+        "definitions", [TAGS, define("/v1/tags", "tags", replication="from_to", replication_key="at")]
+    )
+    def test_a_record_without_a_usable_key_or_time_is_set_aside(
+        self, aircall: Aircall, caplog: pytest.LogCaptureFixture, definitions: list[Record]
+    ) -> None:
+        for n in range(3):
+            aircall.world.add("tags", id=n + 1, at=T0 - 100 + n)
+        odd = {"id": None, "at": "soon", "name": "odd"}
+        aircall.sandbox.faults.append(
+            Fault(path="/v1/tags", mutate=lambda payload: payload | {"tags": [*payload["tags"][:2], odd]})
+        )
+
+        run = read(aircall, definitions)
+
+        assert ids(run) == [1, 2]
+        assert "Stream 'mine': a record (without an id) is set aside: It has no usable id or time." in caplog.text
+        assert "1 set aside (unusable)" in caplog.text
+        assert "ACTIVATE_VERSION" not in run.types(NAME)
+
     def test_a_list_that_the_account_may_not_see_is_left_out(
         self, aircall: Aircall, caplog: pytest.LogCaptureFixture
     ) -> None:

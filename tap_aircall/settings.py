@@ -22,7 +22,7 @@ from tap_aircall.http.addresses import is_loopback
 from tap_aircall.reading.times import parse_setting
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
 
     from jsonschema import ValidationError
@@ -218,7 +218,6 @@ _CONSTRAINTS = {
     "maximum": "must be at most {}",
 }
 _BOOLEANS = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
-_SEE = "see tap-aircall --about for those there are."
 
 
 class InitiateOAuth(StrEnum):
@@ -368,14 +367,16 @@ def problems(config: dict[str, Any], properties: Mapping[str, Any]) -> list[str]
         else:
             config[name] = _plain(stripped, properties.get(name, {}))
     lines = [
-        f"Setting {one_line(name)}: unknown; {hint(name, properties, _SEE)}"
-        for name in config
-        if name not in properties
+        f"Setting {one_line(name)}: unknown; {_meant(name, properties)}" for name in config if name not in properties
     ]
     # The SDK's schema of stream maps is no schema where it is about `__else__`; `maps.check` looks at them.
     schema = {"properties": {**properties, "stream_maps": {"type": "object"}}}
     lines += map(_explained, JSONSchemaValidator(schema).iter_errors(config))
     return lines or list(_unusable(config))
+
+
+def _meant(name: str, known: Iterable[str]) -> str:
+    return hint(name, known, "see tap-aircall --about for those there are.")
 
 
 def _plain(value: Any, definition: Mapping[str, Any]) -> Any:
@@ -443,7 +444,7 @@ def from_environment(properties: Mapping[str, Any], prefix: str) -> tuple[dict[s
         if name not in properties:
             lines.append(
                 f"Variable {one_line(variable)}: ignored, since there is no setting {one_line(name)}; "
-                f"{hint(name, properties, _SEE)}"
+                f"{_meant(name, properties)}"
             )
         elif variable == f"{prefix}{name.upper()}" and os.environ[variable].strip():
             config[name] = _parsed(os.environ[variable], properties[name], f"Variable {variable}")

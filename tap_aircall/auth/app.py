@@ -4,15 +4,26 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 
 from tap_aircall.auth.authenticators import OAuthAuthenticator
 from tap_aircall.auth.login import Login
-from tap_aircall.auth.tokens import TokenEndpoint, Tokens, TokenStore, default_location
-from tap_aircall.errors import AircallError, InputError, LoginNeededError, one_line
+from tap_aircall.auth.tokens import NO_TOKENS, Tokens, TokenStore, default_location
+from tap_aircall.errors import (
+    AircallError,
+    CredentialsError,
+    InputError,
+    LoginNeededError,
+    NotFoundError,
+    RejectedRequestError,
+    ResponseError,
+    UnavailableError,
+    one_line,
+)
 from tap_aircall.settings import InitiateOAuth
 
 if TYPE_CHECKING:
@@ -25,6 +36,7 @@ if TYPE_CHECKING:
     from tap_aircall.reading.clock import Clock
     from tap_aircall.settings import OAuthSettings
 
+TOKEN_PATH = "/v1/oauth/token"  # noqa: S105 - no secret
 COMMAND = "tap-aircall --config <your config> --login"
 
 
@@ -74,20 +86,20 @@ class OAuthApp:
             AircallError: If Aircall grants no tokens that it accepts.
             InputError: If a setting is missing, or tokens cannot be kept.
         """
+        settings, store = self.settings, self._store
         required = {
-            "oauth_client_id": self.settings.client_id,
-            "oauth_client_secret": self.settings.client_secret,
-            "callback_url": self.settings.callback_url,
+            "oauth_client_id": settings.client_id,
+            "oauth_client_secret": settings.client_secret,
+            "callback_url": settings.callback_url,
         }
         if missing := [name for name, value in required.items() if not value]:
             raise InputError(
                 f"Setting {' and '.join(missing)}: missing; a login needs what Aircall issued and registered."
             )
-        store, endpoint = self._store, self._endpoint
         with store.locked():
             before = store.load()  # find out now that nothing can be saved, not after the code is used up
-        code = Login(self.settings.dashboard_url, self.settings.client_id, self.settings.callback_url, person).run()
-        tokens = endpoint.exchange(code, self.settings.callback_url)
+        code = Login(settings.dashboard_url, settings.client_id, settings.callback_url, person).run()
+        tokens = self._exchange(code)
         tokens = replace(tokens, company=self._prove(tokens), ancestors=self._given.fingerprints)
         with store.locked():
             saving()
@@ -113,19 +125,55 @@ class OAuthApp:
             return TokenDatabase(location, self.api_url, self.settings.client_id)
         return TokenStore(Path(location) if location else default_location(), self.api_url, self.settings.client_id)
 
-    @property
-    def _endpoint(self) -> TokenEndpoint:
-        client = self.make_client(None)
-        return TokenEndpoint(client, self.clock, self.settings.client_id, self.settings.client_secret)
-
     def _authenticator(self) -> OAuthAuthenticator:
         if self.settings.initiate is InitiateOAuth.OFF or not self.settings.client_id:
-            return OAuthAuthenticator(self._given, None, None, self.clock)
-        return OAuthAuthenticator(self._given, self._store, self._endpoint, self.clock)
+            return OAuthAuthenticator(self._given, self.clock)
+        return OAuthAuthenticator(self._given, self.clock, self._store, self._refresh)
+
+    def _exchange(self, code: str) -> Tokens:
+        """Get tokens for the code that a login brought. It is sent once, since it works only once."""
+        return self._grant(
+            NO_TOKENS,
+            {"grant_type": "authorization_code", "code": code, "redirect_uri": self.settings.callback_url},
+            "Aircall does not accept the login: a code is good for one use within ten minutes, and oauth_client_id, "
+            "oauth_client_secret and callback_url must be as Aircall has them. Please log in again.",
+            attempts=1,
+        )
+
+    def _refresh(self, tokens: Tokens) -> Tokens:
+        """Get new tokens for a refresh token."""
+        return self._grant(
+            tokens,
+            {"grant_type": "refresh_token", "refresh_token": tokens.refresh_token},
+            "Aircall does not accept the refresh token: log in again with --login (or check oauth_client_id and "
+            "oauth_client_secret).",
+        )
+
+    def _grant(self, before: Tokens, grant: dict[str, Any], refused: str, **options: int) -> Tokens:
+        """Ask the token endpoint.
+
+        Raises:
+            LoginNeededError: If Aircall refuses; with the line given.
+            UnavailableError: If it cannot be reached, or answers with something else.
+        """
+        app = {"client_id": self.settings.client_id, "client_secret": self.settings.client_secret}
+        try:
+            return self._client.post(
+                TOKEN_PATH, app | grant, lambda payload: before.granted(payload, self.clock.time()), **options
+            )
+        except (CredentialsError, NotFoundError, RejectedRequestError) as error:
+            raise LoginNeededError(refused) from error
+        except ResponseError as error:
+            raise UnavailableError(str(error)) from error
+
+    @cached_property
+    def _client(self) -> AircallClient:
+        """A client without credentials."""
+        return self.make_client(None)
 
     def _prove(self, tokens: Tokens) -> str | None:
         """Make sure that Aircall accepts tokens; return the name of their company, fit to be shown."""
-        client = self.make_client(OAuthAuthenticator(tokens, None, None, self.clock))
+        client = self.make_client(OAuthAuthenticator(tokens, self.clock))
         client.ping()
         with contextlib.suppress(AircallError, KeyError, TypeError):
             name = client.get("/v1/company", {}, lambda payload: payload["company"]["name"])

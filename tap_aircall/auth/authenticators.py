@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import threading
-from abc import ABC, abstractmethod
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
@@ -15,9 +14,11 @@ from tap_aircall.errors import LoginNeededError
 from tap_aircall.reading.clock import result_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import requests
 
-    from tap_aircall.auth.tokens import Store, TokenEndpoint, Tokens
+    from tap_aircall.auth.tokens import Store, Tokens
     from tap_aircall.reading.clock import Clock
 
 BEARER = "Bearer "
@@ -26,7 +27,7 @@ GRACE_SECONDS = 5.0
 LOG_IN = "log in again: tap-aircall --config <your config> --login"
 
 
-class Authenticator(APIAuthenticatorBase, ABC):
+class Authenticator(APIAuthenticatorBase):
     """Signs requests with the credentials of a run. Safe to use from several threads.
 
     The SDK's base class only signs; Aircall's tokens end, so whoever sends a request can have them renewed.
@@ -36,24 +37,6 @@ class Authenticator(APIAuthenticatorBase, ABC):
     """Whether `renew` can do anything."""
     advice: str
     """What users can do when Aircall rejects the credentials: the end of a sentence."""
-
-    @abstractmethod
-    def authorization(self) -> str:
-        """Return the value of the `Authorization` header for the next request.
-
-        Raises:
-            AircallError: If there are no credentials that can still be used.
-        """
-
-    @override
-    def authenticate_request(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        """Sign a request.
-
-        Raises:
-            AircallError: If there are no credentials that can still be used.
-        """
-        request.headers["Authorization"] = self.authorization()
-        return request
 
     def renew(self, refused: str) -> bool:  # noqa: ARG002 - for those who can
         """Get other credentials than those that Aircall refused.
@@ -74,12 +57,7 @@ class Authenticator(APIAuthenticatorBase, ABC):
 
 
 class BasicAuthenticator(Authenticator):
-    """HTTP Basic with an API id and token, as made by an admin under Integrations > API keys.
-
-    Args:
-        user: API id.
-        password: API token.
-    """
+    """HTTP Basic with an API id and token, as made by an admin under Integrations > API keys."""
 
     # The two look alike, so they are easily mixed up.
     advice = "check the settings user and password, and that the API id and token are not swapped."
@@ -89,8 +67,9 @@ class BasicAuthenticator(Authenticator):
         self._authorization = "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode("ascii")
 
     @override
-    def authorization(self) -> str:
-        return self._authorization
+    def authenticate_request(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        request.headers["Authorization"] = self._authorization
+        return request
 
 
 class OAuthAuthenticator(Authenticator):
@@ -101,17 +80,19 @@ class OAuthAuthenticator(Authenticator):
 
     Args:
         given: The tokens of the config.
-        store: Where tokens are kept between runs; None for the given ones as they are.
-        endpoint: Where they are renewed; goes with `store`.
         clock: Where the time of day comes from.
+        store: Where tokens are kept between runs; None for the given ones as they are.
+        refresh: Gets new tokens for a refresh token; goes with `store`.
     """
 
-    def __init__(self, given: Tokens, store: Store | None, endpoint: TokenEndpoint | None, clock: Clock) -> None:
+    def __init__(
+        self, given: Tokens, clock: Clock, store: Store | None = None, refresh: Callable[[Tokens], Tokens] | None = None
+    ) -> None:
         super().__init__()
         self._given = given
-        self._store = store
-        self._endpoint = endpoint
         self._clock = clock
+        self._store = store
+        self._refresh = refresh
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="tokens")
         self._renewing = threading.Lock()
         self._tokens = given
@@ -125,17 +106,23 @@ class OAuthAuthenticator(Authenticator):
         return bool(self._tokens.access_token or self._tokens.refresh_token)
 
     @override
-    def authorization(self) -> str:
+    def authenticate_request(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        """Sign a request.
+
+        Raises:
+            AircallError: If there are no credentials that can still be used.
+        """
         tokens = self._tokens
         if self._is_due(tokens):
-            tokens = self._replace(tokens)
-        return f"{BEARER}{tokens.access_token}"
+            tokens = self._replaced(tokens)
+        request.headers["Authorization"] = f"{BEARER}{tokens.access_token}"
+        return request
 
     @override
     def renew(self, refused: str) -> bool:
         tokens = self._tokens
         if f"{BEARER}{tokens.access_token}" == refused:
-            self._replace(tokens)
+            self._replaced(tokens)
         return True
 
     @override
@@ -145,29 +132,30 @@ class OAuthAuthenticator(Authenticator):
         if self._renewing.acquire(timeout=GRACE_SECONDS):
             self._renewing.release()
 
-    def _replace(self, tokens: Tokens) -> Tokens:
-        return result_of(self._worker.submit(self._renew, tokens))
-
-    def _renew(self, refused: Tokens) -> Tokens:
+    def _replaced(self, refused: Tokens) -> Tokens:
         """Find or get new tokens in place of these, and save them before anyone uses them."""
-        with self._renewing:
-            return self._others_than(refused)
+
+        def renew() -> Tokens:
+            with self._renewing:
+                if self._tokens == refused:  # no other thread was faster
+                    self._tokens = self._others_than(refused)
+                return self._tokens
+
+        return result_of(self._worker.submit(renew))
 
     def _others_than(self, refused: Tokens) -> Tokens:
-        if self._tokens != refused:
-            return self._tokens  # another thread was faster
         tokens = self._freshest()
-        if not self._is_usable(tokens, refused):
-            if self._store is None or self._endpoint is None or tokens.refresh_token is None:
-                raise LoginNeededError(
-                    f"Aircall no longer accepts the access token, and there is no refresh token: {LOG_IN}"
-                )
-            with self._store.locked():
-                tokens = self._freshest()  # another process may have been faster
-                if not self._is_usable(tokens, refused):
-                    tokens = tokens.succeeded_by(self._endpoint.refresh(tokens), self._given)
-                    self._store.save(tokens)
-        self._tokens = tokens
+        if self._is_usable(tokens, refused):
+            return tokens
+        if self._store is None or self._refresh is None or tokens.refresh_token is None:
+            raise LoginNeededError(
+                f"Aircall no longer accepts the access token, and there is no refresh token: {LOG_IN}"
+            )
+        with self._store.locked():
+            tokens = self._freshest()  # another process may have been faster
+            if not self._is_usable(tokens, refused):
+                tokens = tokens.succeeded_by(self._refresh(tokens), self._given)
+                self._store.save(tokens)
         return tokens
 
     def _freshest(self) -> Tokens:

@@ -38,23 +38,8 @@ READ_SECONDS = 10.0
 """Browsers open connections in advance; one that stays silent for this many seconds is closed."""
 LONGEST_PASTE = 65_536
 """Bytes of a pasted line, as long as what the server takes; an address is much shorter."""
-PAGE = """<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>tap-aircall</title>
-<style>
-body {{ font: 18px/1.5 system-ui, sans-serif; max-width: 34em; margin: 15vh auto 0; padding: 0 1.5em; color: #222; }}
-@media (prefers-color-scheme: dark) {{ body {{ background: #181818; color: #ddd; }} }}
-</style>
-<script>history.replaceState(null, "", location.pathname)</script>
-</head>
-<body>
-<h1>tap-aircall</h1>
-<p>{text}</p>
-</body>
-</html>
+PAGE = """<!DOCTYPE html><html lang="en"><meta charset="utf-8"><title>tap-aircall</title>
+<script>history.replaceState(null, "", location.pathname)</script><h1>tap-aircall</h1><p>{}</p></html>
 """
 ANSWERED = "Aircall's answer has arrived. You can close this window; the terminal says whether you are logged in."
 NOT_THE_ANSWER = "This is not the answer to the login that waits in the terminal. Open the address shown there."
@@ -62,7 +47,7 @@ PAGE_HEADERS = {
     "Content-Type": "text/html; charset=utf-8",
     "Cache-Control": "no-store",
     "Referrer-Policy": "no-referrer",
-    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'",
+    "Content-Security-Policy": "default-src 'none'; script-src 'unsafe-inline'",
     "Connection": "close",
 }
 NO_MORE_INPUT = "no_more_input"
@@ -260,7 +245,7 @@ class _CallbackHandler(BaseHTTPRequestHandler):
             for name, value in PAGE_HEADERS.items():
                 self.send_header(name, value)
             self.end_headers()
-            self.wfile.write(PAGE.format(text=ANSWERED if answer else NOT_THE_ANSWER).encode())
+            self.wfile.write(PAGE.format(ANSWERED if answer else NOT_THE_ANSWER).encode())
         finally:
             if answer:  # now that the browser has its page: the process may end soon
                 self.server.login.take(answer)

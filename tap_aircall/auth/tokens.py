@@ -13,7 +13,7 @@ import json
 import os
 import stat
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
 import filelock
 import msgspec
@@ -21,25 +21,12 @@ import platformdirs
 from msgspec.structs import replace
 from typing_extensions import override
 
-from tap_aircall.errors import (
-    CredentialsError,
-    InputError,
-    LoginNeededError,
-    NotFoundError,
-    RejectedRequestError,
-    ResponseError,
-    UnavailableError,
-)
+from tap_aircall.errors import InputError, ResponseError, UnavailableError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Iterator
     from pathlib import Path
 
-    from tap_aircall.reading.clock import Clock
-
-T = TypeVar("T")
-
-TOKEN_PATH = "/v1/oauth/token"  # noqa: S105 - no secret
 MARGIN_SECONDS = 120.0
 """How long before their end tokens are renewed; at most a quarter of their lifetime."""
 ANCESTORS = 64
@@ -142,72 +129,6 @@ class Tokens(msgspec.Struct, frozen=True, kw_only=True):
 
 
 NO_TOKENS = Tokens(access_token=None)
-
-
-class Poster(Protocol):
-    """What the token endpoint needs of a client."""
-
-    def post(self, path: str, body: Mapping[str, Any], parse: Callable[[Any], T], *, attempts: int = ...) -> T:
-        """Send JSON, `attempts` times at most, and return what `parse` makes of the answer; see `AircallClient`."""
-
-
-class TokenEndpoint:
-    """Where Aircall grants tokens.
-
-    Args:
-        client: A client without credentials.
-        clock: Where the time of day comes from.
-        client_id: Client id of the app.
-        client_secret: Its secret.
-    """
-
-    def __init__(self, client: Poster, clock: Clock, client_id: str, client_secret: str) -> None:
-        self._client = client
-        self._clock = clock
-        self._app: dict[str, Any] = {"client_id": client_id, "client_secret": client_secret}
-
-    def exchange(self, code: str, callback_url: str) -> Tokens:
-        """Get tokens for the code that a login brought. It is sent once, since it works only once.
-
-        Args:
-            code: The code, at most ten minutes old.
-            callback_url: The address that it came to.
-
-        Raises:
-            LoginNeededError: If Aircall refuses.
-            AircallError: If it cannot be reached.
-        """
-        return self._grant(
-            NO_TOKENS,
-            {"grant_type": "authorization_code", "code": code, "redirect_uri": callback_url},
-            "Aircall does not accept the login: a code is good for one use within ten minutes, and oauth_client_id, "
-            "oauth_client_secret and callback_url must be as Aircall has them. Please log in again.",
-            attempts=1,
-        )
-
-    def refresh(self, tokens: Tokens) -> Tokens:
-        """Get new tokens for a refresh token.
-
-        Raises:
-            LoginNeededError: If Aircall refuses.
-            AircallError: If it cannot be reached.
-        """
-        return self._grant(
-            tokens,
-            {"grant_type": "refresh_token", "refresh_token": tokens.refresh_token},
-            "Aircall does not accept the refresh token: log in again with --login (or check oauth_client_id and "
-            "oauth_client_secret).",
-        )
-
-    def _grant(self, before: Tokens, grant: dict[str, Any], refused: str, **options: int) -> Tokens:
-        try:
-            return self._client.post(
-                TOKEN_PATH, self._app | grant, lambda payload: before.granted(payload, self._clock.time()), **options
-            )
-        except (CredentialsError, NotFoundError, RejectedRequestError) as error:
-            raise LoginNeededError(refused) from error
-        except ResponseError as error:
-            raise UnavailableError(str(error)) from error
 
 
 class Store(Protocol):

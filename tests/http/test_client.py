@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    import requests
     import requests_mock
 
     from tests.conftest import Aircall
@@ -128,7 +129,7 @@ def test_an_error_may_say_how_often_to_ask(
 def test_what_cannot_be_signed_is_not_sent(clock: FakeClock, requests_mock: requests_mock.Mocker) -> None:
     class Ended(BasicAuthenticator):
         @override
-        def authorization(self) -> str:
+        def authenticate_request(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
             message = "log in again"
             raise LoginNeededError(message)
 

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import trustme
-from typing_extensions import override
 
 from tap_aircall.auth.authenticators import BasicAuthenticator
 from tap_aircall.errors import InputError, UnavailableError
@@ -195,11 +194,7 @@ class Bearer(BasicAuthenticator):
 
     def __init__(self, token: str) -> None:
         super().__init__("", "")
-        self._token = token
-
-    @override
-    def authorization(self) -> str:
-        return f"Bearer {self._token}"
+        self._authorization = f"Bearer {token}"
 
 
 def ask_for_calls(client: AircallClient, _: str) -> Any:

@@ -116,30 +116,37 @@ class OneLineCommand(click.Command):
         be_discreet()
         be_brief()
         logging.captureWarnings(capture=True)
-        with forgiven_stderr():
-            return self._main(*args, **kwargs)
-
-    def _main(self, *args: Any, **kwargs: Any) -> Any:
         try:
-            with signals_until_the_end(), signals_first(), whole_stdout():
-                return super().main(*args, **kwargs)
-        except StreamsFailedError as error:
-            self.fail(*(each.line for each in error.errors), kind=error.kind)
-        except TapAircallError as error:
-            self.fail(error.line, kind=error.kind, stream=error.stream)
-        except TerminatedError as terminated:
-            self.logger.error(terminated.line)  # noqa: TRY400
-            logging.shutdown()
-            # Threads may still wait for an answer of Aircall that nobody needs.
-            os._exit(terminated.exit_code)
-        except OSError as error:
-            from tap_aircall.writer import discard_stdout  # noqa: PLC0415 - loaded by now
+            try:
+                with whole_stdout():
+                    return super().main(*args, **kwargs)
+            finally:
+                for signum in (signal.SIGINT, signal.SIGTERM):  # nothing is left that they could interrupt
+                    signal.signal(signum, signal.SIG_DFL)
+        except (Exception, TerminatedError) as error:  # noqa: BLE001 - each ends in one line
+            self._end(signal_behind(error) or error)
+        finally:
+            forgive_stderr()
 
-            discard_stdout()
-            self.fail(f"{error.strerror or type(error).__name__}: {error.filename or 'standard output'}")
-        except Exception as error:
-            self.logger.debug("Details of the failure:", exc_info=True)
-            self.fail(f"Unexpected {type(error).__name__}; LOGLEVEL=DEBUG shows where. Please report it.")
+    def _end(self, error: BaseException) -> NoReturn:
+        """End the process as an error says."""
+        match error:
+            case StreamsFailedError():
+                self.fail(*(each.line for each in error.errors), kind=error.kind)
+            case TapAircallError():
+                self.fail(error.line, kind=error.kind, stream=error.stream)
+            case TerminatedError():
+                self.logger.error(error.line)
+                logging.shutdown()
+                # Threads may still wait for an answer of Aircall that nobody needs.
+                os._exit(error.exit_code)
+            case OSError():
+                from tap_aircall.writer import discard_stdout  # noqa: PLC0415 - loaded by now
+
+                discard_stdout()
+                self.fail(f"{error.strerror or type(error).__name__}: {error.filename or 'standard output'}")
+        self.logger.debug("Details of the failure:", exc_info=error)
+        self.fail(f"Unexpected {type(error).__name__}; LOGLEVEL=DEBUG shows where. Please report it.")
 
     def fail(self, *lines: str, kind: str = "Unexpected", stream: str | None = None) -> NoReturn:
         """End the process with these lines and exit code 1; a structured log has the kind and the stream as well."""
@@ -153,35 +160,15 @@ class OneLineGroup(OneLineCommand, click.Group):
     """Commands under one name."""
 
 
-@contextmanager
-def signals_until_the_end() -> Iterator[None]:
-    """Let signals just end the process afterwards, since nothing is left that they could interrupt."""
-    try:
-        yield
-    finally:
-        for signum in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(signum, signal.SIG_DFL)
-
-
-@contextmanager
-def signals_first() -> Iterator[None]:
-    """Treat any failure that a signal caused as the signal.
+def signal_behind(error: BaseException | None) -> TerminatedError | None:
+    """Return the signal that caused an error, if one did.
 
     A signal that comes while Python waits for a lock may find it released for a moment. Python then releases it twice,
     and raises an error of its own in place of the signal's.
-
-    Raises:
-        TerminatedError: If a signal came before the failure.
     """
-    try:
-        yield
-    except Exception as error:
-        cause: BaseException | None = error
-        while cause is not None:
-            if isinstance(cause, TerminatedError):
-                raise cause from error
-            cause = cause.__context__
-        raise
+    while error is not None and not isinstance(error, TerminatedError):
+        error = error.__context__
+    return error
 
 
 @contextmanager
@@ -205,21 +192,17 @@ def whole_stdout() -> Iterator[None]:
             stdout.flush()
 
 
-@contextmanager
-def forgiven_stderr() -> Iterator[None]:
+def forgive_stderr() -> None:
     """Do not fail over lines that could not be written, such as to a full disk: what matters is standard output.
 
     Python would try again at exit, and take a failure for one of the process.
     """
     try:
-        yield
-    finally:
-        try:
-            sys.stderr.flush()
-        except OSError:
-            from tap_aircall.writer import discard  # noqa: PLC0415 - loaded by now
+        sys.stderr.flush()
+    except OSError:
+        from tap_aircall.writer import discard  # noqa: PLC0415 - loaded by now
 
-            discard(sys.stderr.fileno())
+        discard(sys.stderr.fileno())
 
 
 @dataclass
@@ -277,7 +260,7 @@ def read_json(path: str, what: str) -> dict[str, Any]:
         message = f"{what}: cannot be read: {error.strerror}."
     except UnicodeDecodeError:
         message = f"{what}: cannot be read: it is not text in UTF-8."
-    except EndlessNumberError:
+    except OverflowError:
         message = f"{what}: has NaN, Infinity or a number too large for any use, which is not valid JSON."
     except json.JSONDecodeError as error:
         message = f"{what}: is not JSON (line {error.lineno}, column {error.colno})."
@@ -290,14 +273,9 @@ def read_json(path: str, what: str) -> dict[str, Any]:
     raise InputError(message)
 
 
-class EndlessNumberError(ValueError):
-    """A number is not finite."""
-
-
 def _finite(text: str) -> float:
-    number = float(text)
-    if not math.isfinite(number):
-        raise EndlessNumberError
+    if not math.isfinite(number := float(text)):
+        raise OverflowError
     return number
 
 

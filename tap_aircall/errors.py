@@ -107,6 +107,10 @@ class RejectedRequestError(AircallError):
         self.status = status
 
 
+class ExpiredError(RejectedRequestError):
+    """The address of a file has expired. There may be a new one for the same file."""
+
+
 class TransientError(AircallError):
     """One attempt failed in a way that the next may not."""
 
@@ -162,19 +166,6 @@ class StreamUnavailableError(AircallError):
 
 class InboxError(AircallError):
     """The store in which the receiver of webhooks keeps events cannot be read or written at the moment."""
-
-
-class ExpiredError(AircallError):
-    """The address of a file has expired. There may be a new one for the same file.
-
-    Args:
-        message: The line.
-        status: Status of the answer.
-    """
-
-    def __init__(self, message: str, status: int) -> None:
-        super().__init__(message)
-        self.status = status
 
 
 class StorageError(AircallError):

@@ -31,7 +31,7 @@ from tests.conftest import Run
 from tests.inboxes import fill, one_of_each
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Generator, Iterator
 
     from singer_sdk.helpers.types import Context
 
@@ -173,8 +173,9 @@ class Paged(AircallStream):
     primary_keys = ("id",)
 
     @override
-    def pages(self) -> list[list[dict[str, Any]]]:
-        return [[{"id": 0}, {"id": 1}], [{"id": 2}]]
+    def pages(self) -> Generator[list[dict[str, Any]]]:
+        yield [{"id": 0}, {"id": 1}]
+        yield [{"id": 2}]
 
 
 @pytest.mark.parametrize("limit", [None, 1, 2, 3])

@@ -37,7 +37,7 @@ from tap_aircall.errors import (
 from tap_aircall.http import decoding
 from tap_aircall.http.addresses import is_loopback
 from tap_aircall.http.downloads import Downloader
-from tap_aircall.http.patience import Patience
+from tap_aircall.http.patience import be_patient
 from tap_aircall.http.session import Session
 from tap_aircall.reading.clock import AircallClock, result_of
 
@@ -146,10 +146,9 @@ class AircallClient:
         self._pool = ThreadPoolExecutor(max_concurrent_requests, thread_name_prefix="aircall")
         self._count_lock = threading.Lock()
         self._answered = False
-        self._patience = Patience(limiter.wait)
         self._downloader = Downloader(
             lambda allowed: make_session(allowed=allowed),
-            self._patience,
+            limiter.wait,
             this_machine=is_loopback(urlsplit(self._root).hostname or ""),
         )
 
@@ -298,7 +297,7 @@ class AircallClient:
             attempts = min(attempts, ATTEMPTS_BEFORE_FIRST_ANSWER)
         if isinstance(error, ResponseError) and error.attempts is not None:
             attempts = min(attempts, error.attempts)
-        self._patience.failed(error, failures=request.failures, attempts=attempts)
+        be_patient(error, failures=request.failures, attempts=attempts, wait=self.limiter.wait)
 
     def _renew(self, answer: Answer, request: _Request) -> bool:
         """Get new credentials if a request was rejected because of these; return whether there are any."""

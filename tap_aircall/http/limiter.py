@@ -12,7 +12,7 @@ import threading
 from bisect import bisect_left
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import msgspec
 from filelock import FileLock, Timeout
@@ -22,7 +22,6 @@ from tap_aircall.errors import InputError, RunEndedError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from contextlib import AbstractContextManager
     from threading import Event
 
     from tap_aircall.reading.clock import Clock
@@ -63,16 +62,26 @@ class Count(msgspec.Struct, forbid_unknown_fields=True):
     paused_until: int = 0
 
 
-class Store(Protocol):
-    """Where a limiter counts."""
+class Memory:
+    """Counts the requests of this process alone.
 
-    keeps: int
+    Args:
+        clock: Where time comes from.
+    """
+
+    keeps = 0
     """For how many milliseconds more than its own window a limiter leaves requests here."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._count = Count()
+        self._clock = clock
 
     def now(self) -> float:
         """Return seconds on a clock that all who count here see alike."""
+        return self._clock.monotonic()
 
-    def opened(self, closed: Event) -> AbstractContextManager[Count]:
+    @contextmanager
+    def opened(self, closed: Event) -> Iterator[Count]:  # noqa: ARG002 - for those who wait
         """Lend the count, which nobody else uses until the context ends; what is changed by then stays.
 
         Args:
@@ -82,32 +91,10 @@ class Store(Protocol):
             InputError: If it cannot be used, or another process does not let go of it.
             RunEndedError: If the run ends while another process keeps it.
         """
-
-
-class Memory(Store):
-    """Counts the requests of this process alone.
-
-    Args:
-        clock: Where time comes from.
-    """
-
-    keeps = 0
-
-    def __init__(self, clock: Clock) -> None:
-        self._count = Count()
-        self._clock = clock
-
-    @override
-    def now(self) -> float:
-        return self._clock.monotonic()
-
-    @override
-    @contextmanager
-    def opened(self, closed: Event) -> Iterator[Count]:
         yield self._count
 
 
-class SharedFile(Store):
+class SharedFile(Memory):
     """Counts in a file, for all processes of this machine; it holds times and nothing else.
 
     Args:
@@ -126,8 +113,8 @@ class SharedFile(Store):
                 f"{SETTING}: must be the path of a file, which the taps of one machine share; there is no limit that "
                 "machines share."
             )
+        super().__init__(clock)
         self._path = Path(path).absolute()
-        self._clock = clock
         self._mutex = FileLock(f"{self._path}.lock")
         # The lock would be made nevertheless.
         if not self._path.parent.is_dir():
@@ -208,7 +195,7 @@ class RateLimiter:
     def __init__(self, requests_per_minute: float, clock: Clock, path: str = "") -> None:
         self.requests_per_minute = requests_per_minute
         self._clock = clock
-        self._store: Store = SharedFile(path, clock) if path else Memory(clock)
+        self._store = SharedFile(path, clock) if path else Memory(clock)
         self._most = math.ceil(requests_per_minute)
         self._window = math.ceil(WINDOW_SECONDS * SAFETY * self._most / requests_per_minute * 1000)
         self._lock = threading.Lock()

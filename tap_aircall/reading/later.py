@@ -16,7 +16,7 @@ from tap_aircall.reading.pages import Gap
 from tap_aircall.reading.times import to_rfc3339, to_seconds
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
 KEY = "later"
 """Key of a stream's state."""
@@ -221,15 +221,10 @@ def ids_to_state(ids: Mapping[int, int]) -> dict[str, list[int]]:
     Returns:
         Times with their ids: the first, then the difference of each to the one before.
     """
-    return {to_rfc3339(second): list(_differences(group)) for second, group in _grouped(ids)}
-
-
-def _grouped(ids: Mapping[int, int]) -> Iterator[tuple[int, list[int]]]:
     pairs = sorted((second, identity) for identity, second in ids.items())
-    for second, group in itertools.groupby(pairs, key=lambda pair: pair[0]):
-        yield second, [identity for _, identity in group]
-
-
-def _differences(ids: list[int]) -> Iterator[int]:
-    yield ids[0]
-    yield from (later - earlier for earlier, later in itertools.pairwise(ids))
+    groups = itertools.groupby(pairs, key=lambda pair: pair[0])
+    by_second = {second: [identity for _, identity in group] for second, group in groups}
+    return {
+        to_rfc3339(second): [group[0], *(later - earlier for earlier, later in itertools.pairwise(group))]
+        for second, group in by_second.items()
+    }

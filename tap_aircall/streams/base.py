@@ -160,7 +160,7 @@ class AircallStream(RESTStream[Any]):
         return not self.is_full_table
 
     @abstractmethod
-    def pages(self) -> Iterable[list[Record]]:
+    def pages(self) -> Generator[list[Record]]:
         """Read the records from Aircall, in the order to emit them; as a rule, a page at a time.
 
         A generator runs on only after what it yielded was written, so that it may move the state after a `yield`.
@@ -168,7 +168,7 @@ class AircallStream(RESTStream[Any]):
 
     def sample(self) -> list[Record]:
         """Read a few records for a test, with one request, or one that several streams share."""
-        return next(iter(self.pages()), [])
+        return next(self.pages(), [])
 
     def try_out(self) -> None:
         """See whether a record of this stream can be read, and brought through its schema and its maps.
@@ -235,7 +235,7 @@ class AircallStream(RESTStream[Any]):
         progress = self.progress  # which begins to count the time
         try:
             # Closed here: an error that ends the run must not come up while the garbage collector closes it.
-            with closing(iter_pages(self.pages())) as pages:
+            with closing(self.pages()) as pages:
                 for records in pages:
                     progress.add(len(records))
                     yield from records
@@ -473,8 +473,3 @@ class AircallStream(RESTStream[Any]):
         """
         if self._version is not None and self.is_whole:
             super()._write_activate_version_message(self._version)
-
-
-def iter_pages(pages: Iterable[list[Record]]) -> Generator[list[Record]]:
-    """Return pages as a generator, which can be closed."""
-    yield from pages

@@ -67,7 +67,7 @@ class Contacts(AircallStream):
         self.run.open_events()
 
     @override
-    def pages(self) -> Iterator[list[Record]]:
+    def pages(self) -> Generator[list[Record]]:
         if self.is_full_table:
             yield from self._all(Backfill(None, None))
             return

@@ -15,7 +15,7 @@ from tap_aircall.settings import BasicSettings
 from tap_aircall.streams.kinds import OwnedStream, ReferenceStream, SharedStream, SingleObject
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Generator
 
     from tap_aircall.reading.pages import Record
 
@@ -109,7 +109,7 @@ class Integrations(SingleObject):
     selected_by_default = False
 
     @override
-    def pages(self) -> Iterable[list[Record]]:
+    def pages(self) -> Generator[list[Record]]:
         if isinstance(self.settings.auth, BasicSettings):
             raise StreamUnavailableError("is left out: Aircall shows it to OAuth apps only.", is_expected=True)
         yield from super().pages()

@@ -23,7 +23,7 @@ from tap_aircall.streams.access import Access
 from tap_aircall.streams.base import AircallStream
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 
     from tap_aircall.reading.pages import Query, Record
 
@@ -39,7 +39,7 @@ class ReferenceStream(AircallStream):
     page_size: ClassVar[int] = PAGE_SIZE
 
     @override
-    def pages(self) -> Iterable[list[Record]]:
+    def pages(self) -> Generator[list[Record]]:
         for step in self.steps():
             self.progress.expect(step.remaining or 0)
             yield step.records
@@ -106,7 +106,7 @@ class SingleObject(AircallStream):
     """A resource that is one object: one record."""
 
     @override
-    def pages(self) -> Iterable[list[Record]]:
+    def pages(self) -> Generator[list[Record]]:
         yield [self.client.get(self.path, {}, self._parse)]
 
     def _parse(self, payload: Any) -> Record:
@@ -145,7 +145,7 @@ class OwnedStream(AircallStream):
             self.selected = False  # not even its schema: a target that overwrites tables would begin an empty one
 
     @override
-    def pages(self) -> Iterable[list[Record]]:
+    def pages(self) -> Generator[list[Record]]:
         owners = self.sibling(self.owners)
         ids = [owner["id"] for owner in owners.listed]
         owners.announce()

@@ -12,7 +12,7 @@ from tap_aircall.streams.analytics.exports import Reports, day_of, days_between
 from tap_aircall.streams.base import AircallStream
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Generator, Iterator, Mapping
 
     from tap_aircall.reading.pages import Record
 
@@ -67,7 +67,7 @@ class AnalyticsReports(AircallStream):
     selected_by_default = False
 
     @override
-    def pages(self) -> Iterator[list[Record]]:
+    def pages(self) -> Generator[list[Record]]:
         self._positions = {} if self.is_full_table else self.parse_state(self.stream_state)
         wanted = self.settings.analytics_reports
         if not wanted:

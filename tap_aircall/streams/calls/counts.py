@@ -22,7 +22,7 @@ from tap_aircall.reading.walks import CAP, crowded
 from tap_aircall.streams.base import AircallStream
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Generator, Mapping
 
     from tap_aircall.reading.pages import Query, Record
 
@@ -49,7 +49,7 @@ class CallCounts(AircallStream):
     """When it began to count (monotonic seconds)."""
 
     @override
-    def pages(self) -> Iterator[list[Record]]:
+    def pages(self) -> Generator[list[Record]]:
         self._began = self.clock.monotonic()
         cursors = self.parse_state({} if self.is_full_table else self.stream_state)
         date = None

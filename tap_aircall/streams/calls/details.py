@@ -98,7 +98,7 @@ class CallDetails(AircallStream):
         """
 
     @override
-    def pages(self) -> Iterator[list[Record]]:
+    def pages(self) -> Generator[list[Record]]:
         cursors = self.begin()
         has_warned = False
         for window in cursors.windows():

@@ -18,7 +18,7 @@ from tap_aircall.streams.base import AircallStream
 from tap_aircall.streams.calls.named import EVENTS, NamedCalls
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Generator, Iterator, Mapping
 
     from singer_sdk.helpers.types import Context
     from singer_sdk.singerlib import MetadataMapping
@@ -67,7 +67,7 @@ class Calls(AircallStream):
         self.run.open_events()
 
     @override
-    def pages(self) -> Iterator[list[Record]]:
+    def pages(self) -> Generator[list[Record]]:
         self._began = self.clock.monotonic()
         cursors = self.parse_state({} if self.is_full_table else self.stream_state)
         named = self._named(cursors)

@@ -29,7 +29,7 @@ from tap_aircall.streams.base import AircallStream
 from tap_aircall.streams.custom.definitions import RECORD, SECRETS, Definition, Replication
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Generator, Iterable, Iterator, Mapping
 
     from singer_sdk import Tap
 
@@ -69,7 +69,7 @@ class CustomStream(AircallStream):
         super().__init__(tap, run, schema_of(definition))
 
     @override
-    def pages(self) -> Iterator[list[Record]]:
+    def pages(self) -> Generator[list[Record]]:
         self.stream_state[MARK] = True
         for items in self._read():
             yield [item[RECORD] for item in items]

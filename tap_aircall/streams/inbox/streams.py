@@ -20,7 +20,7 @@ from tap_aircall.streams.base import AircallStream
 from tap_aircall.streams.inbox.merging import data_of, merged, moment_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 
     from tap_aircall.inbox.store import Event
     from tap_aircall.reading.pages import Record
@@ -69,7 +69,7 @@ class InboxStream(AircallStream):
         return start
 
     @override
-    def pages(self) -> Iterator[list[Record]]:
+    def pages(self) -> Generator[list[Record]]:
         start, source = self._begin(), self.run.require_events(self.name)
         for events in source.events(start, self.kinds):
             yield [_whole(record) for record in self.records_of(events)]

@@ -122,7 +122,7 @@ class CallRecordings(CallDetails):
             super().prepare()
 
     @override
-    def pages(self) -> Iterator[list[Record]]:
+    def pages(self) -> Generator[list[Record]]:
         _ = self._place()
         yield from super().pages()
 

@@ -304,7 +304,7 @@ OPTIONS = [
     click.Option(
         ["--verify"],
         is_flag=True,
-        help="Ask Aircall whether it behaves as the tap relies on, and print a table; at most 40 requests.",
+        help="Ask Aircall whether it behaves as the tap relies on, and print a table; at most 60 requests.",
     ),
 ]
 """The tap's own options, beside those of the SDK or in place of them.

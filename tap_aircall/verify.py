@@ -183,12 +183,11 @@ class Verification:
 
     def _look_at_clocks(self) -> None:
         ahead = self._run.aircall_clock.ahead()
-        what = "answers say what time it is (header `Date`)"
-        if ahead is None:
-            self._add(what, Verdict.DIFFERS, "they do not; this machine's clock counts")
-        else:
-            verdict = Verdict.HOLDS if abs(ahead) <= CLOCKS_SECONDS else Verdict.DIFFERS
-            self._add(what, verdict, f"Aircall's clock is {ahead:+.0f} s from this machine's")
+        told = "they do not; this machine's clock counts"
+        if ahead is not None:
+            told = f"Aircall's clock is {ahead:+.0f} s from this machine's"
+        is_near = ahead is not None and abs(ahead) <= CLOCKS_SECONDS
+        self._judge("answers say what time it is (header `Date`)", is_near, told)
 
     def _look_at_calls(self) -> None:
         until = self._run.aircall_clock.horizon()
@@ -198,19 +197,17 @@ class Verification:
         self._samples[Calls.name] = calls
         self._look_at_meta("calls", page)
         if not calls:
-            self._add("calls: order, bounds and pages", Verdict.UNSEEN, "there are no calls")
+            self._judge("calls: order, bounds and pages", None, unseen="there are no calls")
             return
         starts = _times(calls, "started_at", "calls")
         self._judge("calls: `order=desc` is by `started_at`", _is_ordered(starts[::-1]), loses=True)
         second = self._ask(Calls, {**newest_first, "page": "2"}).records
         times = _times(second, "started_at", "calls")
+        follows = None
         if len(calls) == PAGE_SIZE and second:
             follows = _is_ordered([times[0], min(starts)]) and not _ids(calls) & _ids(second)
-            self._judge("calls: page 2 goes on where page 1 ends", follows, loses=True)
-        else:
-            self._add("calls: page 2 goes on where page 1 ends", Verdict.UNSEEN, "there is one page")
-        first = min(zip(starts, [call["id"] for call in calls], strict=True), key=lambda each: each[0])
-        self._look_at_bounds(*first)
+        self._judge("calls: page 2 goes on where page 1 ends", follows, unseen="there is one page", loses=True)
+        self._look_at_bounds(*min(zip(starts, [call["id"] for call in calls], strict=True), key=lambda each: each[0]))
         clamped = self._ask(Calls, {**newest_first, "per_page": str(2 * PAGE_SIZE)}).records
         self._judge(
             f"a page has {PAGE_SIZE} records at most",
@@ -228,17 +225,13 @@ class Verification:
         """Read a window of calls as a run does, and look whether all calls are in it that another order has shown."""
         pages: list[Page] = []
         params = self._calls.get_url_params(None, None)
-        walk = walks.AscendingWalk(
-            self._reader(self._calls, pages), "started_at", from_is_exclusive=True, params=params, name="calls"
-        )
+        read = self._reader(self._calls, pages)
+        walk = walks.AscendingWalk(read, "started_at", from_is_exclusive=True, params=params, name="calls")
         steps = list(walk.steps(after, until))
         found = [call["id"] for step in steps for call in step.records]
         seen = f"{len(found):,} calls on {_number_of(pages)}"
-        what = "calls: a window is read to its end"
-        if len(pages) > 1:
-            self._add(what, Verdict.HOLDS, seen)
-        else:
-            self._add(what, Verdict.UNSEEN, f"{seen} are all there are")
+        is_long = len(pages) > 1 or None
+        self._judge("calls: a window is read to its end", is_long, seen, unseen=f"{seen} are all there are")
         for step in steps:
             self._calls.note_odd(step.odd)
         hidden = sum(step.gap.missing for step in steps if step.gap is not None)
@@ -257,35 +250,35 @@ class Verification:
         self._judge("calls: what is outside of `from` and `to` is not listed", not outside, loses=True)
 
     def _look_beyond_the_cap(self) -> None:
-        what = "position 10,000 of a list can be asked for"
+        status = self._status_of(LAST_PAGE)
+        is_there = status == HTTPStatus.OK
+        told = "" if is_there else f"status {status}"
+        self._judge("position 10,000 of a list can be asked for", is_there, told, loses=True)
+        status = self._status_of(LAST_PAGE + 1)
+        is_refused = status == HTTPStatus.BAD_REQUEST
+        self._judge("what is beyond it is refused with status 400", is_refused, f"status {status}")
+
+    def _status_of(self, page: int) -> int:
+        """Ask for a page of calls."""
         try:
-            self._ask(Calls, {"order": "asc", "page": str(LAST_PAGE)})
+            self._ask(Calls, {"order": "asc", "page": str(page)})
         except RejectedRequestError as error:
-            self._add(what, Verdict.LOSES, f"status {error.status}")
-        else:
-            self._add(what, Verdict.HOLDS)
-        what = "what is beyond it is refused with status 400"
-        try:
-            self._ask(Calls, {"order": "asc", "page": str(LAST_PAGE + 1)})
-        except RejectedRequestError as error:
-            verdict = Verdict.HOLDS if error.status == HTTPStatus.BAD_REQUEST else Verdict.DIFFERS
-            self._add(what, verdict, f"status {error.status}")
-        else:
-            self._add(what, Verdict.DIFFERS, "status 200")
+            return error.status
+        return HTTPStatus.OK
 
     def _look_back(self) -> None:
         oldest = self._calls.first_page  # which streams of what belongs to calls need, too
         what = "calls of six months are served"
         if not oldest:
-            self._add(what, Verdict.UNSEEN, "there are no calls")
+            self._judge(what, None, unseen="there are no calls")
             return
         days = (self._run.aircall_clock.reached() - stamp(oldest[0], "started_at", "calls")) // 86_400
-        self._add(what, Verdict.HOLDS if days <= OLDEST_DAYS else Verdict.DIFFERS, f"the oldest is {days} days old")
+        self._judge(what, days <= OLDEST_DAYS, f"the oldest is {days} days old")
 
     def _look_at_contacts(self) -> None:
         changed = self._ask(Contacts, {"order_by": "updated_at", "order": "desc"}).records
         if not changed:
-            self._add("contacts: order and bounds", Verdict.UNSEEN, "there are no contacts")
+            self._judge("contacts: order and bounds", None, unseen="there are no contacts")
             return
         self._samples[Contacts.name] = changed
         times = _times(changed, "updated_at", "contacts")
@@ -304,57 +297,49 @@ class Verification:
     def _look_at_users(self) -> None:
         pages: list[Page] = []
         listed = self._users.read_whole(self._reader(self._users, pages), "id")
-        users = [user for page in listed for user in page.records]
+        users = [user for step in listed for user in step.records]
         self._samples[Users.name] = self._users.first_page = users  # so that they are not asked for again
         self._look_at_meta("users", pages[0])
         (company,) = self._samples[Company.name] = self._calls.sibling(Company).sample()
         said = company.get("users_count")
         said = said if type(said) is int else None
-        what = "users: version 2 lists them all"
-        if users or said != 0:
-            self._judge(what, bool(users), f"{len(users):,} on {_number_of(pages)}", loses=True)
-        else:
-            self._add(what, Verdict.UNSEEN, "there are no users")
-        what = "users: as many as the company says"
-        if said:
-            self._judge(what, len(users) >= said, f"{len(users):,} listed, {said:,} said")
-        else:
-            self._add(what, Verdict.UNSEEN, "there is no such number")
+        are_listed = bool(users) if users or said != 0 else None
+        seen = f"{len(users):,} on {_number_of(pages)}"
+        self._judge("users: version 2 lists them all", are_listed, seen, unseen="there are no users", loses=True)
+        fits = len(users) >= said if said else None
+        seen = f"{len(users):,} listed, {said or 0:,} said"
+        self._judge("users: as many as the company says", fits, seen, unseen="there is no such number")
 
     def _look_at_meta(self, name: str, page: Page) -> None:
         """See whether a first page says how long the list is."""
         says, fits = f"{name}: `meta` says what the list has", f"{name}: `total` fits what is listed"
         if not page.records and not page.total:
-            self._add(says, Verdict.UNSEEN, f"there are no {name}")
+            self._judge(says, None, unseen=f"there are no {name}")
             return
         said = {"total": page.total, "per_page": page.size, "current_page": page.number, "next_page_link": page.linked}
         missing = [key for key, value in said.items() if value is None]
         self._judge(says, not missing, f"missing: {', '.join(missing)}" if missing else "")
-        if page.total is None:
-            self._add(fits, Verdict.UNSEEN, "there is no `total`")
-            return
-        is_all = page.total == len(page.records) or (page.total > len(page.records) and page.is_full())
-        self._judge(fits, is_all, f"{page.total:,} in all", loses=True)
+        total, count = page.total, len(page.records)
+        is_all = None if total is None else total == count or (total > count and page.is_full())
+        self._judge(fits, is_all, f"{total or 0:,} in all", unseen="there is no `total`", loses=True)
 
     def _look_at_records(self, stream: AircallStream) -> None:
         what = f"{stream.name}: records are as the schema says"
         try:
             records = self._samples[stream.name] if stream.name in self._samples else stream.sample()
         except StreamUnavailableError as reason:
-            self._add(what, Verdict.UNSEEN, _line(reason))
+            self._judge(what, None, unseen=_line(reason))
             return
         aside = {f"{count:,} {why}" for why, count in stream.set_aside.items()}
         if not records and not aside:
-            self._add(what, Verdict.UNSEEN, "there are none")
+            self._judge(what, None, unseen="there are none")
             return
         odd, missing, unusable = held_against_schema(stream, records)
         unusable |= aside
         seen = [f"{len(records)} records"]
         seen += [f"unknown: {_counts(odd)}"] if odd else []
         seen += [f"missing: {_counts(missing)}"] if missing else []
-        seen += sorted(unusable)
-        verdict = Verdict.LOSES if unusable else Verdict.DIFFERS if odd else Verdict.HOLDS
-        self._add(what, verdict, "; ".join(seen))
+        self._judge(what, not odd and not unusable, "; ".join([*seen, *sorted(unusable)]), loses=bool(unusable))
 
     # How
 
@@ -391,12 +376,13 @@ class Verification:
 
         return read
 
-    def _judge(self, what: str, holds: bool, seen: str = "", *, loses: bool = False) -> None:  # noqa: FBT001
-        differs = Verdict.LOSES if loses else Verdict.DIFFERS
-        self._add(what, Verdict.HOLDS if holds else differs, seen)
-
-    def _add(self, what: str, verdict: Verdict, seen: str = "") -> None:
-        self._findings.append(Finding(what, verdict, seen))
+    def _judge(self, what: str, holds: bool | None, seen: str = "", *, unseen: str = "", loses: bool = False) -> None:  # noqa: FBT001
+        """Add a finding: whether it holds (None if that could not be seen), and what was seen, or why nothing was."""
+        if holds is None:
+            self._findings.append(Finding(what, Verdict.UNSEEN, unseen))
+        else:
+            differs = Verdict.LOSES if loses else Verdict.DIFFERS
+            self._findings.append(Finding(what, Verdict.HOLDS if holds else differs, seen))
 
     @contextmanager
     def _explained(self, what: str) -> Iterator[None]:
@@ -404,11 +390,11 @@ class Verification:
         try:
             yield
         except ResponseError as error:
-            self._add(what, Verdict.LOSES, _line(error))
+            self._judge(what, holds=False, seen=_line(error), loses=True)
         except AircallError as error:
-            self._add(what, Verdict.UNSEEN, _line(error))
+            self._judge(what, None, unseen=_line(error))
         except Exception as error:  # noqa: BLE001 - a run would end with it, so it is what somebody must hear of
-            self._add(what, Verdict.LOSES, f"the tap fails with a {type(error).__name__}")
+            self._judge(what, holds=False, seen=f"the tap fails with a {type(error).__name__}", loses=True)
 
 
 def held_against_schema(

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from tap_aircall.errors import AircallError
 from tap_aircall.http import decoding
 from tap_aircall.reading.clock import seconds_of
-from tap_aircall.reading.times import to_rfc3339, to_seconds
+from tap_aircall.reading.times import to_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -55,9 +55,9 @@ ID_KEYS = ("id", "webhook_id")
 TIME_KEYS = ("started_at", "created_at", "updated_at")
 """The times that lists are ordered by."""
 COUNTS = {
-    *(f"meta.{name}" for name in ("count", "total", "current_page", "per_page")),
-    *(f"company.{name}" for name in ("users_count", "numbers_count")),
-    "pageInfo.totalCount",
+    *(("meta", name) for name in ("count", "total", "current_page", "per_page")),
+    *(("company", name) for name in ("users_count", "numbers_count")),
+    ("pageInfo", "totalCount"),
 }
 """Numbers that tell how long a list is, which a trace shows."""
 BOUNDS = {"from", "to"}
@@ -118,8 +118,8 @@ class Trace:
                 told["body"] = "not JSON"
             else:
                 told["fields"] = fields = _fields(payload)
-                told["counts"] = {path: _at(payload, path) for path in sorted(COUNTS & fields.keys())}
-                told["counts"] = {path: count for path, count in told["counts"].items() if type(count) is int}
+                counts = {(outer, name): payload[outer][name] for outer, name in COUNTS if f"{outer}.{name}" in fields}
+                told["counts"] = {".".join(path): each for path, each in sorted(counts.items()) if type(each) is int}
                 told["ids"] = {}
                 self._note_records(payload, told["ids"], times)
         self._exchanges.append(Exchange(method, template(path), shown_query(params), round(seconds, 1), told, times))
@@ -189,54 +189,45 @@ class Trace:
             for key in (*next(([key] for key in ID_KEYS if any(key in each for each in records)), ()), *TIME_KEYS):
                 if not any(key in record for record in records):
                     continue
-                values = [_value(record, key) for record in records[:MOST_RECORDS]]
                 path = f"{shown_name(name)}[].{key}"
-                if key in ID_KEYS:
-                    ids[path] = [self._number(name, value) for value in values]
-                else:
-                    times[path] = [*map(_second, values)]
+                told = ids if key in ID_KEYS else times
+                told[path] = [self._told(name, key, record) for record in records[:MOST_RECORDS]]
 
-    def _number(self, name: str, value: Any) -> Any:
-        """Number a record by its id, or say what stands in place of one."""
-        if type(value) not in {int, str} or value == "":
-            return _kind_or_absent(value)
-        return self._ids.setdefault((name, value), len(self._ids) + 1)
+    def _told(self, name: str, key: str, record: dict[str, Any]) -> Any:
+        """Number a record by its id, or return its time in UNIX seconds; or else say what stands in place of it."""
+        if key not in record:
+            return ABSENT
+        value = record[key]
+        if key in ID_KEYS and type(value) in {int, str} and value != "":
+            return self._ids.setdefault((name, value), len(self._ids) + 1)
+        second = None if key in ID_KEYS else _second(value)
+        return kind_of(value) if second is None else second
 
 
 def kind_of(value: Any) -> str:
     """Return the kind of a decoded value: as fine as it takes to tell whether a schema can take it."""
     match value:
         case None:
-            return "null"
+            kind = "null"
         case bool():
-            return "boolean"
+            kind = "boolean"
+        case int() if not -(2**63) <= value < 2**63:
+            kind = "integer beyond 64 bits"
         case int():
-            return _kind_of_integer(value)
+            kind = "negative integer" if value < 0 else "large integer" if value >= LARGE else "integer"
         case float():
-            return "whole number" if value.is_integer() else "number"
+            kind = "whole number" if value.is_integer() else "number"
+        case "":
+            kind = "empty text"
+        case str() if _DIGITS.fullmatch(value):
+            kind = "integer in text"
+        case str() if _DECIMAL.fullmatch(value):
+            kind = "number in text"
         case str():
-            return _kind_of_text(value)
-    return "object" if isinstance(value, dict) else "array"
-
-
-def _kind_of_integer(number: int) -> str:
-    if not -(2**63) <= number < 2**63:
-        return "integer beyond 64 bits"
-    return "negative integer" if number < 0 else "large integer" if number >= LARGE else "integer"
-
-
-def _kind_of_text(text: str) -> str:
-    if not text:
-        return "empty text"
-    if _DIGITS.fullmatch(text):
-        return "integer in text"
-    if _DECIMAL.fullmatch(text):
-        return "number in text"
-    try:
-        to_rfc3339(text)
-    except ValueError:
-        return "text"
-    return "time"
+            kind = "text" if _second(value) is None else "time"
+        case _:
+            kind = "object" if isinstance(value, dict) else "array"
+    return kind
 
 
 def shown_name(name: str) -> str:
@@ -306,26 +297,9 @@ def _fields(payload: Any) -> dict[str, dict[str, int]]:
     return {path: dict(kinds) for path, kinds in found.items()}
 
 
-def _at(payload: Any, path: str) -> Any:
-    for name in path.split("."):
-        payload = payload.get(name) if isinstance(payload, dict) else None
-    return payload
-
-
-_MISSING = object()
-
-
-def _value(record: dict[str, Any], key: str) -> Any:
-    return record.get(key, _MISSING)
-
-
-def _kind_or_absent(value: Any) -> str:
-    return ABSENT if value is _MISSING else kind_of(value)
-
-
-def _second(value: Any) -> Any:
-    """Return a time in UNIX seconds, or the kind of what is none."""
+def _second(value: Any) -> int | None:
+    """Return a time in UNIX seconds; None for what is none."""
     try:
         return to_seconds(value)
     except ValueError:
-        return _kind_or_absent(value)
+        return None

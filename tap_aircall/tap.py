@@ -19,7 +19,7 @@ from tap_aircall.errors import (
     StreamUnavailableError,
     TapAircallError,
 )
-from tap_aircall.reading.clock import SystemClock
+from tap_aircall.reading.clock import Clock
 from tap_aircall.reading.states import bookmarks_of
 from tap_aircall.settings import DEFINITION, Settings, from_environment, problems
 from tap_aircall.streams import maps, registry
@@ -36,8 +36,6 @@ if TYPE_CHECKING:
     from types import FrameType
 
     from singer_sdk import Stream
-
-    from tap_aircall.reading.clock import Clock
 
 VARIABLES = "TAP_AIRCALL_"
 """What the environment variables for settings begin with."""
@@ -93,7 +91,7 @@ class TapAircall(Tap):
         lines = problems(config, schema["properties"])
         if lines and validate_config:
             raise InputError(" ".join(lines))
-        clock = clock or SystemClock()
+        clock = clock or Clock()
         settings = (
             Settings.from_config(config, now=clock.time(), version=self.plugin_version) if validate_config else None
         )

@@ -35,7 +35,7 @@ from tap_aircall.errors import (
 from tap_aircall.http.trace import OTHER, Trace, shown_name, template
 from tap_aircall.reading import walks
 from tap_aircall.reading.conform import Misfit, conform
-from tap_aircall.reading.pages import PAGE_SIZE, TOLERANCE_SECONDS, Page, identity, stamp
+from tap_aircall.reading.pages import PAGE_SIZE, TOLERANCE_SECONDS, Page, stamp
 from tap_aircall.reading.walks import LAST_PAGE
 from tap_aircall.schemas.notation import ADDITIONAL_FIELDS
 from tap_aircall.streams.calls.stream import Calls
@@ -352,8 +352,8 @@ class Verification:
 
         def parse(payload: Any) -> Page:
             page = Page.parse(payload, of.envelope)
-            for record in page.records:
-                identity(record, "id", of.envelope)
+            if not all(isinstance(record.get("id"), int | str) for record in page.records):
+                raise ResponseError(f"Aircall sent one of the {of.envelope} without a usable 'id'.")
             return page
 
         return self._client.get(of.path, {"page": "1", "per_page": str(PAGE_SIZE)} | query, parse)

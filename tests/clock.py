@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from typing_extensions import override
 
-from tap_aircall.reading.clock import Clock, SystemClock
+from tap_aircall.reading.clock import Clock
 
 if TYPE_CHECKING:
     from threading import Event
@@ -41,7 +41,7 @@ class FakeClock(Clock):
             self.now += seconds
 
 
-class WatchedClock(SystemClock):
+class WatchedClock(Clock):
     """Really waits, and says so."""
 
     def __init__(self) -> None:

@@ -208,5 +208,5 @@ def _live(began: float, arguments: list[str], output: Connection, errors: str, f
         with open(path, "wb") as disk:  # noqa: PTH123
             os.dup2(disk.fileno(), 1)
     logging.shutdown()
-    vars(tap)["SystemClock"] = lambda: FastClock(began)
+    vars(tap)["Clock"] = lambda: FastClock(began)
     command.main(arguments)

@@ -9,9 +9,7 @@ import threading
 import time
 from concurrent.futures import wait
 from datetime import UTC
-from typing import TYPE_CHECKING, Protocol, TypeVar
-
-from typing_extensions import override
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,32 +32,19 @@ ABSURD_SECONDS = 86_400
 logger = logging.getLogger(__name__)
 
 
-class Clock(Protocol):
-    """What the tap asks of a clock."""
+class Clock:
+    """The clock of this machine; tests have others."""
 
     def time(self) -> float:
         """Return the time of day in seconds since 1970-01-01 UTC."""
+        return time.time()
 
     def monotonic(self) -> float:
         """Return seconds on a clock that never goes back; only differences mean something."""
+        return time.monotonic()
 
     def wait(self, seconds: float, interrupt: threading.Event) -> None:
         """Return after so many seconds, or as soon as the event is set."""
-
-
-class SystemClock(Clock):
-    """The clock of this machine."""
-
-    @override
-    def time(self) -> float:
-        return time.time()
-
-    @override
-    def monotonic(self) -> float:
-        return time.monotonic()
-
-    @override
-    def wait(self, seconds: float, interrupt: threading.Event) -> None:
         for timeout in timeouts(seconds):
             if interrupt.wait(timeout):
                 return

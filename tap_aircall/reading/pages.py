@@ -295,23 +295,6 @@ def stamp(record: Record, key: str, name: str) -> int:
     return second
 
 
-def identity(record: Record, key: str, name: str) -> Any:
-    """Return what identifies a record in its list.
-
-    Args:
-        record: The record.
-        key: The field to tell by.
-        name: What to call the list in an error.
-
-    Raises:
-        ResponseError: If the field is absent, or cannot identify anything.
-    """
-    value = record.get(key)
-    if not isinstance(value, _COMPARABLE):
-        raise _unusable(key, name)
-    return value
-
-
 def misordered(name: str, time: str) -> MisorderedError:
     """Return the error for a list that is not in the order that was asked for."""
     return MisorderedError(f"Aircall does not list the {name} in the order of '{time}', as it was asked to.")

@@ -33,7 +33,6 @@ from tap_aircall.reading.pages import (
     Gap,
     Page,
     check_hidden,
-    identity,
     misordered,
 )
 
@@ -132,7 +131,7 @@ def whole_list(read: Reader, key: str, name: str, size: int = PAGE_SIZE) -> Iter
         for number, page in pages(read, {}, name, size):
             shrank = shrank or (total is not None and page.total is not None and page.total < total)
             total = total if page.total is None else page.total
-            keys = [identity(record, key, name) for record in page.records]
+            keys = [record[key] for record in page.records]
             odd = [repr(record) for record in page.odd]
             if total is None and keys and here.issuperset(keys):
                 if page.linked or len(keys) == min(size, page.size or size):
@@ -442,7 +441,7 @@ class AscendingWalk:
         query = self._query(chunk.anchor, until)
         with closing(pages(self._read, query, self._name, planned=planned)) as numbered:
             for number, page in numbered:
-                keys = [identity(record, "id", self._name) for record in page.records]
+                keys = [record["id"] for record in page.records]
                 if not chunk.follows(page):
                     raise misordered(self._name, self._key)
                 if end := chunk.moved_at(page, keys):
@@ -529,7 +528,7 @@ def newest_first(read: Reader, key: str, bookmark: int, params: Query, name: str
         if page.hidden:
             short[number] = page
             check_hidden(sum(each.hidden for each in short.values()), total or 0, name)
-        keys = [identity(record, "id", name) for record in page.records]
+        keys = [record["id"] for record in page.records]
         if not reached and number > furthest and not (page.hidden or page.odd) and all(key in given for key in keys):
             raise _contradicts_itself(name)
         furthest = max(furthest, number)

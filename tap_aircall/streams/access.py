@@ -64,7 +64,8 @@ class Access:
                 return error
 
         early: dict[int, T | ForbiddenError] = {}
-        for place in _spread(len(items)):
+        gaps = ENOUGH_REFUSALS - 1
+        for place in sorted({n * (len(items) - 1) // gaps for n in range(ENOUGH_REFUSALS)}) if items else ():
             if self.is_granted or self.is_refused:
                 break
             early[place] = answer = attempt(items[place])
@@ -77,9 +78,3 @@ class Access:
         places = range(len(items))
         answers = self._client.in_flight(lambda n: early[n] if n in early else attempt(items[n]), places)
         yield from zip(items, answers, strict=True)
-
-
-def _spread(count: int) -> list[int]:
-    """Choose up to `ENOUGH_REFUSALS` places among so many, from the first to the last."""
-    gaps = ENOUGH_REFUSALS - 1
-    return sorted({n * (count - 1) // gaps for n in range(ENOUGH_REFUSALS)}) if count else []

@@ -12,7 +12,7 @@ from tap_aircall.errors import ResponseError
 from tap_aircall.inbox.source import MARK, Mark
 from tap_aircall.reading import states, walks
 from tap_aircall.reading.clock import TRAIL_SECONDS
-from tap_aircall.reading.pages import PAGE_SIZE, stamp
+from tap_aircall.reading.pages import PAGE_SIZE
 from tap_aircall.reading.times import to_rfc3339, to_seconds
 from tap_aircall.reading.walks import AscendingWalk
 from tap_aircall.streams.base import AircallStream
@@ -167,7 +167,7 @@ class Contacts(AircallStream):
         query = {"order_by": "created_at", "order": "desc", "page": "1", "per_page": str(PAGE_SIZE)}
         page = self.read_page(self.path, query)
         none = self.aircall_clock.horizon() if page.places else None  # there are some, but they cannot be read
-        return max((stamp(record, "created_at", self.name) for record in page.records), default=none)
+        return max(page.times, default=none)
 
     def _gone(self) -> ResponseError:
         """Return the error for a list that is empty a moment after it was not."""
@@ -181,7 +181,7 @@ class Contacts(AircallStream):
 
     def _newest_of(self, contacts: Sequence[Record]) -> int | None:
         """Return the bookmark that a page at the front of the list makes; None if there is nothing on it."""
-        times = (stamp(contact, "updated_at", self.name) for contact in contacts)
+        times = (to_seconds(contact["updated_at"]) for contact in contacts)
         newest = walks.newest_of(times, self.aircall_clock.horizon())
         return None if newest is None else min(newest, self.aircall_clock.reached() - TRAIL_SECONDS)
 

@@ -141,7 +141,10 @@ class OwnedStream(AircallStream):
     @override
     def prepare(self) -> None:
         if not self.is_due:
-            self.note_left_out(self._not_due())
+            last = to_seconds(self.stream_state[ASKED_AT])
+            until = to_rfc3339(int(last + self.settings.owned_lists_every_seconds))
+            reason = f"it was read at {to_rfc3339(last)} (setting owned_lists_every_hours)"
+            self.note_left_out(StreamUnavailableError(f"is left out until {until}: {reason}.", is_expected=True))
             self.selected = False  # not even its schema: a target that overwrites tables would begin an empty one
 
     @override
@@ -175,14 +178,6 @@ class OwnedStream(AircallStream):
     def _note(self) -> None:
         """Put into the state that it was asked for, whether it was given or refused."""
         self.write_state({ASKED_AT: to_rfc3339(self._began)})
-
-    def _not_due(self) -> StreamUnavailableError:
-        last = to_seconds(self.stream_state[ASKED_AT])
-        until = to_rfc3339(int(last + self.settings.owned_lists_every_seconds))
-        return StreamUnavailableError(
-            f"is left out until {until}: it was read at {to_rfc3339(last)} (setting owned_lists_every_hours).",
-            is_expected=True,
-        )
 
     @override
     def sample(self) -> list[Record]:
@@ -268,14 +263,14 @@ class OwnedTokenList(OptionalOwnedStream):
     @override
     def ask(self, path: str) -> list[Record]:
         def ask(query: Query) -> Any:
-            return self.client.get(path, query, self._checked)
+            return self.client.get(path, query, checked)
+
+        def checked(payload: Any) -> Any:
+            Page.parse(payload, self.envelope)
+            return payload
 
         steps = walks.behind_tokens(ask, self.envelope, self.item_key, self.name)
         return [record for step in self.noted(steps) for record in step.records]
-
-    def _checked(self, payload: Any) -> Any:
-        Page.parse(payload, self.envelope)
-        return payload
 
 
 def _left_out() -> StreamUnavailableError:

@@ -44,7 +44,8 @@ class Misfits:
         schema = self._stream.effective_schema
         if has(self._stream.schema, path) and not has(schema, path):
             return False  # the catalog is older than the field
-        return self._stream.mask[tuple(part for name in _names(path) for part in ("properties", name))]
+        names = path.replace("[]", "").split(".", DEEPEST)[:DEEPEST]  # what is deeper goes by those above it
+        return self._stream.mask[tuple(part for name in names for part in ("properties", name))]
 
     def report(self, path: str, kind: Misfit) -> None:
         """Count a value, and name its field if it is among the first ones of its kind."""
@@ -81,8 +82,3 @@ class Misfits:
                     "Aircall sends a field '%s' in '%s' that this version of the tap does not know, and that looks "
                     "like a secret by its name; it is left out."
                 )
-
-
-def _names(path: str) -> list[str]:
-    """Return the names in a path; what is deeper than any catalog goes by those above it."""
-    return path.replace("[]", "").split(".", DEEPEST)[:DEEPEST]

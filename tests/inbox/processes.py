@@ -21,7 +21,7 @@ from typing_extensions import override
 
 from tap_aircall.inbox.server import Receiver, Server
 from tap_aircall.inbox.store import Inbox
-from tap_aircall.reading.clock import SystemClock
+from tap_aircall.reading.clock import Clock
 from tests.inbox.conftest import SECRET, event, known
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ FORKED.set_forkserver_preload(["tests.inbox.processes"])
 def serve(location: str, port: int) -> None:
     """Receive at a port until a signal comes."""
     inbox = Inbox.open(location, create=True, patience=3)
-    Server(Receiver(inbox, SystemClock()), port=port).serve_until_signal()
+    Server(Receiver(inbox, Clock()), port=port).serve_until_signal()
 
 
 def free_port() -> int:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NoReturn
 import pytest
 
 from tap_aircall.auth.login import Login
-from tap_aircall.reading.clock import SystemClock, result_of
+from tap_aircall.reading.clock import Clock, result_of
 from tests.people import Admin
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def login() -> None:
 
 
 def budget() -> None:
-    SystemClock().wait(20, threading.Event())
+    Clock().wait(20, threading.Event())
 
 
 def answer() -> None:
@@ -80,7 +80,7 @@ def test_an_event_ends_a_wait() -> None:
     threading.Timer(0.7, interrupt.set).start()
     began = time.monotonic()
 
-    SystemClock().wait(20, interrupt)
+    Clock().wait(20, interrupt)
 
     assert 0.6 < time.monotonic() - began < 5
 
@@ -88,7 +88,7 @@ def test_an_event_ends_a_wait() -> None:
 def test_a_wait_lasts_as_long_as_asked() -> None:
     began = time.monotonic()
 
-    SystemClock().wait(0.6, threading.Event())
+    Clock().wait(0.6, threading.Event())
 
     assert time.monotonic() - began >= 0.6
 

@@ -16,7 +16,7 @@ from typing_extensions import override
 from tap_aircall.errors import ResponseError
 from tap_aircall.reading import states
 from tap_aircall.reading.cursors import FIRST_RUN, POSITIONS, Cursors, Window
-from tap_aircall.reading.pages import Page, stamp
+from tap_aircall.reading.pages import Page
 from tap_aircall.reading.times import to_rfc3339
 from tap_aircall.reading.walks import CAP, crowded
 from tap_aircall.streams.base import AircallStream
@@ -112,7 +112,7 @@ class CallCounts(AircallStream):
             return None
         if not page.records:
             raise ResponseError("Aircall counts calls, and does not show the oldest.")
-        oldest = stamp(page.records[0], "started_at", "calls")
+        oldest = page.times[0]
         is_cut = oldest < self._now - SURELY_SERVED
         return oldest // DAY + is_cut
 

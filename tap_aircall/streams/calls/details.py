@@ -189,21 +189,18 @@ class CallDetails(AircallStream):
 
     def note(self, cursors: Cursors) -> None:
         """Write how far the stream is."""
-        self.write_state(cursors.to_state() | self._later_state())
-
-    def _later_state(self) -> dict[str, Any]:
-        state = self._later.to_state()
-        if not state:
+        waiting = self._later.to_state()
+        if not waiting:
             self.stream_state.pop(later.KEY, None)
-        return {later.KEY: state} if state else {}
+        self.write_state(cursors.to_state() | ({later.KEY: waiting} if waiting else {}))
 
-    def _settled(self, calls: Iterable[Record]) -> list[Record]:
+    def _settled(self, calls: Sequence[Record]) -> list[Record]:
         """Return those of some calls that have settled; set those aside that may have something when they have."""
-        known = list(calls)
-        ready = self._ready(known, self._now)
+        ready = self._ready(calls, self._now)
         ids = {call["id"] for call in ready}
-        for call in known:
-            if call["id"] not in ids and _may_have_something(call) and type(call["id"]) is int:
+        for call in calls:
+            may_have_something = call.get("status") != "done" or _has_something(call)  # it goes on, or has just ended
+            if call["id"] not in ids and may_have_something and type(call["id"]) is int:
                 self._later.add(call["id"], Reason.EARLY, self._now)
         return ready
 
@@ -213,12 +210,10 @@ class CallDetails(AircallStream):
         return [call for call in calls if _has_something(call) and _ended_at(call) + SETTLE_SECONDS <= now]
 
     def _walk(self) -> AscendingWalk:
-        return AscendingWalk(self._read_calls, "started_at", from_is_exclusive=True, params={}, name=Calls.name)
+        read = partial(self.client.in_flight, self._read_calls)
+        return AscendingWalk(read, "started_at", from_is_exclusive=True, params={}, name=Calls.name)
 
-    def _read_calls(self, queries: Iterable[Query]) -> Iterator[Page]:
-        return self.client.in_flight(self._read_calls_page, queries)
-
-    def _read_calls_page(self, query: Query) -> Page:
+    def _read_calls(self, query: Query) -> Page:
         """Read a page of the list of calls, or take the one that another stream read in this run."""
         shared, key = self.run.call_pages, (*query, *query.values())
         if key in shared:
@@ -232,11 +227,6 @@ class CallDetails(AircallStream):
         if len(shared) < PAGES_SHARED:
             shared[key] = page
         return page
-
-
-def _may_have_something(call: Record) -> bool:
-    """Say whether a call can have something later: it goes on, or has just ended."""
-    return call.get("status") != "done" or _has_something(call)
 
 
 def _has_something(call: Record) -> bool:

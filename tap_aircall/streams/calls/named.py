@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 from typing import TYPE_CHECKING
 
-from tap_aircall.reading.pages import PAGE_SIZE, TOLERANCE_SECONDS, identity
+from tap_aircall.reading.pages import PAGE_SIZE, TOLERANCE_SECONDS
 from tap_aircall.reading.times import to_seconds
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class NamedCalls:
 
     def take(self, calls: Iterable[Record]) -> list[Record]:
         """Return those of some calls that were still to be read, which they are now."""
-        taken = [call for call in calls if identity(call, "id", "calls") in self._starts]
+        taken = [call for call in calls if call["id"] in self._starts]
         for call in taken:
             self._starts.pop(call["id"], None)
         return taken

@@ -7,7 +7,7 @@ are in the schema, as text, since ids may be numbers or not.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeGuard
+from typing import TYPE_CHECKING, Any
 
 from typing_extensions import override
 
@@ -165,7 +165,7 @@ class CustomStream(AircallStream):
         found = payload.get(key) if isinstance(payload, dict) else None
         if isinstance(found, dict):
             return Page([found], 1, linked=False)
-        if not _is_list_of_objects(found):
+        if not isinstance(found, list) or not all(isinstance(record, dict) for record in found):
             raise UnreadableError(
                 f"Aircall's answer has no list and no object '{key}': check its records_key in custom_streams."
             )
@@ -192,7 +192,3 @@ class CustomStream(AircallStream):
         except ValueError:
             return f"a record whose '{self.replication_key}' is not a time"
         return ""
-
-
-def _is_list_of_objects(value: Any) -> TypeGuard[list[Record]]:
-    return isinstance(value, list) and all(isinstance(record, dict) for record in value)

@@ -27,7 +27,7 @@ from typing_extensions import override
 
 from aircall_customers.guard import CLAIM, DATABASE, Claim, Guard
 from tap_aircall.errors import TapAircallError
-from tap_aircall.reading.clock import SystemClock
+from tap_aircall.reading.clock import Clock
 from tap_aircall.tap import TapAircall
 from tap_aircall.writer import InterruptibleWriter
 from tests.warehouse import CHANGING
@@ -44,7 +44,7 @@ CREATE TABLE IF NOT EXISTS rows (stream, key, version, record, PRIMARY KEY (stre
 """
 
 
-class ShiftedClock(SystemClock):
+class ShiftedClock(Clock):
     """The machine's clock, put forward."""
 
     def __init__(self, seconds: float) -> None:

@@ -37,7 +37,6 @@ from tap_aircall.errors import (
 from tap_aircall.http import decoding
 from tap_aircall.http.addresses import is_loopback
 from tap_aircall.http.downloads import Downloader
-from tap_aircall.http.patience import be_patient
 from tap_aircall.http.session import Session
 from tap_aircall.reading.clock import AircallClock, result_of
 
@@ -148,7 +147,7 @@ class AircallClient:
         self._answered = False
         self._downloader = Downloader(
             lambda allowed: make_session(allowed=allowed),
-            limiter.wait,
+            limiter,
             this_machine=is_loopback(urlsplit(self._root).hostname or ""),
         )
 
@@ -297,7 +296,7 @@ class AircallClient:
             attempts = min(attempts, ATTEMPTS_BEFORE_FIRST_ANSWER)
         if isinstance(error, ResponseError) and error.attempts is not None:
             attempts = min(attempts, error.attempts)
-        be_patient(error, failures=request.failures, attempts=attempts, wait=self.limiter.wait)
+        self.limiter.wait_after(error, failures=request.failures, attempts=attempts)
 
     def _renew(self, answer: Answer, request: _Request) -> bool:
         """Get new credentials if a request was rejected because of these; return whether there are any."""

@@ -18,12 +18,12 @@ import requests
 
 from tap_aircall.errors import ExpiredError, InputError, RejectedRequestError, ResponseError, TransientError
 from tap_aircall.http.addresses import check_addresses, is_address, is_loopback, is_public
-from tap_aircall.http.patience import be_patient
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from tap_aircall.http.addresses import Allowed
+    from tap_aircall.http.limiter import RateLimiter
     from tap_aircall.http.session import Incoming, Session
 
 T = TypeVar("T")
@@ -54,15 +54,13 @@ class Downloader:
 
     Args:
         make_session: Makes a session, given what says where it may lead.
-        wait: Waits so many seconds before another attempt, or less when the run ends.
+        limiter: Waits before another attempt, and no longer when the run ends.
         this_machine: Whether this machine may be asked, also without encryption, as it may be for a sandbox.
     """
 
-    def __init__(
-        self, make_session: Callable[[Allowed], Session], wait: Callable[[float], None], *, this_machine: bool
-    ) -> None:
+    def __init__(self, make_session: Callable[[Allowed], Session], limiter: RateLimiter, *, this_machine: bool) -> None:
         self._session = make_session(self._may_connect)
-        self._wait = wait
+        self._limiter = limiter
         self._this_machine = this_machine
 
     def close(self) -> None:
@@ -110,7 +108,7 @@ class Downloader:
                 return self._receive(url, take, redirects)
             except TransientError as error:
                 failures += 1
-                be_patient(error, failures=failures, attempts=ATTEMPTS, wait=self._wait)
+                self._limiter.wait_after(error, failures=failures, attempts=ATTEMPTS)
 
     def _receive(self, url: str, take: Callable[[Incoming], T], redirects: int) -> T:
         for left in range(redirects, -1, -1):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import math
+import random
 import threading
 from bisect import bisect_left
 from contextlib import contextmanager
@@ -18,12 +19,13 @@ import msgspec
 from filelock import FileLock, Timeout
 from typing_extensions import override
 
-from tap_aircall.errors import InputError, RunEndedError
+from tap_aircall.errors import InputError, RunEndedError, TransientError, UnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from threading import Event
 
+    from tap_aircall.errors import AircallError
     from tap_aircall.reading.clock import Clock
 
 WINDOW_SECONDS = 60.0
@@ -40,6 +42,8 @@ from before a clock was set back."""
 OTHERS_WINDOW = 600_000
 """For how many milliseconds more than its own window a sharer keeps requests: others may have longer windows, since a
 budget of 0.1 requests a minute has one of ten minutes."""
+LONGEST_WAIT_SECONDS = 60.0
+"""Before a retry."""
 LOG_INTERVAL_SECONDS = 30.0
 NOTICEABLE_SECONDS = 10.0
 """Waiting for less than this, within the time between two lines, is not worth a line."""
@@ -227,8 +231,26 @@ class RateLimiter:
             count.paused_until = max(count.paused_until, now + min(math.ceil(seconds * 1000), LONGEST_PAUSE))
 
     def wait(self, seconds: float) -> None:
-        """Wait so many seconds before a retry, or until the limiter is closed."""
+        """Wait so many seconds, or until the limiter is closed."""
         self._clock.wait(seconds, self._closed)
+
+    def wait_after(self, error: AircallError, *, failures: int, attempts: int) -> None:
+        """Wait before a retry: a second at most, then twice as long each time, up to a minute.
+
+        Args:
+            error: What went wrong this time.
+            failures: How often it has gone wrong, this time included.
+            attempts: How often to try at most.
+
+        Raises:
+            UnavailableError: If a `TransientError` leaves no attempt.
+            AircallError: The error itself, if it is of another kind and leaves no attempt.
+        """
+        if failures >= attempts:
+            raise UnavailableError(str(error)) if isinstance(error, TransientError) else error
+        seconds = min(LONGEST_WAIT_SECONDS, 2.0 ** (failures - 1)) * random.SystemRandom().uniform(0.5, 1)
+        logger.info("%s Trying again in %.0f s.", error, seconds)
+        self.wait(seconds)
 
     def close(self) -> None:
         """End all waiting; whoever waits gets a `RunEndedError`."""

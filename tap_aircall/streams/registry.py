@@ -6,7 +6,7 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
 from tap_aircall.errors import InputError, hint, one_line
-from tap_aircall.streams import directory, optional
+from tap_aircall.streams import directory
 from tap_aircall.streams.analytics.stream import AnalyticsReports
 from tap_aircall.streams.base import AircallStream
 from tap_aircall.streams.calls.counts import CallCounts
@@ -39,7 +39,6 @@ _CLASSES: list[type[AircallStream]] = [
     Calls,
     Contacts,
     *_defined_in(directory),
-    *_defined_in(optional),
     *_defined_in(intelligence),
     AnalyticsReports,
     CallRecordings,

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from datetime import date, timedelta
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any
 
+import msgspec
 from typing_extensions import override
 
 from tap_aircall.errors import ReportError
@@ -23,32 +24,20 @@ HISTORY = timedelta(days=183)
 REPORTS = "reports"
 
 
-class Position(NamedTuple):
-    """How far one report is."""
+class Position(msgspec.Struct, frozen=True):
+    """How far one report is; so it stands in the state."""
 
     through: date
     """The last day that was read."""
-    rows: dict[date, int]
+    rows: dict[date, Annotated[int, msgspec.Meta(ge=0)]]
     """How many rows each of the days has that are to be read again."""
-
-    @classmethod
-    def parse(cls, state: Mapping[str, Any]) -> Position:
-        """Read what `to_state` wrote; raise anything usual if it is something else."""
-        rows = {date.fromisoformat(day): count for day, count in state["rows"].items()}
-        if not all(type(count) is int and count >= 0 for count in rows.values()):
-            raise ValueError("a day with rows that cannot be counted")
-        return cls(date.fromisoformat(state["through"]), rows)
 
     def after(self, day: date, rows: int) -> Position:
         """Return the position after one more day."""
         through = max(self.through, day)
-        kept = {**self.rows, day: rows}
         oldest = through - timedelta(days=REREAD_DAYS - 1)
+        kept = {**self.rows, day: rows}
         return Position(through, {day: count for day, count in sorted(kept.items()) if day >= oldest})
-
-    def to_state(self) -> dict[str, Any]:
-        """Return it in a form that people can read."""
-        return {"through": str(self.through), "rows": {str(day): count for day, count in self.rows.items()}}
 
 
 class AnalyticsReports(AircallStream):
@@ -96,7 +85,7 @@ class AnalyticsReports(AircallStream):
 
     @override
     def parse_state(self, state: Mapping[str, Any]) -> dict[str, Position]:
-        return {report: Position.parse(position) for report, position in state.get(REPORTS, {}).items()}
+        return msgspec.convert(state.get(REPORTS, {}), dict[str, Position], str_keys=True)
 
     def _reports(self) -> Reports:
         return Reports(self.client, self.clock, timezone=self.settings.analytics_timezone)
@@ -125,7 +114,7 @@ class AnalyticsReports(AircallStream):
             yield [self._record(report, day, number, None)]
         self._positions[report] = before.after(day, count)
         if not self.is_full_table:
-            self.write_state({REPORTS: {name: position.to_state() for name, position in self._positions.items()}})
+            self.write_state({REPORTS: msgspec.to_builtins(self._positions, str_keys=True)})
 
     def _record(self, report: str, day: date, number: int, row: Record | None) -> Record:
         return {"report_name": report, "report_date": day.isoformat(), "row_number": number, "row": row}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from copy import deepcopy
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from singer_sdk import Tap
 from singer_sdk.helpers.capabilities import PluginCapabilities, TapCapabilities
@@ -323,21 +323,18 @@ class TapAircall(Tap):
         config_jsonschema["properties"].pop("emit_activate_version_messages", None)
 
 
-def _as_catalog(catalog: dict[str, Any] | Catalog | None) -> Catalog | None:
+def _as_catalog(catalog: Any) -> Catalog | None:
     """Build the SDK's catalog.
 
     Raises:
         InputError: If it is not a Singer catalog.
     """
-    if catalog is None:
-        return None
+    if catalog is None or isinstance(catalog, Catalog):
+        return catalog
     try:
-        if not isinstance(catalog, Catalog):
-            _ = catalog["streams"]
-            catalog = Catalog.from_dict(cast("dict[str, Any]", catalog))
+        return Catalog.from_dict({"streams": catalog["streams"]})
     except (KeyError, TypeError, AttributeError) as error:
         raise InputError("Catalog: not a Singer catalog; make one with --discover.") from error
-    return catalog
 
 
 def _complete(catalog: Catalog, streams: Iterable[AircallStream]) -> None:

@@ -218,7 +218,7 @@ class TapAircall(Tap):
             raise TapAircallError(
                 "The target stopped reading; the last state that it kept is safe to go on from."
             ) from error
-        except BaseException:
+        except BaseException:  # a signal, too: whatever ends the run, a target that has records is to have their state
             if self.state:
                 self.state_writer.write_state(self.state)
             raise

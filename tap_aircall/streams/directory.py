@@ -48,7 +48,14 @@ class UserAvailabilities(ReferenceStream):
     envelope = "users"
 
 
-class UserNumbers(OwnedStream):
+class OfAUser(OwnedStream):
+    """What is asked for by user."""
+
+    owners = Users
+    owner_key = "user_id"
+
+
+class UserNumbers(OfAUser):
     """Which user may use which numbers."""
 
     name = "user_numbers"
@@ -56,8 +63,6 @@ class UserNumbers(OwnedStream):
     primary_keys = ("user_id", "id")
     path = "/v2/users/{}/numbers"
     envelope = "numbers"
-    owners = Users
-    owner_key = "user_id"
 
 
 class Teams(ReferenceStream):
@@ -128,7 +133,16 @@ class Integrations(SingleObject):
 # What not every user, number or account has: if it is missing, that is normal (see `tap_aircall.streams.kinds`).
 
 
-class DialerCampaigns(OwnedObject):
+class OfANumber(OwnedStream):
+    """What is asked for by number."""
+
+    cost = "one per number, once a day"
+    primary_keys: tuple[str, ...] = ("number_id",)
+    owners = Numbers
+    owner_key = "number_id"
+
+
+class DialerCampaigns(OfAUser, OwnedObject):
     """The campaign that a user works through with the power dialer."""
 
     name = "dialer_campaigns"
@@ -136,11 +150,9 @@ class DialerCampaigns(OwnedObject):
     primary_keys = ("id",)
     path = "/v1/users/{}/dialer_campaign"
     envelope = "dialer_campaign"
-    owners = Users
-    owner_key = "user_id"
 
 
-class DialerCampaignPhoneNumbers(OptionalOwnedStream):
+class DialerCampaignPhoneNumbers(OfAUser, OptionalOwnedStream):
     """The phone numbers of a user's campaign. It works whether the list has pages or not, which is not known."""
 
     name = "dialer_campaign_phone_numbers"
@@ -148,48 +160,34 @@ class DialerCampaignPhoneNumbers(OptionalOwnedStream):
     primary_keys = ("user_id", "number")
     path = "/v1/users/{}/dialer_campaign/phone_numbers"
     envelope = "numbers"
-    owners = Users
-    owner_key = "user_id"
 
 
-class NumberRegistrationStatuses(OwnedOpenObject):
+class NumberRegistrationStatuses(OfANumber, OwnedOpenObject):
     """Whether a number is registered as its country requires."""
 
     name = "number_registration_statuses"
-    cost = "one per number, once a day"
-    primary_keys = ("number_id",)
     path = "/v1/numbers/{}/registration_status"
     envelope = "registration_status"
-    owners = Numbers
-    owner_key = "number_id"
 
 
-class NumberMessageConfigurations(OwnedOpenObject):
+class NumberMessageConfigurations(OfANumber, OwnedOpenObject):
     """Where messages to a number are sent; the token in them never leaves the tap."""
 
     name = "number_message_configurations"
-    cost = "one per number, once a day"
-    primary_keys = ("number_id",)
     path = "/v1/numbers/{}/messages/configuration"
     envelope = "configuration"
-    owners = Numbers
-    owner_key = "number_id"
     secret_fields: ClassVar = frozenset({"token"})
 
 
-class NumberWhatsappStatuses(OwnedObject):
+class NumberWhatsappStatuses(OfANumber, OwnedObject):
     """What a number may do on WhatsApp."""
 
     name = "number_whatsapp_statuses"
-    cost = "one per number, once a day"
-    primary_keys = ("number_id",)
     path = "/v1/numbers/{}/whatsapp_status"
     envelope = "whatsapp_status"
-    owners = Numbers
-    owner_key = "number_id"
 
 
-class WhatsappTemplates(OwnedTokenList):
+class WhatsappTemplates(OfANumber, OwnedTokenList):
     """Message templates for WhatsApp, behind a token rather than on numbered pages."""
 
     name = "whatsapp_templates"
@@ -197,8 +195,6 @@ class WhatsappTemplates(OwnedTokenList):
     primary_keys = ("number_id", "id")
     path = "/v1/numbers/{}/templates"
     envelope = "templates"
-    owners = Numbers
-    owner_key = "number_id"
 
 
 class SmsTemplates(OptionalList):

@@ -34,7 +34,6 @@ class Users(SharedStream):
     """Users, from version 2 of the API: version 1 ended on 2026-09-30 (facts: Users and numbers)."""
 
     name = "users"
-    cost = "one per 50"
     path = "/v2/users"
     envelope = "users"
 
@@ -69,7 +68,6 @@ class Teams(ReferenceStream):
     """Teams with their members."""
 
     name = "teams"
-    cost = "one per 50"
     path = "/v1/teams"
     envelope = "teams"
 
@@ -78,7 +76,6 @@ class Numbers(SharedStream):
     """The company's phone numbers."""
 
     name = "numbers"
-    cost = "one per 50"
     path = "/v1/numbers"
     envelope = "numbers"
 
@@ -87,7 +84,6 @@ class Tags(ReferenceStream):
     """Tags that calls can carry."""
 
     name = "tags"
-    cost = "one per 50"
     path = "/v1/tags"
     envelope = "tags"
 
@@ -96,7 +92,6 @@ class Webhooks(ReferenceStream):
     """Webhooks; under Basic those of the dashboard and of API keys (facts: OAuth)."""
 
     name = "webhooks"
-    cost = "one per 50"
     primary_keys = ("webhook_id",)
     path = "/v1/webhooks"
     envelope = "webhooks"

@@ -35,7 +35,8 @@ ASKED_AT = "asked_at"
 class ReferenceStream(AircallStream):
     """A list that is read whole."""
 
-    primary_keys = ("id",)
+    cost = "one per 50"
+    primary_keys: Sequence[str] = ("id",)
     page_size: ClassVar[int] = PAGE_SIZE
 
     @override

@@ -59,6 +59,7 @@ class CallIntelligence(CallDetails):
     """One kind of AI results of calls."""
 
     primary_keys: Sequence[str] = ("call_id",)
+    cost = "one per call"
     state_keys = (*CallDetails.state_keys, FOUND, REFUSED, GRANTED)
     announced_by: ClassVar[tuple[str, ...]] = ()
     """Events that say that it is ready, or was edited."""
@@ -315,7 +316,6 @@ class CallTranscriptions(CallIntelligence):
     """What was said, as text."""
 
     name = "call_transcriptions"
-    cost = "one per call"
     path = "/v1/calls/{}/transcription"
     envelope = "transcription"
     announced_by = ("transcription.created",)
@@ -342,7 +342,6 @@ class CallSentiments(CallIntelligence):
     """How the other party felt."""
 
     name = "call_sentiments"
-    cost = "one per call"
     path = "/v1/calls/{}/sentiments"
     envelope = "sentiment"
     announced_by = ("sentiment.created",)
@@ -352,7 +351,6 @@ class CallTopics(CallIntelligence):
     """What a call was about, in a few words."""
 
     name = "call_topics"
-    cost = "one per call"
     path = "/v1/calls/{}/topics"
     envelope = "topic"
     announced_by = ("topics.created",)
@@ -362,35 +360,36 @@ class CallSummaries(CallIntelligence):
     """What a call was about, in some sentences."""
 
     name = "call_summaries"
-    cost = "one per call"
     path = "/v1/calls/{}/summary"
     envelope = "summary"
     announced_by = ("summary.created",)
 
 
-class CallCustomSummaries(CallIntelligence):
-    """A summary by the company's own template."""
+class EditedIntelligence(CallIntelligence):
+    """A kind that people edit later, and of which not all fields are known."""
 
-    name = "call_custom_summaries"
     cost = "one per call, each time it is read"
-    path = "/v1/calls/{}/custom_summary_result"
-    envelope = "custom_summary_result"
-    announced_by = ("custom_summary.*",)
     rereads = True
     is_open = True
 
 
-class CallActionItems(CallIntelligence):
+class CallCustomSummaries(EditedIntelligence):
+    """A summary by the company's own template."""
+
+    name = "call_custom_summaries"
+    path = "/v1/calls/{}/custom_summary_result"
+    envelope = "custom_summary_result"
+    announced_by = ("custom_summary.*",)
+
+
+class CallActionItems(EditedIntelligence):
     """What is to be done after a call: one record per item."""
 
     name = "call_action_items"
-    cost = "one per call, each time it is read"
     path = "/v1/calls/{}/action_items"
     envelope = "action_items"
     announced_by = ("action_item.*",)
     primary_keys = ("call_id", "id")
-    rereads = True
-    is_open = True
 
     @override
     def records_of(self, payload: Any) -> list[Record] | None:
@@ -406,38 +405,31 @@ class CallActionItems(CallIntelligence):
         return items
 
 
-class CallPlaybookResults(CallIntelligence):
+class CallPlaybookResults(EditedIntelligence):
     """How closely a call followed its playbook."""
 
     name = "call_playbook_results"
-    cost = "one per call, each time it is read"
     path = "/v1/calls/{}/playbook_result"
     envelope = "playbook_result"
     announced_by = ("playbook_result.*",)
-    rereads = True
-    is_open = True
 
     @override
     def get_url_params(self, context: Context | None, next_page_token: Query | None) -> Query:
         return {"fetch_playbook": "true"}
 
 
-class CallEvaluations(CallIntelligence):
+class CallEvaluations(EditedIntelligence):
     """How a call was scored, by people or by AI."""
 
     name = "call_evaluations"
-    cost = "one per call, each time it is read"
     path = "/v1/calls/{}/evaluations"
     envelope = "evaluation"
     announced_by = ("call_evaluation.*",)
-    rereads = True
-    is_open = True
 
 
 class CallCsatPredictions(CallIntelligence):
     """How satisfied the other party is expected to be."""
 
     name = "call_csat_predictions"
-    cost = "one per call"
     path = "/v1/calls/{}/predicted_csat"
     envelope = "csat"

@@ -6,13 +6,14 @@
 from __future__ import annotations
 
 import json
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tap_aircall.tap import TapAircall
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
 
 SNAPSHOT = Path(__file__).with_name("snapshot.json")
 SAID_ELSEWHERE = {"$schema", "description", "items", "properties", "required", "type"}
@@ -21,18 +22,19 @@ FORMATS = {"date": "2026-05-20", "date-time": "2026-03-02T08:15:30Z"}
 
 
 def catalog(*streams: str, **settings: Any) -> dict[str, Any]:
-    """Discover the catalog and select streams in it."""
-    return select(TapAircall(config=settings, validate_config=False).catalog_dict, streams)
-
-
-def select(catalog: Mapping[str, Any], streams: Collection[str]) -> dict[str, Any]:
-    """Return a copy of a catalog in which these streams are selected, and no others."""
-    copy: dict[str, Any] = json.loads(json.dumps(catalog))
-    for entry in copy["streams"]:
+    """Return the catalog with these streams selected, and no others."""
+    catalog: dict[str, Any] = json.loads(_discovered(json.dumps(settings, sort_keys=True)))
+    for entry in catalog["streams"]:
         for item in entry["metadata"]:
             if item["breadcrumb"] == []:
                 item["metadata"]["selected"] = entry["tap_stream_id"] in streams
-    return copy
+    return catalog
+
+
+@cache
+def _discovered(settings: str) -> str:
+    """Discover the catalog once for all tests, since that takes longer than most of their runs."""
+    return json.dumps(TapAircall(config=json.loads(settings), validate_config=False).catalog_dict)
 
 
 def summary(catalog: Mapping[str, Any]) -> dict[str, Any]:

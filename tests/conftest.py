@@ -11,6 +11,7 @@ from singer_sdk.contrib.msgspec import encoder
 from typing_extensions import override
 
 from aircall_sandbox import Sandbox, World
+from tap_aircall.reading import walks
 from tap_aircall.tap import TapAircall
 from tap_aircall.writer import InterruptibleWriter
 from tests import catalogs, leaks
@@ -159,6 +160,13 @@ class Aircall:
     def catalog(self, *streams: str, **settings: Any) -> Record:
         """Discover the catalog and select streams in it."""
         return catalogs.catalog(*streams, **settings)
+
+
+@pytest.fixture
+def low_cap(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The tap takes it that Aircall lets nobody read beyond position 200."""
+    monkeypatch.setattr(walks, "CAP", 200)
+    monkeypatch.setattr(walks, "LAST_PAGE", 4)
 
 
 @pytest.fixture

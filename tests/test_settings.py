@@ -308,7 +308,7 @@ CONFIGS = st.fixed_dictionaries(
 @example(config={"api_url": f"https://:{HIDDEN}@host"}, complete=True)
 @example(config={"stream_maps": {"calls": {"user": "'"}}}, complete=True)
 @settings(max_examples=150, suppress_health_check=list(HealthCheck))
-def test_any_config_makes_settings_or_one_line(config: dict[str, Any], complete: bool) -> None:  # noqa: FBT001
+def test_any_config_makes_settings_or_one_line(config: dict[str, Any], complete: bool) -> None:
     config = {**GOOD, **config} if complete else dict(config)
     names = [*config, "user", "password", "oauth_client_id", "oauth_access_token", "flattening_max_depth", "start_date"]
     try:

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psycopg
@@ -23,8 +20,11 @@ from tap_aircall.errors import InputError, UnavailableError
 from tap_aircall.tap import TapAircall
 from tests.catalogs import catalog
 from tests.people import Admin
+from tests.processes import run
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.postgres import Postgres
 
 API = "https://api.example.com"
@@ -152,21 +152,11 @@ def test_two_machines_that_find_the_token_ended_renew_it_once(address: str, tmp_
         tap.this_run.person = admin
         tap.log_in()
         (tmp_path / "config.json").write_text(json.dumps(config), encoding="utf-8")
+        files = ["--config", tmp_path / "config.json", "--catalog", tmp_path / "catalog.json"]
         for _ in range(2):
             sandbox.oauth.end_access()
             with ThreadPoolExecutor(2) as machines:
-                done = list(machines.map(lambda _: _run(tmp_path), range(2)))
+                done = list(machines.map(lambda _: run(*files), range(2)))
             assert [(each.returncode, "VIP" in each.stdout) for each in done] == [(0, True)] * 2, done
 
     assert sandbox.oauth.grants == ["authorization_code", "refresh_token", "refresh_token"]
-
-
-def _run(folder: Path) -> subprocess.CompletedProcess[str]:
-    """Run the tap in a process that shares nothing with others but the database."""
-    command = [Path(sys.executable).parent / "tap-aircall"]
-    return subprocess.run(
-        [*command, "--config", folder / "config.json", "--catalog", folder / "catalog.json"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )

@@ -74,7 +74,7 @@ def without_nul(value: Any) -> Any:
 
 
 @given(JSON, st.booleans())
-def test_json_keeps_everything_but_nul(value: Any, ascii_only: bool) -> None:  # noqa: FBT001
+def test_json_keeps_everything_but_nul(value: Any, ascii_only: bool) -> None:
     assert decode(json.dumps(value, ensure_ascii=ascii_only).encode()) == without_nul(value)
 
 

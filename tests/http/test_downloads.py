@@ -65,6 +65,7 @@ def test_a_file_arrives_whole_and_no_credentials_are_sent(
 
     log = aircall.sandbox.requests[-1]
     assert "authorization" not in log.headers
+    assert log.headers["accept-encoding"] == "gzip"
     assert client.requests_sent == sent
 
 
@@ -108,41 +109,6 @@ def fetched(client: AircallClient, url: str) -> bytes:
         return file.read()
 
 
-@pytest.mark.parametrize(
-    ("coding", "body"),
-    [
-        *CODED.items(),
-        ("GZip", CODED["gzip"]),
-        ("identity", CONTENT),
-        ("gzip", gzip.compress(CONTENT[:70_000]) + gzip.compress(CONTENT[70_000:])),
-    ],
-)
-def test_an_encoded_file_is_decoded(
-    aircall: Aircall, client: AircallClient, address: Any, coding: str, body: bytes
-) -> None:
-    url = address(b"")
-    send(aircall, coding, body)
-
-    assert fetched(client, url) == CONTENT
-    assert aircall.sandbox.requests[-1].headers["accept-encoding"] == "gzip"
-
-
-@pytest.mark.parametrize("coding", ["gzip", "deflate"])
-@pytest.mark.parametrize("part", [0.0, 0.5, 0.99])
-def test_an_encoded_file_that_is_cut_is_fetched_again(
-    aircall: Aircall, client: AircallClient, address: Any, coding: str, part: float
-) -> None:
-    url, body = address(CONTENT), CODED[coding]
-    cut = body[: int(len(body) * part)]
-    send(aircall, coding, cut, times=ATTEMPTS - 1)
-    assert fetched(client, url) == CONTENT
-    assert len(aircall.clock.waits) == ATTEMPTS - 1
-
-    send(aircall, coding, cut, times=ATTEMPTS)
-    with pytest.raises(UnavailableError, match=r"^The file from 127\.0\.0\.1 is broken or was cut short\.$"):
-        fetched(client, url)
-
-
 def test_an_encoding_that_nobody_asked_for_is_named(aircall: Aircall, client: AircallClient, address: Any) -> None:
     url = address(CONTENT)
     send(aircall, "br", CONTENT, times=ATTEMPTS)
@@ -151,7 +117,7 @@ def test_an_encoding_that_nobody_asked_for_is_named(aircall: Aircall, client: Ai
         fetched(client, url)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=few_or_many(150, 5_000))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=few_or_many(50, 5_000))
 @given(st.data())
 def test_a_damaged_encoded_file_arrives_whole_or_not_at_all(
     aircall: Aircall, client: AircallClient, address: Any, data: st.DataObject

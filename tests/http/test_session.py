@@ -223,13 +223,7 @@ def place(use: str, url: str) -> str:
     ],
 )
 def test_a_refused_certificate_ends_the_run_at_once(
-    *,
-    certify: Callable[..., ssl.SSLContext],
-    clock: FakeClock,
-    use: str,
-    host: str,
-    is_trusted: bool,
-    reason: str,
+    *, certify: Callable[..., ssl.SSLContext], clock: FakeClock, use: str, host: str, is_trusted: bool, reason: str
 ) -> None:
     with Hostile(tls=certify(host, is_trusted=is_trusted)) as server:
         client = make_client(server.url, clock)

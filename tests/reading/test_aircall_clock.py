@@ -163,8 +163,9 @@ def steady_calls(aircall: Aircall, seconds: int) -> None:
         aircall.world.add_call(started_at=second, talk_seconds=None, ring_seconds=0)
 
 
-@pytest.mark.parametrize("ages", [[], DEFAULT])
-@pytest.mark.parametrize("ahead", [300, HOUR, -300, -HOUR, 9 * DAY, -9 * DAY])
+@pytest.mark.parametrize(
+    ("ages", "ahead"), [([], 300), ([], -HOUR), ([], 9 * DAY), (DEFAULT, HOUR), (DEFAULT, -300), (DEFAULT, -9 * DAY)]
+)
 def test_a_machine_whose_clock_is_wrong_loses_no_new_call(
     wrong: tuple[Aircall, WrongClock], ages: list[float], ahead: float
 ) -> None:
@@ -234,10 +235,7 @@ def test_without_a_usable_header_this_machines_clock_counts(
     assert [record for record in caplog.records if record.levelname == "WARNING"] == []
 
 
-@pytest.mark.parametrize(
-    ("lie", "reached", "way"),
-    [(-40 * DAY, T0 - 40 * DAY, "ahead of"), (40 * DAY, T0, "behind")],
-)
+@pytest.mark.parametrize(("lie", "reached", "way"), [(-40 * DAY, T0 - 40 * DAY, "ahead of"), (40 * DAY, T0, "behind")])
 def test_clocks_that_are_far_apart_skip_nothing_and_are_reported_in_one_line(
     aircall: Aircall, caplog: pytest.LogCaptureFixture, lie: int, reached: int, way: str
 ) -> None:

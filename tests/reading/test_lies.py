@@ -188,7 +188,7 @@ def test_a_page_that_is_wrong_once_or_always_loses_nothing_in_silence(  # noqa: 
     which: int,
     first: int,
     times: int,
-    linked: bool,  # noqa: FBT001
+    linked: bool,
 ) -> None:
     truth_or_error(read, Liar(records, lie=lie, which=which, first=first, times=times, linked=linked))
 
@@ -196,11 +196,7 @@ def test_a_page_that_is_wrong_once_or_always_loses_nothing_in_silence(  # noqa: 
 @pytest.mark.parametrize("read", [whole, ascending, newest_first])
 @given(records=LISTS, clamp=st.integers(1, 49), linked=st.booleans(), said=st.booleans())
 def test_pages_that_are_shorter_than_anyone_says_are_all_read(
-    read: Callable[[Model], tuple[list[int], int]],
-    records: list[dict[str, Any]],
-    clamp: int,
-    linked: bool,  # noqa: FBT001
-    said: bool,  # noqa: FBT001
+    read: Callable[[Model], tuple[list[int], int]], records: list[dict[str, Any]], clamp: int, linked: bool, said: bool
 ) -> None:
     model = Liar(records, clamp=clamp, linked=linked, total=lambda n: n if said else None)
 
@@ -215,9 +211,7 @@ def test_pages_that_are_shorter_than_anyone_says_are_all_read(
 @pytest.mark.parametrize("read", [whole, ascending, newest_first])
 @given(records=LISTS, ignored=st.sets(st.sampled_from(["page", "order", "from", "to"]), min_size=1))
 def test_ignored_parameters_lose_nothing_in_silence(
-    read: Callable[[Model], tuple[list[int], int]],
-    records: list[dict[str, Any]],
-    ignored: set[str],
+    read: Callable[[Model], tuple[list[int], int]], records: list[dict[str, Any]], ignored: set[str]
 ) -> None:
     truth_or_error(read, Liar(records, ignored=ignored))
 
@@ -296,6 +290,8 @@ def hiding(key: str, keys: Iterable[Any]) -> Callable[[dict[str, Any]], dict[str
 
 
 PATHS = {name: STREAMS[name].path for name in (*KINDS, "contacts", "calls")}
+ONE_OF_EACH_WALK = ("users", "contacts", "calls")
+EACH_LIST = [name if name in ONE_OF_EACH_WALK else pytest.param(name, marks=pytest.mark.slow) for name in PATHS]
 
 
 def first_sight(aircall: Aircall, stream: str, missing: int, **options: Any) -> Run:
@@ -311,7 +307,7 @@ def first_sight(aircall: Aircall, stream: str, missing: int, **options: Any) -> 
 class TestOverHttp:
     """The same over HTTP, with the patience of the client."""
 
-    @pytest.mark.parametrize("stream", PATHS)
+    @pytest.mark.parametrize("stream", EACH_LIST)
     @pytest.mark.parametrize("lie", [emptied, cut, as_page_three])
     @pytest.mark.parametrize("after", [0, 1, 2])
     def test_a_passing_lie_costs_a_request_and_nothing_else(
@@ -327,7 +323,7 @@ class TestOverHttp:
         (key,) = STREAMS[stream].primary_keys
         assert sorted(record[key] for record in run.records(stream)) == sorted(expected)
 
-    @pytest.mark.parametrize("stream", PATHS)
+    @pytest.mark.parametrize("stream", EACH_LIST)
     def test_a_lasting_lie_ends_the_run_with_the_name_of_the_list(self, aircall: Aircall, stream: Any) -> None:
         self.furnish(aircall, stream)
         aircall.sandbox.faults.append(Fault(path=PATHS[stream], times=EVER, after=1, mutate=emptied))
@@ -378,7 +374,8 @@ class TestOverHttp:
         assert sorted(aircall.run("calls", state=states[-1]).ids("calls")) == expected
 
     @pytest.mark.parametrize(
-        ("counted", "hidden", "further_requests"), [(235, (100,), 8), (12_033, (2_000, 2_001, 11_999), 16)]
+        ("counted", "hidden", "further_requests"),
+        [(235, (100,), 8), pytest.param(12_033, (2_000, 2_001, 11_999), 16, marks=pytest.mark.slow)],
     )
     def test_calls_that_are_counted_and_not_shown_are_named_and_stop_no_other(
         self,
@@ -404,7 +401,7 @@ class TestOverHttp:
         again = aircall.run("calls", reread_after_hours=[], state=run.state)
         assert not again.ids("calls")
 
-    @pytest.mark.parametrize("stream", sorted({*KINDS, "contacts"}))
+    @pytest.mark.parametrize("stream", [each for each in EACH_LIST if each != "calls"])
     def test_a_list_that_hides_a_record_is_read_and_no_row_of_it_is_dropped(
         self, aircall: Aircall, caplog: pytest.LogCaptureFixture, stream: Any
     ) -> None:

@@ -82,7 +82,7 @@ class Model:
     def _shown(self, records: list[Record]) -> list[Record]:
         return [record for record in records if record.get("id") not in self.hidden] if self.hidden else records
 
-    def _sorted(self, low: int, high: int, descending: bool) -> list[Record]:  # noqa: FBT001
+    def _sorted(self, low: int, high: int, descending: bool) -> list[Record]:
         return sorted(
             (record for record in self.records if low <= record[self.key] <= high),
             key=lambda record: (record[self.key], record.get("id", 0)),
@@ -200,7 +200,7 @@ def test_through_never_covers_a_call_that_is_still_to_come() -> None:
         pytest.param(lambda _: 0, id="too low"),
     ],
 )
-def test_a_total_that_lies_loses_nothing(total: Callable[[int], int | None], linked: bool) -> None:  # noqa: FBT001
+def test_a_total_that_lies_loses_nothing(total: Callable[[int], int | None], linked: bool) -> None:
     model = Model(spread(*((second, 2) for second in range(5_150))), total=total, linked=linked)
 
     assert ids(walk(model)) == [record["id"] for record in model.records]
@@ -209,9 +209,7 @@ def test_a_total_that_lies_loses_nothing(total: Callable[[int], int | None], lin
 @given(
     counts=st.lists(st.tuples(st.integers(0, 400), st.integers(1, 200)), max_size=20),
     changes=st.dictionaries(
-        st.integers(2, 30),
-        st.tuples(st.sampled_from(["delete", "move"]), st.integers(0, 4_000)),
-        max_size=8,
+        st.integers(2, 30), st.tuples(st.sampled_from(["delete", "move"]), st.integers(0, 4_000)), max_size=8
     ),
     from_is_exclusive=st.booleans(),
 )
@@ -221,9 +219,7 @@ def test_a_total_that_lies_loses_nothing(total: Callable[[int], int | None], lin
 )
 @example(counts=[(5, 49), (6, 60)], changes={2: ("move", 48)}, from_is_exclusive=True)
 def test_nothing_that_stays_is_lost_while_the_list_moves(
-    counts: list[tuple[int, int]],
-    changes: dict[int, tuple[str, int]],
-    from_is_exclusive: bool,  # noqa: FBT001
+    counts: list[tuple[int, int]], changes: dict[int, tuple[str, int]], from_is_exclusive: bool
 ) -> None:
     """Calls disappear, or start a second later than Aircall first said, on pages read and unread."""
     model = Model(spread(*counts), from_is_exclusive=from_is_exclusive)
@@ -252,13 +248,6 @@ HIDDEN = st.sets(st.integers(1, 1_500), max_size=60)
 COUNTS = st.lists(st.tuples(st.integers(0, 300), st.integers(1, 10)), max_size=120)
 
 
-@pytest.fixture
-def low_cap(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Aircall lets nobody read beyond position 200."""
-    monkeypatch.setattr(walks, "CAP", 200)
-    monkeypatch.setattr(walks, "LAST_PAGE", 4)
-
-
 @pytest.mark.usefixtures("low_cap")
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(counts=COUNTS, hidden=HIDDEN, from_is_exclusive=st.booleans())
@@ -266,9 +255,7 @@ def low_cap(monkeypatch: pytest.MonkeyPatch) -> None:
 @example(counts=[(n, 1) for n in range(500)], hidden={1, 60, 200, 201, 350, 500}, from_is_exclusive=True)
 @example(counts=[(n, 2) for n in range(300)], hidden=set(range(101, 151)), from_is_exclusive=False)
 def test_what_a_list_hides_is_reported_once_and_the_rest_is_read(
-    counts: list[tuple[int, int]],
-    hidden: set[int],
-    from_is_exclusive: bool,  # noqa: FBT001
+    counts: list[tuple[int, int]], hidden: set[int], from_is_exclusive: bool
 ) -> None:
     model = Model(spread(*counts), from_is_exclusive=from_is_exclusive, hidden=hidden)
     ordered = sorted(model.records, key=lambda record: (record["started_at"], record["id"]))
@@ -364,10 +351,7 @@ def test_a_gap_says_where_it_is_and_costs_a_request_more_at_most() -> None:
 )
 @pytest.mark.parametrize("leaves_holes", [True, False])
 def test_only_a_list_that_hides_more_than_a_tenth_is_broken(
-    counted: int,
-    shown: int,
-    is_read: bool,  # noqa: FBT001
-    leaves_holes: bool,  # noqa: FBT001
+    counted: int, shown: int, is_read: bool, leaves_holes: bool
 ) -> None:
     hidden = range(counted - (counted - shown), counted)
     model = Model(spread(*((n, 1) for n in range(counted))), hidden=hidden, leaves_holes=leaves_holes)
@@ -411,7 +395,7 @@ class TestWholeList:
         return found
 
     @given(count=st.integers(0, 300), hidden=HIDDEN, leaves_holes=st.booleans())
-    def test_names_what_is_counted_and_not_shown(self, count: int, hidden: set[int], leaves_holes: bool) -> None:  # noqa: FBT001
+    def test_names_what_is_counted_and_not_shown(self, count: int, hidden: set[int], leaves_holes: bool) -> None:
         model = Model(spread((1, count)), hidden=hidden, leaves_holes=leaves_holes)
         shown = [record["id"] for record in model.records if record["id"] not in hidden]
 
@@ -424,7 +408,7 @@ class TestWholeList:
             assert gap == (Gap(None, None, count, len(shown)) if len(shown) < count else None)
 
     @pytest.mark.parametrize("linked", [True, False])
-    def test_refuses_a_full_page_that_comes_back_again(self, linked: bool) -> None:  # noqa: FBT001
+    def test_refuses_a_full_page_that_comes_back_again(self, linked: bool) -> None:
         class Stuck(Model):
             @override
             def _page(self, query: Query) -> Page:

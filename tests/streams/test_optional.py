@@ -58,7 +58,7 @@ def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
 
 @pytest.mark.parametrize("is_wrapped", [True, False])
 class TestDialer:
-    def test_each_user_with_a_campaign_has_one_record(self, aircall: Aircall, is_wrapped: bool) -> None:  # noqa: FBT001
+    def test_each_user_with_a_campaign_has_one_record(self, aircall: Aircall, is_wrapped: bool) -> None:
         one, _none, two = users(aircall, 3)
         aircall.world.optional.is_wrapped = is_wrapped
         aircall.world.optional.dialer_campaigns = {one: campaign(7, 2), two: campaign(8, 0)}
@@ -73,7 +73,7 @@ class TestDialer:
     def test_phone_numbers_come_from_a_list_without_pages(
         self,
         aircall: Aircall,
-        is_wrapped: bool,  # noqa: FBT001
+        is_wrapped: bool,
         entries: int,
     ) -> None:
         (user,) = users(aircall, 1)
@@ -86,7 +86,7 @@ class TestDialer:
         assert run.records("dialer_campaign_phone_numbers") == expected
         assert run.requests <= 3
 
-    def test_phone_numbers_may_lack_an_id(self, aircall: Aircall, is_wrapped: bool) -> None:  # noqa: FBT001
+    def test_phone_numbers_may_lack_an_id(self, aircall: Aircall, is_wrapped: bool) -> None:
         (user,) = users(aircall, 1)
         aircall.world.optional.is_wrapped = is_wrapped
         entries = [{"number": f"+33 {n}", "called": False} for n in range(2)]
@@ -102,7 +102,7 @@ class TestOpenObjects:
     def test_registration_statuses_are_passed_on_whole(
         self,
         aircall: Aircall,
-        is_wrapped: bool,  # noqa: FBT001
+        is_wrapped: bool,
         caplog: pytest.LogCaptureFixture,
     ) -> None:
         one, _none = numbers(aircall, 2)
@@ -118,7 +118,7 @@ class TestOpenObjects:
     def test_message_configurations_come_without_their_token(
         self,
         aircall: Aircall,
-        is_wrapped: bool,  # noqa: FBT001
+        is_wrapped: bool,
         caplog: pytest.LogCaptureFixture,
     ) -> None:
         (one,) = numbers(aircall, 1)
@@ -132,7 +132,7 @@ class TestOpenObjects:
         assert run.records("number_message_configurations") == [{**known, "number_id": one, "record": known}]
         assert "s3cret" not in str(run.messages) + caplog.text
 
-    def test_payloads_of_any_type_are_passed_on(self, aircall: Aircall, is_wrapped: bool) -> None:  # noqa: FBT001
+    def test_payloads_of_any_type_are_passed_on(self, aircall: Aircall, is_wrapped: bool) -> None:
         (one,) = numbers(aircall, 1)
         aircall.world.optional.is_wrapped = is_wrapped
         aircall.world.optional.registration_statuses = {one: ["pending"]}  # type: ignore[dict-item]

@@ -74,7 +74,7 @@ def test_a_zip_file_is_recognized_without_its_suffix() -> None:
         (archive(("a.csv", b""), ("b.csv", b"")), True, "The zip file has 2 files instead of one."),
     ],
 )
-def test_an_unreadable_file_gets_one_line(content: bytes, zipped: bool, line: str) -> None:  # noqa: FBT001
+def test_an_unreadable_file_gets_one_line(content: bytes, zipped: bool, line: str) -> None:
     with pytest.raises(ReportError) as caught:
         rows(content, zipped=zipped)
     assert str(caught.value) == line

@@ -63,7 +63,7 @@ def later(aircall: Aircall, run: Run, seconds: int, *streams: str, **settings: A
 class TestRecords:
     @pytest.mark.parametrize("is_wrapped", [True, False])
     @pytest.mark.parametrize("stream", [name for name in KINDS if name != "call_action_items"])
-    def test_there_is_one_a_call(self, aircall: Aircall, stream: str, is_wrapped: bool) -> None:  # noqa: FBT001
+    def test_there_is_one_a_call(self, aircall: Aircall, stream: str, is_wrapped: bool) -> None:
         aircall.world.intelligence.is_wrapped = is_wrapped
         call_id = add_call(aircall, 2 * HOUR)
         sent = aircall.world.intelligence.add(call_id, KINDS[stream])

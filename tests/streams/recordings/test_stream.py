@@ -317,7 +317,7 @@ class TestLinks:
         assert run(aircall, folder, done.state).records("call_recordings") == []
 
     @pytest.mark.parametrize("is_deleted", [True, False])
-    def test_so_is_a_call_that_has_lost_its_link(self, aircall: Aircall, folder: Path, is_deleted: bool) -> None:  # noqa: FBT001
+    def test_so_is_a_call_that_has_lost_its_link(self, aircall: Aircall, folder: Path, is_deleted: bool) -> None:
         call = add_call(aircall)
         aircall.sandbox.faults.append(Fault(path=RECORDING_PATH, status=403))
 

@@ -22,7 +22,7 @@ def call(aircall: Aircall) -> int:
 
 @pytest.mark.parametrize("kind", PATHS)
 @pytest.mark.parametrize("is_wrapped", [True, False])
-def test_an_ai_result_comes_in_the_envelope_of_its_kind(aircall: Aircall, kind: ResultKind, is_wrapped: bool) -> None:  # noqa: FBT001
+def test_an_ai_result_comes_in_the_envelope_of_its_kind(aircall: Aircall, kind: ResultKind, is_wrapped: bool) -> None:
     identity = call(aircall)
     aircall.world.intelligence.is_wrapped = is_wrapped
     payload = aircall.world.intelligence.add(identity, kind)

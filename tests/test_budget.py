@@ -68,7 +68,11 @@ def share_used(line: Line) -> float:
 
 
 @pytest.mark.parametrize(
-    ("width", "share"), [(1, 0.04), (4, 0.155), (8, 0.31), (16, 0.59), (25, 0.95), (32, 0.95), (64, 0.95)]
+    ("width", "share"),
+    [
+        *((1, 0.04), (8, 0.31), (32, 0.95)),
+        *(pytest.param(*each, marks=pytest.mark.slow) for each in ((4, 0.155), (16, 0.59), (25, 0.95), (64, 0.95))),
+    ],
 )
 def test_a_long_read_uses_the_allowed_rate(width: int, share: float) -> None:
     line = Line(300_000, width)

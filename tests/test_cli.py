@@ -49,12 +49,7 @@ def sandbox() -> Iterator[Sandbox]:
 def config(sandbox: Sandbox, tmp_path: Path) -> Path:
     return write(
         tmp_path / "config.json",
-        {
-            "user": sandbox.api_id,
-            "password": SECRET,
-            "api_url": sandbox.url,
-            "requests_per_minute": 100_000,
-        },
+        {"user": sandbox.api_id, "password": SECRET, "api_url": sandbox.url, "requests_per_minute": 100_000},
     )
 
 
@@ -236,26 +231,16 @@ class TestStreams:
         ],
         ids=str,
     )
-    @pytest.mark.parametrize("option", ["--discover", "--test"])
-    def test_a_pattern_that_matches_no_stream_gets_one_line(
-        self, config: Path, option: str, value: Any, line: str
-    ) -> None:
-        fails_with(run("--config", changed(config, streams=value), option), line)
+    def test_a_pattern_that_matches_no_stream_gets_one_line(self, config: Path, value: Any, line: str) -> None:
+        for option in ["--discover"] if value != ["zz*"] else ["--discover", "--test"]:
+            fails_with(run("--config", changed(config, streams=value), option), line)
 
 
 class TestTest:
-    def test_says_that_the_credentials_are_accepted(self, config: Path) -> None:
-        done = run("--config", config, "--test")
-
-        assert done.returncode == 0
-        assert "Aircall accepts the credentials." in done.stderr
-        assert problems(done) == []
-
     def test_says_that_the_credentials_are_refused(self, config: Path) -> None:
-        fails_with(
-            run("--config", changed(config, password="wrong"), "--test"),
-            REJECTED,
-        )
+        fails_with(run("--config", changed(config, password="wrong"), "--test"), REJECTED)
+        fails_with(run("--config", changed(config, password="wrong")), REJECTED)
+        fails_with(run("--config", changed(config, password=None)), f"Setting password: missing; {CREDENTIALS}")
 
     def test_says_all_in_one_line(self, config: Path) -> None:
         done = run("--config", config, "--test")
@@ -356,51 +341,6 @@ REJECTED = (
     "id and token are not swapped."
 )
 CREDENTIALS = "give the API id (user) and API token (password), or set auth_scheme to OAUTH."
-DATES = "must be a date or date-time, such as 2026-01-31 or 2026-01-31T08:00:00Z."
-URL = "must begin with https://; plain http is accepted for this machine only."
-
-
-@pytest.mark.parametrize(
-    ("settings", "line"),
-    [
-        (
-            {"password": "wrong"},
-            REJECTED,
-        ),
-        (
-            {"user": None},
-            f"Setting user: missing; {CREDENTIALS}",
-        ),
-        (
-            {"user": "", "password": ""},
-            f"Setting user and password: missing; {CREDENTIALS}",
-        ),
-        ({"password": 12345}, "Setting password: must be string."),
-        ({"start_date": "2999-01-01"}, "Setting start_date: lies in the future."),
-        ({"start_date": "2026-02-01", "end_date": "2026-01-01"}, "Setting start_date: lies after end_date."),
-        ({"start_date": "last week"}, f"Setting start_date: {DATES}"),
-        ({"end_date": "13:00"}, f"Setting end_date: {DATES}"),
-        ({"requests_per_minute": -1}, "Setting requests_per_minute: must be at least 0.001."),
-        ({"requests_per_minute": "fast"}, "Setting requests_per_minute: must be number."),
-        ({"reread_after_hours": [1, 0]}, "Setting reread_after_hours.1: must be greater than 0."),
-        ({"max_concurrent_requests": 0}, "Setting max_concurrent_requests: must be at least 1."),
-        ({"auth_scheme": "Digest"}, "Setting auth_scheme: 'Digest' is unknown; it must be BASIC or OAUTH."),
-        ({"api_url": "http://api.aircall.io"}, f"Setting api_url: {URL}"),
-        ({"api_url": "http://127.0.0.1.example.com"}, f"Setting api_url: {URL}"),
-        ({"api_url": "aircall"}, "Setting api_url: must be a plain URL, such as https://api.aircall.io."),
-        (
-            {"analytics_reports": ["CALL_HISTORY"]},
-            "Setting analytics_reports.0: 'CALL_HISTORY' is unknown; did you mean CALLS_HISTORY?",
-        ),
-        (
-            {"custom_streams": [{"name": "campaigns"}]},
-            "Setting custom_streams.0.path: missing; give where the list or object is, such as /v1/campaigns.",
-        ),
-        ({"pasword": "x"}, "Setting pasword: unknown; did you mean password?"),
-    ],
-)
-def test_bad_settings_get_one_line(config: Path, settings: dict[str, Any], line: str) -> None:
-    fails_with(run("--config", changed(config, **settings)), line)
 
 
 def test_an_unreachable_host_gets_one_line(config: Path) -> None:
@@ -421,16 +361,6 @@ def test_an_unreachable_host_gets_one_line(config: Path) -> None:
         ("--state", '{"bookmarks": {"calls": {"curs', "State {}: is not JSON (line 1, column 26)."),
         ("--state", '{"bookmarks": {"orders": {}}}', "State: has unknown streams (orders); is it another tap's?"),
         ("--state", '{"bookmarks": []}', "State: not a Singer state; it must be an object with 'bookmarks'."),
-        (
-            "--state",
-            '{"bookmarks": {"calls": {"replication_key_value": "yesterday"}}}',
-            "State of stream 'calls': not as tap-aircall writes it; restore it, or start without.",
-        ),
-        (
-            "--state",
-            '{"bookmarks": {"contacts": {"backfill": 7}}}',
-            "State of stream 'contacts': not as tap-aircall writes it; restore it, or start without.",
-        ),
         ("--catalog", '{"stream', "Catalog {}: is not JSON (line 1, column 2)."),
         ("--catalog", "{}", "Catalog: not a Singer catalog; make one with --discover."),
         (
@@ -507,7 +437,7 @@ class TestStandardError:
         command = f'"{TAP}" --config "{config}" {redirect}'
         return subprocess.run(["sh", "-c", command], stdout=subprocess.PIPE, text=True, check=False, timeout=60)  # noqa: S607
 
-    @pytest.mark.parametrize("redirect", ["2>&-", "2>/dev/full"])
+    @pytest.mark.parametrize("redirect", ["2>&-", pytest.param("2>/dev/full", marks=pytest.mark.slow)])
     def test_a_run_that_cannot_write_to_it_still_succeeds(self, config: Path, sandbox: Sandbox, redirect: str) -> None:
         done = self.run(config, redirect)
 
@@ -516,7 +446,7 @@ class TestStandardError:
         assert set(call_ids(messages)) == set(sandbox.world.calls)
         assert messages[-1]["type"] == "STATE"
 
-    @pytest.mark.parametrize("redirect", ["2>&-", "2>/dev/full"])
+    @pytest.mark.parametrize("redirect", ["2>/dev/full", pytest.param("2>&-", marks=pytest.mark.slow)])
     def test_a_run_that_fails_without_it_still_ends_with_1(self, config: Path, redirect: str) -> None:
         assert self.run(changed(config, password="wrong"), redirect).returncode == 1
 
@@ -560,13 +490,6 @@ def test_a_run_with_nothing_selected_says_so(config: Path, tmp_path: Path) -> No
     ]
 
 
-def test_credentials_that_end_with_a_newline_are_accepted(config: Path) -> None:
-    content = json.loads(config.read_text(encoding="utf-8"))
-    done = run("--config", changed(config, user=f"{content['user']} \n", password=f"\t{SECRET}\r\n"), "--test")
-
-    assert (done.returncode, problems(done)) == (0, [])
-
-
 def test_no_log_level_shows_a_token_that_no_header_can_carry(config: Path) -> None:
     settings = {"auth_scheme": "OAUTH", "initiate_oauth": "OFF", "oauth_access_token": f"{SECRET}\nX-Forged: 1"}
     done = run("--config", changed(config, **settings), LOGLEVEL="DEBUG")
@@ -595,7 +518,7 @@ class Endless:
         return self.output.read_text(encoding="utf-8").count('"type":"RECORD","stream":"calls"')
 
 
-@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("signum", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)])
 def test_a_signal_leaves_whole_lines_and_a_usable_state(
     config: Path, sandbox: Sandbox, tmp_path: Path, signum: int
 ) -> None:
@@ -645,18 +568,8 @@ def test_a_target_that_dies_ends_the_run_with_one_line(config: Path) -> None:
     ]
 
 
-@pytest.mark.parametrize(
-    ("options", "unbuffered"),
-    [
-        ((), ""),
-        ((), "1"),
-        (("--about",), ""),
-        (("--discover",), ""),
-        pytest.param(("--about",), "1", marks=pytest.mark.slow),
-        pytest.param(("--discover",), "1", marks=pytest.mark.slow),
-    ],
-    ids=str,
-)
+@pytest.mark.parametrize("unbuffered", ["", pytest.param("1", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("options", [(), ("--about",), pytest.param(("--discover",), marks=pytest.mark.slow)], ids=str)
 def test_a_disk_that_fills_at_the_very_end_ends_the_run_with_one_line(
     config: Path, tmp_path: Path, options: tuple[str, ...], unbuffered: str
 ) -> None:

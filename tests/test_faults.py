@@ -100,7 +100,7 @@ def test_each_fault_alone_loses_nothing(
     assert small.sandbox.faults[0].times == 0
 
 
-@pytest.mark.parametrize("in_flight", [1, 8])
+@pytest.mark.parametrize("in_flight", [8, pytest.param(1, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("seed", range(few_or_many(1, 30)))
 def test_all_faults_at_random_lose_nothing_in_a_long_run(
     make_aircall: Callable[..., Aircall], seed: int, in_flight: int

@@ -112,10 +112,7 @@ def test_odd_headers_and_addresses_reach_no_line(clock: FakeClock, lines: list[s
 
 
 @pytest.mark.parametrize("is_structured", [False, True], ids=["plain", "structured"])
-def test_a_process_at_log_level_debug_shows_no_download_address(
-    tmp_path: Path,
-    is_structured: bool,
-) -> None:
+def test_a_process_at_log_level_debug_shows_no_download_address(tmp_path: Path, is_structured: bool) -> None:
     start, end = ((datetime.now(UTC) - timedelta(days=days)).date().isoformat() for days in (3, 2))
     settings = {"analytics_reports": ["CALLS_HISTORY"], "start_date": start, "end_date": end}
     with Sandbox(World(now=time.time())) as sandbox:

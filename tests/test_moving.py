@@ -120,11 +120,7 @@ def expected_results(company: Company, outcome: Outcome, stream: str, calls: set
     ),
 )
 @example(
-    calls=0,
-    old_calls=12,
-    per_second=1,
-    plans=[Plan(1)],
-    events=[Event(0, 3, "call_expires_as_another_arrives", 2)],
+    calls=0, old_calls=12, per_second=1, plans=[Plan(1)], events=[Event(0, 3, "call_expires_as_another_arrives", 2)]
 )
 def test_no_call_is_lost_while_calls_move(
     calls: int, old_calls: int, per_second: int, plans: list[Plan], events: list[Event]

@@ -11,7 +11,7 @@ import pytest
 
 from aircall_sandbox import Fault
 from aircall_sandbox.intelligence import RESULT_KINDS
-from tap_aircall.errors import StreamError, TapAircallError
+from tap_aircall.errors import StreamError
 from tap_aircall.streams.registry import STREAMS
 from tests.clock import NOW
 from tests.conftest import Run
@@ -157,13 +157,3 @@ def test_data_cannot_forge_a_line_of_the_log(aircall: Aircall, caplog: pytest.Lo
     lines = [record.getMessage() for record in caplog.records if "does not know" in record.getMessage()]
     assert len(lines) == 2
     assert not [line for line in lines if "\n" in line or len(line) > 320]
-
-
-def test_a_redirect_is_not_followed(aircall: Aircall) -> None:
-    headers = {"Location": f"{aircall.sandbox.url.replace('127.0.0.1', 'localhost')}/v1/company"}
-    aircall.sandbox.faults.append(Fault(path="/v1/tags", status=302, headers=headers))
-
-    with pytest.raises(TapAircallError, match="refuses /v1/tags with status 302"):
-        aircall.run("tags")
-
-    assert [log.path for log in aircall.sandbox.requests] == ["/v1/ping", "/v1/tags"]

@@ -46,9 +46,7 @@ def add_call(aircall: Aircall, ago: int) -> None:
         max_size=6,
     )
 )
-def test_each_stream_is_complete_whatever_else_was_selected(
-    history: list[tuple[set[str], float, int, bool]],
-) -> None:
+def test_each_stream_is_complete_whatever_else_was_selected(history: list[tuple[set[str], float, int, bool]]) -> None:
     logging.disable()
     clock = FakeClock()
     try:

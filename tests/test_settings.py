@@ -29,6 +29,9 @@ PROPERTIES: dict[str, Any] = {
 SECRETS = [name for name, definition in PROPERTIES.items() if definition.get("secret")]
 TEXTS = [name for name, definition in PROPERTIES.items() if "string" in definition["type"]]
 GOOD = {"user": "id", "password": "token"}
+CREDENTIALS = "give the API id (user) and API token (password), or set auth_scheme to OAUTH."
+DATES = "must be a date or date-time, such as 2026-01-31 or 2026-01-31T08:00:00Z."
+URL = "must begin with https://; plain http is accepted for this machine only."
 ABOUT = "see tap-aircall --about for those there are."
 INVISIBLE = st.sampled_from("\n\r\0\x7f\u2028\u200b\ud800") | st.characters(categories=["Cc", "Cf", "Cs", "Zl", "Zp"])
 HIDDEN = "s3cret"
@@ -110,6 +113,22 @@ def test_numbers_in_a_list_are_read_in_every_form(source: Any, written: str) -> 
             "Setting flattening_max_depth: give the number of levels to flatten, since flattening_enabled is true.",
         ),
         ({"stream_maps": ["calls"]}, "Setting stream_maps: must be object."),
+        ({"user": None}, f"Setting user: missing; {CREDENTIALS}"),
+        ({"user": "", "password": ""}, f"Setting user and password: missing; {CREDENTIALS}"),
+        ({"password": 12345}, "Setting password: must be string."),
+        ({"start_date": "2999-01-01"}, "Setting start_date: lies in the future."),
+        ({"start_date": "2026-02-01", "end_date": "2026-01-01"}, "Setting start_date: lies after end_date."),
+        ({"start_date": "last week"}, f"Setting start_date: {DATES}"),
+        ({"end_date": "13:00"}, f"Setting end_date: {DATES}"),
+        ({"requests_per_minute": -1}, "Setting requests_per_minute: must be at least 0.001."),
+        ({"requests_per_minute": "fast"}, "Setting requests_per_minute: must be number."),
+        ({"reread_after_hours": [1, 0]}, "Setting reread_after_hours.1: must be greater than 0."),
+        ({"max_concurrent_requests": 0}, "Setting max_concurrent_requests: must be at least 1."),
+        ({"auth_scheme": "Digest"}, "Setting auth_scheme: 'Digest' is unknown; it must be BASIC or OAUTH."),
+        ({"api_url": "http://api.aircall.io"}, f"Setting api_url: {URL}"),
+        ({"api_url": "http://127.0.0.1.example.com"}, f"Setting api_url: {URL}"),
+        ({"api_url": "aircall"}, "Setting api_url: must be a plain URL, such as https://api.aircall.io."),
+        ({"pasword": "x"}, "Setting pasword: unknown; did you mean password?"),
     ],
 )
 def test_an_unusable_value_gets_one_line(config: dict[str, Any], line: str) -> None:

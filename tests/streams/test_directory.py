@@ -6,8 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from aircall_sandbox import Fault
-from tap_aircall.errors import AircallError
 from tap_aircall.streams.kinds import ReferenceStream
 from tap_aircall.streams.registry import STREAMS
 
@@ -19,8 +17,10 @@ if TYPE_CHECKING:
 LISTS = [name for name, stream in STREAMS.items() if issubclass(stream, ReferenceStream) and stream.selected_by_default]
 
 
-@pytest.mark.parametrize("stream", LISTS)
-@pytest.mark.parametrize(("count", "requests"), [(0, 1), (1, 1), (51, 2), (130, 3)])
+@pytest.mark.parametrize(
+    ("stream", "count", "requests"),
+    [*((stream, 130, 3) for stream in LISTS), ("tags", 0, 1), ("tags", 1, 1), ("tags", 51, 2)],
+)
 def test_every_page_is_read(aircall: Aircall, stream: str, count: int, requests: int) -> None:
     kind: Any = STREAMS[stream].envelope
     records = [aircall.world.add(kind) for _ in range(count)]
@@ -50,15 +50,6 @@ def test_records_are_as_aircall_sends_them(aircall: Aircall) -> None:
     assert run.records("tags") == [tag]
     assert run.records("webhooks") == [{k: v for k, v in webhook.items() if k != "token"}]
     assert run.records("company") == [{"name": "Acme", "users_count": 1, "numbers_count": 1}]
-
-
-def test_the_webhook_secret_reaches_no_output(aircall: Aircall, caplog: pytest.LogCaptureFixture) -> None:
-    webhook = aircall.world.add("webhooks")
-
-    run = aircall.run("webhooks")
-
-    assert webhook["token"] not in str(run.messages)
-    assert "token" not in caplog.text
 
 
 def test_users_come_from_version_2_once_for_all_streams(aircall: Aircall) -> None:
@@ -102,19 +93,6 @@ def test_a_new_version_is_activated_after_the_last_record(aircall: Aircall, stre
     assert run.types(stream) == ["SCHEMA", "RECORD", "ACTIVATE_VERSION"]
     versions = {m["version"] for m in run.messages if m.get("stream") == stream and m["type"] != "SCHEMA"}
     assert len(versions) == 1
-
-
-def test_no_version_is_activated_when_reading_fails(aircall: Aircall) -> None:
-    for _ in range(60):
-        aircall.world.add("tags")
-    aircall.sandbox.faults.append(Fault(path="/v1/tags", query={"page": "2"}, status=400))
-    tap = aircall.tap(streams=("tags",))
-
-    with pytest.raises(AircallError):
-        tap.run()
-
-    messages = tap.message_writer._run.messages  # type: ignore[attr-defined]  # noqa: SLF001
-    assert [m["type"] for m in messages if m["type"] != "STATE"] == ["SCHEMA"] + ["RECORD"] * 50
 
 
 class TestIntegrations:

@@ -16,6 +16,7 @@ from tap_aircall.streams.maps import NAMES
 from tap_aircall.streams.registry import STREAMS
 from tap_aircall.tap import TapAircall
 from tests.clock import NOW
+from tests.slow import few_or_many
 from tests.targets.test_personal_data import PRINTED
 
 if TYPE_CHECKING:
@@ -167,7 +168,7 @@ MAPS = st.dictionaries(
 @given(maps=MAPS)
 @example(maps={"c*": None, "*": {}})
 @example(maps={"calls": {"id": "fake"}})
-@settings(max_examples=100, suppress_health_check=list(HealthCheck))
+@settings(max_examples=few_or_many(40, 400), suppress_health_check=list(HealthCheck))
 def test_what_a_map_removes_never_leaves_or_a_line_says_why(aircall: Aircall, maps: dict[str, Any]) -> None:
     if not aircall.world.calls:
         aircall.world.add_call(started_at=T0 - 90_000, raw_digits=PHONE)

@@ -71,10 +71,7 @@ class TestDialer:
 
     @pytest.mark.parametrize("entries", [0, 1, 49, 130])
     def test_phone_numbers_come_from_a_list_without_pages(
-        self,
-        aircall: Aircall,
-        is_wrapped: bool,
-        entries: int,
+        self, aircall: Aircall, is_wrapped: bool, entries: int
     ) -> None:
         (user,) = users(aircall, 1)
         aircall.world.optional.is_wrapped = is_wrapped
@@ -100,10 +97,7 @@ class TestDialer:
 @pytest.mark.parametrize("is_wrapped", [True, False])
 class TestOpenObjects:
     def test_registration_statuses_are_passed_on_whole(
-        self,
-        aircall: Aircall,
-        is_wrapped: bool,
-        caplog: pytest.LogCaptureFixture,
+        self, aircall: Aircall, is_wrapped: bool, caplog: pytest.LogCaptureFixture
     ) -> None:
         one, _none = numbers(aircall, 2)
         status = {"status": "approved", "documents": [{"kind": "passport"}], "reviewed_at": CREATED}
@@ -116,10 +110,7 @@ class TestOpenObjects:
         assert warnings(caplog) == []
 
     def test_message_configurations_come_without_their_token(
-        self,
-        aircall: Aircall,
-        is_wrapped: bool,
-        caplog: pytest.LogCaptureFixture,
+        self, aircall: Aircall, is_wrapped: bool, caplog: pytest.LogCaptureFixture
     ) -> None:
         (one,) = numbers(aircall, 1)
         known = {"callbackUrl": "https://example.com/sms", "type": "proxy", "extra": {"a": [{"b": 1}]}}

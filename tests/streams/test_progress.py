@@ -118,15 +118,7 @@ LATER = "select fewer streams, or set a later start_date"
 
 @pytest.mark.parametrize(
     ("per_minute", "expected"),
-    [
-        (0.75, []),
-        (
-            0.5,
-            [
-                f"1 selected stream takes a request for each of 40 users: {COST}, select fewer streams.",
-            ],
-        ),
-    ],
+    [(0.75, []), (0.5, [f"1 selected stream takes a request for each of 40 users: {COST}, select fewer streams."])],
 )
 def test_a_read_of_more_than_an_hour_is_announced_once_in_advance(
     aircall: Aircall, caplog: pytest.LogCaptureFixture, per_minute: float, expected: list[str]

@@ -10,19 +10,18 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from aircall_sandbox import Fault
-from tap_aircall.errors import StreamError
 from tests.clock import NOW
 from tests.slow import few_or_many
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
 
     from tests.conftest import Aircall
 
 T0 = int(NOW)
 HOUR = 3600
 DAY = 24 * HOUR
+SLOW = pytest.mark.slow
 
 
 def add_calls(aircall: Aircall, seconds: Iterable[int]) -> list[int]:
@@ -33,15 +32,15 @@ def rfc3339(second: int) -> str:
     return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+# tests/reading/test_walks.py reads each of these, and more, from a model.
 @pytest.mark.parametrize(
     "spread",
     [
         pytest.param([], id="none"),
-        pytest.param([T0 - DAY + n for n in range(10_000)], id="10,000"),
         pytest.param([T0 - DAY + n for n in range(10_001)], id="10,001"),
-        pytest.param([T0 - 2 * HOUR + n * HOUR // 25_000 for n in range(25_000)], id="25,000 in an hour"),
-        pytest.param([T0 - DAY + n // 400 for n in range(12_000)], id="hundreds in one second"),
-        pytest.param([T0 - DAY + n // 50 for n in range(20_050)], id="a page in each second"),
+        pytest.param([T0 - 2 * HOUR + n * HOUR // 25_000 for n in range(25_000)], id="25,000 in an hour", marks=SLOW),
+        pytest.param([T0 - DAY + n // 400 for n in range(12_000)], id="hundreds in one second", marks=SLOW),
+        pytest.param([T0 - DAY + n // 50 for n in range(20_050)], id="a page in each second", marks=SLOW),
     ],
 )
 def test_all_calls_are_read_in_order_and_economically(aircall: Aircall, spread: list[int]) -> None:
@@ -52,13 +51,6 @@ def test_all_calls_are_read_in_order_and_economically(aircall: Aircall, spread: 
     assert run.ids("calls") == ids
     if max(Counter(spread).values(), default=0) <= 50:
         assert run.requests <= math.ceil(len(ids) / 50) * 1.02 + 2
-
-
-def test_10_000_calls_in_one_second_fail_the_stream(aircall: Aircall) -> None:
-    add_calls(aircall, [T0 - HOUR] * 10_001)
-
-    with pytest.raises(StreamError, match="10,000 calls or more share one second"):
-        aircall.run("calls")
 
 
 def test_start_and_end_are_respected_to_the_second(aircall: Aircall) -> None:
@@ -151,19 +143,15 @@ class TestExpensiveParts:
 
         (record,) = aircall.run(catalog=self.select(aircall, "recording_short_url")).records("calls")
 
-        assert record["contact"] == {
-            **contact,
-            "created_at": rfc3339(T0 - DAY),
-            "updated_at": rfc3339(T0 - DAY),
-        }
+        assert record["contact"] == {**contact, "created_at": rfc3339(T0 - DAY), "updated_at": rfc3339(T0 - DAY)}
         assert record["recording_short_url"].startswith("https://short.example.com/r/")
         assert not FETCHED - {"recording_short_url"} & record.keys()
 
 
 class TestReadingAgain:
     def test_over_40_days_each_call_is_read_when_new_and_once_at_each_age(self, aircall: Aircall) -> None:
-        """Runs every three hours (hourly in `make soak`), with edits at any moment of the first 30 days of a call."""
-        hours_apart = few_or_many(3, 1)
+        """Runs twice a day (hourly in `make soak`), with edits at any moment of the first 30 days of a call."""
+        hours_apart = few_or_many(12, 1)
         dice = random.Random(4)  # noqa: S311 - not for secrets
         ages = [0.5, 6, 24, 72, 168, 720]
         arrivals = sorted(dice.randrange(T0, T0 + 40 * DAY) for _ in range(150))
@@ -245,7 +233,7 @@ class TestReadingAgain:
 
 class TestState:
     def test_is_small_constant_and_often_written(self, aircall: Aircall) -> None:
-        add_calls(aircall, range(T0 - 12_000, T0 - 1_000))
+        add_calls(aircall, range(T0 - 4_000, T0 - 1_000))
 
         run = aircall.run("calls")
 
@@ -269,7 +257,7 @@ class TestState:
         }
 
     def test_never_moves_backwards(self, aircall: Aircall) -> None:
-        add_calls(aircall, range(T0 - 5 * DAY, T0, 60))
+        add_calls(aircall, range(T0 - 5 * DAY, T0, 600))
         run = aircall.run("calls")
         aircall.clock.now += 3 * HOUR
 
@@ -283,7 +271,7 @@ class TestState:
             assert positions == sorted(positions)
 
     def test_is_never_past_what_was_emitted(self, aircall: Aircall) -> None:
-        add_calls(aircall, range(T0 - 9_000, T0))
+        add_calls(aircall, range(T0 - 2_000, T0))
         latest = ""
         for message in aircall.run("calls").messages:
             if message["type"] == "RECORD":
@@ -291,9 +279,12 @@ class TestState:
             elif message["type"] == "STATE" and message["value"]["bookmarks"].get("calls"):
                 assert message["value"]["bookmarks"]["calls"].get("replication_key_value", "") <= latest
 
-    @pytest.mark.parametrize("die_after", [2, 700, 1_337, 5_000, 10_100, 11_999])
-    def test_a_killed_run_goes_on_from_its_last_state(self, aircall: Aircall, die_after: int) -> None:
-        ids = add_calls(aircall, range(T0 - 12_000, T0))
+    @pytest.mark.parametrize(
+        ("calls", "die_after"),
+        [(2_000, 2), (2_000, 700), (2_000, 1_999), *(pytest.param(12_000, n, marks=SLOW) for n in (10_100, 11_999))],
+    )
+    def test_a_killed_run_goes_on_from_its_last_state(self, aircall: Aircall, calls: int, die_after: int) -> None:
+        ids = add_calls(aircall, range(T0 - calls, T0))
 
         killed = aircall.run("calls", die_after=die_after)
         state = killed.states[-1] if killed.states else None
@@ -301,14 +292,6 @@ class TestState:
 
         assert set(killed.ids("calls")) | set(resumed.ids("calls")) == set(ids)
         assert len(killed.ids("calls")) + len(resumed.ids("calls")) - len(ids) <= 1_000
-
-    def test_goes_on_from_another_taps_bookmark(self, aircall: Aircall) -> None:
-        ids = add_calls(aircall, [T0 - 3 * DAY, T0 - 2 * DAY, T0 - DAY])
-        state = {
-            "bookmarks": {"calls": {"replication_key": "started_at", "replication_key_value": rfc3339(T0 - 2 * DAY)}}
-        }
-
-        assert aircall.run("calls", state=state, reread_after_hours=[]).ids("calls") == ids[1:]
 
 
 def test_a_full_table_run_reads_everything_and_drops_the_rest(aircall: Aircall) -> None:
@@ -338,19 +321,6 @@ def test_a_catalog_without_keys_stays_incremental(aircall: Aircall) -> None:
 
     assert run.types("calls") == ["SCHEMA", "RECORD"]
     assert next(m for m in run.messages if m["type"] == "SCHEMA")["key_properties"] == ["id"]
-
-
-def test_calls_that_move_during_the_walk_are_not_lost(make_aircall: Callable[..., Aircall]) -> None:
-    aircall = make_aircall()
-    ids = add_calls(aircall, range(T0 - 500, T0 - 10))
-    moves = iter([ids[49], ids[99], ids[149]])
-
-    def move(_: Any) -> None:
-        if (call := next(moves, None)) is not None:
-            aircall.world.edit_call(call, started_at=aircall.world.calls[call]["started_at"] + 1)
-
-    aircall.sandbox.on_request = move
-    assert set(aircall.run("calls").ids("calls")) == set(ids)
 
 
 def test_unknown_fields_are_named_once_and_kept(aircall: Aircall, caplog: pytest.LogCaptureFixture) -> None:
@@ -435,13 +405,3 @@ def test_few_of_many_unknown_fields_are_named(aircall: Aircall, caplog: pytest.L
     assert len(warnings) == 11
     assert warnings[-1] == "Stream 'calls': and at least 990 more fields like these."
     assert "values that do not fit the schema: 4,000 unknown" in caplog.text
-
-
-def test_a_broken_page_is_read_again(aircall: Aircall) -> None:
-    ids = add_calls(aircall, range(T0 - 1_000, T0))
-    aircall.sandbox.faults.append(Fault(path="/v1/calls", query={"page": "3"}, failure="cut_json", times=2))
-
-    run = aircall.run("calls")
-
-    assert run.ids("calls") == ids
-    assert run.requests == 23

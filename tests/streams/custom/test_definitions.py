@@ -64,14 +64,8 @@ def test_good_paths_are_accepted(path: str) -> None:
         (without("name"), "0.name: missing; give what to call the stream."),
         (GOOD | {"name": ""}, "0.name: missing; give what to call the stream."),
         (without("path"), "0.path: missing; give where the list or object is, such as /v1/campaigns."),
-        (
-            without("records_key"),
-            "0.records_key: missing; give the key of the list or object in Aircall's answer.",
-        ),
-        (
-            without("primary_keys"),
-            '0.primary_keys: missing; give the fields that identify a record, such as ["id"].',
-        ),
+        (without("records_key"), "0.records_key: missing; give the key of the list or object in Aircall's answer."),
+        (without("primary_keys"), '0.primary_keys: missing; give the fields that identify a record, such as ["id"].'),
         (
             GOOD | {"primary_keys": []},
             '0.primary_keys: missing; give the fields that identify a record, such as ["id"].',
@@ -128,10 +122,7 @@ def test_good_paths_are_accepted(path: str) -> None:
             GOOD | {"replication": "from_to"},
             "0.replication_key: missing; give the time that the list is ordered by, for replication from_to.",
         ),
-        (
-            GOOD | {"replication_key": "updated_at"},
-            "0.replication_key: is of no use, since replication is full_table.",
-        ),
+        (GOOD | {"replication_key": "updated_at"}, "0.replication_key: is of no use, since replication is full_table."),
         (
             GOOD | {"replication": "from_to", "replication_key": "id"},
             "0.replication_key: must be neither one of the primary_keys nor 'record'.",

@@ -61,12 +61,7 @@ COLUMNS = {
         "calls_sla_uncertain": "bigint",
         "time_to_answer_seconds_total": "bigint",
     },
-    "aircall__call_tags": {
-        "number_id": "bigint",
-        "call_date": "date",
-        "tag_name": "varchar",
-        "is_missed": "boolean",
-    },
+    "aircall__call_tags": {"number_id": "bigint", "call_date": "date", "tag_name": "varchar", "is_missed": "boolean"},
     "aircall__conversations": {
         "number_id": "bigint",
         "call_date": "date",

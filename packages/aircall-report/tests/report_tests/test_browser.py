@@ -117,12 +117,7 @@ def faults(page: Page) -> list[str]:
 
 @pytest.mark.parametrize(
     "opened",
-    [
-        ("usual", "desk", "light"),
-        ("usual", "phone", "dark"),
-        ("hostile", "phone", "light"),
-        ("empty", "desk", "dark"),
-    ],
+    [("usual", "desk", "light"), ("usual", "phone", "dark"), ("hostile", "phone", "light"), ("empty", "desk", "dark")],
     indirect=True,
     ids=" ".join,
 )

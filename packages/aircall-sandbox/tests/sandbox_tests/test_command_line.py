@@ -22,12 +22,7 @@ SMALL = ["--calls=5", "--contacts=5", "--users=2"]
 
 def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [*COMMAND, *arguments],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-        env=os.environ | environment,
+        [*COMMAND, *arguments], capture_output=True, text=True, check=False, timeout=60, env=os.environ | environment
     )
 
 

@@ -224,10 +224,7 @@ class TestDeliveries:
     def test_the_same_seed_gives_the_same_deliveries_out_of_order(self) -> None:
         def run(seed: int) -> list[tuple[str, Any]]:
             clock = [NOW]
-            with (
-                receiver() as server,
-                Sandbox(World(now=NOW), clock=lambda: clock[0], seed=seed) as sandbox,
-            ):
+            with receiver() as server, Sandbox(World(now=NOW), clock=lambda: clock[0], seed=seed) as sandbox:
                 sandbox.webhooks.forwards[PUBLIC] = server.url
                 sandbox.webhooks.repeated = 0.5
                 sandbox.world.add("webhooks", url=PUBLIC, events=list(EVENTS))

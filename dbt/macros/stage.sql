@@ -1,7 +1,11 @@
-{# The relation of a stream; none where it was never loaded. #}
+{#
+  The relation of a stream; none where it was never loaded. `source` is for dbt's graph alone: in the project of a user
+  who has a source of the same name, it returns theirs.
+#}
 {% macro loaded(stream) -%}
-  {%- set expected = source('aircall', stream) -%}
+  {%- do source('aircall', stream) -%}
   {%- if execute -%}
+    {%- set expected = graph.sources['source.aircall.aircall.' ~ stream] -%}
     {{ return(adapter.get_relation(expected.database, expected.schema, expected.identifier)) }}
   {%- endif -%}
 {%- endmacro %}

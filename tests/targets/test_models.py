@@ -330,7 +330,7 @@ def test_the_models_say_what_is_true(
 
 @needs_dbt
 def test_a_project_that_installs_the_package_needs_calls_alone(company: Company, tmp_path: Path) -> None:
-    """Names, schema and time zone are its own, and a day lacks a call, which one test says."""
+    """Schema, time zone and models of the same names are its own, and a day lacks a call, which one test says."""
     lost = next(row for row in company.answers.rows.values() if row["caller_key"] is None)
     messages = [message for message in company.messages if message.get("stream") in {"calls", "call_counts"}]
     kept = [message for message in messages if message.get("record", {}).get("id") != lost["call_id"]]
@@ -351,6 +351,8 @@ def test_a_project_that_installs_the_package_needs_calls_alone(company: Company,
         "dbt_project.yml": {
             "name": "mine",
             "profile": "mine",
+            # dbt writes the refs of generic tests itself, without the package.
+            "flags": {"require_ref_searches_node_package_before_root": True},
             "vars": {
                 "aircall_schema": "raw_phones",
                 "aircall_calls_identifier": "phone_calls",
@@ -360,18 +362,29 @@ def test_a_project_that_installs_the_package_needs_calls_alone(company: Company,
             },
         },
     }
+    own_source = {"name": "aircall", "schema": "main", "tables": [{"name": "calls"}]}
+    files["models/own.yml"] = {"sources": [own_source]}
+    own_models = [path.stem for path in (ROOT / "dbt/models").glob("[si]*/*.sql")]
+    for name in ("models", "tests/generic"):
+        (project / name).mkdir(parents=True)
+    for name in own_models:
+        (project / f"models/{name}.sql").write_text("select 1 as mine", encoding="utf-8")
+    (project / "tests/generic/own.sql").write_text(
+        "{% test unique_together(model, columns) %} select * from nowhere {% endtest %}", encoding="utf-8"
+    )
     for name, content in files.items():
         (project / name).write_text(yaml.safe_dump(content), encoding="utf-8")
     own = {"DBT_PROJECT_DIR": str(project), "DBT_PROFILES_DIR": str(project)}
 
     installed = dbt("deps", folder=tmp_path, **own, DBT_WARN_ERROR="false")
-    built = dbt("build", "--exclude-resource-type", "unit_test", folder=tmp_path, **own)
+    built = dbt("build", folder=tmp_path, **own)
 
     assert installed.returncode == 0, installed.stdout[-3000:]
     results = json.loads((tmp_path / "target/run_results.json").read_text(encoding="utf-8"))["results"]
     assert [each["unique_id"].split(".")[2] for each in results if each["status"] not in {"success", "pass"}] == [
         "no_day_lacks_calls"
     ], built.stdout[-3000:]
+    assert {each["unique_id"].split(".")[0] for each in results} == {"model", "test"}
     with duckdb.connect(str(path), read_only=True) as connection:
         query = (
             "SELECT call_id, is_in_sla, time_to_answer_seconds, started_at_local, started_at FROM main.aircall__calls"
@@ -382,6 +395,14 @@ def test_a_project_that_installs_the_package_needs_calls_alone(company: Company,
     assert {call[0] for call in calls} == company.answers.rows.keys() - {lost["call_id"]}
     assert {call[1] == (call[2] <= 5) for call in calls if call[2] is not None} == {True}
     assert all(4 * HOUR <= (call[4] - call[3]).total_seconds() <= 5 * HOUR for call in calls)
+
+
+def test_refs_name_the_package() -> None:
+    """Or a model of the same name in the project of a user would take the place of ours."""
+    refs = [ref for path in (ROOT / "dbt").glob("[mt]*/**/*.*") for ref in re.findall(r"ref\(.*?\)", path.read_text())]
+
+    assert len(refs) > 100
+    assert [ref for ref in refs if not ref.startswith("ref('aircall', '")] == []
 
 
 def test_every_stream_that_tells_of_calls_people_or_messages_has_a_view() -> None:

@@ -19,7 +19,7 @@ with calls as (
     user_id,
     main_user_id,
     row_number() over (partition by caller_key order by started_at, call_id) as position
-  from {{ ref('int_aircall__calls') }}
+  from {{ ref('aircall', 'int_aircall__calls') }}
   where caller_key is not null
 
 ),

@@ -3,7 +3,7 @@
 with ringing as (
 
   select call_id, min(happened_at) as rang_at
-  from {{ ref('stg_aircall__call_events') }}
+  from {{ ref('aircall', 'stg_aircall__call_events') }}
   where event = 'call.ringing_on_agent'
   group by call_id
 
@@ -15,7 +15,7 @@ voice_agents as (
     call_id,
     -- Escalated: the agent handed the call over to people.
     {{ aircall.count_if("end_reason = 'escalated' or escalation_reason is not null") }} > 0 as was_escalated
-  from {{ ref('stg_aircall__call_ai_voice_agents') }}
+  from {{ ref('aircall', 'stg_aircall__call_ai_voice_agents') }}
   group by call_id
 
 ),
@@ -32,7 +32,7 @@ calls as (
     -- An event is sent some time after what it tells, so that one that came late says nothing.
     case when ringing.rang_at between calls.started_at and calls.answered_at then ringing.rang_at end as rang_at,
     coalesce(voice_agents.was_escalated, true) as was_for_people
-  from {{ ref('stg_aircall__calls') }} as calls
+  from {{ ref('aircall', 'stg_aircall__calls') }} as calls
   left join ringing on ringing.call_id = calls.call_id
   left join voice_agents on voice_agents.call_id = calls.call_id
 

@@ -3,27 +3,30 @@
 
 with current_names as (
 
-  select 'user' as kind, user_id as id, user_name as name from {{ ref('stg_aircall__users') }}
+  select 'user' as kind, user_id as id, user_name as name from {{ ref('aircall', 'stg_aircall__users') }}
   union all
-  select 'number', number_id, number_name from {{ ref('stg_aircall__numbers') }}
+  select 'number', number_id, number_name from {{ ref('aircall', 'stg_aircall__numbers') }}
   union all
-  select 'team', team_id, team_name from {{ ref('stg_aircall__teams') }}
+  select 'team', team_id, team_name from {{ ref('aircall', 'stg_aircall__teams') }}
 
 ),
 
 names_in_calls as (
 
-  select 'user' as kind, user_id as id, user_name as name, started_at, call_id from {{ ref('int_aircall__calls') }}
+  select 'user' as kind, user_id as id, user_name as name, started_at, call_id
+  from {{ ref('aircall', 'int_aircall__calls') }}
   union all
-  select 'user', transferred_to_id, transferred_to_name, started_at, call_id from {{ ref('int_aircall__calls') }}
+  select 'user', transferred_to_id, transferred_to_name, started_at, call_id
+  from {{ ref('aircall', 'int_aircall__calls') }}
   union all
-  select 'user', transferred_by_id, transferred_by_name, started_at, call_id from {{ ref('int_aircall__calls') }}
+  select 'user', transferred_by_id, transferred_by_name, started_at, call_id
+  from {{ ref('aircall', 'int_aircall__calls') }}
   union all
-  select 'user', assigned_to_id, assigned_to_name, started_at, call_id from {{ ref('int_aircall__calls') }}
+  select 'user', assigned_to_id, assigned_to_name, started_at, call_id from {{ ref('aircall', 'int_aircall__calls') }}
   union all
-  select 'number', number_id, number_name, started_at, call_id from {{ ref('int_aircall__calls') }}
+  select 'number', number_id, number_name, started_at, call_id from {{ ref('aircall', 'int_aircall__calls') }}
   union all
-  select 'team', team_id, team_name, started_at, call_id from {{ ref('stg_aircall__call_teams') }}
+  select 'team', team_id, team_name, started_at, call_id from {{ ref('aircall', 'stg_aircall__call_teams') }}
 
 ),
 

@@ -11,7 +11,7 @@ with events as (
     happened_at,
     lead(event) {{ by_user }} as next_event,
     lead(happened_at) {{ by_user }} as next_at
-  from {{ ref('stg_aircall__user_events') }}
+  from {{ ref('aircall', 'stg_aircall__user_events') }}
   where event in ('user.wut_start', 'user.wut_start.v2', 'user.wut_end', 'user.wut_end.v2')
 
 ),
@@ -33,7 +33,7 @@ matched as (
       partition by periods.user_id, periods.began_at order by calls.ended_at desc, calls.call_id desc
     ) as position
   from periods
-  inner join {{ ref('int_aircall__calls') }} as calls
+  inner join {{ ref('aircall', 'int_aircall__calls') }} as calls
     on calls.main_user_id = periods.user_id
     and {{ aircall.seconds_between('periods.began_at', 'calls.ended_at') }} between -59 and 5
 

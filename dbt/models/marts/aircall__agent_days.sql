@@ -1,6 +1,6 @@
 with calls as (
 
-  select * from {{ ref('aircall__calls') }} where is_ended
+  select * from {{ ref('aircall', 'aircall__calls') }} where is_ended
 
 ),
 
@@ -45,7 +45,7 @@ rung as (
     cast({{ aircall.local_time('happened_at') }} as date) as call_date,
     {{ aircall.count_if("event = 'call.ringing_on_agent'") }} as ringing_attempts,
     {{ aircall.count_if("event = 'call.agent_declined'") }} as declined_calls
-  from {{ ref('stg_aircall__call_events') }}
+  from {{ ref('aircall', 'stg_aircall__call_events') }}
   where user_id is not null and event in ('call.ringing_on_agent', 'call.agent_declined')
   group by user_id, cast({{ aircall.local_time('happened_at') }} as date)
 
@@ -87,4 +87,4 @@ from days
 left join handled on handled.user_id = days.user_id and handled.call_date = days.call_date
 left join handed_over on handed_over.user_id = days.user_id and handed_over.call_date = days.call_date
 left join rung on rung.user_id = days.user_id and rung.call_date = days.call_date
-left join {{ ref('int_aircall__names') }} as users on users.kind = 'user' and users.id = days.user_id
+left join {{ ref('aircall', 'int_aircall__names') }} as users on users.kind = 'user' and users.id = days.user_id

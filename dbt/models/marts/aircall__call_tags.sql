@@ -4,7 +4,7 @@ with tagged as (
   select
     call_tags.*,
     row_number() over (partition by call_id, tag_id order by tagged_at desc nulls last, tagged_by_id nulls last) as position
-  from {{ ref('stg_aircall__call_tags') }} as call_tags
+  from {{ ref('aircall', 'stg_aircall__call_tags') }} as call_tags
   where tag_id is not null
 
 )
@@ -25,7 +25,7 @@ select
   calls.main_user_id,
   calls.talk_seconds
 from tagged
-inner join {{ ref('aircall__calls') }} as calls on calls.call_id = tagged.call_id
-left join {{ ref('stg_aircall__tags') }} as tags on tags.tag_id = tagged.tag_id
-left join {{ ref('int_aircall__names') }} as users on users.kind = 'user' and users.id = tagged.tagged_by_id
+inner join {{ ref('aircall', 'aircall__calls') }} as calls on calls.call_id = tagged.call_id
+left join {{ ref('aircall', 'stg_aircall__tags') }} as tags on tags.tag_id = tagged.tag_id
+left join {{ ref('aircall', 'int_aircall__names') }} as users on users.kind = 'user' and users.id = tagged.tagged_by_id
 where tagged.position = 1

@@ -4,15 +4,16 @@ with teams as (
     call_teams.call_id,
     count(*) as teams_count,
     {{ aircall.listed("names.name", "', '", "names.name, names.id") }} as team_names
-  from (select distinct call_id, team_id from {{ ref('stg_aircall__call_teams') }}) as call_teams
-  inner join {{ ref('int_aircall__names') }} as names on names.kind = 'team' and names.id = call_teams.team_id
+  from (select distinct call_id, team_id from {{ ref('aircall', 'stg_aircall__call_teams') }}) as call_teams
+  inner join {{ ref('aircall', 'int_aircall__names') }} as names
+    on names.kind = 'team' and names.id = call_teams.team_id
   group by call_teams.call_id
 
 ),
 
 users as (
 
-  select id, name from {{ ref('int_aircall__names') }} where kind = 'user'
+  select id, name from {{ ref('aircall', 'int_aircall__names') }} where kind = 'user'
 
 ),
 
@@ -25,7 +26,7 @@ followed as (
       when answered_again_at is null or called_back_at <= answered_again_at then 'called_back'
       else 'called_again'
     end as callback_status
-  from {{ ref('int_aircall__callbacks') }} as callbacks
+  from {{ ref('aircall', 'int_aircall__callbacks') }} as callbacks
 
 ),
 
@@ -103,16 +104,17 @@ select
   calls.is_archived,
   calls.cost_cents,
   calls.pricing_type
-from {{ ref('int_aircall__calls') }} as calls
+from {{ ref('aircall', 'int_aircall__calls') }} as calls
 left join teams on teams.call_id = calls.call_id
-left join {{ ref('int_aircall__names') }} as numbers on numbers.kind = 'number' and numbers.id = calls.number_id
+left join {{ ref('aircall', 'int_aircall__names') }} as numbers
+  on numbers.kind = 'number' and numbers.id = calls.number_id
 left join users as callers on callers.id = calls.user_id
 left join users as main_users on main_users.id = calls.main_user_id
 left join users as assignees on assignees.id = calls.assigned_to_id
 left join users as transferring on transferring.id = calls.transferred_by_id
 left join users as receiving on receiving.id = calls.transferred_to_id
-left join {{ ref('stg_aircall__contacts') }} as contacts on contacts.contact_id = calls.contact_id
-left join {{ ref('int_aircall__wrap_ups') }} as wrap_ups on wrap_ups.call_id = calls.call_id
+left join {{ ref('aircall', 'stg_aircall__contacts') }} as contacts on contacts.contact_id = calls.contact_id
+left join {{ ref('aircall', 'int_aircall__wrap_ups') }} as wrap_ups on wrap_ups.call_id = calls.call_id
 left join followed as callbacks on callbacks.call_id = calls.call_id
 left join returned on returned.call_id = calls.call_id
 left join users as callback_users on callback_users.id = callbacks.called_back_by_id

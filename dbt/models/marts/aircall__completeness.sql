@@ -2,7 +2,7 @@
 with calls as (
 
   select cast({{ aircall.local_time('started_at', 'UTC') }} as date) as date, count(*) as calls
-  from {{ ref('aircall__calls') }}
+  from {{ ref('aircall', 'aircall__calls') }}
   group by cast({{ aircall.local_time('started_at', 'UTC') }} as date)
 
 )
@@ -14,5 +14,5 @@ select
   case when counts.calls > coalesce(calls.calls, 0) then counts.calls - coalesce(calls.calls, 0) else 0 end as calls_lacking,
   coalesce(calls.calls, 0) >= counts.calls as is_complete,
   counts.counted_at
-from {{ ref('stg_aircall__call_counts') }} as counts
+from {{ ref('aircall', 'stg_aircall__call_counts') }} as counts
 left join calls on calls.date = counts.date

@@ -11,7 +11,7 @@ with calls as (
     {{ aircall.sum_if("direction = 'inbound'", "talk_seconds") }} as inbound_talk_seconds,
     min(started_at) as first_call_at,
     max(started_at) as last_call_at
-  from {{ ref('aircall__calls') }}
+  from {{ ref('aircall', 'aircall__calls') }}
   where is_ended and contact_id is not null
   group by contact_id
 
@@ -24,7 +24,7 @@ last_users as (
     main_user_id,
     main_user_name,
     row_number() over (partition by contact_id order by started_at desc, call_id desc) as position
-  from {{ ref('aircall__calls') }}
+  from {{ ref('aircall', 'aircall__calls') }}
   where is_ended and is_answered and contact_id is not null and main_user_id is not null
 
 ),
@@ -32,7 +32,7 @@ last_users as (
 phone_numbers as (
 
   select contact_id, count(*) as phone_numbers
-  from {{ ref('stg_aircall__contact_phone_numbers') }}
+  from {{ ref('aircall', 'stg_aircall__contact_phone_numbers') }}
   group by contact_id
 
 )
@@ -54,7 +54,7 @@ select
   calls.last_call_at,
   last_users.main_user_id as last_user_id,
   last_users.main_user_name as last_user_name
-from {{ ref('stg_aircall__contacts') }} as contacts
+from {{ ref('aircall', 'stg_aircall__contacts') }} as contacts
 left join calls on calls.contact_id = contacts.contact_id
 left join last_users on last_users.contact_id = contacts.contact_id and last_users.position = 1
 left join phone_numbers on phone_numbers.contact_id = contacts.contact_id

@@ -7,7 +7,7 @@ with transcripts as (
     {{ aircall.count_if("participant_type = 'internal'") }} as utterances_of_users,
     sum(case when participant_type = 'internal' then end_seconds - start_seconds end) as user_speech_seconds,
     sum(case when participant_type = 'external' then end_seconds - start_seconds end) as customer_speech_seconds
-  from {{ ref('stg_aircall__call_utterances') }}
+  from {{ ref('aircall', 'stg_aircall__call_utterances') }}
   group by call_id
 
 ),
@@ -20,7 +20,7 @@ sentiments as (
     case min(case sentiment when 'NEGATIVE' then 1 when 'NEUTRAL' then 2 when 'POSITIVE' then 3 end)
       when 1 then 'NEGATIVE' when 2 then 'NEUTRAL' when 3 then 'POSITIVE'
     end as sentiment
-  from {{ ref('stg_aircall__call_sentiments') }}
+  from {{ ref('aircall', 'stg_aircall__call_sentiments') }}
   group by call_id
 
 ),
@@ -28,7 +28,7 @@ sentiments as (
 topics as (
 
   select call_id, count(*) as topics_count, {{ aircall.listed("topic", "', '", "position") }} as topics
-  from {{ ref('stg_aircall__call_topics') }}
+  from {{ ref('aircall', 'stg_aircall__call_topics') }}
   group by call_id
 
 ),
@@ -38,7 +38,7 @@ custom_summaries as (
   select
     call_id,
     {{ aircall.listed(aircall.concatenated(["section", "': '", "content"]), aircall.line_break(), "position") }} as custom_summary
-  from {{ ref('stg_aircall__call_custom_summaries') }}
+  from {{ ref('aircall', 'stg_aircall__call_custom_summaries') }}
   group by call_id
 
 ),
@@ -49,7 +49,7 @@ action_items as (
     call_id,
     count(*) as action_items,
     {{ aircall.count_if("completed_at is null") }} as action_items_open
-  from {{ ref('stg_aircall__call_action_items') }}
+  from {{ ref('aircall', 'stg_aircall__call_action_items') }}
   group by call_id
 
 ),
@@ -57,7 +57,7 @@ action_items as (
 playbooks as (
 
   select call_id, avg(adherence_score) as playbook_adherence_score
-  from {{ ref('stg_aircall__call_playbook_results') }}
+  from {{ ref('aircall', 'stg_aircall__call_playbook_results') }}
   group by call_id
 
 ),
@@ -65,7 +65,7 @@ playbooks as (
 evaluations as (
 
   select call_id, count(*) as evaluations
-  from {{ ref('stg_aircall__call_evaluations') }}
+  from {{ ref('aircall', 'stg_aircall__call_evaluations') }}
   group by call_id
 
 ),
@@ -74,15 +74,15 @@ found as (
 
   select distinct call_id
   from (
-    select call_id from {{ ref('stg_aircall__call_transcriptions') }}
+    select call_id from {{ ref('aircall', 'stg_aircall__call_transcriptions') }}
     {%- for found in ['sentiments', 'topics', 'custom_summaries', 'action_items', 'playbooks', 'evaluations'] %}
     union all
     select call_id from {{ found }}
     {%- endfor %}
     union all
-    select call_id from {{ ref('stg_aircall__call_summaries') }}
+    select call_id from {{ ref('aircall', 'stg_aircall__call_summaries') }}
     union all
-    select call_id from {{ ref('stg_aircall__call_csat_predictions') }}
+    select call_id from {{ ref('aircall', 'stg_aircall__call_csat_predictions') }}
   ) as all_calls
 
 )
@@ -114,14 +114,16 @@ select
   playbooks.playbook_adherence_score,
   coalesce(evaluations.evaluations, 0) as evaluations
 from found
-inner join {{ ref('aircall__calls') }} as calls on calls.call_id = found.call_id
-left join {{ ref('stg_aircall__call_transcriptions') }} as transcriptions on transcriptions.call_id = found.call_id
+inner join {{ ref('aircall', 'aircall__calls') }} as calls on calls.call_id = found.call_id
+left join {{ ref('aircall', 'stg_aircall__call_transcriptions') }} as transcriptions
+  on transcriptions.call_id = found.call_id
 left join transcripts on transcripts.call_id = found.call_id
-left join {{ ref('stg_aircall__call_summaries') }} as summaries on summaries.call_id = found.call_id
+left join {{ ref('aircall', 'stg_aircall__call_summaries') }} as summaries on summaries.call_id = found.call_id
 left join custom_summaries on custom_summaries.call_id = found.call_id
 left join topics on topics.call_id = found.call_id
 left join sentiments on sentiments.call_id = found.call_id
-left join {{ ref('stg_aircall__call_csat_predictions') }} as csat_predictions on csat_predictions.call_id = found.call_id
+left join {{ ref('aircall', 'stg_aircall__call_csat_predictions') }} as csat_predictions
+  on csat_predictions.call_id = found.call_id
 left join action_items on action_items.call_id = found.call_id
 left join playbooks on playbooks.call_id = found.call_id
 left join evaluations on evaluations.call_id = found.call_id

@@ -15,7 +15,7 @@ with messages as (
     {{ aircall.full_name('contact_first_name', 'contact_last_name') }} as contact_name,
     {{ aircall.typed('null', 'text') }} as group_conversation_id,
     coalesce(sent_at, created_at) as messaged_at
-  from {{ ref('stg_aircall__messages') }}
+  from {{ ref('aircall', 'stg_aircall__messages') }}
   union all
   select
     message_id,
@@ -32,7 +32,7 @@ with messages as (
     {{ aircall.typed('null', 'text') }},
     group_conversation_id,
     created_at
-  from {{ ref('stg_aircall__group_messages') }}
+  from {{ ref('aircall', 'stg_aircall__group_messages') }}
 
 )
 
@@ -56,5 +56,6 @@ select
   {{ aircall.phone_key('messages.external_number') }} as caller_key,
   messages.group_conversation_id
 from messages
-left join {{ ref('int_aircall__names') }} as numbers on numbers.kind = 'number' and numbers.id = messages.number_id
-left join {{ ref('stg_aircall__contacts') }} as contacts on contacts.contact_id = messages.contact_id
+left join {{ ref('aircall', 'int_aircall__names') }} as numbers
+  on numbers.kind = 'number' and numbers.id = messages.number_id
+left join {{ ref('aircall', 'stg_aircall__contacts') }} as contacts on contacts.contact_id = messages.contact_id

@@ -3,7 +3,7 @@ with calls as (
   select
     calls.*,
     row_number() over (partition by caller_key order by started_at desc, call_id desc) as position
-  from {{ ref('aircall__calls') }} as calls
+  from {{ ref('aircall', 'aircall__calls') }} as calls
   where is_missed and caller_key is not null
 
 ),

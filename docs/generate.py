@@ -239,7 +239,7 @@ def related(column: Mapping[str, Any]) -> Iterator[str]:
     """Yield the marts that a test holds a column against."""
     for test in column.get("data_tests", []):
         if isinstance(test, dict) and "relationships" in test:
-            yield re.sub(r"ref\('(.*)'\)", r"\1", test["relationships"]["arguments"]["to"])
+            yield re.sub(r"ref\('aircall', '(.*)'\)", r"\1", test["relationships"]["arguments"]["to"])
 
 
 def walk(schema: Mapping[str, Any], path: str = "", depth: int = 9) -> Iterator[tuple[str, Mapping[str, Any]]]:

@@ -10,6 +10,7 @@ UV_VERSION := 0.13.9
 UV := UV_NO_CONFIG=1 $(BIN)/uv
 READY := $(VENV)/ready
 PLUGINS := $(VENV)/plugins-ready
+EMULATORS := $(patsubst tests/targets/%.txt,$(VENV)/emulators/%/ready,$(wildcard tests/targets/*.txt))
 PACKAGES := $(wildcard packages/aircall-*)
 PROJECTS := pyproject.toml $(PACKAGES:=/pyproject.toml)
 # Without these, it writes logs to the home directory, and asks the network for news of itself.
@@ -49,11 +50,11 @@ check: $(READY) style ## Check style and types, and run the fast tests: within a
 	@$(BIN)/python -m pytest -n 2 -q $(QUICK) $(ARGS)
 
 .PHONY: test
-test: $(PLUGINS) ## Run all tests but the slow ones, with real targets
+test: $(PLUGINS) $(EMULATORS) ## Run all tests but the slow ones, with real targets
 	@$(BIN)/python -m pytest -n 2 $(ARGS)
 
 .PHONY: soak
-soak: $(PLUGINS) ## Run all tests, the slow ones too, and the random ones many times more; for hours
+soak: $(PLUGINS) $(EMULATORS) ## Run all tests, the slow ones too, and the random ones many times more; for hours
 	@$(BIN)/python -m pytest -n 2 -m "" $(ARGS)
 
 # Each in its own environment; `compat-sdk` has the newest pre-release of singer-sdk. A command of pyenv, such as
@@ -122,7 +123,7 @@ format: $(READY) ## Format the code
 	@$(BIN)/ruff format
 
 .PHONY: install
-install: $(PLUGINS) ## Set everything up in this folder
+install: $(PLUGINS) $(EMULATORS) ## Set everything up in this folder
 
 .PHONY: lock
 lock: $(READY) ## Choose the newest versions of all dependencies
@@ -148,4 +149,10 @@ $(READY): requirements.lock $(PROJECTS)
 $(PLUGINS): $(READY) meltano.yml $(wildcard packages/target-*/pyproject.toml)
 	@echo "Installing the targets and dbt ..."
 	@$(MELTANO) install --force >$(VENV)/meltano.log 2>&1 || { tail -20 $(VENV)/meltano.log >&2; exit 1; }
+	@touch $@
+
+$(EMULATORS): $(VENV)/emulators/%/ready: tests/targets/%.txt $(READY)
+	@echo "Installing the emulator of $* ..."
+	@$(UV) venv --quiet --clear --python $(BIN)/python $(@D)
+	@$(UV) pip install --quiet --python $(@D)/bin/python -r $<
 	@touch $@

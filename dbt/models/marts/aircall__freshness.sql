@@ -42,11 +42,11 @@ select
     [latest, 'latest_record_at'], ['_sdc_extracted_at', 'extracted_at'], ['_sdc_batched_at', 'loaded_at']
   ] %}
   {%- set column = columns.get(time) %}
-  {{ 'max(' ~ aircall.to_time(column.sql, column.type) ~ ')' if column else aircall.nothing('time') }} as {{ name }}
+  {{ 'max(' ~ aircall.to_time('source.' ~ column.sql, column.type) ~ ')' if column else aircall.nothing('time') }} as {{ name }}
   {{- ',' if not loop.last }}
   {%- endfor %}
 {%- if relation %}
-from {{ relation }}
+from {{ relation }} as source
 {%- endif %}
 {{ 'union all' if not loop.last }}
 {%- endfor %}

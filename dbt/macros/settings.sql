@@ -6,6 +6,9 @@
   aircall_business_hours: opening hours in that time zone by day of the week, 1 for Monday, such as
     {"1": ["09:00", "18:00"]}. Where there are none, what Aircall says of a call is all that is known.
 
+  aircall_loader_deletes: whether the loader removes or marks what Aircall no longer has. By default that of each
+    warehouse does, but for BigQuery's.
+
   Where the tap's streams lie says models/staging/sources.yml.
 #}
 

@@ -47,8 +47,8 @@
 
 {#
   The select statement of a staging model: it has the columns of the model whether or not the stream, or the field of
-  it, was ever loaded. Rows that the loader marked as deleted are left out. A table without any of the fields is an
-  error.
+  it, was ever loaded. Rows that the loader marked as deleted are left out; where it does not, those that the newest
+  reading of a whole list did not have. A table without any of the fields is an error.
 
   fields: a list of [path, type, name]. The path is a column, or a column and a field of the object in it, such as
     `user.id`. The type is one of `sql_type`, or `present`: whether there is a value, or an item of a list.
@@ -95,7 +95,14 @@
     from {{ relation }} as source
     where true
     {%- if '_sdc_deleted_at' in columns %}
-      and source.{{ columns['_sdc_deleted_at'].sql }} is null
+      {%- set deleted_at = columns['_sdc_deleted_at'] %}
+      and {{ aircall.known('source.' ~ deleted_at.sql, deleted_at) }} is null
+    {%- endif %}
+    {%- if '_sdc_table_version' in columns and not aircall.loader_deletes() %}
+      {%- set version = aircall.typed('source.' ~ columns['_sdc_table_version'].sql, 'text') %}
+      and coalesce({{ version }}, '') = (
+        select max(coalesce({{ version | replace('source.', 'newest.') }}, '')) from {{ relation }} as newest
+      )
     {%- endif %}
     {%- if object_type and 'id' in columns %}
       and not exists (
@@ -147,17 +154,19 @@
   {%- if type == 'present' -%}
     {{ return(aircall.is_present(alias)) }}
   {%- endif -%}
-  {# A loader that stores text alone may have none for null. #}
-  {%- set value = "nullif(" ~ alias ~ ", '')" if is_text and type != 'text' else alias -%}
+  {%- set value = alias if type == 'text' else aircall.known(alias, place.column) -%}
   {{ return(aircall.to_time(value, place.column.type) if type == 'time' else aircall.typed(value, type)) }}
+{%- endmacro %}
+
+{# The value of a column that holds no text: a loader that stores all as text may have an empty one for null. #}
+{% macro known(value, column) -%}
+  {{ return("nullif(" ~ value ~ ", '')" if aircall.is_text(column.type) else value) }}
 {%- endmacro %}
 
 {# A column as JSON, which is added to `inner`. #}
 {% macro nested(inner, column) -%}
   {%- set alias = 'json_' ~ (column.name | lower) -%}
-  {%- set value = 'source.' ~ column.sql -%}
-  {%- set value = "nullif(" ~ value ~ ", '')" if aircall.is_text(column.type) else value -%}
-  {%- do inner.update({alias: aircall.to_json(value, column.type)}) -%}
+  {%- do inner.update({alias: aircall.to_json(aircall.known('source.' ~ column.sql, column), column.type)}) -%}
   {{ return(alias) }}
 {%- endmacro %}
 

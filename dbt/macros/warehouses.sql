@@ -273,3 +273,16 @@
 {% macro bigquery__line_break() -%}
   {{ return("'\\n'") }}
 {%- endmacro %}
+
+{# Whether the loader removes or marks rows when ACTIVATE_VERSION says that a list was read whole. #}
+{% macro loader_deletes() -%}
+  {{ return(var('aircall_loader_deletes', adapter.dispatch('loader_deletes', 'aircall')())) }}
+{%- endmacro %}
+
+{% macro default__loader_deletes() -%}
+  {{ return(true) }}
+{%- endmacro %}
+
+{% macro bigquery__loader_deletes() -%}
+  {{ return(false) }}
+{%- endmacro %}

@@ -42,7 +42,8 @@ select
     [latest, 'latest_record_at'], ['_sdc_extracted_at', 'extracted_at'], ['_sdc_batched_at', 'loaded_at']
   ] %}
   {%- set column = columns.get(time) %}
-  {{ 'max(' ~ aircall.to_time('source.' ~ column.sql, column.type) ~ ')' if column else aircall.nothing('time') }} as {{ name }}
+  {%- set value = aircall.to_time(aircall.known('source.' ~ column.sql, column), column.type) if column %}
+  {{ 'max(' ~ value ~ ')' if column else aircall.nothing('time') }} as {{ name }}
   {{- ',' if not loop.last }}
   {%- endfor %}
 {%- if relation %}

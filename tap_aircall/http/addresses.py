@@ -18,12 +18,7 @@ if TYPE_CHECKING:
 
 def is_loopback(host: str) -> bool:
     """Say whether a host, as it stands in a URL without brackets and port, is this machine."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
+    return host == "localhost" or (is_address(host) and ipaddress.ip_address(host).is_loopback)
 
 
 def is_address(host: str) -> bool:

@@ -438,7 +438,9 @@ class AscendingWalk:
         Returns:
             How the chunk ended.
         """
-        query = self._query(chunk.anchor, until)
+        query = {**self._params, "order": "asc", "to": str(until)}
+        if chunk.anchor is not None:
+            query["from"] = str(chunk.anchor + self._from_offset)
         with closing(pages(self._read, query, self._name, planned=planned)) as numbered:
             for number, page in numbered:
                 keys = [record["id"] for record in page.records]
@@ -458,12 +460,6 @@ class AscendingWalk:
                 if end := chunk.end(page, number):
                     return end
         raise AssertionError  # every list of pages has a last one
-
-    def _query(self, anchor: int | None, until: int) -> Query:
-        query = {**self._params, "order": "asc", "to": str(until)}
-        if anchor is not None:
-            query["from"] = str(anchor + self._from_offset)
-        return query
 
     @staticmethod
     def _anchor(behind: int | None, anchor: int | None) -> int | None:

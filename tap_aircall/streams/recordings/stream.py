@@ -57,20 +57,15 @@ REDIRECTS = 3
 GONE = {HTTPStatus.NOT_FOUND, HTTPStatus.GONE}
 KEPT = "kept"
 """Key of the state."""
-EXTENSIONS = {
-    "audio/aac": "aac",
-    "audio/m4a": "m4a",
-    "audio/mp3": "mp3",
-    "audio/mp4": "m4a",
-    "audio/mpeg": "mp3",
-    "audio/ogg": "ogg",
-    "audio/vnd.wave": "wav",
-    "audio/wav": "wav",
-    "audio/wave": "wav",
-    "audio/webm": "webm",
-    "audio/x-m4a": "m4a",
-    "audio/x-wav": "wav",
+KINDS_OF_AUDIO = {
+    "aac": ("aac",),
+    "m4a": ("m4a", "mp4", "x-m4a"),
+    "mp3": ("mp3", "mpeg"),
+    "ogg": ("ogg",),
+    "wav": ("vnd.wave", "wav", "wave", "x-wav"),
+    "webm": ("webm",),
 }
+EXTENSIONS = {f"audio/{kind}": extension for extension, kinds in KINDS_OF_AUDIO.items() for kind in kinds}
 NO_AUDIO = ("text/", "application/json", "application/xml", "application/xhtml")
 """Types of what may come in place of a file: a page, or an error."""
 

@@ -182,8 +182,7 @@ class TestFollowers:
         aircall.world.add("tags")
         return calls
 
-    @pytest.mark.parametrize("bad", [0, 70, 119])
-    @pytest.mark.parametrize("streams", [STREAMS, STREAMS[1:]])
+    @pytest.mark.parametrize(("streams", "bad"), [(STREAMS, 0), (STREAMS, 119), (STREAMS[1:], 70)])
     def test_a_failed_follower_does_not_stop_calls_or_other_followers(
         self, aircall: Aircall, calls: list[int], bad: int, streams: tuple[str, ...]
     ) -> None:

@@ -17,6 +17,7 @@ from tap_aircall.errors import InputError
 from tap_aircall.settings import DEFINITION, BasicSettings, OAuthSettings
 from tap_aircall.settings import Settings as Made
 from tap_aircall.tap import TapAircall
+from tests.slow import few_or_many
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -74,7 +75,7 @@ def forms(number: Decimal) -> st.SearchStrategy[str]:
 
 
 @given(data=st.data())
-@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=few_or_many(20, 400), suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_every_number_is_read_in_every_form(source: Any, data: st.DataObject) -> None:
     name = data.draw(st.sampled_from(["requests_per_minute", "request_timeout", "max_concurrent_requests"]))
     is_whole = name == "max_concurrent_requests"
@@ -159,7 +160,7 @@ class TestText:
                 assert make({**GOOD, name: " \n"}) == default, name
 
     @given(name=st.sampled_from(TEXTS), character=INVISIBLE)
-    @settings(max_examples=60)
+    @settings(max_examples=few_or_many(30, 300))
     def test_invisible_characters_within_it_are_refused(self, name: str, character: str) -> None:
         line = refusal({**GOOD, name: f"s3cret{character}t0ken"})
 
@@ -326,7 +327,7 @@ CONFIGS = st.fixed_dictionaries(
 @given(config=CONFIGS, complete=st.booleans())
 @example(config={"api_url": f"https://:{HIDDEN}@host"}, complete=True)
 @example(config={"stream_maps": {"calls": {"user": "'"}}}, complete=True)
-@settings(max_examples=150, suppress_health_check=list(HealthCheck))
+@settings(max_examples=few_or_many(75, 1_500), suppress_health_check=list(HealthCheck))
 def test_any_config_makes_settings_or_one_line(config: dict[str, Any], complete: bool) -> None:
     config = {**GOOD, **config} if complete else dict(config)
     names = [*config, "user", "password", "oauth_client_id", "oauth_access_token", "flattening_max_depth", "start_date"]

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 
 from aircall_sandbox import Fault, Sandbox, World
+from aircall_sandbox.__main__ import main as serve
 from aircall_sandbox.replay import Replay
 from tap_aircall.errors import CredentialsError, TapAircallError
 from tap_aircall.streams.registry import STREAMS
@@ -247,111 +248,98 @@ def set_fields(**values: Any) -> Callable[[list[Any]], None]:
 
 SECOND = int(NOW) - 90_000 - 49 * 37
 """When the oldest call on the newest page began."""
-LIES: list[tuple[str, str, dict[str, Any]]] = [
-    (
-        "calls: `order=desc` is by `started_at`",
-        LOSES,
-        {"query": {"order": "desc"}, "mutate": each("calls", list.reverse)},
-    ),
-    (
-        "calls: a window is read to its end",
-        LOSES,
-        {"query": {"order": "asc"}, "mutate": each("calls", list.reverse)},
-    ),
-    (
-        "calls: both orders show the same calls",
-        LOSES,
-        {
-            "query": {"page": "2", "order": "desc"},
-            "mutate": each("calls", lambda calls: calls.insert(20, calls[19] | {"id": 5})),
-        },
-    ),
-    (
-        "calls: page 2 goes on where page 1 ends",
-        LOSES,
-        {"query": {"page": "2"}, "mutate": each("calls", set_fields(id=4_200_000_001))},
-    ),
-    ("calls: `to` is inclusive", LOSES, {"query": {"from": str(SECOND - 1), "to": str(SECOND)}, "mutate": nothing}),
-    (
-        "calls: `from` is exclusive",
-        "differs",
-        {"query": {"from": str(SECOND)}, "mutate": lambda _: {"calls": [{"id": 4_200_000_050}]}},
-    ),
-    (
-        "calls: what is outside of `from` and `to` is not listed",
-        LOSES,
-        {
-            "after": 2,
-            "query": {"order": "asc"},
-            "path": "/v1/calls",
-            "mutate": lambda _: {"calls": [{"id": 1, "started_at": 1}]},
-        },
-    ),
-    (
-        "a page has 50 records at most",
-        "differs",
-        {"query": {"per_page": "100"}, "mutate": lambda p: p | {"calls": 2 * p["calls"]}},
-    ),
-    ("position 10,000 of a list can be asked for", LOSES, {"query": {"page": "200"}, "status": 400}),
-    ("what is beyond it is refused with status 400", "differs", {"query": {"page": "201"}, "status": 422}),
-    (
-        "calls: `meta` says what the list has",
-        "differs",
-        {"query": {"order": "desc"}, "mutate": lambda p: {"calls": p["calls"], "meta": {"total": 130}}},
-    ),
-    ("calls: `total` fits what is listed", LOSES, {"query": {"order": "desc"}, "mutate": meta(total=7)}),
-    (
-        "calls of six months are served",
-        "differs",
-        {"query": {"per_page": "50"}, "mutate": each("calls", set_fields(started_at=int(NOW) - 300 * 86_400))},
-    ),
-    (
-        "contacts: `order_by=updated_at` is obeyed",
-        LOSES,
-        {"path": "/v1/contacts", "mutate": each("contacts", list.reverse)},
-    ),
-    (
-        "contacts: `from` and `to` are inclusive, and on `created_at`",
-        LOSES,
-        {"path": "/v1/contacts", "query": {"order": "asc"}, "mutate": lambda p: p | {"contacts": []}},
-    ),
-    (
-        "contacts: what is outside of `from` and `to` is not listed",
-        LOSES,
-        {"path": "/v1/contacts", "query": {"order": "asc"}, "mutate": each("contacts", set_fields(created_at=5))},
-    ),
-    ("users: version 2 lists them all", LOSES, {"path": "/v2/users", "mutate": lambda p: p | {"users": []}}),
-    (
-        "users: as many as the company says",
-        "differs",
-        {"path": "/v2/users", "mutate": lambda p: p | {"users": p["users"][:2], "meta": p["meta"] | {"total": 2}}},
-    ),
-    ("users: `total` fits what is listed", LOSES, {"path": "/v2/users", "mutate": meta(total=2)}),
-    (
-        "tags: records are as the schema says",
-        "differs",
-        {"path": "/v1/tags", "mutate": each("tags", set_fields(mood="good"))},
-    ),
-    (
-        "tags: records are as the schema says",
-        LOSES,
-        {"path": "/v1/tags", "mutate": each("tags", set_fields(id=None))},
-    ),
-    (
-        "teams: records are as the schema says",
-        LOSES,
-        {"path": "/v1/teams", "mutate": each("teams", set_fields(created_at="soon"))},
-    ),
-    ("teams: records are as the schema says", LOSES, {"path": "/v1/teams", "mutate": lambda _: {"teem": []}}),
-    ("webhooks: records are as the schema says", "not seen", {"path": "/v1/webhooks", "status": 404}),
-]
 
 
-@pytest.mark.parametrize(("what", "verdict", "fault"), LIES, ids=lambda value: value if isinstance(value, str) else "")
+def lie(
+    what: str, verdict: str, mutate: Callable[[Any], Any] | None = None, path: str = "/v1/calls", **fault: Any
+) -> Any:
+    """Make a case: what is said of a thing while such a fault lasts."""
+    return pytest.param(what, verdict, Fault(path=path, times=float("inf"), mutate=mutate, **fault), id=what)
+
+
+ASC, DESC = {"order": "asc"}, {"order": "desc"}
+CONTACTS, TAGS, TEAMS, USERS = "/v1/contacts", "/v1/tags", "/v1/teams", "/v2/users"
+TWICE = each("calls", lambda calls: calls.insert(20, calls[19] | {"id": 5}))
+LONG_AGO = each("calls", set_fields(started_at=int(NOW) - 300 * 86_400))
+AS_THE_SCHEMA = "{}: records are as the schema says"
+
+
+@pytest.mark.parametrize(
+    ("what", "verdict", "fault"),
+    [
+        lie("calls: `order=desc` is by `started_at`", LOSES, each("calls", list.reverse), query=DESC),
+        lie("calls: a window is read to its end", LOSES, each("calls", list.reverse), query=ASC),
+        lie("calls: both orders show the same calls", LOSES, TWICE, query={"page": "2", **DESC}),
+        lie(
+            "calls: page 2 goes on where page 1 ends",
+            LOSES,
+            each("calls", set_fields(id=4_200_000_001)),
+            query={"page": "2"},
+        ),
+        lie("calls: `to` is inclusive", LOSES, nothing, query={"from": str(SECOND - 1), "to": str(SECOND)}),
+        lie(
+            "calls: `from` is exclusive",
+            "differs",
+            lambda _: {"calls": [{"id": 4_200_000_050}]},
+            query={"from": str(SECOND)},
+        ),
+        lie(
+            "calls: what is outside of `from` and `to` is not listed",
+            LOSES,
+            lambda _: {"calls": [{"id": 1, "started_at": 1}]},
+            after=2,
+            query=ASC,
+        ),
+        lie(
+            "a page has 50 records at most",
+            "differs",
+            lambda p: p | {"calls": 2 * p["calls"]},
+            query={"per_page": "100"},
+        ),
+        lie("position 10,000 of a list can be asked for", LOSES, query={"page": "200"}, status=400),
+        lie("what is beyond it is refused with status 400", "differs", query={"page": "201"}, status=422),
+        lie(
+            "calls: `meta` says what the list has",
+            "differs",
+            lambda p: {"calls": p["calls"], "meta": {"total": 130}},
+            query=DESC,
+        ),
+        lie("calls: `total` fits what is listed", LOSES, meta(total=7), query=DESC),
+        lie("calls of six months are served", "differs", LONG_AGO, query={"per_page": "50"}),
+        lie("contacts: `order_by=updated_at` is obeyed", LOSES, each("contacts", list.reverse), CONTACTS),
+        lie(
+            "contacts: `from` and `to` are inclusive, and on `created_at`",
+            LOSES,
+            lambda p: p | {"contacts": []},
+            CONTACTS,
+            query=ASC,
+        ),
+        lie(
+            "contacts: what is outside of `from` and `to` is not listed",
+            LOSES,
+            each("contacts", set_fields(created_at=5)),
+            CONTACTS,
+            query=ASC,
+        ),
+        lie("users: version 2 lists them all", LOSES, lambda p: p | {"users": []}, USERS),
+        lie(
+            "users: as many as the company says",
+            "differs",
+            lambda p: p | {"users": p["users"][:2], "meta": p["meta"] | {"total": 2}},
+            USERS,
+        ),
+        lie("users: `total` fits what is listed", LOSES, meta(total=2), USERS),
+        lie(AS_THE_SCHEMA.format("tags"), "differs", each("tags", set_fields(mood="good")), TAGS),
+        lie(AS_THE_SCHEMA.format("tags"), LOSES, each("tags", set_fields(id=None)), TAGS),
+        lie(AS_THE_SCHEMA.format("teams"), LOSES, each("teams", set_fields(created_at="soon")), TEAMS),
+        lie(AS_THE_SCHEMA.format("teams"), LOSES, lambda _: {"teem": []}, TEAMS),
+        lie(AS_THE_SCHEMA.format("webhooks"), "not seen", path="/v1/webhooks", status=404),
+    ],
+)
 def test_a_lie_is_found(
-    company: Aircall, capsys: pytest.CaptureFixture[str], what: str, verdict: str, fault: dict[str, Any]
+    company: Aircall, capsys: pytest.CaptureFixture[str], what: str, verdict: str, fault: Fault
 ) -> None:
-    company.sandbox.faults.append(Fault(times=float("inf"), **({"path": "/v1/calls"} | fault)))
+    company.sandbox.faults.append(fault)
 
     assert verified(company, capsys)[what][0] == verdict
 
@@ -374,11 +362,7 @@ def test_fields_are_named_with_counts_and_without_values(company: Aircall, capsy
 
 @pytest.mark.parametrize(("seconds", "verdict"), [(30, "holds"), (-3600, "differs")])
 def test_the_clocks_are_compared(
-    company: Aircall,
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
-    seconds: int,
-    verdict: str,
+    company: Aircall, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, seconds: int, verdict: str
 ) -> None:
     company.sandbox.clock_offset = seconds
 
@@ -589,12 +573,13 @@ def test_they_are_commands(company: Aircall, tmp_path: Path, capsys: pytest.Capt
     assert rows(capsys.readouterr().out).keys() == rows(bad.stdout).keys()
 
 
-def test_what_is_no_trace_is_refused(tmp_path: Path) -> None:
+def test_what_is_no_trace_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     other = tmp_path / "other.jsonl"
     other.write_text('{"type": "STATE"}\n')
     for path, problem in ((other, "not a trace of tap-aircall --verify"), (tmp_path / "none", "No such file")):
-        command = [sys.executable, "-m", "aircall_sandbox", "--trace", str(path)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        assert done.returncode == 2
-        (line,) = done.stderr.splitlines()
+        monkeypatch.setattr("sys.argv", ["aircall_sandbox", "--trace", str(path)])
+        assert serve() == 2
+        (line,) = capsys.readouterr().err.splitlines()
         assert problem in line

@@ -25,7 +25,7 @@ from urllib.parse import urlsplit
 import click
 from typing_extensions import override
 
-from tap_aircall.errors import InputError, StreamsFailedError, TapAircallError, TerminatedError
+from tap_aircall.errors import InputError, StreamsFailedError, TapAircallError, TerminatedError, needs_extra
 from tap_aircall.http.decoding import is_deep
 from tap_aircall.http.logs import be_brief, be_discreet
 
@@ -89,10 +89,7 @@ def inbox() -> None:
     logging.basicConfig(level=logging.INFO, handlers=[handler])
     if problem := pop_bad_log_level(VARIABLES):
         commands.fail(problem)
-    try:
-        commands()
-    except ModuleNotFoundError as error:
-        sys.exit(f"{NAME} needs {error.name}: pip install 'tap-aircall[inbox]'")
+    commands()
 
 
 def prepare() -> None:
@@ -140,6 +137,8 @@ class OneLineCommand(click.Command):
                 logging.shutdown()
                 # Threads may still wait for an answer of Aircall that nobody needs.
                 os._exit(error.exit_code)
+            case ModuleNotFoundError():
+                self.fail(needs_extra(f"{self.name}, which uses {error.name},", "inbox"))
             case OSError():
                 from tap_aircall.writer import discard_stdout  # noqa: PLC0415 - loaded by now
 
@@ -264,6 +263,8 @@ def read_json(path: str, what: str) -> dict[str, Any]:
         message = f"{what}: has NaN, Infinity or a number too large for any use, which is not valid JSON."
     except json.JSONDecodeError as error:
         message = f"{what}: is not JSON (line {error.lineno}, column {error.colno})."
+        if not content.strip():
+            message = f"{what}: is empty; it must be a JSON object, such as {{}}."
     except (ValueError, RecursionError):
         message = f"{what}: is not JSON that anything could use."
     else:

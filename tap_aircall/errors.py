@@ -45,6 +45,11 @@ def hint(name: str, known: Iterable[str], otherwise: str) -> str:
     return f"did you mean {close[0]}?" if close else otherwise
 
 
+def needs_extra(what: str, extra: str) -> str:
+    """Return the line for what needs an extra of this package, which is on no index yet (docs/releasing.md)."""
+    return f"{what} needs the extra {extra}: pip install '.[{extra}]' in a clone of tap-aircall."
+
+
 class TapAircallError(Exception):
     """The run cannot go on; `line` is the one line that the user sees."""
 

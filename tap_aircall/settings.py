@@ -217,6 +217,8 @@ _CONSTRAINTS = {
     "minimum": "must be at least {}",
     "maximum": "must be at most {}",
 }
+_ELSEWHERE = {"api_id": "user", "api_token": "password"}
+"""What other connectors call a setting."""
 _BOOLEANS = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
 
 
@@ -376,6 +378,8 @@ def problems(config: dict[str, Any], properties: Mapping[str, Any]) -> list[str]
 
 
 def _meant(name: str, known: Iterable[str]) -> str:
+    if name in _ELSEWHERE:
+        return f"did you mean {_ELSEWHERE[name]}?"
     return hint(name, known, "see tap-aircall --about for those there are.")
 
 

@@ -39,6 +39,9 @@ if TYPE_CHECKING:
 
 VARIABLES = "TAP_AIRCALL_"
 """What the environment variables for settings begin with."""
+API_URL = DEFINITION["properties"]["api_url"]["default"]
+MOST_A_MINUTE = 120
+"""Requests of a company, all its integrations together (facts: Rate limit)."""
 SERVED_SECONDS = 185 * 86_400
 """How far back Aircall serves calls: six months (facts: Calls)."""
 
@@ -132,7 +135,11 @@ class TapAircall(Tap):
             PluginBase.setup_mapper(self)
             selected = {stream.name for stream in self.aircall_streams if stream.selected}
             entries = [entry for entry in self.catalog.streams if entry.tap_stream_id in selected]
-            self.mapper.register_raw_streams_from_catalog(Catalog((entry.tap_stream_id, entry) for entry in entries))
+            for entry in entries:
+                with maps.explained_flattening(entry.tap_stream_id):
+                    self.mapper.register_raw_streams_from_catalog(Catalog([(entry.tap_stream_id, entry)]))
+            maps.check_aliases(self.mapper)
+            vars(self.mapper)["flattening_options"] = None
             for stream in self.aircall_streams:
                 # The SDK would give the mapper no fields of these, and so refuse maps that name some.
                 if stream.name not in selected:
@@ -150,11 +157,21 @@ class TapAircall(Tap):
         if strangers := sorted(name for name in bookmarks.keys() - self.streams.keys() if MARK not in bookmarks[name]):
             raise InputError(f"State: has unknown streams ({', '.join(strangers)}); is it another tap's?")
         super().load_state(state)
-        for stream in self.aircall_streams:
-            stream.check_state()
-        for stream in self.aircall_streams:
+        readable = [stream for stream in self.aircall_streams if self._goes_on(stream)]
+        for stream in readable:
             if stream.name in bookmarks:
                 stream.upgrade_state()
+
+    @staticmethod
+    def _goes_on(stream: AircallStream) -> bool:
+        """Say whether a stream can go on from its state; one that is not selected keeps what it cannot read."""
+        try:
+            stream.check_state()
+        except InputError:
+            if stream.selected:
+                raise
+            return False
+        return True
 
     def log_in(self) -> None:
         """Lead a person through the OAuth login, and save the tokens for later runs.
@@ -181,12 +198,23 @@ class TapAircall(Tap):
 
     def point_out_doubts(self) -> None:
         """Warn of what is probably a mistake, but no reason not to run."""
+        settings = self.this_run.settings
         selected = {stream.name for stream in self.aircall_streams if stream.selected}
         if not selected:
             self.logger.warning(
                 "No stream is selected, so nothing is read: select some in the catalog, or in the setting streams."
             )
-        start = self.this_run.settings.start
+        if self.input_catalog is not None and self._chosen not in (None, selected):
+            self.logger.warning(
+                "Setting streams: has no effect, since a catalog says what to read; with Meltano, its select does."
+            )
+        if settings.requests_per_minute > MOST_A_MINUTE and settings.api_url == API_URL:
+            self.logger.warning(
+                "Setting requests_per_minute: Aircall allows a company %d in all, and blocks all of its integrations "
+                "for a minute when they ask for more.",
+                MOST_A_MINUTE,
+            )
+        start = settings.start
         reads_calls = "calls" in selected and "calls" not in self.state.get("bookmarks", {})
         if reads_calls and start is not None and start < self.this_run.clock.time() - SERVED_SECONDS:
             self.logger.warning(
@@ -205,11 +233,11 @@ class TapAircall(Tap):
         began = self.this_run.clock.monotonic()
         try:
             self.check_credentials()
-            for stream in self.aircall_streams:
+            selected = [stream for stream in self.aircall_streams if stream.selected]
+            for stream in selected:
                 stream.check_times()
-            for stream in self.aircall_streams:
-                if stream.selected:
-                    stream.prepare()
+            for stream in selected:
+                stream.prepare()
             self.sync_all()
             self._sum_up(self.this_run.clock.monotonic() - began)
             self._raise_failures()

@@ -215,7 +215,8 @@ class TestStreams:
 
         done = run("--config", changed(config, streams=["tags"]), "--catalog", catalog)
 
-        assert (done.returncode, problems(done)) == (0, [])
+        unused = "Setting streams: has no effect, since a catalog says what to read; with Meltano, its select does."
+        assert (done.returncode, problems(done)) == (0, [unused])
         assert streams_in(done) == {"teams"}
 
     @pytest.mark.parametrize(
@@ -277,6 +278,17 @@ class TestTest:
         for options in ("--test", "--catalog", catalog), ("--catalog", catalog, "--test"):
             assert lines_of(run("--config", config, *options))[-1].endswith(" 1 of 1 selected streams can be read.")
         assert [log.path.split("?")[0] for log in sandbox.requests[before:]] == ["/v1/ping", "/v1/tags"] * 2
+
+    def test_fails_where_a_setting_is_missing(self, config: Path) -> None:
+        streams = ["tags", "analytics_reports", "call_recordings"]
+        done = run("--config", changed(config, streams=streams), "--test")
+
+        assert done.returncode == 1
+        assert problems(done) == [
+            "Stream 'analytics_reports': Setting analytics_reports: missing; name reports such as CALLS_HISTORY.",
+            "Stream 'call_recordings': Setting recordings_location: missing; say where to keep the files.",
+            "The test failed: 1 of 3 selected streams can be read.",
+        ]
 
     def test_has_a_line_for_each_stream_that_fails(self, config: Path, sandbox: Sandbox) -> None:
         sandbox.faults += [Fault(path="/v1/teams", status=410), Fault(path="/v1/tags", status=410)]
@@ -358,6 +370,7 @@ def test_an_unreachable_host_gets_one_line(config: Path) -> None:
     [
         ("--config", '{"user": "a', "Config {}: is not JSON (line 1, column 10)."),
         ("--config", "[]", "Config {}: must be a JSON object."),
+        ("--state", "\n", "State {}: is empty; it must be a JSON object, such as {{}}."),
         ("--state", '{"bookmarks": {"calls": {"curs', "State {}: is not JSON (line 1, column 26)."),
         ("--state", '{"bookmarks": {"orders": {}}}', "State: has unknown streams (orders); is it another tap's?"),
         ("--state", '{"bookmarks": []}', "State: not a Singer state; it must be an object with 'bookmarks'."),
@@ -397,7 +410,7 @@ ENDLESS = "has NaN, Infinity or a number too large for any use, which is not val
         (b'{"x": ' + b"[" * 99_999, "is not JSON that anything could use."),
         (b'{"x": ' + b"9" * 9_999 + b"}", "is not JSON that anything could use."),
         (b'{"x": "\xff"}', "cannot be read: it is not text in UTF-8."),
-        (b"", "is not JSON (line 1, column 1)."),
+        (b"", "is empty; it must be a JSON object, such as {}."),
     ],
     ids=lambda value: str(value)[:20],
 )

@@ -130,10 +130,26 @@ def test_numbers_in_a_list_are_read_in_every_form(source: Any, written: str) -> 
         ({"api_url": "http://127.0.0.1.example.com"}, f"Setting api_url: {URL}"),
         ({"api_url": "aircall"}, "Setting api_url: must be a plain URL, such as https://api.aircall.io."),
         ({"pasword": "x"}, "Setting pasword: unknown; did you mean password?"),
+        (
+            {"api_id": "x", "api_token": "y"},  # as other connectors have it
+            "Setting api_id: unknown; did you mean user? Setting api_token: unknown; did you mean password?",
+        ),
     ],
 )
 def test_an_unusable_value_gets_one_line(config: dict[str, Any], line: str) -> None:
     assert refusal({**GOOD, **config}) == line
+
+
+@pytest.mark.parametrize(("requests", "warned"), [(120, False), (121, True)])
+def test_more_requests_than_aircall_allows_are_pointed_out(
+    requests: float,
+    warned: bool,  # noqa: FBT001
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    TapAircall(config={**GOOD, "requests_per_minute": requests}).point_out_doubts()
+
+    line = "Setting requests_per_minute: Aircall allows a company 120 in all"
+    assert [message.startswith(line) for message in caplog.messages if "Setting" in message] == [True] * warned
 
 
 class TestText:
@@ -240,7 +256,7 @@ class TestVariables:
     def test_a_misspelt_variable_is_named(
         self, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
     ) -> None:
-        for name in ("TAP_AIRCALL_STRAT_DATE", "TAP_AIRCALL_XYZ"):
+        for name in ("TAP_AIRCALL_API_TOKEN", "TAP_AIRCALL_STRAT_DATE", "TAP_AIRCALL_XYZ"):
             monkeypatch.setenv(name, "2026-01-01")
         for name in ("TAP_AIRCALL_LOGLEVEL", "TAP_AIRCALL__SELECT_FILTER", "_TAP_AIRCALL", "TAP_AIRCALLS"):
             monkeypatch.setenv(name, "debug")
@@ -249,6 +265,7 @@ class TestVariables:
             make({}, parse_env_config=True)
 
         assert caplog.messages == [
+            "Variable TAP_AIRCALL_API_TOKEN: ignored, since there is no setting api_token; did you mean password?",
             "Variable TAP_AIRCALL_STRAT_DATE: ignored, since there is no setting strat_date; did you mean start_date?",
             f"Variable TAP_AIRCALL_XYZ: ignored, since there is no setting xyz; {ABOUT}",
         ]

@@ -22,6 +22,7 @@ from tap_aircall.errors import (
     RejectedRequestError,
     ResponseError,
     UnavailableError,
+    needs_extra,
     one_line,
 )
 from tap_aircall.settings import InitiateOAuth
@@ -119,9 +120,7 @@ class OAuthApp:
             try:
                 from tap_aircall.auth.database import TokenDatabase  # noqa: PLC0415 - needs an extra
             except ImportError as error:
-                raise InputError(
-                    "Setting oauth_settings_location: needs the package psycopg; install tap-aircall[postgres]."
-                ) from error
+                raise InputError(needs_extra("Setting oauth_settings_location: PostgreSQL", "postgres")) from error
             return TokenDatabase(location, self.api_url, self.settings.client_id)
         return TokenStore(Path(location) if location else default_location(), self.api_url, self.settings.client_id)
 

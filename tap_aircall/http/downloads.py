@@ -120,7 +120,9 @@ class Downloader:
                     self._raise_for_status(incoming.status, host)
                     _check_end(incoming, host)
                     return take(incoming)
-            url = urljoin(url, location)
+            with suppress(ValueError):  # of brackets that do not close, which are refused next
+                location = urljoin(url, location)
+            url = location
         raise AssertionError  # without redirects left, a status is an answer
 
     def _host(self, url: str) -> str:
@@ -128,11 +130,12 @@ class Downloader:
         try:
             parts = urlsplit(url)
             host = parts.hostname or ""
+            host.encode("idna")  # what looks it up, here or in a proxy, would fail over a label of 64 characters
         except ValueError:
             parts, host = urlsplit(""), ""
         secure = parts.scheme == "https" or (parts.scheme == "http" and self._this_machine and is_loopback(host))
         if not host or not secure or parts.username is not None:
-            raise ResponseError("Aircall gave an address for the file that does not begin with https://.")
+            raise ResponseError("Aircall gave an address for the file that does not begin with https:// and a host.")
         if is_address(host):  # a proxy would go there
             check_addresses(host, [host], self._may_connect)
         return host

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from tap_aircall.errors import InputError, hint, one_line
+from tap_aircall.errors import InputError, hint, needs_extra, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
@@ -157,7 +157,7 @@ def _open(location: str) -> Inbox:
     try:
         from tap_aircall.inbox.store import Inbox  # noqa: PLC0415 - needs the extra
     except ModuleNotFoundError as error:
-        message = f"Setting {SETTING}: needs {error.name}; install tap-aircall with its extra inbox."
+        message = needs_extra(f"Setting {SETTING}", "inbox")
         raise InputError(message) from error
     return Inbox.open(location, create=False)
 

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 import msgspec
 import sqlalchemy as sa
 
-from tap_aircall.errors import InboxError, InputError
+from tap_aircall.errors import InboxError, InputError, needs_extra
 from tap_aircall.http.decoding import decode
 
 if TYPE_CHECKING:
@@ -183,7 +183,7 @@ class Inbox:
         try:
             engine = _postgres(url, patience) if url.drivername.startswith("postgresql") else _sqlite(url, patience)
         except ModuleNotFoundError as error:
-            message = f"{SETTING}: PostgreSQL needs the extra inbox: pip install 'tap-aircall[inbox]'."
+            message = needs_extra(f"{SETTING}: PostgreSQL", "inbox")
             raise InputError(message) from error
         inbox = cls(engine)
         try:

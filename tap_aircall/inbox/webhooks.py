@@ -152,20 +152,21 @@ class Webhooks:
             RejectedRequestError: If Aircall does not want it.
         """
         there = [webhook for webhook in self.in_aircall().values() if webhook.url == url]
-        if not there:
-            wish = {"url": url, "custom_name": NAME, **_events(events)}
-            try:
+        try:
+            if there:
+                made = self._switch_on(there[0], events)
+                made = made if made.token else there[0]
+            else:
+                wish = {"url": url, "custom_name": NAME, **_events(events)}
                 # Once only: whether a request whose answer is lost made a webhook shows when this is repeated.
                 made = self._aircall.post(PATH, wish, _webhook, attempts=1)
-            except RejectedRequestError as error:
-                message = (
-                    f"Aircall does not make the webhook (status {error.status}): the address must be https with a "
-                    "certificate that browsers accept, the events must exist, and a company has 100 webhooks at most."
-                )
-                raise RejectedRequestError(message, error.status) from error
-        else:
-            made = self._switch_on(there[0], events)
-            made = made if made.token else there[0]
+        except RejectedRequestError as error:
+            named = f"there must be events named {one_line(', '.join(events))}, " if events else ""
+            message = (
+                f"Aircall does not make the webhook (status {error.status}): {named}the address must be https with a "
+                "certificate that browsers accept, and a company has 100 webhooks at most."
+            )
+            raise RejectedRequestError(message, error.status) from error
         if made.token is None:
             message = "Aircall answered with a webhook that has no token; repeat the command."
             raise ResponseError(message)

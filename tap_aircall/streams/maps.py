@@ -22,6 +22,7 @@ from singer_sdk.mapper import (
     MAPPER_SOURCE_OPTION,
     NULL_STRING,
     CustomStreamMap,
+    RemoveRecordTransform,
 )
 
 from tap_aircall.errors import InputError, TapAircallError, hint, one_line
@@ -40,13 +41,25 @@ def _is_null(rule: Any) -> bool:
     return rule is None or rule == NULL_STRING
 
 
+def _is_alias(rule: Any) -> bool:
+    return isinstance(rule, str) and _parsed(rule) is not None
+
+
+def _parsed(text: str) -> ast.Expression | None:
+    """Parse an expression; return None if it is none."""
+    try:
+        return ast.parse(text, mode="eval")
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
+
+
 OPTIONS: Mapping[str, tuple[Callable[[Any], bool], str]] = {
-    MAPPER_ALIAS_OPTION: (lambda rule: bool(rule) and isinstance(rule, str), "the name of a stream"),
+    MAPPER_ALIAS_OPTION: (_is_alias, "a name, or an expression such as __stream_name__ + '_raw'"),
     MAPPER_ELSE_OPTION: (_is_null, "null"),
     MAPPER_FILTER_OPTION: (lambda rule: rule is None or isinstance(rule, str), "an expression"),
     MAPPER_KEY_PROPERTIES_OPTION: (
-        lambda rule: rule is None or (isinstance(rule, list) and all(isinstance(name, str) for name in rule)),
-        "an array of names of fields",
+        lambda rule: isinstance(rule, list) and all(isinstance(name, str) for name in rule),
+        "an array of names of fields, [] for no key",
     ),
     MAPPER_SOURCE_OPTION: (lambda rule: bool(rule) and isinstance(rule, str), "the name of a stream"),
 }
@@ -130,7 +143,7 @@ def _check_fields(place: str, rules: Mapping[str, Any], sources: list[AircallStr
             _check_expression(f"{place}.{one_line(name)}", rule, None if is_open else names)
     there = {*rules} - removed if MAPPER_ELSE_OPTION in rules else {*rules, *fields} - removed
     for stream in sources:
-        for key in rules.get(MAPPER_KEY_PROPERTIES_OPTION, stream.primary_keys) or ():
+        for key in rules.get(MAPPER_KEY_PROPERTIES_OPTION, stream.primary_keys):
             if key not in there:
                 raise InputError(
                     f"{place}: leaves out '{one_line(key)}', which is part of the key; keep it "
@@ -148,15 +161,12 @@ def _check_expression(place: str, text: Any, names: Collection[str] | None) -> N
     """Refuse an expression that is not valid or uses unknown names; `names` None lets a record have any field."""
     if not isinstance(text, str):
         raise InputError(f"{place}: must be null or an expression; a map cannot reach into an object.")
-    try:
-        (statement,) = ast.parse(text).body
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        statement = ast.Pass()
-    if not isinstance(statement, ast.Expr):
+    expression = _parsed(text)
+    if expression is None:
         raise InputError(f"{place}: is not an expression.")
     if names is None:
         return
-    for used in _names_in(statement):
+    for used in _names_in(expression):
         if used not in names:
             advice = hint(used, names, "see --discover for the fields there are.")
             raise InputError(f"{place}: uses '{one_line(used)}', which is not a field of the stream; {advice}")
@@ -177,6 +187,41 @@ def _names_in(expression: ast.AST) -> Iterator[str]:
                 )
             ) if whole in RECORDS:
                 yield name
+
+
+def check_aliases(plugin_mapper: PluginMapper) -> None:
+    """Refuse names that a target could not use, and one that two streams would share: they would mix in one table.
+
+    Raises:
+        InputError: Naming the streams.
+    """
+    taken: dict[object, str] = {}
+    for stream, stream_maps in plugin_mapper.stream_maps.items():
+        for stream_map in stream_maps:
+            alias = None if isinstance(stream_map, RemoveRecordTransform) else stream_map.stream_alias
+            if alias is not None and not (str(alias) == alias and alias and alias.isprintable()):
+                message = f"Setting {SETTING}: the {MAPPER_ALIAS_OPTION} of '{stream}' is no name."
+                raise InputError(message)
+            if alias is not None and taken.setdefault(alias, stream) != stream:
+                both = f"'{taken[alias]}' and '{stream}' would both be '{one_line(alias)}'"
+                message = f"Setting {SETTING}: {both}; give each a name of its own."
+                raise InputError(message)
+
+
+@contextmanager
+def explained_flattening(stream: str) -> Iterator[None]:
+    """Say that a stream's fields do not fit into flat columns.
+
+    Raises:
+        InputError: In place of the SDK's error.
+    """
+    try:
+        yield
+    except ValueError as error:
+        message = (
+            f"Setting flattening_separator: gives two columns of stream '{stream}' one name; take another, such as __."
+        )
+        raise InputError(message) from error
 
 
 def explain_failures(plugin_mapper: PluginMapper) -> None:

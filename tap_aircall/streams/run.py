@@ -105,7 +105,8 @@ class Run:
         self.open_events()
         if self.events is None:
             raise InputError(
-                f"Stream '{stream}': needs the setting inbox, where the receiver of webhooks keeps events."
+                f"Stream '{stream}': needs the setting inbox, where the receiver of webhooks keeps events. "
+                "Without one, deselect it: a plugin of Meltano that has no select reads all streams."
             )
         return self.events
 

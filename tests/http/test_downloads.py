@@ -169,6 +169,10 @@ def test_a_file_that_is_too_large_is_given_up(client: AircallClient, address: An
         ("http://127.0.0.1:1", "https://"),
         ("http://127.0.0.1:1", "https://[::1/x.csv"),
         ("http://127.0.0.1:1", ""),
+        *(
+            ("http://127.0.0.1:1", f"https://{host}/x.csv")
+            for host in ("a" * 64, f"b.{'ü' * 60}.com", "a..b", "\ud800")
+        ),
         ("https://api.aircall.io", "http://127.0.0.1/x.csv"),
     ],
 )
@@ -211,7 +215,10 @@ class TestRedirects:
 
     @pytest.mark.parametrize(
         "location",
-        ["http://example.com/x", "file:///etc/passwd", "https://10.1.2.3/x", "https://[fe80::1]/x", "https://a:b@c.d/"],
+        [
+            *("http://example.com/x", "file:///etc/passwd", "https://10.1.2.3/x", "https://[fe80::1]/x"),
+            *("https://a:b@c.d/", f"https://{'a' * 64}.com/x", "https://a..b/", "https://[::1/x", "//["),
+        ],
     )
     def test_they_are_as_safe_as_the_first_address(
         self, aircall: Aircall, client: AircallClient, address: Any, location: str

@@ -229,3 +229,16 @@ def test_the_state_of_a_webhook_is_told() -> None:
         "accepted",
         "of another company; ask with its config",
     ]
+
+
+def test_without_its_extra_it_names_it(
+    config: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.delitem(sys.modules, "tap_aircall.inbox.server", raising=False)
+    monkeypatch.setitem(sys.modules, "uvicorn", None)
+
+    with pytest.raises(SystemExit):
+        command.commands.main(["--config", str(config), "serve"])
+
+    line = "aircall-inbox, which uses uvicorn, needs the extra inbox: pip install '.[inbox]' in a clone of tap-aircall."
+    assert caplog.messages[-1] == line

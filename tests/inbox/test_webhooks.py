@@ -101,13 +101,28 @@ def test_a_webhook_whose_making_was_not_answered_is_not_made_twice(
     assert len(inbox.webhooks()) == 1
 
 
-@pytest.mark.parametrize(("url", "events"), [("http://hooks.example.net", []), (URL, ["call.missed"])])
-def test_what_aircall_refuses_is_explained(webhooks: Webhooks, inbox: Inbox, url: str, events: list[str]) -> None:
-    with pytest.raises(
-        RejectedRequestError, match=r"^Aircall does not make the webhook \(status 400\): the address must"
-    ):
+REFUSED = r"^Aircall does not make the webhook \(status 400\): "
+
+
+@pytest.mark.parametrize(
+    ("url", "events", "line"),
+    [
+        ("http://hooks.example.net", [], "the address must"),
+        (URL, ["call.taged"], "there must be events named call.taged, the address must"),
+    ],
+)
+def test_what_aircall_refuses_is_explained(
+    webhooks: Webhooks, inbox: Inbox, url: str, events: list[str], line: str
+) -> None:
+    with pytest.raises(RejectedRequestError, match=REFUSED + line):
         webhooks.register(url, events)
     assert inbox.webhooks() == []
+
+
+def test_other_events_are_refused_where_there_is_a_webhook(webhooks: Webhooks) -> None:
+    webhooks.register(URL, [])
+    with pytest.raises(RejectedRequestError, match=REFUSED + "there must be events named call.taged,"):
+        webhooks.register(URL, ["call.taged"])
 
 
 def test_an_inactive_webhook_is_switched_on_again_with_its_events(

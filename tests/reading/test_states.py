@@ -121,6 +121,7 @@ UNKNOWN = (
     "State of stream '{}': has '{}', which this version of tap-aircall does not know; use the version that wrote it, "
     "restore an earlier state, or start without."
 )
+OBJECT = "it must be an object with 'bookmarks'."
 SOON, LATER = "2026-11-23T12:00:00Z", "2027-11-23T12:00:00Z"
 
 
@@ -174,26 +175,34 @@ SOON, LATER = "2026-11-23T12:00:00Z", "2027-11-23T12:00:00Z"
     ],
 )
 def test_a_state_that_cannot_be_understood_is_refused(aircall: Aircall, stream: str, mark: Record, line: str) -> None:
+    settings: dict[str, Any] = {"state": {"bookmarks": {stream: mark}}, **WAYS["custom"].settings}
     with pytest.raises(InputError) as caught:
-        aircall.tap(state={"bookmarks": {stream: mark}}, **WAYS["custom"].settings).run()
+        aircall.run(catalog=aircall.catalog(stream, **WAYS["custom"].settings), **settings)
 
     time = LATER if stream != "analytics_reports" else f"{LATER[:10]}T00:00:00Z"
     unknown = min(mark).replace("\n", " ")
     assert str(caught.value) == line.format(stream, time if line is TO_COME else unknown)
 
+    kept = aircall.run("tags", **settings).state
+    assert kept["bookmarks"][stream] == mark  # what is not selected stops no run
+
 
 @pytest.mark.parametrize(
-    "state",
+    ("state", "advice"),
     [
-        {"type": "STATE", "value": {"bookmarks": {}}},
-        {"completed": {"singer_state": {"bookmarks": {}}}},
-        {"calls": {"replication_key_value": SOON}},
-        {"bookmarks": None},
-        {"bookmarks": {"calls": None}},
+        ({"type": "STATE", "value": {"bookmarks": {}}}, "give what is in its 'value'."),
+        (
+            {"singer_state": {"bookmarks": {}}},
+            "give what is in its 'singer_state'.",
+        ),  # as `meltano state get` prints it
+        ({"completed": {"singer_state": {"bookmarks": {}}}}, OBJECT),
+        ({"calls": {"replication_key_value": SOON}}, OBJECT),
+        ({"bookmarks": None}, OBJECT),
+        ({"bookmarks": {"calls": None}}, OBJECT),
     ],
 )
-def test_a_file_that_is_not_a_state_is_not_taken_for_an_empty_one(aircall: Aircall, state: Record) -> None:
-    with pytest.raises(InputError, match=r"^State: not a Singer state; it must be an object with 'bookmarks'\.$"):
+def test_a_file_that_is_not_a_state_is_not_taken_for_an_empty_one(aircall: Aircall, state: Record, advice: str) -> None:
+    with pytest.raises(InputError, match=rf"^State: not a Singer state; {advice}$"):
         aircall.tap(state=state)
 
 

@@ -29,6 +29,9 @@ CAMPAIGNS = {"name": "campaigns", "path": "/v1/campaigns", "records_key": "campa
 NONE_SUCH = "see --discover for those there are."
 NO_FIELD = "which is not a field of the stream; did you mean raw_digits?"
 NOT_WITHIN = "must be null or an expression; a map cannot reach into an object."
+OF_FIELDS = "must be an array of names of fields, [] for no key."
+AN_ALIAS = "must be a name, or an expression such as __stream_name__ + '_raw'."
+OWN = "give each a name of its own."
 FAILS = "(setting stream_maps) fails for a record"
 
 
@@ -61,9 +64,10 @@ def make(maps: Any, **config: Any) -> TapAircall:
         ({"calls": {"user": {"name": None}}}, f"calls.user: {NOT_WITHIN}"),
         ({"calls": {"__else__": {}}}, "calls.__else__: must be null."),
         ({"__else__": "id"}, "__else__: must be null."),
-        ({"calls": {"__key_properties__": "id"}}, "calls.__key_properties__: must be an array of names of fields."),
+        ({"calls": {"__key_properties__": "id"}}, f"calls.__key_properties__: {OF_FIELDS}"),
+        ({"calls": {"__key_properties__": None}}, f"calls.__key_properties__: {OF_FIELDS}"),
         ({"calls": {"__source__": None}}, "calls.__source__: must be the name of a stream."),
-        ({"calls": {"__alias__": ""}}, "calls.__alias__: must be the name of a stream."),
+        *(({"calls": {"__alias__": alias}}, f"calls.__alias__: {AN_ALIAS}") for alias in ("", None, "a b", "1x")),
         ({"calls": {"__filter__": ["id"]}}, "calls.__filter__: must be an expression."),
         ({"calls": {"xyz": None}}, f"calls.xyz: there is no such field; {NONE_SUCH}"),
         ({"calls": {"x": "md5(raw_digit)"}}, f"calls.x: uses 'raw_digit', {NO_FIELD}"),
@@ -93,6 +97,32 @@ def test_a_map_of_something_unknown_is_refused_by_name(maps: dict[str, Any], lin
         make(maps)
 
     assert str(caught.value) == f"Setting stream_maps.{line}"
+
+
+@pytest.mark.parametrize(
+    ("maps", "line"),
+    [
+        ({"calls": {"__alias__": "contacts"}}, f"'calls' and 'contacts' would both be 'contacts'; {OWN}"),
+        ({"user*": {"__alias__": "people"}}, f"'users' and 'user_availabilities' would both be 'people'; {OWN}"),
+        ({"calls": {"__alias__": "2 + 3"}}, "the __alias__ of 'calls' is no name."),
+        ({"calls": {"__alias__": "'a\\nb'"}}, "the __alias__ of 'calls' is no name."),
+    ],
+)  # fmt: skip
+def test_two_streams_cannot_have_one_name(maps: dict[str, Any], line: str) -> None:
+    with pytest.raises(InputError) as caught:
+        make(maps)
+
+    assert str(caught.value) == f"Setting stream_maps: {line}"
+
+
+def test_flattening_that_mixes_columns_is_refused_where_the_stream_is_selected() -> None:
+    flat = {"flattening_enabled": True, "flattening_max_depth": 1, "flattening_separator": "_"}
+    make({}, streams=["calls"], **flat)
+
+    line = "Setting flattening_separator: gives two columns of stream 'call_events' one name; take another, such as __."
+    with pytest.raises(InputError) as caught:
+        make({}, streams=["calls", "call_events"], **flat)
+    assert str(caught.value) == line
 
 
 @pytest.mark.parametrize(

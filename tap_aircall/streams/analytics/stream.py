@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import msgspec
 from typing_extensions import override
 
-from tap_aircall.errors import ReportError
+from tap_aircall.errors import ReportError, StreamUnavailableError
 from tap_aircall.streams.analytics.exports import Reports, day_of, days_between
 from tap_aircall.streams.base import AircallStream
 
@@ -60,7 +60,8 @@ class AnalyticsReports(AircallStream):
         self._positions = {} if self.is_full_table else self.parse_state(self.stream_state)
         wanted = self.settings.analytics_reports
         if not wanted:
-            self.logger.info("No reports are chosen: name them in the setting analytics_reports.")
+            message = "is left out: the setting analytics_reports names no report."
+            raise StreamUnavailableError(message)
         reports, failures = self._reports(), {}
         is_test = self.ABORT_AT_RECORD_COUNT is not None  # a test of the connection is to cost little
         for report in wanted[:1] if is_test else wanted:
@@ -77,6 +78,9 @@ class AnalyticsReports(AircallStream):
     @override
     def sample(self) -> list[Record]:
         """Ask for one report, and do not wait until Aircall has made it."""
+        if not self.settings.analytics_reports:
+            message = "Setting analytics_reports: missing; name reports such as CALLS_HISTORY."
+            raise ReportError(message)
         self._positions = {}
         for report in self.settings.analytics_reports[:1]:
             for day in self._days(report)[-1:]:

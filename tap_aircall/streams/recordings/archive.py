@@ -7,6 +7,7 @@ the disk; an object store gets it in one put. Folders that the tap makes, and fi
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import posixpath
 import tempfile
@@ -16,7 +17,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
-from tap_aircall.errors import AircallError, InputError, StorageError, one_line
+from tap_aircall.errors import AircallError, InputError, StorageError, needs_extra, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -36,6 +37,9 @@ PUT: dict[str, dict[str, Any]] = {
 """How to put a file into each kind of object store."""
 EXTRAS = tuple(PUT)
 """Each kind needs the extra of this package that has its name."""
+LIBRARIES = ("adlfs", "aiobotocore", "azure", "botocore", "fsspec", "gcsfs", "google", "s3fs")
+"""They log pages about what one line of the tap says, with addresses in them."""
+NO_CREDENTIALS = "finds no credentials in the environment"
 ASIDE = ".part"
 """How files end that are not whole."""
 ABANDONED_SECONDS = 86_400
@@ -129,7 +133,9 @@ class Archive:
         with self._explained():
             try:
                 entries = self._system.ls(self._path(day), detail=True)
-            except FileNotFoundError:
+            except FileNotFoundError as error:
+                if error.__cause__ is not None:  # S3 says that there is no such bucket, rather than nothing in it
+                    raise
                 return {}
             if self.is_folder:
                 _sweep(Path(self._path(day)))
@@ -172,9 +178,8 @@ class Archive:
         except AircallError:
             raise
         except Exception as error:
-            reason = error.strerror if isinstance(error, OSError) and error.strerror else type(error).__name__
             raise StorageError(
-                f"Setting {SETTING}: no files can be kept in {one_line(self._location)}: {one_line(reason)}."
+                f"Setting {SETTING}: no files can be kept in {one_line(self._location)}: {_reason(error)}."
             ) from error
 
 
@@ -182,12 +187,26 @@ def _file_system(protocol: str) -> AbstractFileSystem:
     import fsspec  # noqa: PLC0415 - takes longer to load than most runs should wait
 
     try:
+        for name in LIBRARIES:
+            logging.getLogger(name).setLevel(logging.CRITICAL)
         # Without what it remembers of listings: other processes write, too.
         return fsspec.filesystem(protocol, skip_instance_cache=True, use_listings_cache=False)
     except ImportError as error:
-        raise InputError(
-            f"Setting {SETTING}: {protocol}:// needs the extra {protocol}: pip install 'tap-aircall[{protocol}]'."
-        ) from error
+        raise InputError(needs_extra(f"Setting {SETTING}: {protocol}://", protocol)) from error
+    except Exception as error:
+        raise InputError(f"Setting {SETTING}: {protocol}:// {NO_CREDENTIALS}; see docs/recordings.md.") from error
+
+
+def _reason(error: Exception) -> str:
+    """Say in the tap's own words why a place does not do: an error's text may be a server's, or hold an address."""
+    kind = type(error).__name__
+    if "Credential" in kind:
+        return NO_CREDENTIALS
+    if "Connect" in kind or "Timeout" in kind:
+        return "its server cannot be reached"
+    if isinstance(error, OSError) and error.errno:
+        return os.strerror(error.errno)
+    return {"FileNotFoundError": "there is no such bucket", "PermissionError": "its server refuses it"}.get(kind, kind)
 
 
 def _make_folder(folder: Path) -> None:

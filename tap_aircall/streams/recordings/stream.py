@@ -26,6 +26,7 @@ from tap_aircall.errors import (
     NotFoundError,
     RejectedRequestError,
     ResponseError,
+    StorageError,
     StreamUnavailableError,
     TransientError,
     UnavailableError,
@@ -125,7 +126,10 @@ class CallRecordings(CallDetails):
     def sample(self) -> list[Record]:
         """See whether there is a place for files, without asking for one."""
         self.prepare()
-        self._place().names_of(_day_of(int(self.clock.time())))
+        if self._archive is None:
+            message = f"Setting {SETTING}: missing; say where to keep the files."
+            raise StorageError(message)
+        self._archive.names_of(_day_of(int(self.clock.time())))
         return []
 
     @override

@@ -168,9 +168,10 @@ class TestDays:
 
 class TestAskingAhead:
     def test_nothing_is_asked_for_without_a_report(self, aircall: Aircall, caplog: pytest.LogCaptureFixture) -> None:
-        caplog.set_level(logging.INFO)
         assert aircall.run(STREAM).requests == 0
-        assert "No reports are chosen: name them in the setting analytics_reports." in caplog.messages
+        assert (
+            "Stream 'analytics_reports' is left out: the setting analytics_reports names no report." in caplog.messages
+        )
 
     def test_it_is_not_selected_by_default(self, aircall: Aircall) -> None:
         aircall.run(analytics_reports=[CALLS])
@@ -486,4 +487,4 @@ class TestSettings:
     )
     def test_an_invalid_state_gets_one_line(self, aircall: Aircall, state: Any) -> None:
         with pytest.raises(InputError, match=r"^State of stream 'analytics_reports': not as tap-aircall writes it"):
-            aircall.tap(state={"bookmarks": {STREAM: state}})
+            aircall.tap(streams=[STREAM], state={"bookmarks": {STREAM: state}})

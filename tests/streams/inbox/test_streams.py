@@ -360,7 +360,10 @@ class TestSettings:
 
     @pytest.mark.parametrize("stream", ALL)
     def test_one_without_an_inbox_is_one_clear_line(self, aircall: Aircall, stream: str) -> None:
-        line = f"Stream '{stream}': needs the setting inbox, where the receiver of webhooks keeps events."
+        line = (
+            f"Stream '{stream}': needs the setting inbox, where the receiver of webhooks keeps events. Without one, "
+            "deselect it: a plugin of Meltano that has no select reads all streams."
+        )
         with pytest.raises(InputError, match=line):
             aircall.run(stream, "tags")
         assert {log.path for log in aircall.sandbox.requests} == {"/v1/ping"}

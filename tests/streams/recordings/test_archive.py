@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib
+import logging
 import os
 import sys
 import time
@@ -11,8 +12,10 @@ import tracemalloc
 from typing import TYPE_CHECKING
 
 import pytest
+from botocore.exceptions import ClientError
+from s3fs.errors import translate_boto_error
 
-from tap_aircall.errors import InputError, StreamError, TransientError
+from tap_aircall.errors import InputError, StorageError, TransientError
 from tap_aircall.streams.recordings.archive import ABANDONED_SECONDS, PARTS, Archive
 
 if TYPE_CHECKING:
@@ -119,7 +122,7 @@ def test_a_missing_extra_is_named(protocol: str, monkeypatch: pytest.MonkeyPatch
     known = vars(importlib.import_module("fsspec.registry"))["_registry"]
     monkeypatch.delitem(known, protocol, raising=False)
 
-    line = rf"^Setting recordings_location: {protocol}:// needs the extra {protocol}: pip install 'tap-aircall\["
+    line = rf"^Setting recordings_location: {protocol}:// needs the extra {protocol}: pip install '\.\[{protocol}\]'"
     with pytest.raises(InputError, match=line):
         Archive(f"{protocol}://voices")
 
@@ -138,11 +141,55 @@ class TestBuckets:
         assert hashlib.sha256(bucket.files()[path]).hexdigest() == record["sha256"]
         assert again.records("call_recordings") == [record]
 
-    def test_one_that_is_not_there_is_one_line(self, aircall: Aircall, bucket: Bucket) -> None:
-        aircall.world.add_call(started_at=int(aircall.clock.now) - 7200)
+    @pytest.mark.parametrize(
+        ("variable", "value", "reason"),
+        [
+            ("AWS_ENDPOINT_URL", None, "there is no such bucket"),
+            ("AWS_ENDPOINT_URL", "http://127.0.0.1:9", "its server cannot be reached"),
+            ("AWS_ACCESS_KEY_ID", "", "finds no credentials in the environment"),
+        ],
+    )
+    def test_one_that_cannot_be_used_is_one_line(
+        self, bucket: Bucket, variable: str, value: str | None, reason: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+        monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+        monkeypatch.setenv("HOME", "/nowhere")
+        if value is not None:
+            monkeypatch.setenv(variable, value)
+        url = bucket.url if value is not None else "s3://nowhere/"
 
-        line = r"^Stream 'call_recordings': Setting recordings_location: no files can be kept in s3://nowhere: .*\.$"
-        with pytest.raises(StreamError, match=line) as caught:
-            aircall.run("call_recordings", recordings_location="s3://nowhere/")
-        assert "\n" not in str(caught.value)
-        assert bucket.files() == {}
+        line = rf"^Setting recordings_location: no files can be kept in {url.rstrip('/')}: {reason}\.$"
+        for use in (lambda: Archive(url).names_of(DAY), lambda: Archive(url).keep(DAY, "1-recording.mp3", pieces(1))):
+            with pytest.raises(StorageError, match=line):
+                use()
+
+    @pytest.mark.parametrize("code", ["AccessDenied", "InvalidBucketName", "NoSuchBucket", "QuotaExceeded", "SlowDown"])
+    def test_the_words_of_its_server_are_not_passed_on(
+        self, bucket: Bucket, code: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def refuse(*_: object, **__: object) -> None:
+            said = {"Error": {"Code": code, "Message": "forged\nline, +33 6 12 34 56 78"}}
+            raise translate_boto_error(ClientError(said, "PutObject"))
+
+        archive = Archive(bucket.url)
+        monkeypatch.setattr(vars(archive)["_system"], "put_file", refuse)
+
+        with pytest.raises(StorageError, match=rf"^Setting \w+: no files can be kept in {bucket.url}: [A-Za-z/ ]+\.$"):
+            archive.keep(DAY, "1-recording.mp3", pieces(1))
+
+    def test_azure_without_its_variables_is_one_line(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        for name in [name for name in os.environ if name.startswith("AZURE_")]:
+            monkeypatch.delenv(name)
+        line = (
+            r"^Setting recordings_location: abfs:// finds no credentials in the environment; see docs/recordings\.md\.$"
+        )
+        with pytest.raises(InputError, match=line):
+            Archive("abfs://voices")
+
+    def test_their_libraries_log_nothing(self, bucket: Bucket, caplog: pytest.LogCaptureFixture) -> None:
+        caplog.set_level(logging.INFO)
+        Archive(bucket.url)
+        for name in ("gcsfs", "azure.identity.aio", "aiobotocore.credentials"):
+            logging.getLogger(name).error("pages")
+        assert caplog.messages == []

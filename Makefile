@@ -6,15 +6,16 @@ SHELL := bash
 
 VENV := .venv
 BIN := $(VENV)/bin
-UV_VERSION := 0.13.9
-UV := UV_NO_CONFIG=1 $(BIN)/uv
+# No settings of this machine or a parent folder, but its certificates; what builds packages is locked, too.
+UV_SETTINGS := UV_NO_CONFIG=1 UV_SYSTEM_CERTS=1 UV_BUILD_CONSTRAINT=requirements.lock
+UV := $(UV_SETTINGS) $(BIN)/uv
 READY := $(VENV)/ready
 PLUGINS := $(VENV)/plugins-ready
 EMULATORS := $(patsubst tests/targets/%.txt,$(VENV)/emulators/%/ready,$(wildcard tests/targets/*.txt))
 PACKAGES := $(wildcard packages/aircall-*)
 PROJECTS := pyproject.toml $(PACKAGES:=/pyproject.toml)
 # Without these, it writes logs to the home directory, and asks the network for news of itself.
-MELTANO := XDG_STATE_HOME="$(CURDIR)/.meltano/state" MELTANO_CLI_DISABLE_VERSION_CHECK=true \
+MELTANO := $(UV_SETTINGS) XDG_STATE_HOME="$(CURDIR)/.meltano/state" MELTANO_CLI_DISABLE_VERSION_CHECK=true \
 	MELTANO_SEND_ANONYMOUS_USAGE_STATS=false MELTANO_CLI_LOG_LEVEL=warning $(BIN)/meltano
 
 # The newest Python that works, for dbt as well; a name on the PATH alone may be a shim that does not.
@@ -130,6 +131,16 @@ lock: $(READY) ## Choose the newest versions of all dependencies
 	@$(UV) pip compile $(PROJECTS) --universal --python-version 3.11 --all-extras --group dev --upgrade \
 		--generate-hashes --no-emit-index-url --custom-compile-command 'make lock' --quiet -o requirements.lock
 
+.PHONY: audit
+audit: $(READY) ## Look up known vulnerabilities of the locked versions, in the network
+	@$(BIN)/pip-audit --requirement requirements.lock --require-hashes --disable-pip --progress-spinner off
+
+.PHONY: build
+build: $(READY) ## Build the package into dist/, with the locked tools
+	@rm -rf dist
+	@$(BIN)/python -m build --no-isolation
+	@$(BIN)/python -m twine check --strict dist/*
+
 .PHONY: clean
 clean: ## Remove what the other commands made
 	@rm -rf $(VENV) $(COMPAT) .meltano demo-data docs/site .mypy_cache .pytest_cache .ruff_cache .hypothesis
@@ -140,8 +151,9 @@ $(READY): requirements.lock $(PROJECTS)
 	if ! { mkdir -p $(VENV) && touch $(VENV)/.writable; } 2>/dev/null; then \
 		echo "This folder cannot be written to: $$PWD" >&2; exit 1; fi; \
 	if ! $(BIN)/python -m pip --version >/dev/null 2>&1; then echo "Setting up with $$("$$python" --version) ..."; "$$python" -m venv $(VENV); fi
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION) 2>$(VENV)/pip.log \
-		|| { cat $(VENV)/pip.log >&2; exit 1; }
+	@sed -n '/^uv==/,/[^\]$$/p' requirements.lock >$(VENV)/uv.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r $(VENV)/uv.txt \
+		2>$(VENV)/pip.log || { cat $(VENV)/pip.log >&2; exit 1; }
 	@$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock
 	@$(UV) pip install --quiet --python $(BIN)/python --no-deps --editable . $(PACKAGES:%=--editable %)
 	@touch $@

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 from zipfile import ZipFile
@@ -29,7 +31,7 @@ OFFLINE = {"UV_OFFLINE": "1", "UV_NO_CONFIG": "1"}
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder with the archives that a release publishes."""
     folder = tmp_path_factory.mktemp("dist")
-    run(BIN / "python", "-m", "build", "--installer", "uv", "--outdir", folder, ROOT, cwd=folder)
+    run(BIN / "python", "-m", "build", "--no-isolation", "--outdir", folder, ROOT, cwd=folder)
     return folder
 
 
@@ -81,6 +83,45 @@ def test_a_package_index_accepts_the_archives(built: Path) -> None:
     archives = sorted(built.iterdir())
     assert [path.suffix for path in archives] == [".whl", ".gz"]
     assert run(BIN / "python", "-m", "twine", "check", "--strict", *archives, cwd=built).count("PASSED") == 2
+
+
+def files_in(path: Path) -> dict[str, bytes]:
+    """Return the files of an archive by name, without the folder that a source archive has around them."""
+    if path.suffix == ".whl":
+        with ZipFile(path) as wheel:
+            return {name: wheel.read(name) for name in wheel.namelist()}
+    with tarfile.open(path) as sdist:
+        return {each.name.partition("/")[2]: file.read() for each in sdist if (file := sdist.extractfile(each))}
+
+
+def test_every_package_has_a_licence_and_a_readme_and_no_tests(built: Path, tmp_path: Path) -> None:
+    packages = [path.parent for path in (ROOT / "packages").glob("*/pyproject.toml")]
+    for package in packages:
+        run(BIN / "hatchling", "build", "--directory", tmp_path, cwd=package)
+    archives = [*built.iterdir(), *tmp_path.iterdir()]
+    assert len(archives) == 2 * (1 + len(packages))
+    for path in archives:
+        files = files_in(path)
+        (about,) = (files[name].decode() for name in files if re.search("(^|/)(METADATA|PKG-INFO)$", name))
+        (licence,) = (files[name] for name in files if re.search("(^|/)LICENSE$", name))
+        readme = about.partition("\n\n")[2]
+        assert licence == (ROOT / "LICENSE").read_bytes(), path
+        assert readme.strip(), path
+        assert not re.search(r"\]\((?!https://)", readme), path  # an index could not follow such a link
+        assert not [name for name in files if "test" in name], path
+
+
+def test_an_export_without_git_knows_its_version(tmp_path: Path) -> None:
+    clone, export = tmp_path / "clone", tmp_path / "export"
+    run("git", "clone", "--quiet", "--depth", "1", ROOT.as_uri(), clone, cwd=tmp_path)
+    for name in (".gitattributes", ".git_archival.txt", "pyproject.toml"):
+        shutil.copy2(ROOT / name, clone)
+    for arguments in (["add", "."], ["commit", "--quiet", "--allow-empty", "--message", "x"], ["tag", "v9.8.7"]):
+        run("git", "-c", "user.name=x", "-c", "user.email=x@example.com", *arguments, cwd=clone)
+    run("git", "archive", "--output", tmp_path / "export.tar", "HEAD", cwd=clone)
+    run("tar", "-xf", tmp_path / "export.tar", "--one-top-level=export", cwd=tmp_path)
+
+    assert run(BIN / "hatchling", "version", cwd=export).strip() == "9.8.7"
 
 
 def test_the_wheel_has_the_package_and_nothing_else(built: Path) -> None:

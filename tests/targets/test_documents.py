@@ -12,12 +12,14 @@ import importlib.resources
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import socket
 import subprocess
 import sys
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +31,7 @@ from typing_extensions import override
 
 from tap_aircall.streams.registry import STREAMS
 from tap_aircall.tap import TapAircall
+from tests.receiving import receiver
 from tests.slow import ASKED
 from tests.targets.conftest import PLUGINS, ROOT
 
@@ -43,16 +46,28 @@ BLOCK = re.compile(
     r"^(?: *<!-- (?P<what>file|not run): (?P<detail>[^>]*) -->\n)?(?P<indent> *)```(?P<kind>\S*)\n(?P<text>.*?)^ *```$",
     re.MULTILINE | re.DOTALL,
 )
-IN_THE_CLONE = ("README.md", "CONTRIBUTING.md", "oauth.md", "models.md", "report.md")
+IN_THE_CLONE = ("README.md", "CONTRIBUTING.md", "oauth.md", "models.md", "report.md", "tasks.md")
 COMMANDS = (*IN_THE_CLONE, "quick-start.md", "meltano.md")
-"""Pages with commands, which run in the clone for the first five, and beside it for the others."""
+"""Pages with commands, which run in the clone for the first six, and beside it for the others."""
 DRAWN = ("{mermaid}", "mermaid", "{toctree}", "text")
 """Kinds of blocks that do not run: `make docs` draws diagrams, and `text` is what a command prints."""
 AGAIN = re.compile("tap-aircall --config|meltano run" if ASKED else "tap-aircall --config (?!.*login)")
 """Blocks to run twice; Meltano is slow to start, so only `make soak` runs its blocks twice."""
+LAST_MONTH = datetime.now(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0) - timedelta(days=1)
+"""In place of the one on the pages: Aircall serves six months, by the clock of this machine."""
 CALLS = 500
 """How many calls the sandbox has on the pages."""
 UV = Path(sys.executable).parent / "uv"
+PULLED = """
+git init --quiet --initial-branch main
+git -c user.name=x -c user.email=x@example.com commit --quiet --allow-empty --message x
+git clone --quiet --bare . ../origin.git
+git remote add origin ../origin.git
+git fetch --quiet origin
+git branch --quiet --set-upstream-to origin/main
+"""
+"""Makes a clone of a clone, which has somewhere to pull from."""
+TRANSCRIBED = "SELECT call_id FROM aircall.call_transcriptions"
 BROWSER = """
 import sys
 from urllib.parse import parse_qsl, urlsplit
@@ -101,7 +116,7 @@ def covered(block: Block) -> bool:
     """Return whether a test tries a block."""
     if block.kind == "shell" or block.file:
         return block.page in COMMANDS
-    return block.kind in {"json", "yaml", *DRAWN} or (block.kind, block.page) == ("sql", "recipes.md")
+    return block.kind in {"json", "yaml", *DRAWN} or (block.kind == "sql" and block.page in {"recipes.md", "tasks.md"})
 
 
 def test_every_block_is_tried_or_says_why_not() -> None:
@@ -177,7 +192,11 @@ class Reader:
 
     def _do(self, block: Block) -> str:
         text = re.sub(r"(\w+)=\.\.\.", lambda found: f"{found[1]}={self.values[found[1]]}", block.text)
-        text = text.replace("8025", str(self.port)).replace("/secrets/", f"{self.folder}/secrets/")
+        text = (
+            text.replace("2026-10-", f"{LAST_MONTH:%Y-%m}-")
+            .replace("8025", str(self.port))
+            .replace("/secrets/", f"{self.folder}/secrets/")
+        )
         if block.file == "config.json":
             text = json.dumps(json.loads(text) | {"requests_per_minute": 100_000})
         if block.file:
@@ -258,6 +277,12 @@ def use_postgres(reader: Reader, postgres: Postgres) -> None:
     }
 
 
+def one_block(kind: str, page: str, part: str = "") -> Block:
+    """Return the only block of a kind on a page that has some text in it."""
+    (found,) = (block for block in BLOCKS if (block.kind, block.page) == (kind, page) and part in block.text)
+    return found
+
+
 def ids(folder: Path) -> set[int]:
     """Return the ids of the calls in the files of target-jsonl, one a run."""
     lines = [line for path in folder.glob("calls-*.jsonl") for line in path.read_text(encoding="utf-8").splitlines()]
@@ -272,12 +297,13 @@ def bookmarks(path: Path) -> set[str]:
 
 def test_the_readme_can_be_followed(reader: Reader, postgres: Postgres) -> None:
     use_postgres(reader, postgres)
-    env = reader.folder / "env"
-    subprocess.run([UV, "venv", "--quiet", "--python", sys.executable, env], check=True)
-    reader.environment |= {"VIRTUAL_ENV": str(env), "PATH": f"{env}/bin{os.pathsep}{reader.environment['PATH']}"}
+    before = {path.name for path in reader.clone.iterdir()}
 
     reader.follow("README.md")
 
+    made = {path.name for path in reader.clone.iterdir()} - before - {"sandbox.log"}
+    ignored = subprocess.run(["git", "check-ignore", *made], cwd=ROOT, capture_output=True, text=True, check=False)  # noqa: S607
+    assert set(ignored.stdout.split()) == made
     assert len(ids(reader.clone)) == CALLS
     assert bookmarks(reader.clone / "state.json") >= {"calls", "contacts"}
     assert postgres.query("SELECT count(*) FROM aircall.calls") == [(CALLS,)]
@@ -328,6 +354,8 @@ def test_the_page_on_oauth_can_be_followed(reader: Reader, live_sandbox: Sandbox
 
     reader.follow("oauth.md")
 
+    page = (ROOT / "docs/oauth.md").read_text(encoding="utf-8")
+    assert f"`{oauth.client_id}`, the secret `{oauth.client_secret}`" in page
     assert (reader.folder / "secrets/acme.json").stat().st_mode & 0o777 == 0o600
     assert postgres.query("SELECT count(*) FROM aircall.calls") == [(len(live_sandbox.world.calls),)]
 
@@ -346,6 +374,93 @@ def test_the_pages_on_models_and_the_report_can_be_followed(reader: Reader, live
         zones = connection.execute("SELECT DISTINCT started_at_local - started_at FROM analytics.aircall__calls")
         assert {zone.total_seconds() for (zone,) in zones.fetchall()} <= {3_600, 7_200}
     assert sorted(calls) == [(call,) for call in sorted(live_sandbox.world.calls)]
+
+
+def test_the_operators_tasks_can_be_done(reader: Reader, live_sandbox: Sandbox, postgres: Postgres) -> None:
+    use_environment(reader)
+    use_postgres(reader, postgres)
+    reader.environment["TAP_AIRCALL_API_URL"] = live_sandbox.url
+    (reader.clone / ".env").write_text("TAP_AIRCALL_USER=old\nTAP_AIRCALL_PASSWORD=old\n", encoding="utf-8")
+    reader.run(PULLED, reader.clone)
+    world = live_sandbox.world
+    begin, end = LAST_MONTH.replace(day=1).timestamp(), LAST_MONTH.replace(day=28).timestamp()
+    answered = [call for call in world.calls.values() if call["answered_at"]]
+    within = [call["id"] for call in answered if begin <= call["started_at"] <= end][:3]
+    for call in {*within, answered[0]["id"], answered[-1]["id"]}:
+        world.intelligence.add(call, "transcription")
+        world.intelligence.add(call, "topics")
+
+    reader.follow("tasks.md")
+
+    assert (
+        {call for (call,) in postgres.query("SELECT call_id FROM aircall.call_transcriptions")} == set(within) != set()
+    )
+    assert postgres.query("SELECT count(*) FROM aircall.calls") == [(len(world.calls),)]
+    assert postgres.query("SELECT count(*) FROM aircall.call_topics") == [(0,)]
+    state = json.loads((reader.clone / "state-after.json").read_text(encoding="utf-8"))
+    assert "contacts" not in state["singer_state"]["bookmarks"]
+    moved = json.loads((reader.clone / "state-moved.json").read_text(encoding="utf-8"))
+    assert {"calls", "contacts", "call_topics"} <= set(moved["singer_state"]["bookmarks"])
+
+    number = world.calls[within[0]]["raw_digits"]
+    postgres.query(one_block("sql", "tasks.md").text.replace("+33 6 12 34 56 78", number))
+    erased = {call["id"] for call in world.calls.values() if call["raw_digits"] == number}
+    left = {call for (call,) in postgres.query("SELECT id FROM aircall.calls")}
+    assert left == set(world.calls) - erased
+    assert {call for (call,) in postgres.query("SELECT call_id FROM aircall.call_transcriptions")} == set(
+        within
+    ) - erased
+    assert number not in str(postgres.query("SELECT phone_numbers FROM aircall.contacts"))
+
+
+def test_data_that_is_late_is_told(tmp_path: Path) -> None:
+    check = one_block("shell", "tasks.md", "are {age} behind").text.partition(" | ")[2]
+    for hours, line in ((2, ""), (4, "Calls are 4:00:0")):
+        read_through = (datetime.now(UTC) - timedelta(hours=hours)).strftime("%Y-%m-%dT%H:%M:%SZ")
+        state = {"singer_state": {"bookmarks": {"calls": {"cursors": {"0": read_through}}}}}
+        done = subprocess.run(
+            ["bash", "-c", check.replace("python ", f"{sys.executable} ")],  # noqa: S607
+            input=json.dumps(state),
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.stderr.startswith(line)
+        assert done.returncode == (1 if line else 0)
+
+
+def test_the_example_without_an_orchestrator_loads_and_tells_of_a_failure(
+    reader: Reader, live_sandbox: Sandbox, postgres: Postgres
+) -> None:
+    folder = reader.clone / "examples/container"
+    lines = (folder / "Containerfile").read_text(encoding="utf-8").replace("\\\n", " ").splitlines()
+    steps = [line.split(maxsplit=1) for line in lines if re.match("[A-Z]", line)]
+    assert [step[0] for step in steps] == ["FROM", "RUN", "WORKDIR", "COPY", "RUN", "ENV", "CMD"]
+    assert steps[4][1] == "make install"  # as the clone was set up
+    ignored = set((ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines())
+    assert ignored >= {".env", ".meltano", ".venv", "config.json"}
+    use_environment(reader)
+    use_postgres(reader, postgres)
+    reader.environment |= dict(re.findall(r'(MELTANO_\w+)="?([^" ]+)', steps[5][1]))
+    reader.environment |= {
+        "TAP_AIRCALL_API_URL": live_sandbox.url,
+        "TAP_AIRCALL_USER": live_sandbox.api_id,
+        "TAP_AIRCALL_PASSWORD": live_sandbox.api_token,
+        "MELTANO_DATABASE_URI": postgres.url,
+    }
+    load = shlex.join(json.loads(steps[6][1]))
+
+    with receiver() as chat:
+        reader.environment["ALERT_URL"] = chat.url
+        reader.run(f"rm -rf output\n{load}", reader.clone)
+        assert chat.bodies == []
+        reader.environment["TAP_AIRCALL_PASSWORD"] = "wrong"
+        reader.run(f"! {load}", reader.clone)
+
+    assert chat.bodies == [{"text": "The load of Aircall failed with exit code 1; its log says why."}]
+    assert postgres.query("SELECT count(*) FROM aircall.calls") == [(len(live_sandbox.world.calls),)]
+    assert postgres.query("SELECT state_id FROM state") == [("prod:tap-aircall-to-target-postgres",)]
 
 
 def test_the_commands_for_contributors_exist(reader: Reader) -> None:

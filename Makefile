@@ -18,6 +18,11 @@ PROJECTS := pyproject.toml $(PACKAGES:=/pyproject.toml)
 MELTANO := $(UV_SETTINGS) XDG_STATE_HOME="$(CURDIR)/.meltano/state" MELTANO_CLI_DISABLE_VERSION_CHECK=true \
 	MELTANO_SEND_ANONYMOUS_USAGE_STATS=false MELTANO_CLI_LOG_LEVEL=warning $(BIN)/meltano
 
+# Python up to 3.12 reads the paths of packages in the locale's encoding, and could not even start.
+ifneq ($(shell case "$$PWD" in (*[!\ -~]*) locale charmap ;; (*) echo UTF-8 ;; esac),UTF-8)
+$(error The name of this folder needs a UTF-8 locale: set LC_ALL=C.UTF-8)
+endif
+
 # The newest Python that works, for dbt as well; a name on the PATH alone may be a shim that does not.
 FIND_PYTHON := for python in $${PYTHON:-} python3.13 python3.12 python3.11 python3.14 python3; do \
 	if "$$python" -c 'import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info < (3, 15))' 2>/dev/null; \

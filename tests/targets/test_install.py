@@ -52,11 +52,22 @@ def test_another_uv_than_the_locked_one_is_refused(tmp_path: Path) -> None:
         wheel.writestr(f"{about}/RECORD", "")
 
     places = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(index), "PYTHON": sys.executable}
-    done = make(clone, ".venv/ready", LC_ALL="C", **places)
-
+    done = make(clone, ".venv/ready", LC_ALL="C.UTF-8", **places)
     assert done.returncode != 0
     assert "DO NOT MATCH THE HASHES" in done.stderr
     assert list(clone.glob(".venv/lib/*/site-packages/uv*")) == []
+
+
+def test_an_umlaut_in_the_path_needs_a_locale_that_has_it(tmp_path: Path) -> None:
+    (tmp_path / "Büro").mkdir()
+    shutil.copy2(ROOT / "Makefile", tmp_path / "Büro")
+
+    done = make(tmp_path / "Büro", "help", LC_ALL="C")
+    assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
+    assert "The name of this folder needs a UTF-8 locale: set LC_ALL=C.UTF-8." in done.stderr
+    for folder, locale in (("Büro", "C.UTF-8"), (".", "C")):
+        shutil.copy2(ROOT / "Makefile", tmp_path)
+        assert make(tmp_path / folder, "help", LC_ALL=locale).returncode == 0
 
 
 def test_every_step_has_its_settings_from_the_makefile() -> None:

@@ -143,7 +143,7 @@ def test_an_unusable_value_gets_one_line(config: dict[str, Any], line: str) -> N
 @pytest.mark.parametrize(("requests", "warned"), [(120, False), (121, True)])
 def test_more_requests_than_aircall_allows_are_pointed_out(
     requests: float,
-    warned: bool,  # noqa: FBT001
+    warned: bool,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     TapAircall(config={**GOOD, "requests_per_minute": requests}).point_out_doubts()

@@ -27,7 +27,7 @@ from tap_aircall.streams.base import AircallStream
 from tap_aircall.streams.custom.definitions import SETTING, parse_definitions
 from tap_aircall.streams.custom.stream import MARK
 from tap_aircall.streams.progress import summary
-from tap_aircall.streams.registry import STREAMS, all_streams
+from tap_aircall.streams.registry import PARENTS, STREAMS, TAKEN, all_streams
 from tap_aircall.streams.run import Run
 from tap_aircall.writer import InterruptibleWriter, discard_stdout
 
@@ -100,7 +100,7 @@ class TapAircall(Tap):
         )
         self.this_run = Run(settings, clock)
         """What the streams of this run share."""
-        self._definitions = parse_definitions(config.get(SETTING), taken=STREAMS)
+        self._definitions = parse_definitions(config.get(SETTING), TAKEN, PARENTS)
         names = [*STREAMS, *(definition.name for definition in self._definitions)]
         chosen = config.get(registry.SETTING)
         self._chosen = None if chosen is None else registry.choose(chosen, names)

@@ -13,7 +13,7 @@ import yaml
 from docs import generate
 from tap_aircall.settings import DEFINITION, REPORTS
 from tap_aircall.streams.custom.definitions import FIELDS, Replication, parse_definitions
-from tap_aircall.streams.registry import STREAMS
+from tap_aircall.streams.registry import STREAMS, TAKEN
 from tap_aircall.tap import TapAircall
 
 ROOT = Path(__file__).parents[1]
@@ -68,7 +68,7 @@ def test_the_page_on_custom_streams_lists_every_field() -> None:
 
 def test_the_custom_streams_of_the_documents_can_be_used() -> None:
     example = json.loads(TEXT["custom-streams.md"].split("```json\n")[1].split("```")[0])
-    names = [definition.name for definition in parse_definitions(example["custom_streams"], taken=STREAMS)]
+    names = [definition.name for definition in parse_definitions(example["custom_streams"], taken=TAKEN)]
     assert names == ["campaigns", "trackers"]
 
 

@@ -40,6 +40,7 @@ _OBJECTS = {
     "playbook_result": ("call", ("call_id",)),
     "custom_summary": ("call", ("call_id",)),
     "call_evaluation": ("call", ("call_id",)),
+    "outbound_campaign": ("call", ("call_id",)),
     "realtime_transcription": ("call", ("call_id", "call.id")),
 }
 """By family of events: the type of the object that they are about, and the fields of `data` that may hold its id."""

@@ -20,7 +20,6 @@ from tap_aircall.streams.kinds import (
     OwnedStream,
     OwnedTokenList,
     ReferenceStream,
-    SharedStream,
     SingleObject,
 )
 
@@ -30,7 +29,7 @@ if TYPE_CHECKING:
     from tap_aircall.reading.pages import Record
 
 
-class Users(SharedStream):
+class Users(ReferenceStream):
     """Users, from version 2 of the API: version 1 ended on 2026-09-30 (facts: Users and numbers)."""
 
     name = "users"
@@ -72,7 +71,7 @@ class Teams(ReferenceStream):
     envelope = "teams"
 
 
-class Numbers(SharedStream):
+class Numbers(ReferenceStream):
     """The company's phone numbers."""
 
     name = "numbers"

@@ -33,15 +33,16 @@ ASKED_AT = "asked_at"
 
 
 class ReferenceStream(AircallStream):
-    """A list that is read whole."""
+    """A list that is read whole: once a run, however many streams need it."""
 
     cost = "one per 50"
     primary_keys: Sequence[str] = ("id",)
     page_size: ClassVar[int] = PAGE_SIZE
+    _is_announced = False
 
     @override
     def pages(self) -> Generator[list[Record]]:
-        for step in self.steps():
+        for step in [Step(self.listed, remaining=len(self.listed))] if self._owned else self.steps():
             self.progress.expect(step.remaining or 0)
             yield step.records
 
@@ -49,15 +50,13 @@ class ReferenceStream(AircallStream):
         """Read the list, page by page."""
         return self.read_whole(self.reader(), self.item_key, self.page_size)
 
-
-class SharedStream(ReferenceStream):
-    """A list that other streams need as well."""
-
-    _is_announced = False
+    @override
+    def sample(self) -> list[Record]:
+        return self.first_page if self._owned else super().sample()
 
     @property
     def listed(self) -> list[Record]:
-        """All records, asked for once a run however many streams need them, also when that fails.
+        """All records, for this stream and those that its records own; asked for once, also when that fails.
 
         Raises:
             AircallError: The same for each of them.
@@ -70,24 +69,20 @@ class SharedStream(ReferenceStream):
         """Announce once what streams cost that take a request for each of these records."""
         if not self._is_announced:
             self._is_announced = True
-            streams = self.tap.streams.values()
-            owned = [each for each in streams if isinstance(each, OwnedStream) and isinstance(self, each.owners)]
-            self.warn_of_cost(len(self.listed), sum(each.selected and each.is_due for each in owned))
+            self.warn_of_cost(len(self.listed), len(self._owned))
+
+    @property
+    def _owned(self) -> list[OwnedStream]:
+        """The streams of this run that take a request for each of these records."""
+        streams = [each for each in self.tap.streams.values() if isinstance(each, OwnedStream) and each.selected]
+        return [each for each in streams if each.is_owned_by(self)]
 
     @cached_property
     def _listed(self) -> list[Record] | AircallError:
         try:
-            return [record for step in super().steps() for record in step.records]
+            return [record for step in self.steps() for record in step.records]
         except AircallError as error:
             return error
-
-    @override
-    def sample(self) -> list[Record]:
-        return self.first_page
-
-    @override
-    def steps(self) -> Iterator[Step]:
-        yield Step(self.listed, remaining=len(self.listed))
 
 
 class OptionalList(ReferenceStream):
@@ -122,16 +117,32 @@ class OwnedStream(AircallStream):
     target nothing at all of the stream, so that what the target has stays.
     """
 
-    owners: ClassVar[type[SharedStream]]
+    owners: ClassVar[type[ReferenceStream]]
     """The stream of those who have it. `path` has a place for their id."""
     owner_key: ClassVar[str]
     """The field that holds the owner's id, added to each record."""
-    state_keys = (ASKED_AT,)
+    state_keys: ClassVar[tuple[str, ...]] = (ASKED_AT,)
 
     @property
     @override
     def goes_on_from_state(self) -> bool:
         return True
+
+    def is_owned_by(self, stream: ReferenceStream) -> bool:
+        """Say whether it takes a request for each record of a stream."""
+        return isinstance(stream, self.owners)
+
+    @cached_property
+    def owner_stream(self) -> ReferenceStream:
+        """The stream of those who have it.
+
+        Raises:
+            StreamUnavailableError: If there is none.
+        """
+        streams = (each for each in self.tap.streams.values() if isinstance(each, ReferenceStream))
+        if (found := next(filter(self.is_owned_by, streams), None)) is None:
+            raise StreamUnavailableError("is left out: the stream that it belongs to is not one that is read whole.")
+        return found
 
     @cached_property
     def is_due(self) -> bool:
@@ -150,7 +161,7 @@ class OwnedStream(AircallStream):
 
     @override
     def pages(self) -> Generator[list[Record]]:
-        owners = self.sibling(self.owners)
+        owners = self.owner_stream
         ids = [owner["id"] for owner in owners.listed]
         owners.announce()
         try:
@@ -182,7 +193,7 @@ class OwnedStream(AircallStream):
 
     @override
     def sample(self) -> list[Record]:
-        owners = self.sibling(self.owners).sample()
+        owners = self.owner_stream.sample()
         return next(iter(self.read_each([owner["id"] for owner in owners[:1]])), [])
 
     def read_each(self, owners: Sequence[int]) -> Iterator[list[Record]]:

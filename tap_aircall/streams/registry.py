@@ -12,9 +12,11 @@ from tap_aircall.streams.base import AircallStream
 from tap_aircall.streams.calls.counts import CallCounts
 from tap_aircall.streams.calls.stream import Calls
 from tap_aircall.streams.contacts import Contacts
-from tap_aircall.streams.custom.stream import CustomStream
+from tap_aircall.streams.custom import campaigns
+from tap_aircall.streams.custom.stream import stream_of
 from tap_aircall.streams.inbox import streams as inbox
 from tap_aircall.streams.intelligence import streams as intelligence
+from tap_aircall.streams.kinds import ReferenceStream
 from tap_aircall.streams.recordings.stream import CallRecordings
 
 if TYPE_CHECKING:
@@ -41,12 +43,17 @@ _CLASSES: list[type[AircallStream]] = [
     *_defined_in(directory),
     *_defined_in(intelligence),
     AnalyticsReports,
+    *campaigns.STREAMS,
     CallRecordings,
     CallCounts,
     *_defined_in(inbox),
 ]
 STREAMS: dict[str, type[AircallStream]] = {vars(stream)["name"]: stream for stream in _CLASSES}
 """Every stream class that the tap has itself, by the name of its stream, in the order of the documents."""
+TAKEN = STREAMS.keys() - {each.name for each in campaigns.DEFINITIONS}
+"""The names that a definition of a user cannot have."""
+PARENTS = [name for name, each in STREAMS.items() if issubclass(each, ReferenceStream) and each.primary_keys == ("id",)]
+"""The streams that a definition of a user may name as a parent."""
 
 
 SETTING = "streams"
@@ -78,6 +85,8 @@ def choose(value: Any, names: Collection[str]) -> set[str]:
 
 
 def all_streams(tap: Tap, run: Run, definitions: Iterable[Definition]) -> list[AircallStream]:
-    """Return every stream of a tap, those that its settings define included."""
-    custom = (CustomStream(tap, run, definition) for definition in definitions)
-    return [*(stream(tap, run) for stream in STREAMS.values()), *custom]
+    """Return every stream of a tap; a definition in its settings may replace one that is built in."""
+    custom = {definition.name: stream_of(definition) for definition in definitions}
+    replaced = {name.lower() for name in custom}
+    own = {name: stream for name, stream in STREAMS.items() if name not in replaced}
+    return [stream(tap, run) for stream in (own | custom).values()]

@@ -60,6 +60,11 @@ class Run:
         assert self._settings is not None, "discovery reads nothing"  # noqa: S101
         return self._settings
 
+    @property
+    def has_inbox(self) -> bool:
+        """Whether the settings name an inbox."""
+        return self._settings is not None and bool(self._settings.inbox)
+
     @cached_property
     def now(self) -> int:
         """What Aircall's clock had reached when a stream first asked (UNIX seconds), for all that share pages."""

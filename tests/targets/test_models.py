@@ -57,9 +57,10 @@ STREAMS = (
 )
 NOT_MODELLED = {
     *("webhooks", "webhook_events", "integrations", "analytics_reports"),
+    *("campaigns", "campaign_outcomes", "campaign_contacts", "campaign_call_outcomes"),
     *("number_registration_statuses", "number_message_configurations", "number_whatsapp_statuses"),
 }
-"""Streams of settings, or of a form that only those know who chose it."""
+"""Streams of settings, or of a form that nobody knows yet, or only those who chose it."""
 KEYS = {
     "calls": ("call_id",),
     "call_tags": ("call_id", "tag_id"),

@@ -36,6 +36,7 @@ _NAMES = {
     "ai_voice_agent": "started ended escalated summary",
     "analytics": "report_created report_failed",
     "integration": "deleted",
+    "outbound_campaign": "outcome_recorded status_changed",
 }
 EVENTS = tuple(f"{family}.{name}" for family, names in _NAMES.items() for name in names.split())
 """All of them, by name."""
@@ -77,7 +78,8 @@ def of_change(kind: str, before: Record | None, after: Record | None) -> Iterato
     """Yield what Aircall tells of a change.
 
     Args:
-        kind: `calls`, `contacts`, `users`, `numbers` or `results`, those of Aircall's AI; of others it tells nothing.
+        kind: `calls`, `contacts`, `users`, `numbers`, `outcomes` (of campaigns) or `results`, those of Aircall's AI; of
+            others it tells nothing.
         before: The object as it was; None if it is new.
         after: The object as it is; None if it is gone.
     """
@@ -92,6 +94,8 @@ def of_change(kind: str, before: Record | None, after: Record | None) -> Iterato
                     yield Event(twin, data)
         case "numbers":
             yield from _of_number(before, after)
+        case "outcomes" if after is not None:
+            yield Event("outbound_campaign.outcome_recorded", after)
         case "results" if after is not None and after["kind"] in OF_RESULTS:
             name = OF_RESULTS[after["kind"]]
             updated = name.replace("created", "updated")

@@ -1,4 +1,4 @@
-"""Gives a made-up company features that only some companies have: dialer campaigns and messaging."""
+"""Gives a made-up company features that only some companies have: campaigns and messaging."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import itertools
 from typing import TYPE_CHECKING
 
 from aircall_sandbox.phones import e164
-from aircall_sandbox.templates import iso
+from aircall_sandbox.templates import iso, uuid_of
 
 if TYPE_CHECKING:
     from aircall_sandbox.world import World
@@ -47,6 +47,38 @@ def add_campaigns(world: World) -> None:
                 for position, (number, is_called) in enumerate(numbers)
             ],
         }
+
+
+def add_outbound_campaigns(world: World, count: int = 1) -> None:
+    """Give a company outbound campaigns (facts: Outbound Campaigns): a contact of each was called, another was not.
+
+    What a campaign itself looks like is made up.
+    """
+    outcomes = world.optional.campaign_outcomes
+    outcomes += [{"id": "no_answer", "label": "No Answer"}, {"id": uuid_of("outcome", "booked"), "label": "Booked"}]
+    contacts = itertools.cycle(world.contacts.values())
+    calls = itertools.cycle(call["id"] for call in world.calls.values() if call["direction"] == "outbound")
+    for number in range(count):
+        identity = uuid_of("campaign", number)
+        world.optional.campaigns[identity] = {
+            "id": identity,
+            "name": f"Campaign {number + 1}",
+            "status": "active",
+            "created_at": iso(world.now - CAMPAIGN_AGE),
+            "contacts": [
+                {
+                    "phone_number": contact["phone_numbers"][0]["value"].removeprefix("+"),
+                    "first_name": contact["first_name"],
+                    "last_name": contact["last_name"],
+                    "email": None,
+                    "company_name": contact["company_name"],
+                    "note": None,
+                }
+                for contact in itertools.islice(contacts, 2)
+            ],
+            "call_outcomes": [],
+        }
+        world.record_outcome(identity, next(calls), outcomes[number % len(outcomes)])
 
 
 def add_messaging(world: World) -> None:

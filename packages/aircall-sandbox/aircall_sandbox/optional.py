@@ -1,4 +1,4 @@
-"""Features that only some companies have: dialer campaigns, messaging, WhatsApp and templates.
+"""Features that only some companies have: campaigns, messaging, WhatsApp and templates.
 
 See the facts: What not every account has. A user or number without the feature gets 404; a company without it gets 403
 for all of them. What registration statuses and messaging configurations look like is not known: these are made up, and
@@ -26,13 +26,15 @@ Resource = Literal[
     "whatsapp_statuses",
     "whatsapp_templates",
     "sms_templates",
+    "campaigns",
+    "campaign_outcomes",
 ]
 RESOURCES: tuple[Resource, ...] = get_args(Resource)
 DENIED = (403, {"error": "Forbidden", "troubleshoot": "This feature is not part of the company's plan"})
 TOKEN_PAGE = 10
 """WhatsApp templates come in pages of ten, unless `limit` says otherwise."""
 LARGEST_PAGE = 100
-"""Only SMS templates come in pages of up to a hundred."""
+"""Only SMS templates, and perhaps the lists of outbound campaigns, come in pages of up to a hundred."""
 
 
 class OptionalResources:
@@ -46,6 +48,9 @@ class OptionalResources:
         self.whatsapp_statuses: dict[int, Record] = {}
         self.whatsapp_templates: dict[int, list[Record]] = {}
         self.sms_templates: list[Record] = []
+        self.campaigns: dict[str, Record] = {}
+        """Outbound campaigns by id; each has its `contacts` and `call_outcomes`."""
+        self.campaign_outcomes: list[Record] = []
         self.denied: set[Resource] = set()
         """What the company may not see."""
         self.denied_ids: set[int] = set()
@@ -68,7 +73,11 @@ class OptionalResources:
             ),
             Route("/v1/numbers/*/whatsapp_status", partial(self._one, "whatsapp_statuses", lambda found, _: found)),
             Route("/v1/numbers/*/templates", partial(self._one, "whatsapp_templates", _whatsapp_templates)),
-            Route("/v1/sms/templates", self._sms_templates),
+            Route("/v1/sms/templates", partial(self._list, "sms_templates", "templates")),
+            Route("/v1/campaign_outcomes", partial(self._list, "campaign_outcomes", "campaign_outcomes")),
+            Route("/v1/campaigns", self._campaigns),
+            Route("/v1/campaigns/*/contacts", partial(self._of_campaign, "contacts")),
+            Route("/v1/campaigns/*/call_outcomes", partial(self._of_campaign, "call_outcomes")),
         ]
 
     def _one(self, resource: Resource, show: Callable[[Any, Query], Any], query: Query, identity: str) -> Answer:
@@ -89,23 +98,37 @@ class OptionalResources:
         """Return a function that wraps an object in an envelope, if objects come in one."""
         return lambda found, _: {envelope: found} if self.is_wrapped else found
 
-    def _sms_templates(self, query: Query) -> Answer:
-        if "sms_templates" in self.denied:
+    def _list(self, resource: Resource, envelope: str, query: Query) -> Answer:
+        return Answer(*DENIED) if resource in self.denied else _paged(envelope, getattr(self, resource), query)
+
+    def _campaigns(self, query: Query) -> Answer:
+        if "campaigns" in self.denied:
             return Answer(*DENIED)
-        params = query.params
-        page, size = int(params.get("page", 1)), min(LARGEST_PAGE, int(params.get("per_page", 20)))
-        records = self.sms_templates[(page - 1) * size : page * size]
-        total = len(self.sms_templates)
-        link = f"https://api.aircall.io/v1/sms/templates?per_page={size}&page={{}}"
-        meta = {
-            "count": len(records),
-            "total": total,
-            "current_page": page,
-            "per_page": size,
-            "next_page_link": link.format(page + 1) if page * size < total else None,
-            "previous_page_link": link.format(page - 1) if page > 1 else None,
-        }
-        return Answer(200, {"templates": records, "meta": meta})
+        below = {"contacts", "call_outcomes"}
+        shown = [{k: v for k, v in each.items() if k not in below} for each in self.campaigns.values()]
+        return _paged("campaigns", shown, query)
+
+    def _of_campaign(self, part: str, query: Query, identity: str) -> Answer:
+        if "campaigns" in self.denied:
+            return Answer(*DENIED)
+        campaign = self.campaigns.get(identity)
+        return Answer(*UNKNOWN_OBJECT) if campaign is None else _paged(part, campaign[part], query)
+
+
+def _paged(envelope: str, found: list[Record], query: Query) -> Answer:
+    """Answer a page of a list."""
+    page, size = int(query.params.get("page", 1)), min(LARGEST_PAGE, int(query.params.get("per_page", 20)))
+    records, total = found[(page - 1) * size : page * size], len(found)
+    link = f"https://api.aircall.io{query.path}?per_page={size}&page={{}}"
+    meta = {
+        "count": len(records),
+        "total": total,
+        "current_page": page,
+        "per_page": size,
+        "next_page_link": link.format(page + 1) if page * size < total else None,
+        "previous_page_link": link.format(page - 1) if page > 1 else None,
+    }
+    return Answer(200, {envelope: records, "meta": meta})
 
 
 def _phone_numbers(campaign: Record, _: Query) -> Record:

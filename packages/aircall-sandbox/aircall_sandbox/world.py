@@ -11,7 +11,7 @@ from aircall_sandbox.index import TimeIndex
 from aircall_sandbox.intelligence import Intelligence
 from aircall_sandbox.optional import OptionalResources
 from aircall_sandbox.recordings import Recordings
-from aircall_sandbox.templates import KINDS, MESSAGES, NEW, Kind, Record, new_call
+from aircall_sandbox.templates import KINDS, MESSAGES, NEW, Kind, Record, new_call, uuid_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -229,6 +229,32 @@ class World:
         if kind == "tags":
             for call in self.calls.values():
                 call["tags"] = [tag for tag in call["tags"] if tag["id"] != identity]
+
+    def record_outcome(self, campaign_id: str, call_id: int, outcome: Record) -> Record:
+        """Record how a call of an outbound campaign went (facts: Outbound Campaigns).
+
+        Args:
+            campaign_id: The campaign, one of `optional.campaigns`.
+            call_id: The call.
+            outcome: One of `optional.campaign_outcomes`.
+        """
+        outcomes: list[Record] = self.optional.campaigns[campaign_id]["call_outcomes"]
+        number = self.calls[call_id]["number"]
+        record = {
+            "id": uuid_of("outcome", campaign_id, call_id, len(outcomes)),
+            "company_id": self.company_id,
+            "call_id": call_id,
+            "number_id": number["id"] if number else None,
+            "campaign_id": campaign_id,
+            "attempt_id": uuid_of("attempt", campaign_id, call_id, len(outcomes)),
+            "outcome_id": outcome["id"],
+            "outcome_label": outcome["label"],
+            "attempt_number": 1,
+            "max_attempts": 3,
+        }
+        outcomes.append(record)
+        self.changed("outcomes", None, record)
+        return record
 
     # Parts of calls
 

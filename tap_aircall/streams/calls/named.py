@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tap_aircall.inbox.store import Event
     from tap_aircall.reading.pages import Page, Query, Record
 
-EVENTS = ("call.*",)
+EVENTS = ("call.*", "outbound_campaign.*")
 """What says that a call is another than before."""
 
 

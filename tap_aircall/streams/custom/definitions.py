@@ -20,14 +20,16 @@ SECRETS = frozenset({"token", "access_token", "refresh_token", "api_token", "sec
 """Fields of these names, in any letter case and at any depth, never leave the tap."""
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_PATH = re.compile(r"/v[12](/(?!\.{1,2}(/|$))[\w.~@:-]+)+", re.ASCII)
+PLACE = "{id}"
+"""Where the id of a parent's record goes in a path."""
+_PATH = re.compile(r"/v[12](/((?!\.{1,2}(/|$))[\w.~@:-]+|\{id\}))+", re.ASCII)
 _REQUIRED = {
     "name": "what to call the stream",
     "path": "where the list or object is, such as /v1/campaigns",
     "records_key": "the key of the list or object in Aircall's answer",
     "primary_keys": 'the fields that identify a record, such as ["id"]',
 }
-FIELDS = (*_REQUIRED, "replication", "replication_key")
+FIELDS = (*_REQUIRED, "replication", "replication_key", "parent", "parent_key")
 """The fields of a definition."""
 
 
@@ -54,14 +56,34 @@ class Definition:
     replication: Replication
     replication_key: str | None
     """A time; None where the list is read whole."""
+    parent: str | None = None
+    """The stream that has a record for each list of this one, the record's `id` being in the path."""
+    parent_key: str | None = None
+    """The field that holds this id, added to each record."""
+    is_built_in: bool = False
+    """Whether the tap has it itself."""
+
+    @property
+    def sent_keys(self) -> list[str]:
+        """Those primary keys that Aircall sends."""
+        return [key for key in self.primary_keys if key != self.parent_key]
+
+    @property
+    def may_be_parent(self) -> bool:
+        """Whether other streams can have it as their parent."""
+        return self.replication is Replication.FULL_TABLE and self.parent is None and self.primary_keys == ("id",)
 
 
-def parse_definitions(value: Any, taken: Collection[str]) -> list[Definition]:
+def parse_definitions(
+    value: Any, taken: Collection[str] = (), parents: Collection[str] = (), *, is_built_in: bool = False
+) -> list[Definition]:
     """Read the setting.
 
     Args:
         value: What the config says; None where it says nothing.
         taken: Names of streams that the tap has itself.
+        parents: Those of them that may be parents.
+        is_built_in: Whether these are the tap's own definitions.
 
     Raises:
         InputError: With one line that names the definition and the field that cannot be used.
@@ -76,11 +98,20 @@ def parse_definitions(value: Any, taken: Collection[str]) -> list[Definition]:
         problems = itertools.chain(_problems_of_form(item), _problems_of_content(item))
         field, problem = next(problems, ("", ""))
         if not problem:
-            definition = _definition(item)
+            definition = _definition(item, is_built_in=is_built_in)
             field, problem = "name", _problem_of_name(definition.name, taken, definitions)
         if problem:
             raise InputError(f"Setting {'.'.join(filter(None, (SETTING, str(number), field)))}: {problem}")
         definitions.append(definition)
+    mine = {each.name for each in definitions}
+    possible = sorted({*parents} - mine | {each.name for each in definitions if each.may_be_parent})
+    for number, each in enumerate(definitions):
+        if each.parent is not None and each.parent not in possible:
+            advice = hint(one_line(each.parent), possible, f"there are {', '.join(possible)}.")
+            raise InputError(
+                f"Setting {SETTING}.{number}.parent: must be a stream that is read whole, has no parent itself, and "
+                f"has the key id; {advice}"
+            )
     return definitions
 
 
@@ -119,6 +150,16 @@ def _problems_of_content(item: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield "replication_key", f"missing; give the time that the list is ordered by, for replication {replication}."
     if time in {*keys, RECORD}:
         yield "replication_key", f"must be neither one of the primary_keys nor '{RECORD}'."
+    yield from _problems_of_parent(item, replication)
+
+
+def _problems_of_parent(item: Mapping[str, Any], replication: str) -> Iterator[tuple[str, str]]:
+    if (item["path"].count(PLACE) == 1) != bool(item.get("parent")) or item["path"].count(PLACE) > 1:
+        yield "path", f"must have {PLACE} once if there is a parent, and not at all if there is none."
+    if item.get("parent") and replication != Replication.FULL_TABLE:
+        yield "replication", f"must be {Replication.FULL_TABLE} for a stream with a parent."
+    if item.get("parent_key") and (not item.get("parent") or item["parent_key"] == RECORD):
+        yield "parent_key", f"must be the name of a field, not '{RECORD}', and needs a parent."
 
 
 def _problem_of_name(name: str, taken: Collection[str], others: Iterable[Definition]) -> str:
@@ -134,7 +175,7 @@ def _replication_of(item: Mapping[str, Any]) -> str:
     return str(item.get("replication") or Replication.FULL_TABLE).lower()
 
 
-def _definition(item: Mapping[str, Any]) -> Definition:
+def _definition(item: Mapping[str, Any], *, is_built_in: bool) -> Definition:
     return Definition(
         name=item["name"],
         path=item["path"],
@@ -142,4 +183,7 @@ def _definition(item: Mapping[str, Any]) -> Definition:
         primary_keys=tuple(item["primary_keys"]),
         replication=Replication(_replication_of(item)),
         replication_key=item.get("replication_key") or None,
+        parent=item.get("parent") or None,
+        parent_key=(item.get("parent_key") or "parent_id") if item.get("parent") else None,
+        is_built_in=is_built_in,
     )

@@ -73,7 +73,10 @@ def test_good_paths_are_accepted(path: str) -> None:
         (GOOD | {"record_key": "x"}, "0.record_key: unknown; did you mean records_key?"),
         (
             GOOD | {"x": 1},
-            ("0.x: unknown; there are name, path, records_key, primary_keys, replication, replication_key."),
+            (
+                "0.x: unknown; there are name, path, records_key, primary_keys, replication, replication_key, parent, "
+                "parent_key."
+            ),
         ),
         (GOOD | {"name": 7}, "0.name: must be string."),
         (GOOD | {"path": ["/v1/a"]}, "0.path: must be string."),

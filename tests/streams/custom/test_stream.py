@@ -240,8 +240,8 @@ class TestMistakes:
         ("definitions", "line"),
         [
             (
-                define("/v1/campaigns", "campaigns"),
-                "Stream 'mine': Aircall knows no /v1/campaigns (status 404): check its path",
+                define("/v1/trackers", "trackers"),
+                "Stream 'mine': Aircall knows no /v1/trackers (status 404): check its path",
             ),
             (
                 define("/v1/tags", "labels"),

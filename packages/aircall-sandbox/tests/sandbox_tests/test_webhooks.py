@@ -55,8 +55,8 @@ def deliver(aircall: Aircall, seconds: float = 0) -> list[int]:
     return [attempt.status for attempt in aircall.sandbox.webhooks.deliver()]
 
 
-def test_there_are_67_events() -> None:
-    assert len(EVENTS) == len(set(EVENTS)) == 67
+def test_there_are_69_events() -> None:
+    assert len(EVENTS) == len(set(EVENTS)) == 69
 
 
 class TestObjects:

@@ -6,6 +6,7 @@ A message never holds a response body, a phone number, a token or a query: it ma
 from __future__ import annotations
 
 import difflib
+import errno
 from typing import TYPE_CHECKING
 
 from typing_extensions import override
@@ -31,6 +32,15 @@ def one_line(text: str) -> str:
     beginning = text[: 10 * LONGEST_TEXT]  # however long it is, it costs no more
     line = " ".join("".join(each if each.isprintable() else " " for each in beginning).split())
     return line if len(line) <= LONGEST_TEXT and beginning == text else line[: LONGEST_TEXT - 1] + "…"
+
+
+def reason_of(error: OSError) -> str:
+    """Say in a few words why the system refused something."""
+    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        return f"disk full ({error.strerror})"
+    if error.errno in {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}:
+        return "its file system has no locks, such as some network drives; name a place on another"
+    return error.strerror or type(error).__name__
 
 
 def hint(name: str, known: Iterable[str], otherwise: str) -> str:

@@ -21,7 +21,7 @@ import platformdirs
 from msgspec.structs import replace
 from typing_extensions import override
 
-from tap_aircall.errors import InputError, ResponseError, UnavailableError
+from tap_aircall.errors import InputError, ResponseError, UnavailableError, reason_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -253,7 +253,7 @@ class TokenStore(Store):
                 f"Another tap keeps {self.path} (oauth_settings_location) to itself; is one stuck?"
             ) from error
         except OSError as error:
-            reason = error.strerror
+            reason = reason_of(error)
         except (msgspec.ValidationError, RecursionError):
             reason = f"it holds no tokens of tap-aircall; {ADVICE}"
         except ValueError:

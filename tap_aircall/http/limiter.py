@@ -19,7 +19,7 @@ import msgspec
 from filelock import FileLock, Timeout
 from typing_extensions import override
 
-from tap_aircall.errors import InputError, RunEndedError, TransientError, UnavailableError
+from tap_aircall.errors import InputError, RunEndedError, TransientError, UnavailableError, reason_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -143,12 +143,16 @@ class SharedFile(Memory):
                 yield count
                 if (after := msgspec.json.encode(count)) != before:
                     new = self._path.with_name(f"{self._path.name}.new")
-                    new.write_bytes(after)
-                    new.replace(self._path)  # nobody ever sees half of it
+                    try:
+                        new.write_bytes(after)
+                        new.replace(self._path)  # nobody ever sees half of it
+                    except OSError:
+                        new.unlink(missing_ok=True)
+                        raise
             finally:
                 self._mutex.release()
         except OSError as error:
-            raise InputError(f"{SETTING}: the file {self._path} cannot be used: {error.strerror or error}.") from error
+            raise InputError(f"{SETTING}: the file {self._path} cannot be used: {reason_of(error)}.") from error
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise InputError(
                 f"{SETTING}: the file {self._path} has something else in it than times of requests; delete it, or name "

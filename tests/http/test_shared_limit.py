@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import fcntl
 import json
 import math
+import os
 import re
 import signal
 import tempfile
@@ -172,6 +175,38 @@ def test_a_lock_that_is_never_given_back_ends_the_run_with_one_line(
     )
     assert clock.now - NOW == pytest.approx(300, abs=0.1)
     assert len(waiting_lines(caplog)) == 1
+
+
+@pytest.mark.parametrize(
+    ("number", "reason"),
+    [(errno.ENOLCK, "its file system has no locks, such as some network drives; "), (errno.EIO, "")],
+)
+def test_a_file_system_without_locks_is_told_at_once(
+    location: str, monkeypatch: pytest.MonkeyPatch, number: int, reason: str
+) -> None:
+    def flock(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    clock = FakeClock()
+    monkeypatch.setattr(fcntl, "flock", flock)
+    with pytest.raises(InputError) as caught:
+        RateLimiter(60, clock, location)
+    start = f"Setting rate_limit_store: the file {location} cannot be used: {reason}"
+    assert (str(caught.value).startswith(start), clock.waits) == (True, [])
+
+
+def test_a_full_disk_is_told_and_leaves_nothing_behind(
+    location: str, monkeypatch: pytest.MonkeyPatch, clock: FakeClock
+) -> None:
+    def write_bytes(path: Path, _content: bytes) -> None:
+        path.touch()
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    limiter = RateLimiter(60, clock, location)
+    monkeypatch.setattr(Path, "write_bytes", write_bytes)
+    with pytest.raises(InputError, match=r"cannot be used: disk full \(No space left on device\)\."):
+        limiter.acquire()
+    assert not list(Path(location).parent.glob("*.new"))
 
 
 def test_closing_ends_the_wait_for_a_lock(location: str) -> None:

@@ -14,7 +14,7 @@ with messages as (
     contact_id,
     {{ aircall.full_name('contact_first_name', 'contact_last_name') }} as contact_name,
     {{ aircall.typed('null', 'text') }} as group_conversation_id,
-    coalesce(sent_at, created_at) as messaged_at
+    coalesce(sent_at, created_at, happened_at) as messaged_at
   from {{ ref('aircall', 'stg_aircall__messages') }}
   union all
   select
@@ -31,7 +31,7 @@ with messages as (
     {{ aircall.typed('null', 'integer') }},
     {{ aircall.typed('null', 'text') }},
     group_conversation_id,
-    created_at
+    coalesce(created_at, happened_at)
   from {{ ref('aircall', 'stg_aircall__group_messages') }}
 
 )

@@ -9,4 +9,5 @@
   ['number.name', 'text', 'number_name'],
   ['participants', 'json', 'participants'],
   ['created_at', 'time', 'created_at'],
+  ['happened_at', 'time', 'happened_at'],
 ]) }}

@@ -15,4 +15,5 @@
   ['created_at', 'time', 'created_at'],
   ['sent_at', 'time', 'sent_at'],
   ['updated_at', 'time', 'updated_at'],
+  ['happened_at', 'time', 'happened_at'],
 ]) }}

@@ -25,7 +25,16 @@ from urllib.parse import urlsplit
 import click
 from typing_extensions import override
 
-from tap_aircall.errors import InputError, StreamsFailedError, TapAircallError, TerminatedError, needs_extra
+from tap_aircall.errors import (
+    InputError,
+    StreamsFailedError,
+    TapAircallError,
+    TerminatedError,
+    TransientError,
+    UnavailableError,
+    needs_extra,
+    reason_of,
+)
 from tap_aircall.http.decoding import is_deep
 from tap_aircall.http.logs import be_brief, be_discreet
 
@@ -48,6 +57,8 @@ SWITCH_SECONDS = 0.0005
 HOUR = 3_600_000
 """Milliseconds."""
 DAY = 24 * HOUR
+LONGEST_DAYS = 10_000
+"""Before Aircall sent any event."""
 
 logger = logging.getLogger(NAME)
 
@@ -143,7 +154,7 @@ class OneLineCommand(click.Command):
                 from tap_aircall.writer import discard_stdout  # noqa: PLC0415 - loaded by now
 
                 discard_stdout()
-                self.fail(f"{error.strerror or type(error).__name__}: {error.filename or 'standard output'}")
+                self.fail(f"{reason_of(error)}: {error.filename or 'standard output'}")
         self.logger.debug("Details of the failure:", exc_info=error)
         self.fail(f"Unexpected {type(error).__name__}; LOGLEVEL=DEBUG shows where. Please report it.")
 
@@ -419,8 +430,8 @@ def commands(context: click.Context, config: Given) -> None:
 def serve(config: Given, host: str, port: int, certificate: str | None, key: str | None) -> None:
     """Receive deliveries until a signal comes.
 
-    Deliveries of webhooks arrive at /aircall, messages of numbers in proxy mode at /aircall/messages, and /health says
-    whether the store can be written. Every ten minutes, webhooks that Aircall has switched off are switched on again.
+    Deliveries may arrive at any path, and /health says whether the store can be written. Every ten minutes, webhooks
+    that Aircall has switched off are switched on again.
     """
     from tap_aircall.inbox.server import Receiver, Server, allow_open_files  # noqa: PLC0415 - takes its time
 
@@ -433,7 +444,6 @@ def serve(config: Given, host: str, port: int, certificate: str | None, key: str
         ended = threading.Event()
         watch = threading.Thread(target=webhooks.watch, args=[ended], name="webhooks", daemon=True)
         watch.start()
-        logger.info("Receiving at %s.", server.url)
         if not inbox.webhooks():
             logger.warning("No webhook is registered yet, so that nothing is accepted: %s register does it.", NAME)
         sys.setswitchinterval(SWITCH_SECONDS)
@@ -461,7 +471,9 @@ def register(config: Given, url: str, events: str | None, *, messages: bool) -> 
 
     Only a fingerprint of its token is kept. To repeat the command is safe.
     """
-    url = checked_url(url, "/aircall/messages" if messages else "/aircall")
+    from tap_aircall.inbox.deliveries import DELIVERIES  # noqa: PLC0415 - takes its time
+
+    url = checked_url(url, f"{DELIVERIES}/messages" if messages else DELIVERIES)
     names = list(dict.fromkeys(name.strip() for name in (events or "").split(",") if name.strip()))
     with opened(config, create=True) as (_, _, webhooks):
         if messages:
@@ -470,10 +482,30 @@ def register(config: Given, url: str, events: str | None, *, messages: bool) -> 
                 raise InputError("Option --messages: there is no token on standard input.")
             webhooks.register_messages(token, url)
             click.echo(f"Messages of {webhooks.company} are accepted at {url}.")
+            prove(webhooks, url, token)
             return
         webhook = webhooks.register(url, names)
         what = ", ".join(names) or "all events"
         click.echo(f"Webhook {webhook.webhook_id} of {webhooks.company} delivers {what} to {url}.")
+        prove(webhooks, url)
+
+
+def prove(webhooks: Webhooks, url: str, token: str | None = None) -> None:
+    """Try whether what is delivered to an address comes in here; see `Webhooks.problem_at`.
+
+    Raises:
+        InputError: If it goes elsewhere.
+    """
+    try:
+        problem = webhooks.problem_at(url, token)
+    except (TransientError, UnavailableError) as error:
+        line = "Whether deliveries come in could not be tried from here: %s Aircall may reach it nevertheless."
+        logger.warning(line, error)
+        return
+    if problem:
+        message = f"Option --url: it is registered, but deliveries to {url} do not come in: {problem}."
+        raise InputError(message)
+    click.echo("A delivery to that address came in.")
 
 
 @commands.command()
@@ -525,6 +557,9 @@ def unregister(config: Given) -> None:
 @click.pass_obj
 def forget(config: Given, older_than: float, *, everything: bool) -> None:
     """Forget old events: of the setting inbox_company, or of all companies without it."""
+    if not older_than <= LONGEST_DAYS:  # nor NaN
+        message = f"Option --older-than: must be a number of days from 0 to {LONGEST_DAYS:,}."
+        raise InputError(message)
     with opened(config) as (tap, inbox, _):
         before = int(tap.this_run.clock.time() * 1000 - older_than * DAY)
         wanted = tap.this_run.settings.inbox_company

@@ -9,17 +9,25 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import re
 from typing import Any, NamedTuple, TypeGuard
 
 from tap_aircall.http.decoding import DEEPEST, is_deep
-from tap_aircall.reading.times import to_milliseconds
+from tap_aircall.reading.times import told_milliseconds
 
+DELIVERIES = "/aircall"
+"""Where webhooks deliver that are registered without a path; the receiver takes deliveries at any."""
 WEBHOOK = "webhook"
 """Kind of a token: that of a webhook."""
 MESSAGES = "messages"
 """Kind of a token: that of a number in proxy mode, which posts its messages (facts: Messages)."""
 _NAME = {WEBHOOK: "event", MESSAGES: "event_name"}
 
+LARGEST_BODY = 2**20
+"""Bytes of a body. A call with all its parts has some ten thousand."""
+MOST_VALUES = 100_000
+"""Values in a body, counted as what separates them: a transcript of hours has some ten thousand. Empty objects could
+take a hundred times the memory of what they are written in."""
 LONGEST_NAME = 200
 """Characters of the name of an event, or of an id."""
 
@@ -47,6 +55,8 @@ _OBJECTS = {
 
 _ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
 """Makes ASCII, so that even NUL and halves of surrogate pairs are text that every database can store."""
+_SIGNED = re.compile(r'"(https?://[^"?#\\]*)[?#][^"\\]*(?:\\.[^"\\]*)*"')
+"""A link in an encoded body. What follows its path may be a signature, another one in each delivery of the event."""
 
 
 class NoEventError(ValueError):
@@ -74,13 +84,16 @@ class Delivery:
         body: The body, supposed to be a JSON object.
 
     Raises:
-        NoEventError: If it is none, has the same name twice in one object, is nested too deeply, or holds numbers or
+        NoEventError: If it is none, has the same name twice in one object, too many values or levels, or numbers or
             bytes that nothing could use.
     """
 
     def __init__(self, body: bytes) -> None:
         self._inexact: list[str] = []
         """Numbers as they were written, where a float is written in another way."""
+        if sum(map(body.count, (b",", b"{", b"["))) > MOST_VALUES:
+            message = "too many values"
+            raise NoEventError(message)
         try:
             payload = json.loads(
                 body.decode(),
@@ -110,6 +123,11 @@ class Delivery:
         """That of the token; None if there is none."""
         self._payload: dict[str, Any] = payload
 
+    @property
+    def is_knock(self) -> bool:
+        """Whether it says nothing but its token, which asks whether this is the right place."""
+        return not self._payload
+
     def row(self, company: str, kind: str, received_at: int) -> Row:
         """Make sense of the event.
 
@@ -128,7 +146,7 @@ class Delivery:
             raise NoEventError(message)
         body = _ENCODER.encode(payload)
         digest = hashlib.sha256(json.dumps([company, self._inexact]).encode())
-        digest.update(body.encode())
+        digest.update(_SIGNED.sub(r'"\1"', body).encode())
         resource = payload.get("resource")
         object_type, object_id = about(event, payload.get("data"))
         return Row(
@@ -138,7 +156,7 @@ class Delivery:
             resource=resource if _is_name(resource) else None,
             object_type=object_type,
             object_id=object_id,
-            happened_at=_moment(payload.get("timestamp"), otherwise=received_at),
+            happened_at=received_at if (told := told_milliseconds(payload.get("timestamp"))) is None else told,
             received_at=received_at,
             body=body,
         )
@@ -169,20 +187,6 @@ def about(event: str, data: Any) -> tuple[str | None, str | None]:
         if _is_name(value):
             return object_type, value
     return None, None
-
-
-def _moment(timestamp: Any, *, otherwise: int) -> int:
-    """Return when something happened in UNIX milliseconds.
-
-    Args:
-        timestamp: What the delivery has.
-        otherwise: What to return if that is not a time that can be.
-    """
-    try:
-        moment = to_milliseconds(timestamp)
-    except ValueError:
-        return otherwise
-    return moment if moment >= 0 else otherwise
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

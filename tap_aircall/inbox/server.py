@@ -12,12 +12,14 @@ import hmac
 import logging
 import signal
 import socket
+from collections import Counter
 from contextlib import ExitStack, asynccontextmanager, suppress
 from http import HTTPStatus
 from typing import TYPE_CHECKING, ClassVar
 
 import uvicorn
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -26,7 +28,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from tap_aircall.errors import InboxError, InputError
 from tap_aircall.http.logs import be_discreet
-from tap_aircall.inbox.deliveries import MESSAGES, WEBHOOK, Delivery, NoEventError
+from tap_aircall.inbox.deliveries import LARGEST_BODY, Delivery, NoEventError
 from tap_aircall.inbox.intake import Intake
 
 if TYPE_CHECKING:
@@ -37,22 +39,20 @@ if TYPE_CHECKING:
     from tap_aircall.inbox.store import Inbox, Webhook
     from tap_aircall.reading.clock import Clock
 
-DELIVERIES = "/aircall"
-"""Where webhooks deliver."""
 OPEN_FILES = 16_384
 """How many files and connections the server may have open, if the system lets it."""
-PATHS = {DELIVERIES: WEBHOOK, f"{DELIVERIES}/messages": MESSAGES}
-"""Where deliveries arrive, and the kind of token that they must have there."""
 HEALTH = "/health"
 
-LARGEST_BODY = 2**20
-"""Bytes of a body. A call with all its parts has some ten thousand."""
 LARGEST_REFUSED = 8 * LARGEST_BODY
 """Bytes that are read of a body that is too large: whoever is still sending does not see the answer."""
 MOST_DELIVERIES = 1_000
 """Deliveries that are read or wait to be stored. More could not be stored in time, and to try would make all late."""
 MOST_IN_HAND = 128 * LARGEST_BODY
 """Bytes of all bodies that are read or wait to be stored."""
+LARGEST_SHARE = MOST_IN_HAND // 2
+"""Bytes of the bodies of one company that wait to be stored."""
+SMALLEST_SHARE = MOST_IN_HAND // MOST_DELIVERIES
+"""As how many of these bytes a small body counts."""
 STORE_SECONDS = 3.5
 """How long it may take to store an event. Aircall takes 5 s without an answer for a failure (facts: Deliveries)."""
 BODY_SECONDS = 10.0
@@ -105,22 +105,22 @@ class Tokens:
         self._read_at = float("-inf")
         self._reading = asyncio.Lock()
 
-    async def company(self, fingerprint: str | None, kind: str) -> str:
-        """Return whose a token is.
+    async def webhook(self, fingerprint: str | None) -> Webhook:
+        """Return whose a token is, and of which kind.
 
         Raises:
-            RefusedError: If it is unknown, or of another kind.
+            RefusedError: If it is unknown.
             InboxError: If the store cannot be asked for new ones.
         """
         for seconds in (KNOWN_SECONDS, UNKNOWN_SECONDS):
             await self._refresh(seconds)
-            companies = [
-                webhook.company
+            webhooks = [
+                webhook
                 for webhook in self._known  # all of them, so that it always takes the same time
-                if hmac.compare_digest(webhook.fingerprint, fingerprint or "") and webhook.kind == kind
+                if hmac.compare_digest(webhook.fingerprint, fingerprint or "")
             ]
-            if companies:
-                return companies[0]
+            if webhooks:
+                return webhooks[0]
         raise RefusedError(HTTPStatus.UNAUTHORIZED, "There is no such token.")
 
     async def _refresh(self, seconds: float) -> None:
@@ -146,11 +146,20 @@ class Receiver:
         self._clock = clock
         self._deliveries = 0
         self._in_hand = 0
+        self._shares: Counter[str] = Counter()
+        """What each company has waiting to be stored, in bytes."""
         self._refused: dict[int, int] = {}
         self._told_at = float("-inf")
         self._health: tuple[float, bool] = (float("-inf"), False)
-        routes = [Route(path, self._deliver, methods=["POST"]) for path in PATHS]
-        self.app = Starlette(routes=[*routes, Route(HEALTH, self._say_health, methods=["GET"])], lifespan=self._live)
+        # Whatever path a webhook was registered with, and the proxy made of it: the token tells what a delivery is.
+        routes = [
+            Route(HEALTH, self._say_health, methods=["GET"]),
+            Route("/{path:path}", self._deliver, methods=["POST"]),
+        ]
+        self.app = Starlette(
+            routes=routes, lifespan=self._live, exception_handlers={HTTPException: self._refuse_method}
+        )
+        self.app.router.redirect_slashes = False
 
     @asynccontextmanager
     async def _live(self, _app: Starlette) -> AsyncIterator[None]:
@@ -166,9 +175,14 @@ class Receiver:
             with suppress(asyncio.CancelledError):
                 await storing
 
+    async def _refuse_method(self, _request: Request, error: Exception) -> Response:
+        """Answer what is no delivery, such as what became of one that a proxy redirected."""
+        status = HTTPStatus(error.status_code if isinstance(error, HTTPException) else HTTPStatus.METHOD_NOT_ALLOWED)
+        return self._refusal(status, "Deliveries are posted.")
+
     async def _deliver(self, request: Request) -> Response:
         try:
-            await self._take(request)
+            return await self._take(request)
         except RefusedError as refused:
             return self._refusal(refused.status, str(refused))
         except ClientDisconnect:
@@ -177,10 +191,9 @@ class Receiver:
             return self._refusal(HTTPStatus.BAD_REQUEST, f"This is no event: {reason}.")
         except (InboxError, TimeoutError):
             return self._refusal(HTTPStatus.SERVICE_UNAVAILABLE, "This cannot be stored at the moment; try again.")
-        return Response()
 
-    async def _take(self, request: Request) -> None:
-        """Return when what a delivery tells is stored for good.
+    async def _take(self, request: Request) -> Response:
+        """Return the answer when what a delivery tells is stored for good.
 
         Raises:
             RefusedError, NoEventError: If it cannot be taken.
@@ -194,7 +207,7 @@ class Receiver:
         try:
             await self._read(request, held)
             async with asyncio.timeout(STORE_SECONDS):
-                await self._understand(b"".join(held), PATHS[request.url.path])
+                return await self._understand(b"".join(held))
         finally:
             self._deliveries -= 1
             self._in_hand -= sum(map(len, held))
@@ -226,11 +239,22 @@ class Receiver:
         if size > LARGEST_BODY:
             raise too_large
 
-    async def _understand(self, body: bytes, kind: str) -> None:
-        """Return when what a body tells is stored for good."""
+    async def _understand(self, body: bytes) -> Response:
+        """Return the answer when what a body tells is stored for good."""
         delivery = Delivery(body)
-        company = await self._tokens.company(delivery.fingerprint, kind)
-        await self._intake.keep(delivery.row(company, kind, int(self._clock.time() * 1000)))
+        webhook = await self._tokens.webhook(delivery.fingerprint)
+        if delivery.is_knock:
+            return JSONResponse({"inbox": await asyncio.to_thread(lambda: self._inbox.inbox_id)})
+        row = delivery.row(webhook.company, webhook.kind, int(self._clock.time() * 1000))
+        share = max(len(body), SMALLEST_SHARE)
+        if self._shares[webhook.company] + share > LARGEST_SHARE:
+            raise RefusedError(HTTPStatus.SERVICE_UNAVAILABLE, "Too much of this company is on its way; try again.")
+        self._shares[webhook.company] += share
+        try:
+            await self._intake.keep(row)
+        finally:
+            self._shares[webhook.company] -= share
+        return Response()
 
     def _refusal(self, status: HTTPStatus, reason: str) -> Response:
         """Make the answer to a delivery that is not taken, and say from time to time how many there were."""
@@ -364,10 +388,11 @@ class Server(uvicorn.Server):
         self.url = f"{scheme}://{name}:{self.listener.getsockname()[1]}"
 
     def serve_until_signal(self) -> None:
-        """Serve, and finish what was accepted when a signal comes."""
-        # Uvicorn raises the signal once more when all is done, for those who were there before it.
-        before = {each: signal.signal(each, lambda *_: None) for each in (signal.SIGINT, signal.SIGTERM)}
+        """Say where it receives, serve, and finish what was accepted when a signal comes."""
+        # From here on, and not only once uvicorn listens. It raises the signal once more when all is done.
+        before = {each: signal.signal(each, self.handle_exit) for each in (signal.SIGINT, signal.SIGTERM)}
         try:
+            logger.info("Receiving at %s.", self.url)
             self.run(sockets=[self.listener])
         finally:
             for each, handler in before.items():

@@ -28,6 +28,8 @@ class Mark(NamedTuple):
     company: str
     position: int
     """Position of the last event that was read; 0 for none."""
+    event: str | None = None
+    """Identifier of that event: in a copy that was restored, another one may get its position. None if unknown."""
 
     @classmethod
     def parse(cls, state: Mapping[str, Any]) -> Mark | None:
@@ -64,11 +66,14 @@ class EventSource:
             """Whose events they are; empty if there are none yet."""
             self.through = self._inbox.last_position(self.company)
             """Position of the last event to read."""
-            self.forgotten = self._inbox.forgotten_position(self.company)
-            """Up to this position, some events are not there any more."""
         except BaseException:
             self._inbox.close()
             raise
+
+    @property
+    def forgotten(self) -> int:
+        """Up to this position, some events are not there any more by now."""
+        return self._inbox.forgotten_position(self.company)
 
     def resume(self, mark: Mark | None, stream: str) -> int:
         """Return the position after which a stream goes on.
@@ -94,6 +99,9 @@ class EventSource:
             return f"its position is of another company than setting {COMPANY_SETTING} names"
         if mark.position > self.through:
             return f"its position {mark.position} lies beyond the inbox, which ends at {self.through}"
+        there = self._inbox.event_id(mark.position)
+        if mark.event not in {None, there} and (there is not None or mark.position > self.forgotten):
+            return "its position is of another event: an older copy of the inbox was restored, and went on"
         return None
 
     def mark(self, position: int | None = None) -> dict[str, Any]:
@@ -102,8 +110,11 @@ class EventSource:
         Args:
             position: How far the stream is; None for the end of what this run reads.
         """
-        mark = Mark(self._inbox.inbox_id, self.company, self.through if position is None else position)
-        return {MARK: mark._asdict()} if self.company else {}
+        if not self.company:
+            return {}
+        position = self.through if position is None else position
+        mark = Mark(self._inbox.inbox_id, self.company, position, self._inbox.event_id(position))
+        return {MARK: {name: value for name, value in mark._asdict().items() if value is not None}}
 
     def news(self, state: dict[str, Any], since: int | None, kinds: Collection[str]) -> Iterator[Event]:
         """Read what came since a stream's last run, for one that could do without.
@@ -123,11 +134,13 @@ class EventSource:
             yield from events
 
     def _before(self, since: int, kinds: Collection[str]) -> int:
-        """Return the position in front of the first event that happened at a second (UNIX) or later."""
+        """Return the position of the last event before those that happened at a second (UNIX) or later."""
+        before = 0
         for events in self.events(0, kinds):
             for event in events:
                 if event.happened_at >= since * 1000:
-                    return event.position - 1
+                    return before
+                before = event.position
         return self.through
 
     def events(self, after: int, kinds: Collection[str] = ()) -> Iterator[list[Event]]:
@@ -142,11 +155,13 @@ class EventSource:
         """
         return self._inbox.events(self.company, after, self.through, kinds=kinds)
 
-    def events_of(self, object_type: str, object_ids: Collection[str]) -> Iterator[Event]:
-        """Read all that there is about some objects, as far as this run reads."""
-        for event in self._inbox.events_of(self.company, object_type, object_ids):
-            if event.position <= self.through:
-                yield event
+    def histories(
+        self, object_type: str, object_ids: Collection[str], kinds: Collection[str], until: int
+    ) -> Iterator[list[Event]]:
+        """Read the events about some objects, as far as this run reads; see `Inbox.histories`."""
+        return self._inbox.histories(
+            self.company, object_type, object_ids, kinds=kinds, through=self.through, until=until
+        )
 
     def close(self) -> None:
         """Let go of the inbox."""

@@ -9,19 +9,28 @@ Everything that can fail here ends in one line, which quotes neither an event no
 
 from __future__ import annotations
 
+import errno
+import itertools
+import logging
 import os
 import sqlite3
+import tempfile
 import time
 import uuid
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
+import filelock
 import msgspec
 import sqlalchemy as sa
 
-from tap_aircall.errors import InboxError, InputError, needs_extra
+from tap_aircall.errors import InboxError, InputError, needs_extra, reason_of
 from tap_aircall.http.decoding import decode
+from tap_aircall.inbox.deliveries import LARGEST_BODY, MOST_VALUES
+from tap_aircall.reading.conform import to_id
+from tap_aircall.reading.times import told_milliseconds
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -35,16 +44,31 @@ PATIENCE_SECONDS = 30.0
 """How long to wait for others who are writing."""
 RETRY_SECONDS = 0.01
 """How long to wait before a file is switched to WAL again: the switch takes a few milliseconds."""
+DAY = 86_400_000
+"""Milliseconds. The first day of 1970 stands for no time in some programs."""
 CONNECT_SECONDS = 5
 """How long to wait for a database server to answer at all."""
 BATCH = 200
 """Events that are read, or forgotten, at once."""
+BATCH_BYTES = 2 * LARGEST_BODY
+"""Bytes of their bodies, unless a single one has more."""
+PAUSE_SECONDS = 0.05
+"""How long to let others write between two batches that are forgotten, which takes a fraction of that."""
+MOST_OF_ONE = 1_000
+"""Events about one object that are merged, the latest; of messages there are a handful, of which one has some KB."""
+MOST_NAMED = 10
+"""How many events that cannot be used are named."""
 IDS = 500
 """Ids that are asked for at once."""
-LOCK = 0x616972_63616C6C
-"""Number of the advisory lock that writers to PostgreSQL take in turn."""
+LOCK, REGISTERING = 0x616972_63616C6C, 0x616972_63616C6D
+"""Numbers of the advisory locks that those who write to PostgreSQL, and who register, take in turn."""
 _KEPT = ("message.*", "group_message.*", "ai_voice_agent.*")
 """What `Inbox.forget` keeps: messages and sessions are merged from all events of theirs, and exist nowhere else."""
+
+logger = logging.getLogger(__name__)
+
+_DAMAGED = f"{SETTING}: the store is damaged; restore it from a copy."
+_NO_LOCKS = f"{SETTING}: the store cannot be used: {reason_of(OSError(errno.ENOLCK, ''))}."
 
 _metadata = sa.MetaData()
 _meta = sa.Table(
@@ -95,6 +119,8 @@ _READ = [
         "body",
     )
 ]
+_SIZE = sa.func.length(_events.c.body).label("size")
+"""Bytes of a body, since it is ASCII."""
 _GIVEN = [column for column in _events.columns if column.name != "position"]
 
 
@@ -142,7 +168,23 @@ class Event(NamedTuple):
     received_at: int
     """UNIX milliseconds."""
     body: dict[str, Any]
-    """The delivery less its token."""
+    """The delivery less its token; empty if it cannot be used."""
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """What it says of its object; nothing, where it says that in no form that is known."""
+        data = self.body.get("data")
+        return data if isinstance(data, dict) else {}
+
+    @property
+    def number(self) -> int | None:
+        """The id of its object, where that is a number; None otherwise."""
+        return to_id(self.object_id)
+
+    def second(self, name: str) -> int | None:
+        """Return a time that it says of its object (UNIX seconds); None if it says none that can be."""
+        told = told_milliseconds(self.data.get(name))
+        return None if told is None or told < DAY else told // 1000
 
 
 class Webhook(NamedTuple):
@@ -164,8 +206,12 @@ class Webhook(NamedTuple):
 class Inbox:
     """A store that is open; see `open`. Safe to use from several threads."""
 
-    def __init__(self, engine: sa.Engine) -> None:
+    def __init__(self, engine: sa.Engine, file: Path | None, patience: float) -> None:
         self.engine = engine
+        self._file = file
+        self._patience = patience
+        self._unusable = 0
+        """How many events could not be used so far."""
 
     @classmethod
     def open(cls, location: str, *, create: bool, patience: float = PATIENCE_SECONDS) -> Inbox:
@@ -179,17 +225,20 @@ class Inbox:
         Raises:
             InputError: If it cannot be used, or there is none and `create` is false.
         """
-        url = _url(location, create=create)
+        file = None if "://" in location else Path(location).absolute()
+        url = _url(location) if file is None else _url_of_file(file, create=create)
         try:
-            engine = _postgres(url, patience) if url.drivername.startswith("postgresql") else _sqlite(url, patience)
+            engine = _postgres(url, patience) if file is None else _sqlite(url, file, patience)
         except ModuleNotFoundError as error:
             message = needs_extra(f"{SETTING}: PostgreSQL", "inbox")
             raise InputError(message) from error
-        inbox = cls(engine)
+        inbox = cls(engine, file, patience)
         try:
             with _explained():
                 inbox._prepare(create=create)
         except InboxError as error:
+            if file is not None and not _has_locks(file.parent):  # which SQLite takes for locked by somebody else
+                raise InputError(_NO_LOCKS) from None
             raise InputError(str(error)) from None
         finally:
             engine.dispose()  # a process that is forked from here on shares no connection
@@ -198,7 +247,10 @@ class Inbox:
     @property
     def inbox_id(self) -> str:
         """A random text that this store got when it was made; a copy of it has the same."""
-        return str(self._value("inbox_id"))
+        inbox_id = self._value("inbox_id")
+        if not inbox_id:
+            raise InboxError(_DAMAGED)
+        return inbox_id
 
     def close(self) -> None:
         """Let go of all connections."""
@@ -231,7 +283,13 @@ class Inbox:
 
     def forgotten_position(self, company: str) -> int:
         """Return the highest position of a company's events that were forgotten: up to there, some are missing."""
-        return int(self._value(f"forgotten:{company}") or 0)
+        with _explained():
+            return int(self._value(f"forgotten:{company}") or 0)
+
+    def event_id(self, position: int) -> str | None:
+        """Return the id of the event at a position, whatever company it is of; None if there is none, or no more."""
+        with self._reading() as connection:
+            return connection.scalar(sa.select(_events.c.event_id).where(_events.c.position == position))
 
     def events(self, company: str, after: int, through: int, *, kinds: Collection[str] = ()) -> Iterator[list[Event]]:
         """Read events in the order of their positions.
@@ -248,24 +306,75 @@ class Inbox:
         Raises:
             InboxError: If the store cannot be read.
         """
-        wanted = sa.select(*_READ).where(_events.c.company == company, _events.c.position <= through, _are(kinds))
-        yield from self._pages(wanted, after)
+        position = _events.c.position
+        wanted = sa.select(position, _SIZE).where(_events.c.company == company, position <= through, _are(kinds))
+        while True:
+            with self._reading() as connection:
+                page = connection.execute(wanted.where(position > after).order_by(position).limit(BATCH)).all()
+            for part in _bounded(page):
+                if events := self._read(part):  # they may have been forgotten meanwhile
+                    yield events
+            if len(page) < BATCH:
+                return
+            after = page[-1].position
 
-    def events_of(self, company: str, object_type: str, object_ids: Collection[str]) -> Iterator[Event]:
-        """Read all events about some objects, in the order of their positions.
+    def histories(
+        self,
+        company: str,
+        object_type: str,
+        object_ids: Collection[str],
+        *,
+        kinds: Collection[str],
+        through: int,
+        until: int,
+    ) -> Iterator[list[Event]]:
+        """Read the events about some objects: one object after the other, so that only one history is in memory.
+
+        Args:
+            company: Whose.
+            object_type: Type of the objects.
+            object_ids: Their ids.
+            kinds: As for `events`.
+            through: No event of a higher position.
+            until: Leave out objects that have an event of a higher position than this.
+
+        Yields:
+            The events about one object, in the order of their positions. Of more than `MOST_OF_ONE`, or more than
+            `BATCH_BYTES`, it is the latest.
 
         Raises:
             InboxError: If the store cannot be read.
         """
-        # First the positions, from the index alone: asked for events in this order, a database may look at all it has.
-        ids, position = sorted(set(object_ids)), _events.c.position
-        of_type = sa.select(position).where(_events.c.company == company, _events.c.object_type == object_type)
-        positions: list[int] = []
-        for part in _parts(ids, IDS):
+        position, object_id = _events.c.position, _events.c.object_id
+        newest_first: dict[str, Any] = {"partition_by": object_id, "order_by": position.desc()}
+        for ids in _parts(sorted(set(object_ids)), IDS):
+            asked = (
+                sa.values(sa.column("object_id", sa.Text), name="asked").data([(each,) for each in ids]).cte("asked")
+            )
+            theirs = sa.and_(
+                _events.c.company == company,
+                _events.c.object_type == object_type,
+                position <= through,
+                _are(kinds),
+            )
+            of_one = sa.and_(theirs, object_id == asked.c.object_id)
+            last = sa.select(position).where(of_one).order_by(position.desc()).limit(1).scalar_subquery()
+            complete = sa.select(asked.c.object_id).where(last <= until)
+            ranked = sa.select(
+                object_id,
+                position,
+                _SIZE,
+                sa.func.row_number().over(**newest_first).label("place"),
+                (sa.func.sum(_SIZE.element).over(**newest_first) - _SIZE.element).label("before"),
+            ).where(theirs, object_id.in_(complete))
+            all_of_them = ranked.subquery().c
+            latest = sa.and_(all_of_them.place <= MOST_OF_ONE, all_of_them.before < BATCH_BYTES)
+            wanted = sa.select(all_of_them.position, all_of_them.size).where(latest)
             with self._reading() as connection:
-                positions += connection.scalars(of_type.where(_events.c.object_id.in_(part)))
-        for page in _parts(sorted(positions), BATCH):
-            yield from self._read(sa.select(*_READ).where(position.in_(page)).order_by(position))
+                rows = connection.execute(wanted.order_by(all_of_them.object_id, all_of_them.position)).all()
+            events = (event for part in _bounded(rows) for event in self._read(part))
+            for _, history in itertools.groupby(events, attrgetter("object_id")):
+                yield list(history)
 
     # For the receiver
 
@@ -297,13 +406,30 @@ class Inbox:
             connection.execute(_webhooks.delete().where(_webhooks.c.fingerprint == fingerprint))
 
     def check(self) -> None:
-        """Write something that changes nothing.
+        """Write something that nobody reads. It is another each time: SQLite writes nothing that is there already.
 
         Raises:
             InboxError: If the store cannot be written.
         """
         with self._writing() as connection:
-            connection.execute(_meta.update().where(_meta.c.key == "inbox_id").values(value=_meta.c.value))
+            self._set(connection, "checked", uuid.uuid4().hex)
+
+    @contextmanager
+    def registering(self) -> Iterator[None]:
+        """Let no other process register webhooks meanwhile.
+
+        Raises:
+            InboxError: If another does not finish.
+        """
+        with ExitStack() as stack:
+            with _explained():
+                if self._file is not None:
+                    lock = filelock.FileLock(f"{self._file}.lock", timeout=self._patience, mode=0o600)
+                    stack.enter_context(lock)
+                else:
+                    connection = stack.enter_context(self.engine.begin())
+                    connection.execute(sa.select(sa.func.pg_advisory_xact_lock(REGISTERING)))
+            yield
 
     def last_event(self, company: str) -> tuple[str, int] | None:
         """Return the name of the last event of a company, and when it came (UNIX milliseconds)."""
@@ -359,12 +485,13 @@ class Inbox:
                 connection.execute(_events.delete().where(_events.c.position.in_(positions)))
                 forgotten = self._value(f"forgotten:{company}", connection)
                 self._set(connection, f"forgotten:{company}", str(max(last, int(forgotten or 0))))
+            time.sleep(PAUSE_SECONDS)
 
     # Within
 
     @property
     def _is_sqlite(self) -> bool:
-        return self.engine.dialect.name == "sqlite"
+        return self._file is not None
 
     @contextmanager
     def _reading(self) -> Iterator[sa.Connection]:
@@ -373,10 +500,15 @@ class Inbox:
 
     @contextmanager
     def _writing(self) -> Iterator[sa.Connection]:
-        """Begin a transaction that no other writer's overlaps, and commit it."""
+        """Begin a transaction that no other writer's overlaps, commit it, and see that it went where others look."""
         with _explained(), self.engine.begin() as connection:
             self._take_turn(connection)
             yield connection
+            info = connection.info
+        if self._file is not None and not _is_whole(self._file, info):
+            self.engine.dispose()  # the next one opens what is there
+            message = f"{SETTING}: {self._file} was removed, replaced, cut or made read-only while it was in use."
+            raise InboxError(message)
 
     def _take_turn(self, connection: sa.Connection) -> None:
         if self._is_sqlite:
@@ -384,20 +516,26 @@ class Inbox:
         else:
             connection.execute(sa.select(sa.func.pg_advisory_xact_lock(LOCK)))
 
-    def _pages(self, wanted: sa.Select[Any], after: int) -> Iterator[list[Event]]:
-        """Read a page after the other: no transaction stays open, and no more than a page is in memory."""
-        while True:
-            page = self._read(wanted.where(_events.c.position > after).order_by(_events.c.position).limit(BATCH))
-            if page:
-                yield page
-            if len(page) < BATCH:
-                return
-            after = page[-1].position
-
-    def _read(self, wanted: sa.Select[Any]) -> list[Event]:
+    def _read(self, positions: Sequence[int]) -> list[Event]:
+        """Read the events of some positions, in that order."""
         with self._reading() as connection:
-            rows = connection.execute(wanted).all()
-        return [Event._make((*row[:-1], _body(row.body))) for row in rows]
+            rows = connection.execute(sa.select(*_READ).where(_events.c.position.in_(positions))).all()
+        found = {row.position: row for row in rows}
+        there = (found[position] for position in positions if position in found)
+        return [Event._make((*row[:-1], self._body(row.position, row.body))) for row in there]
+
+    def _body(self, position: int, text: str) -> dict[str, Any]:
+        """Decode a body; one that is damaged, or too large for what the receiver takes by now, is empty."""
+        try:
+            body = decode(text.encode()) if sum(map(text.count, ",{[")) <= MOST_VALUES else None
+        except ValueError:
+            body = None
+        if isinstance(body, dict):
+            return body
+        self._unusable += 1
+        if self._unusable <= MOST_NAMED:
+            logger.warning("%s: the event at position %d cannot be used, and is set aside.", SETTING, position)
+        return {}
 
     def _value(self, key: str, connection: sa.Connection | None = None) -> str | None:
         wanted = sa.select(_meta.c.value).where(_meta.c.key == key)
@@ -444,23 +582,29 @@ class Inbox:
         return int(version)
 
 
-def _url(location: str, *, create: bool) -> sa.URL:
-    """Make sense of a location.
+def _url(location: str) -> sa.URL:
+    """Make sense of an address.
 
     Raises:
-        InputError: If it is none.
+        InputError: If it is none of PostgreSQL.
     """
-    if "://" in location:
-        scheme, _, rest = location.partition("://")
-        if scheme not in {"postgresql", "postgres", "postgresql+psycopg"}:
-            message = f"{SETTING}: must be the path of a file, or begin with postgresql://."
-            raise InputError(message)
-        try:
-            return sa.make_url(f"postgresql+psycopg://{rest}")
-        except (sa.exc.ArgumentError, ValueError):
-            message = f"{SETTING}: is no address of a database, such as postgresql://user:password@host/name."
-            raise InputError(message) from None
-    path = Path(location).absolute()
+    scheme, _, rest = location.partition("://")
+    if scheme not in {"postgresql", "postgres", "postgresql+psycopg"}:
+        message = f"{SETTING}: must be the path of a file, or begin with postgresql://."
+        raise InputError(message)
+    try:
+        return sa.make_url(f"postgresql+psycopg://{rest}")
+    except (sa.exc.ArgumentError, ValueError):
+        message = f"{SETTING}: is no address of a database, such as postgresql://user:password@host/name."
+        raise InputError(message) from None
+
+
+def _url_of_file(path: Path, *, create: bool) -> sa.URL:
+    """Return what opens a file, which is made if it is to be.
+
+    Raises:
+        InputError: If it is not there, or cannot be opened.
+    """
     try:
         if create:  # for its owner alone, since it holds personal data; SQLite's other files take after it
             os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
@@ -477,10 +621,38 @@ def _url(location: str, *, create: bool) -> sa.URL:
     return sa.URL.create("sqlite", database=path.as_uri(), query={"mode": "rw", "uri": "true"})
 
 
-def _sqlite(url: sa.URL, patience: float) -> sa.Engine:
+def _is_whole(path: Path, info: dict[str, Any]) -> bool:
+    """Say whether a file is still the one that a connection has open: what is written to another one is lost."""
+    try:
+        opened, found = info["file"], path.stat()
+    except OSError:
+        return False
+    info["file"] = found
+    return os.path.samestat(opened, found) and found.st_size >= opened.st_size and bool(found.st_mode & 0o222)
+
+
+def _has_locks(folder: Path) -> bool:
+    """Say whether the file system of a folder has the locks that SQLite needs, as far as that can be told."""
+    try:
+        import fcntl  # noqa: PLC0415 - not everywhere
+
+        with tempfile.TemporaryFile(dir=folder) as file:
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except ImportError:
+        return True
+    except OSError as error:
+        return reason_of(error) not in _NO_LOCKS
+    return True
+
+
+def _sqlite(url: sa.URL, path: Path, patience: float) -> sa.Engine:
     # Transactions are begun by hand: Python's own way begins them when they write, which may be too late.
     arguments = {"timeout": patience, "isolation_level": None}
     engine = sa.create_engine(url, connect_args=arguments, hide_parameters=True)
+
+    @sa.event.listens_for(engine, "do_connect")
+    def _connecting(_dialect: Any, record: Any, _arguments: Any, _options: Any) -> None:
+        record.info["file"] = path.stat()  # before it is opened: another one would be noticed later
 
     @sa.event.listens_for(engine, "connect")
     def _connected(connection: sqlite3.Connection, _record: Any) -> None:
@@ -531,6 +703,20 @@ def _postgres(url: sa.URL, patience: float) -> sa.Engine:
     return engine
 
 
+def _bounded(rows: Iterable[sa.Row[Any]]) -> Iterator[list[int]]:
+    """Cut rows of positions and sizes into what may be read at once; return the positions."""
+    part: list[int] = []
+    size = 0
+    for row in rows:
+        if part and (len(part) >= BATCH or size + row.size > BATCH_BYTES):
+            yield part
+            part, size = [], 0
+        part.append(row.position)
+        size += row.size
+    if part:
+        yield part
+
+
 def _parts(items: list[T], size: int) -> Iterator[list[T]]:
     """Cut a list into parts of a size."""
     return (items[at : at + size] for at in range(0, len(items), size))
@@ -555,36 +741,30 @@ def _are(kinds: Iterable[str]) -> sa.ColumnElement[bool]:
     return sa.or_(*conditions) if conditions else sa.true()
 
 
-def _body(text: str) -> dict[str, Any]:
-    """Decode a body.
-
-    Raises:
-        InboxError: If it is damaged.
-    """
-    try:
-        body = decode(text.encode())
-    except ValueError:
-        body = None
-    if isinstance(body, dict):
-        return body
-    message = f"{SETTING}: has an event that cannot be read; the store is damaged."
-    raise InboxError(message)
-
-
 @contextmanager
 def _explained() -> Iterator[None]:
     """Say in one line why the store cannot be used.
 
     Raises:
-        InboxError: Instead of SQLAlchemy's errors, which quote what they are about.
+        InboxError: Instead of SQLAlchemy's errors, which quote what they are about, and of those of a damaged value.
     """
     try:
         yield
     except sa.exc.SQLAlchemyError as error:
         cause = getattr(error, "orig", None) or error
+        if getattr(cause, "sqlite_errorname", "") == "SQLITE_IOERR_LOCK":
+            raise InboxError(_NO_LOCKS) from None
         reason = _of_sqlite(cause) if isinstance(cause, sqlite3.Error) else _of_postgres(cause)
         message = f"{SETTING}: the store {reason}."
         raise InboxError(message) from None
+    except filelock.Timeout:
+        message = f"{SETTING}: another process is registering a webhook, and does not finish; is one stuck?"
+        raise InboxError(message) from None
+    except OSError as error:
+        message = f"{SETTING}: the store cannot be used: {reason_of(error)}."
+        raise InboxError(message) from None
+    except ValueError:
+        raise InboxError(_DAMAGED) from None
 
 
 def _of_sqlite(error: sqlite3.Error) -> str:
@@ -592,7 +772,7 @@ def _of_sqlite(error: sqlite3.Error) -> str:
     reasons = {
         "SQLITE_BUSY": "is kept locked by another process",
         "SQLITE_LOCKED": "is kept locked by another process",
-        "SQLITE_FULL": "has no room left on its disk",
+        "SQLITE_FULL": "cannot grow: disk full",
         "SQLITE_READONLY": "may not be written to",
         "SQLITE_PERM": "may not be written to",
         "SQLITE_CANTOPEN": "cannot be opened",
@@ -610,7 +790,7 @@ def _of_postgres(error: BaseException) -> str:
         "3D": "has no such database",
         "42501": "does not allow this user what is needed",
         "25006": "is a copy that may not be written to",
-        "53100": "has no room left on its disk",
+        "53100": "cannot grow: disk full",
         "57014": "takes too long",
         "55P03": "takes too long",
     }

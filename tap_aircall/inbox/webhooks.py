@@ -6,17 +6,24 @@ The receiver asks for them through Aircall's API, with the credentials of the ta
 from __future__ import annotations
 
 import logging
+import threading
+from contextlib import suppress
 from functools import cached_property, partial
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
+from urllib.parse import urlsplit
+
+import requests
 
 from tap_aircall.errors import InputError, NotFoundError, RejectedRequestError, ResponseError, TapAircallError, one_line
-from tap_aircall.inbox.deliveries import LONGEST_NAME, MESSAGES, WEBHOOK, fingerprint
+from tap_aircall.http.decoding import decode
+from tap_aircall.http.session import Session
+from tap_aircall.inbox.deliveries import LARGEST_BODY, LONGEST_NAME, MESSAGES, WEBHOOK, fingerprint
 from tap_aircall.inbox.store import Webhook
 from tap_aircall.reading import walks
 from tap_aircall.reading.pages import Page, ShortPageError
 
 if TYPE_CHECKING:
-    import threading
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from tap_aircall.inbox.store import Inbox
@@ -32,6 +39,14 @@ NAME = "tap-aircall inbox"
 EVERY_SECONDS = 600.0
 """How often to look whether webhooks are active. Aircall tries for 12 hours to reach one that it has switched off, so
 that nothing is lost in between (facts: Deliveries)."""
+AGAIN_SECONDS = 2.0
+"""How long to wait for the receiver to know a new token; it does not look for one at every unknown one."""
+KNOCKS = 3
+"""How often to try whether an address leads here."""
+KNOCK_SECONDS = 10.0
+"""How long its answer may take. Aircall waits for half of that."""
+REDIRECT = 3
+"""First digit of such a status."""
 
 logger = logging.getLogger(__name__)
 
@@ -141,6 +156,8 @@ class Webhooks:
     def register(self, url: str, events: Sequence[str]) -> Webhook:
         """Have Aircall deliver to an address. One that it delivers to already is taken over, and gets these events.
 
+        Processes that do so at the same time take turns, and end up with the same webhook.
+
         Args:
             url: The address: https.
             events: Names of events; none for all, those included that Aircall adds later.
@@ -151,6 +168,10 @@ class Webhooks:
         Raises:
             RejectedRequestError: If Aircall does not want it.
         """
+        with self._inbox.registering():
+            return self._register(url, events)
+
+    def _register(self, url: str, events: Sequence[str]) -> Webhook:
         there = [webhook for webhook in self.in_aircall().values() if webhook.url == url]
         try:
             if there:
@@ -183,6 +204,36 @@ class Webhooks:
             What stands for it.
         """
         return self._know(token, MESSAGES, None, url, [])
+
+    def problem_at(self, url: str, token: str | None = None) -> str:
+        """Deliver to an address as Aircall does, without an event; return what is wrong there, nothing if it came here.
+
+        Args:
+            url: The address.
+            token: Its token; None for that of the webhook in Aircall.
+
+        Raises:
+            TransientError, UnavailableError: If it cannot be reached from here.
+        """
+        if token is None:
+            token = next((each.token for each in self.in_aircall().values() if each.url == url), None)
+        knock = requests.Request("POST", url, json={"token": token})
+        name, place = "The answer of the address", urlsplit(url).netloc
+        with Session(user_agent=NAME, timeout=KNOCK_SECONDS, at_once=1) as session:
+            for _ in range(KNOCKS):
+                with session.open(knock, name=name, place=place, shown=place) as incoming:
+                    status, body = incoming.status, b"".join(incoming.pieces(LARGEST_BODY))
+                if status != HTTPStatus.UNAUTHORIZED:
+                    break
+                self._clock.wait(AGAIN_SECONDS, threading.Event())
+        with suppress(ValueError):
+            if status == HTTPStatus.OK and decode(body) == {"inbox": self._inbox.inbox_id}:
+                return ""
+        if status == HTTPStatus.OK:
+            return "something else answers there"
+        if status == HTTPStatus.UNAUTHORIZED:
+            return "a receiver answers there that has another inbox"
+        return f"the answer is status {status}" + (", a redirect" if status // 100 == REDIRECT else "")
 
     def unregister(self) -> list[Webhook]:
         """Remove all webhooks of the company that the inbox knows, in Aircall as well; return them.

@@ -30,7 +30,7 @@ SMALLEST, LARGEST = -(2**63), 2**63 - 1
 """The range of a 64-bit whole number, the largest kind that databases have."""
 DEEPEST = 100
 """How many levels of objects and lists are kept of what no schema describes: far fewer than Python can recurse."""
-_INTEGER = re.compile(r"-?(0|[1-9]\d{0,17})")
+_INTEGER = re.compile(r"-?(0|[1-9][0-9]{0,18})")
 _SECRET = re.compile("token|secret|password|signature", re.IGNORECASE)
 
 
@@ -102,6 +102,12 @@ def is_recognised(record: Record, schema: Mapping[str, Any]) -> bool:
     known = {name: value for name, value in record.items() if name in optional}
     conformed = conform(known, {"properties": optional}, lambda path, kind: None)  # noqa: ARG005
     return any(_has_content(value) or value == known[name] == [] for name, value in conformed.items())
+
+
+def to_id(value: Any) -> int | None:
+    """Return the id of a call, contact, user and so on as the number that it is; None for what cannot be one."""
+    number = value if type(value) is int else _to_integer(value)
+    return number if number is not None and 0 < number <= LARGEST else None
 
 
 def looks_secret(name: str) -> bool:
@@ -249,7 +255,8 @@ def _kind(value: Any) -> str:
 def _to_integer(value: Any) -> int | None:
     """Return a text or another number as a whole number of 64 bits, if it is one."""
     if isinstance(value, str):
-        return int(value) if _INTEGER.fullmatch(value) else None
+        number = int(value) if _INTEGER.fullmatch(value) else LARGEST + 1
+        return number if SMALLEST <= number <= LARGEST else None
     is_whole = isinstance(value, float) and value.is_integer() and SMALLEST <= value < LARGEST
     return int(value) if is_whole else None
 

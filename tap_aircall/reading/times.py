@@ -13,6 +13,8 @@ NOT_A_TIME = "not a time"
 """All that an error says: the value may be personal."""
 MILLISECONDS_FROM = 10**11
 """From this number on, a time that webhooks tell is in milliseconds; it stands for a day in 1973."""
+LAST_MILLISECONDS = 4_102_444_800_000
+"""The year 2100: no event is from later, and what is calculated from an earlier one stays within the calendar."""
 _EPOCH = datetime.fromtimestamp(0, UTC)
 _SECOND = timedelta(seconds=1)
 _MILLISECOND = timedelta(milliseconds=1)
@@ -60,6 +62,15 @@ def to_milliseconds(value: Any) -> int:
     if (number := _number(value)) is not None and number >= MILLISECONDS_FROM:
         return (_after_epoch(number, _MILLISECOND) - _EPOCH) // _MILLISECOND
     return (_parse(value) - _EPOCH) // _MILLISECOND
+
+
+def told_milliseconds(value: Any) -> int | None:
+    """Return when something happened that an event tells of (UNIX milliseconds); None for a time that cannot be."""
+    try:
+        moment = to_milliseconds(value)
+    except ValueError:
+        return None
+    return moment if 0 <= moment < LAST_MILLISECONDS else None
 
 
 def from_milliseconds(milliseconds: int) -> str:

@@ -88,7 +88,7 @@ class Contacts(AircallStream):
             return set()
         bookmark, _ = self.parse_state(self.stream_state)
         news = source.news(self.stream_state, bookmark, NAMED_BY)
-        return {int(event.object_id) for event in news if event.object_id and event.object_id.isdecimal()}
+        return {number for event in news if (number := event.number) is not None}
 
     def _listed(self) -> Iterator[list[Record]]:
         """Read what the list shows: those that changed, or all of them."""

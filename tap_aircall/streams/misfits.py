@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from tap_aircall.errors import one_line
+from tap_aircall.errors import LONGEST_TEXT, one_line
 from tap_aircall.reading.conform import DEEPEST, Misfit
 from tap_aircall.schemas.notation import ADDITIONAL_FIELDS, has
 
@@ -16,6 +17,8 @@ MOST_NAMED = 10
 """How many fields of a stream a run names: names of fields come from outside, and could fill a log."""
 MOST_REMEMBERED = 1_000
 """How many are told from each other: an endless variety of names takes limited memory."""
+PHONE_DIGITS = 5
+"""The shortest numbers that can be called have fewer, but name nobody."""
 
 
 class Misfits:
@@ -56,7 +59,9 @@ class Misfits:
             return
         self._seen.add((path, kind))
         if len(self._seen) <= MOST_NAMED:
-            self._stream.logger.warning(self._message(kind), one_line(path), self._stream.name)
+            # A name with so many digits may be somebody's number.
+            shown = path if sum(map(str.isdigit, path[:LONGEST_TEXT])) < PHONE_DIGITS else re.sub(r"\d", "#", path)
+            self._stream.logger.warning(self._message(kind), one_line(shown), self._stream.name)
 
     def finish(self) -> None:
         """Say how many fields were not named."""

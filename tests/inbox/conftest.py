@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import requests
 
-from tap_aircall.inbox.deliveries import WEBHOOK, fingerprint
-from tap_aircall.inbox.server import DELIVERIES, Receiver, Server
+from tap_aircall.inbox.deliveries import DELIVERIES, WEBHOOK, fingerprint
+from tap_aircall.inbox.server import Receiver, Server
 from tap_aircall.inbox.store import Inbox, Webhook
 
 if TYPE_CHECKING:

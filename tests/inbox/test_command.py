@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,16 +20,18 @@ from tap_aircall import command
 from tap_aircall.errors import InputError
 from tap_aircall.inbox.deliveries import WEBHOOK, Delivery
 from tap_aircall.inbox.store import Inbox
-from tap_aircall.inbox.webhooks import AircallsWebhook
+from tap_aircall.inbox.webhooks import AircallsWebhook, Webhooks
 from tests.clock import FakeClock
 from tests.conftest import Aircall
 from tests.inbox.conftest import delivery, ids
+from tests.slow import few_or_many
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 COMMAND = Path(sys.executable).parent / "aircall-inbox"
-URL = "https://hooks.example.net"
+URL = "https://localhost:1"
+"""Where nothing listens."""
 
 
 def run(*arguments: Any) -> None:
@@ -72,7 +74,7 @@ def serving(config: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
 
 
 def test_from_the_webhook_to_the_event_and_back(
-    aircall: Aircall, config: Path, capsys: pytest.CaptureFixture[str]
+    aircall: Aircall, config: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     with serving(config) as (process, url):
         for _ in range(2):
@@ -80,6 +82,9 @@ def test_from_the_webhook_to_the_event_and_back(
             (webhook,) = aircall.world.kinds["webhooks"].values()
             identity = webhook["webhook_id"]
             assert capsys.readouterr().out == f"Webhook {identity} of Acme delivers all events to {URL}/aircall.\n"
+            assert (
+                "could not be tried from here: The connection to localhost:1 failed: connection refused." in caplog.text
+            )
         assert requests.post(f"{url}/aircall", data=delivery(1, token=webhook["token"]), timeout=60).status_code == 200
         webhook["active"] = False
         run("--config", config, "status")
@@ -125,6 +130,15 @@ def test_ctrl_c_finishes_what_was_accepted(config: Path, monkeypatch: pytest.Mon
         assert process.returncode == 0
     with closing(Inbox.open(str(config.parent / "inbox.db"), create=False)) as inbox:
         assert ids(inbox) == ["m1"]
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+def test_it_ends_at_the_first_signal_from_its_first_line_on(config: Path, signum: int) -> None:
+    for _ in range(few_or_many(2, 30)):
+        with serving(config) as (process, _):
+            process.send_signal(signum)
+            _, log = process.communicate(timeout=60)
+        assert (process.returncode, log.count("Ended.")) == (0, 1)
 
 
 def test_old_events_are_forgotten_and_messages_only_when_asked(
@@ -176,10 +190,18 @@ def test_a_failure_is_one_line_and_an_exit_code(config: Path) -> None:
             {},
             r"^Option --url: must be a public address that begins with https://\.$",
         ),
+        *(
+            (
+                ["forget", "--older-than", days],
+                {},
+                r"^Option --older-than: must be a number of days from 0 to 10,000\.$",
+            )
+            for days in ("nan", "inf", "1e9")
+        ),
         (["register", "--url", URL, "--messages"], {}, r"^Option --messages: there is no token on standard input\.$"),
         (["unregister"], {"password": None}, r"^Setting password: missing; give the API id \(user\) and API token"),
     ],
-    ids=range(7),
+    ids=range(10),
 )
 def test_what_cannot_be_done_is_told(
     config: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], settings: dict[str, Any], line: str
@@ -189,6 +211,19 @@ def test_what_cannot_be_done_is_told(
 
     with pytest.raises(InputError, match=line):
         run("--config", config, *arguments)
+
+
+@pytest.mark.parametrize(
+    ("problem", "line"),
+    [("", None), ("the answer is status 307", r"it is registered, but deliveries to .* do not come in: the answer is")],
+)
+def test_an_address_that_leads_elsewhere_fails_once_it_is_registered(
+    aircall: Aircall, config: Path, monkeypatch: pytest.MonkeyPatch, problem: str, line: str | None
+) -> None:
+    monkeypatch.setattr(Webhooks, "problem_at", lambda *_: problem)
+    with pytest.raises(InputError, match=line) if line else nullcontext():
+        run("--config", config, "register", "--url", URL)
+    assert len(aircall.world.kinds["webhooks"]) == 1
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import sqlite3
 import threading
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from contextlib import ExitStack, closing
 from typing import TYPE_CHECKING, Any
 
@@ -15,10 +17,10 @@ from hypothesis import strategies as st
 
 from tap_aircall.errors import InputError
 from tap_aircall.inbox import server
-from tap_aircall.inbox.deliveries import MESSAGES
-from tap_aircall.inbox.server import HEALTH, LARGEST_BODY, LARGEST_REFUSED, Receiver, Server, allow_open_files
+from tap_aircall.inbox.deliveries import LARGEST_BODY, MESSAGES
+from tap_aircall.inbox.server import HEALTH, LARGEST_REFUSED, Receiver, Server, allow_open_files
 from tap_aircall.inbox.store import Inbox
-from tests.inbox.conftest import delivery, event, ids, known
+from tests.inbox.conftest import SECRET, delivery, event, ids, known
 
 if TYPE_CHECKING:
     import socket
@@ -82,7 +84,7 @@ def test_the_token_tells_the_company(receiver: Running) -> None:
     assert [ids(receiver.inbox, company) for company in ("Acme", "Zoo")] == [[0, 2], [1]]
 
 
-def test_numbers_in_proxy_mode_have_a_path_and_tokens_of_their_own(receiver: Running) -> None:
+def test_numbers_in_proxy_mode_have_tokens_of_their_own(receiver: Running) -> None:
     receiver.inbox.add_webhook(known("s3cret", kind=MESSAGES))
     body = {"event_name": "message.updated", "timestamp": 1_700_000_000_123, "token": "s3cret", "data": {"id": "m1"}}
 
@@ -91,15 +93,28 @@ def test_numbers_in_proxy_mode_have_a_path_and_tokens_of_their_own(receiver: Run
     ((stored,),) = receiver.inbox.events("Acme", 0, 100)
     assert (stored.event, stored.object_type, stored.object_id) == ("message.updated", "message", "m1")
     assert stored.happened_at == 1_700_000_000_123
-    assert receiver.post(json.dumps(body)).status_code == 401
-    assert receiver.post(delivery(1), "/aircall/messages").status_code == 401
+    assert (
+        receiver.post(json.dumps(body | {"token": SECRET})).status_code == 400
+    )  # it has no name where webhooks have it
+
+
+@pytest.mark.parametrize("path", ["/", "/aircall", "/aircall/", "//aircall//", "/hooks/of%20mine?a=b", "/health"])
+def test_deliveries_are_taken_at_whatever_path_was_registered(receiver: Running, path: str) -> None:
+    done = receiver.post(delivery(1), path, allow_redirects=False)
+
+    assert (done.status_code, ids(receiver.inbox)) == (200, [1])
+
+
+def test_a_token_alone_asks_whether_this_is_the_place(receiver: Running) -> None:
+    done = receiver.post(json.dumps({"token": SECRET}))
+
+    assert (done.status_code, done.json()) == (200, {"inbox": receiver.inbox.inbox_id})
+    assert receiver.post(json.dumps({"token": "wrong"})).status_code == 401
+    assert ids(receiver.inbox) == []
 
 
 def test_whoever_has_no_token_learns_nothing(receiver: Running) -> None:
-    receiver.inbox.add_webhook(known("s3cret", kind=MESSAGES))
-    bodies = [
-        delivery(1, token=token) for token in (None, "", "wrong", 5, "planted-tokeN", "s3cret", ["planted-token"])
-    ]
+    bodies = [delivery(1, token=token) for token in (None, "", "wrong", 5, "planted-tokeN", ["planted-token"])]
     bodies += [b"{}", b'{"token": "wrong", "event": 5}']
 
     answers = [receiver.post(body) for body in bodies]
@@ -232,7 +247,7 @@ def test_what_is_no_http_is_refused(receiver: Running, request_line: bytes) -> N
 
 
 @pytest.mark.parametrize(
-    ("method", "path", "expected"), [("GET", "/aircall", 405), ("POST", "/", 404), ("PUT", "/aircall", 405)]
+    ("method", "path", "expected"), [("GET", "/aircall", 405), ("GET", "/", 405), ("PUT", "/aircall", 405)]
 )
 def test_there_is_nothing_else(receiver: Running, method: str, path: str, expected: int) -> None:
     assert requests.request(method, receiver.url + path, timeout=60).status_code == expected
@@ -358,6 +373,64 @@ def test_a_store_that_hangs_is_not_waited_for(
     assert ids(inbox) == [1]
 
 
+def test_one_company_leaves_room_for_the_others(
+    inbox: Inbox, make_receiver: Callable[..., Running], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    may_go_on, append = threading.Event(), inbox.append
+    monkeypatch.setattr(server, "SMALLEST_SHARE", server.LARGEST_SHARE)
+    monkeypatch.setattr(server, "STORE_SECONDS", 60)
+    monkeypatch.setattr(inbox, "append", lambda rows: [may_go_on.wait(60), append(rows)])
+    inbox.add_webhook(known())
+    inbox.add_webhook(known("s3cret", "Zoo"))
+    receiver = make_receiver(inbox)
+
+    def post(body: bytes) -> int:
+        return requests.post(f"{receiver.url}/aircall", data=body, timeout=60).status_code
+
+    with ThreadPoolExecutor(3) as pool:
+        waiting = [pool.submit(post, delivery(number)) for number in range(2)]
+        done, _ = wait(waiting, return_when=FIRST_COMPLETED)
+        other = pool.submit(post, delivery(3, token="s3cret"))
+        may_go_on.set()
+        assert sorted(each.result() for each in waiting) == [200, 503]
+    assert (done.pop().result(), other.result()) == (503, 200)
+    assert (len(ids(inbox)), ids(inbox, "Zoo")) == (1, [3])
+    receiver.stop()
+
+
+BREAKS: dict[str, Callable[[Path], object]] = {
+    "removed": lambda file: file.unlink(),
+    "renamed": lambda file: file.rename(file.with_suffix(".old")),
+    "replaced": lambda file: shutil.copy(file, file.with_suffix(".new")) and file.with_suffix(".new").replace(file),
+    "cut": lambda file: os.truncate(file, 0),
+    "read-only": lambda file: file.chmod(0o400),
+}
+
+
+@pytest.mark.parametrize("how", BREAKS)
+def test_nothing_is_answered_that_went_to_a_file_which_nobody_finds(
+    receiver: Running, tmp_path: Path, how: str
+) -> None:
+    assert receiver.post(delivery(1)).status_code == 200
+    BREAKS[how](tmp_path / "inbox.db")
+    receiver.clock.now += 1
+
+    assert receiver.get(HEALTH).status_code == 503
+    assert receiver.post(delivery(2)).status_code == (200 if how == "replaced" else 503)
+    if how == "replaced":
+        with closing(Inbox.open(str(tmp_path / "inbox.db"), create=False)) as inbox:
+            assert ids(inbox) == [1, 2]
+
+
+def test_its_health_writes_each_time(receiver: Running, tmp_path: Path) -> None:
+    written = []
+    for _ in range(3):
+        assert receiver.get(HEALTH).status_code == 200
+        receiver.clock.now += 1
+        written.append((tmp_path / "inbox.db-wal").read_bytes())
+    assert len(set(written)) == 3
+
+
 def test_its_health_is_whether_the_store_can_be_written(receiver: Running, tmp_path: Path) -> None:
     assert (receiver.get(HEALTH).status_code, receiver.get(HEALTH).json()) == (200, {"status": "ok"})
     with closing(sqlite3.connect(tmp_path / "inbox.db")) as other:
@@ -400,12 +473,13 @@ def test_refusals_are_counted_in_the_log_now_and_then(receiver: Running, caplog:
     caplog.set_level("INFO", "tap_aircall")
     for body in (b"hello", b"{}", b"{}", b"hello"):
         receiver.post(body)
+    receiver.get("/aircall")  # what a redirect makes of a delivery
     receiver.clock.now += server.NEWS_SECONDS
     receiver.post(b"{}")
 
     assert [record.getMessage() for record in caplog.records] == [
         "Deliveries refused: 1 with 400.",
-        "Deliveries refused: 1 with 400, 3 with 401.",
+        "Deliveries refused: 1 with 400, 3 with 401, 1 with 405.",
     ]
 
 

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import errno
+import fcntl
 import json
 import os
 import sqlite3
 import stat
 import threading
+import tracemalloc
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
@@ -96,20 +99,37 @@ def test_kinds_choose_events_by_name(inbox: Inbox) -> None:
     assert ids(inbox, kinds=["call.*.tagged"]) == []
 
 
-def test_all_events_of_objects_come_in_order(inbox: Inbox, monkeypatch: pytest.MonkeyPatch) -> None:
+def histories(inbox: Inbox, ids: Iterable[str], **options: Any) -> list[list[tuple[str, str | None]]]:
+    options = {"kinds": ["call.*"], "through": EVERYTHING, "until": EVERYTHING, **options}
+    found = inbox.histories("Acme", "call", list(ids), **options)
+    return [[(each.event, each.object_id) for each in history] for history in found]
+
+
+def test_the_events_of_each_object_come_in_order(inbox: Inbox, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(store, "IDS", 2)
     monkeypatch.setattr(store, "BATCH", 3)
-    for name in ("call.created", "call.ended", "contact.created", "call.tagged", "summary.created"):
+    names = ["call.created", "call.ended", "call.tagged"]
+    for name in (*names[:2], "contact.created", *names[2:], "summary.created"):
         inbox.append(rows(range(10), name))
     inbox.append(rows([3], "call.created", company="Other"))
 
-    found = list(inbox.events_of("Acme", "call", ["9", "3", "1", "3", "77"]))
-
-    assert [(each.event, each.object_id) for each in found] == [
-        (name, number) for name in ("call.created", "call.ended", "call.tagged") for number in ("1", "3", "9")
+    assert histories(inbox, ["9", "3", "1", "3", "77"]) == [[(name, each) for name in names] for each in "139"]
+    assert histories(inbox, "139", through=32) == [
+        [(name, each) for name in names[: 3 if each == "1" else 2]] for each in "139"
     ]
-    assert [each.position for each in found] == sorted(each.position for each in found)
-    assert list(inbox.events_of("Acme", "call", [])) == []
+    assert histories(inbox, "139", until=33) == [[(name, "1") for name in names]]  # the others are not complete there
+    assert histories(inbox, "3", kinds=["*.ended"]) == [[("call.ended", "3")]]
+    assert histories(inbox, []) == []
+
+
+@pytest.mark.parametrize("bound", ["MOST_OF_ONE", "BATCH_BYTES"])
+def test_of_a_long_history_the_latest_is_read(inbox: Inbox, monkeypatch: pytest.MonkeyPatch, bound: str) -> None:
+    for number in range(100, 130):
+        inbox.append(rows([1], f"call.{number}"))
+    size = inbox.engine.connect().execute(sa.text("SELECT length(body) FROM events LIMIT 1")).scalar_one()
+    monkeypatch.setattr(store, bound, 4 if bound == "MOST_OF_ONE" else 4 * size)
+
+    assert histories(inbox, "1") == [[(f"call.{number}", "1") for number in range(126, 130)]]
 
 
 def test_companies_are_kept_apart(inbox: Inbox) -> None:
@@ -450,21 +470,101 @@ def test_a_file_waits_for_its_disk(tmp_path: Path) -> None:
     assert pragmas == ["wal", 2]
 
 
-def damage_body(location: str) -> None:
+def change(location: str, statement: str) -> None:
     engine = sa.create_engine(location if "://" in location else f"sqlite:///{location}")
     with engine.begin() as connection:
-        connection.execute(sa.text("UPDATE events SET body = '{\"event\"'"))
+        connection.execute(sa.text(statement))
     engine.dispose()
 
 
-def test_a_damaged_event_is_told_without_quoting_it(inbox: Inbox, location: str) -> None:
-    inbox.append(rows([1]))
-    damage_body(location)
+HEAVY = "{}," * 60_000
 
-    with pytest.raises(InboxError) as caught:
-        ids(inbox)
 
-    assert str(caught.value) == "Setting inbox: has an event that cannot be read; the store is damaged."
+@pytest.mark.parametrize("body", ['{"event"', "[]", f'{{"data": [{HEAVY}0]}}'], ids=range(3))
+def test_an_event_that_cannot_be_used_is_set_aside_and_named(
+    inbox: Inbox, location: str, caplog: pytest.LogCaptureFixture, body: str
+) -> None:
+    inbox.append(rows(range(15)))
+    change(location, f"UPDATE events SET body = '{body}' WHERE position <> 3")
+
+    read = [each for page in inbox.events("Acme", 0, EVERYTHING) for each in page]
+
+    assert [(each.position, each.object_id) for each in read] == [(n, str(n - 1)) for n in range(1, 16)]
+    assert [each.position for each in read if each.body] == [3]
+    line = "Setting inbox: the event at position {} cannot be used, and is set aside."
+    assert caplog.messages == [line.format(number) for number in (1, 2, *range(4, 12))]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "UPDATE meta SET value = 'x' WHERE key = 'schema'",
+        "UPDATE meta SET value = 'x' WHERE key LIKE 'forgotten%'",
+        "DELETE FROM meta WHERE key = 'inbox_id'",
+        "UPDATE webhooks SET events = '{'",
+    ],
+)
+def test_a_damaged_value_is_one_line(tmp_path: Path, damage: str) -> None:
+    location = str(tmp_path / "inbox.db")
+    with closing(Inbox.open(location, create=True)) as inbox:
+        inbox.append(rows([1]))
+        inbox.add_webhook(webhook(1))
+        inbox.forget("Acme", NOW + 1)
+    change(location, damage)
+
+    def use() -> None:
+        with closing(Inbox.open(location, create=False)) as inbox:
+            _ = inbox.last_position("Acme"), inbox.inbox_id, inbox.webhooks()
+
+    with pytest.raises((InboxError, InputError), match=r"^Setting inbox: the store is damaged; restore it from a copy"):
+        use()
+
+
+def test_memory_does_not_grow_with_the_number_of_events(inbox: Inbox) -> None:
+    def peak(number: int) -> int:
+        body = '{"data": [' + "{}," * 45_000 + "0]}"
+        (row,) = rows([1])
+        inbox.append([row._replace(event_id=f"{number} {n}", body=body) for n in range(number)])
+        tracemalloc.start()
+        for page in inbox.events("Acme", 0, EVERYTHING):
+            assert page
+        found = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return found
+
+    assert max(peak(20), peak(60)) < 150_000_000
+
+
+def test_to_register_takes_turns(location: str) -> None:
+    one, other = (Inbox.open(location, create=True, patience=0.1) for _ in range(2))
+    with closing(one), closing(other):
+        with one.registering():
+            with pytest.raises(InboxError), other.registering():
+                pytest.fail("It was not its turn.")
+            other.append(rows([1]))  # to write is possible
+        with other.registering():
+            assert ids(one) == [1]
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOSYS])
+def test_a_file_system_without_locks_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    def lockf(*_: Any) -> None:
+        raise OSError(number, os.strerror(number))
+
+    file = tmp_path / "inbox.db"
+    monkeypatch.setattr(fcntl, "lockf", lockf)
+    with closing(sqlite3.connect(file, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")  # which is what SQLite takes it for
+        with pytest.raises(InputError, match="cannot be used: its file system has no locks, such as some network"):
+            Inbox.open(str(file), create=True, patience=0.05)
+
+
+def test_a_full_disk_is_told(tmp_path: Path) -> None:
+    with closing(Inbox.open(str(tmp_path / "inbox.db"), create=True)) as inbox:
+        with inbox.engine.connect() as connection:
+            connection.exec_driver_sql("PRAGMA max_page_count = 1")
+        with pytest.raises(InboxError, match=r"^Setting inbox: the store cannot grow: disk full\.$"):
+            inbox.append(rows(range(1000)))
 
 
 @pytest.mark.parametrize("how", ["garbage", "gone"])

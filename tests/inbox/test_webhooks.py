@@ -1,24 +1,28 @@
 from __future__ import annotations
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import trustme
 from typing_extensions import override
 
 from aircall_sandbox import Fault
-from tap_aircall.errors import InputError, RejectedRequestError, ResponseError, UnavailableError
+from tap_aircall.errors import InputError, RejectedRequestError, ResponseError, TransientError, UnavailableError
 from tap_aircall.inbox.deliveries import MESSAGES, fingerprint
-from tap_aircall.inbox.store import Inbox
-from tap_aircall.inbox.webhooks import EVERY_SECONDS, Webhooks
+from tap_aircall.inbox.store import Inbox, Webhook
+from tap_aircall.inbox.webhooks import AGAIN_SECONDS, EVERY_SECONDS, KNOCKS, Webhooks
 from tests.clock import FakeClock
+from tests.receiving import receiver
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from tests.conftest import Aircall
+    from tests.inbox.conftest import Running
 
 URL = "https://hooks.example.net/aircall"
 
@@ -99,6 +103,61 @@ def test_a_webhook_whose_making_was_not_answered_is_not_made_twice(
 
     assert [each.webhook_id for each in inbox.webhooks()] == [each["webhook_id"] for each in in_sandbox(aircall)]
     assert len(inbox.webhooks()) == 1
+
+
+def test_processes_that_register_at_once_end_up_with_one_webhook(aircall: Aircall, inbox: Inbox) -> None:
+    aircall.sandbox.faults.append(Fault(path="/v1/webhooks", delay=0.05, times=9))
+
+    def register(location: str) -> Webhook:
+        with closing(Inbox.open(location, create=True)) as mine:
+            return Webhooks(aircall.tap().this_run.client, mine, aircall.clock, "Acme").register(URL, [])
+
+    with ThreadPoolExecutor(3) as pool:
+        made = list(pool.map(register, [str(inbox.engine.url.database).removeprefix("file://")] * 3))
+
+    assert {each.webhook_id for each in made} == {each["webhook_id"] for each in in_sandbox(aircall)}
+    assert len(in_sandbox(aircall)) == len(inbox.webhooks()) == 1
+
+
+@pytest.fixture
+def public(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, str]:
+    """Files with a certificate for this machine that this process trusts."""
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(tmp_path / "authority.pem")
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "authority.pem"))
+    authority.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(tmp_path / "certificate.pem")
+    return {"certificate": str(tmp_path / "certificate.pem")}
+
+
+def test_an_address_proves_itself_by_a_delivery(
+    aircall: Aircall, inbox: Inbox, webhooks: Webhooks, make_receiver: Callable[..., Running], public: dict[str, str]
+) -> None:
+    receiver = make_receiver(inbox, **public)
+    made = webhooks.register(f"{receiver.url}/hooks/", [])
+
+    assert webhooks.problem_at(made.url) == ""
+    assert webhooks.problem_at(made.url, "wrong") == "a receiver answers there that has another inbox"
+    assert aircall.clock.waits == [AGAIN_SECONDS] * KNOCKS  # it might have been a new one
+    inbox.remove_webhook(made.fingerprint)
+    receiver.clock.now += 10
+    assert webhooks.problem_at(made.url) == "a receiver answers there that has another inbox"
+    receiver.stop()
+    with pytest.raises(TransientError, match="connection refused"):
+        webhooks.problem_at(made.url)
+
+
+@pytest.mark.parametrize(
+    ("status", "problem"),
+    [
+        (200, "something else answers there"),
+        (307, "the answer is status 307, a redirect"),
+        (404, "the answer is status 404"),
+    ],
+)
+def test_an_address_that_leads_elsewhere_is_told(webhooks: Webhooks, status: int, problem: str) -> None:
+    with receiver() as server:
+        server.status = status
+        assert webhooks.problem_at(server.url, "s3cret") == problem
 
 
 REFUSED = r"^Aircall does not make the webhook \(status 400\): "

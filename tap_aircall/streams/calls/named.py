@@ -10,7 +10,6 @@ import itertools
 from typing import TYPE_CHECKING
 
 from tap_aircall.reading.pages import PAGE_SIZE, TOLERANCE_SECONDS
-from tap_aircall.reading.times import to_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -38,8 +37,8 @@ class NamedCalls:
         """Over how many seconds the calls of the last full page were spread."""
         self._starts: dict[int, int | None] = {}
         for event in events:
-            if event.object_type == "call" and (event.object_id or "").isdecimal():
-                call_id, start = int(event.object_id or 0), _start(event)
+            if event.object_type == "call" and (call_id := event.number) is not None:
+                start = event.second("started_at")
                 if start is None or self.is_wanted(start):
                     self._starts[call_id] = self._starts.get(call_id) if start is None else start
 
@@ -87,12 +86,3 @@ class NamedCalls:
                 del self._starts[call_id]
             elif start == begin:
                 self._starts[call_id] = None
-
-
-def _start(event: Event) -> int | None:
-    """Return when the call of an event began (UNIX seconds), if it says so."""
-    data = event.body.get("data")
-    try:
-        return to_seconds(data.get("started_at") if isinstance(data, dict) else None)
-    except ValueError:
-        return None

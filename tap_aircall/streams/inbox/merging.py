@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from tap_aircall.reading.times import to_milliseconds
+from tap_aircall.reading.times import told_milliseconds
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -33,24 +33,14 @@ DEPTH = 3
 """How deep objects within a record are laid over each other; what is deeper is taken whole."""
 
 
-def data_of(event: Event) -> Record:
-    """Return what an event says of its object; nothing, where it says that in no form that is known."""
-    data = event.body.get("data")
-    return data if isinstance(data, dict) else {}
-
-
 def moment_of(event: Event) -> Moment:
     """Return what to order events by that are about one thing.
 
     The envelope counts seconds. Within one, the object's own `updated_at` decides, then what must come after what; the
     id of the event only sees to it that the order is always the same.
     """
-    data = data_of(event)
-    try:
-        updated_at = to_milliseconds(data.get("updated_at"))
-    except ValueError:
-        updated_at = 0
-    name, status = event.event.partition(".")[2], str(data.get("status"))
+    updated_at = told_milliseconds(event.data.get("updated_at")) or 0
+    name, status = event.event.partition(".")[2], str(event.data.get("status"))
     stage = next((place for place, names in enumerate(STAGES) if name in names), 0)
     progress = STATUSES.index(status) if status in STATUSES else len(STATUSES)
     return event.happened_at, updated_at, stage, progress, event.event_id
@@ -64,7 +54,7 @@ def merged(events: Iterable[Event]) -> Record:
     """
     record: Record = {}
     for event in sorted(events, key=moment_of):
-        record = _laid_over(record, data_of(event), DEPTH)
+        record = _laid_over(record, event.data, DEPTH)
     return record
 
 

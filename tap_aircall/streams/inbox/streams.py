@@ -5,22 +5,22 @@ Each goes on from its position in the inbox, which moves only past events whose 
 
 from __future__ import annotations
 
-import re
+import itertools
 from abc import abstractmethod
 from collections import defaultdict
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from singer_sdk.singerlib.catalog import REPLICATION_INCREMENTAL
 from typing_extensions import override
 
 from tap_aircall.inbox.source import MARK, Mark
-from tap_aircall.reading.conform import without
+from tap_aircall.reading.conform import to_id, without
 from tap_aircall.reading.times import from_milliseconds, to_milliseconds
 from tap_aircall.streams.base import AircallStream
-from tap_aircall.streams.inbox.merging import data_of, merged, moment_of
+from tap_aircall.streams.inbox.merging import merged, moment_of
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Generator, Iterable, Mapping, Sequence
 
     from tap_aircall.inbox.store import Event
     from tap_aircall.reading.pages import Record
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 SECRETS = frozenset({"token"})
 TWIN_MILLISECONDS = 10_000
 """Two events are twins, one of them in the deprecated form, when they happened no further apart."""
-_WHOLE = re.compile(r"[0-9]{1,18}")
 TWIN_POSITIONS = 1_000
 """How far apart in the inbox twins are looked for."""
 
@@ -43,6 +42,8 @@ class InboxStream(AircallStream):
     kinds: ClassVar[tuple[str, ...]] = ()
     """Patterns of the events that it is made from; all, if there are none."""
 
+    _forgotten: int | None = None
+    """Up to where events that were forgotten are none of this stream's."""
     _has_warned = False
     """Whether the user was told of forgotten events."""
 
@@ -63,17 +64,27 @@ class InboxStream(AircallStream):
         """Return the position after which this run begins; refuse settings and states before anything is read."""
         source, mark = self.run.require_events(self.name), self.parse_state(self.stream_state)
         start = source.resume(mark, self.name)
-        if mark is not None and start < source.forgotten and not self._has_warned:
+        if self._forgotten is None:
+            self._forgotten = start if mark is not None else source.forgotten
+            self._warn_of_forgotten(start)
+        return start
+
+    def _warn_of_forgotten(self, after: int) -> None:
+        """Say if events beyond a position were forgotten that this stream has not read, at any time until now."""
+        forgotten = self.run.require_events(self.name).forgotten
+        if forgotten > max(after, self._forgotten or 0) and not self._has_warned:
             self._has_warned = True
             self.logger.warning("Stream '%s': the inbox forgot events that this stream had not read yet.", self.name)
-        return start
 
     @override
     def pages(self) -> Generator[list[Record]]:
         start, source = self._begin(), self.run.require_events(self.name)
         for events in source.events(start, self.kinds):
+            self._warn_of_forgotten(start)
             yield [_whole(record) for record in self.records_of(events)]
-            self._advance(events[-1].position)
+            start = events[-1].position
+            self._advance(start)
+        self._warn_of_forgotten(start)
         self._advance(source.through)
 
     def _advance(self, position: int) -> None:
@@ -117,10 +128,10 @@ class CallEvents(InboxStream):
     @override
     def records_of(self, events: Sequence[Event]) -> Iterable[Record]:
         for event in events:
-            data = data_of(event)
+            data = event.data
             user = data.get("user")
             ids = {"call_id": _number(event.object_id), "user_id": user.get("id") if isinstance(user, dict) else None}
-            yield _without_id(data) | ids | _envelope(event)
+            yield _as_documented(_without_id(data)) | ids | _envelope(event)
 
 
 class UserEvents(InboxStream):
@@ -130,29 +141,66 @@ class UserEvents(InboxStream):
     primary_keys = ("event_id",)
     kinds = ("user.*",)
 
+    _known: list[_Form] | None = None
+    """What may have a twin among the next events; None before the first are read."""
+
     @override
     def records_of(self, events: Sequence[Event]) -> Iterable[Record]:
-        old = [event for event in events if not event.event.endswith(".v2")]
-        successors = self._successors(old[0].position, old[-1].position) if old else {}
-        for event in events:
-            times = successors.get((event.event, event.object_id), ())
-            if not any(abs(event.happened_at - other) <= TWIN_MILLISECONDS for other in times):
-                yield _without_id(data_of(event)) | {"user_id": _number(event.object_id)} | _envelope(event)
+        first = events[0].position - TWIN_POSITIONS
+        known = self._forms_between(first, events[0].position) if self._known is None else self._known
+        forms = [_Form.of(event) for event in events]
+        self._known = [form for form in known if form.position > first] + forms
+        twins = _twins(self._known)
+        for form, event in zip(forms, events, strict=True):
+            twin = twins.get(form)
+            if twin is None or form.is_second:
+                # A run may have emitted the first form before there was a second, which takes its place.
+                earliest = min(form, twin or form)
+                ids = {"event_id": earliest.event_id, "user_id": _number(event.object_id)}
+                yield _without_id(event.data) | _envelope(event) | ids
 
-    def _successors(self, first: int, last: int) -> dict[tuple[str, str | None], list[int]]:
-        """Find the events around some positions that say the same as a deprecated one.
+    def _forms_between(self, after: int, until: int) -> list[_Form]:
+        """Read what came just before the first event of this run."""
+        pages = self.run.require_events(self.name).events(max(0, after), self.kinds)
+        events = itertools.takewhile(lambda event: event.position < until, itertools.chain.from_iterable(pages))
+        return [_Form.of(event) for event in events]
 
-        Returns:
-            When they happened (UNIX milliseconds), by the deprecated name and the user.
-        """
-        found = defaultdict(list)
-        after = max(0, first - TWIN_POSITIONS)
-        for events in self.run.require_events(self.name).events(after, ("user.*.v2",)):
-            if events[0].position > last + TWIN_POSITIONS:
-                break
-            for event in events:
-                found[event.event.removesuffix(".v2"), event.object_id].append(event.happened_at)
-        return found
+
+class _Form(NamedTuple):
+    """An event about a user, in one of the two forms that it comes in."""
+
+    position: int
+    event_id: str
+    what: tuple[str, str | None]
+    """Its name in the first form, and the user."""
+    is_second: bool
+    happened_at: int
+    """UNIX milliseconds."""
+
+    @classmethod
+    def of(cls, event: Event) -> _Form:
+        name = event.event.removesuffix(".v2")
+        return cls(event.position, event.event_id, (name, event.object_id), name != event.event, event.happened_at)
+
+
+def _twins(forms: Iterable[_Form]) -> dict[_Form, _Form]:
+    """Return the twin of each of some events that has one.
+
+    As each comes in, it is the twin of the nearest one in the other form that has none yet, whichever came first.
+    """
+    twins: dict[_Form, _Form] = {}
+    alone: dict[tuple[str, str | None], list[_Form]] = defaultdict(list)
+    for form in forms:
+        others = alone[form.what]
+        distances = [(abs(other.happened_at - form.happened_at), other) for other in others]
+        near = [each for each in distances if each[0] <= TWIN_MILLISECONDS and each[1].is_second != form.is_second]
+        if near:
+            _, twin = min(near)
+            others.remove(twin)
+            twins[form], twins[twin] = twin, form
+        else:
+            others.append(form)
+    return twins
 
 
 class MergedStream(InboxStream):
@@ -163,26 +211,12 @@ class MergedStream(InboxStream):
     @override
     def records_of(self, events: Sequence[Event]) -> Iterable[Record]:
         ids = {event.object_id for event in events if event.object_id is not None}
-        histories = self._histories(self.object_type, ids)
-        for identity, history in self._complete(histories, events[-1].position):
+        # Those with events further on come with what they have there: once a run.
+        source, until = self.run.require_events(self.name), events[-1].position
+        for history in source.histories(self.object_type, ids, self.kinds, until) if ids else ():
             latest = max(history, key=moment_of)
             known = {"position": history[-1].position, "happened_at": from_milliseconds(latest.happened_at)}
-            yield merged(history) | {self.primary_keys[0]: identity} | known
-
-    def _histories(self, object_type: str, ids: set[str]) -> dict[str, list[Event]]:
-        """Read all that the inbox holds about some objects."""
-        histories = defaultdict(list)
-        for event in self.run.require_events(self.name).events_of(object_type, ids) if ids else ():
-            if event.object_id is not None:
-                histories[event.object_id].append(event)
-        return histories
-
-    @staticmethod
-    def _complete(histories: Mapping[str, list[Event]], through: int) -> Iterator[tuple[str, list[Event]]]:
-        """Yield those that have nothing after a position: the others come with what they have there, once a run."""
-        for identity, history in histories.items():
-            if history[-1].position <= through:
-                yield identity, history
+            yield _as_documented(merged(history)) | {self.primary_keys[0]: latest.object_id} | known
 
 
 class Messages(MergedStream):
@@ -212,7 +246,7 @@ class AiVoiceAgentSessions(MergedStream):
     object_type = "ai_voice_agent_session"
 
 
-class DeletedObjects(MergedStream):
+class DeletedObjects(InboxStream):
     """Users, numbers, contacts and integrations that were deleted, and when."""
 
     name = "deleted_objects"
@@ -225,18 +259,17 @@ class DeletedObjects(MergedStream):
         for event in events:
             if event.object_type is not None and event.object_id is not None:
                 ids[event.object_type].add(event.object_id)
+        source, until = self.run.require_events(self.name), events[-1].position
         for object_type, some in ids.items():
-            for identity, history in self._histories(object_type, some).items():
-                deletions = [event for event in history if ".deleted" in event.event]
-                if deletions and deletions[-1].position <= events[-1].position:
-                    told = _envelope(min(deletions, key=moment_of))  # what comes again says nothing new
-                    deleted_at = told.pop("happened_at")
-                    yield told | {
-                        "object_type": object_type,
-                        "object_id": identity,
-                        "deleted_at": deleted_at,
-                        "position": deletions[-1].position,
-                    }
+            for deletions in source.histories(object_type, some, self.kinds, until):
+                told = _envelope(min(deletions, key=moment_of))  # what comes again says nothing new
+                deleted_at = told.pop("happened_at")
+                yield told | {
+                    "object_type": object_type,
+                    "object_id": deletions[-1].object_id,
+                    "deleted_at": deleted_at,
+                    "position": deletions[-1].position,
+                }
 
 
 def _envelope(event: Event) -> Record:
@@ -250,6 +283,23 @@ def _envelope(event: Event) -> Record:
     }
 
 
+def _as_documented(record: Record) -> Record:
+    """Return a record with what deliveries say under other names than the documents (facts: What deliveries hold)."""
+    changed: Record = {}
+    if isinstance(tags := record.get("tags"), list):
+        changed["tags"] = [
+            {"created_at": tag["tagged_at"]} | {name: value for name, value in tag.items() if name != "tagged_at"}
+            if isinstance(tag, dict) and "tagged_at" in tag
+            else tag
+            for tag in tags
+        ]
+    if links := record.get("media_url"):
+        changed["media_url"] = links = links if isinstance(links, list) else [links]
+        if not record.get("media_details"):
+            changed["media_details"] = [each if isinstance(each, dict) else {"presigned_url": each} for each in links]
+    return record | changed
+
+
 def _whole(record: Record) -> Record:
     """Return a record with null for empty objects, which stand for nothing in deliveries."""
     return {name: None if value == {} else value for name, value in record.items()}
@@ -257,7 +307,7 @@ def _whole(record: Record) -> Record:
 
 def _number(identity: str | None) -> int | str | None:
     """Return an id as the number that it is, as a rule."""
-    return int(identity) if identity is not None and _WHOLE.fullmatch(identity) else identity
+    return to_id(identity) or identity
 
 
 def _without_id(data: Record) -> Record:

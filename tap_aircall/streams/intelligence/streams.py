@@ -29,7 +29,7 @@ from tap_aircall.reading import later, states
 from tap_aircall.reading.conform import is_recognised
 from tap_aircall.reading.cursors import POSITIONS
 from tap_aircall.reading.later import YOUNG_SECONDS, Later, Reason, ids_to_state, parse_ids
-from tap_aircall.reading.times import to_milliseconds, to_rfc3339, to_seconds
+from tap_aircall.reading.times import to_rfc3339, to_seconds
 from tap_aircall.streams.access import Access
 from tap_aircall.streams.calls.details import CallDetails, upgrade_followed
 
@@ -39,7 +39,6 @@ if TYPE_CHECKING:
     from singer_sdk import Tap
     from singer_sdk.helpers.types import Context
 
-    from tap_aircall.inbox.store import Event
     from tap_aircall.reading.cursors import Cursors
     from tap_aircall.reading.pages import Query, Record
     from tap_aircall.streams.run import Run
@@ -244,10 +243,10 @@ class CallIntelligence(CallDetails):
         if source is None or not self.announced_by:
             return calls
         for event in source.news(self.stream_state, cursors.read_through, self.announced_by):
-            if (event.object_id or "").isdecimal():
-                call_id = int(event.object_id or 0)
-                if self.rereads or call_id not in self._found:
-                    calls[call_id] = _start(event)
+            call_id = event.number
+            if call_id is not None and (self.rereads or call_id not in self._found):
+                # An earlier time, if the event does not say.
+                calls[call_id] = event.second("call_created_at") or event.happened_at // 1000 - DAY
         return calls
 
     def _raise_refused(self) -> None:
@@ -301,15 +300,6 @@ def _refused(asked_at: int, *, is_expected: bool) -> StreamUnavailableError:
         f"is left out until {until}: Aircall refuses it (status 403); the company's plan may lack it.",
         is_expected=is_expected,
     )
-
-
-def _start(event: Event) -> int:
-    """Return when the call of an event began (UNIX seconds), or an earlier time if the event does not say."""
-    data = event.body.get("data")
-    try:
-        return to_milliseconds(data.get("call_created_at") if isinstance(data, dict) else None) // 1000
-    except ValueError:
-        return event.happened_at // 1000 - DAY
 
 
 class CallTranscriptions(CallIntelligence):

@@ -6,10 +6,15 @@ import random
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import sqlalchemy as sa
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from tap_aircall.errors import InputError
 from tap_aircall.inbox.deliveries import MESSAGES
 from tap_aircall.inbox.store import Inbox
+from tap_aircall.reading.times import to_seconds
+from tests.slow import few_or_many
 from tests.streams.inbox.conftest import COMPANY, T0, said
 
 if TYPE_CHECKING:
@@ -65,7 +70,12 @@ class TestMessages:
         assert run.state["bookmarks"]["messages"] == {
             "replication_key": "position",
             "replication_key_value": 2,
-            "inbox": {"inbox": hooked.inbox.inbox_id, "company": COMPANY, "position": 2},
+            "inbox": {
+                "inbox": hooked.inbox.inbox_id,
+                "company": COMPANY,
+                "position": 2,
+                "event": hooked.inbox.event_id(2),
+            },
         }
         again = hooked.run("messages", state=run.state)
         assert (again.records("messages"), again.state) == ([], run.state)
@@ -149,7 +159,19 @@ class TestMessages:
             ({"created_at": 1_795_438_800_250}, {"created_at": "2026-11-23T13:00:00.250Z"}),
             ({"created_at": "1795438800000"}, {"created_at": "2026-11-23T13:00:00Z"}),
             ({"created_at": "2026-11-23T14:00:00+01:00"}, {"created_at": "2026-11-23T13:00:00Z"}),
-            ({"media_url": ["a", None, 7]}, {"media_url": ["a", None, "7"]}),
+            (
+                {"media_url": ["a", 7]},
+                {"media_url": ["a", "7"], "media_details": [{"presigned_url": "a"}, {"presigned_url": "7"}]},
+            ),
+            ({"media_url": "a"}, {"media_url": ["a"], "media_details": [{"presigned_url": "a"}]}),
+            (
+                {"media_url": [{"file_name": "b"}]},
+                {"media_url": ['{"file_name":"b"}'], "media_details": [{"file_name": "b"}]},
+            ),
+            (
+                {"media_url": "a", "media_details": [{"file_name": "b"}]},
+                {"media_url": ["a"], "media_details": [{"file_name": "b"}]},
+            ),
             ({"metadata": {"a": [1, {"b": None}]}}, {"metadata": {"a": [1, {"b": None}]}}),
             ({"number": {"id": "5", "x": 1}}, {"number": {"id": 5}, "additional_fields": {"number.x": 1}}),
             ({"media_details": ["x"]}, {"media_details": [], "additional_fields": {"media_details[]": ["x"]}}),
@@ -218,6 +240,13 @@ class TestEvents:
         assert (records[3]["transferred_to"]["id"], records[3]["transferred_by"]["id"]) == (1, 2)
         assert (records[4]["hangup_cause"], records[4]["external_transferred_to"]) == ("normal", "+33")
 
+    def test_the_time_of_a_tag_is_found_under_either_name(self, hooked: Hooked) -> None:
+        tags = [{"id": 1, "tagged_at": T0}, {"id": 2, "created_at": T0 + 1, "tagged_by": {}}, "x"]
+        hooked.tell("call.tagged", 1, id=7, tags=tags)
+        (record,) = hooked.run("call_events").records("call_events")
+        assert [tag["created_at"][-6:] for tag in record["tags"]] == ["00:00Z", "00:01Z"]
+        assert record["additional_fields"]["tags[]"] == ["x"]
+
     def test_user_events_have_the_deprecated_form_only_where_there_is_no_other(self, hooked: Hooked) -> None:
         hooked.tell("user.opened.v2", 1, id=5, name="Ada")
         hooked.tell("user.opened", 2, id=5, name="Ada")
@@ -240,6 +269,34 @@ class TestEvents:
         closed = [r["substatus"] for r in records if r["event"] == "user.closed.v2"]
         assert sorted(map(str, closed)) == ["None", "On a break"]
         assert not [r for r in records if r["event"] == "user.closed"]
+
+    @settings(max_examples=few_or_many(8, 200), suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @given(
+        logins=st.lists(st.tuples(st.booleans(), st.integers(0, 2), st.integers(-10, 10)), max_size=5), data=st.data()
+    )
+    def test_a_login_in_both_forms_is_one_whatever_order_they_come_in(
+        self, hooked: Hooked, logins: list[tuple[bool, int, int]], data: st.DataObject
+    ) -> None:
+        told: list[tuple[str, int, str]] = []
+        expected = []
+        for at, (is_in_first, seconds, apart) in zip(range(0, 600, 60), logins, strict=False):
+            second = [("user.opened.v2", at, "ab"[n]) for n in range(seconds)]
+            first = [("user.opened", at + apart, "c")] if is_in_first else []
+            told += second + first
+            expected += second or first
+        user = hooked.inbox.last_position(COMPANY) + 1
+        state = hooked.run("user_events").state
+        rows: dict[str, dict[str, Any]] = {}
+        for event, at, substatus in data.draw(st.permutations(told)):
+            hooked.tell(event, at, id=user, substatus=substatus)
+            if data.draw(st.booleans()):
+                run = hooked.run("user_events", state=state)
+                state = run.state
+                rows |= {r["event_id"]: r for r in run.records("user_events")}
+        rows |= {r["event_id"]: r for r in hooked.run("user_events", state=state).records("user_events")}
+
+        found = [(r["event"], to_seconds(r["happened_at"]) - T0, r["substatus"]) for r in rows.values()]
+        assert sorted(found) == sorted(expected)
 
     def test_deleted_objects_say_what_was_deleted_and_when_once(self, hooked: Hooked) -> None:
         hooked.tell("contact.created", 0, id=9)
@@ -288,6 +345,39 @@ class TestEvents:
         assert len(run.records("webhook_events")) == 6
         assert len(run.records("call_events")) == 1
 
+    def test_events_that_are_made_to_do_harm_do_none(self, hooked: Hooked, caplog: pytest.LogCaptureFixture) -> None:
+        call = hooked.aircall.world.add_call(started_at=T0 - HOUR)["id"]
+        state = hooked.run(*ALL, "calls", "contacts", "call_transcriptions").state
+        edges = [
+            "0001-01-01T00:00:00Z",
+            "0001-01-01T00:00:00+14:00",
+            "9999-12-31T23:59:59.999999Z",
+            -(10**11),
+            0,
+            1,
+            10**14,
+        ]
+        families = ("call.tagged", "contact.updated", "transcription.created", "message.sent", "user.opened.v2")
+        wrong = ["9" * 199, "9" * 19, 2**63, 2**70, -1, 0, "0", "٣", "1" * 201, None, {}, "../users"]
+        for family in families:
+            for at in edges:
+                times = dict.fromkeys(("started_at", "call_created_at", "created_at", "updated_at"), at)
+                hooked.put({"event": family, "timestamp": at, "data": {"id": call, "call_id": call, **times}})
+            for number in wrong:
+                hooked.tell(family, 1, id=number, call_id=number)
+        unknown: dict[str, Any] = {f"+33 6 12 34 56 {n:04d}": {} for n in range(2_000)}
+        hooked.put(*(said("message.sent", n, id=f"m{n}", **unknown) for n in range(3)))
+        hooked.aircall.sandbox.requests.clear()
+        caplog.clear()
+
+        run = hooked.run(*ALL, "calls", "contacts", "call_transcriptions", state=state)
+
+        assert run.ids("calls") == [call]
+        asked = {log.path for log in hooked.aircall.sandbox.requests if log.path.count("/") > 2}
+        assert asked <= {f"/v1/{path}" for path in (f"calls/{call}", f"contacts/{call}", f"calls/{call}/transcription")}
+        assert len(caplog.messages) < 200
+        assert "33 6 12" not in caplog.text
+
 
 class TestPositions:
     def test_a_batch_is_emitted_before_the_state_says_so(self, hooked: Hooked) -> None:
@@ -330,6 +420,44 @@ class TestPositions:
         run = hooked.run("call_events", state=state)
         assert [r["call_id"] for r in run.records("call_events")] == [3]
         assert "Stream 'call_events': the inbox forgot events that this stream had not read yet." in caplog.messages
+
+    @pytest.mark.parametrize("is_first", [False, True])
+    def test_what_is_forgotten_between_the_start_and_the_reading_is_pointed_out(
+        self, hooked: Hooked, caplog: pytest.LogCaptureFixture, *, is_first: bool
+    ) -> None:
+        hooked.tell("call.created", 0, id=1)
+        state = None if is_first else hooked.run("call_events").state
+        hooked.tell("call.created", 1, id=2)
+        hooked.aircall.world.add("tags")
+
+        def forget(log: Any) -> None:
+            if log.path == "/v1/tags":
+                hooked.inbox.forget(COMPANY, before=int(hooked.aircall.clock.now * 1000) + 1)
+
+        hooked.aircall.sandbox.on_request = forget
+        run = hooked.run("tags", "call_events", state=state)
+        hooked.aircall.sandbox.on_request = None
+        line = "Stream 'call_events': the inbox forgot events that this stream had not read yet."
+        assert (run.records("call_events"), caplog.messages.count(line)) == ([], 1)
+        hooked.tell("call.created", 2, id=3)
+        hooked.run("call_events", state=run.state)
+        assert caplog.messages.count(line) == 1
+
+    @given(restored=st.integers(0, 9), more=st.integers(1, 30))
+    @settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    def test_a_restore_is_noticed_however_much_came_since(self, hooked: Hooked, restored: int, more: int) -> None:
+        before = hooked.inbox.last_position(COMPANY)
+        hooked.put(*(said("message.sent", n, id=f"{before} {n}") for n in range(10)))
+        state = hooked.run("messages").state
+        with hooked.inbox.engine.begin() as connection:  # makes it what a copy from before would be
+            connection.execute(sa.text("DELETE FROM events WHERE position > :last"), {"last": before + restored})
+            connection.execute(sa.text("UPDATE sqlite_sequence SET seq = :last"), {"last": before + restored})
+        hooked.put(*(said("message.sent", 60 + n, id=f"new {before} {n}") for n in range(more)))
+
+        with pytest.raises(
+            InputError, match=r"^State of stream 'messages': its position (is of another event|.* beyond)"
+        ):
+            hooked.run("messages", state=state)
 
     def test_a_state_of_another_inbox_or_of_a_later_time_is_refused(self, hooked: Hooked, tmp_path: Path) -> None:
         hooked.tell("message.sent", 0, id="m")

@@ -12,7 +12,7 @@ import time
 from contextlib import ExitStack
 
 from aircall_customers.alerts import trouble
-from aircall_customers.customers import read_customers
+from aircall_customers.customers import Project, read_customers
 from aircall_customers.guard import Guard
 from aircall_customers.local import ROOT, Deployment, free_port, postgres_server, wait_for_page
 from aircall_sandbox import Sandbox, generate_company
@@ -81,7 +81,7 @@ def _show(stack: ExitStack) -> None:
 
 def _news(deployment: Deployment, guard: Guard) -> dict[str, str]:
     """Say of each customer how it is, as soon as there is something to say."""
-    customers, now = read_customers(deployment.customers), guard.now()
+    customers, now = read_customers(deployment.customers, Project(ROOT)), guard.now()
     lines = {}
     for name, record in guard.records(customers).items():
         wrong = trouble(customers[name], record, now)

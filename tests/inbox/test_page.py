@@ -20,6 +20,7 @@ import trustme
 import urllib3
 
 from tap_aircall import command
+from tap_aircall.auth.tokens import default_location
 from tap_aircall.inbox.store import Inbox
 from tests.inbox.conftest import delivery, ids, known
 from tests.inbox.processes import free_port
@@ -39,15 +40,20 @@ def blocks(kind: str) -> list[str]:
     return re.findall(rf"^```{kind}\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
 
 
+def unit() -> configparser.ConfigParser:
+    """Return the service."""
+    parsed = configparser.ConfigParser(interpolation=None)
+    parsed.optionxform = str  # type: ignore[assignment,method-assign]
+    parsed.read_string(*blocks("ini"))
+    return parsed
+
+
 def test_the_page_names_every_command() -> None:
     assert set(re.findall(r"^\| `(\w+)", PAGE, re.MULTILINE)) == set(command.commands.commands)
 
 
 def test_the_command_of_the_service_is_one(tmp_path: Path) -> None:
-    unit = configparser.ConfigParser(interpolation=None)
-    unit.optionxform = str  # type: ignore[assignment,method-assign]
-    unit.read_string(*blocks("ini"))
-    words = shlex.split(unit["Service"]["ExecStart"])
+    words = shlex.split(unit()["Service"]["ExecStart"])
     config = tmp_path / "config.json"
     config.write_text(json.dumps({"user": "id", "password": "token"}), encoding="utf-8")
     arguments = [str(config) if word.endswith("config.json") else word for word in words[1:]]
@@ -56,6 +62,14 @@ def test_the_command_of_the_service_is_one(tmp_path: Path) -> None:
 
     assert Path(words[0]).name == "aircall-inbox"
     assert command.commands.resolve_command(context, [words[3]])[0] == "serve"
+
+
+def test_the_service_keeps_tokens_where_it_may_write_and_nobody_else_reads(monkeypatch: pytest.MonkeyPatch) -> None:
+    service = unit()["Service"]
+    monkeypatch.setenv(*service["Environment"].split("="))
+
+    assert default_location().is_relative_to(f"/var/lib/{service['StateDirectory']}")
+    assert service["UMask"] == "0077"
 
 
 @pytest.fixture(scope="module")

@@ -125,6 +125,13 @@ def test_every_block_is_tried_or_says_why_not() -> None:
     assert 2 * len(BLOCKS) == fences
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_a_page_with_states_by_suffix_says_that_two_runs_at_once_mix_them_up(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+
+    assert ("meltano run" in text and "--state-id-suffix" in text) <= ("MELTANO_SYS_DIR_ROOT` of its own" in text)
+
+
 @pytest.mark.parametrize("block", CONFIGS, ids=str)
 def test_a_config_is_valid_as_printed(block: Block) -> None:
     TapAircall(config={"user": "id", "password": "token", **json.loads(block.text)})

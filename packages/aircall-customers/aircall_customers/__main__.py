@@ -8,7 +8,7 @@ import sys
 
 from dagster_pipes import DAGSTER_PIPES_CONTEXT_ENV_VAR, open_dagster_pipes
 
-from aircall_customers.customers import CustomersError, read_customers
+from aircall_customers.customers import CustomersError, Project, read_customers
 from aircall_customers.guard import Guard, GuardError
 from aircall_customers.run import Place, Report, as_json, run
 
@@ -17,7 +17,7 @@ def main() -> int:
     """Do what the arguments say; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m aircall_customers", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for task, text in (("load", "load what is new"), ("build", "build what is made of it, where the list says so")):
+    for task, text in (("load", "load what is new, and build"), ("build", "build what the list says")):
         command = commands.add_parser(task, help=f"of one customer, {text}")
         command.add_argument("customer")
     commands.add_parser("status", help="show how each customer is")
@@ -45,7 +45,7 @@ def _tell_dagster(report: Report) -> None:
 
 
 def _show_status(place: Place) -> None:
-    customers = read_customers(place.customers)
+    customers = read_customers(place.customers, Project(place.project))
     with Guard(place.database) as guard:
         records, now = guard.records(), guard.now()
     for name in sorted(customers):

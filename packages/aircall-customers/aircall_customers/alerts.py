@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING
 
 import requests
 
@@ -22,13 +22,6 @@ FAILURES = 3
 SLACK = timedelta(hours=1)
 """How late the second run after a success may be."""
 TIMEOUT_SECONDS = 10
-
-
-class Post(Protocol):
-    """What sends a message: `requests.post`."""
-
-    def __call__(self, url: str, *, json: Any, timeout: float) -> requests.Response:
-        """Send JSON to an address."""
 
 
 def trouble(customer: Customer, record: Record | None, now: datetime) -> tuple[str, str] | None:
@@ -49,13 +42,12 @@ def trouble(customer: Customer, record: Record | None, now: datetime) -> tuple[s
     return None
 
 
-def announce(customers: Mapping[str, Customer], guard: Guard, post: Post) -> list[str]:
+def announce(customers: Mapping[str, Customer], guard: Guard) -> list[str]:
     """Tell of customers whose trouble is new or over, once; and once more if nobody can say whether it arrived.
 
     Args:
         customers: All of them.
         guard: Knows how they are, and what was told of them.
-        post: Sends a message.
 
     Returns:
         The names of those of whom something was told. Without an address nothing is.
@@ -71,7 +63,12 @@ def announce(customers: Mapping[str, Customer], guard: Guard, post: Post) -> lis
         line = wrong[1] if wrong else f"{name} is well again."
         message = {"text": line, "customer": name, "trouble": subject, "error_kind": record.error_kind}
         try:
-            post(url, json=message, timeout=TIMEOUT_SECONDS).raise_for_status()
+            # Another server must not choose where it goes.
+            answer = requests.post(url, json=message, timeout=TIMEOUT_SECONDS, allow_redirects=False, stream=True)
+            answer.close()
+            answer.raise_for_status()
+            if answer.is_redirect:
+                raise requests.TooManyRedirects
         except requests.RequestException as error:
             # Its text would show the address.
             problem = f"Alerts cannot be sent to {URL} ({type(error).__name__})."

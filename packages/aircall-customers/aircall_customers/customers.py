@@ -6,7 +6,7 @@ import json
 import os
 import re
 from datetime import datetime, timedelta
-from pathlib import Path  # noqa: TC003 - pydantic needs it
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Self
 from zlib import crc32
 
@@ -22,9 +22,10 @@ from pydantic import (
     field_validator,
     model_validator,
 )
+from typing_extensions import override
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
 TAP = "tap-aircall"
 SPREAD = {"@hourly": 60, "@daily": 1_440}
@@ -32,12 +33,67 @@ SPREAD = {"@hourly": 60, "@daily": 1_440}
 OWN = ("user", "password", "oauth_access_token", "oauth_refresh_token", "oauth_settings_location")
 """Settings of the tap that say whose data it reads. They are taken from the customer alone, never from what happens to
 be in the environment: otherwise one company's calls could end in another's schema."""
+SCHEMA = "default_target_schema"
+"""The setting of loaders that names the schema to load into."""
 SET_BY_RUN = frozenset({"source_schema", "schema", "target_path", "log_path"})
 """Settings of dbt that a run chooses: the schemas to read and to write, and the folders for its files."""
 
 
+PLACES = re.compile(
+    r"account|bucket|catalog|database|dataset.*|dbname|host.*|port|project.*|server|.*(dir|file|folder|location|path|prefix|uri|url)"
+)
+"""Names of a loader's settings that say where it loads into; the others say how."""
+FILE = "filepath"
+"""The setting of a loader that writes a single file, such as one of DuckDB, which lets in one process at a time."""
+
+
 class CustomersError(Exception):
     """The list, or what it refers to, cannot be used; one line says where."""
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML where no key is there twice, and dates and times of day are the text that was written."""
+
+    yaml_implicit_resolvers = {  # noqa: RUF012 - as in the class above
+        first: [(tag, form) for tag, form in resolvers if not tag.endswith((":timestamp", ":int"))]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+
+    @override
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys: set[str] = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.value in keys:
+                message = f"{key.value} is there twice (line {key.start_mark.line + 1})"
+                raise CustomersError(message)
+            keys.add(str(key.value))
+        return super().construct_mapping(node, deep)
+
+
+_Loader.add_implicit_resolver("tag:yaml.org,2002:int", re.compile(r"-?(?:0|[1-9][0-9]*)$"), list("-0123456789"))
+
+
+def _read_yaml(path: Path) -> Any:
+    """Return what is in a file.
+
+    Raises:
+        CustomersError: If it cannot be read, with the place.
+    """
+    try:
+        return yaml.load(path.read_bytes(), _Loader)  # noqa: S506 - a safe loader
+    except CustomersError as error:
+        message = f"{path}: {error}"
+        raise CustomersError(message) from error
+    except OSError as error:
+        message = f"{path} cannot be read: {error.strerror}"
+        raise CustomersError(message) from error
+    except yaml.reader.ReaderError as error:
+        message = f"{path} is not text in UTF-8"
+        raise CustomersError(message) from error
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        message = f"{path} is not YAML{f' (line {mark.line + 1})' if mark else ''}"
+        raise CustomersError(message) from error
 
 
 def _schedule(text: str) -> str:
@@ -57,7 +113,7 @@ class _Strict(BaseModel):
 class Credentials(_Strict):
     """Where the credentials of a customer are. They are never in the list."""
 
-    environment: str | None = None
+    environment: Annotated[str, StringConstraints(pattern=r"^[A-Za-z]\w*$")] | None = None
     """Beginning of the variables that hold them: `ACME` for `ACME_USER` and `ACME_PASSWORD`."""
     file: Path | None = None
     """A JSON file of settings of the tap, such as `{"user": "...", "password": "..."}`."""
@@ -69,25 +125,30 @@ class Credentials(_Strict):
             raise ValueError(message)
         return self
 
-    def read(self) -> dict[str, Any]:
+    def variables(self, tap: Plugin) -> dict[str, str]:
+        """Return the variables that may hold settings of the tap, and those settings; none for a file."""
+        if self.environment is None:
+            return {}
+        return {f"{self.environment}_{setting.name.upper()}": setting.name for setting in tap.settings}
+
+    def read(self, tap: Plugin) -> dict[str, Any]:
         """Return the settings of the tap that are there, secrets among them.
 
         Raises:
             CustomersError: If there are none.
         """
-        if self.environment is not None:
-            prefix = f"{self.environment}_"
-            found = {name: value for name, value in os.environ.items() if name.startswith(prefix)}
-            values: Any = {name.removeprefix(prefix).lower(): value for name, value in found.items()}
+        if self.file is None:
+            names = self.variables(tap)
+            values: Any = {setting: os.environ[name] for name, setting in names.items() if name in os.environ}
         else:
-            assert self.file is not None  # noqa: S101 - one of them is there
             try:
-                values = json.loads(self.file.read_text(encoding="utf-8"))
+                values = json.loads(self.file.read_bytes())
             except OSError as error:
                 message = f"the file {self.file} cannot be read: {error.strerror}"
                 raise CustomersError(message) from error
-            except ValueError:
-                values = None
+            except ValueError as error:
+                message = f"the file {self.file} is not JSON"
+                raise CustomersError(message) from error
         if not (isinstance(values, dict) and any(values.get(name) for name in OWN)):
             place = f"variables {self.environment}_..." if self.environment else f"the file {self.file}"
             message = f"{place}: no credentials are there, such as user and password"
@@ -105,7 +166,7 @@ class Customer(_Strict):
     target_schema: str | None = Field(default=None, alias="schema")
     """The schema in the warehouse to load into."""
     target_settings: dict[str, Any] = {}
-    streams: list[str] | None = None
+    streams: Annotated[list[str], Field(min_length=1)] | None = None
     """Streams to read, by name or pattern; those that meltano.yml selects by default."""
     settings: dict[str, Any] = {}
     """Further settings of the tap; none that is secret."""
@@ -127,10 +188,10 @@ class Customer(_Strict):
         return settings
 
     @property
-    def schemas(self) -> list[str | None]:
-        """The schemas that are written to: the one that is loaded into, then that of the models and its staging."""
-        schema = self.target_schema
-        return [schema, f"{schema}_analytics", f"{schema}_analytics_staging"] if schema and self.build else [schema]
+    def schema_name(self) -> str | None:
+        """The schema to load into, wherever the entry names it."""
+        name = self.target_settings.get(SCHEMA, self.target_schema)
+        return None if name is None else str(name)
 
     @property
     def company(self) -> str:
@@ -154,21 +215,18 @@ class _List(_Strict):
     customers: dict[str, dict[str, Any]] = {}
 
 
-def read_customers(path: Path) -> dict[str, Customer]:
+def read_customers(path: Path, project: Project) -> dict[str, Customer]:
     """Return the customers of a list, by name.
 
+    Args:
+        path: The list.
+        project: The Meltano project that loads them.
+
     Raises:
-        CustomersError: If it cannot be read, with each mistake and its place.
+        CustomersError: If it cannot be used, with each mistake and its place.
     """
     try:
-        listed = _List.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")) or {})
-    except OSError as error:
-        message = f"{path} cannot be read: {error.strerror}"
-        raise CustomersError(message) from error
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        message = f"{path} is not YAML{f' (line {mark.line + 1})' if mark else ''}"
-        raise CustomersError(message) from error
+        listed = _List.model_validate(_read_yaml(path) or {})
     except ValidationError as error:
         message = f"{path}: {_explain(error)}"
         raise CustomersError(message) from error
@@ -178,14 +236,7 @@ def read_customers(path: Path) -> dict[str, Customer]:
             customers[name] = Customer.model_validate({**listed.defaults, **entry, "name": name})
         except ValidationError as error:
             mistakes.append(f"customer {name}: {_explain(error)}")
-    shared: dict[tuple[Any, ...], str] = {}
-    for customer in customers.values():
-        for schema in customer.schemas:
-            place = (customer.target, schema, json.dumps(customer.target_settings, sort_keys=True))
-            first = shared.setdefault(place, customer.name)
-            if first != customer.name:
-                mistakes.append(f"customer {customer.name}: loads into the schema of {first}")
-    if mistakes:
+    if mistakes := [*mistakes, *project.conflicts(customers.values())]:
         message = f"{path}: {'; '.join(mistakes)}"
         raise CustomersError(message)
     return customers
@@ -206,16 +257,32 @@ class Plugin(BaseModel):
 
         name: str
         sensitive: bool = False
+        value: Any = None
 
     name: str
     inherit_from: str | None = None
     settings: list[Setting] = []
+    config: dict[str, Any] = {}
     select: list[str] = []
+    ancestors: list[str] = []
+    """The plugins that it inherits from, the nearest first."""
 
     @property
     def variables(self) -> str:
         """What the variables of its settings begin with."""
-        return f"{re.sub(r'[^A-Z0-9]', '_', self.name.upper())}_"
+        return _variables(self.name)
+
+    @property
+    def kind(self) -> str:
+        """The plugin that all it inherits comes from."""
+        return [self.name, *self.ancestors][-1]
+
+    def value(self, setting: str) -> object:
+        """Return what a setting is where nobody gives another value."""
+        for name in (self.name, *self.ancestors):
+            if given := os.environ.get(f"{_variables(name)}{setting.upper()}"):
+                return given
+        return self.config.get(setting, {each.name: each.value for each in self.settings}.get(setting))
 
     def environment(self, values: Mapping[str, Any], *, secrets: bool) -> dict[str, str]:
         """Return the variables for some settings.
@@ -240,6 +307,10 @@ class Plugin(BaseModel):
         }
 
 
+def _variables(plugin: str) -> str:
+    return f"{re.sub(r'[^A-Z0-9]', '_', plugin.upper())}_"
+
+
 class Project:
     """A Meltano project, as its files describe it.
 
@@ -254,14 +325,59 @@ class Project:
         self.folder = folder
         self.plugins: dict[str, Plugin] = {}
         try:
-            root = yaml.safe_load((folder / "meltano.yml").read_text(encoding="utf-8"))
+            root = _read_yaml(folder / "meltano.yml")
             included = [path for pattern in root.get("include_paths", ()) for path in sorted(folder.glob(pattern))]
-            for content in (root, *(yaml.safe_load(path.read_text(encoding="utf-8")) for path in included)):
+            for content in (root, *map(_read_yaml, included)):
                 for plugins in (content.get("plugins") or {}).values():
                     self.plugins |= {each["name"]: Plugin.model_validate(each) for each in plugins}
-        except (OSError, yaml.YAMLError, AttributeError, KeyError, TypeError, ValidationError) as error:
+        except (CustomersError, AttributeError, KeyError, TypeError, ValidationError) as error:
             message = f"{folder} (AIRCALL_PROJECT) has no meltano.yml that can be used"
             raise CustomersError(message) from error
+
+    def conflicts(self, customers: Iterable[Customer]) -> list[str]:
+        """Return what customers would take from each other: places to load into, and variables."""
+        mistakes: list[str] = []
+        places: dict[tuple[object, ...], str] = {}
+        taken = {"AIRCALL_INBOX": "this deployment"} | {
+            f"{plugin.variables}{setting.name.upper()}": plugin.name
+            for plugin in self.plugins.values()
+            for setting in plugin.settings
+        }
+        for customer in customers:
+            for place in self._places(customer) if customer.target in self.plugins else ():
+                first = places.setdefault(place, customer.name)
+                if first != customer.name:
+                    mistakes.append(f"customer {customer.name}: loads into the {place[0]} of {first}")
+            if foreign := sorted(self.variables(customer) & taken.keys()):
+                owner = taken[foreign[0]]
+                mistakes.append(f"customer {customer.name}: {foreign[0]} belongs to {owner}; name another environment")
+        return mistakes
+
+    def variables(self, customer: Customer) -> set[str]:
+        """Return the variables that may hold a customer's credentials and settings."""
+        return set(customer.credentials.variables(self.plugins[TAP])) if TAP in self.plugins else set()
+
+    def _places(self, customer: Customer) -> Iterator[tuple[object, ...]]:
+        """Yield where a customer is loaded and built, each place in one spelling."""
+        target = self._plugin(customer.target)
+        found = {
+            name: self._resolve(name, customer.target_settings.get(name) or target.value(name))
+            for name in sorted({each.name for each in target.settings} | customer.target_settings.keys())
+            if PLACES.fullmatch(name)
+        }
+        address = (target.kind, *found.items())
+        if FILE in found:
+            yield ("file", *address)
+            return
+        schema = str(customer.schema_name or target.value(SCHEMA)).casefold()
+        for ending in ("", "_analytics", "_analytics_staging") if customer.build else ("",):
+            yield ("schema", *address, f"{schema}{ending}")
+
+    def _resolve(self, name: str, value: object) -> str:
+        """Return the one spelling of what names a place."""
+        text = os.path.expandvars(str(value).replace("$MELTANO_PROJECT_ROOT", str(self.folder)))
+        is_path = re.search("dir|file|folder|path", name) and "://" not in text
+        return str((self.folder / Path(text).expanduser()).resolve() if is_path else text).casefold()
 
     def environment(self, customer: Customer, folder: Path, inbox: str | None = None) -> dict[str, str]:
         """Return the variables with which Meltano loads a customer, and builds on what was loaded.
@@ -280,12 +396,12 @@ class Project:
                 events = {"inbox": inbox, "inbox_company": customer.company}
             else:
                 events = {}
-            place = {} if customer.target_schema is None else {"default_target_schema": customer.target_schema}
+            place = {} if customer.schema_name is None else {SCHEMA: customer.schema_name}
             variables = {
                 **tap.environment(events, secrets=True),
                 **tap.environment(customer.settings, secrets=False),
-                **tap.environment(customer.credentials.read(), secrets=True),
-                **target.environment({**place, **customer.target_settings}, secrets=False),
+                **tap.environment(customer.credentials.read(tap), secrets=True),
+                **target.environment({**customer.target_settings, **place}, secrets=False),
                 **self._build_environment(customer, folder),
             }
         except CustomersError as error:
@@ -302,8 +418,8 @@ class Project:
             return {}
         plugin = self._plugin(customer.build.partition(":")[0])
         ours = {"target_path": str(folder / "dbt/target"), "log_path": str(folder / "dbt/logs")}
-        if customer.target_schema is not None:
-            ours |= {"source_schema": customer.target_schema, "schema": str(customer.schemas[1])}
+        if (schema := customer.schema_name) is not None:
+            ours |= {"source_schema": schema, "schema": f"{schema}_analytics"}
         known = {setting.name for setting in plugin.settings}
         ours = {name: value for name, value in ours.items() if name in known}
         return plugin.environment({**ours, **customer.build_settings}, secrets=False)
@@ -317,5 +433,10 @@ class Project:
             return plugin
         parent = self._plugin(plugin.inherit_from)
         return plugin.model_copy(
-            update={"settings": [*parent.settings, *plugin.settings], "select": plugin.select or parent.select}
+            update={
+                "ancestors": [parent.name, *parent.ancestors],
+                "settings": [*parent.settings, *plugin.settings],
+                "config": parent.config | plugin.config,
+                "select": plugin.select or parent.select,
+            }
         )

@@ -2,18 +2,19 @@
 
 # No `from __future__ import annotations`: Dagster looks at the types of the arguments.
 
+import os
 import sys
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import requests
 from dagster import (
     AssetExecutionContext,
     AssetKey,
     AssetObservation,
     AssetSelection,
+    AssetSpec,
     DagsterInstance,
     DagsterRunStatus,
     DefaultSensorStatus,
@@ -31,16 +32,17 @@ from dagster import (
     SensorEvaluationContext,
     SensorResult,
     SkipReason,
-    asset,
     define_asset_job,
     in_process_executor,
     job,
+    multi_asset,
     op,
     sensor,
 )
 
+from aircall_customers import PARENT
 from aircall_customers.alerts import announce
-from aircall_customers.customers import Customer, read_customers
+from aircall_customers.customers import Customer, Project, read_customers
 from aircall_customers.due import choose
 from aircall_customers.guard import Guard, Record
 from aircall_customers.run import Place, Report, inbox_positions
@@ -96,50 +98,41 @@ def build_definitions(
     """Put the project together.
 
     Args:
-        command: What loads a customer, before the words `load` or `build` and the name.
+        command: What loads a customer, before the word `load` and the name; it is started as it is, by no shell.
         interval: How often to look for customers that are due, in seconds.
         silence: How long a run may be without a load.
     """
 
-    def execute(context: AssetExecutionContext, pipes: PipesSubprocessClient, task: str) -> Report:
-        """Do a task in a process of its own, and return how it ended."""
+    @multi_asset(
+        partitions_def=CUSTOMERS,
+        group_name="aircall",
+        specs=[
+            AssetSpec(LOAD, kinds={"meltano"}, description="What Aircall has of a customer, in the customer's schema."),
+            AssetSpec(
+                BUILD,
+                kinds={"dbt"},
+                deps=[LOAD],
+                skippable=True,
+                description="What is built on a customer's data, for customers whose entry in the list has `build`.",
+            ),
+        ],
+    )
+    def load(context: AssetExecutionContext, pipes: PipesSubprocessClient) -> Iterator[MaterializeResult[None]]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Dagster warns of what it uses itself
-            done = pipes.run(context=context, command=[*command, task, context.partition_key])
+            done = pipes.run(
+                context=context, command=[*command, "load", context.partition_key], env={PARENT: str(os.getpid())}
+            )
         (message,) = done.get_custom_messages()
         report = Report(**message)
         if not report.succeeded:
             _observe(context, report)
             raise Failure(report.error, metadata={"error kind": report.error_kind or ""}, allow_retries=False)
-        return report
+        yield MaterializeResult(asset_key=LOAD, metadata=_metadata(report))
+        if report.built:
+            yield MaterializeResult(asset_key=BUILD)
 
-    @asset(
-        name=LOAD,
-        partitions_def=CUSTOMERS,
-        group_name="aircall",
-        kinds={"meltano"},
-        description="What Aircall has of a customer, loaded into the customer's schema.",
-    )
-    def load(context: AssetExecutionContext, pipes: PipesSubprocessClient) -> MaterializeResult[None]:
-        return MaterializeResult(metadata=_metadata(execute(context, pipes, "load")))
-
-    @asset(
-        name=BUILD,
-        partitions_def=CUSTOMERS,
-        group_name="aircall",
-        kinds={"dbt"},
-        deps=[load],
-        output_required=False,
-        description="What is built on a customer's data, for customers whose entry in the list has `build`.",
-    )
-    def build(context: AssetExecutionContext, pipes: PipesSubprocessClient) -> Iterator[MaterializeResult[None]]:
-        customer = read_customers(Place.from_environment().customers)[context.partition_key]
-        if customer.build is None:
-            context.log.info("Nothing is to be built for this customer.")
-        else:
-            yield MaterializeResult(metadata={"seconds": execute(context, pipes, "build").seconds})
-
-    customer_job = define_asset_job(JOB, AssetSelection.assets(load, build), executor_def=in_process_executor)
+    customer_job = define_asset_job(JOB, AssetSelection.assets(load), executor_def=in_process_executor)
 
     @sensor(
         name="due_customers",
@@ -150,7 +143,7 @@ def build_definitions(
     )
     def due_customers(context: SensorEvaluationContext) -> SensorResult:
         place = Place.from_environment()
-        customers = read_customers(place.customers)
+        customers = read_customers(place.customers, Project(place.project))
         news = inbox_positions(place.inbox, list(customers.values())) if place.inbox else {}
         with Guard(place.database) as guard:
             records, now = guard.records(), guard.now()
@@ -168,7 +161,6 @@ def build_definitions(
             run_requests=[
                 RunRequest(
                     partition_key=each.name,
-                    asset_selection=[AssetKey(LOAD), *([AssetKey(BUILD)] if customers[each.name].build else [])],
                     tags={REASON_TAG: each.reason} | ({LONG_TAG: "true"} if each.is_long else {}),
                 )
                 for each in wanted
@@ -187,11 +179,11 @@ def build_definitions(
     def alerts(_context: SensorEvaluationContext) -> SkipReason:
         place = Place.from_environment()
         with Guard(place.database) as guard:
-            told = announce(read_customers(place.customers), guard, requests.post)
+            told = announce(read_customers(place.customers, Project(place.project)), guard)
         return SkipReason(f"Told of {', '.join(told)}." if told else "Nothing to tell.")
 
     return Definitions(
-        assets=[load, build],
+        assets=[load],
         jobs=[customer_job, forget_old_runs],
         sensors=[due_customers, alerts],
         schedules=[
@@ -226,7 +218,7 @@ def _metadata(report: Report) -> dict[str, Any]:
 def _observe(context: AssetExecutionContext, report: Report) -> None:
     """Put an error where charts count it by kind."""
     metadata: dict[str, Any] = {f"error: {report.error_kind}": 1, "error": report.error or ""}
-    context.log_event(AssetObservation(context.asset_key, partition=context.partition_key, metadata=metadata))
+    context.log_event(AssetObservation(AssetKey(LOAD), partition=context.partition_key, metadata=metadata))
 
 
 def _partitions(instance: DagsterInstance, customers: Mapping[str, Customer]) -> list[Any]:

@@ -13,7 +13,8 @@ All of it is in one PostgreSQL database, which is all that the guard relies on:
 from __future__ import annotations
 
 import json
-from contextlib import contextmanager
+import os
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeAlias
 
@@ -22,13 +23,15 @@ from psycopg.rows import class_row, tuple_row
 from typing_extensions import override
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
 
 State: TypeAlias = dict[str, Any]
 
 DATABASE = "AIRCALL_DATABASE"
 """The variable with the address of the guard's database."""
+DATABASE_HANDLE = "AIRCALL_DATABASE_HANDLE"
+"""The variable with the number of the open file by which a run tells Meltano the address, but not tap and target."""
 CLAIM = "AIRCALL_CLAIM"
 """The variable with the claim of the run that Meltano is a part of; none when a person runs Meltano."""
 LOCKS = 1_094_930_246
@@ -39,7 +42,9 @@ CONNECTION: dict[str, Any] = {
     "application_name": "aircall-customers",
     "connect_timeout": 10,
     # A machine that has vanished keeps its lock for about a minute, and one that has lost the server knows as soon.
-    "options": "-c tcp_keepalives_idle=30 -c tcp_keepalives_interval=10 -c tcp_keepalives_count=3",
+    # Nothing that is done here takes seconds, unless somebody who hangs has a lock; who hangs with one loses it.
+    "options": "-c tcp_keepalives_idle=30 -c tcp_keepalives_interval=10 -c tcp_keepalives_count=3"
+    " -c statement_timeout=60s -c idle_in_transaction_session_timeout=30s",
     "keepalives_idle": 30,
     "keepalives_interval": 10,
     "keepalives_count": 3,
@@ -132,17 +137,18 @@ class Claim(NamedTuple):
 
     customer: str
     epoch: int
+    schema: str | None = None
+    """The schema that the states are about."""
 
     @override
     def __str__(self) -> str:
         """Return what `parse` reads."""
-        return f"{self.customer}/{self.epoch}"
+        return json.dumps(self)
 
     @classmethod
     def parse(cls, text: str) -> Claim:
         """Read what `str` made of one."""
-        customer, _, epoch = text.rpartition("/")
-        return cls(customer, int(epoch))
+        return cls(*json.loads(text))
 
 
 class Outcome(NamedTuple):
@@ -156,6 +162,12 @@ class Outcome(NamedTuple):
     calls_until: datetime | None = None
 
 
+def database_address() -> str:
+    """Return the address of the database: from the run that this process is a part of, else from the environment."""
+    handle = os.environ.get(DATABASE_HANDLE)
+    return os.pread(int(handle), 65_536, 0).decode() if handle else os.environ.get(DATABASE, "")
+
+
 class Guard:
     """A connection to the database.
 
@@ -163,7 +175,7 @@ class Guard:
         database: Its address, as PostgreSQL's own tools take it.
 
     Raises:
-        GuardError: If it cannot be used. The line does not show the address.
+        GuardError: If it cannot be used, now or later. The line does not show the address.
     """
 
     def __init__(self, database: str) -> None:
@@ -175,11 +187,7 @@ class Guard:
                 self._connection.close()
                 raise
         except psycopg.Error as error:
-            message = (
-                f"The database of AIRCALL_DATABASE cannot be used ({type(error).__name__}): check its address, and "
-                "that its user may make tables."
-            )
-            raise GuardError(message) from error
+            raise _unusable(error) from error
 
     def _set_up(self) -> None:
         """Make the tables, if nobody has."""
@@ -213,30 +221,33 @@ class Guard:
     def records(self, customers: Iterable[str] | None = None) -> dict[str, Record]:
         """Return what is known of customers, by name; of all of them by default."""
         names = None if customers is None else list(customers)
-        with self._connection.cursor(row_factory=class_row(Record)) as cursor:
-            rows = cursor.execute(
-                f"""SELECT customer, epoch, run, {HELD} AS is_held, began_at, ended_at, succeeded_at, calls_until,
-                    failures, error_kind, error, marked_at, inbox_position, alerted_for
-                FROM aircall_customers WHERE %(names)s::text[] IS NULL OR customer = ANY(%(names)s)""",
-                {"names": names},
-            )
-            return {row.customer: row for row in rows}
+        rows = self._execute(
+            f"""SELECT customer, epoch, run, {HELD} AS is_held, began_at, ended_at, succeeded_at, calls_until,
+                failures, error_kind, error, marked_at, inbox_position, alerted_for
+            FROM aircall_customers WHERE %(names)s::text[] IS NULL OR customer = ANY(%(names)s)""",
+            {"names": names},
+        )
+        rows.row_factory = class_row(Record)
+        return {row.customer: row for row in rows}
 
     # What a run does
 
     @contextmanager
-    def claim(self, customer: str, run: str, *, inbox_position: int | None = None) -> Iterator[Claim]:
+    def claim(
+        self, customer: str, run: str, *, schema: str | None = None, inbox_position: int | None = None
+    ) -> Iterator[Claim]:
         """Hold a customer, so that no other run of it can begin.
 
         Args:
             customer: Whom.
             run: What to tell others of this run, such as machine and process.
+            schema: What the run loads into.
             inbox_position: How far the inbox goes now.
 
         Raises:
             RefusedError: If another run holds it.
         """
-        self._execute("INSERT INTO aircall_customers (customer) VALUES (%s) ON CONFLICT DO NOTHING", customer)
+        self._execute("INSERT INTO aircall_customers (customer) VALUES (%s) ON CONFLICT DO NOTHING", (customer,))
         number = self._value("SELECT number FROM aircall_customers WHERE customer = %s", customer)
         if not self._value("SELECT pg_try_advisory_lock(%s, %s)", LOCKS, number):
             holder = self._value("SELECT run FROM aircall_customers WHERE customer = %s", customer)
@@ -255,10 +266,10 @@ class Guard:
                 inbox_position,
                 customer,
             )
-            yield Claim(customer, epoch)
+            yield Claim(customer, epoch, schema)
         finally:
-            if not self._connection.closed:
-                self._execute("SELECT pg_advisory_unlock(%s, %s)", LOCKS, number)
+            with suppress(GuardError):  # a connection that is gone holds nothing
+                self._value("SELECT pg_advisory_unlock(%s, %s)", LOCKS, number)
 
     def check(self, claim: Claim) -> None:
         """Make sure that a claim still holds.
@@ -270,7 +281,7 @@ class Guard:
             held = self._value(
                 f"SELECT {HELD} AND epoch = %s FROM aircall_customers WHERE customer = %s", claim.epoch, claim.customer
             )
-        except psycopg.Error as error:
+        except GuardError as error:
             message = f"Customer {claim.customer}: the database is gone, and the claim with it; this run ends."
             raise SupersededError(message) from error
         if not held:
@@ -283,7 +294,7 @@ class Guard:
             SupersededError: If another has begun since.
         """
         failed = outcome.error_kind is not None
-        updated = self._connection.execute(
+        updated = self._execute(
             """UPDATE aircall_customers SET run = NULL, ended_at = clock.now,
                 succeeded_at = CASE WHEN %(failed)s THEN succeeded_at ELSE clock.now END,
                 calls_until = coalesce(%(calls_until)s, calls_until),
@@ -306,7 +317,7 @@ class Guard:
 
     def alerted(self, customer: str, subject: str | None) -> None:
         """Note what an alert was about."""
-        self._execute("UPDATE aircall_customers SET alerted_for = %s WHERE customer = %s", subject, customer)
+        self._execute("UPDATE aircall_customers SET alerted_for = %s WHERE customer = %s", (subject, customer))
 
     # States
 
@@ -332,11 +343,25 @@ class Guard:
         )
         return None if text is None else json.loads(text)
 
+    def elsewhere(self, claim: Claim, job: str) -> list[tuple[str, str]]:
+        """Return the names of the customer's states for a job, with their schemas, where those are others.
+
+        Of a state that a person has written nobody knows the schema.
+
+        Args:
+            claim: Of the run that is to begin from one of them.
+            job: What Meltano calls it before the customer's name, such as `tap-to-target`.
+        """
+        rows = self._execute(
+            """SELECT state_id, state->>'schema' FROM aircall_states
+            WHERE customer = %s AND state_id LIKE '%%:' || %s || ':%%' AND state->>'schema' <> %s""",
+            (claim.customer, job, claim.schema),
+        )
+        return list(rows)
+
     def states(self, pattern: str = "%") -> list[str]:
         """Return the names of states that are like an SQL pattern."""
-        rows = self._connection.execute(
-            "SELECT state_id FROM aircall_states WHERE state_id LIKE %s ORDER BY state_id", (pattern,)
-        )
+        rows = self._execute("SELECT state_id FROM aircall_states WHERE state_id LIKE %s ORDER BY state_id", (pattern,))
         return [state_id for (state_id,) in rows]
 
     @contextmanager
@@ -351,35 +376,37 @@ class Guard:
             SupersededError: If the claim no longer holds.
             RefusedError: If there is none, and a run is under way.
         """
-        with self._connection.transaction():
-            if claim is None:
-                self._exclude_runs(state_id)
-            elif not self._value(
-                "SELECT true FROM aircall_customers WHERE customer = %s AND epoch = %s FOR UPDATE",
-                claim.customer,
-                claim.epoch,
-            ):
-                raise self._superseded(claim)
-            yield
+        try:
+            with self._connection.transaction():
+                if claim is None:
+                    self._exclude_runs(state_id)
+                elif not self._value(
+                    "SELECT true FROM aircall_customers WHERE customer = %s AND epoch = %s FOR UPDATE",
+                    claim.customer,
+                    claim.epoch,
+                ):
+                    raise self._superseded(claim)
+                yield
+        except psycopg.Error as error:
+            raise _unusable(error) from error
 
     def put(self, state_id: str, claim: Claim | None, state: State | None) -> None:
         """Write a state, or remove it for None. Only while `writing` it."""
         if state is None:
-            self._execute("DELETE FROM aircall_states WHERE state_id = %s", state_id)
+            self._execute("DELETE FROM aircall_states WHERE state_id = %s", (state_id,))
             return
+        if claim is not None and claim.schema is not None:
+            state = {**state, "schema": claim.schema}
         self._execute(
             """INSERT INTO aircall_states VALUES (%s, %s, %s, %s, aircall_now())
             ON CONFLICT (state_id) DO UPDATE SET state = excluded.state, written_at = excluded.written_at,
                 epoch = excluded.epoch, customer = coalesce(excluded.customer, aircall_states.customer)""",
-            state_id,
-            claim and claim.customer,
-            claim and claim.epoch,
-            json.dumps(state),
+            (state_id, claim and claim.customer, claim and claim.epoch, json.dumps(state)),
         )
 
     def _exclude_runs(self, state_id: str) -> None:
         """Keep runs of a state's customer from beginning before the transaction ends."""
-        row = self._connection.execute(
+        row = self._execute(
             """SELECT customer, pg_try_advisory_xact_lock(%s, number) FROM aircall_customers
             WHERE customer = (SELECT customer FROM aircall_states WHERE state_id = %s) FOR UPDATE""",
             (LOCKS, state_id),
@@ -391,9 +418,19 @@ class Guard:
     def _superseded(self, claim: Claim) -> SupersededError:
         return SupersededError(f"Customer {claim.customer}: run {claim.epoch} lost its claim; this run ends.")
 
-    def _execute(self, query: str, *arguments: Any) -> None:
-        self._connection.execute(query, arguments)
+    def _execute(self, query: str, parameters: Sequence[Any] | Mapping[str, Any] = ()) -> psycopg.Cursor[Any]:
+        try:
+            return self._connection.execute(query, parameters)
+        except psycopg.Error as error:
+            raise _unusable(error) from error
 
-    def _value(self, query: str, *arguments: Any) -> Any:
-        row = self._connection.execute(query, arguments).fetchone()
+    def _value(self, query: str, *parameters: Any) -> Any:
+        row = self._execute(query, parameters).fetchone()
         return row and row[0]
+
+
+def _unusable(error: psycopg.Error) -> GuardError:
+    return GuardError(
+        f"The database of {DATABASE} cannot be used ({type(error).__name__}): check its address, that its server runs, "
+        "and that its user may make tables."
+    )

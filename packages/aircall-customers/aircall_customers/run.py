@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import shutil
 import signal
@@ -15,11 +14,15 @@ import threading
 import time
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
+from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, NamedTuple, Self
+from typing import IO, TYPE_CHECKING, Annotated, Any, NamedTuple, Self
 
+from pydantic import BaseModel, NonNegativeInt, StringConstraints, ValidationError
+
+import aircall_customers
 from aircall_customers.customers import OWN, TAP, CustomersError, Project, read_customers
-from aircall_customers.guard import CLAIM, DATABASE, Claim, Guard, GuardError, Outcome
+from aircall_customers.guard import CLAIM, DATABASE, DATABASE_HANDLE, Claim, Guard, GuardError, Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -33,14 +36,16 @@ CHECK_SECONDS = 5.0
 LOOK_SECONDS = 0.2
 """How often to look after Meltano, the parent process and signals."""
 GRACE_SECONDS = 60.0
-"""How long Meltano may take to end after it was asked to; then it is killed."""
-FOLDER = "AIRCALL_WORKING_FOLDER"
-"""The variable by which the processes of a run are known."""
+"""How long Meltano may take to end after it was asked to, and again after it was killed."""
+LEADER = "trap '' HUP INT TERM; read -r _; kill -s KILL 0"
+"""The shell command that leads the group of Meltano, and ends it when our end of its input is closed: when we end."""
+LONGEST_LINE = 500
+"""How many characters of an error are kept."""
+BUILDING = "InvokerCommand"
+"""What Meltano calls a step that runs a command, as that of a build does."""
 UNINSTALLED = "LoginNeeded"
 REJECTED = {"Credentials", "Forbidden"}
 """Kinds of errors after which Aircall lets us in no longer: at once, or when it happens `PATIENCE` times in a row."""
-OF_A_STREAM = "Stream '"
-"""So begins the line of an error that concerns one stream alone."""
 PATIENCE = 3
 
 
@@ -86,10 +91,12 @@ class Report:
     run: int
     """Its number; 0 if it was refused."""
     succeeded: bool = False
-    skipped: bool = False
-    """Whether there was nothing to do."""
+    built: bool = False
+    """Whether there was something to build."""
     error_kind: str | None = None
     error: str | None = None
+    error_stream: str | None = None
+    """The stream that the error is about, if it is about one alone."""
     seconds: float = 0.0
     requests: int = 0
     records: dict[str, int] = field(default_factory=dict)
@@ -103,7 +110,7 @@ def run(task: str, name: str, place: Place) -> Report:
     """Do something for a customer.
 
     Args:
-        task: `load`, or `build` for what is to be built after it.
+        task: `load`, with what is to be built after it; or `build` for that alone.
         name: The customer.
         place: Where everything is.
 
@@ -115,44 +122,80 @@ def run(task: str, name: str, place: Place) -> Report:
         _run(task, name, place, report)
     except (CustomersError, GuardError) as error:
         report.error_kind, report.error = type(error).__name__.removesuffix("Error"), str(error)
+    report.succeeded = report.error_kind is None
     return report
 
 
 def _run(task: str, name: str, place: Place, report: Report) -> None:
-    customers = read_customers(place.customers)
+    project = Project(place.project)
+    customers = read_customers(place.customers, project)
     if name not in customers:
         message = f"{place.customers} has no customer {name}."
         raise CustomersError(message)
-    customer, project = customers[name], Project(place.project)
-    if task == "load":
-        command = ["run", "--force", f"--state-id-suffix={name}", TAP, customer.target]
-    elif customer.build is not None:
-        command = ["run", "--force", customer.build]
-    else:
-        report.succeeded = report.skipped = True
+    customer = customers[name]
+    blocks = [TAP, customer.target] if task == "load" else []
+    blocks += [customer.build] if customer.build else []
+    if not blocks:
         return
+    report.built = customer.build is not None
     with Guard(place.database) as guard:
         position = _inbox_position(place.inbox, customer)
-        with guard.claim(name, f"{socket.gethostname()}, process {os.getpid()}", inbox_position=position) as claim:
+        with guard.claim(
+            name,
+            f"{socket.gethostname()}, process {os.getpid()}",
+            schema=customer.schema_name or "",
+            inbox_position=position,
+        ) as claim:
             report.run = claim.epoch
             try:
+                if task == "load":
+                    _check_schema(guard, claim, customer)
                 inbox = None if position is None else place.inbox
                 with working_folder(place.work / guard.id, claim) as folder:
-                    environment = _environment(claim, customers, project.environment(customer, folder, inbox))
-                    Meltano(command, folder, project, environment).run(guard, claim, report)
+                    private = set().union(*map(project.variables, customers.values()))
+                    environment = _environment(claim, private, project.environment(customer, folder, inbox))
+                    command = ["run", "--force", f"--state-id-suffix={name}", *blocks]
+                    meltano = Meltano(command, customer.target, folder, project, environment)
+                    meltano.run(guard, claim, report, place.database)
+                if task == "load":
+                    _check_streams(customer, report)
             except CustomersError as error:
                 report.error_kind, report.error = "Customers", str(error)
+            except OSError as error:
+                report.error_kind, report.error = "Machine", _one_line(f"{error.strerror}: {error.filename}")
             _end(guard, claim, report)
 
 
-def _environment(claim: Claim, customers: Mapping[str, Customer], own: Mapping[str, str]) -> dict[str, str]:
-    """Return the variables of the run: what is common, and its customer's; nothing of other customers."""
-    others = tuple(f"{each.credentials.environment}_" for each in customers.values() if each.credentials.environment)
-    whose = {f"TAP_AIRCALL_{name.upper()}" for name in OWN}
+def _check_schema(guard: Guard, claim: Claim, customer: Customer) -> None:
+    """Refuse to go on from the state of another schema, whose rows the new one would never get."""
+    for state_id, schema in guard.elsewhere(claim, f"{TAP}-to-{customer.target}"):
+        message = (
+            f"Customer {customer.name}: the state {state_id} belongs to schema {schema or 'of the loader'}, and schema "
+            f"{claim.schema or 'of the loader'} would never get the rows that are there. Name that schema again, or "
+            "remove the state to load all again (docs/customers.md)."
+        )
+        raise CustomersError(message)
+
+
+def _check_streams(customer: Customer, report: Report) -> None:
+    """Refuse names in the list that the tap, which has told of all that it was to read, does not know."""
+    unknown = [
+        pattern
+        for pattern in customer.streams or ()
+        if not pattern.startswith("!") and not any(fnmatchcase(name, pattern) for name in report.records)
+    ]
+    if unknown and report.error_kind is None:
+        message = f"Customer {customer.name}: streams: the tap has no {', '.join(unknown)}."
+        raise CustomersError(message)
+
+
+def _environment(claim: Claim, private: set[str], own: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables of the run: what is common, and its customer's; nothing of other customers, nor of ours."""
+    private = private | {f"TAP_AIRCALL_{name.upper()}" for name in OWN}
     common = {
         name: value
         for name, value in os.environ.items()
-        if name not in whose and not name.startswith(("DAGSTER_PIPES_", *others))
+        if name not in private and not name.startswith(("AIRCALL_", "DAGSTER_"))
     }
     return {**common, **own, CLAIM: str(claim)}
 
@@ -162,7 +205,7 @@ def _end(guard: Guard, claim: Claim, report: Report) -> None:
     state = guard.state_of(claim)
     until = calls_until(state) if state else None
     failures = guard.records([claim.customer])[claim.customer].failures
-    is_rejected = report.error_kind in REJECTED and not str(report.error).startswith(OF_A_STREAM)
+    is_rejected = report.error_kind in REJECTED and report.error_stream is None
     guard.end(
         claim,
         Outcome(
@@ -174,7 +217,6 @@ def _end(guard: Guard, claim: Claim, report: Report) -> None:
     )
     report.calls_until = until.isoformat() if until else None
     report.ended_at = guard.now().isoformat()
-    report.succeeded = report.error_kind is None
 
 
 def calls_until(state: State) -> datetime | None:
@@ -218,22 +260,11 @@ def inbox_positions(location: str, customers: Sequence[Customer]) -> dict[str, i
 
 @contextlib.contextmanager
 def working_folder(folders: Path, claim: Claim) -> Iterator[Path]:
-    """Make a folder for the run alone, and remove it afterwards.
-
-    What killed runs of the customer have left on this machine goes first: processes, such as a target that writes its
-    last rows, and folders. Where there is no /proc, or on another machine, such processes end by themselves within
-    seconds.
-    """
+    """Make a folder for the run alone, and remove it afterwards, and first what killed runs of the customer left."""
     folders.mkdir(parents=True, exist_ok=True, mode=0o700)
-    beginning = f"{folders / claim.customer}."  # a name has no dot
-    mark = f"{FOLDER}={beginning}".encode()
-    for process in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):
-            if any(each.startswith(mark) for each in (process / "environ").read_bytes().split(b"\0")):
-                os.kill(int(process.name), signal.SIGKILL)
-    for left in folders.glob(f"{claim.customer}.*"):
+    for left in folders.glob(f"{claim.customer}.*"):  # a name has no dot
         shutil.rmtree(left, ignore_errors=True)
-    folder = Path(f"{beginning}{claim.epoch}")
+    folder = folders / f"{claim.customer}.{claim.epoch}"
     folder.mkdir(mode=0o700)
     try:
         yield folder
@@ -241,26 +272,45 @@ def working_folder(folders: Path, claim: Claim) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+class Line(BaseModel):
+    """A line of Meltano's log, as far as it matters here; one of another form is text like any other."""
+
+    name: str = "meltano"
+    """The plugin that wrote it."""
+    event: str = ""
+    level: str = ""
+    error_kind: Annotated[str, StringConstraints(pattern=r"^\w{1,60}$")] | None = None
+    error_stream: str | None = None
+    exit_codes: dict[str, int] = {}
+    """Those that are not 0, by the kind of plugin, when a load has failed."""
+    block_type: str = ""
+    """What kind of step has ended."""
+    requests: NonNegativeInt | None = None
+    records: dict[str, NonNegativeInt] = {}
+
+
 class Meltano:
     """Meltano at work for one run, with its files in the working folder.
 
     Args:
         command: Its arguments.
+        target: The loader.
         folder: The working folder.
         project: The project, which is only read.
         environment: The variables of the run.
     """
 
-    def __init__(self, command: Sequence[str], folder: Path, project: Project, environment: Mapping[str, str]) -> None:
+    def __init__(
+        self, command: Sequence[str], target: str, folder: Path, project: Project, environment: Mapping[str, str]
+    ) -> None:
         installed = Path(environment.get("MELTANO_SYS_DIR_ROOT") or project.folder / ".meltano")
         for plugin in installed.glob("*/*/venv"):
             link = folder / plugin.relative_to(installed)
             link.parent.mkdir(parents=True, exist_ok=True)
             link.symlink_to(plugin)
-        self._command = [*_meltano(environment), *command]
+        self._command = [os.environ.get("AIRCALL_MELTANO") or str(Path(sys.executable).parent / "meltano"), *command]
         self._environment = {
             **environment,
-            FOLDER: str(folder),
             "MELTANO_PROJECT_ROOT": str(project.folder),
             "MELTANO_SYS_DIR_ROOT": str(folder),
             "MELTANO_DATABASE_URI": f"sqlite:///{folder}/meltano.db",
@@ -272,21 +322,25 @@ class Meltano:
             "XDG_STATE_HOME": str(folder),
             "TMPDIR": str(folder),
         }
-        self._lines: list[dict[str, Any]] = []
+        self._target = target
+        self._errors: list[Line] = []
 
-    def run(self, guard: Guard, claim: Claim, report: Report) -> None:
+    def run(self, guard: Guard, claim: Claim, report: Report, database: str) -> None:
         """Do it to the end, or until it has to be stopped, and fill in the report."""
         began = time.monotonic()
-        with Stop() as stop:
+        with Stop() as stop, _group() as group, tempfile.TemporaryFile() as address:
+            address.write(database.encode())
+            address.flush()
             process = subprocess.Popen(  # noqa: S603 - Meltano
                 self._command,
-                env=self._environment,
+                env={**self._environment, DATABASE_HANDLE: str(address.fileno())},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 text=True,
                 errors="replace",
-                start_new_session=True,
+                process_group=group,
+                pass_fds=[address.fileno()],
             )
             assert process.stdout  # noqa: S101 - a pipe
             reader = threading.Thread(target=self._read, args=(process.stdout, report), daemon=True)
@@ -300,67 +354,96 @@ class Meltano:
                         next_check = time.monotonic() + CHECK_SECONDS
                         guard.check(claim)
             finally:
-                _end_group(process)
+                _end_group(group, process)
             reader.join(GRACE_SECONDS)
-            process.stdout.close()
+            if not reader.is_alive():
+                process.stdout.close()
         report.seconds = round(time.monotonic() - began, 1)
         if reason is not None:
             report.error_kind, report.error = "Stopped", reason
         elif process.returncode != 0:
-            report.error_kind, report.error = self._explain(process.returncode)
+            self._explain(process.returncode, report)
 
     def _read(self, output: IO[str], report: Report) -> None:
         """Pass Meltano's log on, a line each, and keep what the report needs."""
         for text in output:
             try:
-                line = json.loads(text)
-            except ValueError:
-                line = None
-            if not isinstance(line, dict):
-                print(text.rstrip(), flush=True)
+                line = Line.model_validate_json(text)
+            except ValidationError:
+                _print(text.rstrip())
                 continue
-            print(f"{line.get('name', 'meltano')} | {line.get('event')}", flush=True)
-            if line.get("requests") is not None:
-                report.requests, report.records = line["requests"], line["records"]
-            if line.get("level") in {"error", "critical"}:
-                self._lines.append(line)
+            _print(f"{line.name} | {line.event}")
+            if line.requests is not None:
+                report.requests, report.records = line.requests, line.records
+            if line.level in {"error", "critical"}:
+                self._errors.append(line)
 
-    def _explain(self, code: int) -> tuple[str, str]:
-        """Return kind and line of the error that ended the run: the tap's own, else a target's, else Meltano's."""
-        for line in self._lines:
-            if line.get("error_kind"):
-                return line["error_kind"], str(line["event"])
-        for line in self._lines:
-            if line.get("name", "").startswith("target-"):
-                return "Target", _first_line(line)
-        return (
-            ("Meltano", _first_line(self._lines[0]))
-            if self._lines
-            else ("Meltano", f"Meltano ended with {code} and no word.")
-        )
+    def _explain(self, code: int | None, report: Report) -> None:
+        """Say what ended the run: the tap's own error, else a target's, else Meltano's.
 
-
-def _first_line(line: Mapping[str, Any]) -> str:
-    lines = str(line.get("event")).strip().splitlines()
-    return lines[0][:200] if lines else "no words"
-
-
-def _meltano(environment: Mapping[str, str]) -> list[str]:
-    """Return the command of Meltano: that of this environment, unless AIRCALL_MELTANO names another."""
-    return [environment.get("AIRCALL_MELTANO") or str(Path(sys.executable).parent / "meltano")]
+        What others than the tap and Meltano say stays in the log, since it may quote the rows that it is about.
+        """
+        of_the_tap = [line for line in self._errors if line.error_kind]
+        own = [line.event for line in self._errors if line.name in {"meltano", TAP}]
+        if of_the_tap:
+            line = min(of_the_tap, key=lambda line: line.error_stream is not None)
+            report.error_kind, report.error, report.error_stream = line.error_kind, line.event, line.error_stream
+        elif any(line.name == self._target or "loaders" in line.exit_codes for line in self._errors):
+            report.error_kind, report.error = "Target", f"{self._target} failed; the log of the run says why."
+        elif any(line.block_type == BUILDING for line in self._errors):
+            report.error_kind, report.error = "Build", "The build failed; the log of the run says why."
+        else:
+            report.error_kind = "Meltano"
+            report.error = own[0] if own else f"Meltano ended with {code} and no word."
+        report.error = _one_line(report.error)
 
 
-def _end_group(process: subprocess.Popen[str]) -> None:
-    """End a process with all that it has begun, gently at first: nothing of it is there when this returns."""
+def _print(line: str) -> None:
+    with contextlib.suppress(OSError):  # nobody may read it any longer, but Meltano has to be read to its end
+        print(line, flush=True)
+
+
+def _one_line(text: str) -> str:
+    """Return a text as one printable line."""
+    return " ".join("".join(each if each.isprintable() else " " for each in text).split())[:LONGEST_LINE]
+
+
+@contextlib.contextmanager
+def _group() -> Iterator[int]:
+    """Make a group for processes that end with this one, however it ends, and give its number."""
+    with subprocess.Popen(  # noqa: S603 - the shell
+        ["/bin/sh", "-c", LEADER],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        process_group=0,
+    ) as leader:
+        yield leader.pid
+
+
+def _end_group(group: int, process: subprocess.Popen[str]) -> None:
+    """End a process and the group that it is in, gently at first: nothing of it runs when this returns."""
     if process.poll() is None:
-        os.killpg(process.pid, signal.SIGTERM)
+        os.killpg(group, signal.SIGTERM)
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(GRACE_SECONDS)
-    with contextlib.suppress(ProcessLookupError):
-        while True:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.poll()
-            time.sleep(0.01)
+    until = time.monotonic() + GRACE_SECONDS
+    while time.monotonic() < until:
+        os.killpg(group, signal.SIGKILL)
+        process.poll()
+        if not _runs(group):
+            break
+        time.sleep(0.02)
+
+
+def _runs(group: int) -> bool:
+    """Return whether a process of a group runs. Zombies do not, which may wait for ever for somebody to reap them."""
+    for process in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            state, _, its_group = process.read_bytes().rpartition(b")")[2].split()[:3]
+            if int(its_group) == group and state not in b"ZX":
+                return True
+    return False
 
 
 class Stop:
@@ -368,7 +451,6 @@ class Stop:
 
     def __init__(self) -> None:
         self._event = threading.Event()
-        self._parent = os.getppid()
         self._reason: str | None = None
         self._before: dict[int, Any] = {}
 
@@ -386,7 +468,7 @@ class Stop:
     def wait(self, seconds: float) -> str | None:
         """Wait for so long at most, and return why the run is to end, if it is."""
         self._event.wait(seconds)
-        if os.getppid() != self._parent:
+        if os.getppid() != aircall_customers.BEGUN_BY:
             return "The run worker is gone; its load was ended."
         return self._reason
 

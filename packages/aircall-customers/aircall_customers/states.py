@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from meltano.core.state_store import MeltanoState, StateStoreManager
 from typing_extensions import override
 
-from aircall_customers.guard import CLAIM, DATABASE, Claim, Guard
+from aircall_customers.guard import CLAIM, Claim, Guard, database_address
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -32,7 +32,7 @@ class GuardedStates(StateStoreManager):
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
-        self._guard = Guard(os.environ.get(DATABASE, ""))
+        self._guard = Guard(database_address())
         claim = os.environ.get(CLAIM)
         self._claim = Claim.parse(claim) if claim else None
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
+from secrets import token_hex
 
 import click
 
@@ -89,7 +89,7 @@ def make(
 
 def _save(path: Path, text: str) -> None:
     """Write a file so that there is always the whole of the old one or of the new one."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    beside = path.with_name(f".{path.name}.{token_hex(8)}")
     try:
         beside.write_text(text, encoding="utf-8")
         beside.replace(path)

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 from typing_extensions import override
 
-from aircall_customers.guard import CLAIM, DATABASE, Claim, Guard
+from aircall_customers.guard import CLAIM, Claim, Guard, database_address
 from tap_aircall.errors import TapAircallError
 from tap_aircall.reading.clock import Clock
 from tap_aircall.tap import TapAircall
@@ -135,7 +135,7 @@ def load(suffix: str, environment: Mapping[str, str]) -> int:
     streams = json.loads(environment.get("TAP_AIRCALL__SELECT", "[]"))
     settings["streams"] = [each.removesuffix(".*") for each in streams if not each.startswith("!")] or ["calls", "tags"]
     database = Path(environment["TARGET_JSONL_DESTINATION_PATH"]) / "warehouse.sqlite"
-    guard, claim = Guard(environment[DATABASE]), Claim.parse(environment[CLAIM])
+    guard, claim = Guard(database_address()), Claim.parse(environment[CLAIM])
     state = guard.state(state_id, claim)
     lock = os.open(database.parent / "lock", os.O_CREAT | os.O_WRONLY)  # held until the process ends
     try:

@@ -9,7 +9,6 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
 import pytest
-import requests
 from typing_extensions import override
 
 from aircall_customers.alerts import announce
@@ -27,16 +26,20 @@ class Hook:
 
     def __init__(self) -> None:
         self.got: list[Any] = []
-        self.is_down = False
+        self.status = 200
         hook = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
-                if not hook.is_down:
+                if hook.status == 200:
                     hook.got.append(json.loads(body))
-                self.send_response(503 if hook.is_down else 200)
+                self.send_response(hook.status)
+                self.send_header("Location", "/elsewhere")
                 self.end_headers()
+
+            def do_GET(self) -> None:
+                hook.got.append(self.path)  # nobody should
 
             @override
             def log_message(self, *_: Any) -> None: ...
@@ -65,10 +68,10 @@ def test_each_trouble_is_told_once_and_so_is_its_end(guard: Guard, monkeypatch: 
         told = []
         for is_final in (False, False, False, False, True):
             fail(guard, is_final=is_final)
-            told.append(announce({"acme": ACME}, guard, requests.post))
+            told.append(announce({"acme": ACME}, guard))
         with guard.claim("acme", "machine 1") as claim:
             guard.end(claim, Outcome())
-        told += [announce({"acme": ACME}, guard, requests.post) for _ in range(2)]
+        told += [announce({"acme": ACME}, guard) for _ in range(2)]
 
     assert told == [[], [], ["acme"], [], ["acme"], ["acme"], []]
     assert hook.got == [
@@ -88,16 +91,19 @@ def test_each_trouble_is_told_once_and_so_is_its_end(guard: Guard, monkeypatch: 
     ]
 
 
-def test_an_alert_that_could_not_be_sent_is_sent_later(guard: Guard, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("status", "kind"), [(503, "HTTPError"), (302, "TooManyRedirects"), (307, "TooManyRedirects")])
+def test_an_alert_that_is_not_taken_is_sent_later_and_never_elsewhere(
+    guard: Guard, monkeypatch: pytest.MonkeyPatch, status: int, kind: str
+) -> None:
     hook = Hook()
     fail(guard, is_final=True)
     with hook.running() as address:
         monkeypatch.setenv("AIRCALL_ALERT_URL", address)
-        hook.is_down = True
-        with pytest.raises(ConnectionError, match=r"^Alerts cannot be sent to AIRCALL_ALERT_URL \(HTTPError\)\.$"):
-            announce({"acme": ACME}, guard, requests.post)
-        hook.is_down = False
-        told = announce({"acme": ACME}, guard, requests.post)
+        hook.status = status
+        with pytest.raises(ConnectionError, match=rf"^Alerts cannot be sent to AIRCALL_ALERT_URL \({kind}\)\.$"):
+            announce({"acme": ACME}, guard)
+        hook.status = 200
+        told = announce({"acme": ACME}, guard)
 
     assert told == ["acme"]
     assert [message["trouble"] for message in hook.got] == ["marked"]
@@ -107,5 +113,5 @@ def test_without_an_address_nothing_is_told(guard: Guard, monkeypatch: pytest.Mo
     monkeypatch.delenv("AIRCALL_ALERT_URL", raising=False)
     fail(guard, is_final=True)
 
-    assert announce({"acme": ACME}, guard, requests.post) == []
+    assert announce({"acme": ACME}, guard) == []
     assert guard.records()["acme"].alerted_for is None

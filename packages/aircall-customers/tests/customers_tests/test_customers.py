@@ -8,14 +8,15 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from aircall_customers.customers import SPREAD, Customer, CustomersError, Project, read_customers
+from aircall_customers.customers import SPREAD, Credentials, Customer, CustomersError, Project, read_customers
 from aircall_customers.local import ROOT
 from tap_aircall.tap import TapAircall
 
 MOMENTS = st.datetimes(datetime(2020, 1, 1), datetime(2030, 1, 1)).map(lambda each: each.replace(tzinfo=UTC))  # noqa: DTZ001
+PROJECT = Project(ROOT)
 HEAD = "customers: {acme: {credentials: {environment: ACME}, schema: acme"
 
 
@@ -36,13 +37,13 @@ customers:
     schema: acme
   globex:
     credentials: {file: /secrets/globex.json}
-    schema: globex
+    target_settings: {filepath: globex.duckdb}
     schedule: "15 * * * *"
     streams: [calls, "call_*"]
 """
     )
 
-    customers = read_customers(listed)
+    customers = read_customers(listed, PROJECT)
 
     assert list(customers) == ["acme", "globex"]
     assert (customers["acme"].schedule, customers["acme"].target) == ("@daily", "target-duckdb")
@@ -65,14 +66,21 @@ customers:
         ),
         ("customers: {Acme Inc.: {credentials: {environment: A}}}", "customer Acme Inc.: name: String should match"),
         (HEAD + ", password: secret}}", "customer acme: password: Extra inputs are not permitted"),
+        ("customers:\n  acme: {}\n  'acme': {}", "acme is there twice (line 3)"),
+        (HEAD + ", streams: [calls], streams: [tags]}}", "streams is there twice (line 1)"),
+        (HEAD + ", streams: []}}", "customer acme: streams: List should have at least 1 item"),
+        (
+            "customers: {target: {credentials: {environment: TARGET_POSTGRES}}}",
+            "customer target: TARGET_POSTGRES_PASSWORD belongs to target-postgres; name another environment",
+        ),
+        (
+            "customers: {ours: {credentials: {environment: AIRCALL}}}",
+            "customer ours: AIRCALL_INBOX belongs to this deployment; name another environment",
+        ),
         (HEAD + ", schedule: hourly}}", "customer acme: schedule: 'hourly' is none of @hourly, @daily and no cron"),
         (
             HEAD + ", build: 'dbt-postgres:build', build_settings: {schema: acme}}}",
             "customer acme: build_settings: schema must not be there: each run sets that itself",
-        ),
-        (
-            HEAD + "}, globex: {credentials: {environment: GLOBEX}, schema: acme}}",
-            "customer globex: loads into the schema of acme",
         ),
         (
             HEAD + ", build: 'dbt-postgres:build'}, globex: {credentials: {environment: G}, schema: acme_analytics}}",
@@ -84,11 +92,101 @@ def test_each_mistake_is_named_with_its_place_and_without_secrets(listed: Path, 
     listed.write_text(text)
 
     with pytest.raises(CustomersError) as refused:
-        read_customers(listed)
+        read_customers(listed, PROJECT)
 
     assert mistake in str(refused.value)
     assert "secret" not in str(refused.value)
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "latin-1"])
+def test_a_list_and_its_files_are_read_in_every_encoding_of_unicode(listed: Path, encoding: str) -> None:
+    key = listed.with_name("key.json")
+    key.write_text('{"user": "é", "password": "secret"}', encoding=encoding)
+    listed.write_text(f"customers: {{acme: {{credentials: {{file: {key}}}, schema: é}}}}", encoding=encoding)
+
+    if encoding == "latin-1":
+        with pytest.raises(CustomersError, match=r"customers\.yml is not text in UTF-8$"):
+            read_customers(listed, PROJECT)
+        with pytest.raises(CustomersError, match=r"key\.json is not JSON$"):
+            Credentials(file=key).read(PROJECT.plugins["tap-aircall"])
+    else:
+        acme = read_customers(listed, PROJECT)["acme"]
+        assert acme.schema_name == "é"
+        assert acme.credentials.read(PROJECT.plugins["tap-aircall"]) == {"user": "é", "password": "secret"}
+
+
+def test_dates_and_times_of_day_need_no_quotes(listed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ACME_PASSWORD", "secret")
+    settings = "{start_date: 2026-06-01, end_date: 2026-06-02T10:00:00+02:00}"
+    build = "build: 'dbt-duckdb:build', build_settings: {business_hours: {1: [9:00, 18:30]}}"
+    listed.write_text(f"{HEAD}, target: target-duckdb, settings: {settings}, {build}}}}}")
+
+    variables = PROJECT.environment(read_customers(listed, PROJECT)["acme"], tmp_path)
+
+    assert variables["TAP_AIRCALL_START_DATE"] == "2026-06-01"
+    assert variables["TAP_AIRCALL_END_DATE"] == "2026-06-02T10:00:00+02:00"
+    assert variables["DBT_DUCKDB_BUSINESS_HOURS"] == '{"1": ["9:00", "18:30"]}'
+
+
+@st.composite
+def entries(draw: st.DrawFn) -> tuple[object, dict[str, object]]:
+    """Return where a customer's rows lead, and one of many ways to write that."""
+    number, schema = draw(st.sampled_from("12")), draw(st.sampled_from(["one", "two"]))
+    written = draw(st.sampled_from([schema, schema.upper(), schema.title()]))
+    within = {"default_target_schema": written} if draw(st.booleans()) else {}
+    entry: dict[str, object] = {} if within else {"schema": written}
+    target = draw(st.sampled_from(["target-duckdb", "target-postgres"]))
+    if target == "target-duckdb":
+        base = f"output/file{number}"
+        roots = ["", "./", "output/../", f"{ROOT}/", "$MELTANO_PROJECT_ROOT/"]
+        how: dict[str, object] = {"filepath": draw(st.sampled_from(roots)) + base}
+        place: object = number
+    else:
+        host = draw(st.sampled_from([f"db{number}", f"DB{number}"]))
+        how = {"host": host, "hard_delete": draw(st.booleans())} | draw(st.sampled_from([{}, {"port": 5432}]))
+        place = (number, schema)
+    return (target, place), {**entry, "target": target, "target_settings": {**how, **within}}
+
+
+@given(first=entries(), second=entries())
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])  # each list replaces the one before
+def test_no_two_customers_lead_to_one_schema_or_file_however_it_is_written(
+    listed: Path, first: tuple[object, dict[str, object]], second: tuple[object, dict[str, object]]
+) -> None:
+    customers = {"a": first[1], "b": second[1]}
+    written = {name: {**entry, "credentials": {"environment": name.upper()}} for name, entry in customers.items()}
+    listed.write_text(json.dumps({"customers": written}))
+
+    if first[0] == second[0]:
+        with pytest.raises(CustomersError, match=r"customer b: loads into the (schema|file) of a$"):
+            read_customers(listed, PROJECT)
+    else:
+        assert len(read_customers(listed, PROJECT)) == 2
+
+
+def test_a_link_and_a_plugin_that_inherits_lead_where_the_others_do(tmp_path: Path, listed: Path) -> None:
+    (tmp_path / "there").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "there")
+    (tmp_path / "meltano.yml").write_text(
+        """
+plugins:
+  extractors: [{name: tap-aircall, settings: [{name: user}]}]
+  loaders:
+  - {name: target-file, settings: [{name: filepath}]}
+  - {name: target-file--link, inherit_from: target-file, config: {filepath: link/x}}
+"""
+    )
+    listed.write_text(
+        """
+customers:
+  a: {target: target-file--link, credentials: {environment: A}}
+  b: {target: target-file, target_settings: {filepath: there/x}, credentials: {environment: B}}
+"""
+    )
+
+    with pytest.raises(CustomersError, match="customer b: loads into the file of a"):
+        read_customers(listed, Project(tmp_path))
 
 
 def test_the_lists_that_are_printed_can_be_used(listed: Path) -> None:
@@ -96,11 +194,10 @@ def test_the_lists_that_are_printed_can_be_used(listed: Path) -> None:
     (printed,) = re.findall(r"^```yaml\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
     listed.write_text(printed)
 
-    customers = read_customers(listed)
+    customers = read_customers(listed, PROJECT)
 
-    assert (
-        list(customers) == list(read_customers(ROOT / "packages/aircall-customers/customers.yml")) == ["acme", "globex"]
-    )
+    example = read_customers(ROOT / "packages/aircall-customers/customers.yml", PROJECT)
+    assert list(customers) == list(example) == ["acme", "globex"]
     plugin = Project(ROOT).plugins["tap-aircall"]
     assert plugin.environment(customers["globex"].settings, secrets=False)
     table = set(re.findall(r"`(\w+)`", "".join(re.findall(r"^\| (`.*?) \|", page, re.MULTILINE))))
@@ -118,7 +215,7 @@ def test_the_objects_that_are_printed_can_be_used() -> None:
 
 def test_a_list_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(CustomersError, match=r"customers\.yml cannot be read: No such file"):
-        read_customers(tmp_path / "customers.yml")
+        read_customers(tmp_path / "customers.yml", PROJECT)
 
 
 def test_the_variables_of_a_load_come_from_the_entry_and_the_credentials(

@@ -18,7 +18,7 @@ import psycopg
 import pytest
 import yaml
 
-from aircall_customers.customers import read_customers
+from aircall_customers.customers import Project, read_customers
 from aircall_customers.due import due
 from aircall_customers.guard import Guard
 from aircall_customers.local import ROOT, Deployment
@@ -142,7 +142,7 @@ class Day:
                 sandbox.world.edit("tags", min(sandbox.world.kinds["tags"]), name=f"hour {hour} of {name[-3:]}")
         mark = datetime.fromtimestamp(began, UTC)
         until = time.monotonic() + PATIENCE_SECONDS
-        customers = read_customers(self.deployment.customers)
+        customers = read_customers(self.deployment.customers, Project(ROOT))
         behind = set(self.names)
         while behind:
             assert time.monotonic() < until, self.guard.records()

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from aircall_customers.customers import read_customers
+import aircall_customers
 from aircall_customers.guard import Claim, Guard
 from aircall_customers.local import ROOT
-from aircall_customers.run import FOLDER, Place, _environment, calls_until, run, working_folder
+from aircall_customers.run import Place, Report, calls_until, run, working_folder
 from aircall_sandbox import Sandbox, generate_company
 from customers_tests import pipeline
 from customers_tests.test_guard import cut_off
@@ -28,6 +28,14 @@ if TYPE_CHECKING:
 
 PATIENCE_SECONDS = 120
 WORKER = "import subprocess, sys; subprocess.run(sys.argv[1:])"
+IDLE_INIT = """
+import ctypes, subprocess, sys
+from pathlib import Path
+ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)  # orphans become children of this process, which reaps none of them
+code = subprocess.run(sys.argv[1:]).returncode
+print("zombies:", any(b"(sleep) Z" in each.read_bytes() for each in Path("/proc").glob("[0-9]*/stat")))
+sys.exit(code)
+"""
 
 
 @dataclass
@@ -38,22 +46,23 @@ class Site:
     database: str
     sandbox: Sandbox
     variables: dict[str, str] = field(default_factory=dict)
+    entries: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def write(self, **customers: dict[str, Any]) -> None:
         """Write the list; each customer gets credentials and a place to load into."""
-        entries = {}
+        self.entries = {}
         for name, entry in customers.items():
             warehouse = self.folder / name
             warehouse.mkdir(exist_ok=True)
             credentials = {"credentials": {"environment": name.upper()}}
-            entries[name] = {**credentials, "target_settings": {"destination_path": str(warehouse)}, **entry}
+            self.entries[name] = {**credentials, "target_settings": {"destination_path": str(warehouse)}, **entry}
             self.variables |= {
                 f"{name.upper()}_USER": self.sandbox.api_id,
                 f"{name.upper()}_PASSWORD": self.sandbox.api_token,
                 f"{name.upper()}_API_URL": self.sandbox.url,
             }
         (self.folder / "customers.yml").write_text(
-            yaml.safe_dump({"defaults": {"target": "target-jsonl"}, "customers": entries}), encoding="utf-8"
+            yaml.safe_dump({"defaults": {"target": "target-jsonl"}, "customers": self.entries}), encoding="utf-8"
         )
 
     @property
@@ -79,6 +88,20 @@ class Site:
         process = self.start(*arguments, **variables)
         output, errors = process.communicate(timeout=PATIENCE_SECONDS)
         return process.returncode, output, errors
+
+    def say(self, *lines: object, code: int = 1) -> None:
+        """Let a command stand for Meltano that prints these lines, as JSON, and ends with a code."""
+        text = "".join(f"{json.dumps(line)}\n" for line in lines)
+        (self.folder / "message").write_text(text, encoding="utf-8")
+        (self.folder / "meltano").write_text(f"#!/bin/sh\ncat {self.folder}/message\nexit {code}\n", encoding="utf-8")
+
+    def load(self, name: str = "acme") -> Report:
+        """Load a customer in this process."""
+        with pytest.MonkeyPatch.context() as patch:
+            for variable, value in self.environment.items():
+                patch.setenv(variable, value)
+            patch.setattr(aircall_customers, "BEGUN_BY", os.getppid())
+            return run("load", name, Place.from_environment())
 
     def start_and_hang(self, name: str) -> subprocess.Popen[str]:
         """Start a load that hangs once it has written a state."""
@@ -107,7 +130,7 @@ def processes_of(folder: str) -> list[int]:
             variables = (process / "environ").read_bytes()
         except OSError:
             continue
-        if f"{FOLDER}={folder}".encode() in variables:
+        if f"TMPDIR={folder}".encode() in variables:
             found.append(int(process.name))
     return found
 
@@ -167,20 +190,20 @@ def test_a_second_run_is_refused_with_one_line_and_the_first_goes_on(site: Site,
     assert out is not None
 
 
-def test_a_run_that_was_killed_leaves_nothing_that_the_next_one_does_not_clear_away(site: Site, guard: Guard) -> None:
+def test_a_load_that_is_killed_ends_all_that_it_began_and_the_next_one_goes_on(site: Site, guard: Guard) -> None:
     first = site.start_and_hang("acme")
     folder = str(site.folder / "work")
+    assert processes_of(folder)
     first.kill()
     first.communicate()
-    wait_for(lambda: guard.records()["acme"].was_killed)
-    orphans, left = processes_of(folder), site.left
+    wait_for(lambda: processes_of(folder) == [])
+    assert guard.records()["acme"].was_killed
+    left = site.left
 
     code, _, errors = site.run("load", "acme")
 
     assert (code, errors) == (0, "")
-    assert orphans
     assert left == ["acme.1"]
-    assert processes_of(folder) == []
     assert site.left == []
     rows = pipeline.read(site.folder / "acme/warehouse.sqlite")
     assert [row["id"] for row in rows["calls"]] == sorted(site.sandbox.world.calls)
@@ -220,43 +243,167 @@ def test_a_load_ends_when_its_claim_is_lost(site: Site, connect: Callable[[], Gu
 
 
 @pytest.mark.parametrize(
-    ("kind", "line", "marked"),
+    ("said", "marked"),
     [
-        ("LoginNeeded", "Please log in again.", [True, True, True]),
-        ("Forbidden", "Aircall rejects the credentials.", [False, False, True]),
-        ("Forbidden", "Stream 'tags': Aircall rejects the credentials.", [False, False, False]),
-        ("Unavailable", "Aircall cannot be reached.", [False, False, False]),
+        ({"event": "Please log in again.", "error_kind": "LoginNeeded"}, [True, True, True]),
+        ({"event": "Aircall rejects the credentials.", "error_kind": "Forbidden"}, [False, False, True]),
+        ({"event": "Not that one.", "error_kind": "Forbidden", "error_stream": "tags"}, [False, False, False]),
+        ({"event": "Aircall cannot be reached.", "error_kind": "Unavailable"}, [False, False, False]),
     ],
 )
 def test_a_customer_that_aircall_no_longer_lets_in_is_marked(
-    site: Site, guard: Guard, *, kind: str, line: str, marked: list[bool], monkeypatch: pytest.MonkeyPatch
+    site: Site, guard: Guard, *, said: dict[str, str], marked: list[bool]
 ) -> None:
-    message = json.dumps({"name": "tap-aircall", "level": "error", "event": line, "error_kind": kind})
-    (site.folder / "message").write_text(f"{message}\n")
-    (site.folder / "meltano").write_text(f"#!/bin/sh\ncat {site.folder}/message\nexit 1\n")
-    for name, value in site.environment.items():
-        monkeypatch.setenv(name, value)
+    site.say({"name": "tap-aircall", "level": "error", **said})
     marks = []
     for _ in marked:
-        report = run("load", "acme", Place.from_environment())
-        assert (report.succeeded, report.error_kind, report.error) == (False, kind, line)
+        report = site.load()
+        assert (report.succeeded, report.error_kind, report.error) == (False, said["error_kind"], said["event"])
         marks.append(guard.records()["acme"].marked_at is not None)
 
     assert marks == marked
 
 
-def test_a_run_sees_the_secrets_of_its_customer_alone(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    site.write(acme={}, globex={"credentials": {"file": str(site.folder / "globex.json")}})
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ([{"name": None, "level": "error", "event": None}], ("Meltano", "Meltano ended with 1 and no word.")),
+        ([{"level": "error", "error_kind": {"a": 1}}], ("Meltano", "Meltano ended with 1 and no word.")),
+        ([{"requests": 3}, {"level": "critical", "event": "No\0 such\nthing."}], ("Meltano", "No such thing.")),
+        ([{"requests": "many", "records": 7}, [], 3, "\ud800"], ("Meltano", "Meltano ended with 1 and no word.")),
+        (
+            [
+                {"name": "target-postgres", "level": "error", "event": "DETAIL: Key (first_name)=(Ann)"},
+                {"level": "error"},
+            ],
+            ("Target", "target-jsonl failed; the log of the run says why."),
+        ),
+        (
+            [{"level": "error", "event": "Loader failed"}, {"level": "error", "exit_codes": {"loaders": 1}}],
+            ("Target", "target-jsonl failed; the log of the run says why."),
+        ),
+        (
+            [{"level": "error", "event": "+33123456789", "block_type": "InvokerCommand"}],
+            ("Build", "The build failed; the log of the run says why."),
+        ),
+        (
+            [
+                {"level": "error", "error_kind": "Forbidden", "error_stream": "tags", "event": "Not that one."},
+                {"level": "error", "error_kind": "Unavailable", "event": "Aircall is gone."},
+            ],
+            ("Unavailable", "Aircall is gone."),
+        ),
+    ],
+)
+def test_whatever_meltano_prints_the_failure_is_one_line_that_quotes_no_row(
+    site: Site, guard: Guard, said: list[Any], told: tuple[str, str]
+) -> None:
+    site.say(*said)
+
+    report = site.load()
+
+    assert (report.error_kind, report.error) == told
+    assert guard.records()["acme"].error == told[1]
+
+
+@pytest.mark.parametrize(
+    ("streams", "error"),
+    [
+        (["calls", "call_*"], None),
+        (["calls", "!users"], None),
+        (["call", "calls", "Tags"], "Customer acme: streams: the tap has no call, Tags."),
+    ],
+)
+def test_streams_that_the_tap_does_not_have_are_an_error(site: Site, streams: list[str], error: str | None) -> None:
+    site.write(acme={"streams": streams})
+    site.say({"name": "tap-aircall", "requests": 1, "records": {"calls": 2, "call_topics": 0, "tags": 0}}, code=0)
+
+    report = site.load()
+
+    assert (report.error, report.succeeded) == (error, error is None)
+
+
+def test_a_state_of_one_schema_does_not_go_on_in_another(site: Site, guard: Guard) -> None:
+    site.write(acme={"target": "target-duckdb", "target_settings": {"filepath": str(site.folder / "acme/file")}})
+    state = "dev:tap-aircall-to-target-duckdb:acme"
+    site.say(code=0)
+
+    def load_into(**schema: object) -> str | None:
+        site.write(acme=site.entries["acme"] | schema)
+        return site.load().error
+
+    assert load_into(schema="one") is None
+    with guard.claim("acme", "its Meltano", schema="one") as claim, guard.writing(state, claim):
+        guard.put(state, claim, {"value": 1})
+    assert load_into(schema="one") is None
+    assert load_into(schema="two") == (
+        f"Customer acme: the state {state} belongs to schema one, and schema two would never get the rows that are "
+        "there. Name that schema again, or remove the state to load all again (docs/customers.md)."
+    )
+    with guard.writing(state, None):  # a person says that the rows have moved, too
+        guard.put(state, None, {"value": 1})
+    assert load_into(schema="two") is None
+
+
+def test_a_run_sees_nothing_of_other_customers_nor_of_what_surrounds_it(site: Site) -> None:
+    site.write(acme={}, acme_eu={}, target={}, globex={"credentials": {"file": str(site.folder / "globex.json")}})
     (site.folder / "globex.json").write_text('{"oauth_access_token": "of globex", "auth_scheme": "OAUTH"}')
-    for name, value in {**site.environment, "TAP_AIRCALL_PASSWORD": "of nobody", "ACME_PASSWORD": "of acme"}.items():
-        monkeypatch.setenv(name, value)
-    customers = read_customers(site.folder / "customers.yml")
+    site.variables |= {
+        "ACME_PASSWORD": "of acme",
+        "ACME_EU_PASSWORD": "of acme_eu",
+        "TARGET_PASSWORD": "of target",
+        "TARGET_POSTGRES_HOST": "of all",
+        "TAP_AIRCALL_PASSWORD": "of nobody",
+        "AIRCALL_DAGSTER_DATABASE": "hidden",
+        "AIRCALL_ALERT_URL": "hidden",
+        "DAGSTER_PIPES_CONTEXT": "hidden",
+    }
+    (site.folder / "meltano").write_text(f"#!/bin/sh\nenv > {site.folder}/$3\n")
+    secrets = {site.database, "hidden", "of acme", "of acme_eu", "of target", "of nobody", "of globex"}
 
-    seen = _environment(Claim("globex", 1), customers, {"TAP_AIRCALL_OAUTH_ACCESS_TOKEN": "of globex"})
+    for name in ("acme", "acme_eu", "target", "globex"):
+        assert site.load(name).error is None
+        lines = (site.folder / f"--state-id-suffix={name}").read_text().splitlines()
+        seen = dict(line.split("=", 1) for line in lines if "=" in line)
+        assert secrets & set(seen.values()) == {f"of {name}"}
+        assert (seen["TARGET_POSTGRES_HOST"], seen["TAP_AIRCALL_REQUESTS_PER_MINUTE"]) == ("of all", "100000")
 
-    assert seen["TAP_AIRCALL_OAUTH_ACCESS_TOKEN"] == "of globex"
-    assert not {"of nobody", "of acme"} & set(seen.values())
-    assert seen["TAP_AIRCALL_REQUESTS_PER_MINUTE"] == "100000"
+
+@pytest.mark.parametrize("code", [0, 1])
+def test_a_database_that_restarts_during_a_load_is_one_line(site: Site, guard: Guard, code: int) -> None:
+    restart = f"from customers_tests.test_guard import cut_off; cut_off({site.database!r})"
+    paths = os.pathsep.join(str(Path(__file__).parents[up]) for up in (4, 1))
+    (site.folder / "meltano").write_text(
+        f'#!/bin/sh\nPYTHONPATH={paths} {sys.executable} -c "{restart}"\nexit {code}\n', encoding="utf-8"
+    )
+
+    _, _, errors = site.run("load", "acme")
+
+    assert errors == (
+        "The database of AIRCALL_DATABASE cannot be used (AdminShutdown): check its address, that its server runs, and "
+        "that its user may make tables.\n"
+    )
+    assert site.left == []
+    assert guard.records()["acme"].was_killed
+
+
+def test_orphans_that_nobody_reaps_keep_no_load_waiting(site: Site, guard: Guard) -> None:
+    (site.folder / "meltano").write_text("#!/bin/sh\nsleep 600 &\nexit 1\n")
+    command = [sys.executable, "-c", IDLE_INIT, sys.executable, "-m", "aircall_customers", "load", "acme"]
+    done = subprocess.run(command, env=site.environment, capture_output=True, text=True, timeout=60, check=False)
+
+    assert done.stdout.splitlines()[-1] == "zombies: True"
+    assert (done.stderr, done.returncode) == ("Meltano ended with 1 and no word.\n", 1)
+    assert guard.records()["acme"].is_held is False
+
+
+def test_a_load_whose_worker_was_gone_before_it_looked_ends(site: Site, guard: Guard) -> None:
+    load = site.start("load", "acme", PIPELINE="hang", AIRCALL_PARENT="1")
+
+    load.communicate(timeout=PATIENCE_SECONDS)
+
+    assert guard.records()["acme"].error == "The run worker is gone; its load was ended."
+    assert processes_of(str(site.folder / "work")) == []
 
 
 def test_what_cannot_be_begun_is_said_in_one_line(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -41,7 +41,11 @@ import json, os, select, socket, sys
 parent = os.getppid()
 connection = socket.socket(socket.AF_UNIX)
 connection.connect(os.environ["ZYGOTE"])
-body = json.dumps({"arguments": sys.argv[1:], "environment": dict(os.environ), "folder": os.getcwd()}).encode()
+environment = dict(os.environ)
+handle = environment.pop("AIRCALL_DATABASE_HANDLE", None)
+if handle:
+    environment["AIRCALL_DATABASE"] = os.pread(int(handle), 65536, 0).decode()
+body = json.dumps({"arguments": sys.argv[1:], "environment": environment, "folder": os.getcwd()}).encode()
 socket.send_fds(connection, [len(body).to_bytes(4, "big")], [0, 1, 2])
 connection.sendall(body)
 while os.getppid() == parent or sys.argv[1] != "customers":
@@ -202,8 +206,10 @@ def _run(kind: str, *arguments: str) -> int:
         api_cli.main(["execute_run", *arguments], standalone_mode=False)
         return 0
     if kind == "customers":
+        import aircall_customers
         from aircall_customers.__main__ import main
 
+        aircall_customers.BEGUN_BY = os.getppid()
         sys.argv = ["aircall_customers", *arguments]
         return main()
     from customers_tests import pipeline

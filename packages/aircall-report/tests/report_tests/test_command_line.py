@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import re
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -51,6 +53,16 @@ def test_it_writes_the_page_and_leaves_the_database_as_it_was(company: Company, 
     assert "Fleming Ltd" in PageReader(output.read_text("utf-8")).opened.text
     assert hashlib.sha256(Path(company.path).read_bytes()).digest() == before
     assert sorted(path.name for path in tmp_path.iterdir()) == ["report.html", "warehouse.duckdb"]
+
+
+def test_whoever_writes_a_page_at_the_same_time_under_the_same_process_number_it_is_whole(tmp_path: Path) -> None:
+    texts = [str(number) * 1_000_000 for number in range(8)]
+
+    with ThreadPoolExecutor(len(texts)) as writers:
+        list(writers.map(partial(command._save, tmp_path / "report.html"), texts * 5))  # noqa: SLF001
+
+    assert (tmp_path / "report.html").read_text("utf-8") in texts
+    assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
 
 
 def test_it_takes_the_settings_of_the_models_from_their_variables(

@@ -5,12 +5,13 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from dataclasses import asdict
 
 from dagster_pipes import DAGSTER_PIPES_CONTEXT_ENV_VAR, open_dagster_pipes
 
 from aircall_customers.customers import CustomersError, Project, read_customers
 from aircall_customers.guard import Guard, GuardError
-from aircall_customers.run import Place, Report, as_json, run
+from aircall_customers.run import Place, Report, run
 
 
 def main() -> int:
@@ -41,7 +42,7 @@ def main() -> int:
 
 def _tell_dagster(report: Report) -> None:
     with open_dagster_pipes() as pipes:
-        pipes.report_custom_message(as_json(report))
+        pipes.report_custom_message(asdict(report))
 
 
 def _show_status(place: Place) -> None:

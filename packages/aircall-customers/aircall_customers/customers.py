@@ -37,12 +37,12 @@ SCHEMA = "default_target_schema"
 """The setting of loaders that names the schema to load into."""
 SET_BY_RUN = frozenset({"source_schema", "schema", "target_path", "log_path"})
 """Settings of dbt that a run chooses: the schemas to read and to write, and the folders for its files."""
-
-
 PLACES = re.compile(
     r"account|bucket|catalog|database|dataset.*|dbname|host.*|port|project.*|server|.*(dir|file|folder|location|path|prefix|uri|url)"
 )
 """Names of a loader's settings that say where it loads into; the others say how."""
+URL = "sqlalchemy_url"
+"""The setting in place of which a loader of databases takes no other that says where."""
 FILE = "filepath"
 """The setting of a loader that writes a single file, such as one of DuckDB, which lets in one process at a time."""
 
@@ -361,10 +361,12 @@ class Project:
         """Yield where a customer is loaded and built, each place in one spelling."""
         target = self._plugin(customer.target)
         found = {
-            name: self._resolve(name, customer.target_settings.get(name) or target.value(name))
+            name: self._resolve(name, value)
             for name in sorted({each.name for each in target.settings} | customer.target_settings.keys())
-            if PLACES.fullmatch(name)
+            if PLACES.fullmatch(name) and (value := customer.target_settings.get(name) or target.value(name))
         }
+        if URL in found:
+            found = {URL: found[URL]}
         address = (target.kind, *found.items())
         if FILE in found:
             yield ("file", *address)

@@ -12,7 +12,7 @@ import sys
 import tempfile
 import threading
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import datetime
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -139,7 +139,7 @@ def _run(task: str, name: str, place: Place, report: Report) -> None:
         return
     report.built = customer.build is not None
     with Guard(place.database) as guard:
-        position = _inbox_position(place.inbox, customer)
+        position = inbox_positions(place.inbox, [customer]).get(name) if place.inbox else None
         with guard.claim(
             name,
             f"{socket.gethostname()}, process {os.getpid()}",
@@ -169,10 +169,10 @@ def _run(task: str, name: str, place: Place, report: Report) -> None:
 def _check_schema(guard: Guard, claim: Claim, customer: Customer) -> None:
     """Refuse to go on from the state of another schema, whose rows the new one would never get."""
     for state_id, schema in guard.elsewhere(claim, f"{TAP}-to-{customer.target}"):
+        old, new = (f"schema {each}" if each else "the loader's own schema" for each in (schema, claim.schema))
         message = (
-            f"Customer {customer.name}: the state {state_id} belongs to schema {schema or 'of the loader'}, and schema "
-            f"{claim.schema or 'of the loader'} would never get the rows that are there. Name that schema again, or "
-            "remove the state to load all again (docs/customers.md)."
+            f"Customer {customer.name}: the state {state_id} belongs to {old}, and {new} would never get the rows that "
+            "are there. Name that schema again, or remove the state to load all again (docs/customers.md)."
         )
         raise CustomersError(message)
 
@@ -228,13 +228,6 @@ def calls_until(state: State) -> datetime | None:
         if isinstance(value, str):
             return datetime.fromisoformat(value)
     return None
-
-
-def _inbox_position(inbox: str | None, customer: Customer) -> int | None:
-    """Return how far the inbox goes, so that a later event is news; None if it does not know the customer."""
-    if inbox is None:
-        return None
-    return inbox_positions(inbox, [customer]).get(customer.name)
 
 
 def inbox_positions(location: str, customers: Sequence[Customer]) -> dict[str, int]:
@@ -475,8 +468,3 @@ class Stop:
     def _on_signal(self, number: int, _frame: FrameType | None) -> None:
         self._reason = f"The run was stopped ({signal.Signals(number).name})."
         self._event.set()
-
-
-def as_json(report: Report) -> dict[str, Any]:
-    """Return a report as JSON has it."""
-    return asdict(report)

@@ -174,7 +174,7 @@ plugins:
   extractors: [{name: tap-aircall, settings: [{name: user}]}]
   loaders:
   - {name: target-file, settings: [{name: filepath}]}
-  - {name: target-file--link, inherit_from: target-file, config: {filepath: link/x}}
+  - {name: target-file--link, inherit_from: target-file, config: {filepath: link/x}, settings: [{name: log_path}]}
 """
     )
     listed.write_text(

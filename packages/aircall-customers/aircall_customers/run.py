@@ -377,7 +377,7 @@ class Meltano:
         What others than the tap and Meltano say stays in the log, since it may quote the rows that it is about.
         """
         of_the_tap = [line for line in self._errors if line.error_kind]
-        own = [line.event for line in self._errors if line.name in {"meltano", TAP}]
+        own = [line.event for line in self._errors if line.event and line.name in {"meltano", TAP}]
         if of_the_tap:
             line = min(of_the_tap, key=lambda line: line.error_stream is not None)
             report.error_kind, report.error, report.error_stream = line.error_kind, line.event, line.error_stream

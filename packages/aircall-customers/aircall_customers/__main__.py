@@ -18,8 +18,10 @@ def main() -> int:
     """Do what the arguments say; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m aircall_customers", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for task, text in (("load", "load what is new, and build"), ("build", "build what the list says")):
-        command = commands.add_parser(task, help=f"of one customer, {text}")
+    load = commands.add_parser("load", help="of one customer, load what is new, and build what the list says")
+    load.add_argument("--without-build", action="store_true", help="load only")
+    build = commands.add_parser("build", help="of one customer, build what the list says")
+    for command in (load, build):
         command.add_argument("customer")
     commands.add_parser("status", help="show how each customer is")
     options = parser.parse_args()
@@ -31,7 +33,8 @@ def main() -> int:
     except (CustomersError, GuardError) as error:
         print(error, file=sys.stderr)
         return 1
-    report = run(options.command, options.customer, place)
+    with_build = options.command == "build" or not options.without_build
+    report = run(options.customer, place, load=options.command == "load", build=with_build)
     if report.error:
         print(report.error, file=sys.stderr)
     if DAGSTER_PIPES_CONTEXT_ENV_VAR in os.environ:

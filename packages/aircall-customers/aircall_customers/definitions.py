@@ -14,7 +14,6 @@ from dagster import (
     AssetKey,
     AssetObservation,
     AssetSelection,
-    AssetSpec,
     DagsterInstance,
     DagsterRunStatus,
     DefaultSensorStatus,
@@ -32,10 +31,10 @@ from dagster import (
     SensorEvaluationContext,
     SensorResult,
     SkipReason,
+    asset,
     define_asset_job,
     in_process_executor,
     job,
-    multi_asset,
     op,
     sensor,
 )
@@ -98,41 +97,52 @@ def build_definitions(
     """Put the project together.
 
     Args:
-        command: What loads a customer, before the word `load` and the name; it is started as it is, by no shell.
+        command: What loads a customer, before `load` or `build` and the name. It is started as it is, by no shell.
         interval: How often to look for customers that are due, in seconds.
         silence: How long a run may be without a load.
     """
 
-    @multi_asset(
-        partitions_def=CUSTOMERS,
-        group_name="aircall",
-        specs=[
-            AssetSpec(LOAD, kinds={"meltano"}, description="What Aircall has of a customer, in the customer's schema."),
-            AssetSpec(
-                BUILD,
-                kinds={"dbt"},
-                deps=[LOAD],
-                skippable=True,
-                description="What is built on a customer's data, for customers whose entry in the list has `build`.",
-            ),
-        ],
-    )
-    def load(context: AssetExecutionContext, pipes: PipesSubprocessClient) -> Iterator[MaterializeResult[None]]:
+    def execute(context: AssetExecutionContext, pipes: PipesSubprocessClient, *task: str) -> Report:
+        """Do a task in a process of its own, and return how it ended."""
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Dagster warns of what it uses itself
             done = pipes.run(
-                context=context, command=[*command, "load", context.partition_key], env={PARENT: str(os.getpid())}
+                context=context, command=[*command, *task, context.partition_key], env={PARENT: str(os.getpid())}
             )
         (message,) = done.get_custom_messages()
         report = Report(**message)
         if not report.succeeded:
             _observe(context, report)
             raise Failure(report.error, metadata={"error kind": report.error_kind or ""}, allow_retries=False)
-        yield MaterializeResult(asset_key=LOAD, metadata=_metadata(report))
-        if report.built:
-            yield MaterializeResult(asset_key=BUILD)
+        return report
 
-    customer_job = define_asset_job(JOB, AssetSelection.assets(load), executor_def=in_process_executor)
+    @asset(
+        name=LOAD,
+        partitions_def=CUSTOMERS,
+        group_name="aircall",
+        kinds={"meltano"},
+        description="What Aircall has of a customer, loaded into the customer's schema.",
+    )
+    def load(context: AssetExecutionContext, pipes: PipesSubprocessClient) -> MaterializeResult[None]:
+        return MaterializeResult(metadata=_metadata(execute(context, pipes, "load", "--without-build")))
+
+    @asset(
+        name=BUILD,
+        partitions_def=CUSTOMERS,
+        group_name="aircall",
+        kinds={"dbt"},
+        deps=[load],
+        output_required=False,
+        description="What is built on a customer's data, for customers whose entry in the list has `build`.",
+    )
+    def build(context: AssetExecutionContext, pipes: PipesSubprocessClient) -> Iterator[MaterializeResult[None]]:
+        customer = _listed(Place.from_environment())[context.partition_key]
+        if customer.build is None:
+            context.log.info("Nothing is to be built for this customer.")
+        else:
+            yield MaterializeResult(metadata={"seconds": execute(context, pipes, "build").seconds})
+
+    customer_job = define_asset_job(JOB, AssetSelection.assets(load, build), executor_def=in_process_executor)
 
     @sensor(
         name="due_customers",
@@ -143,7 +153,7 @@ def build_definitions(
     )
     def due_customers(context: SensorEvaluationContext) -> SensorResult:
         place = Place.from_environment()
-        customers = read_customers(place.customers, Project(place.project))
+        customers = _listed(place)
         news = inbox_positions(place.inbox, list(customers.values())) if place.inbox else {}
         with Guard(place.database) as guard:
             records, now = guard.records(), guard.now()
@@ -161,6 +171,7 @@ def build_definitions(
             run_requests=[
                 RunRequest(
                     partition_key=each.name,
+                    asset_selection=[AssetKey(LOAD), *([AssetKey(BUILD)] if customers[each.name].build else [])],
                     tags={REASON_TAG: each.reason} | ({LONG_TAG: "true"} if each.is_long else {}),
                 )
                 for each in wanted
@@ -179,11 +190,11 @@ def build_definitions(
     def alerts(_context: SensorEvaluationContext) -> SkipReason:
         place = Place.from_environment()
         with Guard(place.database) as guard:
-            told = announce(read_customers(place.customers, Project(place.project)), guard)
+            told = announce(_listed(place), guard)
         return SkipReason(f"Told of {', '.join(told)}." if told else "Nothing to tell.")
 
     return Definitions(
-        assets=[load],
+        assets=[load, build],
         jobs=[customer_job, forget_old_runs],
         sensors=[due_customers, alerts],
         schedules=[
@@ -193,6 +204,10 @@ def build_definitions(
         ],
         resources={"pipes": PipesSubprocessClient(termination_timeout_seconds=120)},
     )
+
+
+def _listed(place: Place) -> dict[str, Customer]:
+    return read_customers(place.customers, Project(place.project))
 
 
 def _metadata(report: Report) -> dict[str, Any]:
@@ -218,7 +233,7 @@ def _metadata(report: Report) -> dict[str, Any]:
 def _observe(context: AssetExecutionContext, report: Report) -> None:
     """Put an error where charts count it by kind."""
     metadata: dict[str, Any] = {f"error: {report.error_kind}": 1, "error": report.error or ""}
-    context.log_event(AssetObservation(AssetKey(LOAD), partition=context.partition_key, metadata=metadata))
+    context.log_event(AssetObservation(context.asset_key, partition=context.partition_key, metadata=metadata))
 
 
 def _partitions(instance: DagsterInstance, customers: Mapping[str, Customer]) -> list[Any]:

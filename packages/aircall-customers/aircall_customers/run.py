@@ -91,8 +91,6 @@ class Report:
     run: int
     """Its number; 0 if it was refused."""
     succeeded: bool = False
-    built: bool = False
-    """Whether there was something to build."""
     error_kind: str | None = None
     error: str | None = None
     error_stream: str | None = None
@@ -106,38 +104,38 @@ class Report:
     ended_at: str | None = None
 
 
-def run(task: str, name: str, place: Place) -> Report:
-    """Do something for a customer.
+def run(name: str, place: Place, *, load: bool = True, build: bool = True) -> Report:
+    """Load a customer, and build what the list says.
 
     Args:
-        task: `load`, with what is to be built after it; or `build` for that alone.
         name: The customer.
         place: Where everything is.
+        load: Whether to load.
+        build: Whether to build.
 
     Returns:
         How it ended. Nothing is raised for what may go wrong.
     """
     report = Report(customer=name, run=0)
     try:
-        _run(task, name, place, report)
+        _run(name, place, report, load=load, build=build)
     except (CustomersError, GuardError) as error:
         report.error_kind, report.error = type(error).__name__.removesuffix("Error"), str(error)
     report.succeeded = report.error_kind is None
     return report
 
 
-def _run(task: str, name: str, place: Place, report: Report) -> None:
+def _run(name: str, place: Place, report: Report, *, load: bool, build: bool) -> None:
     project = Project(place.project)
     customers = read_customers(place.customers, project)
     if name not in customers:
         message = f"{place.customers} has no customer {name}."
         raise CustomersError(message)
     customer = customers[name]
-    blocks = [TAP, customer.target] if task == "load" else []
-    blocks += [customer.build] if customer.build else []
+    blocks = [TAP, customer.target] if load else []
+    blocks += [customer.build] if build and customer.build else []
     if not blocks:
         return
-    report.built = customer.build is not None
     with Guard(place.database) as guard:
         position = inbox_positions(place.inbox, [customer]).get(name) if place.inbox else None
         with guard.claim(
@@ -148,7 +146,7 @@ def _run(task: str, name: str, place: Place, report: Report) -> None:
         ) as claim:
             report.run = claim.epoch
             try:
-                if task == "load":
+                if load:
                     _check_schema(guard, claim, customer)
                 inbox = None if position is None else place.inbox
                 with working_folder(place.work / guard.id, claim) as folder:
@@ -157,7 +155,7 @@ def _run(task: str, name: str, place: Place, report: Report) -> None:
                     command = ["run", "--force", f"--state-id-suffix={name}", *blocks]
                     meltano = Meltano(command, customer.target, folder, project, environment)
                     meltano.run(guard, claim, report, place.database)
-                if task == "load":
+                if load:
                     _check_streams(customer, report)
             except CustomersError as error:
                 report.error_kind, report.error = "Customers", str(error)

@@ -53,13 +53,14 @@ class Orchestra:
         return self.definitions.resolve_job_def("customer").execute_in_process(
             instance=self.instance,
             partition_key=request.partition_key,
+            asset_selection=request.asset_selection,
             tags=dict(request.tags),
             raise_on_error=False,
         )
 
     def metadata(self, result: ExecuteInProcessResult) -> dict[str, Any]:
         """Return what Dagster's page shows of a load."""
-        event, *_ = result.asset_materializations_for_node("load")
+        (event,) = result.asset_materializations_for_node("aircall_load")
         return {name: value.value for name, value in event.metadata.items()}
 
 
@@ -130,7 +131,7 @@ def test_nothing_is_built_for_a_customer_without_a_build(orchestra: Orchestra, s
     result = orchestra.do(wanted)
 
     assert result.success
-    assert len(result.asset_materializations_for_node("load")) == 1
+    assert len(result.asset_materializations_for_node("aircall_build")) == 0
     assert guard.records()["acme"].epoch == 1
 
 
@@ -252,14 +253,15 @@ def test_old_runs_are_forgotten(orchestra: Orchestra, monkeypatch: pytest.Monkey
 
 
 def test_pods_have_an_init_process_and_only_the_rights_that_they_need() -> None:
-    from dagster_k8s.models import k8s_model_from_dict
+    from dagster_k8s.models import k8s_model_from_dict, k8s_snake_case_dict
     from kubernetes.client import ApiClient, V1PodSpec  # type: ignore[import-untyped]
 
     folder = HERE.parent / "kubernetes"
     launcher = yaml.safe_load((folder / "dagster.yaml").read_text(encoding="utf-8"))["run_launcher"]["config"]
     config = launcher["run_k8s_config"]
     load = {**config["pod_spec_config"], "containers": [config["container_config"] | {"name": "load"}]}
-    pods = [ApiClient().sanitize_for_serialization(k8s_model_from_dict(V1PodSpec, load))]
+    model = k8s_model_from_dict(V1PodSpec, k8s_snake_case_dict(V1PodSpec, load))
+    pods = [ApiClient().sanitize_for_serialization(model)]
     manifests = yaml.safe_load_all((folder / "manifests.yaml").read_text(encoding="utf-8"))
     pods += [each["spec"]["template"]["spec"] for each in manifests if each["kind"] == "Deployment"]
 

@@ -101,7 +101,7 @@ class Site:
             for variable, value in self.environment.items():
                 patch.setenv(variable, value)
             patch.setattr(aircall_customers, "BEGUN_BY", os.getppid())
-            return run("load", name, Place.from_environment())
+            return run(name, Place.from_environment())
 
     def start_and_hang(self, name: str) -> subprocess.Popen[str]:
         """Start a load that hangs once it has written a state."""
@@ -412,8 +412,8 @@ def test_what_cannot_be_begun_is_said_in_one_line(site: Site, monkeypatch: pytes
         monkeypatch.setenv(name, value)
     place = Place.from_environment()
 
-    assert run("load", "nobody", place).error == f"{site.folder}/customers.yml has no customer nobody."
-    assert run("load", "acme", place).error == (
+    assert run("nobody", place).error == f"{site.folder}/customers.yml has no customer nobody."
+    assert run("acme", place).error == (
         "Customer acme: variables ACME_...: no credentials are there, such as user and password."
     )
     assert site.run("load", "acme", AIRCALL_DATABASE="")[::2] == (

@@ -181,9 +181,11 @@ def families() -> str:
 def stream_table(streams: Mapping[str, type[AircallStream]] = STREAMS) -> str:
     """Return a table of streams, with their keys and their costs."""
     rows = (
-        f"| `{name}` | {keys(stream)} | {replication(stream)} | {stream.cost} |\n" for name, stream in streams.items()
+        f"| `{name}` | {keys(stream)} | {replication(stream)} | {deletion(name, stream)} | {stream.cost} |\n"
+        for name, stream in streams.items()
     )
-    return f"| stream | key | replication | requests a run |\n|---|---|---|---|\n{''.join(rows)}"
+    head = "| stream | key | replication | a row that Aircall deletes | requests a run |\n|---|---|---|---|---|\n"
+    return f"{head}{''.join(rows)}"
 
 
 def streams_page() -> str:
@@ -300,6 +302,13 @@ def replication(stream: type[AircallStream]) -> str:
     if stream.replication_key:
         return f"incremental, `{stream.replication_key}`"
     return "incremental, cursors over calls" if issubclass(stream, CallDetails) else "full table"
+
+
+def deletion(name: str, stream: type[AircallStream]) -> str:
+    """Say what becomes of a row in the warehouse when Aircall deletes it."""
+    if replication(stream) == "full table":
+        return "goes"
+    return "stays; `deleted_objects` names it" if name == "contacts" else "stays"
 
 
 def one_line(text: str) -> str:

@@ -129,7 +129,7 @@ NOWHERE: dict[str, Callable[[exp.Expr], bool]] = {
 """What at least one warehouse refuses or reads otherwise, and so no model has."""
 NOT_IN_THE_CLOUD: dict[str, Callable[[exp.Expr], bool]] = {
     "regexp_replace with four arguments": lambda node: (
-        isinstance(node, exp.RegexpReplace) and bool(node.args.get("modifiers"))
+        isinstance(node, exp.RegexpReplace) and bool(node.args.get("position"))
     ),
     "at time zone": lambda node: isinstance(node, exp.AtTimeZone),
     "a cast of JSON to text": lambda node: (

@@ -197,7 +197,7 @@ def test_a_load_that_is_killed_ends_all_that_it_began_and_the_next_one_goes_on(s
     first.kill()
     first.communicate()
     wait_for(lambda: processes_of(folder) == [])
-    assert guard.records()["acme"].was_killed
+    wait_for(lambda: guard.records()["acme"].was_killed)
     left = site.left
 
     code, _, errors = site.run("load", "acme")

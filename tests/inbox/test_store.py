@@ -126,7 +126,8 @@ def test_the_events_of_each_object_come_in_order(inbox: Inbox, monkeypatch: pyte
 def test_of_a_long_history_the_latest_is_read(inbox: Inbox, monkeypatch: pytest.MonkeyPatch, bound: str) -> None:
     for number in range(100, 130):
         inbox.append(rows([1], f"call.{number}"))
-    size = inbox.engine.connect().execute(sa.text("SELECT length(body) FROM events LIMIT 1")).scalar_one()
+    with inbox.engine.connect() as connection:
+        size = connection.execute(sa.text("SELECT length(body) FROM events LIMIT 1")).scalar_one()
     monkeypatch.setattr(store, bound, 4 if bound == "MOST_OF_ONE" else 4 * size)
 
     assert histories(inbox, "1") == [[(f"call.{number}", "1") for number in range(126, 130)]]

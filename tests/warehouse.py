@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
 
 Record = dict[str, Any]
 
@@ -14,9 +14,14 @@ CHANGING = ("recording", "voicemail", "recording_short_url", "voicemail_short_ur
 
 
 class Warehouse:
-    """Tables by stream and rows by key, as a target with upserts and versions has them, and the last state."""
+    """Tables by stream and rows by key, as a target with upserts and versions has them, and the last state.
 
-    def __init__(self) -> None:
+    Args:
+        changing: Fields to leave out.
+    """
+
+    def __init__(self, changing: Collection[str] = CHANGING) -> None:
+        self._changing = changing
         self.tables: dict[str, dict[tuple[Any, ...], Record]] = {}
         self.state: Record = {}
         self._keys: dict[str, list[str]] = {}
@@ -33,7 +38,7 @@ class Warehouse:
                     self._versions.setdefault(stream, {})
                 case "RECORD":
                     key = tuple(message["record"][name] for name in self._keys[stream])
-                    row = {name: value for name, value in message["record"].items() if name not in CHANGING}
+                    row = {name: value for name, value in message["record"].items() if name not in self._changing}
                     self.tables[stream][key] = row
                     self._versions[stream][key] = message.get("version")
                 case "ACTIVATE_VERSION":

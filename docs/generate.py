@@ -51,6 +51,9 @@ def documents() -> dict[Path, str]:
         ROOT / "docs/settings.md": settings_page(),
         ROOT / "docs/streams.md": streams_page(),
         ROOT / "docs/marts.md": marts_page(),
+        ROOT / "docs/targets.md": between_markers(
+            "docs/targets.md", "<!-- generated: targets -->\n", target_table(), "<!-- end -->\n"
+        ),
         ROOT / "README.md": between_markers("README.md", "<!-- generated: streams -->\n", families(), "<!-- end -->\n"),
         ROOT / "meltano.yml": meltano,
         ROOT / "meltano/aircall.meltano.yml": meltano_plugins(meltano),
@@ -186,6 +189,18 @@ def stream_table(streams: Mapping[str, type[AircallStream]] = STREAMS) -> str:
     )
     head = "| stream | key | replication | a row that Aircall deletes | requests a run |\n|---|---|---|---|---|\n"
     return f"{head}{''.join(rows)}"
+
+
+def target_table() -> str:
+    """Return what tests/targets/test_every_target.py saw of each target."""
+    rows = []
+    for name, seen in json.loads((ROOT / "docs/targets.json").read_text(encoding="utf-8")).items():
+        types = "<br>".join(f"{form}: {kinds}" for form, kinds in seen["types"].items())
+        settings = "<br>".join(f"`{setting}: {json.dumps(value)}`" for setting, value in seen["settings"].items())
+        parts = (name, seen["loader"], seen["tested on"], seen["rows"], seen["lost"], types, settings)
+        rows.append(f"| {' | '.join(parts)} |\n")
+    head = ("warehouse", "loader", "tested on", "rows", "lost", "types of columns", "settings")
+    return f"| {' | '.join(head)} |\n|{'---|' * len(head)}\n{''.join(rows)}"
 
 
 def streams_page() -> str:

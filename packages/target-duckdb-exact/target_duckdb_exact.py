@@ -1,23 +1,42 @@
-"""The plain target-duckdb, but with text stored as it was sent.
+"""The plain target-duckdb, but with text stored as it was sent, and with rows deleted that are no longer there.
 
 The plain target lets DuckDB guess the form of a CSV file from its first rows. A wrong guess takes the first row for a
 header (github.com/duckdb/duckdb/issues/21653), strips the quotes off a tag named 'VIP', or ends the run; an empty
 string always becomes NULL. Here a batch travels as lines of JSON, where nothing is left to guess, in a file that only
-its owner can read and that is gone afterwards, also after a failure. Everything else is the plain target's.
+its owner can read and that is gone afterwards, also after a failure.
+
+The plain target ignores ACTIVATE_VERSION. Here each row has its version, `_sdc_table_version`, and those of older ones
+go in one transaction with the rows that are loaded, before the state is written. That needs `add_metadata_columns`.
+
+An error is one line without values, which may be people's numbers. Everything else is the plain target's.
 """
 
 from __future__ import annotations
 
 import json
+import sys
 import tempfile
+import traceback
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+import duckdb
 import target_duckdb
 from target_duckdb.db_sync import DbSync, flatten_record
 from typing_extensions import override
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    import logging
+    from collections.abc import Iterable, Iterator
+
+    from duckdb import DuckDBPyConnection
+
+plain_add_columns = target_duckdb.add_metadata_columns_to_schema
+plain_emit_state = target_duckdb.emit_state
+plain_persist_lines = target_duckdb.persist_lines
+VERSION = "_sdc_table_version"
+SAFE = (duckdb.BinderException, duckdb.CatalogException, duckdb.IOException, duckdb.PermissionException)
+"""Errors of DuckDB that name files, tables and columns, but no values."""
 
 
 class ExactSync(DbSync):
@@ -43,7 +62,89 @@ class ExactSync(DbSync):
         self.conn.execute(f"DROP TABLE {batch}")
 
 
+def add_columns(message: dict[str, Any]) -> dict[str, Any]:
+    """Add the columns of the target to the schema of a stream."""
+    message["schema"]["properties"][VERSION] = {"type": ["null", "integer"], "maximum": 2**63 - 1}
+    extended: dict[str, Any] = plain_add_columns(message)
+    return extended
+
+
+def add_values(message: dict[str, Any]) -> dict[str, Any]:
+    """Add their values to a record; times in UTC, whatever the zone of this machine."""
+    record: dict[str, Any] = message["record"]
+    return record | {
+        "_sdc_extracted_at": message.get("time_extracted"),
+        "_sdc_batched_at": datetime.now(UTC).isoformat(),
+        "_sdc_deleted_at": record.get("_sdc_deleted_at"),
+        VERSION: message.get("version"),
+    }
+
+
+def persist_lines(connection: DuckDBPyConnection, config: dict[str, Any], lines: Iterable[str]) -> None:
+    """Load messages; what is loaded and deleted before a state is written is one transaction."""
+    schemas: dict[str, str] = {}
+    ended: dict[str, int] = {}
+    has_versions = config.get("add_metadata_columns") or config.get("hard_delete")
+
+    def watched() -> Iterator[str]:
+        for line in lines:
+            if not line.endswith("\n") and not _is_json(line):
+                sys.exit("The input ends in the middle of a message: the tap was killed.")
+            if '"SCHEMA"' in line and (message := json.loads(line))["type"] == "SCHEMA":
+                schemas[message["stream"]] = line
+            if has_versions and '"ACTIVATE_VERSION"' in line:
+                message = json.loads(line)
+                if message["type"] == "ACTIVATE_VERSION":
+                    ended[message["stream"]] = message["version"]
+                    yield schemas[message["stream"]]  # the plain target loads what it has, and calls emit_state
+            yield line
+
+    def emit_state(state: Any) -> None:
+        for stream, version in ended.items():
+            table = DbSync(connection, config, json.loads(schemas[stream])).table_name(stream)
+            connection.execute(f"DELETE FROM {table} WHERE {VERSION} IS DISTINCT FROM ?", [version])  # noqa: S608
+        ended.clear()
+        connection.commit()
+        plain_emit_state(state)
+        connection.begin()
+
+    target_duckdb.emit_state = emit_state
+    connection.begin()
+    plain_persist_lines(connection, config, watched())
+    connection.commit()
+
+
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except ValueError:
+        return False
+    return True
+
+
+def in_one_line(record: logging.LogRecord) -> bool:
+    """Keep a message of the log to one line, and leave those out that quote a record."""
+    record.msg, record.args = " ".join(record.getMessage().split()), ()
+    return not record.msg.startswith(("Unable to parse", "Cannot find"))
+
+
+def say(error: Exception) -> str:
+    """Say in one line what went wrong, without values."""
+    if isinstance(error, (*SAFE, OSError)):
+        return str(error)
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__} in {place.name}; its message is left out, since it may quote a record."
+
+
 def main() -> None:
     """Run the target with that way of loading."""
     target_duckdb.DbSync = ExactSync
-    target_duckdb.main()
+    target_duckdb.add_metadata_columns_to_schema = add_columns
+    target_duckdb.add_metadata_values_to_record = add_values
+    target_duckdb.persist_lines = persist_lines
+    target_duckdb.LOGGER.addFilter(in_one_line)
+    try:
+        target_duckdb.main()
+    except Exception as error:  # noqa: BLE001 - whatever it is, its traceback may quote a record
+        target_duckdb.LOGGER.critical("%s", say(error))
+        sys.exit(1)

@@ -2,15 +2,21 @@
 
 The plain target makes `timestamp` columns without a time zone, which PostgreSQL fills by the time zone of the session,
 and `jsonb[]` columns for lists of objects, which few tools can read. Here a date-time becomes `timestamptz`, and a list
-becomes `jsonb`. Everything else is the plain target's.
+becomes `jsonb`. An error is one line without values, which may be people's numbers. Everything else is the plain
+target's.
 """
 
 from __future__ import annotations
 
+import logging
+import sys
+import traceback
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from singer_sdk.singerlib.exceptions import InvalidInputLine
 from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP
+from sqlalchemy.exc import DBAPIError
 from target_postgres.connector import PostgresConnector
 from target_postgres.sinks import PostgresSink
 from target_postgres.target import TargetPostgres
@@ -46,3 +52,32 @@ class TargetPostgresTyped(TargetPostgres):
     """PostgreSQL, with timestamptz and jsonb."""
 
     default_sink_class = TypedSink
+
+
+def say(error: Exception) -> str:
+    """Say in one line what went wrong, without values."""
+    if isinstance(error, DBAPIError) and error.orig is not None:
+        about = getattr(error.orig, "diag", None)
+        if about is None or about.sqlstate is None:
+            return " ".join(str(error.orig).split())  # no connection
+        table = ".".join(filter(None, (about.schema_name, about.table_name, about.column_name)))
+        has_values = about.sqlstate[:2] in {"22", "23"}  # data, constraints
+        message = "its message is left out, since it may quote a record" if has_values else about.message_primary
+        return f"PostgreSQL says {type(error.orig).__name__} ({about.sqlstate}) {table}: {message}."
+    if isinstance(error, InvalidInputLine):
+        return "The input ends in the middle of a message: the tap was killed."
+    if isinstance(error, (NotImplementedError, AssertionError, OSError)):
+        return " ".join(str(error).split())  # a column that doesn't fit, a setting or a file
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__} in {place.name}; its message is left out, since it may quote a record."
+
+
+def main() -> None:
+    """Run the target."""
+    # It quotes lines that it cannot read.
+    logging.getLogger("singer_sdk.singerlib.encoding.simple").addFilter(lambda _: False)
+    try:
+        TargetPostgresTyped.cli()
+    except Exception as error:  # noqa: BLE001 - whatever it is, its traceback may quote a record
+        logging.getLogger(TargetPostgresTyped.name).critical("%s", say(error))
+        sys.exit(1)

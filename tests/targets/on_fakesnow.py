@@ -1,8 +1,8 @@
-"""Runs in the environment .venv/snowflake: target-snowflake, dbt or a query, on databases that fakesnow has in files.
+"""Runs in the environment .venv/emulators/snowflake: target-snowflake or queries, on
+fakesnow's databases in files.
 
     python -m tests.targets.on_fakesnow FOLDER load CONFIG MESSAGES...
     python -m tests.targets.on_fakesnow FOLDER query SQL...
-    python -m tests.targets.on_fakesnow FOLDER dbt ARGUMENT...
 
 The target's own DDL, casts and MERGE run. What fakesnow 0.12.1 lacks is bent: files are read into a table rather than
 put on a stage, the rows that MERGE reads from them are kept in a table before it, a session has a schema, and streams
@@ -89,16 +89,9 @@ def query(*statements: str) -> None:
         print(json.dumps([dict(zip(names, row, strict=True)) for row in cursor.fetchall()], default=str))
 
 
-def dbt(*arguments: str) -> None:
-    """Run dbt."""
-    from dbt.cli.main import cli
-
-    cli(arguments)
-
-
 if __name__ == "__main__":
     folder, command, *rest = sys.argv[1:]
     with fakesnow.patch(db_path=folder):
-        {"load": load, "query": query, "dbt": dbt}[command](*rest)
+        {"load": load, "query": query}[command](*rest)
         sys.stdout.flush()
-        os._exit(0)  # fakesnow closes what threads of dbt still use
+        os._exit(0)  # fakesnow closes what threads may still use

@@ -17,6 +17,7 @@ from tests.slow import few_or_many
 from tests.warehouse import Warehouse
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
     from pathlib import Path
 
 T0 = int(NOW)
@@ -51,6 +52,27 @@ class Recording:
     """What two runs wrote."""
 
     runs: tuple[Run, Run]
+
+    @property
+    def streams(self) -> list[str]:
+        """The names of all streams."""
+        return list(dict.fromkeys(message["stream"] for message in self.runs[1].messages if "stream" in message))
+
+    def schema(self, stream: str) -> tuple[Record, list[str]]:
+        """Return the fields of a stream by name, and its keys."""
+        message = next(each for each in self.runs[1].messages if each.get("stream") == stream)
+        return message["schema"]["properties"], message["key_properties"]
+
+    def is_open(self, stream: str) -> bool:
+        """Return whether a stream has records with fields that its schema lacks."""
+        return any(record.keys() - self.schema(stream)[0].keys() for record in self.runs[0].records(stream))
+
+    def of(self, streams: Collection[str]) -> Recording:
+        """Return what the runs wrote of some streams."""
+        first, second = (
+            Run([message for message in run.messages if message.get("stream") in {None, *streams}]) for run in self.runs
+        )
+        return Recording((first, second))
 
     def expected(self, *, deletes: bool = True) -> dict[str, dict[tuple[Any, ...], Record]]:
         """Return the rows of each table by key, as a target has them that deletes what a version ends, or doesn't."""

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from tests.conftest import Record
 
-PYTHON = Path(sys.prefix) / "snowflake/bin/python"
+PYTHON = Path(sys.prefix) / "emulators/snowflake/bin/python"
 CONFIG = {"account": "fake", "user": "fake", "password": "fake", "database": "RAW", "schema": "AIRCALL"}
 
 
@@ -36,20 +36,19 @@ class Snowflake:
         settings.write_text(json.dumps(CONFIG | config), encoding="utf-8")
         self.run("load", settings, *paths).check_returncode()
 
-    def query(self, sql: str) -> list[Record]:
-        """Return the rows of a query; times and decimals as text, objects and lists as JSON."""
-        done = self.run("query", sql)
+    def query(self, *sql: str) -> list[list[Record]]:
+        """Return the rows of queries; times and decimals as text, objects and lists as JSON."""
+        done = self.run("query", *sql)
         done.check_returncode()
-        rows: list[Record] = json.loads(done.stdout)
-        return rows
+        return [json.loads(line) for line in done.stdout.splitlines()]
 
-    def run(self, *arguments: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
-        """Run a command of `on_fakesnow`: `load`, `query` or `dbt`."""
+    def run(self, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+        """Run a command of `on_fakesnow`: `load` or `query`."""
         databases = self.folder / "databases"
         databases.mkdir(exist_ok=True)
         return subprocess.run(
             [PYTHON, "-m", "tests.targets.on_fakesnow", databases, *arguments],
-            env=os.environ | {"PYTHONPATH": str(ROOT)} | environment,
+            env=os.environ | {"PYTHONPATH": str(ROOT)},
             cwd=self.folder,
             capture_output=True,
             text=True,

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from tests.targets.conftest import Project
 
 T0 = int(NOW)
+PHONE = "+33 6 12 34 56 78"
 
 
 def query(path: Path, sql: str) -> list[tuple[Any, ...]]:
@@ -101,6 +103,81 @@ def test_a_run_that_breaks_off_saves_no_state_ahead_of_its_rows(tmp_path: Path) 
     assert done.returncode != 0
     assert [json.loads(line) for line in done.stdout.splitlines()] == [state]
     assert query(path, "SELECT id FROM aircall.calls ORDER BY id") == [(0,), (1,)]
+
+
+def feed(lines: str, folder: Path, config: Any = None) -> subprocess.CompletedProcess[str]:
+    """Feed lines to the target, on a machine in New York."""
+    settings = {"filepath": str(folder / "warehouse.duckdb"), "default_target_schema": "aircall"}
+    path = folder / "config.json"
+    path.write_text(json.dumps(settings | {"add_metadata_columns": True} if config is None else config), "utf-8")
+    return subprocess.run(
+        [executable("target-duckdb"), "--config", path],
+        env=os.environ | {"TZ": "America/New_York"},
+        input=lines,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def messages(name: str, *ids: int, version: int, **more: Any) -> str:
+    """Return the lines of a stream that was read whole, and a state."""
+    schema = {"properties": {"id": {"type": ["integer"]}, "phone": {"type": ["string"]}} | more}
+    lines = [
+        {"type": "SCHEMA", "stream": name, "schema": schema, "key_properties": ["id"]},
+        *({"type": "RECORD", "stream": name, "record": {"id": id_, "phone": PHONE}, "version": version} for id_ in ids),
+        {"type": "ACTIVATE_VERSION", "stream": name, "version": version},
+        {"type": "STATE", "value": {"bookmarks": {name: {"version": version}}}},
+    ]
+    return "".join(json.dumps(line) + "\n" for line in lines)
+
+
+def test_what_a_version_ends_is_deleted_in_one_transaction_with_the_load(tmp_path: Path) -> None:
+    path = tmp_path / "warehouse.duckdb"
+    for lines in (
+        messages("tags", 1, 2, version=1) + messages("users", 1, version=1),
+        messages("tags", 2, 3, version=2),
+    ):
+        assert feed(lines, tmp_path).returncode == 0
+    assert query(path, "SELECT id FROM aircall.tags ORDER BY id") == [(2,), (3,)]
+    assert query(path, "SELECT id FROM aircall.users") == [(1,)]
+    assert feed(messages("tags", version=3), tmp_path).returncode == 0
+    assert query(path, "SELECT id FROM aircall.tags") == []
+
+    broken = messages("users", 2, version=4) + messages("tags", 4, version=4, id={"type": ["array"]})
+    assert feed(broken, tmp_path).returncode == 1
+    assert query(path, "SELECT id FROM aircall.users") == [(2,)]  # its state was written
+    assert query(path, "SELECT id FROM aircall.tags") == []
+
+
+def test_batches_are_stamped_in_utc(tmp_path: Path) -> None:
+    assert feed(messages("tags", 1, version=1), tmp_path).returncode == 0
+
+    ((age,),) = query(tmp_path / "warehouse.duckdb", "SELECT epoch(now()) - epoch(_sdc_batched_at) FROM aircall.tags")
+    assert 0 <= age < 300
+
+
+def test_errors_are_one_line_without_values(tmp_path: Path) -> None:
+    path = tmp_path / "warehouse.duckdb"
+    feed(messages("tags", 1, version=1), tmp_path)
+    number = messages("calls", 1, version=1, phone={"type": ["integer"], "maximum": 7})
+    errors = [
+        feed(number, tmp_path),
+        feed(messages("calls", 1, version=1) + messages("calls", 1, version=1)[:150], tmp_path),
+        feed(messages("calls", 1, version=1).replace('"id": 1', '"ID": 1'), tmp_path),
+        feed(number, tmp_path, {}),
+    ]
+    with duckdb.connect(str(path)):
+        errors.append(feed(number, tmp_path))
+
+    said = [[line for line in done.stderr.splitlines() if "level=INFO" not in line] for done in errors]
+    assert [done.returncode for done in errors] == [1] * 5
+    assert [len(lines) for lines in said] == [1] * 5, said
+    assert PHONE not in "".join(done.stderr for done in errors)
+    for (line,), words in zip(
+        said, ["ConversionException", "middle of a message", "KeyError", "'path' or 'filepath'", "lock"], strict=True
+    ):
+        assert words in line
 
 
 def test_meltano_loads_and_goes_on(project: Project, live_sandbox: Any) -> None:

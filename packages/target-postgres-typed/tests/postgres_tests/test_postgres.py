@@ -1,17 +1,23 @@
 from __future__ import annotations
 
+import json
+import subprocess
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.clock import NOW
+from tests.targets.conftest import executable
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.conftest import Aircall
     from tests.postgres import Postgres
     from tests.targets.conftest import Project
 
 T0 = int(NOW)
+PHONE = "+33 6 12 34 56 78"
 
 
 @pytest.fixture
@@ -133,6 +139,40 @@ def test_what_was_deleted_disappears(aircall: Aircall, postgres: Postgres, confi
     assert postgres.query("SELECT id, name FROM aircall.tags") == [(kept, "kept")]
     assert postgres.query("SELECT id FROM aircall.users") == []
     assert postgres.query("SELECT id FROM aircall.user_availabilities") == []
+
+
+def test_errors_are_one_line_without_values(postgres: Postgres, config: dict[str, Any], tmp_path: Path) -> None:
+    schema = {"properties": {"id": {"type": ["integer"]}, "phone": {"type": ["string"]}}}
+    messages = [
+        {"type": "SCHEMA", "stream": "people", "schema": schema, "key_properties": ["id"]},
+        {"type": "RECORD", "stream": "people", "record": {"id": 1, "phone": PHONE}},
+    ]
+    lines = "".join(json.dumps(message) + "\n" for message in messages)
+
+    def fail(lines: str, **changed: Any) -> str:
+        path = tmp_path / "config.json"
+        path.write_text(json.dumps(config | {"use_copy": True, "validate_records": False} | changed), encoding="utf-8")
+        command: list[Any] = [executable("target-postgres"), "--config", path]
+        done = subprocess.run(command, input=lines, capture_output=True, text=True, check=False)
+        said: list[str] = [line for line in done.stderr.splitlines() if "| INFO " not in line and "Python" not in line]
+        assert (done.returncode, len(said)) == (1, 1), done.stderr
+        assert PHONE not in done.stderr
+        return said[0]
+
+    assert "connection" in fail(lines, sqlalchemy_url="postgresql+psycopg://postgres@127.0.0.1:1/x")
+    assert "sqlalchemy_url" in fail(lines, sqlalchemy_url=None)
+    assert "middle of a message" in fail(lines[:-20])
+    postgres.query("CREATE SCHEMA aircall; CREATE TABLE aircall.people (id bigint PRIMARY KEY, phone varchar(3))")
+    assert "StringDataRightTruncation" in fail(lines)
+    assert "Altering columns is not supported" in fail(lines.replace('["string"]', '["boolean"]'))
+    role = f"weak_{postgres.name}"
+    postgres.query(f"CREATE ROLE {role} LOGIN")
+    weak = postgres.url.replace("postgres@", f"{role}@")
+    assert "InsufficientPrivilege" in fail(lines, sqlalchemy_url=weak, default_target_schema="other")
+    assert postgres.query("SELECT column_name FROM information_schema.columns WHERE table_name = 'people'") == [
+        ("id",),
+        ("phone",),
+    ]
 
 
 def test_meltano_loads_and_goes_on(project: Project, postgres: Postgres, live_sandbox: Any) -> None:

@@ -157,21 +157,14 @@ class TapAircall(Tap):
         if strangers := sorted(name for name in bookmarks.keys() - self.streams.keys() if MARK not in bookmarks[name]):
             raise InputError(f"State: has unknown streams ({', '.join(strangers)}); is it another tap's?")
         super().load_state(state)
-        readable = [stream for stream in self.aircall_streams if self._goes_on(stream)]
-        for stream in readable:
-            if stream.name in bookmarks:
-                stream.upgrade_state()
-
-    @staticmethod
-    def _goes_on(stream: AircallStream) -> bool:
-        """Say whether a stream can go on from its state; one that is not selected keeps what it cannot read."""
-        try:
-            stream.check_state()
-        except InputError:
-            if stream.selected:
-                raise
-            return False
-        return True
+        for stream in self.aircall_streams:
+            try:
+                stream.check_state()
+                if stream.name in bookmarks:
+                    stream.upgrade_state()
+            except InputError:
+                if stream.selected:  # one that is not keeps what it cannot read
+                    raise
 
     def log_in(self) -> None:
         """Lead a person through the OAuth login, and save the tokens for later runs.

@@ -52,6 +52,10 @@ MOST_RECORDS = 500
 DEEPEST = 20
 ID_KEYS = ("id", "webhook_id")
 """What identifies a record; the first that it has counts."""
+ID_KINDS = {"integer", "large integer", "integer in text", "text"}
+"""The kinds of values that can be ids."""
+TIME_KINDS = {"integer", "integer in text", "time"}
+"""The kinds of values that can be times."""
 TIME_KEYS = ("started_at", "created_at", "updated_at")
 """The times that lists are ordered by."""
 COUNTS = {
@@ -191,17 +195,25 @@ class Trace:
                     continue
                 path = f"{shown_name(name)}[].{key}"
                 told = ids if key in ID_KEYS else times
-                told[path] = [self._told(name, key, record) for record in records[:MOST_RECORDS]]
+                kinds = (kind_of(record[key]) for record in records if key in record)
+                kind = next((kind for kind in kinds if kind in (ID_KINDS if key in ID_KEYS else TIME_KINDS)), None)
+                told[path] = [self._told(name, key, record, kind) for record in records[:MOST_RECORDS]]
 
-    def _told(self, name: str, key: str, record: dict[str, Any]) -> Any:
-        """Number a record by its id, or return its time in UNIX seconds; or else say what stands in place of it."""
+    def _told(self, name: str, key: str, record: dict[str, Any], kind: str | None) -> Any:
+        """Number a record by its id, or return its time in UNIX seconds; or else say what stands in place of it.
+
+        Args:
+            name: The list.
+            key: The field.
+            record: The record.
+            kind: The kind of ids or times that the list has; one of another kind is told by its kind.
+        """
         if key not in record:
             return ABSENT
         value = record[key]
-        if key in ID_KEYS and type(value) in {int, str} and value != "":
-            return self._ids.setdefault((name, value), len(self._ids) + 1)
-        second = None if key in ID_KEYS else _second(value)
-        return kind_of(value) if second is None else second
+        if kind_of(value) != kind:
+            return kind_of(value)
+        return self._ids.setdefault((name, value), len(self._ids) + 1) if key in ID_KEYS else _second(value)
 
 
 def kind_of(value: Any) -> str:

@@ -29,6 +29,8 @@ TOLERANCE_SECONDS = 600
 """How far ahead a clock may be when a state is written; more is refused."""
 PAGES_PER_STATE = 10
 """A state is written after this many pages, usually 500 records."""
+NOT_OURS = "not as tap-aircall writes it; restore it, or start without."
+"""What is wrong with a state that cannot be read."""
 
 
 def bookmark(replication_key: str | None, second: int, before: int | None) -> dict[str, str | None]:

@@ -208,9 +208,7 @@ class AircallStream(RESTStream[Any]):
             later.parse_gaps(state.get(later.GAPS, ()))
             self.parse_state(state)
         except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise InputError(
-                f"State of stream '{self.name}': not as tap-aircall writes it; restore it, or start without."
-            ) from error
+            raise InputError(f"State of stream '{self.name}': {states.NOT_OURS}") from error
 
     def upgrade_state(self) -> None:
         """Bring the state of an earlier version into the form of this one; called if there is a state."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import hypothesis.strategies as st
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 
 from aircall_sandbox.replay import EXAMPLES, Replay
 from tap_aircall.http.client import Answer
@@ -154,6 +154,7 @@ records = st.lists(
 )
 
 
+@example({"calls": [], "meta": [{"id": -1}, {"id": 2}, {"id": "x"}, {"id": 2**70}, {"id": "7"}]})
 @given(anything | st.fixed_dictionaries({"calls": records, "meta": anything}))
 def test_a_trace_of_what_the_sandbox_replays_is_the_same_trace(payload: Any) -> None:
     line = traced(payload)

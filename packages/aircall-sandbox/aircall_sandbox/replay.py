@@ -164,9 +164,8 @@ def _values(path: str, kinds: Mapping[str, int], told: Mapping[str, Any], began:
         each = (kind for kind, count in kinds.items() for _ in range(count))
         return [_copy(EXAMPLES[kind]) if count is None else count for kind in each]
     is_time = path in told.get("times", {})
-    form = next(
-        (kind for kind in kinds if kind in {"integer", "large integer", "time", "text", "integer in text"}), "integer"
-    )
+    others = {"time"} if is_time else {"large integer", "text"}
+    form = next((kind for kind in kinds if kind in {"integer", "integer in text", *others}), "integer")
     values: list[Any] = []
     for one in known:
         if type(one) is not int:
@@ -186,7 +185,7 @@ def _time(second: int, form: str) -> Any:
 
 def _identity(number: int, form: str) -> Any:
     match form:
-        case "text" | "time":
+        case "text":
             return f"{EXAMPLES['text']}-{number}"
         case "integer in text":
             return str(FIRST_ID + number)

@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from singer_sdk.singerlib.catalog import REPLICATION_INCREMENTAL
 from typing_extensions import override
 
-from tap_aircall.errors import ResponseError
+from tap_aircall.errors import InputError, ResponseError
 from tap_aircall.inbox.source import MARK
-from tap_aircall.reading import later
+from tap_aircall.reading import later, states
 from tap_aircall.reading.cursors import FIRST_RUN, LATE, NEW, POSITIONS, Cursors
 from tap_aircall.reading.later import Later, Reason
 from tap_aircall.reading.pages import PAGE_SIZE, ShortPageError
@@ -243,6 +243,12 @@ def _ended_at(call: Record) -> int:
     return 0
 
 
+def is_followed(tap_state: Mapping[str, Any], name: str) -> bool:
+    """Say whether it is the state of `calls` that says how far a stream is, as it was before version 0.3."""
+    bookmarks = tap_state.get("bookmarks", {})
+    return POSITIONS in bookmarks.get(Calls.name, {}) and name in bookmarks and POSITIONS not in bookmarks[name]
+
+
 def upgrade_followed(tap_state: Mapping[str, Any], name: str, *, back: int, after: int | None = None) -> None:
     """Give a stream its own cursors in a state in which `calls` said how far it is (before version 0.3).
 
@@ -251,12 +257,17 @@ def upgrade_followed(tap_state: Mapping[str, Any], name: str, *, back: int, afte
         name: The stream.
         back: Of how many seconds calls are read once more, for what was not there yet.
         after: From which second on (UNIX) the stream lacks calls; None for none.
+
+    Raises:
+        InputError: If the state of `calls` cannot be read.
     """
-    bookmarks = tap_state.get("bookmarks", {})
-    state, calls = bookmarks[name], bookmarks.get(Calls.name, {})
-    if POSITIONS in state or POSITIONS not in calls:
-        return
-    known = {int(age): to_seconds(position) for age, position in calls[POSITIONS].items()}
+    bookmarks = tap_state["bookmarks"]
+    state, calls = bookmarks[name], bookmarks[Calls.name]
+    try:
+        known = {int(age): to_seconds(position) for age, position in calls[POSITIONS].items()}
+        _ = to_seconds(calls[FIRST_RUN])
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise InputError(f"State of stream '{Calls.name}': {states.NOT_OURS}") from error
     positions = {age - DELAY_SECONDS: position for age, position in known.items() if age > DELAY_SECONDS}
     settled = [position for age, position in known.items() if age >= SETTLE_SECONDS] or list(known.values())
     if settled:

@@ -31,7 +31,7 @@ from tap_aircall.reading.cursors import POSITIONS
 from tap_aircall.reading.later import YOUNG_SECONDS, Later, Reason, ids_to_state, parse_ids
 from tap_aircall.reading.times import to_rfc3339, to_seconds
 from tap_aircall.streams.access import Access
-from tap_aircall.streams.calls.details import CallDetails, upgrade_followed
+from tap_aircall.streams.calls.details import CallDetails, is_followed, upgrade_followed
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Mapping, Sequence
@@ -141,7 +141,7 @@ class CallIntelligence(CallDetails):
         What was not there yet is asked for once more, as far as calls are young enough.
         """
         state = self.stream_state  # the SDK passes over an empty one, which says something too
-        if POSITIONS in state:
+        if POSITIONS in state or not is_followed(self.tap.state, self.name):
             return
         calls, after = _refused_before(state)
         state.pop(REFUSED, None)

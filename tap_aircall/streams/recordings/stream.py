@@ -35,7 +35,7 @@ from tap_aircall.http.addresses import path_of
 from tap_aircall.reading.cursors import BEGINNING
 from tap_aircall.reading.later import YOUNG_SECONDS, Reason, ids_to_state, parse_ids
 from tap_aircall.reading.times import to_rfc3339, to_seconds
-from tap_aircall.streams.calls.details import CallDetails, upgrade_followed
+from tap_aircall.streams.calls.details import CallDetails, is_followed, upgrade_followed
 from tap_aircall.streams.calls.stream import Calls
 from tap_aircall.streams.recordings.archive import SETTING, Archive, Kept
 
@@ -139,7 +139,7 @@ class CallRecordings(CallDetails):
 
     @override
     def upgrade_state(self) -> None:
-        if KEPT in self.tap.state.get("bookmarks", {}).get(self.name, {}):
+        if KEPT in self.stream_state and is_followed(self.tap.state, self.name):
             upgrade_followed(self.tap.state, self.name, back=YOUNG_SECONDS)
 
     @override

@@ -83,6 +83,7 @@ def test_a_load_by_meltano_is_killed_superseded_and_taken_up_again(
 
 
 @needs_dbt
+@pytest.mark.timeout(2 * PATIENCE_SECONDS)
 def test_the_models_of_a_customer_are_built_beside_what_was_loaded(site: Site, postgres: Postgres) -> None:
     site.sandbox.latency = 0.0
     site.write(

@@ -26,7 +26,7 @@ from customers_tests.test_guard import cut_off
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-PATIENCE_SECONDS = 120
+PATIENCE_SECONDS = 280
 WORKER = "import subprocess, sys; subprocess.run(sys.argv[1:])"
 IDLE_INIT = """
 import ctypes, subprocess, sys

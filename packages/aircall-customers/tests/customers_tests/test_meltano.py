@@ -117,7 +117,7 @@ def test_the_models_of_a_customer_are_built_beside_what_was_loaded(site: Site, p
     """)
     assert days == [(identity, True) for identity in sorted(site.sandbox.world.calls)]
 
-    postgres.query("ALTER TABLE acme.calls RENAME COLUMN id TO lost")
+    site.write(acme=site.entries["acme"] | {"build_settings": {"target": "none"}})
     assert site.run("build", "acme")[::2] == (1, "The build failed; the log of the run says why.\n")
 
 

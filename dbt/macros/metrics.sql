@@ -9,7 +9,7 @@
   ] %}
   {{ aircall.count_if("is_missed and missed_call_reason = '" ~ reason ~ "'") }} as missed_{{ reason }},
   {%- endfor %}
-  {{ aircall.count_if("call_type = 'voicemail'") }} as voicemails,
+  {{ aircall.count_if("is_missed and has_voicemail") }} as voicemails,
   {{ aircall.count_if("callback_status in ('called_back', 'called_again')") }} as missed_and_reached_later,
   {{ aircall.count_if("callback_status = 'waiting'") }} as missed_and_waiting,
   {{ aircall.count_if("is_in_sla") }} as calls_in_sla,

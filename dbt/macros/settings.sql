@@ -1,10 +1,14 @@
 {#
-  What a company sets: a variable of its dbt project, or an environment variable, which Meltano hands over.
+  What a company sets: a variable of its dbt project, or an environment variable, which Meltano hands over. Each is
+  checked before it comes near SQL.
 
   aircall_time_zone: where days and hours begin; an IANA name.
   aircall_sla_seconds: within how many seconds an inbound call is to be answered.
+  aircall_callback_hours: for how many hours after a missed call an outbound call still returns it.
   aircall_business_hours: opening hours in that time zone by day of the week, 1 for Monday, such as
     {"1": ["09:00", "18:00"]}. Where there are none, what Aircall says of a call is all that is known.
+  aircall_stale_after_hours: after how many hours without a load a test fails; 0 for never.
+  aircall_allow_empty: whether a mart that has rows may be replaced by one that has none.
 
   aircall_loader_deletes: whether the loader removes or marks what Aircall no longer has. By default that of each
     warehouse does, but for BigQuery's.
@@ -13,14 +17,64 @@
 #}
 
 {% macro time_zone() -%}
-  {{ return(var('aircall_time_zone', env_var('DBT_AIRCALL_TIME_ZONE', 'UTC'))) }}
+  {%- set zone = aircall.setting('time_zone', 'UTC') | string -%}
+  {{ return(aircall.must(aircall.names_of('time_zone'), zone, zone in modules.pytz.all_timezones_set, 'an IANA name such as Europe/Paris')) }}
 {%- endmacro %}
 
 {% macro sla_seconds() -%}
-  {{ return(var('aircall_sla_seconds', env_var('DBT_AIRCALL_SLA_SECONDS', '20')) | int) }}
+  {{ return(aircall.whole_number('sla_seconds', '20')) }}
 {%- endmacro %}
 
+{% macro callback_hours() -%}
+  {{ return(aircall.whole_number('callback_hours', '168')) }}
+{%- endmacro %}
+
+{% macro stale_after_hours() -%}
+  {{ return(aircall.whole_number('stale_after_hours', '48')) }}
+{%- endmacro %}
+
+{% macro allow_empty() -%}
+  {%- set value = aircall.setting('allow_empty', 'false') | string | lower -%}
+  {{ return(aircall.must(aircall.names_of('allow_empty'), value, value in ['true', 'false'], 'true or false') == 'true') }}
+{%- endmacro %}
+
+{# By the day of the week: the minutes of the day at which the company opens and closes. #}
 {% macro business_hours() -%}
-  {%- set hours = var('aircall_business_hours', env_var('DBT_AIRCALL_BUSINESS_HOURS', '{}')) -%}
-  {{ return(fromjson(hours) if hours is string else hours) }}
+  {%- set setting = aircall.setting('business_hours', '{}') -%}
+  {%- set days = fromjson(setting) if setting is string else setting -%}
+  {%- set found = {} -%}
+  {%- for day, hours in (days.items() if days is mapping else [(none, none)]) -%}
+    {%- set times = [] -%}
+    {%- for time in (hours if hours is sequence and hours is not string else []) -%}
+      {%- if modules.re.fullmatch('([01]?[0-9]|2[0-3]):[0-5][0-9]|24:00', time | string) -%}
+        {%- do times.append(time.split(':')[0] | int * 60 + time.split(':')[1] | int) -%}
+      {%- endif -%}
+    {%- endfor -%}
+    {%- set is_right = day | string in '1234567' | list and times | length == 2 and hours | length == 2 and times[0] < times[1] -%}
+    {%- do aircall.must(aircall.names_of('business_hours'), setting, is_right, 'a day of the week (1 for Monday), and when it opens and closes: {"1": ["09:00", "18:00"]}') -%}
+    {%- do found.update({day | int: times}) -%}
+  {%- endfor -%}
+  {{ return(found) }}
+{%- endmacro %}
+
+{# A variable of dbt, or else of the environment. #}
+{% macro setting(name, default) -%}
+  {{ return(var('aircall_' ~ name, env_var('DBT_AIRCALL_' ~ name | upper, '') or default)) }}
+{%- endmacro %}
+
+{% macro whole_number(name, default) -%}
+  {%- set value = aircall.setting(name, default) | string -%}
+  {{ return(aircall.must(aircall.names_of(name), value, modules.re.fullmatch('[0-9]{1,6}', value), 'a whole number such as ' ~ default) | int) }}
+{%- endmacro %}
+
+{% macro names_of(name) -%}
+  {{ return('DBT_AIRCALL_' ~ name | upper ~ ' (aircall_' ~ name ~ ')') }}
+{%- endmacro %}
+
+{# A value that is right, or an error that names the variable and its form. #}
+{% macro must(variable, value, is_right, form) -%}
+  {%- if not is_right -%}
+    {{ exceptions.raise_compiler_error(variable ~ ' is ' ~ tojson(value | string) ~ ', but has to be ' ~ form ~ '.') }}
+  {%- endif -%}
+  {{ return(value) }}
 {%- endmacro %}

@@ -6,18 +6,24 @@
   {%- do source('aircall', stream) -%}
   {%- if execute -%}
     {%- set expected = graph.sources['source.aircall.aircall.' ~ stream] -%}
+    {%- do aircall.check_name('DBT_AIRCALL_SOURCE_SCHEMA (aircall_schema)', expected.schema) -%}
+    {%- do aircall.check_name('aircall_' ~ stream ~ '_identifier', expected.identifier) -%}
+    {%- do aircall.check_name('aircall_database', expected.database) -%}
     {{ return(adapter.get_relation(expected.database, expected.schema, expected.identifier)) }}
   {%- endif -%}
 {%- endmacro %}
 
-{# Whether any stream was loaded. #}
-{% macro is_anything_loaded() -%}
-  {%- for source in graph.sources.values() if source.source_name == 'aircall' -%}
-    {%- if aircall.loaded(source.name) -%}
-      {{ return(true) }}
+{# A query for the time at which anything was last loaded, where the loader says so. #}
+{% macro last_load() -%}
+  {%- set loads = ['select ' ~ aircall.nothing('time') ~ ' as loaded_at'] -%}
+  {%- for source in graph.sources.values() if source.package_name == 'aircall' -%}
+    {%- set relation = aircall.loaded(source.name) -%}
+    {%- set column = aircall.loaded_columns(relation).get('_sdc_batched_at') -%}
+    {%- if column -%}
+      {%- do loads.append('select max(' ~ aircall.time_in(column) ~ ') from ' ~ relation ~ ' as source') -%}
     {%- endif -%}
   {%- endfor -%}
-  {{ return(false) }}
+  select max(loaded_at) as loaded_at from ({{ loads | join(' union all ') }}) as loads
 {%- endmacro %}
 
 {# The columns of a relation by their names in lower case: warehouses differ in how they spell them. #}
@@ -48,11 +54,13 @@
 {#
   The select statement of a staging model: it has the columns of the model whether or not the stream, or the field of
   it, was ever loaded. Rows that the loader marked as deleted are left out; where it does not, those that the newest
-  reading of a whole list did not have. A table without any of the fields is an error.
+  reading of a whole list did not have. A table without any of the fields is an error. A text, or a value in JSON, that
+  cannot be read as the type of its column is null, and counts in `unreadable_values`.
 
   fields: a list of [path, type, name]. The path is a column, or a column and a field of the object in it, such as
     `user.id`. The type is one of `sql_type`, or `present`: whether there is a value, or an item of a list.
-  object_type: what `deleted_objects` calls the stream's objects; those that it lists are left out.
+  object_type: what `deleted_objects` calls the stream's objects; those that it lists are left out, unless
+    Aircall listed them again later.
   items: a path to a list, each item of which makes a row. Paths that begin with `item.` are fields of it, and
     `item` is the item itself; `position` counts from 1.
 #}
@@ -61,23 +69,22 @@
   {%- set columns = aircall.loaded_columns(relation) -%}
   {%- set deleted = ref('aircall', 'stg_aircall__deleted_objects') if object_type -%}
   {%- set list = aircall.find_column(columns, items) if items -%}
-  {%- set found = namespace(inner={}, outer=[], any=false) -%}
+  {%- set found = namespace(inner={}, outer=[], unreadable=[], any=false) -%}
   {%- set list_sql = aircall.field(found.inner, list, 'json') if items -%}
   {%- for path, type, name in fields -%}
     {%- set of_item = items and path.split('.')[0] in ['item', 'position'] -%}
     {%- set place = aircall.find_column(columns, path) if not of_item -%}
     {%- if place -%}{%- set found.any = true -%}{%- endif -%}
+    {%- set is_parsed = path != 'position' if of_item else place and (place.steps or aircall.is_text(place.column.type)) -%}
+    {%- if is_parsed and aircall.form(type) -%}
+      {%- set text = aircall.json_at('item', path.split('.')[1:], 'text') if of_item else aircall.field(found.inner, place, 'text') -%}
+      {%- do found.unreadable.append(aircall.unreadable(text, type)) -%}
+    {%- endif -%}
     {%- do found.outer.append(
       aircall.field(found.inner, place, type) if not of_item else
       aircall.json_at('item', path.split('.')[1:], type) if path != 'position' else aircall.typed(path, type)
     ) -%}
   {%- endfor -%}
-  {%- if stream == 'calls' and execute and not relation and not aircall.is_anything_loaded() -%}
-    {%- do exceptions.raise_compiler_error(
-      "Nothing was loaded where " ~ source('aircall', stream) ~ " is expected: load it first, or set the variables "
-      ~ "aircall_database and aircall_schema"
-    ) -%}
-  {%- endif -%}
   {%- if relation and not (found.any or list) -%}
     {%- do exceptions.raise_compiler_error(
       relation ~ " has no column that " ~ stream ~ " is expected to have, such as " ~ fields[0][0] ~ ". Its columns are: "
@@ -109,6 +116,11 @@
         select 1 from {{ deleted }} as deleted
         where deleted.object_type = '{{ object_type }}'
           and deleted.object_id = {{ aircall.typed('source.' ~ columns['id'].sql, 'text') }}
+          {%- set read = columns.get('_sdc_extracted_at') %}
+          {%- if read %}
+          -- Five minutes, since clocks differ, and what was listed before may be read a moment later.
+          and coalesce({{ aircall.seconds_between('deleted.deleted_at', aircall.time_in(read)) }} < 300, true)
+          {%- endif %}
       )
     {%- endif %}
 
@@ -125,8 +137,9 @@
   {% endif -%}
   select
   {%- for path, type, name in fields %}
-    {{ found.outer[loop.index0] if has_rows else aircall.nothing(type) }} as {{ name }}{{ ',' if not loop.last }}
+    {{ found.outer[loop.index0] if has_rows else aircall.nothing(type) }} as {{ name }},
   {%- endfor %}
+    {{ (found.unreadable | join(' + ') if has_rows) or '0' }} as unreadable_values
   {%- if has_rows %}
   from {{ 'listed' if items else 'loaded' }}
   {%- else %}
@@ -155,7 +168,16 @@
     {{ return(aircall.is_present(alias)) }}
   {%- endif -%}
   {%- set value = alias if type == 'text' else aircall.known(alias, place.column) -%}
+  {%- if is_text -%}
+    {{ return(aircall.parsed(value, type)) }}
+  {%- endif -%}
   {{ return(aircall.to_time(value, place.column.type) if type == 'time' else aircall.typed(value, type)) }}
+{%- endmacro %}
+
+{# The time in a column of the loaded table; null where a text is none. #}
+{% macro time_in(column) -%}
+  {%- set value = aircall.known('source.' ~ column.sql, column) -%}
+  {{ return(aircall.parsed(value, 'time') if aircall.is_text(column.type) else aircall.to_time(value, column.type)) }}
 {%- endmacro %}
 
 {# The value of a column that holds no text: a loader that stores all as text may have an empty one for null. #}
@@ -181,5 +203,5 @@
   {%- endif -%}
   {%- set object = aircall.json_at(json, steps[:-1], 'json') -%}
   {%- set text = aircall.json_field(object, steps[-1]) if steps else aircall.json_item(json) -%}
-  {{ return(aircall.is_present(text) if type == 'present' else aircall.typed(text, type)) }}
+  {{ return(aircall.is_present(text) if type == 'present' else aircall.parsed(text, type)) }}
 {%- endmacro %}

@@ -240,6 +240,27 @@
   {{ return("timestamp_diff(" ~ end ~ ", " ~ begin ~ ", microsecond) / 1000000") }}
 {%- endmacro %}
 
+{# Whether all of a text is of the form of a regular expression. #}
+{% macro matches(text, form) -%}
+  {{ return(adapter.dispatch('matches', 'aircall')(text, "'^(" ~ form ~ ")$'")) }}
+{%- endmacro %}
+
+{% macro default__matches(text, form) -%}
+  {{ return("regexp_matches(" ~ text ~ ", " ~ form ~ ")") }}
+{%- endmacro %}
+
+{% macro postgres__matches(text, form) -%}
+  {{ return("(" ~ text ~ " ~ " ~ form ~ ")") }}
+{%- endmacro %}
+
+{% macro snowflake__matches(text, form) -%}
+  {{ return("regexp_like(" ~ text ~ ", " ~ form ~ ")") }}
+{%- endmacro %}
+
+{% macro bigquery__matches(text, form) -%}
+  {{ return("regexp_contains(" ~ text ~ ", " ~ form ~ ")") }}
+{%- endmacro %}
+
 {# A text without what matches a pattern. #}
 {% macro without(text, pattern) -%}
   {{ return(adapter.dispatch('without', 'aircall')(text, pattern)) }}

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 Record = dict[str, Any]
 ZONE = ZoneInfo("Europe/Paris")
 SLA = 20
+LATE = 7 * 86_400
 OPEN = dict.fromkeys(range(1, 6), (9 * 60, 18 * 60))
 REASONS = (
     "out_of_opening_hours",
@@ -77,7 +78,11 @@ class Answers:
     def __init__(self, world: World, told: Told) -> None:
         self.world = world
         self.told = told
-        gone = {(each["object_type"], int(each["object_id"])) for each in told.deleted_objects}
+        gone = {
+            (each["object_type"], int(each["object_id"]))
+            for each in told.deleted_objects
+            if seconds(each["deleted_at"]) > world.now  # or it was listed since
+        }
         self.contacts = {key: each for key, each in world.contacts.items() if ("contact", key) not in gone}
         self.listed = {
             kinds.removesuffix("s"): {
@@ -139,6 +144,13 @@ class Answers:
         is_inbound = call["direction"] == "inbound"
         is_missed = is_inbound and is_ended and not is_answered
         at = local(call["started_at"])
+        transfers = [
+            (seconds(event["happened_at"]), event["event"])
+            for event in self.told.call_events
+            if event["call_id"] == call["id"] and event["event"].endswith(("transfer", "transferred"))
+        ]
+        if max(transfers, default=(0, ""))[1] == "call.unsuccessful_transfer":
+            call = call | {"transferred_by": None, "transferred_to": None}
         user, by, to = (part(call[role], "id") for role in ("user", "transferred_by", "transferred_to"))
         main = user
         if is_missed or (not is_inbound and (by or to)):
@@ -203,6 +215,7 @@ class Answers:
             "contact_company": part(known, "company_name") or part(call["contact"], "company_name"),
             "raw_digits": call["raw_digits"],
             "caller_key": key_of(call["raw_digits"]),
+            "caller_e164": f"+{key_of(call['raw_digits'])}" if key_of(call["raw_digits"]) else None,
             "country": call["country_code_a2"],
             "duration_seconds": call["duration"],
             "time_to_answer_seconds": waited,
@@ -299,7 +312,9 @@ class Answers:
                     "answered_again_by_name": theirs["main_user_name"],
                 }
             if row["callback_status"] == "waiting" and (theirs["direction"] == "outbound" or theirs["is_answered"]):
-                row["callback_status"] = "called_back" if theirs["direction"] == "outbound" else "called_again"
+                row["callback_status"] = "called_back" if after <= LATE else "called_back_late"
+                if theirs["direction"] == "inbound":
+                    row["callback_status"] = "called_again"
 
     def _call_tags(self) -> Iterator[Record]:
         tags = self.world.kinds["tags"]
@@ -395,13 +410,17 @@ class Answers:
             last = missed[-1]
             yield {
                 "caller_key": key,
-                **{name: last[name] for name in ("raw_digits", "contact_id", "contact_name", "contact_company")},
+                **{name: last[name] for name in ("raw_digits", "caller_e164")},
+                **{name: last[name] for name in ("contact_id", "contact_name", "contact_company")},
                 "is_waiting": bool(waiting),
                 "waiting_since": waiting[0]["started_at"] if waiting else None,
                 "missed_calls_waiting": len(waiting),
                 "voicemails_waiting": len([row for row in waiting if row["has_voicemail"]]),
                 "missed_calls": len(missed),
                 "missed_calls_called_back": len([row for row in missed if row["callback_status"] == "called_back"]),
+                "missed_calls_called_back_late": len(
+                    [row for row in missed if row["callback_status"] == "called_back_late"]
+                ),
                 "missed_calls_answered_later": len([row for row in missed if row["callback_status"] == "called_again"]),
                 "first_missed_at": missed[0]["started_at"],
                 "last_missed_at": last["started_at"],
@@ -552,8 +571,10 @@ def inbound_figures(rows: list[Record]) -> Record:
             f"missed_{reason}": len([row for row in missed if row["missed_call_reason"] == reason])
             for reason in REASONS
         },
-        "voicemails": len([row for row in missed if row["call_type"] == "voicemail"]),
-        "missed_and_reached_later": len([row for row in missed if str(row["callback_status"]).startswith("called")]),
+        "voicemails": len([row for row in missed if row["has_voicemail"]]),
+        "missed_and_reached_later": len(
+            [row for row in missed if row["callback_status"] in {"called_back", "called_again"}]
+        ),
         "missed_and_waiting": len([row for row in missed if row["callback_status"] == "waiting"]),
         "calls_in_sla": len([row for row in inbound if row["is_in_sla"]]),
         "calls_sla_uncertain": len([row for row in inbound if row["is_sla_uncertain"]]),

@@ -1,10 +1,13 @@
 {%- set business_hours = aircall.business_hours() -%}
 
-with ringing as (
+with events as (
 
-  select call_id, min(happened_at) as rang_at
+  select
+    call_id,
+    min(case when event = 'call.ringing_on_agent' then happened_at end) as rang_at,
+    max(case when event in ('call.transferred', 'call.external_transferred') then happened_at end) as transferred_at,
+    max(case when event = 'call.unsuccessful_transfer' then happened_at end) as not_transferred_at
   from {{ ref('aircall', 'stg_aircall__call_events') }}
-  where event = 'call.ringing_on_agent'
   group by call_id
 
 ),
@@ -30,10 +33,15 @@ calls as (
     calls.ended_at is not null as is_ended,
     calls.direction = 'inbound' and calls.answered_at is null and calls.ended_at is not null as is_missed,
     -- An event is sent some time after what it tells, so that one that came late says nothing.
-    case when ringing.rang_at between calls.started_at and calls.answered_at then ringing.rang_at end as rang_at,
+    case when events.rang_at between calls.started_at and calls.answered_at then events.rang_at end as rang_at,
+    -- The API shows a transfer that failed as if it had not.
+    case
+      when events.not_transferred_at is null then true
+      else coalesce(events.transferred_at > events.not_transferred_at, false)
+    end as was_transferred,
     coalesce(voice_agents.was_escalated, true) as was_for_people
   from {{ ref('aircall', 'stg_aircall__calls') }} as calls
-  left join ringing on ringing.call_id = calls.call_id
+  left join events on events.call_id = calls.call_id
   left join voice_agents on voice_agents.call_id = calls.call_id
 
 ),
@@ -50,8 +58,10 @@ timed as (
     -- whom they handed it to. Neither missed nor outbound transferred calls have a main user.
     case
       when is_missed then null
-      when direction = 'outbound' and coalesce(transferred_by_id, transferred_to_id) is not null then null
-      when transferred_to_id is not null and (user_id is null or user_id = transferred_by_id) then transferred_to_id
+      when direction = 'outbound' and was_transferred and coalesce(transferred_by_id, transferred_to_id) is not null
+        then null
+      when was_transferred and transferred_to_id is not null and (user_id is null or user_id = transferred_by_id)
+        then transferred_to_id
       else user_id
     end as main_user_id,
     case
@@ -91,10 +101,7 @@ select
   case
     when missed_call_reason = 'out_of_opening_hours' then false
     {%- for day, hours in business_hours.items() %}
-    {%- set begin = hours[0].split(':') %}
-    {%- set end = hours[1].split(':') %}
-    when day_of_week = {{ day }} then minute_of_day >= {{ begin[0] | int * 60 + begin[1] | int }}
-      and minute_of_day < {{ end[0] | int * 60 + end[1] | int }}
+    when day_of_week = {{ day }} then minute_of_day >= {{ hours[0] }} and minute_of_day < {{ hours[1] }}
     {%- endfor %}
     {%- if business_hours %}
     else false
@@ -116,15 +123,16 @@ select
   coalesce(main_user_id = user_id, main_user_id is null) as main_user_is_exact,
   assigned_to_id,
   assigned_to_name,
-  transferred_by_id,
-  transferred_by_name,
-  transferred_to_id,
-  transferred_to_name,
+  case when was_transferred then transferred_by_id end as transferred_by_id,
+  case when was_transferred then transferred_by_name end as transferred_by_name,
+  case when was_transferred then transferred_to_id end as transferred_to_id,
+  case when was_transferred then transferred_to_name end as transferred_to_name,
   contact_id,
   {{ aircall.full_name('contact_first_name', 'contact_last_name') }} as contact_name,
   contact_company,
   raw_digits,
   caller_key,
+  {{ aircall.e164('raw_digits', 'caller_key', 'number_country') }} as caller_e164,
   country,
   duration_seconds,
   time_to_answer_seconds,

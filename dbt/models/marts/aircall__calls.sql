@@ -23,8 +23,9 @@ followed as (
     callbacks.*,
     case
       when called_back_at is null and answered_again_at is null then 'waiting'
-      when answered_again_at is null or called_back_at <= answered_again_at then 'called_back'
-      else 'called_again'
+      when answered_again_at < called_back_at or called_back_at is null then 'called_again'
+      when called_back_after_seconds > {{ aircall.callback_hours() * 3600 }} then 'called_back_late'
+      else 'called_back'
     end as callback_status
   from {{ ref('aircall', 'int_aircall__callbacks') }} as callbacks
 
@@ -76,6 +77,7 @@ select
   coalesce(contacts.company_name, calls.contact_company) as contact_company,
   calls.raw_digits,
   calls.caller_key,
+  calls.caller_e164,
   calls.country,
   calls.duration_seconds,
   calls.time_to_answer_seconds,

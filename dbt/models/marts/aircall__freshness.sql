@@ -1,3 +1,4 @@
+{%- do ref('aircall', 'stg_aircall__calls') -%}
 {%- set streams = {
   'calls': 'started_at',
   'contacts': 'updated_at',
@@ -31,6 +32,9 @@
   'deleted_objects': 'deleted_at',
 } -%}
 
+
+select streams.*, max(loaded_at) over () as last_load_at
+from (
 {%- for stream, latest in streams.items() %}
 {%- set relation = aircall.loaded(stream) %}
 {%- set columns = aircall.loaded_columns(relation) %}
@@ -42,8 +46,7 @@ select
     [latest, 'latest_record_at'], ['_sdc_extracted_at', 'extracted_at'], ['_sdc_batched_at', 'loaded_at']
   ] %}
   {%- set column = columns.get(time) %}
-  {%- set value = aircall.to_time(aircall.known('source.' ~ column.sql, column), column.type) if column %}
-  {{ 'max(' ~ value ~ ')' if column else aircall.nothing('time') }} as {{ name }}
+  {{ 'max(' ~ aircall.time_in(column) ~ ')' if column else aircall.nothing('time') }} as {{ name }}
   {{- ',' if not loop.last }}
   {%- endfor %}
 {%- if relation %}
@@ -51,3 +54,4 @@ from {{ relation }} as source
 {%- endif %}
 {{ 'union all' if not loop.last }}
 {%- endfor %}
+) as streams

@@ -15,6 +15,7 @@ callers as (
     count(*) as missed_calls,
     {{ aircall.count_if("callback_status = 'waiting'") }} as missed_calls_waiting,
     {{ aircall.count_if("callback_status = 'called_back'") }} as missed_calls_called_back,
+    {{ aircall.count_if("callback_status = 'called_back_late'") }} as missed_calls_called_back_late,
     {{ aircall.count_if("callback_status = 'called_again'") }} as missed_calls_answered_later,
     min(started_at) as first_missed_at,
     min(case when callback_status = 'waiting' then started_at end) as waiting_since,
@@ -27,6 +28,7 @@ callers as (
 select
   callers.caller_key,
   last_calls.raw_digits,
+  last_calls.caller_e164,
   last_calls.contact_id,
   last_calls.contact_name,
   last_calls.contact_company,
@@ -36,6 +38,7 @@ select
   callers.voicemails_waiting,
   callers.missed_calls,
   callers.missed_calls_called_back,
+  callers.missed_calls_called_back_late,
   callers.missed_calls_answered_later,
   callers.first_missed_at,
   last_calls.started_at as last_missed_at,

@@ -1,5 +1,6 @@
 {{ aircall.stage('calls', [
   ['id', 'integer', 'call_id'],
+  ['position', 'integer', 'position'],
   ['item.id', 'integer', 'comment_id'],
   ['item.content', 'text', 'comment'],
   ['item.posted_at', 'time', 'posted_at'],

@@ -1,3 +1,5 @@
+{%- do aircall.check_settings() -%}
+{%- do aircall.check_source() -%}
 {{ aircall.stage('calls', [
   ['id', 'integer', 'call_id'],
   ['sid', 'text', 'call_uuid'],

@@ -87,7 +87,7 @@ COUNTS = {
     "talk": "cast(coalesce(sum(talk_seconds), 0) as bigint)",
     "outbound": "count(case when direction = 'outbound' then 1 end)",
     "connected": "count(case when direction = 'outbound' and is_answered then 1 end)",
-    "voicemails": "count(case when call_type = 'voicemail' then 1 end)",
+    "voicemails": "count(case when is_missed and has_voicemail then 1 end)",
     "reached_later": "count(case when callback_status in ('called_back', 'called_again') then 1 end)",
     "waiting": "count(case when callback_status = 'waiting' then 1 end)",
     "callbacks": "count(case when is_callback then 1 end)",

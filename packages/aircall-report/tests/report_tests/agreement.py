@@ -49,6 +49,10 @@ def page_against_marts(database: str, query: Query) -> list[str]:
         for what, (said, true) in _pairs(views[f"{period} all"], query, first).items():
             found += [f"{period}: {what}: {one} is wrong" for one in said if one not in true]
             found += [f"{period}: {what}: {one} is lacking" for one in true if one not in said]
+        sql = f"SELECT sum(voicemails) AS n FROM analytics.aircall__hours WHERE call_date >= DATE '{first}'"
+        left = number(int(query(sql)[0]["n"]))
+        if f"In {left} of them, the caller left a voicemail." not in views[f"{period} all"].text:
+            found.append(f"{period}: not {left} voicemails")
     waiting = query("SELECT count(*) AS n FROM analytics.aircall__missed_callers WHERE is_waiting")[0]["n"]
     if f"{number(waiting)} callers were missed" not in page.opened.text:
         found.append(f"not {waiting} callers to call back")

@@ -29,11 +29,11 @@ COLUMNS = {
     "aircall__calls": {
         "call_id": "bigint",
         "direction": "varchar",
-        "call_type": "varchar",
         "is_ended": "boolean",
         "is_answered": "boolean",
         "is_missed": "boolean",
         "missed_call_reason": "varchar",
+        "has_voicemail": "boolean",
         "started_at": "timestamp",
         "started_at_local": "timestamp",
         "call_date": "date",
@@ -182,7 +182,7 @@ class Company:
 
     def missed(self, at: str, **columns: Any) -> dict[str, Any]:
         """Return a missed call, likewise."""
-        return self.call(at, **{"is_answered": False, "is_missed": True, "call_type": "missed"} | columns)
+        return self.call(at, **{"is_answered": False, "is_missed": True} | columns)
 
     def caller(self, at: str, **columns: Any) -> dict[str, Any]:
         """Return somebody who was missed then, and waits since."""

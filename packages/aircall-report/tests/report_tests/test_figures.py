@@ -26,7 +26,7 @@ def view(tmp_path_factory: pytest.TempPathFactory) -> View:
         company.call("2026-11-23T11:00:00", direction="outbound", talk_seconds=1800, is_callback=True, **ANNE),
         company.call("2026-11-23T11:00:00", direction="outbound", is_answered=False, **ANNE, **OTHER),
         company.missed("2026-11-24T10:30:00", missed_call_reason="agents_did_not_answer", callback_status="waiting"),
-        company.missed("2026-11-24T22:30:00", missed_call_reason="out_of_opening_hours", call_type="voicemail"),
+        company.missed("2026-11-24T22:30:00", missed_call_reason="out_of_opening_hours", has_voicemail=True),
         company.missed(
             "2026-11-22T22:30:00", missed_call_reason="out_of_opening_hours", callback_status="called_again"
         ),
@@ -78,7 +78,7 @@ def test_why_calls_are_missed(view: View) -> None:
         ["Agents did not pick up", "1", "25%", ""],
         ["Not said", "1", "25%", ""],
     ]
-    assert "1 caller left a voicemail." in view.text
+    assert "In 1 of them, the caller left a voicemail." in view.text
 
 
 def test_how_long_callers_wait(view: View) -> None:

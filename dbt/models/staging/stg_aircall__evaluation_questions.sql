@@ -1,0 +1,16 @@
+-- What a question is made of is not documented, so it stays as it is.
+with loaded as (
+
+  select call_id, position as scorecard_position, scorecard, questions
+  from {{ ref('aircall', 'stg_aircall__evaluation_scorecards') }}
+
+),
+
+listed as (
+
+  {{ aircall.json_items('questions') }}
+
+)
+
+select call_id, scorecard_position, scorecard, position, item as question
+from listed

@@ -1,0 +1,6 @@
+-- Or dbt reads another warehouse than the loader writes to, or nothing is loaded any more.
+select last_load_at
+from {{ ref('aircall', 'aircall__freshness') }}
+where {{ aircall.stale_after_hours() }} > 0
+  and {{ aircall.seconds_between('last_load_at', aircall.typed("'" ~ run_started_at.strftime('%Y-%m-%d %H:%M:%S+00:00') ~ "'", 'time')) }}
+    > {{ aircall.stale_after_hours() * 3600 }}

@@ -1,0 +1,118 @@
+"""What the macros of the dbt package make of settings and numbers, asked of dbt without models or a warehouse."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from typing import TYPE_CHECKING, Any
+
+import duckdb
+import phonenumbers
+import pytest
+import yaml
+
+from tests.targets.conftest import PLUGINS, ROOT
+from tests.targets.test_models import needs_dbt
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytestmark = [needs_dbt, pytest.mark.timeout(600)]
+ASK = """
+import json, sys
+from dbt.cli.main import dbtRunner
+for arguments in json.load(sys.stdin):
+    said = []
+    runner = dbtRunner(callbacks=[lambda event: event.info.level == "error" and said.append(event.info.msg)])
+    done = runner.invoke([*arguments, "--quiet", "--no-send-anonymous-usage-stats"])
+    code = [each.node.compiled_code for each in done.result.results] if arguments[0] == "compile" else []
+    print(json.dumps([done.success, "".join(said), code]), flush=True)
+"""
+WRONG: dict[str, list[Any]] = {
+    "time_zone": ["UTC+1", "Paris", "", "europe/paris", "UTC'; drop table calls; --", 5],
+    "sla_seconds": ["abc", "20 or true", "-1", 1.5, True, ""],
+    "callback_hours": ["a week"],
+    "stale_after_hours": ["2 days"],
+    "allow_empty": ["yes"],
+    "business_hours": [
+        *("9 to 5", [], {"8": ["09:00", "18:00"]}, {"12": ["09:00", "18:00"]}, {"1": ["09:00", "12:00", "18:00"]}),
+        *({"1": "09:00"}, {"1": ["18:00", "09:00"]}, {"1": [540, 1080]}, {"1": ["9", "18"]}, {"1": None}),
+    ],
+}
+RIGHT: list[dict[str, Any]] = [
+    {},
+    {"aircall_time_zone": "America/New_York", "aircall_sla_seconds": 5, "aircall_allow_empty": True},
+    {"aircall_business_hours": {1: ["9:00", "18:00"], "7": ["00:00", "24:00"]}, "aircall_callback_hours": "24"},
+    {"aircall_business_hours": '{"1": ["09:00", "18:00"]}'},
+]
+
+
+def ask(folder: Path, *questions: list[str]) -> list[list[Any]]:
+    """Run commands of dbt in a project with the macros alone; return whether each succeeded, what it said, and SQL."""
+    project = {"name": "aircall", "profile": "p", "macro-paths": [str(ROOT / "dbt/macros")], "model-paths": ["none"]}
+    profile = {"p": {"target": "t", "outputs": {"t": {"type": "duckdb", "path": ":memory:"}}}}
+    for name, content in {"dbt_project.yml": project, "profiles.yml": profile}.items():
+        (folder / name).write_text(yaml.safe_dump(content), encoding="utf-8")
+    python = PLUGINS / "utilities/dbt-duckdb/venv/bin/python"
+    done = subprocess.run(
+        [python, "-c", ASK], cwd=folder, input=json.dumps(questions), text=True, check=True, capture_output=True
+    )
+    return [json.loads(line) for line in done.stdout.splitlines() if line.startswith("[")]
+
+
+def test_settings_are_checked_before_they_come_near_sql(tmp_path: Path) -> None:
+    wrong = [(name, value) for name, values in WRONG.items() for value in values]
+    variables = [{f"aircall_{name}": value} for name, value in wrong] + RIGHT
+    names = ("air'call", 'air"; drop schema analytics; --', "a\nb", "")
+
+    found = ask(
+        tmp_path,
+        *(["run-operation", "check_settings", "--vars", json.dumps(each)] for each in variables),
+        *(["run-operation", "check_name", "--args", json.dumps({"variable": "V", "value": name})] for name in names),
+    )
+
+    for (name, value), (is_right, said, _) in zip(wrong, found, strict=False):
+        line = f"DBT_AIRCALL_{name.upper()} (aircall_{name}) is "
+        assert not is_right, (name, value)
+        assert [each.strip().startswith(line) for each in said.splitlines() if ", but has to be " in each] == [True], (
+            said
+        )
+    assert [is_right for is_right, _, _ in found[len(wrong) :]] == [True] * len(RIGHT) + [False] * len(names)
+
+
+def test_a_number_has_an_e164_only_where_it_is_certain(tmp_path: Path) -> None:
+    """As Google's library reads it, wherever ours says anything; and whatever is written with a calling code."""
+    examples: set[str] = set()
+    written: set[tuple[str, str]] = {("anonymous", "FR"), ("sip:a@b.example", "FR"), ("+33 1 99 00 12 34 ext. 5", "FR")}
+    for region in sorted(phonenumbers.SUPPORTED_REGIONS):
+        for kind in (phonenumbers.PhoneNumberType.FIXED_LINE, phonenumbers.PhoneNumberType.MOBILE):
+            if not (number := phonenumbers.example_number_for_type(region, kind)):
+                continue
+            for form in (phonenumbers.PhoneNumberFormat.INTERNATIONAL, phonenumbers.PhoneNumberFormat.NATIONAL):
+                text = phonenumbers.format_number(number, form)
+                written |= {(text, country) for country in (region, "FR", "US", "GB", "DE", "IT")}
+                written |= {(text[:-1], region), (text + "7", region), (text.replace(" ", " (0) ", 1), region)}
+    ((_, _, (sql,)),) = ask(
+        tmp_path,
+        ["compile", "--inline", "select {{ aircall.e164('digits', aircall.phone_key('digits'), 'country') }} from n"],
+    )
+
+    with duckdb.connect() as connection:
+        connection.execute("CREATE TABLE n (digits text, country text)")
+        connection.executemany("INSERT INTO n VALUES (?, ?)", sorted(written))
+        found = connection.execute(f"SELECT n.digits, n.country, e FROM n POSITIONAL JOIN ({sql}) AS t(e)").fetchall()
+
+    wrong = []
+    unknown = set()
+    for digits, country, ours in found:
+        try:
+            number = phonenumbers.parse(digits, country)
+        except phonenumbers.NumberParseException:
+            continue
+        theirs = phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
+        if phonenumbers.is_valid_number(number) and theirs != ours and not theirs.startswith("+672"):  # drops a 1
+            wrong += [(digits, country, ours, theirs)] if ours else []
+            unknown |= {digits} if digits in examples else set()
+    assert wrong == []
+    assert {digits[:4] for digits in unknown} <= {"+241"}, "Gabon's 0, which may belong to the number or not"
+    assert len([ours for _, _, ours in found if ours]) > len(found) / 2

@@ -2,7 +2,7 @@
 fakesnow's databases in files.
 
     python -m tests.targets.on_fakesnow FOLDER load CONFIG MESSAGES...
-    python -m tests.targets.on_fakesnow FOLDER query SQL...
+    python -m tests.targets.on_fakesnow FOLDER query FILE SQL...
 
 The target's own DDL, casts and MERGE run. What fakesnow 0.12.1 lacks is bent: files are read into a table rather than
 put on a stage, the rows that MERGE reads from them are kept in a table before it, a session has a schema, and streams
@@ -80,13 +80,15 @@ def load(config: str, *paths: str) -> None:
             target.listen(file)
 
 
-def query(*statements: str) -> None:
-    """Print the rows of each query as a list of objects in one line; names as Snowflake has them."""
+def query(path: str, *statements: str) -> None:
+    """Write the rows of each query to a file, as a list of objects in one line; names as Snowflake has them."""
     cursor = snowflake.connector.connect(database="RAW", schema="AIRCALL").cursor()
-    for statement in statements:
-        cursor.execute(statement)
-        names = [column.name for column in cursor.description]
-        print(json.dumps([dict(zip(names, row, strict=True)) for row in cursor.fetchall()], default=str))
+    with Path(path).open("w", encoding="utf-8") as file:
+        for statement in statements:
+            cursor.execute(statement)
+            names = [column.name for column in cursor.description]
+            rows = [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+            file.write(json.dumps(rows, default=str) + "\n")
 
 
 if __name__ == "__main__":

@@ -38,9 +38,9 @@ class Snowflake:
 
     def query(self, *sql: str) -> list[list[Record]]:
         """Return the rows of queries; times and decimals as text, objects and lists as JSON."""
-        done = self.run("query", *sql)
-        done.check_returncode()
-        return [json.loads(line) for line in done.stdout.splitlines()]
+        rows = self.folder / "rows.jsonl"
+        self.run("query", rows, *sql).check_returncode()
+        return [json.loads(line) for line in rows.read_text(encoding="utf-8").splitlines()]
 
     def run(self, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
         """Run a command of `on_fakesnow`: `load` or `query`."""

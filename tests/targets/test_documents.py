@@ -163,7 +163,7 @@ class Reader:
     port: int
     environment: dict[str, str]
     values: Mapping[str, str]
-    patience: float = 240
+    patience: float = 600
     """Seconds that a script may take."""
 
     def follow(self, page: str) -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from aircall_sandbox import Sandbox, generate_company
 from tap_aircall.streams.kinds import ReferenceStream
+from tap_aircall.streams.custom import campaigns
 from tap_aircall.streams.registry import STREAMS
 from tests.companies import add_everything
 from tests.inboxes import COUNTS, FROM_API, fill, one_of_each
@@ -87,6 +88,7 @@ def expected(sandbox: Sandbox) -> dict[str, int]:
         **COUNTS,
         "analytics_reports": 2 * len(sandbox.analytics.exports),
         "labels": sizes["tags"],
+        **dict.fromkeys((each.name for each in campaigns.DEFINITIONS), 0),  # the company has no campaigns
     }
 
 

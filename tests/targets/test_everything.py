@@ -11,8 +11,8 @@ import duckdb
 import pytest
 
 from aircall_sandbox import Sandbox, generate_company
-from tap_aircall.streams.kinds import ReferenceStream
 from tap_aircall.streams.custom import campaigns
+from tap_aircall.streams.kinds import ReferenceStream
 from tap_aircall.streams.registry import STREAMS
 from tests.companies import add_everything
 from tests.inboxes import COUNTS, FROM_API, fill, one_of_each

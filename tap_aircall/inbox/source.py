@@ -66,7 +66,7 @@ class EventSource:
             """Whose events they are; empty if there are none yet."""
             self.through = self._inbox.last_position(self.company)
             """Position of the last event to read."""
-        except BaseException:
+        except BaseException:  # a signal, too: nobody else could close it
             self._inbox.close()
             raise
 

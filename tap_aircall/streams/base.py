@@ -396,7 +396,8 @@ class AircallStream(RESTStream[Any]):
     @cached_property
     def first_page(self) -> list[Record]:
         """The first page of the list, whatever order it is in; asked for once, however many streams need it."""
-        return self.read_page(self.path, {"page": "1", "per_page": str(PAGE_SIZE)}).records
+        (page,) = self.read_pages(self.path, [{"page": "1", "per_page": str(PAGE_SIZE)}])
+        return page.records
 
     def read_one(self, envelope: str, params: Query, identity: int) -> Record | None:
         """Read one object of the list by its id; None if there is none that this account may see."""

@@ -183,7 +183,7 @@ class Guard:
             self._connection = psycopg.connect(database, autocommit=True, row_factory=tuple_row, **CONNECTION)
             try:
                 self._set_up()
-            except BaseException:
+            except BaseException:  # a signal, too: nobody else could close it
                 self._connection.close()
                 raise
         except psycopg.Error as error:

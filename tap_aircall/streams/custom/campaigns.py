@@ -73,8 +73,9 @@ class CallOutcomes(ChildList):
         source = self.run.events
         if source is not None:
             for events in source.events(self._begin(), ("outbound_campaign.outcome_recorded",)):
-                data = [event.body.get("data") for event in events]
-                yield unpacked(self._item(each) for each in data if isinstance(each, dict))
+                told = [each for event in events if isinstance(each := event.body.get("data"), dict)]
+                self.note_odd([each for each in told if self._problem_of(each)])
+                yield unpacked(self._item(each) for each in told if not self._problem_of(each))
             self.write_state(source.mark())
         if self.is_due:
             yield from super().pages()
@@ -91,15 +92,20 @@ class CallOutcomes(ChildList):
 
     @override
     def _item(self, record: Record) -> Record:
-        return super()._item({"attempt_id": record.get("id"), **record})
+        return super()._item(_with_attempt(record))
 
     @override
     def _problem_of(self, record: Record) -> str:
-        return super()._problem_of({"attempt_id": record.get("id"), **record})
+        return super()._problem_of(_with_attempt(record))
 
     def _begin(self) -> int:
         """Return the position in the inbox after which this run begins."""
         return self.run.require_events(self.name).resume(Mark.parse(self.stream_state), self.name)
+
+
+def _with_attempt(record: Record) -> Record:
+    """Let the id of an outcome stand for that of its attempt where a source has no other."""
+    return record if record.get("attempt_id") is not None else {**record, "attempt_id": record.get("id")}
 
 
 STREAMS = [

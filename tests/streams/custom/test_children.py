@@ -189,6 +189,9 @@ class TestOutboundCampaigns:
         assert [line.split("'")[1] for line in lines] == list(CAMPAIGNS)
         assert all("is left out: Aircall k" in line for line in lines)
         assert {kind for name in CAMPAIGNS for kind in run.types(name)} == {"SCHEMA"}
+        caplog.clear()
+        company.tap(streams=CAMPAIGNS).try_streams()
+        assert [line.split("'")[1] for line in warnings(caplog)] == list(CAMPAIGNS)
 
     def test_another_shape_than_supposed_is_an_error_that_says_what_to_do(self, company: Aircall) -> None:
         company.sandbox.faults.append(
@@ -212,7 +215,8 @@ class TestOutboundCampaigns:
         company.clock.now += HOUR
         outcome = company.world.record_outcome(identity, call, {"id": "no_answer", "label": "No Answer"})
         event = {"resource": "outbound_campaign", "event": "outbound_campaign.outcome_recorded"}
-        fill(inbox, [event | {"timestamp": int(NOW), "token": "secret", "data": outcome}])
+        odd = {"campaign_id": identity, "call_id": call}
+        fill(inbox, [event | {"timestamp": int(NOW), "token": "secret", "data": data} for data in (odd, outcome)])
         company.world.edit_call(call, comments=[])
         before = len(company.sandbox.requests)
 

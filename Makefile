@@ -169,7 +169,7 @@ $(PLUGINS): $(READY) meltano.yml $(wildcard packages/target-*/pyproject.toml)
 	@touch $@
 
 $(EMULATORS): $(VENV)/emulators/%/ready: tests/targets/%.txt $(READY)
-	@echo "Installing the emulator of $* ..."
+	@echo "Installing what tests of $* need ..."
 	@$(UV) venv --quiet --clear --python $(BIN)/python $(@D)
 	@$(UV) pip install --quiet --python $(@D)/bin/python -r $<
 	@touch $@

@@ -390,7 +390,7 @@ def emulated(warehouse: str, messages: Iterable[Record], folder: Path) -> Wareho
     environment = {"DBT_TARGET": warehouse, "TARGET_SNOWFLAKE_DATABASE": "raw", "DBT_WARN_ERROR_OPTIONS": "{}"}
     script = Path(__file__).with_name(f"emulated_{warehouse}.py")
     python = EMULATORS / warehouse / "bin/python"
-    return Warehouse(warehouse, environment, query, command=(python, "-W", "ignore", script, folder))
+    return Warehouse(warehouse, environment, query, command=(python, "-P", "-W", "ignore", script, folder))
 
 
 def tables(messages: Iterable[Record]) -> dict[str, Any]:

@@ -31,6 +31,15 @@ def cut_off(database: str) -> None:
         )
 
 
+def kill(machine: Guard, database: str) -> None:
+    """Close a machine's connection, and wait until the server has noticed."""
+    pid = machine._connection.info.backend_pid  # noqa: SLF001 - which connection to wait for
+    machine.close()
+    with psycopg.connect(database, autocommit=True) as admin:
+        while admin.execute("SELECT FROM pg_stat_activity WHERE pid = %s", [pid]).rowcount:
+            pass
+
+
 def write(guard: Guard, claim: Claim | None, value: int) -> None:
     with guard.writing(STATE, claim):
         guard.put(STATE, claim, {"value": value})
@@ -46,12 +55,14 @@ def test_a_second_run_of_a_customer_is_refused_with_one_line(connect: Callable[[
     assert str(refused.value) == "Customer acme is being loaded already (machine 1); this run ends."
 
 
-def test_a_run_that_was_killed_keeps_nobody_waiting_and_counts_as_a_failure(connect: Callable[[], Guard]) -> None:
+def test_a_run_that_was_killed_keeps_nobody_waiting_and_counts_as_a_failure(
+    connect: Callable[[], Guard], database: str
+) -> None:
     with ExitStack() as stack:
         killed = connect()
         first = stack.enter_context(killed.claim("acme", "machine 1"))
         write(killed, first, 1)
-        killed.close()
+        kill(killed, database)
 
         guard = connect()
         record = guard.records()["acme"]
@@ -80,7 +91,9 @@ def test_nothing_is_written_by_a_run_that_another_has_followed(connect: Callable
         assert other.state(STATE, second) == {"value": 2}
 
 
-def test_a_run_waits_with_its_beginning_for_a_write_that_is_under_way(connect: Callable[[], Guard]) -> None:
+def test_a_run_waits_with_its_beginning_for_a_write_that_is_under_way(
+    connect: Callable[[], Guard], database: str
+) -> None:
     machine, other = connect(), connect()
     with ExitStack() as stack:
         first = stack.enter_context(machine.claim("acme", "machine 1"))
@@ -92,7 +105,7 @@ def test_a_run_waits_with_its_beginning_for_a_write_that_is_under_way(connect: C
                 began.append(other.state(STATE, second))
 
         with states.writing(STATE, first):
-            machine.close()  # killed while its Meltano writes
+            kill(machine, database)  # while its Meltano writes
             thread = threading.Thread(target=take_over)
             thread.start()
             states.put(STATE, first, {"value": 1})
@@ -231,7 +244,7 @@ def test_whatever_machines_do_each_run_begins_from_the_state_before_it(
                 guard.end(claims.pop(machine), Outcome())
                 held.pop(machine).close()
             elif step == "kill":
-                guard.close()
+                kill(guard, database)
                 claims.pop(machine, None)
                 held.pop(machine, ExitStack()).pop_all()
                 machines[machine] = Guard(database)

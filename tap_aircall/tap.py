@@ -323,7 +323,7 @@ class TapAircall(Tap):
             self.logger.warning(line)
         return config
 
-    # The private parts of the SDK (docs/sdk.md)
+    # The private parts of the SDK (docs/architecture.md)
 
     @override
     def _validate_config(self, *, raise_errors: bool = True) -> list[str]:

@@ -56,7 +56,7 @@ def test_every_field_of_every_stream_has_a_description() -> None:
 
 
 def test_the_page_on_reports_names_every_report() -> None:
-    assert set(re.findall("- `([A-Z_]+)`", TEXT["reports.md"])) == set(REPORTS)
+    assert set(re.findall("- `([A-Z_]+)`", TEXT["analytics.md"])) == set(REPORTS)
 
 
 def test_the_page_on_custom_streams_lists_every_field() -> None:

@@ -120,7 +120,7 @@ KNOWN: dict[Callable[..., Any], set[str]] = {
 def test_the_sdk_has_not_changed_what_the_tap_replaces_or_relies_on(function: Callable[..., Any]) -> None:
     fingerprint = hashlib.sha256(inspect.getsource(function).encode()).hexdigest()[:12]
 
-    assert fingerprint in KNOWN[function], "read what changed; see docs/sdk.md"
+    assert fingerprint in KNOWN[function], "read what changed; see docs/architecture.md"
 
 
 def private_names(tree: ast.AST) -> set[str]:
@@ -150,7 +150,7 @@ def test_the_page_about_the_sdk_names_the_private_parts_that_are_used() -> None:
             used |= private_names(tree) & streams
         elif path.name in {"tap.py", "command.py", "settings.py"}:
             used |= private_names(tree) & others
-    page = (ROOT / "docs/sdk.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
 
     assert set(re.findall(r"^\| `(\w+)`", page, re.MULTILINE)) == used
 

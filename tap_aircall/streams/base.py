@@ -295,7 +295,7 @@ class AircallStream(RESTStream[Any]):
         if not message.startswith(UNHANDLED):
             super().log(message, *args, level=logging.DEBUG if level == logging.INFO else level, **kwargs)
 
-    # The private parts of the SDK (docs/sdk.md)
+    # The private parts of the SDK (docs/architecture.md)
 
     @override
     def _increment_stream_state(self, latest_record: Record, *, context: Context | None = None) -> None:

@@ -230,7 +230,7 @@ def explain_failures(plugin_mapper: PluginMapper) -> None:
         for stream_map in maps:
             vars(stream_map)["transform"] = _explained_transform(stream, stream_map)
             if isinstance(stream_map, CustomStreamMap):
-                # Nothing else knows which field it is (docs/sdk.md).
+                # Nothing else knows which field it is (docs/architecture.md).
                 vars(stream_map)["_eval"] = _explained_evaluation(stream, stream_map._eval)  # noqa: SLF001
 
 

@@ -150,7 +150,7 @@ def test_a_view_in_the_place_of_a_mart_reads_no_other_file(company: Company, tmp
 
 
 def test_the_documents_list_every_option_with_its_default() -> None:
-    text = (Path(__file__).parents[4] / "docs/report.md").read_text("utf-8")
+    text = (Path(__file__).parents[4] / "docs/html-report.md").read_text("utf-8")
     rows = re.findall(r"^\| `(--[a-z-]+)` \| (?:`(\w+)`)? *\| (?:`(\w+)`)?", text, re.MULTILINE)
     options = [option for option in command.make.params if isinstance(option, click.Option)]
     assert [(row[0], row[1], row[2]) for row in rows] == [

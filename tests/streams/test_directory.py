@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from aircall_sandbox.templates import KINDS
 from tap_aircall.streams.kinds import ReferenceStream
 from tap_aircall.streams.registry import STREAMS
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
     from tests.conftest import Aircall
 
-LISTS = [name for name, stream in STREAMS.items() if issubclass(stream, ReferenceStream) and stream.selected_by_default]
+LISTS = [name for name, stream in STREAMS.items() if issubclass(stream, ReferenceStream) and stream.envelope in KINDS]
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import ast
 import fnmatch
 import importlib.util
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from singer_sdk import mapper
@@ -30,7 +31,7 @@ from tap_aircall.errors import InputError, TapAircallError, hint, one_line
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
-    from singer_sdk.mapper import PluginMapper, StreamMap
+    from singer_sdk.mapper import PluginMapper
 
     from tap_aircall.streams.base import AircallStream
 
@@ -128,7 +129,8 @@ def _check_option(place: str, option: str, rule: Any) -> None:
 
 def _check_fields(place: str, rules: Mapping[str, Any], sources: list[AircallStream]) -> None:
     """Check the map of one stream, or of several if its name is a pattern: one of them must have the field."""
-    fields = {name for stream in sources for name in (*stream.schema["properties"], *_input_fields(stream))}
+    schemas = [schema for stream in sources for schema in (stream.schema, stream.effective_schema)]
+    fields = {name for schema in schemas for name in schema["properties"]}
     is_open = any(stream.is_open for stream in sources)
     removed = {name for name, rule in rules.items() if name not in OPTIONS and _is_null(rule)}
     for name, rule in rules.items():
@@ -149,12 +151,6 @@ def _check_fields(place: str, rules: Mapping[str, Any], sources: list[AircallStr
                     f"{place}: leaves out '{one_line(key)}', which is part of the key; keep it "
                     f'("{one_line(key)}": "{one_line(key)}"), or name other fields in {MAPPER_KEY_PROPERTIES_OPTION}.'
                 )
-
-
-def _input_fields(stream: AircallStream) -> Collection[str]:
-    """Return the fields that a catalog may have added to a stream."""
-    fields: Collection[str] = stream.effective_schema["properties"]
-    return fields
 
 
 def _check_expression(place: str, text: Any, names: Collection[str] | None) -> None:
@@ -226,33 +222,36 @@ def explained_flattening(stream: str) -> Iterator[None]:
 
 def explain_failures(plugin_mapper: PluginMapper) -> None:
     """Explain in one line each map that fails for a record: with stream and field, and nothing of the record."""
-    for stream, maps in plugin_mapper.stream_maps.items():
-        for stream_map in maps:
-            vars(stream_map)["transform"] = _explained_transform(stream, stream_map)
+    for stream, stream_maps in plugin_mapper.stream_maps.items():
+        what = f"Stream '{stream}': a record cannot be brought through {SETTING} and flattening"
+        rules = [
+            rule
+            for name, fields in plugin_mapper.stream_maps_dict.items()
+            if isinstance(fields, dict) and fnmatch.fnmatch(stream, fields.get(MAPPER_SOURCE_OPTION, name))
+            for rule in fields.items()
+        ]
+        for stream_map in stream_maps:
+            vars(stream_map)["transform"] = partial(_transformed, what, stream_map.transform)
             if isinstance(stream_map, CustomStreamMap):
-                # Nothing else knows which field it is (docs/architecture.md).
-                vars(stream_map)["_eval"] = _explained_evaluation(stream, stream_map._eval)  # noqa: SLF001
+                evaluator = stream_map.expr_evaluator
+                vars(evaluator)["eval"] = partial(_evaluated, stream, rules, evaluator.eval)
 
 
-def _explained_transform(stream: str, stream_map: StreamMap) -> Callable[[dict[str, Any]], dict[str, Any] | None]:
-    transform = stream_map.transform
-
-    def explained_transform(record: dict[str, Any]) -> dict[str, Any] | None:
-        with explained(f"Stream '{stream}': a record cannot be brought through {SETTING} and flattening"):
-            return transform(record)
-
-    return explained_transform
+def _transformed(what: str, transform: Callable[..., Any], record: dict[str, Any]) -> Any:
+    with explained(what):
+        return transform(record)
 
 
-def _explained_evaluation(stream: str, evaluate: Callable[..., Any]) -> Callable[..., Any]:
-    def explained_evaluation(expr: str, expr_parsed: Any, record: dict[str, Any], property_name: str | None) -> Any:
-        what = MAPPER_FILTER_OPTION if property_name is None else f"field '{one_line(property_name)}'"
-        with explained(f"Stream '{stream}': its map of {what} (setting {SETTING}) fails for a record"):
-            value = evaluate(expr, expr_parsed, record, property_name)
-            encoder.encode(value)  # a value that cannot be written would fail later, where its field is unknown
-            return value
-
-    return explained_evaluation
+def _evaluated(
+    stream: str, rules: Iterable[tuple[str, Any]], evaluate: Callable[..., Any], expr: str, **kwargs: Any
+) -> Any:
+    """Evaluate the expression of a field, or of each field that has the same one; `rules` are those of its stream."""
+    names = [name for name, rule in rules if rule == expr]
+    what = " or ".join(name if name == MAPPER_FILTER_OPTION else f"field '{one_line(name)}'" for name in names)
+    with explained(f"Stream '{stream}': its map of {what} (setting {SETTING}) fails for a record"):
+        value = evaluate(expr, **kwargs)
+        encoder.encode(value)  # a value that cannot be written would fail later, where its field is unknown
+        return value
 
 
 @contextmanager

@@ -160,6 +160,7 @@ def test_expressions_may_use_the_names_that_the_sdk_offers() -> None:
         ({"raw_digits": "self + 1"}, f"its map of field 'raw_digits' {FAILS}: TypeError."),
         ({"x": "record[raw_digits]"}, f"its map of field 'x' {FAILS}: KeyError."),
         ({"x": "duration / 0"}, f"its map of field 'x' {FAILS}: ZeroDivisionError."),
+        ({"x": "1 / 0", "y": "1 / 0", "z": "id"}, f"its map of field 'x' or field 'y' {FAILS}: ZeroDivisionError."),
         ({"x": "(lambda: raw_digits)()"}, f"its map of field 'x' {FAILS}: FeatureNotAvailable."),
         ({"__filter__": "raw_digits > 1"}, f"its map of __filter__ {FAILS}: TypeError."),
         (

@@ -31,18 +31,9 @@ class Progress:
         client: Counts the requests of this stream, and knows the budget.
         clock: Says when the next line is due.
         logger: Where the lines go.
-        terminal: Whether there is a terminal to draw a bar on; by default, whether stderr is one.
     """
 
-    def __init__(
-        self,
-        stream: str,
-        client: AircallClient,
-        clock: Clock,
-        logger: logging.Logger,
-        *,
-        terminal: bool | None = None,
-    ) -> None:
+    def __init__(self, stream: str, client: AircallClient, clock: Clock, logger: logging.Logger) -> None:
         self._stream = stream
         self._client = client
         self._clock = clock
@@ -57,7 +48,6 @@ class Progress:
         self._began = clock.monotonic()
         self._next_line = self._began + LOG_INTERVAL_SECONDS
         self._was_shown = False
-        self._terminal = sys.stderr.isatty() if terminal is None else terminal
         self._bar: tqdm[Any] | None = None
 
     def expect(self, more: int) -> None:
@@ -68,7 +58,7 @@ class Progress:
         """Count records, with the bytes of their files if they have some, and show it when it is time to."""
         self.records += records
         self.bytes += size
-        if self._terminal and self._bar is None:
+        if self._bar is None and sys.stderr.isatty():
             from tqdm import tqdm  # noqa: PLC0415 - not needed without a terminal
 
             self._bar = tqdm(desc=self._stream, unit=" records", dynamic_ncols=True, file=sys.stderr)
@@ -93,19 +83,15 @@ class Progress:
         self._logger.log(level, "%s: %s records, %s", self._stream, f"{self.records:,}", self._spent)
 
     @property
-    def _requests(self) -> int:
-        return self._client.requests_sent
-
-    @property
     def _spent(self) -> str:
         files = f"{self.bytes / 1e6:,.1f} MB in files, " if self.bytes else ""
-        return f"{files}{self._requests:,} requests"
+        return f"{files}{self._client.requests_sent:,} requests"
 
     def _cost(self) -> str:
         """Return what was spent, and how long the rest will take at the same cost and the allowed rate."""
         text = self._spent
         if self._total > self.records > 0:
-            requests = (self._total - self.records) * self._requests / self.records
+            requests = (self._total - self.records) * self._client.requests_sent / self.records
             minutes = math.ceil(requests / self._client.limiter.requests_per_minute)
             text += f", about {minutes} min left"
         return text
@@ -131,18 +117,13 @@ def summary(rows: Sequence[Row], requests: int, seconds: float) -> list[str]:
         seconds: How long it took.
     """
     total = sum(row.records for row in rows)
-    cells = [
-        (row.stream, f"{row.records:,}", f"{row.requests:,}", duration(row.seconds), f"  {row.note}".rstrip())
-        for row in rows
-    ]
-    name, *widths = (max(map(len, column), default=0) for column in zip(*(cell[:4] for cell in cells), strict=True))
-    return [
-        f"Read {total:,} records with {requests:,} requests in {duration(seconds)}:",
-        *(
-            f"  {stream:<{name}}  {count:>{widths[0]}} records  {sent:>{widths[1]}} requests  {time:>{widths[2]}}{note}"
-            for stream, count, sent, time, note in cells
-        ),
-    ]
+    cells = [(row.stream, f"{row.records:,}", f"{row.requests:,}", duration(row.seconds)) for row in rows]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    lines = [f"Read {total:,} records with {requests:,} requests in {duration(seconds)}:"]
+    for row, (stream, *numbers) in zip(rows, cells, strict=True):
+        count, sent, time = (number.rjust(width) for number, width in zip(numbers, widths[1:], strict=True))
+        lines.append(f"  {stream:<{widths[0]}}  {count} records  {sent} requests  {time}  {row.note}".rstrip())
+    return lines
 
 
 def forecast(owner: str, count: int, streams: int, requests_per_minute: float) -> str | None:

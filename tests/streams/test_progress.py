@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -18,14 +19,14 @@ if TYPE_CHECKING:
     from tests.conftest import Aircall
 
 
-def make(clock: FakeClock, *, terminal: bool) -> tuple[Progress, Any]:
+def make(clock: FakeClock) -> tuple[Progress, Any]:
     client: Any = SimpleNamespace(requests_sent=0, limiter=SimpleNamespace(requests_per_minute=60))
-    return Progress("calls", client, clock, logging.getLogger("calls"), terminal=terminal), client
+    return Progress("calls", client, clock, logging.getLogger("calls")), client
 
 
 def test_a_line_twice_a_minute_says_how_far_it_is(clock: FakeClock, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
-    progress, client = make(clock, terminal=False)
+    progress, client = make(clock)
 
     for _ in range(90):
         clock.now += 1
@@ -44,7 +45,7 @@ def test_a_line_twice_a_minute_says_how_far_it_is(clock: FakeClock, caplog: pyte
 
 def test_without_a_total_no_end_is_predicted(clock: FakeClock, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
-    progress, client = make(clock, terminal=False)
+    progress, client = make(clock)
     client.requests_sent += 2
     clock.now += 31
 
@@ -57,7 +58,8 @@ def test_a_terminal_gets_a_bar(
     clock: FakeClock, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "200")  # so that nothing is cut off
-    progress, client = make(clock, terminal=True)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    progress, client = make(clock)
     client.requests_sent += 4
     progress.expect(400)
     progress.add(200)

@@ -37,7 +37,7 @@ demo: $(PLUGINS) ## Load a made-up company into DuckDB through Meltano, twice, a
 	@$(BIN)/python -m examples.demo
 
 .PHONY: picture
-picture: $(READY) ## Take the picture of the demo's page that the documents show, with the Chromium of this machine
+picture: $(READY) ## Take the screenshot of the demo's HTML report for the documents, with this machine's Chromium
 	@$(BIN)/python -m docs.picture
 
 .PHONY: demo-customers

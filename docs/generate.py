@@ -86,7 +86,7 @@ def all_settings() -> dict[str, dict[str, Any]]:
 
 
 def meltano_settings() -> str:
-    """Return the settings and the default selection as Meltano writes them."""
+    """Return the settings and the default selection in Meltano's form."""
     settings = [
         {
             "name": name,
@@ -105,7 +105,7 @@ def meltano_settings() -> str:
 
 
 def meltano_kind(setting: Mapping[str, Any]) -> str:
-    """Return the kind of a setting; Meltano 4 cannot hand over its kind decimal, so that numbers are strings."""
+    """Return the kind of a setting; numbers are strings, since Meltano 4 cannot pass its kind decimal."""
     if setting["title"].endswith(" date"):
         return "date_iso8601"
     name = next(each for each in setting["type"] if each != "null")
@@ -133,7 +133,7 @@ def meltano_plugins(meltano: str) -> str:
 
 
 def hub_entry(meltano: str) -> str:
-    """Return the tap's entry on MeltanoHub: its plugin in `meltano.yml`, and what only the hub wants to know."""
+    """Return the tap's entry on MeltanoHub: its plugin in `meltano.yml`, and the fields that only the hub has."""
     (plugin,) = yaml.safe_load(meltano)["plugins"]["extractors"]
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     about = {
@@ -200,7 +200,7 @@ def stream_table() -> str:
 
 
 def target_table() -> str:
-    """Return what tests/targets/test_every_target.py saw of each target."""
+    """Return a table of the findings of tests/targets/test_every_target.py."""
     rows = []
     for name, seen in json.loads((ROOT / "docs/targets.json").read_text(encoding="utf-8")).items():
         types = "<br>".join(f"{form}: {kinds}" for form, kinds in seen["types"].items())
@@ -263,7 +263,7 @@ def field_rows(stream: str, fields: Mapping[str, Any], places: dict[str, str]) -
 
 
 def relations(tap: TapAircall) -> Iterator[str]:
-    """Yield a line of the diagram for each field of a stream that identifies a record of another one."""
+    """Yield a line of the diagram for each field that identifies a record of another stream."""
     for name in STREAMS:
         for path, definition in walk(tap.streams[name].schema, depth=1):
             other = next(
@@ -281,7 +281,7 @@ def relations(tap: TapAircall) -> Iterator[str]:
 
 
 def marts() -> list[dict[str, Any]]:
-    """Return what dbt knows of the marts."""
+    """Return dbt's definitions of the marts."""
     content = yaml.safe_load((ROOT / "dbt/models/marts/marts.yml").read_text(encoding="utf-8"))
     models: list[dict[str, Any]] = content["models"]
     return models
@@ -305,7 +305,7 @@ def marts_page() -> str:
 
 
 def mart_relations() -> Iterator[str]:
-    """Yield a line of the diagram for each column that names a row of another mart, and for each sum of its rows."""
+    """Yield a line of the diagram for each column that refers to another mart or sums its rows."""
     for mart in marts():
         rows_of = meta(mart).get("rows_of")
         if rows_of:
@@ -316,20 +316,20 @@ def mart_relations() -> Iterator[str]:
 
 
 def meta(node: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a model or column says of itself for the documents."""
+    """Return the metadata that a model or column has for the documents."""
     found: dict[str, Any] = node.get("config", {}).get("meta", {})
     return found
 
 
 def related(column: Mapping[str, Any]) -> Iterator[str]:
-    """Yield the marts that a test holds a column against."""
+    """Yield the marts that a relationship test compares a column with."""
     for test in column.get("data_tests", []):
         if isinstance(test, dict) and "relationships" in test:
             yield re.sub(r"ref\('aircall', '(.*)'\)", r"\1", test["relationships"]["arguments"]["to"])
 
 
 def walk(schema: Mapping[str, Any], path: str = "", depth: int = 9) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Yield every field of a schema with its dotted path, those of objects within included."""
+    """Yield every field of a schema, nested ones included, with its dotted path."""
     for name, definition in schema.get("properties", {}).items():
         yield f"{path}{name}", definition
         if depth > 1:
@@ -364,7 +364,7 @@ def deletion(name: str, stream: type[AircallStream]) -> str:
 
 
 def one_line(text: str) -> str:
-    """Return a text in one line that a table can hold."""
+    """Return a text as one line for a table."""
     return " ".join(text.split()).replace("|", r"\|")
 
 

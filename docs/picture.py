@@ -1,4 +1,4 @@
-"""Takes the picture of the page that the documents show: `make picture`, after `make demo`."""
+"""Takes the screenshot of the HTML report for the documents: `make picture`, after `make demo`."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", 
 
 
 def main() -> int:
-    """Take the picture; return the exit code."""
+    """Take the screenshot; return the exit code."""
     if CHROMIUM is None or not PAGE.exists():
-        print("The picture needs Chromium and the page of `make demo`.", file=sys.stderr)  # noqa: T201
+        print("The screenshot needs Chromium and the report of `make demo`.", file=sys.stderr)  # noqa: T201
         return 1
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])

@@ -120,10 +120,10 @@ def _demo() -> Iterator[str]:
             yield ""
             yield from show(connection)
     yield ""
-    yield f"The warehouse is {WAREHOUSE}, the log of Meltano {LOG}."
+    yield f"The warehouse is {WAREHOUSE}, Meltano's log {LOG}."
     if BUILD:
         _make_page(world.company_name)
-        yield f"The page of it, for a browser, is {PAGE.absolute().as_uri()}"
+        yield f"The HTML report is {PAGE.absolute().as_uri()}"
     yield "More to ask: docs/models.md and docs/recipes.md."
 
 

@@ -3,6 +3,6 @@
 import os
 
 PARENT = "AIRCALL_PARENT"
-"""The variable with the number of the process that begins a load."""
+"""Environment variable: pid of the process that starts a load."""
 BEGUN_BY = int(os.environ.get(PARENT) or os.getppid())
-"""The process that began this one: who asks later is told of another if it is gone by then."""
+"""Pid of this process's parent, read at start: once the parent is gone, `os.getppid` names another process."""

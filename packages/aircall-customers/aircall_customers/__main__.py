@@ -15,15 +15,15 @@ from aircall_customers.run import Place, Report, run
 
 
 def main() -> int:
-    """Do what the arguments say; return the exit code."""
+    """Run the command line; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m aircall_customers", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    load = commands.add_parser("load", help="of one customer, load what is new, and build what the list says")
-    load.add_argument("--without-build", action="store_true", help="load only")
-    build = commands.add_parser("build", help="of one customer, build what the list says")
+    load = commands.add_parser("load", help="load what is new of one customer, then run the build that the list names")
+    load.add_argument("--without-build", action="store_true", help="skip the build")
+    build = commands.add_parser("build", help="run the build that the list names for one customer")
     for command in (load, build):
         command.add_argument("customer")
-    commands.add_parser("status", help="show how each customer is")
+    commands.add_parser("status", help="show the state of each customer")
     options = parser.parse_args()
     try:
         place = Place.from_environment()
@@ -39,7 +39,7 @@ def main() -> int:
         print(report.error, file=sys.stderr)
     if DAGSTER_PIPES_CONTEXT_ENV_VAR in os.environ:
         _tell_dagster(report)
-        return 0  # Dagster knows how it ended
+        return 0  # Dagster reads the outcome from the message
     return 0 if report.succeeded else 1
 
 

@@ -1,4 +1,4 @@
-"""Alerts: a message for each customer who is in trouble, and one when that is over."""
+"""Alerts: one message when a customer gets into trouble, and one when the customer recovers."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ if TYPE_CHECKING:
     from aircall_customers.guard import Guard, Record
 
 URL = "AIRCALL_ALERT_URL"
-"""The variable with the address to which alerts are posted. It may hold a secret, as those of Slack do."""
+"""Environment variable: the address that alerts are posted to. It may be secret, as Slack's are."""
 FAILURES = 3
-"""So many failures in a row are worth an alert."""
+"""Failures in a row that raise an alert."""
 SLACK = timedelta(hours=1)
-"""How late the second run after a success may be."""
+"""How overdue the second run after a success may be before an alert."""
 TIMEOUT_SECONDS = 10
 
 
 def trouble(customer: Customer, record: Record | None, now: datetime) -> tuple[str, str] | None:
-    """Return what is wrong with a customer: a word that stays the same while it lasts, and a line."""
+    """Return a customer's trouble as a keyword, constant while it lasts, and a line of text; None if there is none."""
     if record is None:
         return None
     if record.marked_at is not None:
@@ -43,14 +43,17 @@ def trouble(customer: Customer, record: Record | None, now: datetime) -> tuple[s
 
 
 def announce(customers: Mapping[str, Customer], guard: Guard) -> list[str]:
-    """Tell of customers whose trouble is new or over, once; and once more if nobody can say whether it arrived.
+    """Post an alert for each customer whose trouble is new or over; again if an earlier one may not have arrived.
 
     Args:
-        customers: All of them.
-        guard: Knows how they are, and what was told of them.
+        customers: All customers, by name.
+        guard: Where their records and past alerts are kept.
 
     Returns:
-        The names of those of whom something was told. Without an address nothing is.
+        The names of the customers announced; empty when no address is set.
+
+    Raises:
+        ConnectionError: If an alert cannot be posted.
     """
     url, told, now = os.environ.get(URL), [], guard.now()
     if not url:
@@ -63,14 +66,14 @@ def announce(customers: Mapping[str, Customer], guard: Guard) -> list[str]:
         line = wrong[1] if wrong else f"{name} is well again."
         message = {"text": line, "customer": name, "trouble": subject, "error_kind": record.error_kind}
         try:
-            # Another server must not choose where it goes.
+            # No redirects: they could lead to an internal address.
             answer = requests.post(url, json=message, timeout=TIMEOUT_SECONDS, allow_redirects=False, stream=True)
             answer.close()
             answer.raise_for_status()
             if answer.is_redirect:
                 raise requests.TooManyRedirects
         except requests.RequestException as error:
-            # Its text would show the address.
+            # The text of the error would reveal the address.
             problem = f"Alerts cannot be sent to {URL} ({type(error).__name__})."
             raise ConnectionError(problem) from None
         guard.alerted(name, subject)

@@ -1,4 +1,4 @@
-"""Who is to be loaded now, and who first."""
+"""Which customers are due for a load, and in which order."""
 
 from __future__ import annotations
 
@@ -12,38 +12,37 @@ if TYPE_CHECKING:
     from aircall_customers.guard import Record
 
 FIRST_PAUSE = timedelta(minutes=1)
-"""How long to wait after a failure; twice as long after each further one in a row."""
+"""Back-off after a failure; it doubles with each further failure in a row."""
 LONGEST_PAUSE = timedelta(hours=1)
 INBOX_PAUSE = timedelta(minutes=1)
-"""How soon after a run has begun another may, for events that came since."""
+"""Shortest time between the starts of two runs, when new events ask for one."""
 LONG = timedelta(days=2)
-"""Who has not been loaded to the end for longer than this has much to catch up with."""
+"""After so long without a success, a load counts as long: it has much to catch up on."""
 QUEUE = 2
-"""How many runs are asked for at most, times those that may run at once: short queues are fair."""
+"""Longest queue, as a multiple of the runs allowed at once: short queues are fair."""
 
 
 class Due(NamedTuple):
-    """A customer who is to be loaded."""
+    """A customer who is due."""
 
     since: datetime
     name: str
     reason: str
-    """For people."""
+    """For people to read."""
     is_long: bool
-    """Whether the load may take hours: the first one, or one after a long pause."""
+    """Whether the load may take hours: a first load, or one after a long pause."""
 
 
 def due(customer: Customer, record: Record | None, now: datetime, news: int | None = None) -> Due | None:
-    """Say whether a customer is to be loaded now.
+    """Return since when and why a customer is due; None if it is not.
+
+    A customer that is marked is never due: it waits for a person.
 
     Args:
-        customer: Whom.
-        record: What the guard knows of it; None for nothing.
-        now: The time of day.
-        news: How far the inbox goes; None without one.
-
-    Returns:
-        Since when, and why; None if there is nothing to do. A customer who is marked waits for a person.
+        customer: The customer.
+        record: Its record in the guard; None if it has none.
+        now: The current time.
+        news: Position of its latest event in the inbox; None without an inbox.
     """
     if record is None or record.began_at is None:
         return Due(now, customer.name, "never loaded", is_long=True)
@@ -62,7 +61,7 @@ def due(customer: Customer, record: Record | None, now: datetime, news: int | No
 
 
 def pause(failures: int) -> timedelta:
-    """Return how long to wait after so many failures in a row."""
+    """Return the back-off after a number of failures in a row."""
     return min(FIRST_PAUSE * (1 << min(failures - 1, 30)), LONGEST_PAUSE)
 
 
@@ -76,16 +75,16 @@ def choose(
     long_loads: int,
     at_once: int,
 ) -> list[Due]:
-    """Choose the runs to ask for: those that wait longest first, and few enough that nobody waits behind a long queue.
+    """Return the runs to request now, longest wait first, and few enough to keep the queue short.
 
     Args:
-        customers: All of them.
-        records: What the guard knows of them.
-        now: The time of day.
-        news: How far the inbox goes, by customer.
-        busy: Those with a run that waits or is under way.
+        customers: All customers.
+        records: Their records in the guard, by name.
+        now: The current time.
+        news: Positions of their latest events in the inbox, by name.
+        busy: Names of customers with a run that is queued or under way.
         long_loads: How many of those are long loads.
-        at_once: How many runs may be under way at once. Long ones take half of them at most.
+        at_once: How many runs may be under way at once. Long loads take at most half.
     """
     waiting = sorted(
         wanted

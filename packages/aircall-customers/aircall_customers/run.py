@@ -1,4 +1,4 @@
-"""One run of one customer: claimed, in a working folder of its own, by Meltano, and watched to its end."""
+"""One run of one customer: claim it, run Meltano in a private working folder, and watch it to the end."""
 
 from __future__ import annotations
 
@@ -32,43 +32,43 @@ if TYPE_CHECKING:
     from aircall_customers.guard import State
 
 CHECK_SECONDS = 5.0
-"""How often to make sure that the claim holds."""
+"""Interval of the checks that the claim is still valid."""
 LOOK_SECONDS = 0.2
-"""How often to look after Meltano, the parent process and signals."""
+"""Interval of the checks on Meltano, the parent process and signals."""
 GRACE_SECONDS = 60.0
-"""How long Meltano may take to end after it was asked to, and again after it was killed."""
+"""How long Meltano may take to exit after SIGTERM, and again after SIGKILL."""
 LEADER = "trap '' HUP INT TERM; read -r _; kill -s KILL 0"
-"""The shell command that leads the group of Meltano, and ends it when our end of its input is closed: when we end."""
+"""Shell command that leads Meltano's process group. It kills the group once our end of its input closes."""
 LONGEST_LINE = 500
-"""How many characters of an error are kept."""
+"""Length to which errors are cut, in characters."""
 BUILDING = "InvokerCommand"
-"""What Meltano calls a step that runs a command, as that of a build does."""
+"""Meltano's type of a step that runs a command, as a build does."""
 UNINSTALLED = "LoginNeeded"
 REJECTED = {"Credentials", "Forbidden"}
-"""Kinds of errors after which Aircall lets us in no longer: at once, or when it happens `PATIENCE` times in a row."""
+"""Kinds of errors that mark a customer: `UNINSTALLED` at once, the others after `PATIENCE` times in a row."""
 PATIENCE = 3
 
 
 class Place(NamedTuple):
-    """Where everything is, on this machine."""
+    """Paths and addresses on this machine."""
 
     customers: Path
     """The list of customers."""
     project: Path
     """The Meltano project, with its plugins installed."""
     work: Path
-    """Where working folders are made."""
+    """The parent of all working folders."""
     database: str
     """Address of the guard's database."""
     inbox: str | None
-    """Where the inbox is, if there is one."""
+    """Location of the inbox; None without one."""
 
     @classmethod
     def from_environment(cls) -> Place:
-        """Read it from variables.
+        """Read it from environment variables.
 
         Raises:
-            CustomersError: If one is missing.
+            CustomersError: If a required one is missing.
         """
         if not os.environ.get(DATABASE):
             message = f"{DATABASE} is missing: the address of a PostgreSQL database, such as postgresql://host/name."
@@ -85,36 +85,36 @@ class Place(NamedTuple):
 
 @dataclass
 class Report:
-    """What a run has to say at its end. It holds no secret and no personal data."""
+    """Outcome of a run. It holds no secrets and no personal data."""
 
     customer: str
     run: int
-    """Its number; 0 if it was refused."""
+    """Number of the run; 0 if it was refused."""
     succeeded: bool = False
     error_kind: str | None = None
     error: str | None = None
     error_stream: str | None = None
-    """The stream that the error is about, if it is about one alone."""
+    """The stream that failed, if a single one did."""
     seconds: float = 0.0
     requests: int = 0
     records: dict[str, int] = field(default_factory=dict)
     """Records read, by stream."""
     calls_until: str | None = None
-    """ISO 8601: all calls that began until then are in the warehouse."""
+    """ISO 8601 time; all calls that started until then are in the warehouse."""
     ended_at: str | None = None
 
 
 def run(name: str, place: Place, *, load: bool = True, build: bool = True) -> Report:
-    """Load a customer, and build what the list says.
+    """Load a customer, then run its build.
 
     Args:
-        name: The customer.
-        place: Where everything is.
+        name: The customer's name.
+        place: Paths and addresses.
         load: Whether to load.
-        build: Whether to build.
+        build: Whether to run the build, if the list names one.
 
     Returns:
-        How it ended. Nothing is raised for what may go wrong.
+        The outcome; expected failures are in it rather than raised.
     """
     report = Report(customer=name, run=0)
     try:
@@ -165,7 +165,7 @@ def _run(name: str, place: Place, report: Report, *, load: bool, build: bool) ->
 
 
 def _check_schema(guard: Guard, claim: Claim, customer: Customer) -> None:
-    """Refuse to go on from the state of another schema, whose rows the new one would never get."""
+    """Refuse to continue from another schema's state: the new schema would never get the older rows."""
     for state_id, schema in guard.elsewhere(claim, f"{TAP}-to-{customer.target}"):
         old, new = (f"schema {each}" if each else "the loader's own schema" for each in (schema, claim.schema))
         message = (
@@ -176,7 +176,7 @@ def _check_schema(guard: Guard, claim: Claim, customer: Customer) -> None:
 
 
 def _check_streams(customer: Customer, report: Report) -> None:
-    """Refuse names in the list that the tap, which has told of all that it was to read, does not know."""
+    """Reject streams in the list that the tap does not have; its report names all streams that it selected."""
     unknown = [
         pattern
         for pattern in customer.streams or ()
@@ -188,7 +188,7 @@ def _check_streams(customer: Customer, report: Report) -> None:
 
 
 def _environment(claim: Claim, private: set[str], own: Mapping[str, str]) -> dict[str, str]:
-    """Return the variables of the run: what is common, and its customer's; nothing of other customers, nor of ours."""
+    """Return the run's environment: ours without all private variables, plus the customer's own."""
     private = private | {f"TAP_AIRCALL_{name.upper()}" for name in OWN}
     common = {
         name: value
@@ -199,7 +199,7 @@ def _environment(claim: Claim, private: set[str], own: Mapping[str, str]) -> dic
 
 
 def _end(guard: Guard, claim: Claim, report: Report) -> None:
-    """Write down how a run ended."""
+    """Record the outcome in the guard."""
     state = guard.state_of(claim)
     until = calls_until(state) if state else None
     failures = guard.records([claim.customer])[claim.customer].failures
@@ -218,8 +218,11 @@ def _end(guard: Guard, claim: Claim, report: Report) -> None:
 
 
 def calls_until(state: State) -> datetime | None:
-    """Return how far a state says that calls were read; None if it does not say."""
-    for payload in (state.get("partial"), state.get("completed")):  # Meltano merges the one into the other
+    """Return the time up to which a state covers calls; None if it does not say."""
+    for payload in (
+        state.get("partial"),
+        state.get("completed"),
+    ):  # Meltano merges the partial state into the completed one
         value: Any = payload
         for key in ("singer_state", "bookmarks", "calls", "cursors", "0"):
             value = value.get(key) if isinstance(value, dict) else None
@@ -229,7 +232,7 @@ def calls_until(state: State) -> datetime | None:
 
 
 def inbox_positions(location: str, customers: Sequence[Customer]) -> dict[str, int]:
-    """Return how far the inbox goes for each customer that it knows: the position of its latest event, 0 for none.
+    """Return the position of the latest event in the inbox for each customer that it knows; 0 for no event.
 
     Raises:
         CustomersError: If it cannot be read.
@@ -251,9 +254,9 @@ def inbox_positions(location: str, customers: Sequence[Customer]) -> dict[str, i
 
 @contextlib.contextmanager
 def working_folder(folders: Path, claim: Claim) -> Iterator[Path]:
-    """Make a folder for the run alone, and remove it afterwards, and first what killed runs of the customer left."""
+    """Create the run's working folder and remove it afterwards; remove leftovers of killed runs first."""
     folders.mkdir(parents=True, exist_ok=True, mode=0o700)
-    for left in folders.glob(f"{claim.customer}.*"):  # a name has no dot
+    for left in folders.glob(f"{claim.customer}.*"):  # names contain no dot
         shutil.rmtree(left, ignore_errors=True)
     folder = folders / f"{claim.customer}.{claim.epoch}"
     folder.mkdir(mode=0o700)
@@ -264,7 +267,7 @@ def working_folder(folders: Path, claim: Claim) -> Iterator[Path]:
 
 
 class Line(BaseModel):
-    """A line of Meltano's log, as far as it matters here; one of another form is text like any other."""
+    """The fields of a line of Meltano's log that matter here; other lines are passed on as text."""
 
     name: str = "meltano"
     """The plugin that wrote it."""
@@ -273,22 +276,22 @@ class Line(BaseModel):
     error_kind: Annotated[str, StringConstraints(pattern=r"^\w{1,60}$")] | None = None
     error_stream: str | None = None
     exit_codes: dict[str, int] = {}
-    """Those that are not 0, by the kind of plugin, when a load has failed."""
+    """Non-zero exit codes of a failed load, by type of plugin."""
     block_type: str = ""
-    """What kind of step has ended."""
+    """Type of the step that ended."""
     requests: NonNegativeInt | None = None
     records: dict[str, NonNegativeInt] = {}
 
 
 class Meltano:
-    """Meltano at work for one run, with its files in the working folder.
+    """One run of Meltano, with its files in the working folder.
 
     Args:
-        command: Its arguments.
-        target: The loader.
+        command: Arguments of `meltano`.
+        target: Name of the loader.
         folder: The working folder.
-        project: The project, which is only read.
-        environment: The variables of the run.
+        project: The project; it is not changed.
+        environment: Environment variables of the run.
     """
 
     def __init__(
@@ -317,7 +320,11 @@ class Meltano:
         self._errors: list[Line] = []
 
     def run(self, guard: Guard, claim: Claim, report: Report, database: str) -> None:
-        """Do it to the end, or until it has to be stopped, and fill in the report."""
+        """Run until Meltano ends or has to be stopped, and fill in the report.
+
+        Raises:
+            SupersededError: If the claim was lost.
+        """
         began = time.monotonic()
         with Stop() as stop, _group() as group, tempfile.TemporaryFile() as address:
             address.write(database.encode())
@@ -356,7 +363,7 @@ class Meltano:
             self._explain(process.returncode, report)
 
     def _read(self, output: IO[str], report: Report) -> None:
-        """Pass Meltano's log on, a line each, and keep what the report needs."""
+        """Pass on Meltano's log line by line, and keep what the report needs."""
         for text in output:
             try:
                 line = Line.model_validate_json(text)
@@ -370,9 +377,9 @@ class Meltano:
                 self._errors.append(line)
 
     def _explain(self, code: int | None, report: Report) -> None:
-        """Say what ended the run: the tap's own error, else a target's, else Meltano's.
+        """Fill in what ended the run: the tap's own error, else the target's, else Meltano's.
 
-        What others than the tap and Meltano say stays in the log, since it may quote the rows that it is about.
+        Messages of other plugins stay in the log, since they may quote rows.
         """
         of_the_tap = [line for line in self._errors if line.error_kind]
         own = [line.event for line in self._errors if line.event and line.name in {"meltano", TAP}]
@@ -390,18 +397,18 @@ class Meltano:
 
 
 def _print(line: str) -> None:
-    with contextlib.suppress(OSError):  # nobody may read it any longer, but Meltano has to be read to its end
+    with contextlib.suppress(OSError):  # nobody may be reading any more, but Meltano's output has to be drained
         print(line, flush=True)
 
 
 def _one_line(text: str) -> str:
-    """Return a text as one printable line."""
+    """Return a text as one printable line, cut to `LONGEST_LINE`."""
     return " ".join("".join(each if each.isprintable() else " " for each in text).split())[:LONGEST_LINE]
 
 
 @contextlib.contextmanager
 def _group() -> Iterator[int]:
-    """Make a group for processes that end with this one, however it ends, and give its number."""
+    """Create a process group that ends with this process, however it ends; yield its id."""
     with subprocess.Popen(  # noqa: S603 - the shell
         ["/bin/sh", "-c", LEADER],
         stdin=subprocess.PIPE,
@@ -413,7 +420,7 @@ def _group() -> Iterator[int]:
 
 
 def _end_group(group: int, process: subprocess.Popen[str]) -> None:
-    """End a process and the group that it is in, gently at first: nothing of it runs when this returns."""
+    """Terminate a process, then kill its group; return once nothing of it runs, or after the grace period."""
     if process.poll() is None:
         os.killpg(group, signal.SIGTERM)
         with contextlib.suppress(subprocess.TimeoutExpired):
@@ -428,7 +435,7 @@ def _end_group(group: int, process: subprocess.Popen[str]) -> None:
 
 
 def _runs(group: int) -> bool:
-    """Return whether a process of a group runs. Zombies do not, which may wait for ever for somebody to reap them."""
+    """Return whether any process of a group is running; zombies, which may never be reaped, do not count."""
     for process in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(OSError):
             state, _, its_group = process.read_bytes().rpartition(b")")[2].split()[:3]
@@ -438,7 +445,7 @@ def _runs(group: int) -> bool:
 
 
 class Stop:
-    """Notices that the run is to end early: by a signal, or since whoever began it is gone."""
+    """Tells when the run has to end early: on a signal, or once its parent is gone."""
 
     def __init__(self) -> None:
         self._event = threading.Event()
@@ -446,18 +453,18 @@ class Stop:
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> Self:
-        """Listen."""
+        """Install the signal handlers."""
         for number in (signal.SIGINT, signal.SIGTERM):
             self._before[number] = signal.signal(number, self._on_signal)
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Listen no longer."""
+        """Restore the former handlers."""
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
     def wait(self, seconds: float) -> str | None:
-        """Wait for so long at most, and return why the run is to end, if it is."""
+        """Wait up to a number of seconds; return why the run has to end, or None."""
         self._event.wait(seconds)
         if os.getppid() != aircall_customers.BEGUN_BY:
             return "The run worker is gone; its load was ended."

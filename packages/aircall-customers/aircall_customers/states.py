@@ -1,7 +1,6 @@
-"""The states of customers as a state backend of Meltano: `MELTANO_STATE_BACKEND_URI=aircall://`.
+"""A state backend for Meltano that keeps customers' states in the guard: `MELTANO_STATE_BACKEND_URI=aircall://`.
 
-`meltano run` reads and writes them through it, and so do `meltano state list`, `get`, `set` and `clear`. What makes
-them safe is in `guard`.
+`meltano run` and `meltano state` go through it. The rules that make it safe are in `guard`.
 """
 
 from __future__ import annotations
@@ -20,12 +19,12 @@ if TYPE_CHECKING:
 
 
 class GuardedStates(StateStoreManager):
-    """States that only the run that holds its customer can write.
+    """A state store that refuses writes from a run without a valid claim.
 
-    Meltano makes it for each use, with its settings as arguments.
+    Meltano creates one for each use, and passes its settings.
 
     Raises:
-        GuardError: From all methods, if the database cannot be used or the run may not.
+        GuardError: From all methods, if the database cannot be used or the claim is not valid.
     """
 
     label = "the guard of customers"

@@ -1,4 +1,4 @@
-"""The list of customers, `customers.yml`: who there is, and how each is loaded. Read anew whenever it is needed."""
+"""The list of customers, `customers.yml`, and how each is loaded. It is reread whenever it is needed."""
 
 from __future__ import annotations
 
@@ -29,30 +29,30 @@ if TYPE_CHECKING:
 
 TAP = "tap-aircall"
 SPREAD = {"@hourly": 60, "@daily": 1_440}
-"""Schedules that leave the minute to us, with their length in minutes. Customers are spread over it, by name."""
+"""Schedules without a fixed minute, and their period in minutes. Each customer gets a minute derived from its name."""
 OWN = ("user", "password", "oauth_access_token", "oauth_refresh_token", "oauth_settings_location")
-"""Settings of the tap that say whose data it reads. They are taken from the customer alone, never from what happens to
-be in the environment: otherwise one company's calls could end in another's schema."""
+"""Settings of the tap that decide whose data it reads. They come from the customer alone, never from the surrounding
+environment: otherwise one company's calls could land in another's schema."""
 SCHEMA = "default_target_schema"
-"""The setting of loaders that names the schema to load into."""
+"""The loaders' setting for the schema."""
 SET_BY_RUN = frozenset({"source_schema", "schema", "target_path", "log_path"})
-"""Settings of dbt that a run chooses: the schemas to read and to write, and the folders for its files."""
+"""dbt settings that each run sets itself: the schemas to read and write, and the folders for its files."""
 PLACES = re.compile(
     r"account|bucket|catalog|database|dataset.*|dbname|host.*|port|project.*|server|.*(dir|file|folder|location|path|prefix|uri|url)"
 )
-"""Names of a loader's settings that say where it loads into; the others say how."""
+"""Names of loader settings that decide where the data goes; the others decide how."""
 URL = "sqlalchemy_url"
-"""The setting in place of which a loader of databases takes no other that says where."""
+"""A database loader's setting that overrides all others about the place."""
 FILE = "filepath"
-"""The setting of a loader that writes a single file, such as one of DuckDB, which lets in one process at a time."""
+"""The setting of loaders that write a single file, such as DuckDB's, which one process at a time can open."""
 
 
 class CustomersError(Exception):
-    """The list, or what it refers to, cannot be used; one line says where."""
+    """The list, or something that it refers to, cannot be used; the message is one line and names the place."""
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML where no key is there twice, and dates and times of day are the text that was written."""
+    """YAML without duplicate keys, where dates and times stay text as written."""
 
     yaml_implicit_resolvers = {  # noqa: RUF012 - as in the class above
         first: [(tag, form) for tag, form in resolvers if not tag.endswith((":timestamp", ":int"))]
@@ -74,7 +74,7 @@ _Loader.add_implicit_resolver("tag:yaml.org,2002:int", re.compile(r"-?(?:0|[1-9]
 
 
 def _read_yaml(path: Path) -> Any:
-    """Return what is in a file.
+    """Return the content of a file.
 
     Raises:
         CustomersError: If it cannot be read, with the place.
@@ -114,7 +114,7 @@ class Credentials(_Strict):
     """Where the credentials of a customer are. They are never in the list."""
 
     environment: Annotated[str, StringConstraints(pattern=r"^[A-Za-z]\w*$")] | None = None
-    """Beginning of the variables that hold them: `ACME` for `ACME_USER` and `ACME_PASSWORD`."""
+    """Prefix of the environment variables: `ACME` for `ACME_USER` and `ACME_PASSWORD`."""
     file: Path | None = None
     """A JSON file of settings of the tap, such as `{"user": "...", "password": "..."}`."""
 
@@ -126,16 +126,16 @@ class Credentials(_Strict):
         return self
 
     def variables(self, tap: Plugin) -> dict[str, str]:
-        """Return the variables that may hold settings of the tap, and those settings; none for a file."""
+        """Return the tap's settings by environment variable; empty for a file."""
         if self.environment is None:
             return {}
         return {f"{self.environment}_{setting.name.upper()}": setting.name for setting in tap.settings}
 
     def read(self, tap: Plugin) -> dict[str, Any]:
-        """Return the settings of the tap that are there, secrets among them.
+        """Return the settings of the tap, including secrets.
 
         Raises:
-            CustomersError: If there are none.
+            CustomersError: If they cannot be read, or hold no credentials.
         """
         if self.file is None:
             names = self.variables(tap)
@@ -157,27 +157,27 @@ class Credentials(_Strict):
 
 
 class Customer(_Strict):
-    """One customer, as the list has it."""
+    """An entry of the list."""
 
     name: Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,59}$")]
     credentials: Credentials
     target: str = "target-postgres"
-    """The loader of the Meltano project."""
+    """A loader of the Meltano project."""
     target_schema: str | None = Field(default=None, alias="schema")
-    """The schema in the warehouse to load into."""
+    """The warehouse schema to load into."""
     target_settings: dict[str, Any] = {}
     streams: Annotated[list[str], Field(min_length=1)] | None = None
-    """Streams to read, by name or pattern; those that meltano.yml selects by default."""
+    """Streams to read, as names or patterns; by default those that meltano.yml selects."""
     settings: dict[str, Any] = {}
-    """Further settings of the tap; none that is secret."""
+    """Other settings of the tap, without secrets."""
     schedule: Annotated[str, AfterValidator(_schedule)] = "@hourly"
-    """A cron expression in UTC; or `@hourly` or `@daily`, at a minute of the customer's own."""
+    """A cron expression in UTC, or `@hourly` or `@daily` at a minute derived from the name."""
     build: str | None = None
-    """A command of Meltano to run after each load, such as `dbt-duckdb:build`."""
+    """A Meltano command to run after each load, such as `dbt-duckdb:build`."""
     build_settings: dict[str, Any] = {}
-    """Settings of the plugin that builds; none that is secret."""
+    """Settings of the build's plugin, without secrets."""
     inbox_company: str | None = None
-    """What the inbox calls the customer; its name by default."""
+    """The customer's name in the inbox; by default the same name."""
 
     @field_validator("build_settings")
     @classmethod
@@ -189,17 +189,17 @@ class Customer(_Strict):
 
     @property
     def schema_name(self) -> str | None:
-        """The schema to load into, wherever the entry names it."""
+        """The schema to load into, whichever key of the entry names it."""
         name = self.target_settings.get(SCHEMA, self.target_schema)
         return None if name is None else str(name)
 
     @property
     def company(self) -> str:
-        """What the inbox calls the customer."""
+        """The customer's name in the inbox."""
         return self.inbox_company or self.name
 
     def next_after(self, moment: datetime) -> datetime:
-        """Return when the schedule wants the next run that begins after a moment (UTC)."""
+        """Return the time of the schedule's next run after a moment (UTC)."""
         length = SPREAD.get(self.schedule)
         if length is None:
             following: datetime = next(CronSim(self.schedule, moment))
@@ -250,10 +250,10 @@ def _explain(error: ValidationError) -> str:
 
 
 class Plugin(BaseModel):
-    """What meltano.yml says of a plugin, as far as it matters here."""
+    """The part of a plugin's definition in meltano.yml that matters here."""
 
     class Setting(BaseModel):
-        """One of its settings."""
+        """A setting of the plugin."""
 
         name: str
         sensitive: bool = False
@@ -265,34 +265,34 @@ class Plugin(BaseModel):
     config: dict[str, Any] = {}
     select: list[str] = []
     ancestors: list[str] = []
-    """The plugins that it inherits from, the nearest first."""
+    """Plugins that it inherits from, nearest first."""
 
     @property
     def variables(self) -> str:
-        """What the variables of its settings begin with."""
+        """Prefix of its settings' environment variables."""
         return _variables(self.name)
 
     @property
     def kind(self) -> str:
-        """The plugin that all it inherits comes from."""
+        """The root of its inheritance: the plugin itself, if it inherits nothing."""
         return [self.name, *self.ancestors][-1]
 
     def value(self, setting: str) -> object:
-        """Return what a setting is where nobody gives another value."""
+        """Return a setting's value as Meltano resolves it without the customer's entry."""
         for name in (self.name, *self.ancestors):
             if given := os.environ.get(f"{_variables(name)}{setting.upper()}"):
                 return given
         return self.config.get(setting, {each.name: each.value for each in self.settings}.get(setting))
 
     def environment(self, values: Mapping[str, Any], *, secrets: bool) -> dict[str, str]:
-        """Return the variables for some settings.
+        """Return environment variables for settings.
 
         Args:
             values: The settings.
-            secrets: Whether they may be secret.
+            secrets: Whether secrets are allowed.
 
         Raises:
-            CustomersError: If one is not known, or must not be there.
+            CustomersError: If a setting is unknown, or a secret that is not allowed.
         """
         known = {setting.name: setting.sensitive for setting in self.settings}
         if unknown := sorted(values.keys() - known.keys()):
@@ -312,13 +312,13 @@ def _variables(plugin: str) -> str:
 
 
 class Project:
-    """A Meltano project, as its files describe it.
+    """A Meltano project, read from its files.
 
     Args:
-        folder: Where its meltano.yml is.
+        folder: The folder of its meltano.yml.
 
     Raises:
-        CustomersError: If there is none that can be used.
+        CustomersError: If it has no usable meltano.yml.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -335,7 +335,7 @@ class Project:
             raise CustomersError(message) from error
 
     def conflicts(self, customers: Iterable[Customer]) -> list[str]:
-        """Return what customers would take from each other: places to load into, and variables."""
+        """Return a message for each place or environment variable that two customers would share."""
         mistakes: list[str] = []
         places: dict[tuple[object, ...], str] = {}
         taken = {"AIRCALL_INBOX": "this deployment"} | {
@@ -354,11 +354,11 @@ class Project:
         return mistakes
 
     def variables(self, customer: Customer) -> set[str]:
-        """Return the variables that may hold a customer's credentials and settings."""
+        """Return the environment variables that may hold a customer's credentials and settings."""
         return set(customer.credentials.variables(self.plugins[TAP])) if TAP in self.plugins else set()
 
     def _places(self, customer: Customer) -> Iterator[tuple[object, ...]]:
-        """Yield where a customer is loaded and built, each place in one spelling."""
+        """Yield the places that a customer's load and build write to, normalized."""
         target = self._plugin(customer.target)
         found = {
             name: self._resolve(name, value)
@@ -376,21 +376,21 @@ class Project:
             yield ("schema", *address, f"{schema}{ending}")
 
     def _resolve(self, name: str, value: object) -> str:
-        """Return the one spelling of what names a place."""
+        """Normalize a setting that names a place."""
         text = os.path.expandvars(str(value).replace("$MELTANO_PROJECT_ROOT", str(self.folder)))
         is_path = re.search("dir|file|folder|path", name) and "://" not in text
         return str((self.folder / Path(text).expanduser()).resolve() if is_path else text).casefold()
 
     def environment(self, customer: Customer, folder: Path, inbox: str | None = None) -> dict[str, str]:
-        """Return the variables with which Meltano loads a customer, and builds on what was loaded.
+        """Return the environment variables with which Meltano loads and builds a customer.
 
         Args:
-            customer: Whom.
+            customer: The customer.
             folder: The working folder of the run.
-            inbox: Where the inbox is, if there is one; for a tap that reads it.
+            inbox: Location of the inbox; None without one.
 
         Raises:
-            CustomersError: If Meltano cannot do that.
+            CustomersError: If the project lacks a plugin or setting that the entry names.
         """
         try:
             tap, target = self._plugin(TAP), self._plugin(customer.target)
@@ -415,7 +415,7 @@ class Project:
         return variables
 
     def _build_environment(self, customer: Customer, folder: Path) -> dict[str, str]:
-        """Return the variables of the plugin that builds: it reads the customer's schema, and writes beside it."""
+        """Return the build's variables: it reads the customer's schema, and writes to schemas beside it."""
         if customer.build is None:
             return {}
         plugin = self._plugin(customer.build.partition(":")[0])

@@ -1,6 +1,6 @@
-"""The Dagster project: a partition for each customer, with a load and what is built after it."""
+"""The Dagster project: one partition per customer, with a load and the build that follows it."""
 
-# No `from __future__ import annotations`: Dagster looks at the types of the arguments.
+# No `from __future__ import annotations`: Dagster inspects the types of arguments.
 
 import os
 import sys
@@ -50,11 +50,11 @@ CUSTOMERS = DynamicPartitionsDefinition(name="customers")
 LOAD, BUILD = "aircall_load", "aircall_build"
 JOB = "customer"
 CUSTOMER_TAG = "dagster/partition"
-"""Dagster's own tag of runs of a partition. dagster.yaml allows one run for each of its values."""
+"""Dagster's own tag for the partition of a run. dagster.yaml allows one run per value."""
 REASON_TAG = "aircall/reason"
-"""Why the run was asked for, for people."""
+"""Tag with the reason for a run, for people to read."""
 LONG_TAG = "aircall/long"
-"""A tag of runs that may take hours."""
+"""Tag of runs that may take hours."""
 UNFINISHED = [
     DagsterRunStatus.QUEUED,
     DagsterRunStatus.NOT_STARTED,
@@ -65,18 +65,18 @@ UNFINISHED = [
 FINISHED = [DagsterRunStatus.SUCCESS, DagsterRunStatus.FAILURE, DagsterRunStatus.CANCELED]
 COMMAND = (sys.executable, "-m", "aircall_customers")
 INTERVAL_SECONDS = 30
-"""How often to look for customers that are due."""
+"""Interval of the search for customers that are due."""
 SILENCE = timedelta(minutes=2)
-"""A run that has been without a load for longer than this has lost its worker."""
+"""A run without a load for longer than this has lost its worker."""
 KEEP = timedelta(days=14)
-"""How long to keep what Dagster knows of a run."""
+"""How long Dagster keeps its records of a run."""
 RUNS_AT_ONCE = 200
-"""How many runs to delete between two looks for more."""
+"""Number of runs to delete per query."""
 
 
-@op(description=f"Deletes the runs of more than {KEEP.days} days ago, with their events and logs.")
+@op(description=f"Deletes runs older than {KEEP.days} days, with their events and logs.")
 def forget(context: OpExecutionContext) -> None:
-    """Keep Dagster's database and its logs from growing for ever."""
+    """Keep Dagster's database and logs from growing without bound."""
     instance, before = context.instance, datetime.now(UTC) - KEEP
     filters = RunsFilter(statuses=FINISHED, created_before=before)
     while records := instance.get_run_records(filters, limit=RUNS_AT_ONCE):
@@ -87,25 +87,25 @@ def forget(context: OpExecutionContext) -> None:
 
 @job(executor_def=in_process_executor)
 def forget_old_runs() -> None:
-    """Delete what Dagster knows of old runs. What is known of customers, and their states, is elsewhere."""
+    """Delete Dagster's records of old runs. Customers' records and states are not Dagster's: they stay."""
     forget()
 
 
 def build_definitions(
     command: Sequence[str] = COMMAND, *, interval: int = INTERVAL_SECONDS, silence: timedelta = SILENCE
 ) -> Definitions:
-    """Put the project together.
+    """Build the project.
 
     Args:
-        command: What loads a customer, before `load` or `build` and the name. It is started as it is, by no shell.
-        interval: How often to look for customers that are due, in seconds.
-        silence: How long a run may be without a load.
+        command: The command that loads a customer; `load` or `build` and the name are appended. No shell is involved.
+        interval: Seconds between two searches for customers that are due.
+        silence: How long a run may be without a load before it counts as dead.
     """
 
     def execute(context: AssetExecutionContext, pipes: PipesSubprocessClient, *task: str) -> Report:
-        """Do a task in a process of its own, and return how it ended."""
+        """Run a task in its own process; return the outcome."""
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Dagster warns of what it uses itself
+            warnings.simplefilter("ignore")  # Dagster warns about its own internals
             done = pipes.run(
                 context=context, command=[*command, *task, context.partition_key], env={PARENT: str(os.getpid())}
             )
@@ -121,7 +121,7 @@ def build_definitions(
         partitions_def=CUSTOMERS,
         group_name="aircall",
         kinds={"meltano"},
-        description="What Aircall has of a customer, loaded into the customer's schema.",
+        description="The customer's Aircall data, loaded into the customer's schema.",
     )
     def load(context: AssetExecutionContext, pipes: PipesSubprocessClient) -> MaterializeResult[None]:
         return MaterializeResult(metadata=_metadata(execute(context, pipes, "load", "--without-build")))
@@ -133,12 +133,12 @@ def build_definitions(
         kinds={"dbt"},
         deps=[load],
         output_required=False,
-        description="What is built on a customer's data, for customers whose entry in the list has `build`.",
+        description="Models built on a customer's data, for customers whose entry in the list has `build`.",
     )
     def build(context: AssetExecutionContext, pipes: PipesSubprocessClient) -> Iterator[MaterializeResult[None]]:
         customer = _listed(Place.from_environment())[context.partition_key]
         if customer.build is None:
-            context.log.info("Nothing is to be built for this customer.")
+            context.log.info("This customer has no build.")
         else:
             yield MaterializeResult(metadata={"seconds": execute(context, pipes, "build").seconds})
 
@@ -149,7 +149,7 @@ def build_definitions(
         job=customer_job,
         minimum_interval_seconds=interval,
         default_status=DefaultSensorStatus.RUNNING,
-        description="Keeps the partitions like the list of customers, and asks for the runs that are due.",
+        description="Syncs the partitions with the list of customers, and requests the runs that are due.",
     )
     def due_customers(context: SensorEvaluationContext) -> SensorResult:
         place = Place.from_environment()
@@ -177,7 +177,7 @@ def build_definitions(
                 for each in wanted
             ],
             dynamic_partitions_requests=_partitions(context.instance, customers),
-            skip_reason=None if wanted else "Nobody is due.",
+            skip_reason=None if wanted else "No customer is due.",
         )
 
     @sensor(
@@ -185,13 +185,13 @@ def build_definitions(
         job=customer_job,
         minimum_interval_seconds=max(interval, 1) * 2,
         default_status=DefaultSensorStatus.RUNNING,
-        description="Tells AIRCALL_ALERT_URL of customers that are marked, failing or behind, and when they are well.",
+        description="Posts to AIRCALL_ALERT_URL when a customer is marked, failing or behind, and when it recovers.",
     )
     def alerts(_context: SensorEvaluationContext) -> SkipReason:
         place = Place.from_environment()
         with Guard(place.database) as guard:
             told = announce(_listed(place), guard)
-        return SkipReason(f"Told of {', '.join(told)}." if told else "Nothing to tell.")
+        return SkipReason(f"Announced: {', '.join(told)}." if told else "Nothing to announce.")
 
     return Definitions(
         assets=[load, build],
@@ -211,7 +211,7 @@ def _listed(place: Place) -> dict[str, Customer]:
 
 
 def _metadata(report: Report) -> dict[str, Any]:
-    """Return what Dagster's page shows of a load. What is a number gets a chart."""
+    """Return the metadata that Dagster's page shows of a load; it charts the numbers."""
     until = datetime.fromisoformat(report.calls_until) if report.calls_until else None
     ended = datetime.fromisoformat(report.ended_at) if report.ended_at else None
     values: dict[str, Any] = {
@@ -231,13 +231,13 @@ def _metadata(report: Report) -> dict[str, Any]:
 
 
 def _observe(context: AssetExecutionContext, report: Report) -> None:
-    """Put an error where charts count it by kind."""
+    """Record an error where Dagster charts it by kind."""
     metadata: dict[str, Any] = {f"error: {report.error_kind}": 1, "error": report.error or ""}
     context.log_event(AssetObservation(context.asset_key, partition=context.partition_key, metadata=metadata))
 
 
 def _partitions(instance: DagsterInstance, customers: Mapping[str, Customer]) -> list[Any]:
-    """Return what makes the partitions those of the list."""
+    """Return the requests that sync the partitions with the list."""
     there = set(instance.get_dynamic_partitions(str(CUSTOMERS.name)))
     added, removed = sorted(customers.keys() - there), sorted(there - customers.keys())
     return [
@@ -247,7 +247,7 @@ def _partitions(instance: DagsterInstance, customers: Mapping[str, Customer]) ->
 
 
 def _at_once(instance: DagsterInstance) -> int:
-    """Return how many runs may be under way at once, from dagster.yaml."""
+    """Return the limit of concurrent runs in dagster.yaml."""
     queue = instance.get_concurrency_config().run_queue_config
     return queue.max_concurrent_runs if queue and queue.max_concurrent_runs > 0 else 10
 
@@ -255,9 +255,9 @@ def _at_once(instance: DagsterInstance) -> int:
 def _without_dead(
     instance: DagsterInstance, records: Mapping[str, Record], now: datetime, silence: timedelta
 ) -> list[RunRecord]:
-    """Return the runs that wait or are under way, and end those that have lost their worker.
+    """Return the runs that are queued or under way; fail those whose worker is dead.
 
-    Dagster itself notices a dead worker only where the code server or the cluster watches it. The guard knows.
+    Dagster notices a dead worker only where the code server or the cluster watches it. The guard always does.
     """
     alive = []
     for each in instance.get_run_records(RunsFilter(job_name=JOB, statuses=UNFINISHED)):
@@ -265,7 +265,7 @@ def _without_dead(
         has_begun = each.dagster_run.status is DagsterRunStatus.STARTED
         is_idle = record is None or not (record.is_held or (record.ended_at and now - record.ended_at < silence))
         if has_begun and is_idle and datetime.now(UTC) - each.update_timestamp.replace(tzinfo=UTC) > silence:
-            instance.report_run_failed(each.dagster_run, "The worker of this run is gone; another run follows.")
+            instance.report_run_failed(each.dagster_run, "The worker of this run is gone; another run will follow.")
         else:
             alive.append(each)
     return alive

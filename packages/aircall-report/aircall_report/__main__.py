@@ -72,7 +72,7 @@ def main() -> int:
 def make(
     *, database: str, output: Path, schema: str, time_zone: str | None, sla_seconds: int, company: str, anonymous: bool
 ) -> None:
-    """Make a page of what the models in dbt/ know: one file, which opens offline."""
+    """Write an HTML report on the marts: a single file that opens offline."""
     with reading(database) as opened:
         marts = Marts(opened, schema, sla_seconds=sla_seconds, anonymous=anonymous)
         content = gather(
@@ -88,7 +88,7 @@ def make(
 
 
 def _save(path: Path, text: str) -> None:
-    """Write a file so that there is always the whole of the old one or of the new one."""
+    """Replace a file atomically: readers see the old content or the new."""
     beside = path.with_name(f".{path.name}.{token_hex(8)}")
     try:
         beside.write_text(text, encoding="utf-8")

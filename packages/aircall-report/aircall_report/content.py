@@ -1,4 +1,4 @@
-"""All that the page says, put together."""
+"""The content of the page."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Content:
-    """What the page is about.
+    """The content of the page.
 
     Args:
         company: Its name, or nothing.
@@ -86,7 +86,7 @@ def gather(
 
 
 def _zone(name: str | None, span: Span | None) -> tzinfo:
-    """Return the time zone to say times in: that of the name, if the models agree, or else what their clock shows."""
+    """Return the time zone for times: the named one if the models' clock agrees, else that clock's offset."""
     if name is None:
         return timezone(span.offset if span else timedelta())
     try:

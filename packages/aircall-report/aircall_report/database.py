@@ -1,4 +1,4 @@
-"""A DuckDB file or a PostgreSQL database, to read from only.
+"""Read-only access to a DuckDB file or a PostgreSQL database.
 
 The queries of the report keep to what both understand, and to one snapshot of the data.
 """
@@ -15,17 +15,17 @@ if TYPE_CHECKING:
 
 POSTGRES = ("postgresql://", "postgres://")
 CONNECT_SECONDS = 20
-"""How long to wait for PostgreSQL."""
+"""Time-out for connecting to PostgreSQL."""
 LONGEST_TEXT = 200
-"""How many characters of a text from elsewhere a line may hold."""
+"""Length to which foreign text in a message is cut, in characters."""
 
 
 class ReportError(Exception):
-    """There can be no page; the message is the one line that the user sees."""
+    """The page cannot be made; the message is the one line that the user sees."""
 
 
 def one_line(text: str) -> str:
-    """Make a text from elsewhere fit for a line, which it can then neither break, forge nor flood.
+    """Escape and cut foreign text, so that it can neither break, forge nor flood a line.
 
     Args:
         text: Words that the report did not choose, such as a name in the data or an option.

@@ -1,4 +1,4 @@
-"""The geometry of the charts, in percent of their width and height: so they fit any screen, and text keeps its size."""
+"""Geometry of the charts, in percent of their width and height: they fit any screen, and text keeps its size."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ if TYPE_CHECKING:
     from aircall_report.figures import Bucket
 
 SHADES = 6
-"""How many shades a heat map has, apart from none."""
+"""Shades of a heat map, besides none."""
 TICKS = 4
-"""How many lines a chart has at most, apart from that at the bottom."""
+"""Limit of grid lines, besides the base line."""
 LABELS = 5
-"""How many labels there are below a chart at most."""
+"""Limit of labels below a chart."""
 COLUMN = 0.72
-"""Which part of its place a column fills."""
+"""Share of its slot that a column fills."""
 WIDEST = 4.0
-"""Width of a column in percent of the chart at most, or a chart of one day would be one block."""
+"""Maximum width of a column in percent of the chart, so that a single day is not one block."""
 
 
 class Rect(NamedTuple):
@@ -40,14 +40,14 @@ class Point(NamedTuple):
 
 
 class Tick(NamedTuple):
-    """A value at an axis, in percent."""
+    """A tick of an axis, at a position in percent."""
 
     at: float
     value: int
 
 
 class Column(NamedTuple):
-    """The column of a bucket, and the whole of the place that it has."""
+    """The column of a bucket, and its slot."""
 
     bucket: Bucket
     place: Rect
@@ -57,7 +57,7 @@ class Column(NamedTuple):
 
 @dataclass(frozen=True)
 class Columns:
-    """A chart with a column for each bucket.
+    """A chart with one column per bucket.
 
     Args:
         labelled: The columns to write a date below.
@@ -70,7 +70,7 @@ class Columns:
 
 @dataclass(frozen=True)
 class Line:
-    """A share over time: segments between buckets next to each other that have one, and a dot for each."""
+    """A share over time: a dot for each bucket that has one, and a segment between neighbours."""
 
     segments: list[tuple[Point, Point]]
     dots: list[tuple[Bucket, Point]]
@@ -78,7 +78,7 @@ class Line:
 
 
 def columns(buckets: Sequence[Bucket]) -> Columns:
-    """Draw inbound calls over time, the answered ones below, the missed ones on top of them."""
+    """Draw inbound calls over time: missed calls stacked on answered ones."""
     top = _top(max((bucket.tally.inbound for bucket in buckets), default=0))
     place = 100 / max(len(buckets), 1)
     width = min(place * COLUMN, WIDEST)
@@ -99,7 +99,7 @@ def columns(buckets: Sequence[Bucket]) -> Columns:
 
 
 def in_sla(buckets: Sequence[Bucket]) -> Line:
-    """Draw the share of answered calls in SLA over time."""
+    """Draw the share of answered calls within the SLA over time."""
     place = 100 / max(len(buckets), 1)
     points = []
     for position, bucket in enumerate(buckets):
@@ -111,18 +111,18 @@ def in_sla(buckets: Sequence[Bucket]) -> Line:
 
 
 def shade(value: int, most: int) -> int:
-    """Return how dark a value is, from 0 for nothing to `SHADES` for the most."""
+    """Return the shade of a value, from 0 for none to `SHADES` for the maximum."""
     return -(-value * SHADES // most) if most else 0
 
 
 def _top(most: int) -> int:
-    """Return the value at the top of an axis: that of the last tick."""
+    """Return the value of an axis' last tick."""
     step = _step(most)
     return max(-(-most // step) * step, 1)
 
 
 def _step(most: int) -> int:
-    """Return the distance of ticks: 1, 2 or 5 times a power of ten."""
+    """Return the distance between ticks: 1, 2 or 5 times a power of ten."""
     magnitude = 1
     while True:
         for factor in (1, 2, 5):
@@ -136,6 +136,6 @@ def _ticks(top: int) -> list[Tick]:
 
 
 def _labelled(drawn: list[Column]) -> list[Column]:
-    """Return some of the columns, evenly, and as far from one end as from the other."""
+    """Return columns to label, evenly spaced and centred."""
     step = max(-(-len(drawn) // LABELS), 1)
     return drawn[(len(drawn) - 1) % step // 2 :: step]

@@ -1,4 +1,4 @@
-"""The figures of the page: for each period, and for all numbers or one of them, a view."""
+"""The figures of the page: a view for each period, and for all numbers together or one of them."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ if TYPE_CHECKING:
     from aircall_report.marts import Labelled, Marts, Span
 
 NUMBERS_TO_CHOOSE = 12
-"""How many of the company's numbers have views of their own: the busiest."""
+"""Limit of numbers with a view of their own; the busiest win."""
 ROWS = 40
-"""How many rows a table has at most."""
+"""Limit of rows in a table."""
 LABELS = 12
-"""How many tags and topics are shown."""
+"""Limit of tags and of topics."""
 LONGEST_IN_DAYS = 92
 LONGEST_IN_WEEKS = 2 * 366
-"""Up to how many days a chart has a column a day, and a column a week. Beyond, it has one a month."""
+"""Longest periods, in days, with a column per day and per week; longer ones get a column per month."""
 USUAL_DAYS = 28
 """The period that the page opens with."""
 
 
 class Period(NamedTuple):
-    """A stretch of days that ends with the last one.
+    """A number of days up to the latest.
 
     Args:
         age: The highest age of what lies in it; see `marts.PERIODS`.
@@ -41,12 +41,12 @@ class Period(NamedTuple):
 
     @property
     def days(self) -> int:
-        """How many days it has."""
+        """Length in days."""
         return (self.last - self.first).days + 1
 
 
 class Bucket(NamedTuple):
-    """The calls of a day, week or month; a week or month at the border of the period has only its days there."""
+    """The calls of a day, week or month; at the edges of the period, of the part inside it."""
 
     first: date
     last: date
@@ -55,7 +55,7 @@ class Bucket(NamedTuple):
 
 @dataclass
 class Row:
-    """A number, a team or an agent, and their calls."""
+    """A number, team or agent with its calls."""
 
     name: str
     tally: Tally
@@ -63,7 +63,7 @@ class Row:
 
 @dataclass
 class Label:
-    """A tag or a topic, and its calls."""
+    """A tag or topic with its calls."""
 
     name: str
     calls: int = 0
@@ -72,7 +72,7 @@ class Label:
 
 @dataclass
 class View:
-    """What the page shows at a time.
+    """What the page shows for one choice of period and number.
 
     Args:
         number: Name of the number whose calls these are; none for all.
@@ -109,7 +109,7 @@ class View:
 
 @dataclass
 class Figures:
-    """All views, and what they can be chosen by.
+    """All views, and the choices that lead to them.
 
     Args:
         lines: Names of all numbers and of those that can be chosen, by key.
@@ -133,7 +133,7 @@ ALL = "all"
 
 
 def count(marts: Marts, span: Span) -> Figures:
-    """Read the marts and put the figures together."""
+    """Compute the figures from the marts."""
     periods = _periods(span)
     names = marts.number_names()
     days = list(marts.days(span))
@@ -184,7 +184,7 @@ def _periods(span: Span) -> list[Period]:
 
 
 def _views(figures: Figures, number_id: int | None, age: int) -> Iterator[View]:
-    """Yield the views to which something of a number and an age belongs."""
+    """Yield the keys of the views that include a number and an age in days."""
     for period in figures.periods:
         if age <= period.age:
             yield figures.views[period.key, ALL]
@@ -219,7 +219,7 @@ def _add_numbers(figures: Figures, days: list[tuple[int | None, date, Tally]], n
 
 
 def _busiest(rows: Iterable[Row]) -> tuple[list[Row], int]:
-    """Return the rows with the most calls, and how many others there are."""
+    """Return the rows with the most calls, and the number of rows left out."""
     ranked = sorted(rows, key=lambda row: (-row.tally.inbound - row.tally.outbound, row.name))
     return ranked[:ROWS], max(len(ranked) - ROWS, 0)
 
@@ -232,7 +232,7 @@ def _sum(tallies: Iterable[Tally]) -> Tally:
 
 
 def buckets(period: Period, of_day: dict[date, Tally]) -> Iterator[Bucket]:
-    """Cut a period into days, weeks or months, so that there are not too many."""
+    """Split a period into days, weeks or months, whichever fits its length."""
     first = period.first
     while first <= period.last:
         if period.days <= LONGEST_IN_DAYS:

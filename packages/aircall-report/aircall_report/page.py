@@ -1,4 +1,4 @@
-"""Writes the page: one file with all that it needs, which asks no host for anything.
+"""Renders the page: one self-contained file, which loads nothing from any host.
 
 All texts of the data are escaped by the template engine. The policy that the page gives the browser allows its own
 script and style by their hashes, and nothing else, so that even a text that got through could do nothing.
@@ -55,13 +55,13 @@ def write(content: Content) -> str:
 
 
 class Layout:
-    """What stands where in a table or list of the page."""
+    """Helpers of the template."""
 
     def __init__(self, content: Content) -> None:
         self._content = content
 
     def heat_map(self, view: View, *, missed: bool) -> Iterator[tuple[str, list[tuple[str, int]]]]:
-        """Yield hours, and for each day of the week a text and its shade.
+        """Yield each hour, with a text and a shade for each day of the week.
 
         Hours at both ends of the day in which nobody called are left out.
         """
@@ -72,7 +72,7 @@ class Layout:
             yield f"{hour:02d}:00", [(wording.number(value), drawing.shade(value, most)) for value in values]
 
     def waits(self, tally: Tally) -> Iterator[tuple[str, int, bool]]:
-        """Yield the classes of the time to answer: a name, how many calls, and whether they are in SLA."""
+        """Yield the classes of time to answer: name, number of calls, and whether they meet the SLA."""
         low = None
         for high, calls in tally.waits.items():
             name = f"up to {high} s" if low is None else f"{low + 1} to {high} s"
@@ -81,7 +81,7 @@ class Layout:
         yield f"more than {low} s", tally.answered - sum(tally.waits.values()), False
 
     def messages(self, view: View) -> Iterator[tuple[str, int, int, int]]:
-        """Yield channels of messages: a name, how many were received and sent, and the most of any channel."""
+        """Yield channels of messages: name, messages received and sent, and the maximum over all channels."""
         channels = sorted({channel for channel, _ in view.messages})
         counts = {
             channel: [view.messages.get((channel, direction), 0) for direction in ("inbound", "outbound")]
@@ -92,7 +92,7 @@ class Layout:
             yield wording.CHANNELS.get(channel, channel), received, sent, most
 
     def callers(self, line: str) -> tuple[list[Caller], int]:
-        """Return the callers to list for all numbers or one, and how many wait."""
+        """Return the callers to list, and the number of callers waiting, for all numbers or one."""
         content = self._content
         if line == ALL:
             return content.callers[:CALLERS_LISTED], sum(content.waiting.values())
@@ -102,21 +102,21 @@ class Layout:
         return listed[:CALLERS_LISTED_PER_NUMBER], waiting
 
     def waiting_for(self, caller: Caller) -> str:
-        """Say how long a caller has waited."""
+        """Return how long a caller has waited, as text."""
         return wording.duration((self._content.made - caller.waiting_since).total_seconds())
 
     def local(self, time: datetime | None) -> str:
-        """Say a time by the clock of the company."""
+        """Return a time in the company's time zone, as text."""
         return wording.moment(time.astimezone(self._content.zone)) if time else wording.NOTHING
 
     def phone(self, digits: str) -> Markup:
-        """Return a phone number to call; as plain text what is none."""
+        """Return a phone number as a link to call it; other text stays plain."""
         if re.fullmatch(r"\+[\d ().-]{5,25}", digits, re.ASCII):
             return Markup('<a href="tel:+{}">{}</a>').format(re.sub(r"\D", "", digits), digits)
         return Markup("<bdi>{}</bdi>").format(digits or wording.NOTHING)
 
     def order(self, part: int, whole: int) -> str:
-        """Return what a share or an average is sorted by; those without come last."""
+        """Return the sort key of a share or an average; absent ones come last."""
         return f"{part / whole:.4f}" if whole else "-1"
 
     def percent(self, part: float, whole: float = 100) -> str:

@@ -1,4 +1,4 @@
-"""What the charts show, in sentences: for those who read rather than look, and for those who hear the page."""
+"""The charts in sentences, for readers who skim and for screen readers."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ if TYPE_CHECKING:
 
 
 def period_name(period: Period) -> str:
-    """Name a period to choose."""
+    """Return the label of a period."""
     if period.days == 1:
         return "One day"
     return f"{'All' if period.key == 'all' else 'Last'} {say.number(period.days)} days"
 
 
 def dates(period: Period) -> str:
-    """Say from when to when a period is."""
+    """Return the first and last day of a period, as text."""
     if period.days == 1:
         return say.weekday(period.last)
     return f"{say.weekday(period.first)} to {say.weekday(period.last)}"
@@ -39,13 +39,13 @@ def headline(view: View) -> str:
 
 
 def in_sla(tally: Tally) -> str:
-    """Say which share of the answered calls is in SLA, at least."""
+    """Return the share of answered calls within the SLA, as a lower bound."""
     share = say.share(tally.in_sla, tally.answered)
     return f"≥ {share}" if tally.sla_uncertain and not share.startswith((">", "<")) else share
 
 
 def busiest(view: View) -> str:
-    """Say in which hours most calls come, and most are missed."""
+    """Name the hours with the most calls, and with the most missed calls."""
     if not view.tally.inbound:
         return "Nobody called."
     said = []
@@ -65,7 +65,7 @@ def bucket_name(bucket: Bucket) -> str:
 
 
 def bucket_said(bucket: Bucket) -> str:
-    """Say what a column shows."""
+    """Describe a column."""
     when = say.weekday(bucket.first)
     if bucket.last != bucket.first:
         when += f" to {say.weekday(bucket.last)}"
@@ -83,7 +83,7 @@ def over_time(buckets: Sequence[Bucket]) -> str:
 
 
 def in_sla_over_time(buckets: Sequence[Bucket]) -> str:
-    """Sum up the chart of calls in SLA over time."""
+    """Sum up the chart of calls within the SLA over time."""
     answered = [bucket.tally for bucket in buckets if bucket.tally.answered]
     worst, best = (choose(answered, key=lambda tally: tally.in_sla / tally.answered) for choose in (min, max))
     return (
@@ -93,7 +93,7 @@ def in_sla_over_time(buckets: Sequence[Bucket]) -> str:
 
 
 def waiting(listed: Sequence[Caller], callers: int) -> str:
-    """Say how many callers wait, and how many of them are listed."""
+    """Return how many callers are waiting, and how many of them are listed, as text."""
     verb = "was missed, and was" if callers == 1 else "were missed, and were"
     said = f"{say.plural(callers, 'caller')} {verb} neither called back nor answered since, whatever the period."
     return said if len(listed) == callers else f"{said} Here are the latest {len(listed)}."

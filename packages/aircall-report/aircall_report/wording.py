@@ -1,4 +1,4 @@
-"""Numbers, times and names of things, as the page says them. An absent value is an en dash."""
+"""Formats of numbers, times and names on the page. An absent value is an en dash."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def number(value: int) -> str:
 
 
 def plural(value: int, noun: str) -> str:
-    """Return a count and what is counted: 1 call, 2 calls."""
+    """Return a count with its noun: 1 call, 2 calls."""
     return f"{value:,} {noun}" + ("" if value == 1 else "s")
 
 
@@ -59,7 +59,7 @@ def duration(seconds: float | None) -> str:
 
 
 def hours(seconds: int) -> str:
-    """Return a time that was worked: 12.5 h."""
+    """Return working time: 12.5 h."""
     return f"{seconds / HOUR:,.1f} h"
 
 
@@ -74,7 +74,7 @@ def day(value: date) -> str:
 
 
 def weekday(value: date) -> str:
-    """Return a day with that of the week: Tue 24 Nov 2026."""
+    """Return a day with its weekday: Tue 24 Nov 2026."""
     return f"{DAYS[value.weekday()][:3]} {day(value)}"
 
 
@@ -84,14 +84,14 @@ def moment(value: datetime) -> str:
 
 
 def recent(value: datetime, now: datetime) -> str:
-    """Return a time without its year, unless that is another than now: 24 Nov, 21:06."""
+    """Return a time, without its year if that is the current one: 24 Nov, 21:06."""
     if value.year != now.year:
         return moment(value)
     return f"{value.day} {MONTHS[value.month - 1]}, {value:%H:%M}"
 
 
 def clock(offset: timedelta) -> str:
-    """Return the name of a clock by what it is ahead of UTC: UTC+01:00."""
+    """Return the name of an offset from UTC: UTC+01:00."""
     minutes = round(offset.total_seconds() / MINUTE)
     if not minutes:
         return "UTC"

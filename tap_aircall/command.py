@@ -18,6 +18,7 @@ import threading
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 from urllib.parse import urlsplit
@@ -426,31 +427,59 @@ def commands(context: click.Context, config: Given) -> None:
 @click.option("--port", default=8788, show_default=True, type=click.IntRange(0, 65535), help="Port; 0 for a free one.")
 @click.option("--certificate", metavar="FILE", help="Certificate to serve HTTPS with, and those that lead to it.")
 @click.option("--key", metavar="FILE", help="Its key, unless it is in the same file.")
+@click.option(
+    "--then",
+    metavar="COMMAND",
+    help="Command to run when events came, such as 'meltano run tap-aircall target-postgres': at most once a minute, "
+    "never twice at once.",
+)
+@click.option(
+    "--most-gib",
+    default=16.0,
+    show_default=True,
+    type=click.FloatRange(min=0.001),
+    help="How many GiB of events each company may have in the store; what comes beyond that is refused.",
+)
 @click.pass_obj
-def serve(config: Given, host: str, port: int, certificate: str | None, key: str | None) -> None:
+def serve(
+    config: Given,
+    *,
+    host: str,
+    port: int,
+    certificate: str | None,
+    key: str | None,
+    then: str | None,
+    most_gib: float,
+) -> None:
     """Receive deliveries until a signal comes.
 
     Deliveries may arrive at any path, and /health says whether the store can be written. Every ten minutes, webhooks
     that Aircall has switched off are switched on again.
     """
-    from tap_aircall.inbox.server import Receiver, Server, allow_open_files  # noqa: PLC0415 - takes its time
+    from tap_aircall.inbox.followup import GRACE_SECONDS, FollowUp  # noqa: PLC0415 - need the extra
+    from tap_aircall.inbox.server import GIB, Receiver, Server, allow_open_files  # noqa: PLC0415 - takes its time
 
     if key and not certificate:
         raise InputError("Option --key: goes with --certificate.")
     with opened(config, create=True, patience=SERVER_PATIENCE_SECONDS) as (tap, inbox, webhooks):
         allow_open_files()
-        receiver = Receiver(inbox, tap.this_run.clock)
+        receiver = Receiver(inbox, tap.this_run.clock, most_gib * GIB)
         server = Server(receiver, host=host, port=port, certificate=certificate, key=key)
         ended = threading.Event()
-        watch = threading.Thread(target=webhooks.watch, args=[ended], name="webhooks", daemon=True)
-        watch.start()
+        watches = [webhooks.watch]
+        if then is not None:
+            watches.append(FollowUp(then, partial(last_position, tap, inbox), tap.this_run.clock).watch)
+        threads = [threading.Thread(target=each, args=[ended], daemon=True) for each in watches]
+        for thread in threads:
+            thread.start()
         if not inbox.webhooks():
             logger.warning("No webhook is registered yet, so that nothing is accepted: %s register does it.", NAME)
         sys.setswitchinterval(SWITCH_SECONDS)
         server.serve_until_signal()
         ended.set()
         tap.this_run.client.close()
-        watch.join(LAST_SECONDS)
+        for thread in threads:
+            thread.join(LAST_SECONDS + GRACE_SECONDS)
         logger.info("Ended. All that was answered with 200 is stored.")
 
 
@@ -562,9 +591,19 @@ def forget(config: Given, older_than: float, *, everything: bool) -> None:
         raise InputError(message)
     with opened(config) as (tap, inbox, _):
         before = int(tap.this_run.clock.time() * 1000 - older_than * DAY)
-        wanted = tap.this_run.settings.inbox_company
-        for company in [wanted] if wanted else inbox.companies():
+        for company in companies(tap, inbox):
             click.echo(f"{company}: forgot {inbox.forget(company, before, everything=everything):,} events.")
+
+
+def companies(tap: TapAircall, inbox: Inbox) -> list[str]:
+    """Return the company of the setting inbox_company, or all in the inbox without it."""
+    wanted = tap.this_run.settings.inbox_company
+    return [wanted] if wanted else inbox.companies()
+
+
+def last_position(tap: TapAircall, inbox: Inbox) -> int:
+    """Return the position of the last event of those companies."""
+    return max(map(inbox.last_position, companies(tap, inbox)), default=0)
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 import logging
+import math
 import signal
 import socket
 from collections import Counter
@@ -53,6 +54,7 @@ LARGEST_SHARE = MOST_IN_HAND // 2
 """Bytes of the bodies of one company that wait to be stored."""
 SMALLEST_SHARE = MOST_IN_HAND // MOST_DELIVERIES
 """As how many of these bytes a small body counts."""
+GIB = 2**30
 STORE_SECONDS = 3.5
 """How long it may take to store an event. Aircall takes 5 s without an answer for a failure (facts: Deliveries)."""
 BODY_SECONDS = 10.0
@@ -94,14 +96,18 @@ class Tokens:
     """The tokens that prove deliveries, by their fingerprints.
 
     Args:
-        read: Reads them from the store.
+        inbox: Where they are read from.
+        largest: How many bytes of events one company may have there.
         monotonic: Returns seconds that never go back.
     """
 
-    def __init__(self, read: Callable[[], list[Webhook]], monotonic: Callable[[], float]) -> None:
-        self._read = read
+    def __init__(self, inbox: Inbox, largest: float, monotonic: Callable[[], float]) -> None:
+        self._inbox = inbox
+        self._largest = largest
         self._monotonic = monotonic
         self._known: list[Webhook] = []
+        self._full: set[str] = set()
+        """Companies that have as much as they may."""
         self._read_at = float("-inf")
         self._reading = asyncio.Lock()
 
@@ -109,7 +115,7 @@ class Tokens:
         """Return whose a token is, and of which kind.
 
         Raises:
-            RefusedError: If it is unknown.
+            RefusedError: If it is unknown, or its company has too much in the store.
             InboxError: If the store cannot be asked for new ones.
         """
         for seconds in (KNOWN_SECONDS, UNKNOWN_SECONDS):
@@ -119,6 +125,8 @@ class Tokens:
                 for webhook in self._known  # all of them, so that it always takes the same time
                 if hmac.compare_digest(webhook.fingerprint, fingerprint or "")
             ]
+            if webhooks and webhooks[0].company in self._full:
+                raise RefusedError(HTTPStatus.SERVICE_UNAVAILABLE, "Too much of this company is kept; try again.")
             if webhooks:
                 return webhooks[0]
         raise RefusedError(HTTPStatus.UNAUTHORIZED, "There is no such token.")
@@ -129,7 +137,13 @@ class Tokens:
             return
         async with self._reading:
             if self._monotonic() - self._read_at >= seconds:
-                self._known = await asyncio.to_thread(self._read)
+                self._known = await asyncio.to_thread(self._inbox.webhooks)
+                sizes = await asyncio.to_thread(self._inbox.sizes)
+                full = {company for company, size in sizes.items() if size >= self._largest}
+                for company in full - self._full:
+                    line = "%s has %.1f GiB in the inbox, and nothing more is taken: aircall-inbox forget makes room."
+                    logger.error(line, company, sizes[company] / GIB)
+                self._full = full
                 self._read_at = self._monotonic()
 
 
@@ -139,9 +153,11 @@ class Receiver:
     Args:
         inbox: Where events are kept.
         clock: Where time comes from.
+        largest: How many bytes of events one company may have there, or a little more.
     """
 
-    def __init__(self, inbox: Inbox, clock: Clock) -> None:
+    def __init__(self, inbox: Inbox, clock: Clock, largest: float = math.inf) -> None:
+        self._largest = largest
         self._inbox = inbox
         self._clock = clock
         self._deliveries = 0
@@ -164,7 +180,7 @@ class Receiver:
     @asynccontextmanager
     async def _live(self, _app: Starlette) -> AsyncIterator[None]:
         """Store what comes, from the first request until the last is answered."""
-        self._tokens = Tokens(self._inbox.webhooks, self._clock.monotonic)
+        self._tokens = Tokens(self._inbox, self._largest, self._clock.monotonic)
         self._intake = Intake(self._inbox.append)
         self._checking = asyncio.Lock()
         storing = asyncio.create_task(self._intake.run())

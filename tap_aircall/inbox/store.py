@@ -17,6 +17,7 @@ import sqlite3
 import tempfile
 import time
 import uuid
+from collections import Counter
 from contextlib import ExitStack, contextmanager
 from operator import attrgetter
 from pathlib import Path
@@ -62,6 +63,8 @@ IDS = 500
 """Ids that are asked for at once."""
 LOCK, REGISTERING = 0x616972_63616C6C, 0x616972_63616C6D
 """Numbers of the advisory locks that those who write to PostgreSQL, and who register, take in turn."""
+SIZE, FORGOTTEN = "size:", "forgotten:"
+"""How keys begin, before the name of a company, for the bytes of its bodies and the last position that is forgotten."""
 _KEPT = ("message.*", "group_message.*", "ai_voice_agent.*")
 """What `Inbox.forget` keeps: messages and sessions are merged from all events of theirs, and exist nowhere else."""
 
@@ -133,7 +136,8 @@ def _insert(value: str, source: str) -> sa.TextClause:
     """
     names = ", ".join(column.name for column in _GIVEN)
     values = ", ".join(value.format(place=place, type=column.type) for place, column in enumerate(_GIVEN))
-    return sa.text(f"INSERT INTO events ({names}) SELECT {values} FROM {source} ON CONFLICT DO NOTHING")  # noqa: S608
+    insert = f"INSERT INTO events ({names}) SELECT {values} FROM {source} ON CONFLICT DO NOTHING"  # noqa: S608
+    return sa.text(f"{insert} RETURNING company, length(body)")
 
 
 _INSERT = {
@@ -148,7 +152,13 @@ def _first_schema(connection: sa.Connection) -> None:
     connection.execute(_meta.insert().values(key="inbox_id", value=uuid.uuid4().hex))
 
 
-MIGRATIONS = (_first_schema,)
+def _count_bytes(connection: sa.Connection) -> None:
+    company = _events.c.company
+    sizes = sa.select(SIZE + company, sa.cast(sa.func.sum(_SIZE.element), sa.Text)).group_by(company)
+    connection.execute(_meta.insert().from_select(["key", "value"], sizes))
+
+
+MIGRATIONS = (_first_schema, _count_bytes)
 """What leads from each version of the schema to the next; `meta` says how many of them a store has behind it."""
 
 
@@ -284,7 +294,7 @@ class Inbox:
     def forgotten_position(self, company: str) -> int:
         """Return the highest position of a company's events that were forgotten: up to there, some are missing."""
         with _explained():
-            return int(self._value(f"forgotten:{company}") or 0)
+            return int(self._value(FORGOTTEN + company) or 0)
 
     def event_id(self, position: int) -> str | None:
         """Return the id of the event at a position, whatever company it is of; None if there is none, or no more."""
@@ -385,13 +395,24 @@ class Inbox:
             InboxError: If they could not be stored. Some may have been nevertheless; to append them again is safe.
         """
         with self._writing() as connection:
-            connection.execute(_INSERT[self.engine.dialect.name], {"rows": msgspec.json.encode(rows).decode()})
+            insert = _INSERT[self.engine.dialect.name]
+            added: Counter[str] = Counter()
+            for company, size in connection.execute(insert, {"rows": msgspec.json.encode(rows).decode()}):
+                added[company] += size
+            for company, size in added.items():
+                self._grow(connection, company, size)
 
     def webhooks(self) -> list[Webhook]:
         """Return all tokens that are known, the oldest first."""
         order = (_webhooks.c.registered_at, _webhooks.c.fingerprint)
         with self._reading() as connection:
             return [Webhook(*row) for row in connection.execute(sa.select(_webhooks).order_by(*order))]
+
+    def sizes(self) -> dict[str, int]:
+        """Return how many bytes the events of each company have, by its name."""
+        wanted = sa.select(_meta).where(sa.func.substr(_meta.c.key, 1, len(SIZE)) == SIZE)
+        with self._reading() as connection:
+            return {row.key.removeprefix(SIZE): int(row.value) for row in connection.execute(wanted)}
 
     def add_webhook(self, webhook: Webhook) -> None:
         """Make a token known; one that is known already gets these values."""
@@ -471,20 +492,22 @@ class Inbox:
         Returns:
             How many.
         """
-        old = sa.select(_events.c.position).where(_events.c.company == company, _events.c.received_at < before)
+        old = sa.select(_events.c.position, _SIZE).where(_events.c.company == company, _events.c.received_at < before)
         if not everything:
             old = old.where(sa.not_(_are(_KEPT)))
         count, last = 0, 0
         while True:
             page = old.where(_events.c.position > last).order_by(_events.c.position).limit(BATCH)
             with self._writing() as connection:
-                positions = list(connection.scalars(page))
+                found = connection.execute(page).all()
+                positions = [row.position for row in found]
                 if not positions:
                     return count
                 count, last = count + len(positions), positions[-1]
                 connection.execute(_events.delete().where(_events.c.position.in_(positions)))
-                forgotten = self._value(f"forgotten:{company}", connection)
-                self._set(connection, f"forgotten:{company}", str(max(last, int(forgotten or 0))))
+                forgotten = self._value(FORGOTTEN + company, connection)
+                self._set(connection, FORGOTTEN + company, str(max(last, int(forgotten or 0))))
+                self._grow(connection, company, -sum(row.size for row in found))
             time.sleep(PAUSE_SECONDS)
 
     # Within
@@ -543,6 +566,11 @@ class Inbox:
             return connection.scalar(wanted)
         with self._reading() as reading:
             return reading.scalar(wanted)
+
+    def _grow(self, connection: sa.Connection, company: str, size: int) -> None:
+        """Note that a company has so many bytes more."""
+        key = SIZE + company
+        self._set(connection, key, str(int(self._value(key, connection) or 0) + size))
 
     def _set(self, connection: sa.Connection, key: str, value: str) -> None:
         connection.execute(_meta.delete().where(_meta.c.key == key))

@@ -156,7 +156,8 @@ class Webhooks:
     def register(self, url: str, events: Sequence[str]) -> Webhook:
         """Have Aircall deliver to an address. One that it delivers to already is taken over, and gets these events.
 
-        Processes that do so at the same time take turns, and end up with the same webhook.
+        Processes that do so at the same time take turns, and end up with the same webhook. One that was killed may have
+        left a second one, which is removed.
 
         Args:
             url: The address: https.
@@ -172,7 +173,13 @@ class Webhooks:
             return self._register(url, events)
 
     def _register(self, url: str, events: Sequence[str]) -> Webhook:
+        known = {webhook.webhook_id for webhook in self.known}
         there = [webhook for webhook in self.in_aircall().values() if webhook.url == url]
+        there.sort(key=lambda webhook: webhook.webhook_id not in known)
+        for spare in there[1:]:
+            if spare.name == NAME:
+                self._remove(spare.webhook_id)
+                logger.warning("Removed webhook %s, a second one for the same address.", spare.webhook_id)
         try:
             if there:
                 made = self._switch_on(there[0], events)
@@ -243,12 +250,15 @@ class Webhooks:
         gone = self.known
         for webhook in gone:
             if webhook.webhook_id is not None:
-                try:
-                    self._aircall.delete(f"{PATH}/{webhook.webhook_id}")
-                except NotFoundError:
-                    logger.info("Webhook %s was not there any more.", webhook.webhook_id)
+                self._remove(webhook.webhook_id)
             self._inbox.remove_webhook(webhook.fingerprint)
         return gone
+
+    def _remove(self, webhook_id: str) -> None:
+        try:
+            self._aircall.delete(f"{PATH}/{webhook_id}")
+        except NotFoundError:
+            logger.info("Webhook %s was not there any more.", webhook_id)
 
     def look_after(self) -> None:
         """Switch webhooks on again that Aircall has switched off, and say so; that one is gone is said as well."""
@@ -269,21 +279,16 @@ class Webhooks:
                 )
                 logger.warning(line, webhook.webhook_id)
 
-    def watch(self, ended: threading.Event, every: float = EVERY_SECONDS) -> None:
-        """Look after the webhooks, again and again, until an event is set.
-
-        Args:
-            ended: The event.
-            every: Seconds between two looks.
-        """
+    def watch(self, ended: threading.Event) -> None:
+        """Look after the webhooks, again and again, until an event is set."""
         while not ended.is_set():
             try:
                 self.look_after()
             except TapAircallError as error:
                 if not ended.is_set():
                     line = "It is unknown whether webhooks are active: %s The next look is in %.0f minutes."
-                    logger.warning(line, error, every / 60)
-            self._clock.wait(every, ended)
+                    logger.warning(line, error, EVERY_SECONDS / 60)
+            self._clock.wait(EVERY_SECONDS, ended)
 
     def _switch_on(self, webhook: AircallsWebhook, events: Sequence[str]) -> AircallsWebhook:
         wish = {"url": webhook.url, **({"custom_name": webhook.name} if webhook.name else {}), **_events(events)}

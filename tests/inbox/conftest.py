@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import socket
 import threading
 from typing import TYPE_CHECKING, Any
@@ -66,10 +67,10 @@ def ids(inbox: Inbox, company: str = "Acme") -> list[Any]:
 class Running:
     """A receiver that runs in a thread."""
 
-    def __init__(self, inbox: Inbox, clock: FakeClock, **options: Any) -> None:
+    def __init__(self, inbox: Inbox, clock: FakeClock, *, largest: float = math.inf, **options: Any) -> None:
         self.inbox = inbox
         self.clock = clock
-        self.server = Server(Receiver(inbox, clock), **options)
+        self.server = Server(Receiver(inbox, clock, largest), **options)
         self.url = self.server.url
         self.port = self.server.listener.getsockname()[1]
         self._http = requests.Session()

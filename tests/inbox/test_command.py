@@ -57,9 +57,9 @@ def config(aircall: Aircall, tmp_path: Path) -> Path:
 
 
 @contextmanager
-def serving(config: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
+def serving(config: Path, *options: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """Serve on a free port; yields the process and its address."""
-    command = [str(COMMAND), "--config", str(config), "serve", "--port", "0"]
+    command = [str(COMMAND), "--config", str(config), "serve", "--port", "0", *options]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr
         try:
@@ -139,6 +139,21 @@ def test_it_ends_at_the_first_signal_from_its_first_line_on(config: Path, signum
             process.send_signal(signum)
             _, log = process.communicate(timeout=60)
         assert (process.returncode, log.count("Ended.")) == (0, 1)
+
+
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGKILL])
+def test_a_command_that_follows_events_ends_with_the_receiver(config: Path, signum: int) -> None:
+    with closing(Inbox.open(str(config.parent / "inbox.db"), create=True)) as inbox:
+        inbox.append([Delivery(delivery(1)).row("Acme", WEBHOOK, 1_600_000_000_000)])
+    child = "trap '' TERM; while :; do sleep 1; done"  # ends only if it is killed
+
+    with serving(config, "--then", f'sh -c "sh -c \\"{child}\\" & echo $!; wait"') as (process, _):
+        assert process.stdout
+        stat = Path("/proc", process.stdout.readline().strip(), "stat")
+        assert stat.exists()
+        process.send_signal(signum)
+        process.communicate(timeout=60)  # not before all have ended that write to the same place
+    assert not stat.exists() or stat.read_text(encoding="utf-8").rpartition(")")[2].split()[0] in "ZX"
 
 
 def test_old_events_are_forgotten_and_messages_only_when_asked(

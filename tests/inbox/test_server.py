@@ -398,6 +398,29 @@ def test_one_company_leaves_room_for_the_others(
     receiver.stop()
 
 
+def test_what_a_company_has_in_the_store_is_bounded_and_costs_others_nothing(
+    inbox: Inbox, make_receiver: Callable[..., Running], caplog: pytest.LogCaptureFixture
+) -> None:
+    inbox.add_webhook(known())
+    inbox.add_webhook(known("s3cret", "Zoo"))
+    receiver = make_receiver(inbox, largest=2_000)
+
+    def status(number: int, token: str = SECRET) -> int:
+        receiver.clock.now += server.KNOWN_SECONDS
+        return receiver.post(delivery(number, token=token)).status_code
+
+    statuses = [status(number) for number in range(15)]
+    assert statuses == sorted(statuses)
+    kept = statuses.count(200)
+    assert sum(len(json.dumps(each.body)) for page in inbox.events("Acme", 0, 100) for each in page) < 2_300
+    assert (status(0, "s3cret"), ids(inbox, "Zoo"), ids(inbox)) == (200, [0], list(range(kept)))
+    assert [line for line in caplog.messages if "makes room" in line] == [
+        "Acme has 0.0 GiB in the inbox, and nothing more is taken: aircall-inbox forget makes room."
+    ]
+    inbox.forget("Acme", int(receiver.clock.now * 1000) + 1)
+    assert status(99) == 200
+
+
 BREAKS: dict[str, Callable[[Path], object]] = {
     "removed": lambda file: file.unlink(),
     "renamed": lambda file: file.rename(file.with_suffix(".old")),

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import sqlalchemy as sa
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from tap_aircall.errors import InboxError, InputError
 from tap_aircall.inbox import store
@@ -176,6 +178,23 @@ def test_what_messages_and_sessions_are_merged_from_is_not_forgotten_unless_aske
     assert inbox.forget("Acme", NOW) == 0
     assert inbox.forget("Acme", NOW, everything=True) == 3
     assert ids(inbox) == ["new"]
+
+
+@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(["Acme", "Zoo"]), st.lists(st.integers(0, 99), max_size=9), st.booleans()), max_size=6
+    )
+)
+def test_the_size_of_each_company_is_known(inbox: Inbox, steps: list[tuple[str, list[int], bool]]) -> None:
+    for company, numbers, forgets in steps:
+        inbox.append(rows(["é" * number for number in numbers], company=company, at=NOW - HOUR))
+        if forgets:
+            inbox.forget(company, NOW)
+    with inbox.engine.connect() as connection:
+        sql = "SELECT company, sum(length(body)) AS size FROM events GROUP BY company"
+        expected = {row.company: row.size for row in connection.exec_driver_sql(sql)}
+    assert {company: size for company, size in inbox.sizes().items() if size} == expected
 
 
 def test_forgetting_less_later_does_not_lower_what_was_forgotten(inbox: Inbox) -> None:

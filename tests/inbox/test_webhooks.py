@@ -13,7 +13,7 @@ from aircall_sandbox import Fault
 from tap_aircall.errors import InputError, RejectedRequestError, ResponseError, TransientError, UnavailableError
 from tap_aircall.inbox.deliveries import MESSAGES, fingerprint
 from tap_aircall.inbox.store import Inbox, Webhook
-from tap_aircall.inbox.webhooks import AGAIN_SECONDS, EVERY_SECONDS, KNOCKS, Webhooks
+from tap_aircall.inbox.webhooks import AGAIN_SECONDS, EVERY_SECONDS, KNOCKS, NAME, Webhooks
 from tests.clock import FakeClock
 from tests.receiving import receiver
 
@@ -117,6 +117,19 @@ def test_processes_that_register_at_once_end_up_with_one_webhook(aircall: Aircal
 
     assert {each.webhook_id for each in made} == {each["webhook_id"] for each in in_sandbox(aircall)}
     assert len(in_sandbox(aircall)) == len(inbox.webhooks()) == 1
+
+
+def test_a_second_webhook_that_a_killed_process_left_is_removed(
+    aircall: Aircall, inbox: Inbox, webhooks: Webhooks
+) -> None:
+    aircall.world.add("webhooks", url=URL, custom_name=NAME)
+    aircall.world.add("webhooks", url=URL, custom_name="of somebody else")
+    first = webhooks.register(URL, [])
+    aircall.world.add("webhooks", url=URL, custom_name=NAME)
+
+    assert webhooks.register(URL, []).webhook_id == first.webhook_id
+    assert [each["custom_name"] for each in in_sandbox(aircall)] == [NAME, "of somebody else"]
+    assert [each.webhook_id for each in inbox.webhooks()] == [first.webhook_id]
 
 
 @pytest.fixture

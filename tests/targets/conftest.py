@@ -86,7 +86,13 @@ def live_sandbox() -> Iterator[Sandbox]:
 @pytest.fixture
 def project(tmp_path: Path, live_sandbox: Sandbox) -> Project:
     """A Meltano project that reads the live sandbox."""
-    folder = tmp_path / "project"
+    project = make_project(tmp_path / "project", live_sandbox)
+    project.environment["TAP_AIRCALL_REQUESTS_PER_MINUTE"] = "100000"
+    return project
+
+
+def make_project(folder: Path, sandbox: Sandbox) -> Project:
+    """Make a Meltano project that reads a sandbox."""
     (folder / ".meltano").mkdir(parents=True)
     (folder / "output").mkdir()
     shutil.copy(ROOT / "meltano.yml", folder)
@@ -102,9 +108,8 @@ def project(tmp_path: Path, live_sandbox: Sandbox) -> Project:
         "MELTANO_AUTO_INSTALL": "false",
         "MELTANO_CLI_DISABLE_VERSION_CHECK": "true",
         "XDG_STATE_HOME": str(folder),  # where Meltano writes its logs
-        "TAP_AIRCALL_API_URL": live_sandbox.url,
-        "TAP_AIRCALL_USER": live_sandbox.api_id,
-        "TAP_AIRCALL_PASSWORD": live_sandbox.api_token,
-        "TAP_AIRCALL_REQUESTS_PER_MINUTE": "100000",
+        "TAP_AIRCALL_API_URL": sandbox.url,
+        "TAP_AIRCALL_USER": sandbox.api_id,
+        "TAP_AIRCALL_PASSWORD": sandbox.api_token,
     }
     return Project(folder, os.environ | settings)

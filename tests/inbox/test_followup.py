@@ -1,0 +1,103 @@
+"""What the receiver runs when events came."""
+
+from __future__ import annotations
+
+import itertools
+import shutil
+from threading import Event
+from typing import TYPE_CHECKING
+
+import pytest
+from typing_extensions import override
+
+from tap_aircall.errors import InboxError, InputError
+from tap_aircall.inbox import followup
+from tap_aircall.inbox.followup import FollowUp
+from tests.clock import NOW, FakeClock
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class Day(FakeClock):
+    """Ends after some seconds."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__()
+        self.seconds = seconds
+
+    @override
+    def wait(self, seconds: float, interrupt: Event) -> None:
+        super().wait(seconds, interrupt)
+        if self.now >= NOW + self.seconds:
+            interrupt.set()
+
+
+def runs(monkeypatch: pytest.MonkeyPatch, seconds: float, position: Callable[[int], int], *codes: int) -> list[int]:
+    """Return the seconds in which a command was begun that takes 5 s, and ends with these codes and then with 0."""
+    clock, begun, left = Day(seconds), [], list(codes)
+    problems = {0: None, 1: "the command ended with 1."}
+
+    def take(_self: FollowUp, _ended: Event) -> str | None:
+        begun.append(int(clock.now - NOW))
+        clock.now += 5
+        return problems[left.pop(0) if left else 0]
+
+    monkeypatch.setattr(FollowUp, "run", take)
+    FollowUp("true", lambda: position(int(clock.now - NOW)), clock).watch(Event())
+    return begun
+
+
+def test_it_runs_at_most_once_a_minute_and_only_when_events_came(monkeypatch: pytest.MonkeyPatch) -> None:
+    came = [0, 10, 11, 12, 500, 503]  # one comes while it runs: that run may have missed it
+
+    assert runs(monkeypatch, 3000, lambda now: sum(each <= now for each in came)) == [0, 60, 500, 560]
+    assert runs(monkeypatch, 3000, lambda now: now) == list(range(1, 3000, 60))
+    assert runs(monkeypatch, 3000, lambda _: 0) == []
+
+
+def test_it_backs_off_while_it_fails(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    begun = runs(monkeypatch, 30_000, lambda _: 1, *[1] * 8)
+
+    assert [later - sooner - 5 for sooner, later in itertools.pairwise(begun)] == [
+        *(60, 120, 240, 480, 960, 1920, 3600, 3600)
+    ]
+    assert caplog.messages[1] == "Option --then: the command ended with 1. It is run again in 2 minutes."
+
+
+def test_a_store_that_cannot_be_read_counts_as_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    def position(now: int) -> int:
+        if now < 100:
+            raise InboxError("Setting inbox: the store is damaged.")
+        return 1
+
+    assert runs(monkeypatch, 1000, position) == [180]
+
+
+@pytest.mark.parametrize(
+    ("command", "problem"),
+    [
+        ("true", None),
+        ("sh -c 'exit 3'", "the command ended with 3."),
+        ("sh -c 'kill -9 $$'", "the command ended with -9."),
+        ("/gone", "the command cannot be run: No such file or directory."),
+    ],
+)
+def test_it_tells_how_the_command_ended(command: str, problem: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "which", lambda name: name)
+
+    assert FollowUp(command, lambda: 1, FakeClock()).run(Event()) == problem
+
+
+def test_a_command_that_does_not_end_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(followup, "GRACE_SECONDS", 0.1)
+    ended = Event()
+    ended.set()
+
+    assert FollowUp("sh -c 'trap : TERM; while :; do sleep 9; done'", lambda: 1, FakeClock()).run(ended) is None
+
+
+@pytest.mark.parametrize("command", ["", "no-such-command x", "true 'x"])
+def test_a_command_that_is_none_is_told(command: str) -> None:
+    with pytest.raises(InputError, match=r"^Option --then: (there is no command|cannot be split into words)"):
+        FollowUp(command, lambda: 1, FakeClock())

@@ -7,7 +7,6 @@ to an address of a private network, whatever a name is looked up to, and whereve
 
 from __future__ import annotations
 
-import os
 import tempfile
 from contextlib import contextmanager, suppress
 from http import HTTPStatus
@@ -16,7 +15,14 @@ from urllib.parse import urljoin, urlsplit
 
 import requests
 
-from tap_aircall.errors import ExpiredError, InputError, RejectedRequestError, ResponseError, TransientError
+from tap_aircall.errors import (
+    ExpiredError,
+    InputError,
+    RejectedRequestError,
+    ResponseError,
+    TransientError,
+    reason_of,
+)
 from tap_aircall.http.addresses import check_addresses, is_address, is_loopback, is_public
 
 if TYPE_CHECKING:
@@ -190,7 +196,7 @@ def _explained() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        reason = os.strerror(error.errno) if error.errno else "it cannot be written to"
+        reason = reason_of(error) if error.errno else "it cannot be written to"
         raise InputError(
             f"Variable TMPDIR: no file can be kept in {tempfile.tempdir or 'any temporary folder'}: {reason}."
         ) from error

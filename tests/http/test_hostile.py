@@ -367,7 +367,7 @@ def test_a_disk_that_is_full_is_named_with_its_variable(
             fetch(client, server.url)
         client.close()
 
-    assert str(raised.value) == "Variable TMPDIR: no file can be kept in /a/disk: No space left on device."
+    assert str(raised.value) == "Variable TMPDIR: no file can be kept in /a/disk: disk full (No space left on device)."
 
 
 # JSON

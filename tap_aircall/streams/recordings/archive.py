@@ -17,7 +17,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
-from tap_aircall.errors import AircallError, InputError, StorageError, needs_extra, one_line
+from tap_aircall.errors import AircallError, InputError, StorageError, needs_extra, one_line, reason_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -205,7 +205,7 @@ def _reason(error: Exception) -> str:
     if "Connect" in kind or "Timeout" in kind:
         return "its server cannot be reached"
     if isinstance(error, OSError) and error.errno:
-        return os.strerror(error.errno)
+        return reason_of(OSError(error.errno, os.strerror(error.errno)))
     return {"FileNotFoundError": "there is no such bucket", "PermissionError": "its server refuses it"}.get(kind, kind)
 
 

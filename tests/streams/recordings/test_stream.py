@@ -434,7 +434,7 @@ class TestFaults:
         monkeypatch.setattr("os.fsync", full)
         done, error = failing(aircall, folder)
 
-        assert str(error).endswith(f"no files can be kept in {folder}: No space left on device.")
+        assert str(error).endswith(f"no files can be kept in {folder}: disk full (No space left on device).")
         assert (files(folder), done.records("call_recordings")) == ({}, [])
 
 

@@ -348,7 +348,7 @@ class AircallStream(RESTStream[Any]):
             self.is_whole = False
             self.set_aside["set aside (unusable)"] += 1
             if self.set_aside.total() <= NAMED:
-                identity = record.get(self.item_key)
+                identity = record.get(self.item_key, record.get("id"))
                 # Anything else in its place may be about somebody.
                 shown = identity if type(identity) is int or _UUID.fullmatch(str(identity)) else "without an id"
                 self.logger.warning("Stream '%s': a record (%s) is set aside: %s", self.name, shown, reason)

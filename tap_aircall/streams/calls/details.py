@@ -102,12 +102,11 @@ class CallDetails(AircallStream):
         cursors = self.begin()
         has_warned = False
         for window in cursors.windows():
-            for step in self._walk().steps(*window):
+            for step in self.noted(self._walk().steps(*window)):
                 if not has_warned and self.asks_for_each:
                     self.warn_of_cost(step.remaining or len(step.records), 1)
                     has_warned = True
                 self.progress.expect(step.remaining or 0)
-                self.note_gap(step.gap)
                 yield from self.details_of(self.wanted(self._settled(step.records)))
                 if step.through is not None:
                     cursors.advance(step.through, self._now - DELAY_SECONDS)

@@ -336,6 +336,25 @@ class TestFailures:
 
         assert [record["call_id"] for record in run.records("call_topics")] == [calls[0], *calls[2:]]
 
+    def test_a_call_that_the_list_shows_oddly_is_named(
+        self, aircall: Aircall, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        calls = [add_call(aircall, 2 * HOUR - n, "call_topics") for n in range(30)]
+
+        def spoil(payload: Any) -> Any:
+            for call in payload.get("calls", ()):
+                if call["id"] == calls[3]:
+                    call["started_at"] = "?"
+            return payload
+
+        aircall.sandbox.faults.append(Fault(path="/v1/calls", times=99, mutate=spoil))
+
+        run = aircall.run("call_topics")
+
+        assert [record["call_id"] for record in run.records("call_topics")] == [*calls[:3], *calls[4:]]
+        line = f"Stream 'call_topics': a record ({calls[3]}) is set aside: It has no usable id or time."
+        assert warnings(caplog) == [line]
+
     @pytest.mark.parametrize("odd", [{"sentiments": {"content": ["x"]}}, ["topics"], "topics", {"topic": "billing"}])
     def test_an_answer_that_is_not_recognised_is_set_aside_and_stops_nothing(
         self, aircall: Aircall, odd: Any, caplog: pytest.LogCaptureFixture

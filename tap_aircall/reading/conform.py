@@ -12,7 +12,7 @@ import itertools
 import math
 import re
 from dataclasses import dataclass
-from enum import Enum
+from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -34,7 +34,7 @@ _INTEGER = re.compile(r"-?(0|[1-9][0-9]{0,18})")
 _SECRET = re.compile("token|secret|password|signature", re.IGNORECASE)
 
 
-class Misfit(Enum):
+class Misfit(StrEnum):
     """How a value differs from what the schema says."""
 
     UNKNOWN = "unknown"

@@ -44,8 +44,7 @@ class Misfits:
 
     def is_selected(self, path: str) -> bool:
         """Say whether the catalog selects the field of a path, as `conform` writes it; unknown ones are selected."""
-        schema = self._stream.effective_schema
-        if has(self._stream.schema, path) and not has(schema, path):
+        if has(self._stream.schema, path) and not has(self._stream.effective_schema, path):
             return False  # the catalog is older than the field
         names = path.replace("[]", "").split(".", DEEPEST)[:DEEPEST]  # what is deeper goes by those above it
         return self._stream.mask[tuple(part for name in names for part in ("properties", name))]
@@ -55,7 +54,7 @@ class Misfits:
         if path in self._secret_fields:
             return
         self.counts[kind] += 1
-        if (path, kind) in self._seen or len(self._seen) >= MOST_REMEMBERED:
+        if len(self._seen) >= MOST_REMEMBERED or (path, kind) in self._seen:
             return
         self._seen.add((path, kind))
         if len(self._seen) <= MOST_NAMED:

@@ -2,30 +2,35 @@
 
 from __future__ import annotations
 
+import hashlib
+import itertools
 import json
 import multiprocessing
 import random
 import re
 import time
 from collections import Counter
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from typing_extensions import override
 
+from tap_aircall.auth.tokens import Tokens, TokenStore
 from tap_aircall.http.limiter import RateLimiter
 from tap_aircall.inbox.deliveries import WEBHOOK, Delivery
 from tap_aircall.inbox.store import Inbox
 from tap_aircall.inbox.webhooks import Webhooks
 from tap_aircall.reading.clock import Clock
+from tap_aircall.streams.recordings.archive import ASIDE, Archive
 from tap_aircall.tap import TapAircall
 from tests.slow import few_or_many
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from multiprocessing.synchronize import Barrier
     from threading import Event
 
@@ -56,7 +61,8 @@ class Me:
 
     config: dict[str, Any]
     number: int
-    limit: Path
+    shared: Path
+    """A folder that all have."""
     notes: Path
 
     def say(self, what: str, value: Any) -> None:
@@ -111,13 +117,45 @@ def register(me: Me) -> None:
 
 def ask(me: Me) -> None:
     """Send requests for as long as the shared limit has room."""
-    limiter = RateLimiter(BUDGET, NeverWaits(), str(me.limit))
+    limiter = RateLimiter(BUDGET, NeverWaits(), str(me.shared / "limit"))
     while True:
         limiter.acquire()
         me.say("request", me.number)
 
 
-ROLES = (create, receive, follow, forget, register, ask)
+def renew(me: Me) -> None:
+    """Renew tokens, each from the last ones."""
+    store = TokenStore(me.shared / "tokens.json", "https://api.aircall.io", "app")
+    for _ in range(5):
+        with store.locked():
+            last = store.load()
+            number = 1 + int(last.access_token or 0) if last else 1
+            store.save(Tokens(access_token=str(number)))
+        me.say("renewed", number)
+
+
+def keep(me: Me) -> None:
+    """Keep the same recording."""
+    archive = Archive(str(me.shared / "recordings"))
+    for _ in range(5):
+        me.say("file", archive.keep("2026/11/23", "1-recording.mp3", [b"x" * 100_000] * 3).sha256)
+
+
+def load(me: Me) -> None:
+    """Hold a customer, as a load does."""
+    from aircall_customers.guard import Guard, RefusedError  # noqa: PLC0415 - not where `make compat` runs
+
+    with Guard(me.config["inbox"].replace("+psycopg", "")) as guard:
+        for _ in range(5):
+            with suppress(RefusedError), guard.claim(COMPANY, str(me.number)):
+                began = time.monotonic()
+                time.sleep(0.01)
+                me.say("load", [began, time.monotonic()])
+
+
+ROLES = (create, receive, follow, forget, register, ask, renew, keep)
+ON_A_DATABASE = (load,) if find_spec("aircall_customers") else ()
+"""What needs one."""
 
 
 def play(role: Callable[[Me], None], me: Me, barrier: Barrier) -> None:
@@ -126,15 +164,27 @@ def play(role: Callable[[Me], None], me: Me, barrier: Barrier) -> None:
     role(me)
 
 
-def survive(aircall: Aircall, folder: Path, location: str, seed: int) -> None:
-    """Let some processes run at once, kill some of them, and hold what is left against what is promised."""
+def survive(
+    aircall: Aircall, folder: Path, location: str, seed: int, roles: Sequence[Callable[[Me], None]] = ()
+) -> None:
+    """Let some processes run at once, kill some of them, and hold what is left against what is promised.
+
+    Args:
+        aircall: Aircall.
+        folder: Where their files are.
+        location: The inbox.
+        seed: What the dice are cast with.
+        roles: What they do; drawn by default.
+    """
     dice = random.Random(seed)  # noqa: S311 - not for secrets
     config = aircall.config(inbox=location)
-    roles = [*dice.choices(ROLES, k=5), *dice.choices((receive, register), k=2)]
+    drawn = [*ROLES, *(ON_A_DATABASE if "://" in location else ())]
+    roles = roles or [*dice.choices(drawn, k=5), *dice.choices((receive, register), k=2)]
+    (folder / str(seed)).mkdir()
     barrier = FORKED.Barrier(len(roles) + 1)
     notes = [folder / f"{seed} {number}.jsonl" for number in range(len(roles))]
     processes = [
-        FORKED.Process(target=play, args=(role, Me(config, number, folder / f"limit {seed}", notes[number]), barrier))
+        FORKED.Process(target=play, args=(role, Me(config, number, folder / str(seed), notes[number]), barrier))
         for number, role in enumerate(roles)
     ]
     for process in processes:
@@ -166,24 +216,43 @@ def survive(aircall: Aircall, folder: Path, location: str, seed: int) -> None:
         in_aircall = set(aircall.world.kinds["webhooks"])
         if register in roles and not any(roles[number] is register for number in doomed):
             assert set(told["webhook"]) == in_aircall == {each.webhook_id for each in inbox.webhooks()}
-        assert len(in_aircall) <= 1 + sum(roles[number] is register for number in doomed)
+        if register in roles:  # what a killed one has left, the next one notices
+            client = aircall.tap().this_run.client
+            last = Webhooks(client, inbox, Clock(), COMPANY).register(URL, [])
+            client.close()
+            assert {last.webhook_id} == set(aircall.world.kinds["webhooks"])
+            assert [last] == inbox.webhooks()
     assert len(told.get("request", ())) <= BUDGET
+    renewed = told.get("renewed", [])
+    assert len(renewed) == len(set(renewed))
+    if renewed:
+        (entry,) = json.loads((folder / str(seed) / "tokens.json").read_text(encoding="utf-8")).values()
+        assert int(entry["access_token"]) >= max(renewed)
+    loads = sorted(told.get("load", ()))
+    assert all(sooner[1] <= later[0] for sooner, later in itertools.pairwise(loads))
+    files = [path for path in (folder / str(seed) / "recordings").glob("*/*/*/*") if path.suffix != ASIDE]
+    assert {hashlib.sha256(path.read_bytes()).hexdigest() for path in files} >= set(told.get("file", ()))
+    assert len(files) <= 1
 
 
 @pytest.mark.timeout(1800)
 def test_what_may_run_at_once_on_a_file_does(aircall: Aircall, tmp_path: Path) -> None:
-    for seed in range(few_or_many(3, 100)):
+    for seed in range(5, 5 + few_or_many(3, 100)):  # the first ones draw each role
         aircall.world.kinds["webhooks"].clear()
         survive(aircall, tmp_path, str(tmp_path / f"{seed}.db"), seed)
 
 
+def test_four_that_forget_at_once_lose_no_delivery(aircall: Aircall, tmp_path: Path) -> None:
+    survive(aircall, tmp_path, str(tmp_path / "inbox.db"), 7, [forget] * 4 + [receive] * 2)
+
+
 @pytest.mark.timeout(1800)
 def test_what_may_run_at_once_on_a_database_does(aircall: Aircall, tmp_path: Path, postgres: Postgres) -> None:
-    survive(aircall, tmp_path, postgres.url, 1)
+    survive(aircall, tmp_path, postgres.url, 2)
 
 
 def test_the_page_names_what_is_drawn() -> None:
     (table,) = re.findall(r"^## What may run at once\n(.*?)^## ", PAGE, re.MULTILINE | re.DOTALL)
     named = set(re.findall(r"`(\w+)`\s*\|$", table, re.MULTILINE))
 
-    assert named == {role.__name__ for role in ROLES}
+    assert named == {role.__name__ for role in (*ROLES, load)}

@@ -18,6 +18,7 @@ from tests.slow import few_or_many
 from tests.streams.inbox.conftest import COMPANY, T0, said
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from tests.conftest import Aircall
@@ -443,15 +444,31 @@ class TestPositions:
         hooked.run("call_events", state=run.state)
         assert caplog.messages.count(line) == 1
 
+    @pytest.fixture(params=["sqlite", "postgresql"])
+    def hooked_to(self, hooked: Hooked, request: pytest.FixtureRequest) -> Iterator[Hooked]:
+        """The same with a store of each kind."""
+        if request.param == "postgresql":
+            hooked.location = request.getfixturevalue("postgres").url
+            hooked.inbox = Inbox.open(hooked.location, create=True)
+        yield hooked
+        hooked.inbox.close()
+
     @given(restored=st.integers(0, 9), more=st.integers(1, 30))
-    @settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
-    def test_a_restore_is_noticed_however_much_came_since(self, hooked: Hooked, restored: int, more: int) -> None:
+    @settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    def test_a_restore_is_noticed_however_much_came_since(self, hooked_to: Hooked, restored: int, more: int) -> None:
+        hooked = hooked_to
+        is_file = hooked.inbox.engine.dialect.name == "sqlite"
         before = hooked.inbox.last_position(COMPANY)
         hooked.put(*(said("message.sent", n, id=f"{before} {n}") for n in range(10)))
         state = hooked.run("messages").state
         with hooked.inbox.engine.begin() as connection:  # makes it what a copy from before would be
             connection.execute(sa.text("DELETE FROM events WHERE position > :last"), {"last": before + restored})
-            connection.execute(sa.text("UPDATE sqlite_sequence SET seq = :last"), {"last": before + restored})
+            last = before + restored
+            connection.exec_driver_sql(
+                f"UPDATE sqlite_sequence SET seq = {last}"
+                if is_file
+                else f"ALTER TABLE events ALTER COLUMN position RESTART WITH {last + 1}"
+            )
         hooked.put(*(said("message.sent", 60 + n, id=f"new {before} {n}") for n in range(more)))
 
         with pytest.raises(

@@ -138,7 +138,7 @@ lock: $(READY) ## Choose the newest versions of all dependencies
 
 .PHONY: audit
 audit: $(READY) ## Look up known vulnerabilities of the locked versions, in the network
-	@$(BIN)/pip-audit --requirement requirements.lock --require-hashes --disable-pip --progress-spinner off
+	@$(BIN)/pip-audit --requirement requirements.lock --require-hashes --disable-pip --strict --progress-spinner off
 
 .PHONY: build
 build: $(READY) ## Build the package into dist/, with the locked tools

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 import pytest
 
+from aircall_customers.customers import COLUMN
 from aircall_sandbox import Sandbox, generate_company
 from tap_aircall.streams.custom import campaigns
 from tap_aircall.streams.kinds import ReferenceStream
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 MINE = [{"name": "labels", "path": "/v1/tags", "records_key": "tags", "primary_keys": ["id"]}]
 REPORT = "CALLS_HISTORY"
+ROWS = f"SELECT count(*) FROM aircall.{{}} WHERE {COLUMN} = 'acme'"
+"""Every row of every table says whose it is, as aircall-customers has it done."""
 
 
 @pytest.fixture
@@ -51,6 +54,7 @@ def everything(project: Project, live_sandbox: Sandbox) -> Project:
         "TAP_AIRCALL_OAUTH_ACCESS_TOKEN": live_sandbox.oauth.tokens()["access_token"],
         "TAP_AIRCALL_ANALYTICS_REPORTS": json.dumps([REPORT]),
         "TAP_AIRCALL_CUSTOM_STREAMS": json.dumps(MINE),
+        "TAP_AIRCALL_STREAM_MAPS": json.dumps({"*": {COLUMN: "'acme'"}}),
         "TAP_AIRCALL_START_DATE": (datetime.now(UTC) - timedelta(days=2)).isoformat(),
         "TAP_AIRCALL__SELECT": json.dumps([f"{name}.*" for name in [*STREAMS, "labels"]]),
     }
@@ -109,7 +113,7 @@ def test_every_stream_arrives_in_duckdb(everything: Project, live_sandbox: Sandb
             return connection.execute(sql).fetchall()
 
         tables = [name for (name,) in query("SELECT table_name FROM duckdb_tables()")]
-        counts = {name: query(f"SELECT count(*) FROM aircall.{name}")[0][0] for name in tables}
+        counts = {name: query(ROWS.format(name))[0][0] for name in tables}
         configuration = json.loads(query("SELECT record::JSON FROM aircall.number_message_configurations")[0][0])
         transcript = json.loads(query("SELECT content::JSON FROM aircall.call_transcriptions")[0][0])
     check(live_sandbox, counts, configuration, transcript)
@@ -122,7 +126,7 @@ def test_every_stream_arrives_in_postgres(everything: Project, live_sandbox: San
     log = everything.meltano("run", "tap-aircall", "target-postgres")
 
     sql = "SELECT table_name FROM information_schema.tables WHERE table_schema = 'aircall'"
-    counts = {name: postgres.query(f"SELECT count(*) FROM aircall.{name}")[0][0] for (name,) in postgres.query(sql)}
+    counts = {name: postgres.query(ROWS.format(name))[0][0] for (name,) in postgres.query(sql)}
     ((configuration,), *_) = postgres.query("SELECT record FROM aircall.number_message_configurations")
     ((transcript,), *_) = postgres.query("SELECT content FROM aircall.call_transcriptions")
     check(live_sandbox, counts, configuration, transcript)

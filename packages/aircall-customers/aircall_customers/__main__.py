@@ -12,6 +12,7 @@ from dagster_pipes import DAGSTER_PIPES_CONTEXT_ENV_VAR, open_dagster_pipes
 from aircall_customers.customers import CustomersError, Project, read_customers
 from aircall_customers.guard import Guard, GuardError
 from aircall_customers.run import Place, Report, run
+from aircall_customers.views import make_views
 
 
 def main() -> int:
@@ -24,11 +25,17 @@ def main() -> int:
     for command in (load, build):
         command.add_argument("customer")
     commands.add_parser("status", help="show the state of each customer")
+    commands.add_parser("views", help="make views over the tables of all customers, in DuckDB and PostgreSQL")
     options = parser.parse_args()
     try:
         place = Place.from_environment()
         if options.command == "status":
             _show_status(place)
+            return 0
+        if options.command == "views":
+            project = Project(place.project)
+            for line in make_views(read_customers(place.customers, project).values(), project):
+                print(line)
             return 0
     except (CustomersError, GuardError) as error:
         print(error, file=sys.stderr)

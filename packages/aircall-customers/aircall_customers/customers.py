@@ -43,6 +43,10 @@ PLACES = re.compile(
 """Names of loader settings that decide where the data goes; the others decide how."""
 URL = "sqlalchemy_url"
 """A database loader's setting that overrides all others about the place."""
+MAPS = "stream_maps"
+"""The setting of the tap for the SDK's maps, which add a column to each row."""
+COLUMN = "aircall_customer"
+"""The column that says whose row it is."""
 FILE = "filepath"
 """The setting of loaders that write a single file, such as DuckDB's, which one process at a time can open."""
 
@@ -170,6 +174,8 @@ class Customer(_Strict):
     """Streams to read, as names or patterns; by default those that meltano.yml selects."""
     settings: dict[str, Any] = {}
     """Other settings of the tap, without secrets."""
+    name_rows: bool = False
+    """Whether each row has the customer's name, in a column of its own."""
     schedule: Annotated[str, AfterValidator(_schedule)] = "@hourly"
     """A cron expression in UTC, or `@hourly` or `@daily` at a minute derived from the name."""
     build: str | None = None
@@ -311,6 +317,22 @@ def _variables(plugin: str) -> str:
     return f"{re.sub(r'[^A-Z0-9]', '_', plugin.upper())}_"
 
 
+def _maps(customer: Customer, tap: Plugin) -> dict[str, Any]:
+    """Return the maps that add a column to each row, beside those that there are."""
+    maps: Any = customer.settings.get(MAPS) or tap.value(MAPS) or {}
+    if not customer.name_rows:
+        return {}
+    try:
+        own = dict(json.loads(maps) if isinstance(maps, str) else maps)
+    except ValueError as error:
+        message = f"{MAPS} of {tap.name} is no object"
+        raise CustomersError(message) from error
+    added = {COLUMN: f"'{customer.name}'"}
+    every = {} if "__else__" in own else {"*": added}  # it leaves out all that have no map
+    # The last map that fits a stream is the one that counts.
+    return {MAPS: every | {name: rules | added if isinstance(rules, dict) else rules for name, rules in own.items()}}
+
+
 class Project:
     """A Meltano project, read from its files.
 
@@ -360,11 +382,8 @@ class Project:
     def _places(self, customer: Customer) -> Iterator[tuple[object, ...]]:
         """Yield the places that a customer's load and build write to, normalized."""
         target = self._plugin(customer.target)
-        found = {
-            name: self._resolve(name, value)
-            for name in sorted({each.name for each in target.settings} | customer.target_settings.keys())
-            if PLACES.fullmatch(name) and (value := customer.target_settings.get(name) or target.value(name))
-        }
+        values = self.target_values(customer)
+        found = {name: self._resolve(name, values[name]) for name in sorted(values) if PLACES.fullmatch(name)}
         if URL in found:
             found = {URL: found[URL]}
         address = (target.kind, *found.items())
@@ -375,11 +394,25 @@ class Project:
         for ending in ("", "_analytics", "_analytics_staging") if customer.build else ("",):
             yield ("schema", *address, f"{schema}{ending}")
 
+    def target_values(self, customer: Customer) -> dict[str, Any]:
+        """Return the settings of a customer's loader that have a value, whoever gives it."""
+        target = self._plugin(customer.target)
+        names = {each.name for each in target.settings} | customer.target_settings.keys()
+        values = {name: customer.target_settings.get(name) or target.value(name) for name in names}
+        return {name: value for name, value in values.items() if value}
+
+    def path(self, value: object) -> Path:
+        """Return what a setting that holds a path leads to."""
+        return (self.folder / Path(self._expand(value)).expanduser()).resolve()
+
+    def _expand(self, value: object) -> str:
+        return os.path.expandvars(str(value).replace("$MELTANO_PROJECT_ROOT", str(self.folder)))
+
     def _resolve(self, name: str, value: object) -> str:
         """Normalize a setting that names a place."""
-        text = os.path.expandvars(str(value).replace("$MELTANO_PROJECT_ROOT", str(self.folder)))
+        text = self._expand(value)
         is_path = re.search("dir|file|folder|path", name) and "://" not in text
-        return str((self.folder / Path(text).expanduser()).resolve() if is_path else text).casefold()
+        return str(self.path(value) if is_path else text).casefold()
 
     def environment(self, customer: Customer, folder: Path, inbox: str | None = None) -> dict[str, str]:
         """Return the environment variables with which Meltano loads and builds a customer.
@@ -401,7 +434,7 @@ class Project:
             place = {} if customer.schema_name is None else {SCHEMA: customer.schema_name}
             variables = {
                 **tap.environment(events, secrets=True),
-                **tap.environment(customer.settings, secrets=False),
+                **tap.environment({**customer.settings, **_maps(customer, tap)}, secrets=False),
                 **tap.environment(customer.credentials.read(tap), secrets=True),
                 **target.environment({**customer.target_settings, **place}, secrets=False),
                 **self._build_environment(customer, folder),

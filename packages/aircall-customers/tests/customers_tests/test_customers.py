@@ -129,6 +129,27 @@ def test_dates_and_times_of_day_need_no_quotes(listed: Path, tmp_path: Path, mon
     assert variables["DBT_DUCKDB_BUSINESS_HOURS"] == '{"1": ["9:00", "18:30"]}'
 
 
+def test_rows_are_named_beside_the_maps_that_there_are(
+    listed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ACME_PASSWORD", "secret")
+    maps = {"contacts": {"emails": None}, "company": None}
+
+    def read(**own: object) -> object:
+        entry = {"credentials": {"environment": "ACME"}, "schema": "acme", "name_rows": True, "settings": own}
+        listed.write_text(json.dumps({"customers": {"acme": entry}}))
+        return json.loads(
+            PROJECT.environment(read_customers(listed, PROJECT)["acme"], tmp_path)["TAP_AIRCALL_STREAM_MAPS"]
+        )
+
+    named = {"aircall_customer": "'acme'"}
+    assert read() == {"*": named}
+    assert read(stream_maps=maps) == {"*": named, "contacts": {"emails": None} | named, "company": None}
+    assert read(stream_maps={"tags": {}, "__else__": None}) == {"tags": named, "__else__": None}
+    monkeypatch.setenv("TAP_AIRCALL_STREAM_MAPS", json.dumps(maps))
+    assert read() == read(stream_maps=maps)
+
+
 @st.composite
 def entries(draw: st.DrawFn) -> tuple[object, dict[str, object]]:
     """Return where a customer's rows lead, and one of many ways to write that."""

@@ -94,6 +94,7 @@ def test_the_models_of_a_customer_are_built_beside_what_was_loaded(site: Site, p
             "streams": ["calls", "users", "numbers"],
             "build": "dbt-postgres:build",
             "build_settings": {"time_zone": "Asia/Tokyo"},
+            "name_rows": True,
         }
     )
     site.variables |= {
@@ -116,6 +117,10 @@ def test_the_models_of_a_customer_are_built_beside_what_was_loaded(site: Site, p
         ORDER BY 1
     """)
     assert days == [(identity, True) for identity in sorted(site.sandbox.world.calls)]
+
+    assert postgres.query("SELECT DISTINCT aircall_customer FROM acme.calls") == [("acme",)]
+    assert site.run("views") == (0, "acme: 3 views in the schema all_customers\n", "")
+    assert postgres.query("SELECT count(*) FROM all_customers.calls") == [(len(days),)]
 
     site.write(acme=site.entries["acme"] | {"build_settings": {"target": "none"}})
     assert site.run("build", "acme")[::2] == (1, "The build failed; the log of the run says why.\n")

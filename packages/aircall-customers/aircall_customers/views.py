@@ -1,0 +1,163 @@
+"""Views over the tables of all customers: one for each table, in each warehouse."""
+
+from __future__ import annotations
+
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import psycopg
+
+from aircall_customers.customers import COLUMN, FILE, SCHEMA, URL, CustomersError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from aircall_customers.customers import Customer, Project
+
+NAME = "all_customers"
+"""The schema of the views in PostgreSQL; in DuckDB, where each customer has a file, the file that they are in."""
+IN_POSTGRES = """
+SELECT relname, attname, format_type(atttypid, atttypmod) FROM pg_attribute JOIN pg_class ON pg_class.oid = attrelid
+WHERE relnamespace = to_regnamespace(quote_ident(%s)) AND relkind = 'r' AND attnum > 0 AND NOT attisdropped
+ORDER BY relname, attnum
+"""
+IN_DUCKDB = """
+SELECT table_name, column_name, data_type
+FROM duckdb_columns() SEMI JOIN duckdb_tables() USING (database_oid, table_oid)
+WHERE database_name = 'customer' AND schema_name = ? ORDER BY table_name, column_index
+"""
+
+
+class Place(NamedTuple):
+    """Where the tables of a customer are."""
+
+    customer: str
+    schema: str
+    file: Path
+    """In DuckDB."""
+
+
+class Table(NamedTuple):
+    """A table of a customer."""
+
+    customer: str
+    name: str
+    relation: str
+    """What to select from."""
+    columns: dict[str, str]
+    """The type of each."""
+
+
+def make_views(customers: Iterable[Customer], project: Project) -> Iterator[str]:
+    """Make a view of each table over all customers in a warehouse, in place of the one before.
+
+    Args:
+        customers: Whose tables; those that a customer lacks are passed over.
+        project: The Meltano project that loads them.
+
+    Yields:
+        A line on each warehouse, and on each customer who is in neither DuckDB nor PostgreSQL.
+
+    Raises:
+        CustomersError: If a warehouse refuses.
+    """
+    warehouses: dict[str | None, list[Place]] = {}
+    for customer in customers:
+        values = project.target_values(customer)
+        place = Place(
+            customer.name, str(customer.schema_name or values.get(SCHEMA)), project.path(values.get(FILE, ""))
+        )
+        if FILE in values:
+            warehouses.setdefault(None, []).append(place)
+        elif URL in values or {"host", "database"} <= values.keys():
+            warehouses.setdefault(_address(values), []).append(place)
+        else:
+            yield f"{customer.name}: left out, since {customer.target} writes to neither DuckDB nor PostgreSQL"
+    for address, places in warehouses.items():
+        count = _in_duckdb(places) if address is None else _in_postgres(address, places)
+        where = f"{NAME}.duckdb" if address is None else f"the schema {NAME}"
+        yield f"{', '.join(each.customer for each in places)}: {count} views in {where}"
+
+
+def _address(values: Mapping[str, object]) -> str:
+    if URL in values:
+        return str(values[URL]).replace("+psycopg2:", ":").replace("+psycopg:", ":")
+    names = {"host": "host", "port": "port", "user": "user", "password": "password", "database": "dbname"}
+    return psycopg.conninfo.make_conninfo(**{names[name]: str(values[name]) for name in names if name in values})
+
+
+def _in_postgres(address: str, places: Sequence[Place]) -> int:
+    """Make the views in a schema; return how many."""
+    try:
+        with psycopg.connect(address) as connection:
+            tables: list[Table] = []
+            for place in places:
+                columns = connection.execute(IN_POSTGRES, [place.schema]).fetchall()
+                tables += _tables(place, columns, f"{_name(place.schema)}.{{name}}")
+            connection.execute(f"CREATE SCHEMA IF NOT EXISTS {NAME}".encode())
+            for name, query in (views := _views(tables)).items():
+                connection.execute(f"DROP VIEW IF EXISTS {NAME}.{name}; CREATE VIEW {NAME}.{name} AS {query}".encode())
+    except psycopg.Error as error:  # what it says of an address may have the password
+        message = f"PostgreSQL refuses the views: {error.diag.message_primary or type(error).__name__}."
+        raise CustomersError(message) from error
+    return len(views)
+
+
+def _in_duckdb(places: Sequence[Place]) -> int:
+    """Make the views in a file in the working directory; return how many."""
+    try:
+        import duckdb  # noqa: PLC0415 - only where customers are in DuckDB
+    except ModuleNotFoundError as error:
+        message = "Views in DuckDB need duckdb 1.5 or newer: install it beside aircall-customers."
+        raise CustomersError(message) from error
+    draft = Path(f"{NAME}.new")
+    draft.unlink(missing_ok=True)
+    try:
+        with duckdb.connect(draft) as connection:
+            tables: list[Table] = []
+            for place in places:
+                connection.execute(f"ATTACH {_text(place.file)} AS customer (READ_ONLY)")
+                columns = connection.execute(IN_DUCKDB, [place.schema]).fetchall()
+                connection.execute("DETACH customer")
+                relation = f"read_duckdb({_text(place.file)}, schema_name={_text(place.schema)}, table_name={{text}})"
+                tables += _tables(place, columns, relation)
+            for name, query in (views := _views(tables)).items():
+                connection.execute(f"CREATE VIEW {name} AS {query}")
+        draft.replace(f"{NAME}.duckdb")
+    except duckdb.Error as error:
+        message = f"DuckDB refuses the views: {str(error).splitlines()[0]}"
+        raise CustomersError(message) from error
+    return len(views)
+
+
+def _tables(place: Place, columns: Iterable[tuple[str, str, str]], relation: str) -> Iterator[Table]:
+    for name, found in groupby(columns, key=lambda each: each[0]):
+        types = {column: type_ for _, column, type_ in found if column != COLUMN}
+        yield Table(place.customer, name, relation.format(name=_name(name), text=_text(name)), types)
+
+
+def _views(tables: Iterable[Table]) -> dict[str, str]:
+    """Return the query of each view by its name, with all columns that any of its tables has."""
+    by_name: dict[str, list[Table]] = {}
+    for table in tables:
+        by_name.setdefault(table.name, []).append(table)
+    return {_name(name): " UNION ALL ".join(_selects(parts)) for name, parts in by_name.items()}
+
+
+def _selects(tables: Sequence[Table]) -> Iterator[str]:
+    types = {column: type_ for table in tables for column, type_ in table.columns.items()}
+    for table in tables:
+        columns = (
+            f"CAST({_name(column) if column in table.columns else 'NULL'} AS {type_}) AS {_name(column)}"
+            for column, type_ in types.items()
+        )
+        yield f"SELECT {_text(table.customer)} AS {COLUMN}, {', '.join(columns)} FROM {table.relation}"
+
+
+def _name(name: str) -> str:
+    return '"{}"'.format(name.replace('"', '""'))
+
+
+def _text(text: object) -> str:
+    return "'{}'".format(str(text).replace("'", "''"))

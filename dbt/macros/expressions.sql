@@ -57,6 +57,16 @@
   {{ return("case when " ~ end ~ " < " ~ begin ~ " then 0 else " ~ aircall.seconds_between(begin, end) ~ " end") }}
 {%- endmacro %}
 
+{# Whole seconds from the beginning of 1970 in UTC to a time. #}
+{% macro epoch(time) -%}
+  {{ return(aircall.seconds_between(aircall.typed("'1970-01-01 00:00:00+00:00'", 'time'), time)) }}
+{%- endmacro %}
+
+{# The beginning of the quarter of an hour in which a second lies, both counted from 1970. #}
+{% macro quarter_of(second) -%}
+  {{ return("(" ~ second ~ " - mod(" ~ second ~ ", 900))") }}
+{%- endmacro %}
+
 {# A phone number in one spelling, to compare; null where the caller hides it. #}
 {% macro phone_key(digits) -%}
   {{ return(

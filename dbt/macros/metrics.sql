@@ -24,3 +24,19 @@
   {{ aircall.count_if("direction = 'outbound' and is_answered") }} as connected_calls,
   {{ aircall.sum_if("direction = 'outbound'", "talk_seconds") }} as outbound_talk_seconds
 {%- endmacro %}
+
+{# How long users did what, in a group of rows of int_aircall__quarters. Calls alone tell of calls alone. #}
+{% macro state_seconds() %}
+  {%- set is_known = aircall.count_if("is_presence_known") ~ " > 0" %}
+  {{ is_known }} as is_presence_known,
+  {{ aircall.sum_if("state = 'on_call'", "ended - began") }} as on_call_seconds
+  {%- for state in ['after_call_work', 'available', 'away'] %},
+  case when {{ is_known }} then {{ aircall.sum_if("state = '" ~ state ~ "'", "ended - began") }} end as {{ state }}_seconds
+  {%- endfor %}
+{%- endmacro %}
+
+{# The share of the time in which users were busy or free that they were busy, from 0 to 1. #}
+{% macro occupancy() -%}
+  {%- set busy = aircall.typed("on_call_seconds + after_call_work_seconds", 'number') -%}
+  {{ return(busy ~ " / nullif(on_call_seconds + after_call_work_seconds + available_seconds, 0)") }}
+{%- endmacro %}

@@ -240,6 +240,27 @@
   {{ return("timestamp_diff(" ~ end ~ ", " ~ begin ~ ", microsecond) / 1000000") }}
 {%- endmacro %}
 
+{# The time so many whole seconds after 1970 began in UTC. #}
+{% macro time_at(seconds) -%}
+  {{ return(adapter.dispatch('time_at', 'aircall')(seconds)) }}
+{%- endmacro %}
+
+{% macro default__time_at(seconds) -%}
+  {{ return("make_timestamp(" ~ aircall.typed("(" ~ seconds ~ ") * 1000000", 'integer') ~ ")") }}
+{%- endmacro %}
+
+{% macro postgres__time_at(seconds) -%}
+  {{ return("to_timestamp(" ~ seconds ~ ")") }}
+{%- endmacro %}
+
+{% macro snowflake__time_at(seconds) -%}
+  {{ return("to_timestamp_ntz(" ~ seconds ~ ")") }}
+{%- endmacro %}
+
+{% macro bigquery__time_at(seconds) -%}
+  {{ return("timestamp_seconds(" ~ seconds ~ ")") }}
+{%- endmacro %}
+
 {# Whether all of a text is of the form of a regular expression. #}
 {% macro matches(text, form) -%}
   {{ return(adapter.dispatch('matches', 'aircall')(text, "'^(" ~ form ~ ")$'")) }}

@@ -29,6 +29,7 @@
 } %}
 {%- for mart, columns, which in [
   ('hours', inbound + outbound, 'true'),
+  ('concurrency', ['inbound_calls', 'missed_calls'], 'true'),
   ('number_days', inbound + outbound, 'calls.number_id is not null'),
   ('agent_days', inbound[1:2] + inbound[6:] + outbound + ['callbacks'], 'calls.main_user_id is not null'),
   ('contacts', inbound[:3] + inbound[5:6] + inbound[9:] + outbound, 'contacts.contact_id is not null'),

@@ -42,6 +42,7 @@ class Told:
 
     call_events: list[Record] = field(default_factory=list)
     user_events: list[Record] = field(default_factory=list)
+    user_availabilities: list[Record] = field(default_factory=list)
     messages: list[Record] = field(default_factory=list)
     group_messages: list[Record] = field(default_factory=list)
     deleted_objects: list[Record] = field(default_factory=list)
@@ -53,6 +54,10 @@ def utc(second: int | None) -> datetime | None:
 
 def seconds(text: str) -> int:
     return int(datetime.fromisoformat(text).timestamp())
+
+
+def iso(second: int) -> str:
+    return f"{datetime.fromtimestamp(second, UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
 def local(second: int) -> datetime:

@@ -34,6 +34,7 @@ calls as (
     calls.direction = 'inbound' and calls.answered_at is null and calls.ended_at is not null as is_missed,
     -- An event is sent some time after what it tells, so that one that came late says nothing.
     case when events.rang_at between calls.started_at and calls.answered_at then events.rang_at end as rang_at,
+    events.transferred_at,
     -- The API shows a transfer that failed as if it had not.
     case
       when events.not_transferred_at is null then true
@@ -127,6 +128,7 @@ select
   case when was_transferred then transferred_by_name end as transferred_by_name,
   case when was_transferred then transferred_to_id end as transferred_to_id,
   case when was_transferred then transferred_to_name end as transferred_to_name,
+  case when was_transferred then transferred_at end as transferred_at,
   contact_id,
   {{ aircall.full_name('contact_first_name', 'contact_last_name') }} as contact_name,
   contact_company,

@@ -188,7 +188,7 @@ def settings_page() -> str:
     head = "| setting | default | meaning |\n|---|---|---|\n"
     return (
         f"<!-- {NOTE} -->\n# Settings\n\n"
-        "For whoever configures the tap. Settings go into a config file, `meltano.yml`, or environment variables\n"
+        "For anyone who configures the tap. Settings go into a config file, `meltano.yml`, or environment variables\n"
         "`TAP_AIRCALL_<SETTING>` (plain Singer needs `--config=ENV` for these). A misspelt setting is refused, a\n"
         "misspelt variable gets a warning, and a stream map must name streams and fields that exist.\n"
         "`tap-aircall --about` prints this page, too.\n\n"
@@ -235,7 +235,7 @@ def streams_page() -> str:
     schemas = {name: stream.schema["properties"] for name, stream in tap.streams.items()}
     parts = [
         f"<!-- {NOTE} -->\n# Streams and fields\n\n",
-        "For whoever selects streams or queries them. Times are RFC 3339 in UTC. Every field outside the key may\n",
+        "For anyone who selects streams or queries them. Times are RFC 3339 in UTC. Every field outside the key may\n",
         "be null or absent. Every stream also has `additional_fields`, an object with\n",
         "[fields that the schema lacks](directory.md#fields-that-the-schema-lacks).\n\n",
         f"```mermaid\nerDiagram\n{''.join(relations(tap))}```\n\n",
@@ -309,7 +309,7 @@ def marts_page() -> str:
     """Return the data dictionary of the marts: every table with every column."""
     parts = [
         f"<!-- {NOTE} -->\n# Marts and columns\n\n",
-        "For whoever queries the [models](models.md): every table, what a row of it is, and its columns.\n\n",
+        "For anyone who queries the [models](models.md): every table, what a row of it is, and its columns.\n\n",
         f"```mermaid\nerDiagram\n{''.join(mart_relations())}```\n",
     ]
     tables = {mart["name"]: {each["name"]: each["description"] for each in mart["columns"]} for mart in marts()}

@@ -21,7 +21,7 @@ from aircall_sandbox import World, api
 from tap_aircall.errors import ForbiddenError, NotFoundError
 from tap_aircall.http.client import ATTEMPTS, AircallClient
 from tap_aircall.http.limiter import RateLimiter
-from tap_aircall.reading.clock import TRAIL_SECONDS
+from tap_aircall.reading.clock import TRAIL_SECONDS, AircallClock
 from tap_aircall.tap import TapAircall
 from tests.catalogs import catalog
 from tests.clock import NOW, FakeClock
@@ -289,6 +289,7 @@ class DirectClient(AircallClient):
             authenticator=None,
             limiter=RateLimiter(60, clock),
             clock=clock,
+            aircall_clock=AircallClock(clock),
             user_agent="tests",
             timeout=1,
             max_concurrent_requests=width,

@@ -102,7 +102,7 @@ def test_odd_headers_and_addresses_reach_no_line(clock: FakeClock, lines: list[s
     with Hostile([answer]) as server:
         client = make_client(server.url, clock)
         client.get("/v1/calls", {"from": "1234567"}, lambda payload: payload)
-        client.download(f"{server.url}/planted-token/file?X-Amz-Signature=planted-token", 100).close()
+        client.downloader.fetch(f"{server.url}/planted-token/file?X-Amz-Signature=planted-token", 100).close()
         client.close()
 
     text = "\n".join(lines)

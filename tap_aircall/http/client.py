@@ -17,7 +17,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
-from typing import IO, TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
 import msgspec
@@ -32,21 +32,19 @@ from tap_aircall.errors import (
     ResponseError,
     TransientError,
     UnavailableError,
-    one_line,
 )
 from tap_aircall.http import decoding
 from tap_aircall.http.addresses import is_loopback
 from tap_aircall.http.downloads import Downloader
 from tap_aircall.http.session import Session
-from tap_aircall.reading.clock import AircallClock, result_of
+from tap_aircall.reading.clock import result_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from tap_aircall.auth.authenticators import Authenticator
     from tap_aircall.http.limiter import RateLimiter
-    from tap_aircall.http.session import Incoming
-    from tap_aircall.reading.clock import Clock
+    from tap_aircall.reading.clock import AircallClock, Clock
 
 T = TypeVar("T")
 S = TypeVar("S")
@@ -123,7 +121,7 @@ class AircallClient:
         user_agent: str,
         timeout: float,
         max_concurrent_requests: int,
-        aircall_clock: AircallClock | None = None,
+        aircall_clock: AircallClock,
     ) -> None:
         self.limiter = limiter
         self.requests_sent = 0
@@ -140,16 +138,14 @@ class AircallClient:
         self._whole: AircallClient | None = None
         self._root = api_url.rstrip("/")
         self._clock = clock
-        self._aircall_clock = aircall_clock or AircallClock(clock)
+        self._aircall_clock = aircall_clock
         self._width = max_concurrent_requests
         self._pool = ThreadPoolExecutor(max_concurrent_requests, thread_name_prefix="aircall")
         self._count_lock = threading.Lock()
         self._answered = False
-        self._downloader = Downloader(
-            lambda allowed: make_session(allowed=allowed),
-            limiter,
-            this_machine=is_loopback(urlsplit(self._root).hostname or ""),
-        )
+        this_machine = is_loopback(urlsplit(self._root).hostname or "")
+        self.downloader = Downloader(make_session, limiter, this_machine=this_machine)
+        """Fetches files from addresses that Aircall gave, without credentials; they count as no requests."""
 
     def counting_apart(self) -> AircallClient:
         """Return this same client with a count of its own; what it sends is in the count of this one too."""
@@ -215,18 +211,6 @@ class AircallClient:
         """
         self._ask(_Request("GET", PING, {}, attempts=attempts), lambda payload: payload)
 
-    def download(self, url: str, largest: int) -> IO[bytes]:
-        """Fetch a file from an address that Aircall gave.
-
-        No credentials go along, and it does not count as a request to Aircall. For the arguments, the result and the
-        errors, see `Downloader.fetch`.
-        """
-        return self._downloader.fetch(url, largest)
-
-    def receive(self, url: str, take: Callable[[Incoming], T], *, redirects: int) -> T:
-        """Have a file come in from an address that Aircall gave; see `download`, and `Downloader.receive`."""
-        return self._downloader.receive(url, take, redirects=redirects)
-
     def in_flight(self, function: Callable[[S], T], items: Iterable[S]) -> Iterator[T]:
         """Apply a function that makes one request or more to each item, several at once.
 
@@ -255,7 +239,7 @@ class AircallClient:
             self.authenticator.close()
         self._pool.shutdown(wait=False, cancel_futures=True)
         self.session.close()
-        self._downloader.close()
+        self.downloader.close()
 
     def _ask(self, request: _Request, parse: Callable[[Any], T]) -> T:
         """Send a request until the answer is usable."""
@@ -421,9 +405,6 @@ def _decode(body: bytes, path: str) -> Any:
     try:
         return decoding.decode(body)
     except msgspec.ValidationError as error:
-        place = one_line(decoding.place_of_endless_number(body))
-        raise ResponseError(
-            f"Aircall answered {path} with a number in '{place}' that is too large for any type of number."
-        ) from error
+        raise ResponseError(f"Aircall answered {path} with a number of thousands of digits.") from error
     except msgspec.DecodeError as error:
         raise TransientError(f"Aircall answered {path} with something that is not JSON.") from error

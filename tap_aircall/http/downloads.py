@@ -28,7 +28,6 @@ from tap_aircall.http.addresses import check_addresses, is_address, is_loopback,
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from tap_aircall.http.addresses import Allowed
     from tap_aircall.http.limiter import RateLimiter
     from tap_aircall.http.session import Incoming, Session
 
@@ -59,13 +58,13 @@ class Downloader:
     """Fetches files. Safe to use from several threads.
 
     Args:
-        make_session: Makes a session, given what says where it may lead.
+        make_session: Makes a session that leads only where `allowed` says.
         limiter: Waits before another attempt, and no longer when the run ends.
         this_machine: Whether this machine may be asked, also without encryption, as it may be for a sandbox.
     """
 
-    def __init__(self, make_session: Callable[[Allowed], Session], limiter: RateLimiter, *, this_machine: bool) -> None:
-        self._session = make_session(self._may_connect)
+    def __init__(self, make_session: Callable[..., Session], limiter: RateLimiter, *, this_machine: bool) -> None:
+        self._session = make_session(allowed=self._may_connect)
         self._limiter = limiter
         self._this_machine = this_machine
 
@@ -124,7 +123,11 @@ class Downloader:
                 location = incoming.headers.get("Location")
                 if not (left and incoming.status in REDIRECTS and location):
                     self._raise_for_status(incoming.status, host)
-                    _check_end(incoming, host)
+                    if not incoming.shows_its_end:
+                        raise TransientError(
+                            f"The file from {host} came without its length, so that nobody could tell whether it is "
+                            "whole."
+                        )
                     return take(incoming)
             with suppress(ValueError):  # of brackets that do not close, which are refused next
                 location = urljoin(url, location)
@@ -160,18 +163,6 @@ class Downloader:
         if status in PASSING or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             raise TransientError(message)
         raise RejectedRequestError(message, status)
-
-
-def _check_end(incoming: Incoming, host: str) -> None:
-    """Refuse a file of which nobody could tell whether it is whole.
-
-    Raises:
-        TransientError: If it is one.
-    """
-    if not incoming.shows_its_end:
-        raise TransientError(
-            f"The file from {host} came without its length, so that nobody could tell whether it is whole."
-        )
 
 
 def _spooled(pieces: Iterator[bytes]) -> IO[bytes]:

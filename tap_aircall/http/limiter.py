@@ -11,7 +11,7 @@ import math
 import random
 import threading
 from bisect import bisect_left
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -163,11 +163,8 @@ class SharedFile(Memory):
         began = self._clock.monotonic()
         silent = True
         while True:
-            try:
+            with suppress(Timeout):
                 self._mutex.acquire(blocking=False)
-            except Timeout:
-                pass
-            else:
                 return
             if closed.is_set():
                 raise RunEndedError

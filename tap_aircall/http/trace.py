@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tap_aircall.errors import AircallError
 from tap_aircall.http import decoding
+from tap_aircall.http.client import MILLISECONDS_FROM
 from tap_aircall.reading.clock import seconds_of
 from tap_aircall.reading.times import to_seconds
 
@@ -68,8 +69,6 @@ BOUNDS = {"from", "to"}
 PLAIN = {"page", "per_page", "order", "order_by"}
 """Query parameters that are about nobody."""
 LIMITS = ("X-AircallApi-Limit", "X-AircallApi-Remaining", "X-AircallApi-Reset", "Retry-After")
-MILLISECONDS_FROM = 10**12
-"""A reset time from here on is in milliseconds."""
 _NAME = re.compile(r"(?!\w*\d{5})[A-Za-z_]\w{0,39}", re.ASCII)
 _WORD = re.compile(r"v\d|[a-z_]+", re.ASCII)
 _DIGITS = re.compile(r"0|[1-9]\d{0,17}", re.ASCII)

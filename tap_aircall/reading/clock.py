@@ -82,7 +82,7 @@ class AircallClock:
             monotonic, here = self._clock.monotonic(), self._clock.time()
             self._latest = max(self._latest, said - monotonic)
             if abs(said - here) > ABSURD_SECONDS:
-                self._warn(said - here)
+                self._warn(ahead=said - here)
                 said = min(said, here)
             self._earliest = min(self._earliest, said - monotonic)
 
@@ -111,16 +111,16 @@ class AircallClock:
             aircall = self._latest + self._clock.monotonic()
         return int(max(aircall, self._clock.time())) - 1
 
-    def _warn(self, seconds: float) -> None:
-        """Say once that the clocks are far apart; `seconds`: by how much Aircall's is ahead."""
-        if not self._warned:
-            self._warned = True
-            logger.warning(
-                "This machine's clock is %.0f days %s Aircall's (header Date): set it right. Until then, runs read "
-                "everything since the earlier of the two again.",
-                abs(seconds) / ABSURD_SECONDS,
-                "behind" if seconds > 0 else "ahead of",
-            )
+    def _warn(self, *, ahead: float) -> None:
+        if self._warned:
+            return
+        self._warned = True
+        logger.warning(
+            "This machine's clock is %.0f days %s Aircall's (header Date): set it right. Until then, runs read "
+            "everything since the earlier of the two again.",
+            abs(ahead) / ABSURD_SECONDS,
+            "behind" if ahead > 0 else "ahead of",
+        )
 
 
 def seconds_of(date: str | None) -> float | None:

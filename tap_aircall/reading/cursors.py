@@ -132,7 +132,7 @@ class Cursors:
     @property
     def ages(self) -> list[int]:
         """Ages in seconds at which calls are read, in order; the first is that of new ones."""
-        return sorted(self._positions)
+        return list(self._positions)
 
     @property
     def read_through(self) -> int | None:

@@ -31,8 +31,6 @@ SOON_SECONDS = 20 * 60
 """Seconds after which an item is first tried again; Aircall recalculates a call for so long after its end."""
 MOST = 10_000
 """How many items the list has at most for each reason, so that a state stays below some 100 kB."""
-
-
 MOST_GAPS = 50
 """How many gaps a state has at most; the latest are kept."""
 
@@ -161,11 +159,12 @@ def parse_gaps(state: Iterable[Mapping[str, Any]]) -> list[Gap]:
 
 def gaps_to_state(gaps: Iterable[Gap]) -> list[dict[str, Any]]:
     """Write gaps in a form that people can read, the latest `MOST_GAPS` of them."""
-    return [
-        gap._asdict() | {name: None if second is None else to_rfc3339(second) for name, second in bounds.items()}
-        for gap in list(gaps)[-MOST_GAPS:]
-        for bounds in [{"after": gap.after, "until": gap.until}]
-    ]
+    state = []
+    for gap in list(gaps)[-MOST_GAPS:]:
+        bounds = {"after": gap.after, "until": gap.until}
+        known = {name: to_rfc3339(second) for name, second in bounds.items() if second is not None}
+        state.append(gap._asdict() | known)
+    return state
 
 
 def is_known(gap: Gap, known: Iterable[Gap]) -> bool:
@@ -221,9 +220,9 @@ def ids_to_state(ids: Mapping[int, int]) -> dict[str, list[int]]:
     Returns:
         Times with their ids: the first, then the difference of each to the one before.
     """
-    pairs = sorted((second, identity) for identity, second in ids.items())
-    groups = itertools.groupby(pairs, key=lambda pair: pair[0])
-    by_second = {second: [identity for _, identity in group] for second, group in groups}
+    by_second: dict[int, list[int]] = defaultdict(list)
+    for second, identity in sorted((second, identity) for identity, second in ids.items()):
+        by_second[second].append(identity)
     return {
         to_rfc3339(second): [group[0], *(later - earlier for earlier, later in itertools.pairwise(group))]
         for second, group in by_second.items()

@@ -135,7 +135,7 @@ class Page(NamedTuple):
         number = int(query["page"])
         if self.number not in {None, number}:
             raise ResponseError(f"Aircall sent page {self.number} of the {name} where page {number} was asked for.")
-        hidden, is_refuted = self._lack(number, int(query["per_page"]))
+        hidden, is_refuted = self._lack(number)
         message = (
             f"Aircall's list of {name} contradicts itself: page {number} has {len(self.records)} records, but more are "
             "said to follow it."
@@ -150,12 +150,12 @@ class Page(NamedTuple):
             raise ShortPageError(message, page._replace(hidden=hidden))
         return page
 
-    def _lack(self, number: int, asked: int) -> tuple[int, bool]:
+    def _lack(self, number: int) -> tuple[int, bool]:
         """Say how many records the total counts and the page lacks, and whether the link speaks of still more."""
         count = len(self.records)
         if self.size is None and (count or number > 1):  # how many belong on a page is not known
             return 0, self.linked is True and not count
-        size = min(asked, self.size or asked)
+        size = min(PAGE_SIZE, self.size or PAGE_SIZE)
         hidden = max(0, min(size, (self.total or 0) - (number - 1) * size) - count)
         return hidden, self.linked is True and count + hidden < size
 
@@ -190,11 +190,11 @@ class Page(NamedTuple):
         """How many places of the list it covers."""
         return self.shown + self.hidden
 
-    def is_full(self, asked: int = PAGE_SIZE) -> bool:
+    def is_full(self) -> bool:
         """Say whether it covers all places that a page has; Aircall may give it fewer than were asked for."""
-        return self.places >= min(asked, self.size or asked)
+        return self.places >= min(PAGE_SIZE, self.size or PAGE_SIZE)
 
-    def is_last(self, through: int, asked: int = PAGE_SIZE) -> bool:
+    def is_last(self, through: int) -> bool:
         """Say whether the list ends with this page.
 
         Something has to say so, and nothing may speak against it: the total, the link, an empty page. For a full page
@@ -202,10 +202,9 @@ class Page(NamedTuple):
 
         Args:
             through: How many places the list has up to the end of this page.
-            asked: How many records were asked for.
         """
         complete = None if self.total is None else self.total <= through
-        if self.is_full(asked):
+        if self.is_full():
             return self.linked is False and complete is True
         says_so = self.linked is False or complete is True or not self.places
         return says_so and self.linked is not True and complete is not False

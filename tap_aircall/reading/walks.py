@@ -70,9 +70,7 @@ class Step(NamedTuple):
     """Records of the page that cannot be placed in the list; they may be repeated when it is read again."""
 
 
-def pages(
-    read: Reader, params: Query, name: str, size: int = PAGE_SIZE, *, planned: int = 1
-) -> Generator[tuple[int, Page]]:
+def pages(read: Reader, params: Query, name: str, *, planned: int = 1) -> Generator[tuple[int, Page]]:
     """Read a list page by page, as far as its last page or position 10,000.
 
     The first page says how many there are; the rest is then asked for at once.
@@ -81,7 +79,6 @@ def pages(
         read: Reads the pages.
         params: Further query parameters.
         name: What to call the list in an error.
-        size: How many records to ask for on a page.
         planned: How many pages to ask for at once before any has said how many there are.
 
     Yields:
@@ -91,23 +88,23 @@ def pages(
         ResponseError: If a page has no place in the list, though that is said to go on.
     """
     number, through = 1, 0
-    last = CAP // size
-    while number <= last:
-        queries = ({**params, "page": str(n), "per_page": str(size)} for n in range(number, max(number, planned) + 1))
+    while number <= LAST_PAGE:
+        numbers = range(number, max(number, planned) + 1)
+        queries = ({**params, "page": str(each), "per_page": str(PAGE_SIZE)} for each in numbers)
         total = None
         for page in read(queries):
             yield number, page
             through += page.places
-            if page.is_last(through, size):
+            if page.is_last(through):
                 return
             if not page.places:
                 raise _contradicts_itself(name)
             number, total = number + 1, page.total
         left = (total or 0) - through
-        planned = min(last, number - 1 + math.ceil(left * (number - 1) / through))
+        planned = min(LAST_PAGE, number - 1 + math.ceil(left * (number - 1) / through))
 
 
-def whole_list(read: Reader, key: str, name: str, size: int = PAGE_SIZE) -> Iterator[Step]:
+def whole_list(read: Reader, key: str, name: str) -> Iterator[Step]:
     """Read a short list whole.
 
     When the total shrinks on the way, something in front of us was deleted and something else slid past. When the list
@@ -118,7 +115,6 @@ def whole_list(read: Reader, key: str, name: str, size: int = PAGE_SIZE) -> Iter
         read: Reads the pages.
         key: The field that identifies a record.
         name: What to call the list in an error.
-        size: How many records to ask for on a page.
 
     Raises:
         ResponseError: If the list contradicts itself, or hides too much.
@@ -128,13 +124,13 @@ def whole_list(read: Reader, key: str, name: str, size: int = PAGE_SIZE) -> Iter
     for _ in range(1 + PATIENCE):
         here: set[Any] = set()
         shown, hidden, total, shrank = 0, 0, None, False
-        for number, page in pages(read, {}, name, size):
+        for number, page in pages(read, {}, name):
             shrank = shrank or (total is not None and page.total is not None and page.total < total)
             total = total if page.total is None else page.total
             keys = [record[key] for record in page.records]
             odd = [repr(record) for record in page.odd]
             if total is None and keys and here.issuperset(keys):
-                if page.linked or len(keys) == min(size, page.size or size):
+                if page.linked or len(keys) == min(PAGE_SIZE, page.size or PAGE_SIZE):
                     raise _contradicts_itself(name)
                 return  # a list without pages, which gives all of it whatever page is asked for
             shown += page.shown - len(here.intersection([*keys, *odd]))
@@ -147,7 +143,7 @@ def whole_list(read: Reader, key: str, name: str, size: int = PAGE_SIZE) -> Iter
                 odd=[record for record, each in zip(page.odd, odd, strict=True) if each not in given],
             )
             given.update(keys, odd)
-            if number == CAP // size and not page.is_last(number * size, size):
+            if number == LAST_PAGE and not page.is_last(CAP):
                 raise UnreadableError(f"Aircall has more than 10,000 {name}, and does not let anyone read the rest.")
         missing = 0 if total is None else max(0, total - shown)
         if not shrank and missing <= hidden:
@@ -286,9 +282,7 @@ class Chunk:
         repeated for no such reason, others may have been passed over, and the chunk is read again from its beginning.
         """
         growth = 0 if self._total is None or page.total is None else page.total - self._total
-        repeated = (
-            [] if self._here.isdisjoint(keys) else [key for key in keys if key in self._here and key in self.given]
-        )
+        repeated = [key for key in keys if key in self._here and key in self.given]
         if repeated:
             same = [key for key, second in zip(keys, page.times, strict=True) if self.given.get(key) == second]
             is_explained = growth >= len(repeated) or not set(same).intersection(repeated)

@@ -22,13 +22,12 @@ def _position(of: str) -> Schema:
     return key(integer(f"Position of {of} in the inbox; it only grows."))
 
 
-RECEIVED = time("When the inbox received it.")
 EVENT: Fields = {
     "event_id": key(text("Identifier of the event: the same for each delivery of it.")),
     "position": _position("the event"),
     "event": text("What happened, such as call.tagged."),
     "happened_at": time("When it happened, as Aircall says."),
-    "received_at": RECEIVED,
+    "received_at": time("When the inbox received it."),
 }
 MERGED: Fields = {
     "position": _position("the latest event about it"),

@@ -24,7 +24,6 @@ from tap_aircall.schemas.resources import id_of
 if TYPE_CHECKING:
     from tap_aircall.schemas.notation import Fields
 
-CALL: Fields = {"call_id": key(id_of("call"))}
 CALL_UUID = text("Identifier of the call at the telephony provider.")
 EDITED = time("When it was edited last.")
 UTTERANCE: Fields = {
@@ -49,9 +48,8 @@ DRIVER: Fields = {
     "label": text("What satisfied the other party, or did not."),
 }
 
-FIELDS: dict[str, Fields] = {
+RESULTS: dict[str, Fields] = {
     "call_transcriptions": {
-        **CALL,
         "id": id_of("transcription"),
         "call_uuid": CALL_UUID,
         "call_created_at": time("When the call was created."),
@@ -65,24 +63,20 @@ FIELDS: dict[str, Fields] = {
         ),
     },
     "call_sentiments": {
-        **CALL,
         "id": id_of("sentiment"),
         "participants": objects(SENTIMENT, "The sentiment of each party."),
     },
     "call_topics": {
-        **CALL,
         "id": id_of("topics"),
         "created_at": time("When the list was made."),
         "content": list_of(text(""), "Topics of the call."),
     },
     "call_summaries": {
-        **CALL,
         "id": id_of("summary"),
         "created_at": time("When the summary was made."),
         "content": text("The summary."),
     },
     "call_custom_summaries": {
-        **CALL,
         "id": id_of("summary"),
         "number_id": id_of("number of the call"),
         "language": text("Language of the summary."),
@@ -91,7 +85,6 @@ FIELDS: dict[str, Fields] = {
         "summary_template_results": list_of(open_object(""), "Sections of the summary, each with name and content."),
     },
     "call_action_items": {
-        **CALL,
         "id": key(id_of("item")),
         "content": text("What is to be done."),
         "ai_generated": flag("Whether AI wrote it."),
@@ -104,7 +97,6 @@ FIELDS: dict[str, Fields] = {
         "completed_at": time("When it was done."),
     },
     "call_playbook_results": {
-        **CALL,
         "id": id_of("result"),
         "user_id": integer("Identifier of the user who took the call."),
         "number_id": id_of("number of the call"),
@@ -115,7 +107,6 @@ FIELDS: dict[str, Fields] = {
         "playbook_result_topics": list_of(open_object(""), "Topics of the playbook, each with name and result."),
     },
     "call_evaluations": {
-        **CALL,
         "id": id_of("evaluation"),
         "ai_generated": flag("Whether AI made it."),
         "reviewed_at": time("When a person reviewed it."),
@@ -124,9 +115,9 @@ FIELDS: dict[str, Fields] = {
         "evaluations": list_of(open_object(""), "One for each scorecard, with score, categories and questions."),
     },
     "call_csat_predictions": {
-        **CALL,
         "call_uuid": CALL_UUID,
         "score": integer("Expected satisfaction, from 0 to 100."),
         "drivers": objects(DRIVER, "What the score comes from."),
     },
 }
+FIELDS = {stream: {"call_id": key(id_of("call"))} | fields for stream, fields in RESULTS.items()}

@@ -4,25 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tap_aircall.schemas.notation import (
-    day,
-    flag,
-    integer,
-    key,
-    list_of,
-    object_of,
-    objects,
-    open_object,
-    text,
-    time,
-)
+from tap_aircall.schemas.notation import day, flag, integer, key, list_of, object_of, objects, open_object, text, time
 
 if TYPE_CHECKING:
     from tap_aircall.schemas.notation import Fields, Schema
 
 LINK = text("Address of the object in Aircall's API.")
-NAME_OF_USER = text("Name of the user.")
-EMAIL = text("Email address of the user.")
 WHOLE = open_object("All that Aircall sent, for targets that make columns of named fields only; without secrets.")
 
 
@@ -44,8 +31,8 @@ def picked(fields: Fields, names: str) -> Fields:
 USER: Fields = {
     "id": id_of("user"),
     "direct_link": LINK,
-    "name": NAME_OF_USER,
-    "email": EMAIL,
+    "name": text("Name of the user."),
+    "email": text("Email address of the user."),
     "available": flag("Whether the user is within their working hours."),
     "availability_status": text("How the user set themselves: available, custom or unavailable."),
     "created_at": created("user"),

@@ -323,9 +323,9 @@ class AircallStream(RESTStream[Any]):
         except ShortPageError as error:
             return error.page
 
-    def read_whole(self, read: Reader, key: str, size: int = PAGE_SIZE) -> Iterator[Step]:
+    def read_whole(self, read: Reader, key: str) -> Iterator[Step]:
         """Read a list whole, as `walks.whole_list` does, and note what it hides."""
-        return self.noted(walks.whole_list(read, key, self.name, size))
+        return self.noted(walks.whole_list(read, key, self.name))
 
     def noted(self, steps: Iterable[Step]) -> Iterator[Step]:
         """Pass on what a walk brings, and note what it hides and what was set aside on the way."""

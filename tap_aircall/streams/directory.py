@@ -192,10 +192,8 @@ class WhatsappTemplates(OfANumber, OwnedTokenList):
 
 
 class SmsTemplates(OptionalList):
-    """Message templates for SMS; the one list with up to a hundred records on a page."""
+    """Message templates for SMS."""
 
     name = "sms_templates"
-    cost = "one per 100"
     path = "/v1/sms/templates"
     envelope = "templates"
-    page_size = 100

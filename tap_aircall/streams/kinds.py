@@ -16,7 +16,7 @@ from tap_aircall.errors import AircallError, ForbiddenError, NotFoundError, Resp
 from tap_aircall.http.addresses import path_of
 from tap_aircall.reading import states, walks
 from tap_aircall.reading.conform import without
-from tap_aircall.reading.pages import PAGE_SIZE, Page
+from tap_aircall.reading.pages import Page
 from tap_aircall.reading.times import to_rfc3339, to_seconds
 from tap_aircall.reading.walks import Step
 from tap_aircall.streams.access import Access
@@ -37,7 +37,6 @@ class ReferenceStream(AircallStream):
 
     cost = "one per 50"
     primary_keys: Sequence[str] = ("id",)
-    page_size: ClassVar[int] = PAGE_SIZE
     _is_announced = False
 
     @override
@@ -48,7 +47,7 @@ class ReferenceStream(AircallStream):
 
     def steps(self) -> Iterator[Step]:
         """Read the list, page by page."""
-        return self.read_whole(self.reader(), self.item_key, self.page_size)
+        return self.read_whole(self.reader(), self.item_key)
 
     @override
     def sample(self) -> list[Record]:

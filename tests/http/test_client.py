@@ -22,6 +22,7 @@ from tap_aircall.errors import (
 )
 from tap_aircall.http.client import ATTEMPTS, ATTEMPTS_BEFORE_FIRST_ANSWER, AircallClient, block_seconds
 from tap_aircall.http.limiter import RateLimiter
+from tap_aircall.reading.clock import AircallClock
 from tests.clock import NOW, FakeClock
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
 def make_client(url: str, clock: FakeClock, **options: Any) -> AircallClient:
     defaults: dict[str, Any] = {"user_agent": "test", "timeout": 5, "max_concurrent_requests": 4}
+    defaults["aircall_clock"] = AircallClock(clock)
     limiter = RateLimiter(options.pop("requests_per_minute", 1_000_000), clock)
     defaults["authenticator"] = BasicAuthenticator("sandbox-id", "sandbox-token")
     return AircallClient(api_url=url, limiter=limiter, clock=clock, **defaults | options)

@@ -60,7 +60,7 @@ def test_a_file_arrives_whole_and_no_credentials_are_sent(
     url = address(content)
     sent = client.requests_sent
 
-    with client.download(url, LARGEST) as file:
+    with client.downloader.fetch(url, LARGEST) as file:
         assert file.read() == content
 
     log = aircall.sandbox.requests[-1]
@@ -74,7 +74,7 @@ def test_it_does_not_count_against_the_rate_limit(aircall: Aircall, address: Any
     client = make_client(aircall.sandbox.url, aircall.clock, requests_per_minute=1)
     ping(client)
 
-    client.download(url, LARGEST).close()
+    client.downloader.fetch(url, LARGEST).close()
 
     assert aircall.clock.waits == []
 
@@ -85,13 +85,13 @@ def test_it_is_tried_again_for_half_a_minute(
 ) -> None:
     url = address(b"A" * 1000)
     aircall.sandbox.faults.append(Fault(path=FILE_PATH, times=ATTEMPTS - 1, **failure))
-    with client.download(url, LARGEST) as file:
+    with client.downloader.fetch(url, LARGEST) as file:
         assert len(file.read()) == 1000
     assert 15 <= sum(aircall.clock.waits) <= 31
 
     aircall.sandbox.faults.append(Fault(path=FILE_PATH, times=ATTEMPTS, **failure))
     with pytest.raises(UnavailableError, match=r"^The (server|connection to|file from) 127\.0\.0\.1 "):
-        client.download(url, LARGEST)
+        client.downloader.fetch(url, LARGEST)
 
 
 CONTENT = b"A\n" + b"1\n" * 100_000
@@ -105,7 +105,7 @@ def send(aircall: Aircall, coding: str, body: bytes, times: float = 1) -> None:
 
 
 def fetched(client: AircallClient, url: str) -> bytes:
-    with client.download(url, LARGEST) as file:
+    with client.downloader.fetch(url, LARGEST) as file:
         return file.read()
 
 
@@ -139,7 +139,7 @@ def test_an_expired_address_is_reported_at_once_as_such(
     aircall.sandbox.faults.append(Fault(path=FILE_PATH, status=status))
 
     with pytest.raises(ExpiredError):
-        client.download(url, LARGEST)
+        client.downloader.fetch(url, LARGEST)
     assert aircall.clock.waits == []
 
 
@@ -149,13 +149,13 @@ def test_it_follows_no_redirect(aircall: Aircall, client: AircallClient, address
     aircall.sandbox.faults.append(Fault(path=FILE_PATH, status=302, headers=elsewhere))
 
     with pytest.raises(RejectedRequestError):
-        client.download(url, LARGEST)
+        client.downloader.fetch(url, LARGEST)
     assert aircall.sandbox.requests[-1].path.startswith(FILE_PATH)
 
 
 def test_a_file_that_is_too_large_is_given_up(client: AircallClient, address: Any) -> None:
     with pytest.raises(ResponseError, match=r"^The file from 127\.0\.0\.1 has more than 10 bytes\.$"):
-        client.download(address(b"A" * 11), 10)
+        client.downloader.fetch(address(b"A" * 11), 10)
 
 
 @pytest.mark.parametrize(
@@ -180,12 +180,12 @@ def test_an_address_that_is_not_safe_is_refused(aircall: Aircall, api_url: str, 
     client = make_client(api_url, aircall.clock)
 
     with pytest.raises(ResponseError, match=r"^Aircall gave an address for the file that does not begin with https"):
-        client.download(url, LARGEST)
+        client.downloader.fetch(url, LARGEST)
     client.close()
 
 
 def receive(client: AircallClient, url: str, redirects: int = 3) -> bytes:
-    return client.receive(url, lambda incoming: b"".join(incoming.pieces(LARGEST)), redirects=redirects)
+    return client.downloader.receive(url, lambda incoming: b"".join(incoming.pieces(LARGEST)), redirects=redirects)
 
 
 def redirect(aircall: Aircall, location: str, times: float = 1, status: int = 302) -> None:
@@ -262,7 +262,7 @@ class TestPrivateNetworks:
     )
     def test_no_file_comes_from_one(self, far: AircallClient, host: str) -> None:
         with pytest.raises(ResponseError, match=PRIVATE):
-            far.download(f"https://{host}/x.csv", LARGEST)
+            far.downloader.fetch(f"https://{host}/x.csv", LARGEST)
 
     @pytest.mark.parametrize("found", [["10.0.0.1"], ["93.184.216.34", "10.0.0.1"], ["fd00::1"], ["127.0.0.1"]])
     def test_nor_from_a_name_that_leads_there(
@@ -275,7 +275,7 @@ class TestPrivateNetworks:
         monkeypatch.setattr(socket, "socket", None)  # nothing is sent
 
         with pytest.raises(ResponseError, match=PRIVATE):
-            far.download("https://files.example.com/x.csv", LARGEST)
+            far.downloader.fetch("https://files.example.com/x.csv", LARGEST)
 
     def test_nor_from_one_that_leads_there_the_next_moment(
         self, aircall: Aircall, far: AircallClient, monkeypatch: pytest.MonkeyPatch
@@ -289,7 +289,7 @@ class TestPrivateNetworks:
         monkeypatch.setattr(socket, "getaddrinfo", look_up)
 
         with pytest.raises(ResponseError, match=PRIVATE):
-            far.download(f"https://files.example.com:{port}/x.csv", LARGEST)
+            far.downloader.fetch(f"https://files.example.com:{port}/x.csv", LARGEST)
         assert aircall.sandbox.requests == []
 
     def test_nor_from_another_name_of_this_machine(
@@ -300,13 +300,13 @@ class TestPrivateNetworks:
         monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
 
         with pytest.raises(ResponseError, match=PRIVATE):
-            client.download(f"https://files.example.com:{port}/x.csv", LARGEST)
+            client.downloader.fetch(f"https://files.example.com:{port}/x.csv", LARGEST)
 
     def test_a_proxy_may_be_on_one(self, aircall: Aircall, far: AircallClient, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
 
         with pytest.raises(UnavailableError, match=r"through a proxy \(variable HTTPS_PROXY\) failed"):
-            far.download("https://files.example.com/x.csv", LARGEST)
+            far.downloader.fetch("https://files.example.com/x.csv", LARGEST)
         with pytest.raises(ResponseError, match=PRIVATE):
-            far.download("https://192.168.1.1/x.csv", LARGEST)
+            far.downloader.fetch("https://192.168.1.1/x.csv", LARGEST)
         assert aircall.sandbox.requests == []

@@ -49,7 +49,7 @@ def ask(client: AircallClient, _: str) -> Any:
 
 
 def fetch(client: AircallClient, url: str) -> bytes:
-    with client.download(f"{url}/file?X-Signature=planted-token", 2**20) as file:
+    with client.downloader.fetch(f"{url}/file?X-Signature=planted-token", 2**20) as file:
         return file.read()
 
 

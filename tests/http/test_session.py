@@ -134,7 +134,7 @@ def test_the_host_of_a_file_decides_whether_a_proxy_is_used(
     with Hostile() as server:
         client = make_client(server.url, clock)
         client.ping()
-        client.download("http://localhost:9/a%2Fb/?X-Signature=c%2Bd%3D&e=/", 100).close()
+        client.downloader.fetch("http://localhost:9/a%2Fb/?X-Signature=c%2Bd%3D&e=/", 100).close()
         client.close()
 
     ((head, _),) = listener.requests
@@ -162,7 +162,7 @@ def test_certificates_that_cannot_be_used_are_named_with_their_variable(
     monkeypatch.setenv(variable, str(path))
     client = make_client("https://127.0.0.1:9", clock)
 
-    for use in (client.ping, lambda: client.download("https://127.0.0.1:9/file", 100)):
+    for use in (client.ping, lambda: client.downloader.fetch("https://127.0.0.1:9/file", 100)):
         with pytest.raises(InputError) as raised:
             use()
         assert str(raised.value) == f"Variable {variable}: the certificates in {path} cannot be used: {reason}."
@@ -202,7 +202,7 @@ def ask_for_calls(client: AircallClient, _: str) -> Any:
 
 
 def fetch_a_file(client: AircallClient, url: str) -> Any:
-    with client.download(f"{url}/file", 100) as file:
+    with client.downloader.fetch(f"{url}/file", 100) as file:
         return json.load(file)
 
 

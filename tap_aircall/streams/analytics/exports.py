@@ -195,7 +195,7 @@ class Reports:
             if export.url is None:
                 break
             try:
-                file = self._client.download(export.url, LARGEST_FILE)
+                file = self._client.downloader.fetch(export.url, LARGEST_FILE)
             except ExpiredError:
                 try:
                     export = self._look(export)

@@ -247,7 +247,7 @@ class CallRecordings(CallDetails):
         has_asked = False
         while link is not None:
             try:
-                kept, content_type = self.client.receive(link, partial(take, link), redirects=REDIRECTS)
+                kept, content_type = self.client.downloader.receive(link, partial(take, link), redirects=REDIRECTS)
             except ExpiredError as error:
                 if has_asked and error.status not in GONE:
                     raise

@@ -1,1 +1,1 @@
-"""Talking to Aircall over HTTP: paced, authenticated, checked, decoded."""
+"""HTTP: rate limit, retries, authentication, limits on responses, decoding and downloads."""

@@ -1,4 +1,4 @@
-"""Which hosts are this machine (the only ones that may be reached without encryption), and paths with ids in them."""
+"""Checks of hosts and IP addresses, and of ids in paths."""
 
 from __future__ import annotations
 
@@ -13,16 +13,20 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     Allowed: TypeAlias = Callable[[str, str], bool]
-    """Says of a host and one of its IP addresses whether it may be connected to."""
+    """Returns whether the tap may connect to a host at one of its IP addresses."""
 
 
 def is_loopback(host: str) -> bool:
-    """Say whether a host, as it stands in a URL without brackets and port, is this machine."""
+    """Return whether a host is this machine, the only one that may be reached without TLS.
+
+    Args:
+        host: As in a URL, without brackets and port.
+    """
     return host == "localhost" or (is_address(host) and ipaddress.ip_address(host).is_loopback)
 
 
 def is_address(host: str) -> bool:
-    """Say whether a host, as it stands in a URL without brackets, is an IP address rather than a name."""
+    """Return whether a host, as in a URL without brackets, is an IP address rather than a name."""
     try:
         ipaddress.ip_address(host)
     except ValueError:
@@ -31,10 +35,10 @@ def is_address(host: str) -> bool:
 
 
 def is_public(address: str) -> bool:
-    """Say whether an IP address is one of the internet at large: of no private network, no link, no group.
+    """Return whether an IP address is on the public internet: not private, link-local or multicast.
 
     Args:
-        address: As `socket.getaddrinfo` and `getpeername` give it.
+        address: As from `socket.getaddrinfo` or `getpeername`.
     """
     ip = ipaddress.ip_address(address.partition("%")[0])
     ip = getattr(ip, "ipv4_mapped", None) or ip
@@ -42,7 +46,7 @@ def is_public(address: str) -> bool:
 
 
 def look_up(host: str, port: int) -> list[str]:
-    """Look up the IP addresses of a host; none if that fails, which the connection then says itself."""
+    """Resolve a host to its IP addresses; return none on failure, which the connection will report."""
     try:
         return [str(found[4][0]) for found in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
     except (OSError, UnicodeError):
@@ -50,28 +54,28 @@ def look_up(host: str, port: int) -> list[str]:
 
 
 def check_addresses(host: str, addresses: Iterable[str], allowed: Allowed) -> None:
-    """Refuse a host one of whose IP addresses is not allowed.
+    """Refuse a host if any of its IP addresses is not allowed.
 
     Raises:
-        ResponseError: If there is such an address.
+        ResponseError: If one is not.
     """
     if not all(allowed(host, address) for address in addresses):
         raise ResponseError(
-            "Aircall gave an address for the file that leads into a private network, where the tap does not go."
+            "Aircall gave a URL for the file that leads into a private network, which the tap never connects to."
         )
 
 
 def path_of(template: str, identity: object) -> str:
-    """Put an id that Aircall gave into a path.
+    """Insert an id from Aircall into a path.
 
     Args:
         template: The path, with `{}` for the id.
-        identity: The id; an integer as a rule, but nothing keeps a server from sending `../company`.
+        identity: The id; usually an integer, but a server could send `../company`.
 
     Raises:
-        ResponseError: If the path would lead elsewhere.
+        ResponseError: If it would change the path.
     """
     segment = str(identity)
     if quote(segment, safe="") != segment or not segment.strip("."):
-        raise ResponseError(f"Aircall sent an id for {template.format('...')} that is not one.")
+        raise ResponseError(f"Aircall sent an invalid id for {template.format('...')}.")
     return template.format(segment)

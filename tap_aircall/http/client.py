@@ -1,9 +1,8 @@
-"""The one HTTP client: every request of a run is paced, authenticated, sent, checked and decoded here.
+"""The HTTP client: rate limit, authentication, retries and decoding for all requests of a run.
 
-It retries 5xx and 408, broken connections, cut or undecodable bodies and answers without the documented shape, with
-growing waits, for about four minutes. A 429 stops all threads until the time that Aircall names, else for a minute.
-Until Aircall has answered once, it retries for some seconds only, since a typo in `api_url` is then likelier than an
-outage.
+It retries 5xx, 408, broken connections, truncated or undecodable bodies and responses of an unexpected shape, with
+exponential back-off, for about four minutes; before the first response for seconds only, since a typo in `api_url` is
+then likelier than an outage. A 429 stops all threads until the time that Aircall names, or for a minute.
 """
 
 from __future__ import annotations
@@ -50,16 +49,16 @@ T = TypeVar("T")
 S = TypeVar("S")
 
 LARGEST_ANSWER = 64 * 2**20
-"""Bytes of an answer of the API, unpacked. A page of 50 calls has less than one million."""
+"""Bytes of a response after decompression. A page of 50 calls has less than one million."""
 ATTEMPTS = 11
 ATTEMPTS_BEFORE_FIRST_ANSWER = 4
 REFUSALS = 20
-"""This many answers of 429 in a row to one request end the run."""
+"""Responses of 429 to one request that end the run."""
 BLOCK_SECONDS = 60.0
-"""How long Aircall blocks a company that was too fast, when it does not say (facts: Rate limit)."""
+"""How long Aircall blocks a company that was too fast, if it does not say (facts: Rate limit)."""
 LONGEST_BLOCK_SECONDS = 120.0
 MILLISECONDS_FROM = 1e12
-"""A reset time above this is in milliseconds: as seconds it would be the year 33658."""
+"""A reset time above this is in milliseconds: as seconds, it would be the year 33658."""
 
 PING = "/v1/ping"
 """The cheapest request that needs credentials (facts: Addresses and errors)."""
@@ -71,44 +70,44 @@ logger = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class _Request:
-    """What to ask for, and how often that went wrong."""
+    """A request, and its failures so far."""
 
     method: str
     path: str
     params: Mapping[str, str]
     body: Mapping[str, Any] | None = None
-    """What to send as JSON; may hold secrets."""
+    """JSON to send; may hold secrets."""
     attempts: int = ATTEMPTS
-    """How often to send it at most."""
+    """Attempts at most."""
     failures: int = 0
     refusals: int = 0
-    """Answers of 429 so far."""
+    """Responses of 429 so far."""
     renewed: bool = False
-    """Whether there are new credentials since it was rejected."""
+    """Whether the credentials were renewed since it was rejected."""
 
 
 class Answer(NamedTuple):
-    """A whole answer."""
+    """A complete response."""
 
     status: int
     headers: Mapping[str, str]
     body: bytes
     credentials: str | None = None
-    """What the request was signed with."""
+    """The `Authorization` header of the request."""
 
 
 class AircallClient:
-    """Reads Aircall over HTTP. Safe to use from several threads.
+    """Sends requests to Aircall. Thread-safe.
 
     Args:
         api_url: API root without version, such as `https://api.aircall.io`.
-        authenticator: Signs requests, and may renew the credentials; None for requests without any.
-        limiter: Says when a request may be sent.
-        clock: Where the time of day comes from.
+        authenticator: Signs requests and may renew the credentials; None for unauthenticated requests.
+        limiter: The rate limit.
+        clock: This machine's clock.
         user_agent: Value of the `User-Agent` header.
-        timeout: Seconds to wait for a connection, and for each next part of an answer.
-        max_concurrent_requests: How many requests `in_flight` keeps under way.
-        aircall_clock: Learns from each answer what time it is at Aircall.
+        timeout: Seconds to wait for a connection, and for each next part of a response.
+        max_concurrent_requests: Requests that `in_flight` keeps in flight.
+        aircall_clock: Is set by each response.
     """
 
     def __init__(
@@ -126,15 +125,15 @@ class AircallClient:
         self.limiter = limiter
         self.requests_sent = 0
         self.most_requests = math.inf
-        """How many requests it may make in all."""
+        """Limit of requests in all."""
         self.most_attempts = ATTEMPTS
-        """How often to ask for one thing at most, whatever it is."""
+        """Upper limit of attempts for any request."""
         self.authenticator = authenticator
         make_session = partial(Session, user_agent=user_agent, timeout=timeout, at_once=max_concurrent_requests)
         self.session = make_session()
-        """Paces and signs nothing by itself; all threads share it."""
+        """Shared by all threads; does no rate limiting or authentication itself."""
         self.on_answer: Callable[[str, str, Mapping[str, str], Answer | None, float], None] | None = None
-        """Is told of each request: method, path, parameters, the answer if one came, and after how many seconds."""
+        """Called after each request with method, path, parameters, the response if any, and seconds."""
         self._whole: AircallClient | None = None
         self._root = api_url.rstrip("/")
         self._clock = clock
@@ -145,66 +144,60 @@ class AircallClient:
         self._answered = False
         this_machine = is_loopback(urlsplit(self._root).hostname or "")
         self.downloader = Downloader(make_session, limiter, this_machine=this_machine)
-        """Fetches files from addresses that Aircall gave, without credentials; they count as no requests."""
+        """Fetches files from presigned URLs, which do not count as requests to Aircall."""
 
     def counting_apart(self) -> AircallClient:
-        """Return this same client with a count of its own; what it sends is in the count of this one too."""
+        """Return this client with a request count of its own; its requests count here too."""
         part = copy.copy(self)
         part.requests_sent, part._whole = 0, self  # noqa: SLF001 - of the same class
         return part
 
     def get(self, path: str, params: Mapping[str, str], parse: Callable[[Any], T]) -> T:
-        """Ask for one path until there is a usable answer.
+        """Send a GET request until there is a usable response.
 
         Args:
             path: Path with its version, such as `/v1/calls`.
             params: Query parameters.
-            parse: Turns the decoded JSON into what the caller wants. A `ResponseError` from it is taken for a
-                fault on the way, and the request is made again, as often as the error allows.
-
-        Returns:
-            What `parse` made of the answer.
+            parse: Converts the decoded JSON to the result. If it raises a `ResponseError`, the request is retried as
+                often as the error allows.
 
         Raises:
-            AircallError: One of its kinds, when asking again would not help or did not.
+            AircallError: If retrying would not help or did not.
         """
         return self._ask(_Request("GET", path, params), parse)
 
     def post(self, path: str, body: Mapping[str, Any], parse: Callable[[Any], T], *, attempts: int = ATTEMPTS) -> T:
-        """Send JSON to one path until there is a usable answer.
+        """Send a POST request until there is a usable response.
 
         Args:
             path: Path with its version.
-            body: What to send.
+            body: JSON to send.
             parse: As for `get`.
-            attempts: How often to send it at most: 1 if Aircall must not act twice on a request whose answer was lost.
-
-        Returns:
-            What `parse` made of the answer.
+            attempts: Attempts at most: 1 if Aircall must not act twice on a request whose response was lost.
 
         Raises:
-            AircallError: One of its kinds, when asking again would not help or did not.
+            AircallError: If retrying would not help or did not.
         """
         return self._ask(_Request("POST", path, {}, body, attempts), parse)
 
     def put(self, path: str, body: Mapping[str, Any], parse: Callable[[Any], T]) -> T:
-        """Send JSON to one path, as `post` does, to change what is there; it may arrive more than once."""
+        """Send a PUT request, as `post` does; Aircall may receive it more than once."""
         return self._ask(_Request("PUT", path, {}, body), parse)
 
     def delete(self, path: str) -> None:
-        """Remove what is at one path.
+        """Send a DELETE request until there is a response.
 
         Raises:
-            NotFoundError: If it is not there; perhaps it was removed by a request whose answer was lost.
-            AircallError: One of its kinds, when asking again would not help or did not.
+            NotFoundError: If there is no such object; perhaps a request whose response was lost deleted it.
+            AircallError: If retrying would not help or did not.
         """
         self._receive(_Request("DELETE", path, {}))
 
     def ping(self, attempts: int = ATTEMPTS) -> None:
-        """Ask Aircall whether it accepts the credentials.
+        """Check that Aircall accepts the credentials.
 
         Args:
-            attempts: How often to ask at most while there is no answer.
+            attempts: Attempts at most.
 
         Raises:
             AircallError: If it does not, or cannot be reached.
@@ -212,10 +205,10 @@ class AircallClient:
         self._ask(_Request("GET", PING, {}, attempts=attempts), lambda payload: payload)
 
     def in_flight(self, function: Callable[[S], T], items: Iterable[S]) -> Iterator[T]:
-        """Apply a function that makes one request or more to each item, several at once.
+        """Apply a function that sends requests to each item, several at once.
 
-        Items are taken only as fast as results are: at most `max_concurrent_requests` are ahead of the consumer.
-        Closing the iterator drops what has not begun.
+        At most `max_concurrent_requests` items are ahead of the consumer. Closing the iterator cancels those not
+        started.
 
         Yields:
             The results in the order of the items.
@@ -233,7 +226,7 @@ class AircallClient:
                 future.cancel()
 
     def close(self) -> None:
-        """End all waiting and send nothing more."""
+        """End all waits and send nothing more."""
         self.limiter.close()
         if self.authenticator is not None:
             self.authenticator.close()
@@ -242,7 +235,7 @@ class AircallClient:
         self.downloader.close()
 
     def _ask(self, request: _Request, parse: Callable[[Any], T]) -> T:
-        """Send a request until the answer is usable."""
+        """Send a request until its response is usable."""
         while True:
             body = self._receive(request)
             try:
@@ -253,7 +246,7 @@ class AircallClient:
                 self._failed(request, error)
 
     def _receive(self, request: _Request) -> bytes:
-        """Send a request until it is accepted; return the body of the answer."""
+        """Send a request until it is accepted; return the body of the response."""
         while True:
             try:
                 self.limiter.acquire()
@@ -272,7 +265,7 @@ class AircallClient:
         """Wait before the next attempt.
 
         Raises:
-            AircallError: If there is none.
+            AircallError: If there are no more attempts.
         """
         request.failures += 1
         attempts = min(request.attempts, self.most_attempts)
@@ -283,11 +276,11 @@ class AircallClient:
         self.limiter.wait_after(error, failures=request.failures, attempts=attempts)
 
     def _renew(self, answer: Answer, request: _Request) -> bool:
-        """Get new credentials if a request was rejected because of these; return whether there are any."""
+        """Renew the credentials if a request was rejected because of them; return whether that worked."""
         if self.authenticator is None or not self.authenticator.renewable or answer.credentials is None:
             return False
         if answer.status == HTTPStatus.FORBIDDEN and request.path != PING:
-            # The credentials may be fine, but not allow this resource. Only the ping is for everyone.
+            # The credentials may be valid, but not allow this resource. Everyone may ping.
             self.limiter.acquire()
             status = self._send(_Request("GET", PING, {}), answer.credentials).status
             if status == HTTPStatus.OK:
@@ -297,15 +290,15 @@ class AircallClient:
         return self.authenticator.renew(answer.credentials)
 
     def _send(self, request: _Request, credentials: str | None = None) -> Answer:
-        """Send one request, and read the answer.
+        """Send one request and read the response.
 
         Args:
             request: The request.
-            credentials: Those of an earlier request; None to have it signed anew.
+            credentials: `Authorization` header of an earlier request; None to sign it anew.
 
         Raises:
-            ResponseError: If the answer is too large.
-            AircallError: As from `Session.open`, and from what signs it.
+            ResponseError: If the response is too large.
+            AircallError: From `Session.open` or the authenticator.
         """
 
         def sign(prepared: requests.PreparedRequest) -> requests.PreparedRequest:
@@ -313,7 +306,7 @@ class AircallClient:
                 prepared.headers["Authorization"] = credentials
             elif self.authenticator is not None:
                 self.authenticator(prepared)
-            self._count()  # what cannot be signed is not sent
+            self._count()  # a request that cannot be signed is not sent
             return prepared
 
         path = request.path
@@ -339,7 +332,7 @@ class AircallClient:
         """Count one request.
 
         Raises:
-            UnavailableError: If it is one too many.
+            UnavailableError: If the limit is used up.
         """
         with self._count_lock:
             if (self._whole or self).requests_sent >= self.most_requests:
@@ -360,7 +353,7 @@ class AircallClient:
         self.limiter.pause(seconds)
 
     def _raise_for_status(self, status: int, path: str) -> None:
-        """Raise what a status means for the run, unless it is one of `ACCEPTED`."""
+        """Raise the error for a status, unless it is one of `ACCEPTED`."""
         if status in ACCEPTED:
             return
         if status in REJECTED:
@@ -378,15 +371,12 @@ class AircallClient:
 
 
 def block_seconds(headers: Mapping[str, str], now: float) -> float:
-    """Say how long to keep quiet after a 429.
+    """Return how many seconds to pause after a 429: one more than Aircall says, or a minute if it does not.
 
     Args:
-        headers: Headers of the answer. `X-AircallApi-Reset` counts (UNIX time in seconds or milliseconds; facts:
-            Rate limit), then `Retry-After` (seconds).
-        now: UNIX time in seconds.
-
-    Returns:
-        Seconds, one more than named so that the block is over; a minute where nothing useful is named.
+        headers: Headers of the response: `X-AircallApi-Reset` (UNIX seconds or milliseconds; facts: Rate limit), or
+            else `Retry-After` (seconds).
+        now: UNIX seconds.
     """
     candidates = []
     for name, origin in (("X-AircallApi-Reset", now), ("Retry-After", 0.0)):
@@ -405,6 +395,6 @@ def _decode(body: bytes, path: str) -> Any:
     try:
         return decoding.decode(body)
     except msgspec.ValidationError as error:
-        raise ResponseError(f"Aircall answered {path} with a number of thousands of digits.") from error
+        raise ResponseError(f"Aircall answered {path} with a number of over 4,300 digits.") from error
     except msgspec.DecodeError as error:
         raise TransientError(f"Aircall answered {path} with something that is not JSON.") from error

@@ -1,8 +1,7 @@
-"""Unpacks bodies, reads JSON, and replaces text that no target could store.
+"""Decompresses bodies, decodes JSON, and replaces text that targets cannot store.
 
-Aircall's users write what they like, and its API passes it on. Three things cannot be stored: NUL (PostgreSQL refuses
-it), halves of surrogate pairs, and bytes that are not UTF-8. Each becomes U+FFFD, the replacement character, for every
-target alike. Nothing else is changed.
+Users type anything into Aircall, and its API passes it on. NUL (which PostgreSQL refuses), lone surrogates and invalid
+UTF-8 become U+FFFD, the replacement character, for every target alike. Nothing else changes.
 """
 
 from __future__ import annotations
@@ -17,41 +16,40 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 AUTOMATIC = zlib.MAX_WBITS | 32
-"""Lets zlib see whether it has gzip or deflate. Both have a checksum; without one, a damaged body would look whole."""
+"""Lets zlib detect gzip or zlib format. Both have a checksum, so damage is noticed."""
 REPLACEMENT = "\ufffd"
 DEEPEST = 100
-"""How many levels of objects and lists anything may have that others wrote: ten times what any catalog or event has."""
+"""Levels of nesting allowed in input: ten times those of any catalog or event."""
 _BACKSLASH = b"\\"
 _NUL = b"\\u0000"
 _ESCAPE = re.compile(
     rb"""
-    (?P<kept> \\[^u] | \\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2} )  # of those a backslash may be one
+    (?P<kept> \\[^u] | \\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2} )  # an escaped backslash, for one
     | \\u0000
     | \\u[dD][89a-fA-F][0-9a-fA-F]{2}
     """,
     re.VERBOSE,
 )
 _DECODER: msgspec.json.Decoder[Any] = msgspec.json.Decoder(float_hook=float)
-"""Takes `1e400` for infinite, so that only this value is set aside."""
+"""Decodes `1e400` as infinity, so that one such value does not spoil the whole response."""
 
 
 class BrokenError(ValueError):
-    """A packed body is damaged, or was cut short."""
+    """A compressed body is damaged or truncated."""
 
 
 def unpack(pieces: Iterable[bytes], largest: int, *, may_be_empty: bool) -> Iterator[bytes]:
-    """Unpack a body in gzip or deflate, or several that follow each other, to the end.
+    """Decompress a body of one or more gzip or deflate members.
 
-    urllib3 could do so in little memory as well, but takes one that was cut off for whole, or whose second part is
-    damaged.
+    urllib3 would accept a truncated body, or one whose second member is damaged.
 
     Args:
-        pieces: The packed body.
-        largest: How many bytes to have in hand at once.
-        may_be_empty: Whether there may be nothing at all.
+        pieces: The compressed body.
+        largest: Bytes to decompress at once.
+        may_be_empty: Whether an empty body is valid.
 
     Raises:
-        BrokenError: If it is damaged or not whole.
+        BrokenError: If it is damaged or truncated.
     """
     unpacking = None
     try:
@@ -74,26 +72,26 @@ def decode(body: bytes) -> Any:
     """Decode JSON.
 
     Args:
-        body: The JSON, supposed to be in UTF-8.
+        body: JSON that should be UTF-8.
 
     Returns:
-        Its value, in which all text is Unicode without NUL. A number that is too large for a float is infinite.
+        The value; its text is valid Unicode without NUL. A number too large for a float is infinite.
 
     Raises:
-        msgspec.ValidationError: If it has a whole number of more than 4,300 digits.
+        msgspec.ValidationError: If it has an integer of more than 4,300 digits.
         msgspec.DecodeError: If it is not JSON.
     """
-    if _BACKSLASH not in body or _NUL not in body:  # one byte is found much faster than six
+    if _BACKSLASH not in body or _NUL not in body:  # searching for one byte is much faster
         try:
             return _DECODER.decode(body)
         except (msgspec.DecodeError, UnicodeDecodeError):
-            pass  # perhaps only for its text
+            pass  # perhaps just invalid text
     text = body.decode("utf-8", "replace").encode()
     return _DECODER.decode(_ESCAPE.sub(_replace, text))
 
 
 def is_deep(value: Any) -> bool:
-    """Say whether a decoded value has more than `DEEPEST` levels of objects and lists."""
+    """Return whether a decoded value has more than `DEEPEST` levels of nesting."""
     level = [value]
     for _ in range(DEEPEST):
         inner = (each.values() if isinstance(each, dict) else each for each in level if isinstance(each, dict | list))

@@ -1,8 +1,7 @@
-"""Fetches files from presigned addresses, which are not Aircall's API (facts: Reports).
+"""Fetches files from presigned URLs, which are not part of Aircall's API (facts: Reports).
 
-Whoever has such an address can read the file. So no credentials go along, and no log or error shows the address.
-Whoever can write such an address into an answer must not be able to send the tap elsewhere: it goes over TLS, and never
-to an address of a private network, whatever a name is looked up to, and wherever a server redirects it.
+Anyone with such a URL can read the file, so no log or error shows it, and no credentials are sent. To prevent SSRF, the
+tap requires TLS and never connects to a private network, whatever a name resolves to or a server redirects to.
 """
 
 from __future__ import annotations
@@ -35,10 +34,10 @@ T = TypeVar("T")
 
 ATTEMPTS = 6
 IN_MEMORY = 8 * 2**20
-"""A file longer than this, in bytes, goes to the disk while it arrives."""
+"""Bytes of a file kept in memory; a larger one is written to disk as it arrives."""
 
 EXPIRED = {
-    HTTPStatus.BAD_REQUEST,  # how storage answers when the token within an address has ended
+    HTTPStatus.BAD_REQUEST,  # storage says so when the token in a URL has expired
     HTTPStatus.UNAUTHORIZED,
     HTTPStatus.FORBIDDEN,
     HTTPStatus.NOT_FOUND,
@@ -55,12 +54,12 @@ PASSING = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS}
 
 
 class Downloader:
-    """Fetches files. Safe to use from several threads.
+    """Fetches files. Thread-safe.
 
     Args:
-        make_session: Makes a session that leads only where `allowed` says.
-        limiter: Waits before another attempt, and no longer when the run ends.
-        this_machine: Whether this machine may be asked, also without encryption, as it may be for a sandbox.
+        make_session: Makes a session that connects only where `allowed` permits.
+        limiter: Waits before a retry, until the run ends.
+        this_machine: Whether loopback addresses are allowed, also without TLS, as for a sandbox.
     """
 
     def __init__(self, make_session: Callable[..., Session], limiter: RateLimiter, *, this_machine: bool) -> None:
@@ -73,39 +72,38 @@ class Downloader:
         self._session.close()
 
     def fetch(self, url: str, largest: int) -> IO[bytes]:
-        """Fetch a file.
+        """Download a file to a temporary file.
 
         Args:
-            url: Where it is.
-            largest: How many bytes it may have.
+            url: Its URL.
+            largest: Limit of bytes.
 
         Returns:
-            A temporary file, at its beginning, that is gone when it is closed.
+            The temporary file, at its beginning; closing deletes it.
 
         Raises:
-            InputError: If this machine has no place for it.
+            InputError: If it cannot be stored on this machine.
             AircallError: As from `receive`.
         """
         return self.receive(url, lambda incoming: _spooled(incoming.pieces(largest)))
 
     def receive(self, url: str, take: Callable[[Incoming], T], *, redirects: int = 0) -> T:
-        """Have a file come in.
+        """Pass a file to a function while it is downloaded.
 
         Args:
-            url: Where it is.
-            take: Given the file while it comes in, makes of it what the caller wants; once for each attempt. It need
-                not read it to the end.
-            redirects: How often the server may send the tap to another address, which must be as safe.
+            url: Its URL.
+            take: Converts the incoming file to the result; called once for each attempt. It need not read to the end.
+            redirects: Redirects to follow at most; each URL must be as safe.
 
         Returns:
-            What `take` made of it.
+            The result of `take`.
 
         Raises:
-            ExpiredError: If the address has ended.
-            ResponseError: If it is no address to go to, or the file is too large.
-            RejectedRequestError: If the server refuses the request for another reason, or redirects it too often.
-            UnavailableError: If the file could not be fetched in some attempts, for about half a minute.
-            AircallError: What `take` raises; a `TransientError` is reason to try again.
+            ExpiredError: If the URL has expired.
+            ResponseError: If the URL is not safe, or the file is too large.
+            RejectedRequestError: If the server refuses the request for another reason, or redirects too often.
+            UnavailableError: If all attempts failed, over about half a minute.
+            AircallError: From `take`; after a `TransientError`, the download is retried.
         """
         failures = 0
         while True:
@@ -125,32 +123,31 @@ class Downloader:
                     self._raise_for_status(incoming.status, host)
                     if not incoming.shows_its_end:
                         raise TransientError(
-                            f"The file from {host} came without its length, so that nobody could tell whether it is "
-                            "whole."
+                            f"The file from {host} came without its length, so a truncated file would go unnoticed."
                         )
                     return take(incoming)
-            with suppress(ValueError):  # of brackets that do not close, which are refused next
+            with suppress(ValueError):  # unbalanced brackets, which are refused next
                 location = urljoin(url, location)
             url = location
-        raise AssertionError  # without redirects left, a status is an answer
+        raise AssertionError  # the last response is never a redirect to follow
 
     def _host(self, url: str) -> str:
-        """Return the host of an address, if it is one to go to."""
+        """Return the host of a URL if the URL is safe."""
         try:
             parts = urlsplit(url)
             host = parts.hostname or ""
-            host.encode("idna")  # what looks it up, here or in a proxy, would fail over a label of 64 characters
+            host.encode("idna")  # resolving it would fail if a label had 64 characters
         except ValueError:
             parts, host = urlsplit(""), ""
         secure = parts.scheme == "https" or (parts.scheme == "http" and self._this_machine and is_loopback(host))
         if not host or not secure or parts.username is not None:
-            raise ResponseError("Aircall gave an address for the file that does not begin with https:// and a host.")
-        if is_address(host):  # a proxy would go there
+            raise ResponseError("Aircall gave a URL for the file that does not begin with https:// and a host.")
+        if is_address(host):  # a proxy would connect to it
             check_addresses(host, [host], self._may_connect)
         return host
 
     def _may_connect(self, host: str, address: str) -> bool:
-        """Say whether to connect to a host at one of its IP addresses."""
+        """Return whether to connect to a host at one of its IP addresses."""
         return is_public(address) or (self._this_machine and is_loopback(host) and is_loopback(address))
 
     @staticmethod
@@ -166,7 +163,7 @@ class Downloader:
 
 
 def _spooled(pieces: Iterator[bytes]) -> IO[bytes]:
-    """Return a temporary file with these bytes, at its beginning."""
+    """Write bytes to a temporary file, and return it at its beginning."""
     file = tempfile.SpooledTemporaryFile(IN_MEMORY)  # noqa: SIM115 - handed to the caller
     try:
         for piece in pieces:
@@ -174,8 +171,8 @@ def _spooled(pieces: Iterator[bytes]) -> IO[bytes]:
                 file.write(piece)
         with _explained():
             file.seek(0)
-    except BaseException:  # a signal, too: a file that nobody was given would warn when it is collected
-        with suppress(OSError):  # of what a full disk did not take
+    except BaseException:  # signals too: an unclosed file would warn when collected
+        with suppress(OSError):  # the disk may be full
             file.close()
         raise
     return file
@@ -183,11 +180,11 @@ def _spooled(pieces: Iterator[bytes]) -> IO[bytes]:
 
 @contextmanager
 def _explained() -> Iterator[None]:
-    """Say that it is this machine that cannot keep a file."""
+    """Blame this machine, not Aircall, for a file that cannot be stored."""
     try:
         yield
     except OSError as error:
         reason = reason_of(error) if error.errno else "it cannot be written to"
         raise InputError(
-            f"Variable TMPDIR: no file can be kept in {tempfile.tempdir or 'any temporary folder'}: {reason}."
+            f"Variable TMPDIR: cannot store files in {tempfile.tempdir or 'any temporary folder'}: {reason}."
         ) from error

@@ -1,7 +1,6 @@
-"""One limiter for all requests of a run, and for all runs that share a file.
+"""The rate limit of a run, or of all runs that share a file.
 
-Aircall counts requests per company and minute, and blocks everyone for 60 seconds when they are too many (facts: Rate
-limit).
+Aircall limits requests per company and minute, and blocks the company for 60 seconds above that (facts: Rate limit).
 """
 
 from __future__ import annotations
@@ -30,80 +29,79 @@ if TYPE_CHECKING:
 
 WINDOW_SECONDS = 60.0
 
-# Requests take a moment to reach Aircall, and not always the same moment. The window is this much longer, so that 60
-# requests sent within our minute never arrive within less than one of Aircall's.
 SAFETY = 1.01
+"""Factor for the window, since latency varies: requests sent within a minute may arrive within less."""
 
 LONGEST_PAUSE = 600_000
 """In milliseconds."""
 DRIFT = 10_000
-"""In milliseconds: the clocks of those who share a file may be this far apart. An entry further in the future dates
-from before a clock was set back."""
+"""In milliseconds: clocks of processes that share a file may differ by this. A later entry is from before a clock was
+set back."""
 OTHERS_WINDOW = 600_000
-"""For how many milliseconds more than its own window a sharer keeps requests: others may have longer windows, since a
-budget of 0.1 requests a minute has one of ten minutes."""
+"""In milliseconds: how long to keep requests beyond one's own window, for processes with a smaller budget: 0.1 requests
+a minute need a window of ten minutes."""
 LONGEST_WAIT_SECONDS = 60.0
-"""Before a retry."""
+"""Longest back-off before a retry."""
 LOG_INTERVAL_SECONDS = 30.0
 NOTICEABLE_SECONDS = 10.0
-"""Waiting for less than this, within the time between two lines, is not worth a line."""
+"""Waits that add up to less than this between two log lines are not logged."""
 SETTING = "Setting rate_limit_store"
 LOCK_INTERVAL_SECONDS = 0.05
-"""How often to try to get the lock while another process has it, which is usually for some milliseconds."""
+"""Time between two tries to get the lock, which others usually hold for some milliseconds."""
 SILENCE_SECONDS = 5.0
-"""How long to wait for the lock before saying so."""
+"""Wait for the lock that is worth a warning."""
 PATIENCE_SECONDS = 300.0
-"""How long to wait for the lock at all: a process that keeps it that long is stuck."""
+"""Limit of the wait for the lock: a process that holds it longer hangs."""
 
 logger = logging.getLogger(__name__)
 
 
 class Count(msgspec.Struct, forbid_unknown_fields=True):
-    """What has been sent; all times are in milliseconds."""
+    """Requests sent; all times are in milliseconds."""
 
     requests: list[int] = []
-    """When each request was sent, the oldest first."""
+    """When each was sent, in order."""
     paused_until: int = 0
 
 
 class Memory:
-    """Counts the requests of this process alone.
+    """Counts the requests of this process.
 
     Args:
-        clock: Where time comes from.
+        clock: This machine's clock.
     """
 
     keeps = 0
-    """For how many milliseconds more than its own window a limiter leaves requests here."""
+    """In milliseconds: how long to keep requests beyond one's own window."""
 
     def __init__(self, clock: Clock) -> None:
         self._count = Count()
         self._clock = clock
 
     def now(self) -> float:
-        """Return seconds on a clock that all who count here see alike."""
+        """Return the time in seconds, by a clock that all processes share."""
         return self._clock.monotonic()
 
     @contextmanager
-    def opened(self, closed: Event) -> Iterator[Count]:  # noqa: ARG002 - for those who wait
-        """Lend the count, which nobody else uses until the context ends; what is changed by then stays.
+    def opened(self, closed: Event) -> Iterator[Count]:  # noqa: ARG002 - nothing to wait for
+        """Lock the count for a context, and save changes at its end.
 
         Args:
-            closed: Is set when the run ends: nobody waits any longer.
+            closed: Ends the wait for the lock when set.
 
         Raises:
-            InputError: If it cannot be used, or another process does not let go of it.
-            RunEndedError: If the run ends while another process keeps it.
+            InputError: If the count is unusable, or another process does not release the lock.
+            RunEndedError: If `closed` is set while waiting.
         """
         yield self._count
 
 
 class SharedFile(Memory):
-    """Counts in a file, for all processes of this machine; it holds times and nothing else.
+    """Counts the requests of all processes of this machine in a file, which holds only times.
 
     Args:
-        path: The file, made when it is not there; locked by a second file beside it.
-        clock: Where time comes from.
+        path: The file, created if missing; locked by a second file beside it.
+        clock: This machine's clock.
 
     Raises:
         InputError: If there can be no such file.
@@ -114,13 +112,12 @@ class SharedFile(Memory):
     def __init__(self, path: str, clock: Clock) -> None:
         if "://" in path:
             raise InputError(
-                f"{SETTING}: must be the path of a file, which the taps of one machine share; there is no limit that "
-                "machines share."
+                f"{SETTING}: must be the path of a file, for taps on one machine; machines cannot share a limit."
             )
         super().__init__(clock)
         self._path = Path(path).absolute()
         self._mutex = FileLock(f"{self._path}.lock")
-        # The lock would be made nevertheless.
+        # FileLock would create folders.
         if not self._path.parent.is_dir():
             raise InputError(f"{SETTING}: there is no folder {self._path.parent}.")
         if self._path.is_dir():
@@ -137,7 +134,7 @@ class SharedFile(Memory):
             self._lock(closed)
             try:
                 before = self._path.read_bytes() if self._path.exists() else b""
-                # A machine that lost power may leave an empty one.
+                # It may be empty after a power failure.
                 count = msgspec.json.decode(before or b"{}", type=Count)
                 count.requests.sort()
                 yield count
@@ -145,7 +142,7 @@ class SharedFile(Memory):
                     new = self._path.with_name(f"{self._path.name}.new")
                     try:
                         new.write_bytes(after)
-                        new.replace(self._path)  # nobody ever sees half of it
+                        new.replace(self._path)  # atomically
                     except OSError:
                         new.unlink(missing_ok=True)
                         raise
@@ -155,8 +152,7 @@ class SharedFile(Memory):
             raise InputError(f"{SETTING}: the file {self._path} cannot be used: {reason_of(error)}.") from error
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise InputError(
-                f"{SETTING}: the file {self._path} has something else in it than times of requests; delete it, or name "
-                "another one."
+                f"{SETTING}: the file {self._path} is not one of request times; delete it, or name another one."
             ) from error
 
     def _lock(self, closed: Event) -> None:
@@ -171,30 +167,29 @@ class SharedFile(Memory):
             seconds = self._clock.monotonic() - began
             if seconds >= PATIENCE_SECONDS:
                 raise InputError(
-                    f"{SETTING}: another process has kept {self._mutex.lock_file} for {seconds:.0f} s; end the one "
-                    "that hangs, or name another place."
+                    f"{SETTING}: another process has held {self._mutex.lock_file} for {seconds:.0f} s; end the process "
+                    "that hangs, or name another file."
                 )
             if silent and seconds >= SILENCE_SECONDS:
                 silent = False
-                line = "Waiting for another process to let go of %s (setting rate_limit_store), for %.0f s at most."
+                line = "Waiting for another process to release %s (setting rate_limit_store), for %.0f s at most."
                 logger.warning(line, self._mutex.lock_file, PATIENCE_SECONDS)
             self._clock.wait(LOCK_INTERVAL_SECONDS, closed)
 
 
 class RateLimiter:
-    """Hands out the right to send one request. Safe to use from several threads.
+    """A rate limiter with a sliding window. Thread-safe.
 
-    The window slides: a run with fewer requests than a minute's budget never waits, a longer one never has more than
-    the budget in any minute. Those who share a file count the requests of all, each towards its own budget: with
-    different budgets, the smaller one yields.
+    A run with fewer requests than the budget of a minute never waits; no minute has more requests than the budget. Taps
+    that share a file count the requests of all, each towards its own budget: the smaller budget yields.
 
     Args:
-        requests_per_minute: The budget, above 0; fractions are kept (0.5 is one request in two minutes).
-        clock: Where time comes from.
+        requests_per_minute: The budget, above 0; may be a fraction (0.5 is one request in two minutes).
+        clock: This machine's clock.
         path: The file to share; empty to count the requests of this process alone.
 
     Raises:
-        InputError: If the file cannot be used; from `acquire` and `pause` too.
+        InputError: If the file is unusable; also from `acquire` and `pause`.
     """
 
     def __init__(self, requests_per_minute: float, clock: Clock, path: str = "") -> None:
@@ -209,43 +204,43 @@ class RateLimiter:
         self._waited = 0.0
         self._waited_since = self._next_line = -math.inf
         with self._store.opened(self._closed):
-            pass  # find out now that it cannot be used
+            pass  # fail early if it is unusable
 
     def acquire(self) -> None:
-        """Return when one request may be sent.
+        """Wait until one request may be sent.
 
         Raises:
             RunEndedError: If the limiter is closed meanwhile.
         """
-        with self._turn:  # one thread waits for the next place, the others for their turn
+        with self._turn:  # one thread waits for the window, the others for their turn
             while milliseconds := self._to_wait():
                 self._say(milliseconds / 1000)
                 self._clock.wait(milliseconds / 1000, self._closed)
 
     def pause(self, seconds: float) -> None:
-        """Let no request pass for so many seconds, ten minutes at most; a longer pause that is under way stays."""
+        """Block requests for this many seconds, ten minutes at most; never shortens a pause."""
         if self._closed.is_set():
             return
-        self._next_line = self._clock.monotonic() + LOG_INTERVAL_SECONDS  # whoever paused has logged it
+        self._next_line = self._clock.monotonic() + LOG_INTERVAL_SECONDS  # the caller has logged it
         with self._lock, self._store.opened(self._closed) as count:
             now = self._milliseconds(count)
             count.paused_until = max(count.paused_until, now + min(math.ceil(seconds * 1000), LONGEST_PAUSE))
 
     def wait(self, seconds: float) -> None:
-        """Wait so many seconds, or until the limiter is closed."""
+        """Wait this many seconds, or until the limiter is closed."""
         self._clock.wait(seconds, self._closed)
 
     def wait_after(self, error: AircallError, *, failures: int, attempts: int) -> None:
-        """Wait before a retry: a second at most, then twice as long each time, up to a minute.
+        """Wait before a retry, with exponential back-off and jitter: up to a second at first, later a minute.
 
         Args:
-            error: What went wrong this time.
-            failures: How often it has gone wrong, this time included.
-            attempts: How often to try at most.
+            error: The latest failure.
+            failures: Failures so far, including this one.
+            attempts: Attempts at most.
 
         Raises:
-            UnavailableError: If a `TransientError` leaves no attempt.
-            AircallError: The error itself, if it is of another kind and leaves no attempt.
+            UnavailableError: If no attempt is left after a `TransientError`.
+            AircallError: The error itself, if no attempt is left after another error.
         """
         if failures >= attempts:
             raise UnavailableError(str(error)) if isinstance(error, TransientError) else error
@@ -254,11 +249,11 @@ class RateLimiter:
         self.wait(seconds)
 
     def close(self) -> None:
-        """End all waiting; whoever waits gets a `RunEndedError`."""
+        """End all waits; `acquire` raises `RunEndedError`."""
         self._closed.set()
 
     def _to_wait(self) -> int:
-        """Take a place in the window if there is one and return 0; otherwise return for how many milliseconds not."""
+        """Record a request and return 0, or return how many milliseconds to wait before one is allowed."""
         with self._lock, self._store.opened(self._closed) as count:
             if self._closed.is_set():
                 raise RunEndedError
@@ -268,12 +263,12 @@ class RateLimiter:
             if len(requests) >= self._most and (free := requests[-self._most] + self._window + 1) > now:
                 return free - now
             del requests[: bisect_left(requests, now - self._window - self._store.keeps)]
-            # Never earlier than another's, since the oldest come first.
+            # The list stays in order even if clocks differ.
             requests.append(max(now, requests[-1]) if requests else now)
             return 0
 
     def _milliseconds(self, count: Count) -> int:
-        """Return the time; forget what is later than it can be, since a clock was set back."""
+        """Return the time in milliseconds; drop entries from before a clock was set back."""
         now = int(self._store.now() * 1000)
         if count.requests and count.requests[-1] > now + DRIFT:
             count.requests.clear()
@@ -282,7 +277,7 @@ class RateLimiter:
         return now
 
     def _say(self, seconds: float) -> None:
-        """Log that the run waits: a long wait, or many short ones."""
+        """Log a long wait, or many short ones."""
         now = self._clock.monotonic()
         if now >= self._waited_since + LOG_INTERVAL_SECONDS:
             self._waited_since, self._waited = now, 0.0

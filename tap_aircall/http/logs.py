@@ -1,4 +1,4 @@
-"""Keeps personal data and secrets out of all log lines of the process."""
+"""Keeps personal data and secrets out of the logs of the whole process."""
 
 from __future__ import annotations
 
@@ -12,31 +12,31 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 UNSPEAKABLE = "urllib3"
-"""It logs addresses that give access to files, headers and queries; `http.session` has lines of its own."""
+"""Logger that shows presigned URLs, headers and queries; `http.session` logs requests instead."""
 
 DETAILS = ("METRIC: ", "Skipping deselected stream", "Skipping parse of env", "Parsing env var", "Starting incremental")
-"""How lines begin that the SDK logs at INFO, several for each stream, and that tell most users nothing."""
+"""Beginnings of INFO lines that the SDK logs for each stream, and that few users need."""
 TALKATIVE = ("singer_sdk.metrics", "tap-aircall")
-"""The loggers of these lines."""
+"""Their loggers."""
 
 
 def be_brief() -> None:
-    """Leave out what the SDK logs about each stream, unless the level is DEBUG; the tap has a summary."""
+    """Hide the SDK's details about each stream unless the level is DEBUG; the tap logs a summary."""
     for name in TALKATIVE:
         logging.getLogger(name).addFilter(is_worth_a_line)
 
 
 def is_worth_a_line(record: logging.LogRecord) -> bool:
-    """Say whether a line is more than a detail of the SDK's; for the loggers of streams, too."""
+    """Return whether to log a line: it is not one of the SDK's details, or the level is DEBUG."""
     is_detail = record.levelno == logging.INFO and str(record.msg).startswith(DETAILS)
     return not is_detail or logging.getLogger(record.name).isEnabledFor(logging.DEBUG)
 
 
 def be_discreet() -> None:
-    """Log no text of errors that are not the tap's own, and nothing from urllib3, at any level.
+    """Hide the messages of other libraries' errors, and everything from urllib3, at any level.
 
-    Errors of other libraries quote what they failed over: a header with a token, the address of a file, a phone number.
-    So only their kind and where they came from is shown, which is what a developer needs.
+    Such errors quote what they failed on: a header with a token, a presigned URL, a phone number. Their type and
+    traceback are logged, which is what a developer needs.
     """
     logging.setLogRecordFactory(_make_record)
     for name in list(logging.getLogger().manager.loggerDict):
@@ -57,14 +57,14 @@ def _make_record(*args: Any, **kwargs: Any) -> logging.LogRecord:
 
 
 def _shown(value: Any) -> Any:
-    """Return what to log for a part of a message."""
+    """Return what to log for an argument of a message."""
     if isinstance(value, BaseException) and not isinstance(value, TapAircallError):
         return type(value).__name__
     return value
 
 
 def _lines(error: BaseException) -> Iterator[str]:
-    """Format an error and those that led to it, as Python does, but without the texts."""
+    """Format an error and its causes as Python does, but without messages of other libraries."""
     chain = [error]
     while (earlier := chain[-1].__cause__ or chain[-1].__context__) and earlier not in chain:
         chain.append(earlier)

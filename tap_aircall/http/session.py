@@ -1,13 +1,13 @@
-"""Sends requests through one `requests` session, and says in one line what went wrong: for the API and for files alike.
+"""A hardened `requests` session, for the API and for files, whose errors are one line each.
 
-What `requests` and urllib3 leave open is closed here, in the adapter that the session mounts:
+It adds what `requests` and urllib3 lack:
 
-- an answer may drip for ever, or contradict itself about its length: it is watched (see `watching`);
-- an answer may have any size, and a few packed bytes become gigabytes: there is a limit, and memory stays small;
-- each request would look through the environment and `~/.netrc`: proxies and certificates are looked up once for each
-  server, and credentials come from the settings alone;
-- cookies are kept and redirects followed: not here;
-- their log lines and errors quote addresses, headers and credentials: only our own lines leave this module.
+- a deadline for slow responses, and refusal of ambiguous framing (see `watching`);
+- a limit on size after decompression, against decompression bombs, in little memory;
+- proxies and certificates from the environment, looked up once for each server; credentials from the settings alone,
+  never from `~/.netrc`;
+- neither cookies nor redirects;
+- log lines and errors without URLs, headers and credentials.
 """
 
 from __future__ import annotations
@@ -47,35 +47,34 @@ if TYPE_CHECKING:
 ONCE = Retry(total=False, redirect=False)
 """No retry and no redirect."""
 PIECE = 2**16
-"""Bytes of a body to have in hand at once, before and after unpacking."""
+"""Bytes of a body to hold at once, before and after decompression."""
 PACKINGS = {"gzip", "x-gzip", "deflate", "br", "zstd", "compress"}
-"""What a `Content-Encoding` may name; some servers write other things there, such as `utf-8`, which mean nothing."""
+"""Values of `Content-Encoding` to take seriously; some servers write others there, such as `utf-8`."""
 CERTIFICATE_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 INVALID = (InvalidSchema, InvalidURL, MissingSchema, urllib3.LocationValueError)
 _TUNNEL = re.compile(r"Tunnel connection failed: (\d{3})")
-"""What `http.client` says of a proxy that refuses."""
+"""The error of `http.client` when a proxy refuses."""
 _HEADER = re.compile(r"[\x20-\x7e\x80-\xff]*")
-"""What the value of a header may be made of."""
+"""Characters allowed in the value of a header."""
 
 logger = logging.getLogger(__name__)
 
 
 class Session(requests.Session):
-    """Sends requests to Aircall or to storage, each once.
+    """Sends requests to Aircall or to storage, without retries.
 
-    Threads share it: a session is safe to share as long as nobody changes it, and nothing here changes after it is
-    made. There are no cookies, its headers are those of all requests, and what signs a request goes along with that
-    request. The pool behind it lends each thread a connection of its own, for one answer.
+    Threads can share it, since it does not change: no cookies, the same headers for all requests, and each request
+    brings its own authentication. The pool lends each thread a connection for one response.
 
     Args:
         user_agent: Value of the `User-Agent` header.
-        timeout: Seconds to wait for a connection, and for each next part of an answer.
-        at_once: How many connections to a server are kept.
-        allowed: Says of a host and one of its IP addresses whether it may be connected to; None for all. A proxy, which
-            the user chose, looks up hosts itself.
+        timeout: Seconds to wait for a connection, and for each next part of a response.
+        at_once: Connections to keep for each server.
+        allowed: Returns whether the tap may connect to a host at an IP address; None for all. Not used with a proxy,
+            which the user chose and which resolves hosts itself.
 
     Raises:
-        InputError: If the user agent cannot be sent.
+        InputError: If the user agent is not valid in a header.
     """
 
     def __init__(self, *, user_agent: str, timeout: float, at_once: int, allowed: Allowed | None = None) -> None:
@@ -83,7 +82,7 @@ class Session(requests.Session):
         be_discreet()
         _check_header("Setting user_agent", user_agent)
         self.headers = CaseInsensitiveDict({"User-Agent": user_agent, "Accept": "*/*", "Accept-Encoding": "gzip"})
-        self.trust_env = False  # the adapter knows what counts of it
+        self.trust_env = False  # the adapter reads it
         self.cookies.set_policy(cookiejar.DefaultCookiePolicy(netscape=False))
         self.seconds = timeout
         self._adapter = Adapter(timeout, at_once, allowed)
@@ -96,21 +95,21 @@ class Session(requests.Session):
 
     @contextmanager
     def open(self, request: requests.Request, *, name: str, place: str, shown: str) -> Iterator[Incoming]:
-        """Send one request, and yield the answer as it comes in.
+        """Send a request and read the response in a context, which also translates errors while reading.
 
         Args:
-            request: The request, with what signs it.
-            name: What to call the answer in errors.
-            place: What to call the server in errors.
-            shown: What to call the request in the log.
+            request: The request, with its authentication.
+            name: Name of the response, for errors.
+            place: Name of the server, for errors.
+            shown: Name of the request, for the log.
 
         Yields:
-            The answer, while it comes in; errors of the connection until the end of the context count.
+            The response; its body is not read yet.
 
         Raises:
-            TransientError: If it failed in a way that the next attempt may not.
-            UnavailableError: If no attempt can do better.
-            InputError: If the environment's certificates cannot be used, or a header cannot be sent.
+            TransientError: If a retry may succeed.
+            UnavailableError: If no retry can.
+            InputError: If the environment's certificates are unusable, or a header is not valid.
         """
         began = time.monotonic()
         response = None
@@ -125,7 +124,7 @@ class Session(requests.Session):
             raise _explained(error, name, place, self.seconds, has_begun=response is not None) from error
         finally:
             if response is not None:
-                response.close()  # and its connection, unless the answer is whole
+                response.close()  # and the connection, unless the response is complete
         seconds = time.monotonic() - began
         logger.debug(
             "%s %s: status %d, %d bytes, %.2f s", request.method, shown, incoming.status, incoming.size, seconds
@@ -133,7 +132,7 @@ class Session(requests.Session):
 
 
 class Adapter(HTTPAdapter):
-    """The way to all servers, by the proxies and certificates of the environment; see `Session` for the arguments."""
+    """Connects through the environment's proxies and with its certificates; see `Session` for the arguments."""
 
     def __init__(self, timeout: float, at_once: int, allowed: Allowed | None) -> None:
         super().__init__(pool_maxsize=at_once, max_retries=ONCE)
@@ -142,7 +141,7 @@ class Adapter(HTTPAdapter):
         self._proxies: dict[tuple[str, ...], Mapping[str, str]] = {}
 
     def proxies_for(self, url: str) -> Mapping[str, str]:
-        """Return the proxies of the environment for an address, looked up once for each server."""
+        """Return the environment's proxies for a URL, looked up once for each server."""
         server = urlsplit(url)[:2]
         if server not in self._proxies:
             self._proxies[server] = get_environ_proxies(url)
@@ -161,7 +160,7 @@ class Adapter(HTTPAdapter):
         self, request: requests.PreparedRequest, verify: Any, proxies: Any = None, cert: Any = None
     ) -> HTTPConnectionPool:
         pool = super().get_connection_with_tls_context(request, verify, proxies, cert)
-        assert isinstance(pool, HTTPConnectionPool)  # noqa: S101 - what every adapter has, with or without TLS
+        assert isinstance(pool, HTTPConnectionPool)  # noqa: S101 - with and without TLS
         allowed = None if select_proxy(request.url or "", proxies) else self._allowed
         if not issubclass(pool.ConnectionCls, Watched):
             pool.ConnectionCls = watched(pool.ConnectionCls, allowed)
@@ -169,13 +168,13 @@ class Adapter(HTTPAdapter):
 
     @functools.cached_property
     def _certificates(self) -> str | bool:
-        """The file or folder with the certificates that the environment names; True for the usual ones."""
+        """The certificate file or folder that the environment names; True for the default."""
         name = next((name for name in CERTIFICATE_VARIABLES if os.environ.get(name)), None)
         if name is None:
             return True
         path = os.environ[name]
         try:
-            kind = "capath" if os.path.isdir(path) else "cafile"  # noqa: PTH112 - it may be no path at all
+            kind = "capath" if os.path.isdir(path) else "cafile"  # noqa: PTH112 - it may not be a valid path
             ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(**{kind: path})
         except (OSError, ValueError) as error:
             known = isinstance(error, OSError) and not isinstance(error, ssl.SSLError) and error.errno
@@ -185,20 +184,20 @@ class Adapter(HTTPAdapter):
 
 
 class Incoming:
-    """An answer whose head is there, and whose body is still to come.
+    """A response whose body is not read yet.
 
     Args:
-        response: The answer.
-        name: What to call it in errors.
+        response: The response.
+        name: Its name, for errors.
     """
 
     def __init__(self, response: requests.Response, name: str) -> None:
         self.status = response.status_code
         self.headers: Mapping[str, str] = response.headers
         self.credentials: str | None = response.request.headers.get("Authorization")
-        """What the request was signed with."""
+        """The `Authorization` header of the request."""
         self.size = 0
-        """Bytes of the body so far, unpacked."""
+        """Bytes of the body read so far, decompressed."""
         self._raw = response.raw
         self._name = name
         named = self.headers.get("Content-Encoding", "").lower().replace(",", " ").split()
@@ -206,24 +205,24 @@ class Incoming:
 
     @property
     def length(self) -> int | None:
-        """Bytes of the body, as far as the head says; None for one that is packed."""
+        """Bytes of the body according to the head; None if not stated or compressed."""
         named = self.headers.get("Content-Length")
         return None if named is None or self._packings else int(named)
 
     @property
     def shows_its_end(self) -> bool:
-        """Whether a cut would be noticed."""
+        """Whether truncation would be noticed."""
         return any(name in self.headers for name in ("Content-Length", "Transfer-Encoding")) or bool(self._packings)
 
     def pieces(self, largest: int) -> Iterator[bytes]:
-        """Read the body.
+        """Read and decompress the body.
 
         Args:
-            largest: How many bytes it may have.
+            largest: Limit of bytes.
 
         Raises:
-            ResponseError: If it has more.
-            TransientError: If it is not whole.
+            ResponseError: If it is larger.
+            TransientError: If it is damaged or truncated.
             urllib3.exceptions.HTTPError: If the connection breaks.
         """
         pieces = iter(functools.partial(self._raw.read1, PIECE), b"")
@@ -237,7 +236,7 @@ class Incoming:
 
     def _unpacked(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
         if not set(self._packings) <= {"gzip", "x-gzip", "deflate"} or len(self._packings) > 1:
-            raise TransientError(f"{self._name} is packed in a way that the tap did not ask for.")
+            raise TransientError(f"{self._name} has a compression that the tap did not ask for.")
         try:
             yield from unpack(pieces, PIECE, may_be_empty=self.status != HTTPStatus.OK)
         except BrokenError as error:
@@ -245,14 +244,14 @@ class Incoming:
 
 
 def _explained(error: Exception, name: str, place: str, seconds: float, *, has_begun: bool) -> AircallError:
-    """Say what went wrong, and whether the next attempt may do better.
+    """Translate an error of `requests` or urllib3, whose message may hold secrets and is not used.
 
     Args:
-        error: What `requests` or urllib3 raised; its text may hold secrets, and is not used.
-        name: What to call the answer.
-        place: What to call the server.
+        error: The error.
+        name: Name of the response.
+        place: Name of the server.
         seconds: The time-out.
-        has_begun: Whether the answer has begun to come in.
+        has_begun: Whether the response has begun.
     """
     causes = list(_causes(error))
     if refusal := _refused_certificate(causes):
@@ -275,27 +274,27 @@ def _explained(error: Exception, name: str, place: str, seconds: float, *, has_b
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    """Go from an error to what caused it, and so on."""
+    """Yield an error and its chain of causes."""
     while error is not None:
         yield error
         error = error.__cause__ or error.__context__
 
 
 def _refused_certificate(causes: Iterable[BaseException]) -> str:
-    """Say why a certificate was refused; nothing if none was."""
+    """Return why a certificate was refused; empty if none was."""
     for cause in causes:
         if isinstance(cause, ssl.SSLCertVerificationError):
-            return cause.verify_message.rstrip(".")  # a fixed text of OpenSSL, which names no more than the host
+            return cause.verify_message.rstrip(".")  # one of OpenSSL's texts, with the host at most
         if isinstance(cause, CertificateError):
             return "it is for another host"
     return ""
 
 
 def _broken_connection(causes: Iterable[BaseException]) -> str:
-    """Say why there is no connection; nothing if that was not the fault."""
+    """Return why the connection failed; empty if it did not."""
     for cause in causes:
         match cause:
-            case requests.RequestException():  # each is an OSError, and none says more than what caused it
+            case requests.RequestException():  # also an OSError, but its cause says more
                 continue
             case urllib3.NameResolutionError():
                 return "its name cannot be resolved"
@@ -311,10 +310,10 @@ def _broken_connection(causes: Iterable[BaseException]) -> str:
 
 
 def _check_header(what: str, value: str) -> None:
-    """Refuse what no header can carry.
+    """Refuse a value that is not valid in a header.
 
     Raises:
-        InputError: Saying what it is, without the value.
+        InputError: If it is not; the message does not quote it.
     """
     if not _HEADER.fullmatch(value):
         raise InputError(f"{what}: has a line break, or a character that no HTTP header can carry.")

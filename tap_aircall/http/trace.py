@@ -1,15 +1,14 @@
-"""What was asked and answered, without values: what people may send who may not show their data.
+"""A trace of requests and responses without values, for people who must not share their data.
 
-A trace has a line of JSON for each request. Of an answer it tells the status, the names and kinds of its fields, what
-the list says of its own length, and in which order its records are. It has no value of any field:
+A trace has a line of JSON for each request. It shows the status of the response, the names and kinds of its fields, the
+counts that describe a list, and the order of its records, but no value of any field:
 
-- an id, in an answer or a path, is left out; records are numbered in the order in which the trace first meets them;
-- a time is told in seconds from the beginning of the trace, and only by its day and its place among the others: two
-  times that are three seconds apart or less stay so, as the bounds and the order of a list are judged by that, and all
-  other distances of a day shrink to four seconds;
-- a name that does not look like the name of a field, such as a phone number, is `OTHER`.
+- ids are left out, in responses and paths; records are numbered in the order in which they first appear;
+- times are in seconds from the start of the trace, and keep only their day and order: distances up to three seconds
+  stay exact, since the order and bounds of a list depend on them, and all others within a day shrink to four seconds;
+- a name that does not look like that of a field, such as a phone number, becomes `OTHER`.
 
-The sandbox can answer as a trace says.
+The sandbox can replay a trace.
 """
 
 from __future__ import annotations
@@ -38,36 +37,36 @@ if TYPE_CHECKING:
 FORMAT = 1
 FILE = "aircall-verify.jsonl"
 LARGE = 253_402_300_800
-"""Whole numbers from here on are no times in seconds: that would be the year 10000."""
+"""An integer from here on is not a time in seconds: it would be the year 10000."""
 ABSENT = "absent"
-"""Stands in a list of ids or times for a record without the field."""
+"""In a list of ids or times, stands for a record without the field."""
 OTHER = "(other)"
-"""Stands for the name of a field that may be data."""
+"""Stands for the name of a field that might be data."""
 NEAR_SECONDS = 3
-"""Times that are further apart than this are out of reach of each other: order and bounds are exact to two seconds."""
+"""Distances up to this stay exact; order and bounds are exact to two seconds."""
 DAY = 86_400
 MOST_FIELDS = 1_000
-"""How many fields of one answer a trace names."""
+"""Limit of fields shown for a response."""
 MOST_RECORDS = 500
-"""How many ids and times of one list it has."""
+"""Limit of ids and times shown for a list."""
 DEEPEST = 20
 ID_KEYS = ("id", "webhook_id")
-"""What identifies a record; the first that it has counts."""
+"""Fields that may identify a record; the first present is used."""
 ID_KINDS = {"integer", "large integer", "integer in text", "text"}
-"""The kinds of values that can be ids."""
+"""Kinds of values that can be ids."""
 TIME_KINDS = {"integer", "integer in text", "time"}
-"""The kinds of values that can be times."""
+"""Kinds of values that can be times."""
 TIME_KEYS = ("started_at", "created_at", "updated_at")
-"""The times that lists are ordered by."""
+"""Times that order lists."""
 COUNTS = {
     *(("meta", name) for name in ("count", "total", "current_page", "per_page")),
     *(("company", name) for name in ("users_count", "numbers_count")),
     ("pageInfo", "totalCount"),
 }
-"""Numbers that tell how long a list is, which a trace shows."""
+"""Counts that describe a list; shown as they are."""
 BOUNDS = {"from", "to"}
 PLAIN = {"page", "per_page", "order", "order_by"}
-"""Query parameters that are about nobody."""
+"""Query parameters shown as they are."""
 LIMITS = ("X-AircallApi-Limit", "X-AircallApi-Remaining", "X-AircallApi-Reset", "Retry-After")
 _NAME = re.compile(r"(?!\w*\d{5})[A-Za-z_]\w{0,39}", re.ASCII)
 _WORD = re.compile(r"v\d|[a-z_]+", re.ASCII)
@@ -77,7 +76,7 @@ _PATH = re.compile(r"/v\d/[^\s',;]+")
 
 
 class Exchange(NamedTuple):
-    """A request, and what is told of its answer; times are UNIX seconds still."""
+    """A request and the description of its response; times are still UNIX seconds."""
 
     method: str
     path: str
@@ -85,14 +84,14 @@ class Exchange(NamedTuple):
     seconds: float
     told: dict[str, Any]
     times: dict[str, list[Any]]
-    """The times of the records by path, or the kind of what stands in place of one."""
+    """The times of records by path, or the kind of a value that is not a time."""
 
 
 class Trace:
-    """Notes requests with their answers.
+    """Records requests and responses.
 
     Args:
-        clock: The clock of this machine; the trace begins now.
+        clock: This machine's clock; the trace starts now.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -102,14 +101,14 @@ class Trace:
         self._ids: dict[tuple[str, Any], int] = {}
 
     def note(self, method: str, path: str, params: Mapping[str, str], answer: Answer | None, seconds: float) -> None:
-        """Note one request.
+        """Record one request.
 
         Args:
-            method: Its method.
-            path: Its path with version.
-            params: Its query parameters.
-            answer: What came; None for nothing.
-            seconds: How long that took.
+            method: HTTP method.
+            path: Path with version.
+            params: Query parameters.
+            answer: The response; None if there was none.
+            seconds: How long it took.
         """
         told: dict[str, Any] = {"status": None}
         times: dict[str, list[Any]] = {}
@@ -131,7 +130,7 @@ class Trace:
         """Return the lines of the trace.
 
         Args:
-            tap: What made it, for the first line.
+            tap: The tap with its version, for the first line.
         """
         bounds = [each.query.get(name) for each in self._exchanges for name in BOUNDS]
         times = [time for each in self._exchanges for listed in each.times.values() for time in listed]
@@ -151,14 +150,14 @@ class Trace:
         return [json.dumps(line) for line in lines]
 
     def save(self, folder: Path, tap: str) -> Path:
-        """Write the trace to a new file that only its owner can read; no file that is there is touched.
+        """Write the trace to a new file, readable only by its owner; never overwrites a file.
 
         Args:
-            folder: Where to.
-            tap: What made it.
+            folder: The folder.
+            tap: The tap with its version.
 
         Raises:
-            OSError: If that cannot be done.
+            OSError: If the file cannot be written.
         """
         text = "".join(f"{line}\n" for line in self.lines(tap))
         stem, _, ending = FILE.partition(".")
@@ -172,7 +171,7 @@ class Trace:
         raise AssertionError
 
     def _headers(self, headers: Mapping[str, str]) -> dict[str, Any]:
-        """Return how far the clock of the server is ahead, and what it says of its limit."""
+        """Return how far the server's clock is ahead (seconds), and its rate limit."""
         now = self._clock.time()
         date = seconds_of(headers.get("Date"))
         limits: dict[str, Any] = {}
@@ -186,7 +185,7 @@ class Trace:
         return {"date": None if date is None else int(date) - int(now), "limits": limits}
 
     def _note_records(self, payload: Any, ids: dict[str, list[Any]], times: dict[str, list[Any]]) -> None:
-        """Note in which order the records of all lists of an answer are."""
+        """Record the order of the records in all lists of a response."""
         for name, listed in payload.items() if isinstance(payload, dict) else ():
             records = [each for each in listed if isinstance(each, dict)] if isinstance(listed, list) else []
             for key in (*next(([key] for key in ID_KEYS if any(key in each for each in records)), ()), *TIME_KEYS):
@@ -199,13 +198,13 @@ class Trace:
                 told[path] = [self._told(name, key, record, kind) for record in records[:MOST_RECORDS]]
 
     def _told(self, name: str, key: str, record: dict[str, Any], kind: str | None) -> Any:
-        """Number a record by its id, or return its time in UNIX seconds; or else say what stands in place of it.
+        """Return the number of a record for its id, or its time in UNIX seconds.
 
         Args:
             name: The list.
             key: The field.
             record: The record.
-            kind: The kind of ids or times that the list has; one of another kind is told by its kind.
+            kind: The kind of ids or times in the list; for a value of another kind, its kind is returned.
         """
         if key not in record:
             return ABSENT
@@ -216,7 +215,7 @@ class Trace:
 
 
 def kind_of(value: Any) -> str:
-    """Return the kind of a decoded value: as fine as it takes to tell whether a schema can take it."""
+    """Return the kind of a decoded value, precise enough to tell whether it fits a schema."""
     match value:
         case None:
             kind = "null"
@@ -242,12 +241,12 @@ def kind_of(value: Any) -> str:
 
 
 def shown_name(name: str) -> str:
-    """Return the name of a field as it is, unless it may be data: a phone number, an id, an address."""
+    """Return the name of a field, or `OTHER` if it might be data: a phone number, an id, an address."""
     return name if _NAME.fullmatch(name) else OTHER
 
 
 def template(text: str) -> str:
-    """Put `{id}` in place of each part of a path, alone or in a sentence, that may be one."""
+    """Replace each part of a path, alone or in a sentence, that might be an id by `{id}`."""
     return _PATH.sub(
         lambda match: "/".join(
             part if _WORD.fullmatch(part.rstrip(".:")) or not part else "{id}" for part in match[0].split("/")
@@ -257,7 +256,7 @@ def template(text: str) -> str:
 
 
 def shown_query(params: Mapping[str, str]) -> dict[str, Any]:
-    """Return query parameters without what may be data; `from` and `to` become UNIX seconds."""
+    """Return query parameters without data; `from` and `to` become integers."""
     shown: dict[str, Any] = {}
     for name, value in params.items():
         if name in BOUNDS and _DIGITS.fullmatch(value):
@@ -268,11 +267,11 @@ def shown_query(params: Mapping[str, str]) -> dict[str, Any]:
 
 
 def squeezed(distances: Iterable[int]) -> dict[int, int]:
-    """Hide distances from a moment, in seconds, as far as the order and the bounds of lists allow.
+    """Coarsen distances in seconds as far as the order and bounds of lists allow. Idempotent.
 
     Returns:
-        What to show of each: of the same day, in the same order, and as far from its neighbour if that is near. What is
-        squeezed stays as it is when it is squeezed again.
+        The distance to show for each: on the same day, in the same order, and as far from its neighbour if that is
+        near.
     """
     shown = {0: 0}
     everything = sorted(distances, key=abs)
@@ -288,7 +287,7 @@ def squeezed(distances: Iterable[int]) -> dict[int, int]:
 
 
 def _fields(payload: Any) -> dict[str, dict[str, int]]:
-    """Count the kinds of all values in an answer by their path, such as `calls[].user.name`."""
+    """Count the kinds of all values in a response by path, such as `calls[].user.name`."""
     found: dict[str, Counter[str]] = {}
 
     def look(value: Any, path: str, depth: int) -> None:
@@ -309,7 +308,7 @@ def _fields(payload: Any) -> dict[str, dict[str, int]]:
 
 
 def _second(value: Any) -> int | None:
-    """Return a time in UNIX seconds; None for what is none."""
+    """Return a time in UNIX seconds; None if it is not one."""
     try:
         return to_seconds(value)
     except ValueError:

@@ -1,6 +1,6 @@
-"""What `http.client` leaves open about an answer: how long it may take, how long its head may be, and what it may say.
+"""Limits that `http.client` lacks: the time for a whole response, the size of its head, and ambiguous framing.
 
-A time-out applies to each piece of an answer, so one that drips never ends. A head may have any size, and may
+A socket's time-out applies to each read, so a response that drips never ends. A head may have any size, and may
 contradict itself about the length of the body.
 """
 
@@ -28,32 +28,32 @@ if TYPE_CHECKING:
     from tap_aircall.http.addresses import Allowed
 
 ANSWER_TIMEOUTS = 3
-"""A whole answer may take this many times the `request_timeout` ..."""
+"""A response may take this many times `request_timeout` ..."""
 SLOWEST = 16 * 2**10
-"""... and one more second for each of so many bytes of its body."""
+"""... plus a second for each of this many bytes of its body."""
 LARGEST_HEAD = 2**20
-"""Bytes of all that comes before a body."""
+"""Bytes of everything before the body."""
 _LENGTH = re.compile(r"[0-9]{1,18}")
 
 
 class TooSlowError(HTTPException):
-    """An answer took longer than a whole one may."""
+    """A response took too long."""
 
 
 class _Watch(io.RawIOBase):
-    """What comes over a connection for one answer, for as long as that may take.
+    """Reads one response from a connection, within limits of time and size.
 
     Args:
-        connection: What to read from.
-        seconds: How long it may take.
+        connection: The connection.
+        seconds: Time limit.
     """
 
     def __init__(self, connection: io.RawIOBase, seconds: float) -> None:
         self._connection = connection
         self._until = time.monotonic() + seconds
-        """When it must be over; the machine's time, as that of time-outs is."""
+        """Deadline, in real time like socket time-outs."""
         self.room: float = LARGEST_HEAD
-        """How many bytes may still come; without limit as soon as the head is there."""
+        """Bytes left for the head; infinite once the head is complete."""
 
     @override
     def readable(self) -> bool:
@@ -66,7 +66,7 @@ class _Watch(io.RawIOBase):
         size = self._connection.readinto(buffer) or 0
         if self.room == math.inf:
             self._until += size / SLOWEST
-        elif size == 0:  # http.client would take half a head for one
+        elif size == 0:  # http.client would accept a truncated head
             raise ConnectionResetError
         self.room -= size
         if self.room < 0:
@@ -80,7 +80,7 @@ class _Watch(io.RawIOBase):
 
 
 class _WatchedResponse(HTTPResponse):
-    """An answer that must be over in time, and whose head must be clear."""
+    """A response with a deadline and unambiguous framing."""
 
     def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
         super().__init__(sock, *args, **kwargs)
@@ -93,8 +93,8 @@ class _WatchedResponse(HTTPResponse):
         super().begin()
         self._watch.room = math.inf
         lengths, transfers = (self.headers.get_all(name, []) for name in ("Content-Length", "Transfer-Encoding"))
-        # Where these are odd, http.client reads to the end of the connection, or too little; and what follows an answer
-        # such as 103 would be taken for the answer to the next request.
+        # Otherwise http.client may read to the end of the connection, or too little; and it would take the response
+        # after an interim one such as 103 for the response to the next request.
         if (
             len(lengths) + len(transfers) > 1
             or not all(map(_LENGTH.fullmatch, lengths))
@@ -105,20 +105,19 @@ class _WatchedResponse(HTTPResponse):
 
 
 class Watched:
-    """Marks a class of connections whose answers are watched."""
+    """Marks connection classes whose responses are watched."""
 
     response_class = _WatchedResponse
 
 
 @functools.lru_cache(maxsize=16)
 def watched(connection: type, allowed: Allowed | None) -> type:
-    """Derive a class of connections whose answers are watched, and which lead to allowed addresses only."""
+    """Derive a connection class with watched responses that connects to allowed addresses only."""
     parts: dict[str, Any] = {}
     if allowed is not None:
 
         def connect(self: Any) -> socket.socket:
-            # Looked up before, so that nothing at all is sent elsewhere, and looked at after, since the name may lead
-            # elsewhere the next moment.
+            # Checked before, so that nothing is sent elsewhere, and after, since the name may now resolve differently.
             host = self.host.strip("[]")
             check_addresses(host, look_up(host, self.port), allowed)
             sock: socket.socket = connection._new_conn(self)  # type: ignore[attr-defined]  # noqa: SLF001

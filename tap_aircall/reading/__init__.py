@@ -1,1 +1,1 @@
-"""How Aircall is read: pages, walks, cursors, times and states. Nothing in here sends a request."""
+"""Reading Aircall: pages, walks, cursors, times and states. Nothing in here sends a request."""

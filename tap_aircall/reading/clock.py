@@ -1,4 +1,4 @@
-"""What time it is: by this machine's clock, which tests replace by one of their own, and by Aircall's."""
+"""Two clocks: this machine's, which tests replace, and Aircall's."""
 
 from __future__ import annotations
 
@@ -18,62 +18,60 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 LONGEST_WAIT_SECONDS = 0.5
-"""No single wait may be longer: if a signal comes just before a wait for another thread, Python sees it only when the
-wait is over."""
+"""The longest single wait: Python handles a signal that arrives just before a wait only after it."""
 
 TRAIL_SECONDS = 60
-"""Aircall may show a record this many seconds late, and a run cannot tell: no state comes closer to the present.
+"""A state stays this far behind the present, since Aircall may list a record late without a sign.
 
-This only makes the next run repeat what began within this time. It covers the seconds that copies of a database lag
-behind each other, and the second or two by which the time in an answer may be off."""
+It covers replication lag at Aircall and a second or two of error in the clock. The next run reads this time again."""
 ABSURD_SECONDS = 86_400
-"""If Aircall's clock and this machine's are further apart (seconds), one of them is plainly wrong."""
+"""If the two clocks differ by more, one of them is plainly wrong."""
 
 logger = logging.getLogger(__name__)
 
 
 class Clock:
-    """The clock of this machine; tests have others."""
+    """This machine's clock."""
 
     def time(self) -> float:
-        """Return the time of day in seconds since 1970-01-01 UTC."""
+        """Return the time in UNIX seconds."""
         return time.time()
 
     def monotonic(self) -> float:
-        """Return seconds on a clock that never goes back; only differences mean something."""
+        """Return seconds on a clock that never goes back; only differences are meaningful."""
         return time.monotonic()
 
     def wait(self, seconds: float, interrupt: threading.Event) -> None:
-        """Return after so many seconds, or as soon as the event is set."""
+        """Wait this many seconds, or until the event is set."""
         for timeout in timeouts(seconds):
             if interrupt.wait(timeout):
                 return
 
 
 class AircallClock:
-    """Aircall's time of day, as the `Date` header of its answers tells it.
+    """Aircall's clock, according to the `Date` header of its responses.
 
-    What this machine's clock says does not matter as long as answers have that header, and neither does when it jumps:
-    between two answers, time is measured by the monotonic clock. Answers may still contradict each other. A header
-    counts whole seconds and travels for a while, and a proxy may hand out an old answer. So the earliest time that
-    fits all answers counts: too early a time makes a later run repeat something, too late a time would lose it.
+    Between responses, the monotonic clock measures time, so this machine's clock may be wrong or jump. Responses may
+    contradict each other: `Date` has whole seconds, takes a while to arrive, and a proxy may serve an old one. The
+    earliest time that fits all of them counts, since a time that is too early only repeats reading, and one that is too
+    late loses records.
 
     Args:
-        clock: The clock of this machine, which counts as long as no answer has a usable `Date`.
+        clock: This machine's clock, used until a response has a valid `Date`.
     """
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._lock = threading.Lock()
         self._machine = clock.time() - clock.monotonic()
-        # By how many seconds Aircall's clock is ahead of the monotonic one: at least, and at most.
+        # Bounds of Aircall's time minus the monotonic time, in seconds.
         self._earliest, self._latest = math.inf, -math.inf
         self._warned = False
 
     def note(self, date: str | None) -> None:
-        """Take over the `Date` header of an answer that has just come; None or nonsense says nothing.
+        """Learn from the `Date` header of a response that has just arrived; ignore None and anything invalid.
 
-        A time more than a day from this machine's is reported once. The earlier of the two counts then.
+        If it is more than a day from this machine's time, warn once and use the earlier of the two.
         """
         said = seconds_of(date)
         if said is None:
@@ -87,26 +85,26 @@ class AircallClock:
             self._earliest = min(self._earliest, said - monotonic)
 
     def reached(self, moment: float | None = None) -> int:
-        """Return a second (UNIX) that Aircall's clock had certainly passed at a moment, as far as is known by now.
+        """Return a lower bound of Aircall's time, in UNIX seconds.
 
         Args:
-            moment: Monotonic seconds of this run; None for now.
+            moment: When, in monotonic seconds; None for now.
         """
         with self._lock:
-            # This machine's clock may jump, too: the earliest counts.
+            # This machine's clock may jump; the earliest counts.
             self._machine = min(self._machine, self._clock.time() - self._clock.monotonic())
             ahead = self._machine if math.isinf(self._earliest) else self._earliest
         return int(ahead + (self._clock.monotonic() if moment is None else moment)) - 1
 
     def ahead(self) -> float | None:
-        """Return by how many seconds Aircall's clock is ahead of this machine's; None if no answer has said so."""
+        """Return how many seconds Aircall's clock is ahead of this machine's; None before a response had a `Date`."""
         with self._lock:
             if math.isinf(self._latest):
                 return None
             return self._latest + self._clock.monotonic() - self._clock.time()
 
     def horizon(self) -> int:
-        """Return the last second (UNIX) that may be over by now, whichever clock is right: how far to read."""
+        """Return an upper bound of the present, in UNIX seconds, by whichever clock is later: how far to read."""
         with self._lock:
             aircall = self._latest + self._clock.monotonic()
         return int(max(aircall, self._clock.time())) - 1
@@ -116,7 +114,7 @@ class AircallClock:
             return
         self._warned = True
         logger.warning(
-            "This machine's clock is %.0f days %s Aircall's (header Date): set it right. Until then, runs read "
+            "This machine's clock is %.0f days %s Aircall's (header Date): correct it. Until then, each run reads "
             "everything since the earlier of the two again.",
             abs(ahead) / ABSURD_SECONDS,
             "behind" if ahead > 0 else "ahead of",
@@ -124,7 +122,7 @@ class AircallClock:
 
 
 def seconds_of(date: str | None) -> float | None:
-    """Return the UNIX seconds of a time as HTTP writes it; None if it is none."""
+    """Parse an HTTP date into UNIX seconds; return None if it is not one."""
     try:
         moment = email.utils.parsedate_to_datetime(date or "")
     except (ValueError, TypeError, OverflowError):
@@ -133,10 +131,10 @@ def seconds_of(date: str | None) -> float | None:
 
 
 def timeouts(seconds: float = math.inf) -> Iterator[float]:
-    """Divide a long wait into waits that are short enough for signals to be seen between them.
+    """Split a long wait into short ones, so that signals are handled in between.
 
     Yields:
-        The time to wait next, in seconds, until so many have passed.
+        Seconds to wait next.
     """
     until = time.monotonic() + seconds
     while (left := until - time.monotonic()) > 0:
@@ -144,7 +142,7 @@ def timeouts(seconds: float = math.inf) -> Iterator[float]:
 
 
 def result_of(future: Future[T]) -> T:
-    """Wait for the result of another thread; signals are seen meanwhile."""
+    """Wait for another thread's result, and handle signals meanwhile."""
     for timeout in timeouts():
         if wait([future], timeout).done:
             break

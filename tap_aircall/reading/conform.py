@@ -1,9 +1,9 @@
-"""Brings what Aircall sent into the shape of a stream's schema, and loses nothing on the way.
+"""Makes records conform to their stream's schema without losing anything.
 
-Times become RFC 3339 in UTC. A value of another type than documented is converted where nothing is lost by that, and is
-null where it fits no way. What the schema has no place for goes to one more field, `additional_fields`, by its path:
-`mood`, `number.e164`, or `tags[].x`, a list with one value for each of the `tags` of the record, null for those
-without. `tags[]` itself has the items that could not be used, which `tags` lacks. What looks like a secret stays out.
+Times become RFC 3339 in UTC. A value of the wrong type is converted if that is lossless, and otherwise becomes null.
+Values that the schema has no place for go to the field `additional_fields`, by path: `mood`, `number.e164`, or
+`tags[].x`, a list with one value (or null) for each of the record's `tags`. `tags[]` lists items that could not be
+used, and that `tags` therefore lacks. Values that look like secrets are dropped.
 """
 
 from __future__ import annotations
@@ -27,24 +27,24 @@ if TYPE_CHECKING:
     from tap_aircall.reading.pages import Record
 
 SMALLEST, LARGEST = -(2**63), 2**63 - 1
-"""The range of a 64-bit whole number, the largest kind that databases have."""
+"""The range of a 64-bit integer, the largest type of most databases."""
 DEEPEST = 100
-"""How many levels of objects and lists are kept of what no schema describes: far fewer than Python can recurse."""
+"""Levels of nesting kept where no schema describes a value; well below Python's recursion limit."""
 _INTEGER = re.compile(r"-?(0|[1-9][0-9]{0,18})")
 _SECRET = re.compile("token|secret|password|signature", re.IGNORECASE)
 
 
 class Misfit(StrEnum):
-    """How a value differs from what the schema says."""
+    """How a value differs from the schema."""
 
     UNKNOWN = "unknown"
-    """The schema lacks the field; `additional_fields` has it."""
+    """The schema lacks the field; it is in `additional_fields`."""
     CONVERTED = "converted"
-    """Its type is not the documented one; the same value is written in that type."""
+    """Its type is wrong; the same value is emitted in the right one."""
     UNUSABLE = "unusable"
-    """It fits no way: null stands for it, and `additional_fields` has what came."""
+    """It cannot be used: the field is null, and `additional_fields` has the original."""
     SECRET = "secret"  # noqa: S105 - a kind
-    """It has no place of its own, and looks like a secret by its name; it is left out."""
+    """The schema lacks the field, and its name suggests a secret; it is dropped."""
 
 
 def conform(
@@ -56,21 +56,21 @@ def conform(
     is_open: bool = False,
     is_selected: Callable[[str], bool] = lambda path: True,  # noqa: ARG005
 ) -> Record:
-    """Return a record in the shape of its schema.
+    """Return a copy of a record that conforms to its schema.
 
     Args:
-        record: What Aircall sent, or what this function returned before; stays as it is.
+        record: A record from Aircall or from this function; not changed.
         schema: JSON schema of the stream's records.
-        on_misfit: Called with the path of each value that differs from the schema, and how; often for the same path.
-        to_time: Turns a time into RFC 3339 in UTC; raises `ValueError` for anything else.
-        is_open: Whether unknown fields of the record itself stay where they are.
-        is_selected: Whether the field of a path is wanted. What is not is neither reported nor put aside.
+        on_misfit: Called with the path of each value that differs from the schema, and how; repeats paths.
+        to_time: Converts a time to RFC 3339 in UTC; raises `ValueError` for anything else.
+        is_open: Whether unknown top-level fields stay where they are.
+        is_selected: Whether the field at a path is selected. Others are neither reported nor set aside.
 
     Returns:
-        Another record. It has `additional_fields` only if there is something to put there, and the schema has it.
+        The new record, with `additional_fields` only if there are any and the schema has the field.
 
     Raises:
-        ResponseError: If a required field is absent or cannot be used; names it, never its value.
+        ResponseError: If a required field is missing or unusable; names it, never its value.
     """
     for name in schema.get("required", ()):
         if record.get(name) is None:
@@ -86,15 +86,13 @@ def conform(
 
 
 def is_recognised(record: Record, schema: Mapping[str, Any]) -> bool:
-    """Say whether anything in a record is what its schema describes.
+    """Return whether a record has at least one usable, non-null field that its schema does not require.
+
+    An empty list counts for a list field; a list or object with nothing usable in it does not.
 
     Args:
-        record: What Aircall sent, with or without its keys.
+        record: A record from Aircall, with or without its keys.
         schema: JSON schema of the stream's records.
-
-    Returns:
-        Whether at least one of the fields that are not required is there, not null, and in a form that can be used. An
-        empty list counts where a list belongs; a list or object of which nothing can be used does not.
     """
     required = schema.get("required", ())
     optional = {name: value for name, value in schema["properties"].items() if name not in required}
@@ -105,18 +103,18 @@ def is_recognised(record: Record, schema: Mapping[str, Any]) -> bool:
 
 
 def to_id(value: Any) -> int | None:
-    """Return the id of a call, contact, user and so on as the number that it is; None for what cannot be one."""
+    """Return the id of a call, contact, user and so on as a number; None if it cannot be one."""
     number = value if type(value) is int else _to_integer(value)
     return number if number is not None and 0 < number <= LARGEST else None
 
 
 def looks_secret(name: str) -> bool:
-    """Say whether the name or path of a field is that of a secret."""
+    """Return whether the name or path of a field suggests a secret."""
     return _SECRET.search(name) is not None
 
 
 def without(secrets: frozenset[str], value: Any) -> Any:
-    """Return a value without some fields (named in lower case), at any depth."""
+    """Return a copy of a value without the fields of these names (in lower case) at any depth."""
     if isinstance(value, dict):
         return {name: without(secrets, inner) for name, inner in value.items() if name.lower() not in secrets}
     return [without(secrets, inner) for inner in value] if isinstance(value, list) else value
@@ -124,10 +122,10 @@ def without(secrets: frozenset[str], value: Any) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class _Conformer:
-    """What all levels of one record share.
+    """Conforms the parts of one record.
 
-    Its methods return a value in its new form, and what was put aside of it, by the path within the value. Each raises
-    `ValueError` for a value that cannot be used.
+    `object`, `list` and `value` return the conformed value and what was set aside, by path within the value. They raise
+    `ValueError` if the value is unusable.
     """
 
     on_misfit: Callable[[str, Misfit], None]
@@ -190,7 +188,7 @@ class _Conformer:
         return self.single(value, types, path), {}
 
     def single(self, value: Any, types: Collection[str], path: str) -> Any:
-        """Return a value that has no parts which a schema describes."""
+        """Conform a value without parts that a schema describes."""
         kind = _kind(value)
         if kind in types or (kind == "integer" and "number" in types):
             return self.plain(value, path) if kind in {"object", "array"} else value
@@ -206,7 +204,7 @@ class _Conformer:
         return result
 
     def set_aside(self, rest: Record, name: str, value: Any, path: str, kind: Misfit) -> None:
-        """Report what has no place of its own, and put it under a name, unless it is null or looks like a secret."""
+        """Report a value that has no place, and keep it under a name unless it is null or looks like a secret."""
         if not self.is_selected(path):
             return
         if looks_secret(path):
@@ -217,13 +215,13 @@ class _Conformer:
             rest[name] = plain
 
     def plain(self, value: Any, path: str, *, hides: bool = False, depth: int = 0) -> Any:
-        """Return a value that no schema describes, as far as it can be written.
+        """Return a value that no schema describes, with null for parts that cannot be written.
 
         Args:
-            value: Anything that JSON can say.
+            value: Any JSON value.
             path: Its path.
-            hides: Whether what looks like a secret is left out.
-            depth: How many levels of it are above.
+            hides: Whether to drop fields that look like secrets.
+            depth: How many levels it is nested in.
         """
         if (depth >= DEEPEST and isinstance(value, dict | list)) or _kind(value) == "endless":
             self.on_misfit(path, Misfit.UNUSABLE)
@@ -242,7 +240,7 @@ class _Conformer:
 
 
 def _kind(value: Any) -> str:
-    """Return the JSON type of a value; `beyond` and `endless` for numbers that no database and no JSON has."""
+    """Return the JSON type of a value; `beyond` for integers beyond 64 bits, `endless` for infinity and NaN."""
     if isinstance(value, bool):
         return "boolean"
     if isinstance(value, int):
@@ -253,7 +251,7 @@ def _kind(value: Any) -> str:
 
 
 def _to_integer(value: Any) -> int | None:
-    """Return a text or another number as a whole number of 64 bits, if it is one."""
+    """Convert a string or float to a 64-bit integer; return None if that is not lossless."""
     if isinstance(value, str):
         number = int(value) if _INTEGER.fullmatch(value) else LARGEST + 1
         return number if SMALLEST <= number <= LARGEST else None
@@ -262,7 +260,7 @@ def _to_integer(value: Any) -> int | None:
 
 
 def _has_content(value: Any) -> bool:
-    """Say whether a value holds anything but null at any depth."""
+    """Return whether a value has anything but null in it, at any depth."""
     if isinstance(value, dict | list):
         return any(map(_has_content, value.values() if isinstance(value, dict) else value))
     return value is not None

@@ -1,15 +1,14 @@
-"""When to read a call again: cursors that trail Aircall's clock.
+"""Decides when to read calls again: cursors that trail Aircall's clock.
 
-Aircall rewrites calls for weeks without saying so (facts: Changes after the call). One cursor follows the clock and
-reads what is new; one more for each age of `reread_after_hours` follows at that distance. A run moves each cursor up to
-its distance from now, by reading the calls in between. So a call is read when it is new and once more at each age,
-however often the tap runs, and however long it did not run.
+Aircall changes calls for weeks without notice (facts: Changes after the call). One cursor follows the clock and reads
+new calls; one more for each age in `reread_after_hours` trails it by that age. A run moves each cursor as far as its
+age allows by reading the calls in between. So each call is read when new and once at each age, however often the tap
+runs.
 
-Even the newest cursor trails by `TRAIL_SECONDS`, since Aircall may show a call some seconds late. A run still reads up
-to the present; it only does not count the last seconds as read.
+Even the first cursor trails by `TRAIL_SECONDS`, since Aircall may list a call late. A run still reads up to the
+present; it just does not count the last seconds as read.
 
-What holds at any time, for each age: all calls up to the cursor were read when they were at least that old, and at
-least `TRAIL_SECONDS` old.
+Invariant, for each age: all calls up to its cursor were read when at least that old, and at least `TRAIL_SECONDS` old.
 """
 
 from __future__ import annotations
@@ -25,21 +24,21 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 NEW = 0
-"""The age of the cursor that reads what is new."""
+"""Age of the cursor that reads new calls."""
 BEGINNING = -(2**62)
-"""Position of a cursor that has read nothing: before all calls."""
+"""Position of a cursor that has read nothing."""
 
 LATE = 86_400
-"""How many seconds late Aircall may show a call, at most."""
+"""Seconds by which Aircall may list a call late, at most."""
 OLD = 30 * 86_400
-"""Calls that began longer ago than this may soon be too old for Aircall to show."""
+"""Seconds after which a call may disappear from Aircall's list while it is read."""
 
 POSITIONS = "cursors"
 FIRST_RUN = "first_run_at"
 
 
 class Window(NamedTuple):
-    """Calls to read: `after < started_at <= until`, in UNIX seconds; `after` None is the beginning."""
+    """Calls to read: `after < started_at <= until`, in UNIX seconds; None for no lower bound."""
 
     after: int | None
     until: int
@@ -49,17 +48,17 @@ class Cursors:
     """The cursors of one run.
 
     Args:
-        state: What `to_state` returned after an earlier run, or an empty mapping. A state with a bookmark alone, as
-            other taps write it, is taken for that of a run that was made at the time of the bookmark.
-        bookmark: The replication key value of that state, if any.
-        ages: Ages in seconds at which to read again.
-        now: Second that Aircall's clock has reached (UNIX); an earlier one makes the next run repeat more.
-        start: First second to read (UNIX); None for as far back as there is.
-        end: Last second to read (UNIX); None for as far as there is.
-        horizon: Where "as far as there is" ends: the last second at which a call can have begun (UNIX).
+        state: The result of `to_state` after an earlier run, or an empty mapping.
+        bookmark: The replication key value of that state, if any. If the state has nothing else, as from another tap,
+            the bookmark is also taken for the time of its run.
+        ages: Ages in seconds at which to read calls again.
+        now: Lower bound of Aircall's time, in UNIX seconds; the lower, the more the next run repeats.
+        start: First second to read (UNIX); None for no limit.
+        end: Last second to read (UNIX); None for no limit.
+        horizon: Last second at which a call can have started (UNIX).
 
     Raises:
-        ValueError: If the state holds something else than times.
+        ValueError: If the state holds anything but times.
     """
 
     def __init__(
@@ -86,24 +85,24 @@ class Cursors:
         else:
             self._first_run = now
         if max(self._first_run, known.get(NEW, BEGINNING)) > now:
-            # A clock that was ahead wrote it, perhaps as far ahead as the one now: read what it missed.
+            # The clock was ahead when this was written, perhaps by as much as now: read what the run missed.
             back = horizon - now + TOLERANCE_SECONDS
             self._first_run -= back
             known = {age: position - back for age, position in known.items()}
         self._positions = {age: self._resume(age, known) for age in sorted({NEW, *ages})}
 
     def _resume(self, age: int, known: Mapping[int, int]) -> int:
-        """Say where the cursor of an age goes on, even if the age is new in the settings.
+        """Return where the cursor of an age resumes, even if the age is new in the settings.
 
-        Calls up to the cursor of a longer age were read late enough for this one too, and so was all that the first run
-        read of calls that were old by then.
+        Calls up to the cursor of a greater age were read late enough for this age too, and so were those that had this
+        age when the first run read them.
         """
         newest = known.get(NEW, BEGINNING)
         reached = [position for other, position in known.items() if other >= age]
         return min(newest, max([*reached, self._first_run - age]))
 
     def windows(self) -> list[Window]:
-        """Return what to read in this run, oldest first; what touches is one window, divided where it must be."""
+        """Return the windows to read in this run, oldest first: adjacent ones merged, then divided where needed."""
         merged: list[tuple[int, int]] = []
         for after, until in sorted(
             (max(position, self._floor), self._last if age == NEW else self._target(age, self._now))
@@ -120,8 +119,8 @@ class Cursors:
     def divided(self, after: int, until: int) -> list[Window]:
         """Divide `after < started_at <= until` (UNIX seconds) into windows that can be read safely.
 
-        No window has both calls that may be about to disappear and calls that may be about to appear: between two
-        pages, the one would hide that the other has moved what is in between (facts: Lists and pages).
+        No window has both calls that may disappear and calls that may still appear: if both happen between two pages,
+        the total does not show that the list moved (facts: Lists and pages).
         """
         border = self._now - LATE
         borders = [after, until]
@@ -131,16 +130,16 @@ class Cursors:
 
     @property
     def ages(self) -> list[int]:
-        """Ages in seconds at which calls are read, in order; the first is that of new ones."""
+        """Ages in seconds at which calls are read, in order; the first is `NEW`."""
         return list(self._positions)
 
     @property
     def read_through(self) -> int | None:
-        """Up to which start all calls have been read at least once (UNIX second); None before a first run."""
+        """The UNIX second up to which all calls were read at least once; None before the first run."""
         return None if self._positions[NEW] == BEGINNING else self._positions[NEW]
 
     def position_at(self, age: int) -> int:
-        """Return where the first cursor stands that trails by so many seconds or more, or else the last (UNIX)."""
+        """Return the position (UNIX) of the first cursor with at least this age (seconds), or else of the last."""
         ages = self.ages
         return self._positions[next((each for each in ages if each >= age), ages[-1])]
 
@@ -149,18 +148,18 @@ class Cursors:
 
         Args:
             through: The second (UNIX).
-            now: What Aircall's clock had reached when the run began to read calls, as far as it is known by now.
+            now: Lower bound of Aircall's time when the run began to read calls, as known by now.
         """
         self._first_run = min(self._first_run, now)
         for age in self._positions:
             self._positions[age] = max(self._positions[age], min(through, self._target(age, now)))
 
     def _target(self, age: int, now: int) -> int:
-        """Return how far the cursor of an age may go."""
+        """Return how far the cursor of an age may move."""
         return min(now - max(age, TRAIL_SECONDS), self._last)
 
     def to_state(self) -> dict[str, Any]:
-        """Return what the next run needs, in a form that people can read."""
+        """Return the state for the next run, readable by people."""
         return {
             FIRST_RUN: to_rfc3339(self._first_run),
             POSITIONS: {

@@ -1,8 +1,8 @@
-"""What a stream could not have or use yet, and when it is to be tried again: the one list of it in the stream's state.
+"""Items that a stream set aside, and gaps in its list, as its state keeps them.
 
-An item is something of a call, or a record, that is named by a number. It is tried again at the ages at which calls are
-read again, counted from when it was set aside; after a week nothing more is expected of it. A gap is a part of a list
-in which Aircall counts more than it shows.
+An item is a record, or a call's result or file, named by an id. It is retried at the ages in `reread_after_hours`,
+counted from when it was set aside, for a week at most. A gap is a part of a list of which Aircall counts more records
+than it shows.
 """
 
 from __future__ import annotations
@@ -19,37 +19,37 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
 KEY = "later"
-"""Key of a stream's state."""
+"""Key of the items in a stream's state."""
 GAPS = "gaps"
-"""Key of a stream's state for what its list hides."""
+"""Key of the gaps in a stream's state."""
 ASKED_AT = "asked_at"
 WEEK_SECONDS = 7 * 86_400
-"""Seconds after which an item is tried for the last time."""
+"""After this, an item is retried for the last time."""
 YOUNG_SECONDS = 3 * 86_400
-"""Seconds for which Aircall may still make what is not there yet."""
+"""For this long, Aircall may still produce a missing result."""
 SOON_SECONDS = 20 * 60
-"""Seconds after which an item is first tried again; Aircall recalculates a call for so long after its end."""
+"""An item is first retried after this; Aircall recalculates a call until then."""
 MOST = 10_000
-"""How many items the list has at most for each reason, so that a state stays below some 100 kB."""
+"""Limit of items for each reason; keeps a state below some 100 kB."""
 MOST_GAPS = 50
-"""How many gaps a state has at most; the latest are kept."""
+"""Limit of gaps in a state; the latest are kept."""
 
 
 class Reason(StrEnum):
     """Why something was set aside."""
 
     EARLY = "too_early"
-    """Its call has not settled yet, or its file is fetched by the next run."""
+    """Its call has not settled yet, or the next run fetches its file."""
     MISSING = "not_ready"
-    """Aircall has nothing, or nothing yet (404)."""
+    """Aircall has none, or none yet (404)."""
     REFUSED = "refused"
     """Aircall refuses this one (403)."""
     UNUSABLE = "unusable"
-    """What came cannot be used."""
+    """The response cannot be used."""
 
 
 class Item(NamedTuple):
-    """Why an item was set aside, and since when."""
+    """Why and when an item was set aside."""
 
     reason: Reason
     since: int
@@ -57,7 +57,7 @@ class Item(NamedTuple):
 
     @property
     def ends_at(self) -> int:
-        """When it is tried for the last time (UNIX seconds)."""
+        """When it is retried for the last time (UNIX seconds)."""
         return self.since + (WEEK_SECONDS if self.reason in {Reason.REFUSED, Reason.UNUSABLE} else YOUNG_SECONDS)
 
 
@@ -65,11 +65,11 @@ class Later:
     """The items of one stream.
 
     Args:
-        state: What `to_state` returned; empty for none.
+        state: The result of `to_state`, or empty.
         ages: Ages in seconds at which calls are read again.
 
     Raises:
-        AttributeError, TypeError, ValueError: If the state is something else.
+        AttributeError, TypeError, ValueError: If the state is anything else.
     """
 
     def __init__(self, state: Mapping[str, Any], ages: Iterable[int]) -> None:
@@ -82,7 +82,7 @@ class Later:
                 self._items |= {each: Item(reason, second) for each, second in parse_ids(groups).items()}
 
     def __contains__(self, identity: int) -> bool:
-        """Say whether an item is on the list."""
+        """Return whether an item is set aside."""
         return identity in self._items
 
     def __len__(self) -> int:
@@ -90,34 +90,34 @@ class Later:
         return len(self._items)
 
     def room(self, reason: Reason) -> int:
-        """Return how many more items may be set aside for a reason."""
+        """Return how many more items may be set aside for a reason; negative if there are too many."""
         return MOST - sum(item.reason is reason for item in self._items.values())
 
     def add(self, identity: int, reason: Reason, now: int) -> bool:
-        """Set an item aside, or note another reason for one that is.
+        """Set an item aside, or change its reason.
 
         Args:
-            identity: What names it.
+            identity: Its id.
             reason: Why.
-            now: UNIX seconds; an item that was set aside before keeps its time.
+            now: UNIX seconds; an item that is already set aside keeps its time.
 
         Returns:
-            Whether it is new, or was set aside for another reason.
+            Whether it is new or its reason changed.
         """
         before = self._items.get(identity)
         self._items[identity] = Item(reason, before.since if before else now)
         return before is None or before.reason is not reason
 
     def settle(self, identity: int) -> None:
-        """Take an item off the list, if it is there: it was had, or is given up."""
+        """Drop an item, if it is there: it was read, or is given up."""
         self._items.pop(identity, None)
 
     def is_last_try(self, identity: int, now: int) -> bool:
-        """Say whether a run at a UNIX second is the last that tries an item."""
+        """Return whether a run at a UNIX second is the last to retry an item."""
         return identity in self._items and self._items[identity].ends_at <= now
 
     def due(self, now: int) -> list[int]:
-        """Return the items that a run at a UNIX second is to try: those of which an age has come since the last run."""
+        """Return the items to retry at a UNIX second: those that reached an age since the last run."""
         return [identity for identity, item in self._items.items() if self._is_due(item, now)]
 
     def _is_due(self, item: Item, now: int) -> bool:
@@ -125,7 +125,7 @@ class Later:
         return any(time <= now and (self._asked_at is None or self._asked_at < time) for time in times)
 
     def tried(self, now: int) -> dict[int, Reason]:
-        """Note that all that was due at a UNIX second was tried; return, off the list, what nothing is expected of."""
+        """Note that all items due at a UNIX second were retried; drop and return those whose time is over."""
         self._asked_at = now
         over = {identity: item.reason for identity, item in self._items.items() if item.ends_at <= now}
         for identity in over:
@@ -133,7 +133,7 @@ class Later:
         return over
 
     def to_state(self) -> dict[str, Any]:
-        """Return what the next run needs, empty if there is nothing: of each reason, the latest `MOST` items."""
+        """Return the state for the next run: the latest `MOST` items for each reason; empty if there are none."""
         by_reason: dict[Reason, dict[int, int]] = defaultdict(dict)
         for identity, item in sorted(self._items.items(), key=lambda pair: pair[1].since, reverse=True):
             if len(by_reason[item.reason]) < MOST:
@@ -143,22 +143,22 @@ class Later:
 
 
 def parse_gaps(state: Iterable[Mapping[str, Any]]) -> list[Gap]:
-    """Read what `gaps_to_state` wrote.
+    """Parse the result of `gaps_to_state`.
 
     Raises:
-        AttributeError, KeyError, TypeError, ValueError: If it is something else.
+        AttributeError, KeyError, TypeError, ValueError: If it is anything else.
     """
     gaps = []
     for each in state:
         after, until = (None if each[name] is None else to_seconds(each[name]) for name in ("after", "until"))
         if type(each["counted"]) is not int or type(each["shown"]) is not int:
-            raise TypeError("a gap that cannot be counted")
+            raise TypeError("not a gap")
         gaps.append(Gap(after, until, each["counted"], each["shown"]))
     return gaps
 
 
 def gaps_to_state(gaps: Iterable[Gap]) -> list[dict[str, Any]]:
-    """Write gaps in a form that people can read, the latest `MOST_GAPS` of them."""
+    """Return the latest `MOST_GAPS` gaps for a state, readable by people."""
     state = []
     for gap in list(gaps)[-MOST_GAPS:]:
         bounds = {"after": gap.after, "until": gap.until}
@@ -168,18 +168,18 @@ def gaps_to_state(gaps: Iterable[Gap]) -> list[dict[str, Any]]:
 
 
 def is_known(gap: Gap, known: Iterable[Gap]) -> bool:
-    """Say whether a gap is no larger than those that were seen before and may be the same."""
+    """Return whether a gap is no larger than the known gaps that it overlaps."""
     return gap.missing <= sum(each.missing for each in known if _overlap(each, gap))
 
 
 def merged_gaps(known: Iterable[Gap], seen: Sequence[Gap], forgotten_before: int | None) -> list[Gap]:
-    """Return the gaps to remember.
+    """Return the gaps to keep in the state.
 
     Args:
-        known: Those of earlier runs.
-        seen: Those of this run.
-        forgotten_before: UNIX seconds; a list is read no more before this. None if it is always read whole, so that
-            only what this run saw counts.
+        known: Gaps of earlier runs.
+        seen: Gaps of this run.
+        forgotten_before: UNIX seconds; later runs do not read the list before this. None for a list that each run reads
+            whole: only gaps of this run count.
     """
     if forgotten_before is None:
         return list(seen)
@@ -192,7 +192,7 @@ def merged_gaps(known: Iterable[Gap], seen: Sequence[Gap], forgotten_before: int
 
 
 def _overlap(one: Gap, other: Gap) -> bool:
-    """Say whether two gaps may have the same records in them."""
+    """Return whether two gaps may hide the same records."""
     return all(
         first.after is None or second.until is None or first.after < second.until
         for first, second in ((one, other), (other, one))
@@ -200,25 +200,25 @@ def _overlap(one: Gap, other: Gap) -> bool:
 
 
 def parse_ids(state: Mapping[str, list[int]]) -> dict[int, int]:
-    """Read what `ids_to_state` wrote.
+    """Parse the result of `ids_to_state`.
 
     Raises:
-        AttributeError, TypeError, ValueError: If it is something else.
+        AttributeError, TypeError, ValueError: If it is anything else.
     """
     ids: dict[int, int] = {}
     for time, differences in state.items():
         second = to_seconds(time)
         if not all(type(difference) is int for difference in differences):
-            raise TypeError("an id that is no number")
+            raise TypeError("not an id")
         ids.update(dict.fromkeys(itertools.accumulate(differences), second))
     return ids
 
 
 def ids_to_state(ids: Mapping[int, int]) -> dict[str, list[int]]:
-    """Write ids, each with a UNIX second, in a short form that people can read.
+    """Return ids and their UNIX seconds for a state, delta-encoded but readable.
 
     Returns:
-        Times with their ids: the first, then the difference of each to the one before.
+        By time, the ids in ascending order: the first, then differences.
     """
     by_second: dict[int, list[int]] = defaultdict(list)
     for second, identity in sorted((second, identity) for identity, second in ids.items()):

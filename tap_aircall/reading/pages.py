@@ -1,16 +1,16 @@
-"""One page of a list, and what Aircall says about the list on it.
+"""A page of a list, and what it says about the list.
 
-A page is believed only as far as it agrees with itself and with what was asked for. What it must satisfy:
+A page must be consistent with itself and with the query:
 
-- it is the page that was asked for, where Aircall says which one it is;
+- it has the number that was asked for, if it has one;
 - it is full, unless neither the total nor the next link says that more follows;
 - its records are in the order that was asked for, and within `from` and `to`.
 
-The client treats any other page as a fault on the way, and asks for it again. If that does not help, the run ends,
-since reading on would lose records in silence. There are two exceptions, both up to a tenth of what is read:
+The client retries any other page. If that does not help, the stream fails, since reading on would silently lose
+records. There are two exceptions, each for up to a tenth of the records:
 
-- a page that stays shorter than the total says is read as it is; what it lacks is a gap, which has a name;
-- a record that has no usable id or time is set aside.
+- a page that stays shorter than the total says is read as it is; the missing records are reported as a gap;
+- a record without a usable id or time is set aside.
 """
 
 from __future__ import annotations
@@ -29,39 +29,39 @@ Query: TypeAlias = dict[str, str]
 Reader: TypeAlias = "Callable[[Iterable[Query]], Iterator[Page]]"
 
 PAGE_SIZE = 50
-"""The most that Aircall puts on a page; more is silently clamped."""
+"""The most records that Aircall puts on a page; it silently clamps `per_page`."""
 _COMPARABLE = (str, int, tuple)
 MOST_MISSING = 10
-"""A list that hides more than one record in so many (but for a single one) is broken: reading the rest would look like
-success. An index that counts a few records which it does not show is common; one that hides a tenth is not."""
+"""A list that hides more than one record in this many (and more than one in all) is broken. A stale index often counts
+a few records that are gone, but not a tenth."""
 MOST_ODD = 10
-"""A page of so many records or more, of which more than one in so many cannot be placed, has another shape than is
-known: a renamed field must not set everything aside."""
+"""A page of at least this many records, with more than one in this many unusable, is refused: otherwise a renamed field
+would set everything aside."""
 SHORT_ATTEMPTS = 3
-"""How often to ask for a page before it is believed that it is short: what is only late shows within seconds."""
+"""Requests for a short page before it is read as it is; records that are merely late appear within seconds."""
 TOLERANCE_SECONDS = 2
-"""`started_at` may move by a second after a call was listed, so that order and bounds are exact only to two seconds."""
+"""`started_at` may move by a second after a call was listed, so order and bounds are exact only to two seconds."""
 
 
 class Gap(NamedTuple):
-    """Records that Aircall counts in a list and does not show. Times are UNIX seconds."""
+    """Records of a list that Aircall counts but does not show. Times are UNIX seconds."""
 
     after: int | None
-    """They are later than this; None if the list has no times, or for its beginning."""
+    """Lower bound, exclusive; None if the list has no times, or for its beginning."""
     until: int | None
-    """They are not later than this; None if the list has no times, or for its end."""
+    """Upper bound, inclusive; None if the list has no times, or for its end."""
     counted: int
-    """How many records Aircall counts around them: on the short pages, or in the whole list or window."""
+    """Records that Aircall counts: on the short pages, or in the whole list or window."""
     shown: int
-    """How many of these it shows."""
+    """Records that it shows of these."""
 
     @property
     def missing(self) -> int:
-        """How many it hides."""
+        """Records that it hides."""
         return self.counted - self.shown
 
     def describe(self, name: str) -> str:
-        """Return a line about it; `name` is what to call the list."""
+        """Describe the gap in one line; `name` names the list."""
         bounds = [
             f"{word} {to_rfc3339(second)}"
             for word, second in (("after", self.after), ("until", self.until))
@@ -77,32 +77,32 @@ class Page(NamedTuple):
     """One page of a list."""
 
     records: list[Record]
-    """Those on it that can be placed; of an unchecked page, all."""
+    """Its usable records; all of them before `checked`."""
     total: int | None
-    """How many records the whole list has, as far as Aircall says."""
+    """Records in the whole list; None if Aircall does not say."""
     linked: bool | None
-    """Whether Aircall names a next page; None where it does not say (webhooks)."""
+    """Whether Aircall links a next page; None if it does not say (webhooks)."""
     size: int | None = None
-    """How many records Aircall says it puts on a page."""
+    """Records per page, according to Aircall."""
     number: int | None = None
-    """Which page Aircall says this is."""
+    """Its number, according to Aircall."""
     times: Sequence[int] = ()
-    """The time of each record, in UNIX seconds, if `checked` has seen that they are in the order of one."""
+    """The time of each record, in UNIX seconds; set by `checked` if the list is ordered by time."""
     odd: Sequence[Record] = ()
-    """Those that `checked` has set aside: they lack an id, or a time in a list that is ordered by one."""
+    """Records that `checked` set aside: without an id, or without a time in a list ordered by time."""
     hidden: int = 0
-    """How many more records belong on it, by the total of its list."""
+    """Records that it lacks, according to the total."""
 
     @classmethod
     def parse(cls, payload: Any, envelope: str) -> Page:
-        """Take a page out of a decoded answer.
+        """Parse a decoded response. Invalid values in `meta` are ignored.
 
         Args:
             payload: The decoded JSON.
             envelope: Key of the list in it.
 
         Raises:
-            ResponseError: If the list is not there. Anything odd in `meta` is taken for "not said".
+            ResponseError: If there is no list of objects.
         """
         records = payload.get(envelope) if isinstance(payload, dict) else None
         if not isinstance(records, list) or not {*map(type, records)} <= {dict}:
@@ -119,26 +119,26 @@ class Page(NamedTuple):
         )
 
     def checked(self, query: Query, name: str, time: str | None = None, key: str = "id") -> Page:
-        """Return the page, with its times, if it agrees with itself and with what was asked for.
+        """Return the page with its times, if it is consistent with itself and the query.
 
         Args:
-            query: What was asked for.
-            name: What to call the list in an error.
-            time: The time that an ordered list is ordered by (anything that `to_seconds` takes).
-            key: The field that identifies a record.
+            query: The query.
+            name: Name of the list, for errors.
+            time: Name of the time that an ordered list is sorted by.
+            key: Name of the field that identifies a record.
 
         Raises:
-            ResponseError: If it does not.
-            MisorderedError: If it is in another order, or holds records that were not asked for.
-            ShortPageError: If nothing is wrong but that it lacks records.
+            ResponseError: If it is not.
+            MisorderedError: If it is in another order, or has records outside the bounds.
+            ShortPageError: If it only lacks records.
         """
         number = int(query["page"])
         if self.number not in {None, number}:
             raise ResponseError(f"Aircall sent page {self.number} of the {name} where page {number} was asked for.")
         hidden, is_refuted = self._lack(number)
         message = (
-            f"Aircall's list of {name} contradicts itself: page {number} has {len(self.records)} records, but more are "
-            "said to follow it."
+            f"Aircall's list of {name} contradicts itself: page {number} has {len(self.records)} records, but the list "
+            "goes on."
         )
         if is_refuted:
             raise ResponseError(message)
@@ -151,19 +151,19 @@ class Page(NamedTuple):
         return page
 
     def _lack(self, number: int) -> tuple[int, bool]:
-        """Say how many records the total counts and the page lacks, and whether the link speaks of still more."""
+        """Return how many records the page lacks according to the total, and whether the link implies even more."""
         count = len(self.records)
-        if self.size is None and (count or number > 1):  # how many belong on a page is not known
+        if self.size is None and (count or number > 1):  # the page size is unknown
             return 0, self.linked is True and not count
         size = min(PAGE_SIZE, self.size or PAGE_SIZE)
         hidden = max(0, min(size, (self.total or 0) - (number - 1) * size) - count)
         return hidden, self.linked is True and count + hidden < size
 
     def placed(self, key: str, time: str | None, name: str) -> Page:
-        """Set aside what has no usable key, or no usable time where there has to be one.
+        """Set aside records without a usable key, or without a usable time if `time` is given.
 
         Raises:
-            ResponseError: If that is too much of the page.
+            ResponseError: If they are too many.
         """
         records: list[Record] = []
         times: list[int] = []
@@ -182,26 +182,26 @@ class Page(NamedTuple):
 
     @property
     def shown(self) -> int:
-        """How many records are on it."""
+        """Records on it."""
         return len(self.records) + len(self.odd)
 
     @property
     def places(self) -> int:
-        """How many places of the list it covers."""
+        """Positions of the list that it covers."""
         return self.shown + self.hidden
 
     def is_full(self) -> bool:
-        """Say whether it covers all places that a page has; Aircall may give it fewer than were asked for."""
+        """Return whether it covers as many positions as a page has; Aircall may use smaller pages."""
         return self.places >= min(PAGE_SIZE, self.size or PAGE_SIZE)
 
     def is_last(self, through: int) -> bool:
-        """Say whether the list ends with this page.
+        """Return whether the list ends with this page.
 
-        Something has to say so, and nothing may speak against it: the total, the link, an empty page. For a full page
-        both the total and the link have to, since one more request is cheaper than a page lost to a wrong total.
+        The total, the link or an empty page must say so, and none of them may contradict it. For a full page, both the
+        total and the link must say so: one more request is cheaper than a page lost to a wrong total.
 
         Args:
-            through: How many places the list has up to the end of this page.
+            through: Positions of the list up to the end of this page.
         """
         complete = None if self.total is None else self.total <= through
         if self.is_full():
@@ -211,11 +211,11 @@ class Page(NamedTuple):
 
 
 class ShortPageError(ResponseError):
-    """A page lacks records that the total of its list counts, and is as it should be otherwise.
+    """A page lacks records that the total counts, and is valid otherwise.
 
     Args:
-        message: The line.
-        page: The page, for a reader that goes on with it.
+        message: The error message.
+        page: The page, for callers that read on.
     """
 
     attempts = SHORT_ATTEMPTS
@@ -226,20 +226,20 @@ class ShortPageError(ResponseError):
 
 
 def is_too_odd(odd: int, count: int) -> bool:
-    """Say whether so many of the records of a page cannot be placed that it has another shape than is known."""
+    """Return whether too many records of a page are unusable for it to have the expected shape."""
     return count >= MOST_ODD and odd * MOST_ODD > count
 
 
 def check_hidden(hidden: int, counted: int, name: str) -> None:
-    """Refuse a list that hides too much to be read without it.
+    """Refuse a list that hides too many records.
 
     Args:
-        hidden: How many records it has hidden so far.
-        counted: How many it counts.
-        name: What to call the list in an error.
+        hidden: Records that it hid so far.
+        counted: Records that it counts.
+        name: Name of the list, for errors.
 
     Raises:
-        ResponseError: If that is more than one, and more than one in `MOST_MISSING`.
+        ResponseError: If it hides more than one record, and more than one in `MOST_MISSING`.
     """
     if hidden > max(1, counted // MOST_MISSING):
         raise ResponseError(
@@ -249,7 +249,7 @@ def check_hidden(hidden: int, counted: int, name: str) -> None:
 
 
 def _second(record: Record, key: str) -> int | None:
-    """Return a time of a record in UNIX seconds; None if there is no usable one."""
+    """Return a time of a record in UNIX seconds; None if it is missing or invalid."""
     try:
         return to_seconds(record[key])
     except (KeyError, ValueError):
@@ -257,10 +257,10 @@ def _second(record: Record, key: str) -> int | None:
 
 
 def _check_times(times: Sequence[int], query: Query, name: str, time: str) -> None:
-    """Refuse times that are not in the order, or not within the bounds, of a query."""
+    """Check that times are in the order and within the bounds of a query."""
     ascending = times if query["order"] == "asc" else times[::-1]
     latest = itertools.accumulate(ascending, max)
-    # Most pages are in order to the second, which is quickly seen.
+    # Most pages are exactly in order, which is quick to check.
     if ascending != sorted(ascending) and any(
         second < before - TOLERANCE_SECONDS for second, before in zip(ascending, latest, strict=True)
     ):
@@ -269,11 +269,11 @@ def _check_times(times: Sequence[int], query: Query, name: str, time: str) -> No
         ascending[0] < int(query.get("from", ascending[0])) - TOLERANCE_SECONDS
         or ascending[-1] > int(query.get("to", ascending[-1])) + TOLERANCE_SECONDS
     ):
-        raise MisorderedError(f"Aircall ignores 'from' and 'to' in its list of {name}: it lists others than asked for.")
+        raise MisorderedError(f"Aircall ignores 'from' and 'to' in its list of {name}.")
 
 
 def _whole(value: Any, smallest: int) -> int | None:
-    """Return a whole number as it is, and None in place of anything else."""
+    """Return an integer that is large enough as it is, and None for anything else."""
     return value if type(value) is int and value >= smallest else None
 
 
@@ -283,10 +283,10 @@ def stamp(record: Record, key: str, name: str) -> int:
     Args:
         record: The record.
         key: Name of the time.
-        name: What to call the list in an error.
+        name: Name of the list, for errors.
 
     Raises:
-        ResponseError: If there is no such time.
+        ResponseError: If it is missing or invalid.
     """
     second = _second(record, key)
     if second is None:
@@ -295,8 +295,8 @@ def stamp(record: Record, key: str, name: str) -> int:
 
 
 def misordered(name: str, time: str) -> MisorderedError:
-    """Return the error for a list that is not in the order that was asked for."""
-    return MisorderedError(f"Aircall does not list the {name} in the order of '{time}', as it was asked to.")
+    """Return the error for a list in another order than asked for."""
+    return MisorderedError(f"Aircall does not list the {name} in the order of '{time}'.")
 
 
 def _unusable(key: str, name: str) -> ResponseError:

@@ -1,7 +1,6 @@
-"""What every stream's state must be like.
+"""Validates the states of streams.
 
-A stream would ignore what it does not understand of its state, and then read everything again, or nothing for a long
-time.
+A stream that ignored what it does not understand in its state might read everything again, or nothing for a long time.
 """
 
 from __future__ import annotations
@@ -24,63 +23,63 @@ SINGER_KEYS = frozenset(
         "starting_replication_value",
     }
 )
-"""Keys that other taps built with the SDK write into a stream's state; this one goes on from their bookmark."""
+"""Keys that the SDK writes into a stream's state; the tap resumes from the bookmark of another tap."""
 TOLERANCE_SECONDS = 600
-"""How far ahead a clock may be when a state is written; more is refused."""
+"""Seconds that the clock may be ahead when a state is written; a later state is refused."""
 PAGES_PER_STATE = 10
-"""A state is written after this many pages, usually 500 records."""
+"""Pages between two states, usually 500 records."""
 NOT_OURS = "not as tap-aircall writes it; restore it, or start without."
-"""What is wrong with a state that cannot be read."""
+"""End of the error for a state that cannot be parsed."""
 
 
 def bookmark(replication_key: str | None, second: int, before: int | None) -> dict[str, str | None]:
-    """Build the bookmark that every Singer tap has in its state; it never goes backwards.
+    """Return a Singer bookmark that never goes backwards.
 
     Args:
-        replication_key: The field that it is of.
-        second: How far the stream is (UNIX).
-        before: Where the bookmark was; None for nowhere.
+        replication_key: The replication key.
+        second: New position (UNIX seconds).
+        before: Previous position; None for none.
     """
     latest = second if before is None else max(second, before)
     return {"replication_key": replication_key, "replication_key_value": to_rfc3339(latest)}
 
 
 def is_due(last: int | None, every: float, now: int) -> bool:
-    """Say whether something that is done every so often is to be done by this run.
+    """Return whether a periodic task is due.
 
     Args:
-        last: When it was done last (UNIX seconds); None for never. A time to come was written by a clock that was
-            ahead, and tells nothing.
-        every: Seconds between two times. A little less is enough, for runs that begin unevenly.
+        last: When it was last done (UNIX seconds); None for never. A time in the future, from a clock that was ahead,
+            counts as never.
+        every: Seconds between two times; slightly less is enough, since runs do not start on the second.
         now: UNIX seconds.
     """
     return last is None or not last <= now < last + every - TOLERANCE_SECONDS
 
 
 def bookmarks_of(state: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """Return the states of all streams in a state.
+    """Return the states of all streams, by name.
 
     Raises:
-        InputError: If it is not a Singer state; for example the whole message in which one came.
+        InputError: If it is not a Singer state; for example, the message around one.
     """
     bookmarks = state.get("bookmarks") if state else {}
     if not isinstance(bookmarks, dict) or not all(isinstance(mark, dict) for mark in bookmarks.values()):
-        for wrapping in {"singer_state", "value"} & state.keys():  # of `meltano state get`, of a STATE message
+        for wrapping in {"singer_state", "value"} & state.keys():  # `meltano state get`, a STATE message
             raise InputError(f"State: not a Singer state; give what is in its '{wrapping}'.")
         raise InputError("State: not a Singer state; it must be an object with 'bookmarks'.")
     return bookmarks
 
 
 def check_keys(stream: str, mark: Mapping[str, Any], keys: Collection[str]) -> None:
-    """Refuse keys that no stream reads.
+    """Refuse unknown keys in a stream's state.
 
     Args:
         stream: Name of the stream.
         mark: Its state.
-        keys: Its own keys, besides Singer's.
+        keys: Its own keys, in addition to the SDK's.
 
     Raises:
-        InputError: If there is anything else.
+        InputError: If there are others.
     """
     if unknown := sorted(mark.keys() - SINGER_KEYS - set(keys)):
         raise InputError(
@@ -90,26 +89,26 @@ def check_keys(stream: str, mark: Mapping[str, Any], keys: Collection[str]) -> N
 
 
 def check_times(stream: str, mark: Mapping[str, Any], now: float) -> None:
-    """Refuse a state that lies in the future by every clock.
+    """Refuse a state from the future.
 
     Args:
         stream: Name of the stream.
         mark: Its state.
-        now: UNIX seconds; the later one if Aircall's clock and this machine's differ.
+        now: UNIX seconds, by whichever clock is later.
 
     Raises:
-        InputError: If it holds a time to come.
+        InputError: If it holds a time in the future.
     """
     latest = max(_times(mark), default=0)
     if latest > now + TOLERANCE_SECONDS:
         raise InputError(
-            f"State of stream '{stream}': goes on from {to_rfc3339(latest)}, which is still to come; set this "
-            "machine's clock right, restore an earlier state, or start without."
+            f"State of stream '{stream}': resumes at {to_rfc3339(latest)}, which is in the future; correct this "
+            "machine's clock, restore an earlier state, or start without."
         )
 
 
 def _times(value: Any) -> Iterator[int]:
-    """Find all times in a state, which the tap writes as text; among keys, too."""
+    """Find all times in a state, in keys and values."""
     if isinstance(value, dict):
         for key, inner in value.items():
             yield from _times(key)

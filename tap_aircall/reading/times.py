@@ -1,6 +1,6 @@
-"""Times as Aircall sends them, as the tap emits them, and as users write them.
+"""Converts times: Aircall's UNIX seconds and ISO 8601 strings, the tap's RFC 3339 in UTC, and those in settings.
 
-Aircall mixes UNIX seconds and ISO 8601 strings (facts: Times, ids and texts). They leave the tap as RFC 3339 in UTC.
+Facts, here and in the other modules of the tap, are sections of docs/aircall-api.md (here: Times, ids and texts).
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 NOT_A_TIME = "not a time"
-"""All that an error says: the value may be personal."""
+"""The whole error message: the value may be personal data."""
 MILLISECONDS_FROM = 10**11
-"""From this number on, a time that webhooks tell is in milliseconds; it stands for a day in 1973."""
+"""A number in a webhook from here on is in milliseconds: as seconds, it would be the year 5138."""
 LAST_MILLISECONDS = 4_102_444_800_000
-"""The year 2100: no event is from later, and what is calculated from an earlier one stays within the calendar."""
+"""The year 2100: no event is later, and arithmetic on earlier times stays within the calendar."""
 _EPOCH = datetime.fromtimestamp(0, UTC)
 _SECOND = timedelta(seconds=1)
 _MILLISECOND = timedelta(milliseconds=1)
@@ -23,14 +23,14 @@ _UTC_STRING = re.compile(r"[0-9-]{10}T[0-9:]{8}(\.[0-9]+)?Z")
 
 
 def to_rfc3339(value: Any) -> str:
-    """Turn a time of Aircall's into RFC 3339 in UTC.
+    """Convert one of Aircall's times to RFC 3339 in UTC.
 
     Args:
-        value: UNIX seconds, as a number or in a string, or an ISO 8601 string with any offset. A string that is in UTC
-            already stays as it is, with its fraction.
+        value: UNIX seconds, as a number or a string, or an ISO 8601 string with any offset. A string in UTC stays as it
+            is, with its fraction.
 
     Raises:
-        ValueError: If it is not a time; the message does not hold the value.
+        ValueError: If it is not a time; the message does not quote it.
     """
     text = _write(_parse(value))
     as_it_is = isinstance(value, str) and _UTC_STRING.fullmatch(value) and value[:19] == text[:19]
@@ -38,26 +38,23 @@ def to_rfc3339(value: Any) -> str:
 
 
 def to_seconds(value: Any) -> int:
-    """Turn a time of Aircall's, or one that `to_rfc3339` made, into whole UNIX seconds, rounded down.
+    """Convert one of Aircall's times, or the result of `to_rfc3339`, to whole UNIX seconds, rounded down.
 
     Raises:
-        ValueError: If it is not a time; the message does not hold the value.
+        ValueError: If it is not a time; the message does not quote it.
     """
     return (_parse(value) - _EPOCH) // _SECOND
 
 
 def to_milliseconds(value: Any) -> int:
-    """Turn a time of a webhook's into UNIX milliseconds, whatever form it has (facts: What deliveries hold).
+    """Convert a time in a webhook to UNIX milliseconds, rounded down (facts: What deliveries hold).
 
     Args:
-        value: UNIX seconds or milliseconds, as a number or in a string, or an ISO 8601 string. A number is taken for
-            milliseconds from `MILLISECONDS_FROM` on: as seconds it would lie thousands of years ahead.
-
-    Returns:
-        The milliseconds, rounded down.
+        value: UNIX seconds, UNIX milliseconds (from `MILLISECONDS_FROM` on), as a number or a string, or an ISO 8601
+            string.
 
     Raises:
-        ValueError: If it is not a time; the message does not hold the value.
+        ValueError: If it is not a time; the message does not quote it.
     """
     if (number := _number(value)) is not None and number >= MILLISECONDS_FROM:
         return (_after_epoch(number, _MILLISECOND) - _EPOCH) // _MILLISECOND
@@ -65,7 +62,7 @@ def to_milliseconds(value: Any) -> int:
 
 
 def told_milliseconds(value: Any) -> int | None:
-    """Return when something happened that an event tells of (UNIX milliseconds); None for a time that cannot be."""
+    """Convert the time of an event to UNIX milliseconds; return None if it is none or implausible."""
     try:
         moment = to_milliseconds(value)
     except ValueError:
@@ -74,10 +71,10 @@ def told_milliseconds(value: Any) -> int | None:
 
 
 def from_milliseconds(milliseconds: int) -> str:
-    """Return UNIX milliseconds as RFC 3339 in UTC, with a fraction if there is one.
+    """Convert UNIX milliseconds to RFC 3339 in UTC, with a fraction only if there is one.
 
     Raises:
-        ValueError: If they lie outside the years 1 to 9999.
+        ValueError: If outside the years 1 to 9999.
     """
     return _write(_after_epoch(milliseconds, _MILLISECOND), "milliseconds" if milliseconds % 1000 else "seconds")
 
@@ -87,13 +84,10 @@ def _write(moment: datetime, precision: str = "auto") -> str:
 
 
 def _parse(value: Any) -> datetime:
-    """Read a time; the one place where the edges of the calendar count.
-
-    Returns:
-        The moment, in UTC.
+    """Parse a time and convert it to UTC.
 
     Raises:
-        ValueError: If it is not a time, or lies outside the years 1 to 9999 in UTC.
+        ValueError: If it is not a time, or outside the years 1 to 9999 in UTC.
     """
     if (number := _number(value)) is not None:
         return _after_epoch(number, _SECOND)
@@ -105,17 +99,17 @@ def _parse(value: Any) -> datetime:
 
 
 def _number(value: Any) -> float | None:
-    """Return the number that a value is, or has as its text; None for all others."""
+    """Return a number, or a string that is one, as a number; None for anything else."""
     if isinstance(value, str):
         return float(value) if _NUMBER.fullmatch(value) else None
     return value if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
 def _after_epoch(number: float, unit: timedelta) -> datetime:
-    """Return the moment that lies so many units after the beginning of 1970.
+    """Return the time this many units after the UNIX epoch.
 
     Raises:
-        ValueError: If there is none in the years 1 to 9999.
+        ValueError: If outside the years 1 to 9999.
     """
     try:
         return _EPOCH + number * unit
@@ -124,18 +118,18 @@ def _after_epoch(number: float, unit: timedelta) -> datetime:
 
 
 def parse_setting(text: str) -> datetime:
-    """Read a date or date-time as a user writes it.
+    """Parse a date or date-time in a setting.
 
     Args:
-        text: ISO 8601. A date alone is its first moment; without an offset it is UTC.
+        text: ISO 8601. A date is its midnight; without an offset, UTC is assumed.
 
     Returns:
-        The moment, in UTC.
+        The time in UTC.
 
     Raises:
-        ValueError: If it is neither, or lies outside the years 1 to 9999 in UTC.
+        ValueError: If it is neither, or outside the years 1 to 9999 in UTC.
     """
-    import pendulum  # noqa: PLC0415 - takes longer to load than discovery should wait
+    import pendulum  # noqa: PLC0415 - slow to import, and discovery needs none of it
 
     moment = pendulum.parse(text, exact=True, tz="UTC")
     if isinstance(moment, pendulum.DateTime):

@@ -1,23 +1,21 @@
-"""The ways to read a list of Aircall to its end.
+"""Walks: ways to read one of Aircall's lists to its end.
 
-Aircall has page numbers and nothing else: no cursor, no lower bound on changes, and nothing beyond position 10,000
-(facts: Lists and pages). A page number is an offset, so whatever is added or removed in front of it moves the rest. The
-walks read such lists completely nevertheless. They make no request themselves: each is given a `Reader`, a function
-that turns queries into pages, in order, and may have several under way.
+Aircall has page numbers and nothing else: no cursor, no filter by time of change, and nothing past position 10,000
+(facts: Lists and pages). A page number is an offset, so a record added or removed before it shifts the rest. The walks
+read such lists completely all the same. They send no requests: each gets a `Reader`, a function that turns queries into
+pages, in order, and may have several in flight.
 
-A walk ends well only when all that Aircall says agrees that nothing is left to read. What each relies on, and checks:
+A walk succeeds only if everything that Aircall says agrees that the list was read to its end:
 
-- each page agrees with itself and with what was asked for (its `Reader` sees to that, by `Page.checked`, which also
-  takes the times of its records);
-- a list ends where Aircall says so, by its total, its links or an empty page (`Page.is_last`);
-- up to there, it has shown as many records as its total says, or lacked them on pages that stayed short however often
-  they were asked for. Otherwise it moved, and is read again;
-- each reading again brings something new, or the list contradicts itself and the walk fails;
-- an ordered list goes on from page to page in its order; nothing counts as read until the order has shown.
+- each page is consistent with itself and its query (the `Reader` calls `Page.checked`);
+- the total, the links or an empty page say that the list ends (`Page.is_last`);
+- by then, the list showed as many records as its total says, or lacked them on pages that stayed short when retried.
+  Otherwise it moved, and is read again;
+- each new reading finds new records; otherwise the list contradicts itself, and the walk fails;
+- the pages of an ordered list are in order; nothing counts as read before the order is evident.
 
-What pages lack is a gap when the pages around it agree that the list did not move. It is reported, once, with where it
-is, and the walk goes on; a list that hides more than `check_hidden` allows is broken. No walk ever passes over a record
-without either.
+Missing records are a gap if the pages around them agree that the list did not move. The walk reports it once, with its
+bounds, and reads on; a list that hides more than `check_hidden` allows is broken. No walk skips a record silently.
 """
 
 from __future__ import annotations
@@ -42,50 +40,50 @@ if TYPE_CHECKING:
     from tap_aircall.reading.pages import Query, Reader, Record
 
 CAP = 10_000
-"""Aircall lets nobody read beyond this position of a list."""
+"""Last position of a list that can be read."""
 LAST_PAGE = CAP // PAGE_SIZE
-"""Pages beyond this one are refused with a 400, whatever the list holds."""
+"""Aircall refuses later pages with a 400."""
 SLACK_SECONDS = (TOLERANCE_SECONDS, 1)
-"""How far behind the last record to start again, since the order is exact only to that. Where two seconds hold more
-than a chunk, one has to do."""
+"""Seconds before the last record at which to start again, since the order is only that exact. Where two seconds have
+more records than a chunk, one must do."""
 PATIENCE = 10
-"""How many readings in a row may bring nothing new before a list is taken for one that contradicts itself."""
+"""Readings in a row that may find nothing new before a list is said to contradict itself."""
 
 
 class Step(NamedTuple):
-    """What one page of a walk brought."""
+    """One page of a walk."""
 
     records: list[Record]
-    """Those not given out before."""
+    """Records not yielded before."""
     through: int | None = None
-    """No record that was asked for is missing any more up to this second (UNIX, inclusive; of a walk that goes
-    backwards, from it on); None: nothing is known yet."""
+    """All records up to this UNIX second (inclusive) were yielded; of a walk that goes backwards, from it on. None if
+    that is not known yet."""
     last: int | None = None
-    """The latest time (UNIX seconds) among the records given out so far by a walk that goes forwards."""
+    """Latest time (UNIX seconds) of a record yielded so far by a walk that goes forwards."""
     remaining: int | None = None
-    """Records still to come when the page was read, its own included, as far as Aircall says."""
+    """Records left to read, including this page, according to Aircall."""
     gap: Gap | None = None
-    """What Aircall counts and does not show, if that has become certain with this page; reported once."""
+    """A gap that this page confirmed; reported once."""
     odd: Sequence[Record] = ()
-    """Records of the page that cannot be placed in the list; they may be repeated when it is read again."""
+    """Unusable records of the page; repeated if it is read again."""
 
 
 def pages(read: Reader, params: Query, name: str, *, planned: int = 1) -> Generator[tuple[int, Page]]:
-    """Read a list page by page, as far as its last page or position 10,000.
+    """Read a list page by page, up to its last page or position 10,000.
 
-    The first page says how many there are; the rest is then asked for at once.
+    The first page says how many there are; the others are then requested at once.
 
     Args:
         read: Reads the pages.
-        params: Further query parameters.
-        name: What to call the list in an error.
-        planned: How many pages to ask for at once before any has said how many there are.
+        params: Query parameters.
+        name: Name of the list, for errors.
+        planned: Pages to request at once before one has said how many there are.
 
     Yields:
         Page numbers from 1 on, with their pages.
 
     Raises:
-        ResponseError: If a page has no place in the list, though that is said to go on.
+        ResponseError: If a page is empty, though the list goes on.
     """
     number, through = 1, 0
     while number <= LAST_PAGE:
@@ -107,18 +105,17 @@ def pages(read: Reader, params: Query, name: str, *, planned: int = 1) -> Genera
 def whole_list(read: Reader, key: str, name: str) -> Iterator[Step]:
     """Read a short list whole.
 
-    When the total shrinks on the way, something in front of us was deleted and something else slid past. When the list
-    ends with fewer records than its total says, some did not show. Either way it is read again, and what was given out
-    before is not repeated.
+    If the total shrinks meanwhile, a deletion may have shifted unread records onto pages already read. If the list ends
+    with fewer records than its total, some did not show. Either way, it is read again, without repeating records.
 
     Args:
         read: Reads the pages.
-        key: The field that identifies a record.
-        name: What to call the list in an error.
+        key: Name of the field that identifies a record.
+        name: Name of the list, for errors.
 
     Raises:
         ResponseError: If the list contradicts itself, or hides too much.
-        UnreadableError: If it goes on past position 10,000.
+        UnreadableError: If it has more than 10,000 records.
     """
     given: set[Any] = set()
     for _ in range(1 + PATIENCE):
@@ -132,7 +129,7 @@ def whole_list(read: Reader, key: str, name: str) -> Iterator[Step]:
             if total is None and keys and here.issuperset(keys):
                 if page.linked or len(keys) == min(PAGE_SIZE, page.size or PAGE_SIZE):
                     raise _contradicts_itself(name)
-                return  # a list without pages, which gives all of it whatever page is asked for
+                return  # the list has no pages: it is the same whichever page is asked for
             shown += page.shown - len(here.intersection([*keys, *odd]))
             hidden += page.hidden
             check_hidden(hidden, total or 0, name)
@@ -144,7 +141,7 @@ def whole_list(read: Reader, key: str, name: str) -> Iterator[Step]:
             )
             given.update(keys, odd)
             if number == LAST_PAGE and not page.is_last(CAP):
-                raise UnreadableError(f"Aircall has more than 10,000 {name}, and does not let anyone read the rest.")
+                raise UnreadableError(f"Aircall has more than 10,000 {name}, and its API cannot list the rest.")
         missing = 0 if total is None else max(0, total - shown)
         if not shrank and missing <= hidden:
             if missing:
@@ -154,19 +151,19 @@ def whole_list(read: Reader, key: str, name: str) -> Iterator[Step]:
 
 
 def behind_tokens(ask: Callable[[Query], Any], envelope: str, key: str, name: str) -> Iterator[Step]:
-    """Read a list whose pages are found by a token (facts: What not every account has: the templates of WhatsApp).
+    """Read a list that is paged by tokens: WhatsApp templates (facts: What not every account has).
 
-    It ends when there is no further token and as many records as Aircall says; or when two readings in a row count
-    alike what they do not show, which then is a gap.
+    It ends without a next token, once it has shown as many records as its total; or when two readings in a row lack the
+    same number of records, which is a gap.
 
     Args:
-        ask: Sends a query and returns the decoded answer.
+        ask: Sends a query and returns the decoded response.
         envelope: Key of the list in it.
-        key: The field that identifies a record.
-        name: What to call the list in an error.
+        key: Name of the field that identifies a record.
+        name: Name of the list, for errors.
 
     Raises:
-        ResponseError: If the list is not there, contradicts itself, or hides too much.
+        ResponseError: If there is no list, or it contradicts itself or hides too many records.
     """
     given: set[Any] = set()
     before: Gap | None = None
@@ -206,56 +203,52 @@ def behind_tokens(ask: Callable[[Query], Any], envelope: str, key: str, name: st
 
 
 def crowded(name: str) -> UnreadableError:
-    """Return the error for more records in one second than any query can show (facts: The cap)."""
+    """Return the error for more records in one second than a query can list (facts: The cap)."""
     return UnreadableError(
-        f"10,000 {name} or more share one second; Aircall's API cannot show them all, so that reading on would lose "
-        "some."
+        f"10,000 {name} or more share one second; Aircall's API cannot list them all, so reading on would lose some."
     )
 
 
 def _contradicts_itself(name: str) -> ResponseError:
-    return ResponseError(
-        f"Aircall's list of {name} contradicts itself: it shows other records than it says it has, however often it is "
-        "read."
-    )
+    return ResponseError(f"Aircall's list of {name} contradicts itself, however often it is read.")
 
 
 class End(NamedTuple):
     """How the reading of one chunk ended."""
 
     complete: bool = False
-    """Whether everything was read; otherwise it goes on."""
+    """Whether the walk is complete."""
     behind: int | None = None
-    """The last second seen, or an earlier one: where to start again; None: where the chunk began."""
+    """Where to start again (UNIX seconds): the last time seen, or earlier; None for the chunk's beginning."""
     moved: bool = False
-    """Whether because the list moved, rather than at the cap."""
+    """Whether it ended because the list moved, rather than at the cap."""
     pages_left: int = 1
-    """How many full pages the next chunk has at least, as far as is known: they need not wait for its first page."""
+    """Full pages that the next chunk is known to have; they are requested together with its first."""
     gap: Gap | None = None
-    """What the list hides at its end, or anywhere in the chunk; not reported yet."""
+    """A gap at the end or anywhere in the chunk; not reported yet."""
 
 
 class Chunk:
-    """What was read from one anchor on: at most 10,000 records, which is as far as Aircall counts.
+    """The part of a list read from one anchor: at most 10,000 records.
 
-    Short pages are a hole until the pages behind them show where it ends, and that the list did not move. Then the hole
-    is reported as a gap, and the chunk ends, so that no later one begins before the gap and meets it again.
+    Short pages are a hole until later pages show where it ends and that the list did not move. Then it is reported as a
+    gap, and the chunk ends, so that the next one starts past the gap.
 
     Args:
-        anchor: Where it begins (UNIX seconds, exclusive); None for the beginning of the list.
-        until: Where the walk ends (UNIX seconds, inclusive).
-        given: Ids given out since the anchor, with their times; grows.
+        anchor: Its beginning (UNIX seconds, exclusive); None for the beginning of the list.
+        until: End of the walk (UNIX seconds, inclusive).
+        given: Ids yielded since the anchor, with their times; grows.
     """
 
     def __init__(self, anchor: int | None, until: int, given: dict[Any, int]) -> None:
         self.anchor = anchor
         self.given = given
         self.last = max(given.values(), default=None)
-        """The latest time (UNIX seconds) among the records given out."""
+        """Latest time (UNIX seconds) of a record yielded."""
         self.hidden = 0
-        """How many records its pages lack."""
+        """Records that its pages lack."""
         self.gap: Gap | None = None
-        """What it lacks for certain, once that was reported."""
+        """The gap, once it was reported."""
         self._until = until
         self._here: set[Any] = set()
         self._places = 0
@@ -267,19 +260,19 @@ class Chunk:
 
     @property
     def counted(self) -> int:
-        """How many records Aircall counts in it."""
+        """Records that Aircall counts in it."""
         return max(self._total or 0, self._places)
 
     @property
     def _behind(self) -> int | None:
-        """Where to start again (UNIX seconds): before a hole, or else behind all that was read."""
+        """Where to start again (UNIX seconds): before a hole, or else after the last record."""
         return self._latest if self._hole is None else self._hole.after
 
     def moved_at(self, page: Page, keys: list[Any]) -> End | None:
-        """Say how the chunk ends if a page shows that the list moved since the one before; None if it does not.
+        """Return how the chunk ends if a page shows that the list moved since the previous one; None if it did not.
 
-        A record slides here from an earlier page when the total grows, or when its own time changes. If records are
-        repeated for no such reason, others may have been passed over, and the chunk is read again from its beginning.
+        A record shifts here from an earlier page if the total grows or its own time changes. If records repeat for no
+        such reason, others may have been skipped, and the chunk is read again from its beginning.
         """
         growth = 0 if self._total is None or page.total is None else page.total - self._total
         repeated = [key for key in keys if key in self._here and key in self.given]
@@ -292,11 +285,11 @@ class Chunk:
         return End(behind=self._behind, moved=True) if growth < 0 else None
 
     def follows(self, page: Page) -> bool:
-        """Say whether a page goes on in the order of the ones before."""
+        """Return whether a page continues the order of the previous ones."""
         return not page.times or self._latest is None or min(page.times) >= self._latest - TOLERANCE_SECONDS
 
     def take(self, page: Page, keys: list[Any]) -> int | None:
-        """Note that a page was read; return how many records there were still to come, its own included, if known."""
+        """Note that a page was read; return how many records are left, including its own, if known."""
         remaining = None if page.total is None else page.total - len(self._here)
         self._total = self._total if page.total is None else page.total
         self._is_vague = self._is_vague or (page.size is None and not page.is_full())
@@ -315,16 +308,16 @@ class Chunk:
         return remaining
 
     def give(self, key: Any, second: int) -> None:
-        """Note that a record is given out."""
+        """Note that a record is yielded."""
         self.given[key] = second
         self.last = second if self.last is None else max(self.last, second)
 
     @property
     def through(self) -> int | None:
-        """Up to where nothing can be missing (UNIX seconds).
+        """The UNIX second up to which no record can be missing; it stops before a hole.
 
-        None until a record that is clearly later than the first one has shown that the list is in order; and when pages
-        are not full and nobody says how long they are, since then some may be missing between them. A hole holds it up.
+        None until a record is clearly later than the first, which shows that the list is ordered; and if a page is not
+        full and Aircall does not state the page size, since records may be missing between pages.
         """
         if (
             self._is_vague
@@ -336,7 +329,7 @@ class Chunk:
         return self._latest - TOLERANCE_SECONDS if self._hole is None else self._hole.after
 
     def report(self) -> Gap | None:
-        """Return the hole as a gap, if a chunk that begins behind the last page cannot meet it again."""
+        """Return the hole as a gap, if a chunk that starts after the last page is past it."""
         hole = self._hole
         if hole is None or hole.until is None or (self._latest or 0) - SLACK_SECONDS[0] < hole.until:
             return None
@@ -344,15 +337,15 @@ class Chunk:
         return hole
 
     def end(self, page: Page, number: int) -> End | None:
-        """Say how the chunk ends with a page; None if there is a next one.
+        """Return how the chunk ends with a page; None if there is a next one.
 
-        Nobody knows whether a total beyond 10,000 is exact: a full page 200 is never taken for the last.
+        A total above 10,000 may be inexact, so a full page 200 is never the last.
         """
         is_last = page.is_last(self._places)
         is_cut = number == LAST_PAGE and (not is_last or page.places >= PAGE_SIZE)
         if is_last and not is_cut and (self._total is None or self._total <= len(self._here) + self.hidden):
             gap = self._hole
-            if page.hidden:  # the end lacks what the total counts, which may be anywhere
+            if page.hidden:  # the missing records may be anywhere
                 gap = Gap(self.anchor, self._until, len(self._here) + self.hidden, len(self._here))
             return End(complete=True, behind=self.last, gap=gap and gap._replace(until=gap.until or self._until))
         if is_cut or self.gap:
@@ -364,16 +357,16 @@ class Chunk:
 class AscendingWalk:
     """Reads a list that is ordered by a time, oldest first, past the cap of 10,000.
 
-    At the cap it starts again just before the last record seen, and drops what it gave out already. The same is done
-    behind a gap, and whenever the list shows that it moved: it repeats a record, its total shrinks, or it ends short of
-    its total. One mechanism, and one extra request each time (behind a gap also those that were under way).
+    At the cap it starts again just before the last record, and drops records already yielded. It does the same after a
+    gap, and whenever the list moved: a record repeats, the total shrinks, or the list ends short of its total. Each
+    time costs one extra request (after a gap, also those in flight).
 
     Args:
         read: Reads the pages.
-        key: Name of the time (UNIX seconds) that the list is ordered by and filtered with.
+        key: Name of the time (UNIX seconds) that orders and filters the list.
         from_is_exclusive: Whether the API's `from` excludes its own second (calls) or not (contacts).
-        params: Further query parameters.
-        name: What to call the list in an error.
+        params: Query parameters.
+        name: Name of the list, for errors.
     """
 
     def __init__(self, read: Reader, key: str, *, from_is_exclusive: bool, params: Query, name: str) -> None:
@@ -384,18 +377,18 @@ class AscendingWalk:
         self._name = name
 
     def steps(self, after: int | None, until: int) -> Iterator[Step]:
-        """Read everything in `after < time <= until`.
+        """Read all records in `after < time <= until`.
 
         Args:
-            after: UNIX seconds, exclusive; None for "from the beginning".
+            after: UNIX seconds, exclusive; None for the beginning.
             until: UNIX seconds, inclusive.
 
         Yields:
-            The pages in order, without repeats; a last one without records says that all is read.
+            The pages in order, without repeated records; the last step has no records and means that all were read.
 
         Raises:
             UnreadableError: If 10,000 records or more share one second.
-            ResponseError: If the list contradicts itself, or hides too much.
+            ResponseError: If the list contradicts itself, or hides too many records.
         """
         anchor = after
         given: dict[Any, int] = {}
@@ -421,13 +414,13 @@ class AscendingWalk:
         raise _contradicts_itself(self._name)
 
     def _chunk(self, chunk: Chunk, passed: Gap, until: int, planned: int) -> Generator[Step, None, End]:
-        """Read from an anchor as far as page 200, to a gap, or until the list shows that it moved.
+        """Read from an anchor up to page 200, to a gap, or until the list moves.
 
         Args:
-            chunk: What is known of it; grows.
-            passed: What lies between the beginning of the walk and the anchor.
-            until: Where the walk ends, inclusive.
-            planned: How many pages to ask for before one has said how many there are.
+            chunk: The chunk; grows.
+            passed: Counts of the walk before the anchor.
+            until: End of the walk, inclusive.
+            planned: Pages to request before one has said how many there are.
 
         Returns:
             How the chunk ended.
@@ -453,11 +446,11 @@ class AscendingWalk:
                 yield Step(fresh, chunk.through, chunk.last, remaining, gap, page.odd)
                 if end := chunk.end(page, number):
                     return end
-        raise AssertionError  # every list of pages has a last one
+        raise AssertionError  # the last page ends the chunk
 
     @staticmethod
     def _anchor(behind: int | None, anchor: int | None) -> int | None:
-        """Step back from a second as far as there is room since the last anchor."""
+        """Step back from a second as far as the last anchor allows."""
         if behind is None:
             return anchor
         for slack in SLACK_SECONDS:
@@ -467,36 +460,36 @@ class AscendingWalk:
 
 
 def newest_of(times: Iterable[int], now: int) -> int | None:
-    """Return the latest time that can be one of a change, to be a bookmark.
+    """Return the latest plausible time of a change, for a bookmark; None if there is none.
 
-    A single record that claims to have changed in years to come would otherwise hide all changes until then.
+    Otherwise a single record from the future would hide all changes until then.
 
     Args:
         times: UNIX seconds.
-        now: UNIX seconds; the later one if Aircall's clock and this machine's differ.
+        now: UNIX seconds, by whichever clock is later.
     """
     return max((second for second in times if second <= now), default=None)
 
 
 def newest_first(read: Reader, key: str, bookmark: int, params: Query, name: str) -> Iterator[Step]:
-    """Read a list that is ordered by its time of change, newest first, back to a bookmark.
+    """Read a list that is ordered by time of change, newest first, back to a bookmark.
 
-    Changes during the walk go to the front, where the next run finds them. A deletion slides unread records onto pages
-    that were read, so that as many pages are read again as it takes.
+    Records that change meanwhile move to the front, where the next run finds them. After a deletion, which shifts
+    unread records onto pages already read, the walk goes back as many pages as necessary.
 
     Args:
         read: Reads the pages.
         key: Name of the time of change (UNIX seconds).
-        bookmark: UNIX seconds; records of this very second are read again, since more may have changed within it.
-        params: Further query parameters.
-        name: What to call the list in an error.
+        bookmark: UNIX seconds; records of this second are read again, since more may have changed within it.
+        params: Query parameters.
+        name: Name of the list, for errors.
 
     Yields:
-        The records that changed at the bookmark or later; a last step without records says whether the bookmark was
-        reached (`through`; None if the list is cut at 10,000 before), and what the pages up to there lack.
+        The records that changed at the bookmark or later. The last step has no records: its `through` is the bookmark,
+        or None if the list was cut at 10,000 before, and its gap is what the pages lack.
 
     Raises:
-        ResponseError: If the list is in another order, contradicts itself, or hides too much.
+        ResponseError: If the list is in another order, contradicts itself, or hides too many records.
     """
     given: dict[Any, int] = {}
     short: dict[int, Page] = {}

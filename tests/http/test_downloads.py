@@ -113,7 +113,7 @@ def test_an_encoding_that_nobody_asked_for_is_named(aircall: Aircall, client: Ai
     url = address(CONTENT)
     send(aircall, "br", CONTENT, times=ATTEMPTS)
 
-    with pytest.raises(UnavailableError, match=r" is packed in a way that the tap did not ask for\.$"):
+    with pytest.raises(UnavailableError, match=r" has a compression that the tap did not ask for\.$"):
         fetched(client, url)
 
 
@@ -179,7 +179,7 @@ def test_a_file_that_is_too_large_is_given_up(client: AircallClient, address: An
 def test_an_address_that_is_not_safe_is_refused(aircall: Aircall, api_url: str, url: str) -> None:
     client = make_client(api_url, aircall.clock)
 
-    with pytest.raises(ResponseError, match=r"^Aircall gave an address for the file that does not begin with https"):
+    with pytest.raises(ResponseError, match=r"^Aircall gave a URL for the file that does not begin with https"):
         client.downloader.fetch(url, LARGEST)
     client.close()
 
@@ -226,11 +226,11 @@ class TestRedirects:
         url = address(b"A")
         redirect(aircall, location)
 
-        with pytest.raises(ResponseError, match=r"^Aircall gave an address for the file that "):
+        with pytest.raises(ResponseError, match=r"^Aircall gave a URL for the file that "):
             receive(client, url)
 
 
-PRIVATE = r"^Aircall gave an address for the file that leads into a private network, where the tap does not go\.$"
+PRIVATE = r"^Aircall gave a URL for the file that leads into a private network, which the tap never connects to\.$"
 
 
 class TestPrivateNetworks:

@@ -103,7 +103,7 @@ def test_a_malformed_answer_is_asked_for_again_and_ends_in_one_line(
     about = "Aircall's answer to /v1/calls" if use is ask else "The file from 127.0.0.1"
     where = f"{server.url} (setting api_url)" if use is ask else "127.0.0.1"
     ends = {f"{about} is not valid HTTP.", f"{about} is broken or was cut short."}
-    ends |= {f"{about} is packed in a way that the tap did not ask for."}
+    ends |= {f"{about} has a compression that the tap did not ask for."}
     assert str(raised.value) in {*ends, f"The connection to {where} failed: it was closed."}
     assert "planted" not in caplog.text
     assert {record.name.split(".")[0] for record in caplog.records} == {"tap_aircall"}
@@ -349,7 +349,7 @@ def test_a_folder_that_is_missing_is_named_with_its_variable(
             fetch(client, server.url)
         client.close()
 
-    expected = f"Variable TMPDIR: no file can be kept in {tmp_path / 'gone'}: No such file or directory."
+    expected = f"Variable TMPDIR: cannot store files in {tmp_path / 'gone'}: No such file or directory."
     assert str(raised.value) == expected
 
 
@@ -367,7 +367,7 @@ def test_a_disk_that_is_full_is_named_with_its_variable(
             fetch(client, server.url)
         client.close()
 
-    assert str(raised.value) == "Variable TMPDIR: no file can be kept in /a/disk: disk full (No space left on device)."
+    assert str(raised.value) == "Variable TMPDIR: cannot store files in /a/disk: disk full (No space left on device)."
 
 
 # JSON

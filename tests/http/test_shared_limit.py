@@ -141,7 +141,7 @@ def kept(location: str) -> Iterator[Callable[[], object]]:
 
 
 def waiting_lines(caplog: pytest.LogCaptureFixture) -> list[str]:
-    return [line for line in caplog.messages if line.startswith("Waiting for another process to let go of ")]
+    return [line for line in caplog.messages if line.startswith("Waiting for another process to release ")]
 
 
 @pytest.mark.parametrize(("seconds", "lines"), [(4.9, 0), (5.1, 1), (60, 1)])
@@ -169,8 +169,8 @@ def test_a_lock_that_is_never_given_back_ends_the_run_with_one_line(
     limiter.close()
 
     assert re.fullmatch(
-        r"Setting rate_limit_store: another process has kept /\S+\.lock for 300 s; end the one that hangs, or name "
-        r"another place\.",
+        r"Setting rate_limit_store: another process has held /\S+\.lock for 300 s; end the process that hangs, or "
+        r"name another file\.",
         str(caught.value),
     )
     assert clock.now - NOW == pytest.approx(300, abs=0.1)
@@ -282,10 +282,7 @@ def test_a_file_that_holds_no_times_gets_one_line_and_stays(location: str, clock
     limiter = RateLimiter(60, clock, location)
     Path(location).write_bytes(content)
 
-    line = (
-        f"Setting rate_limit_store: the file {location} has something else in it than times of requests; delete it, or "
-        "name another one."
-    )
+    line = f"Setting rate_limit_store: the file {location} is not one of request times; delete it, or name another one."
     for use in (limiter.acquire, lambda: limiter.pause(1), lambda: RateLimiter(60, clock, location)):
         with pytest.raises(InputError) as caught:
             use()
@@ -351,7 +348,7 @@ def test_real_processes_stay_under_one_budget(location: str, tmp_path: Path) -> 
         ("{folder}", "{folder} is a folder; name a file in it."),
         (
             "redis://me:secret@127.0.0.1:1/0#acme",
-            "must be the path of a file, which the taps of one machine share; there is no limit that machines share.",
+            "must be the path of a file, for taps on one machine; machines cannot share a limit.",
         ),
     ],
 )

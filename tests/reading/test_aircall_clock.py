@@ -75,7 +75,7 @@ def is_refused(aircall: Aircall, warehouse: Warehouse, catalog: Record, **option
     try:
         load(aircall, warehouse, catalog, **options)
     except InputError as refusal:
-        if "is still to come" not in str(refusal):
+        if "is in the future" not in str(refusal):
             raise
         return True
     return False
@@ -250,7 +250,7 @@ def test_clocks_that_are_far_apart_skip_nothing_and_are_reported_in_one_line(
     newest = first.state["bookmarks"]["calls"]["cursors"]["0"]
     assert email.utils.parsedate_to_datetime(date(reached - TRAIL_SECONDS - 1)).strftime("%Y-%m-%dT%H:%M:%SZ") == newest
     line = (
-        f"This machine's clock is 40 days {way} Aircall's (header Date): set it right. Until then, runs read "
+        f"This machine's clock is 40 days {way} Aircall's (header Date): correct it. Until then, each run reads "
         "everything since the earlier of the two again."
     )
     assert [r.getMessage() for r in caplog.records if r.levelname == "WARNING"] == [line] * 2  # in two runs
@@ -263,7 +263,7 @@ def test_a_state_ahead_of_both_clocks_is_refused(wrong: tuple[Aircall, WrongCloc
     state = aircall.run("calls").state
     aircall.sandbox.date, clock.ahead = date, 0.0
 
-    with pytest.raises(InputError, match=r"^State of stream 'calls': goes on from 2026-11-23T14:59:59Z, which"):
+    with pytest.raises(InputError, match=r"^State of stream 'calls': resumes at 2026-11-23T14:59:59Z, which"):
         aircall.run("calls", state=state)
 
 

@@ -114,7 +114,7 @@ def test_todays_tap_goes_on_from_what_an_earlier_one_wrote(name: str) -> None:
 
 NOT_OURS = "State of stream '{}': not as tap-aircall writes it; restore it, or start without."
 TO_COME = (
-    "State of stream '{}': goes on from {}, which is still to come; set this machine's clock right, restore an earlier "
+    "State of stream '{}': resumes at {}, which is in the future; correct this machine's clock, restore an earlier "
     "state, or start without."
 )
 UNKNOWN = (

@@ -355,7 +355,7 @@ class TestLinks:
 
         run(aircall, folder)
 
-        line = f"Stream 'call_recordings': call {call} is set aside: Aircall gave an address for the file that "
+        line = f"Stream 'call_recordings': call {call} is set aside: Aircall gave a URL for the file that "
         assert any(message.startswith(line) for message in caplog.messages)
 
     def test_an_answer_about_another_call_is_not_believed(self, aircall: Aircall, folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""The JSON schemas of the tap's own streams."""
+"""JSON schemas of the built-in streams."""
 
 from functools import cache
 

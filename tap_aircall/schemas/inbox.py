@@ -1,7 +1,4 @@
-"""The fields of what comes from webhooks (facts: What deliveries hold).
-
-Everything but keys and positions may be null, since an event may leave anything out.
-"""
+"""Fields of streams from webhooks (facts: What deliveries hold)."""
 
 from __future__ import annotations
 
@@ -26,14 +23,14 @@ EVENT: Fields = {
     "event_id": key(text("Identifier of the event: the same for each delivery of it.")),
     "position": _position("the event"),
     "event": text("What happened, such as call.tagged."),
-    "happened_at": time("When it happened, as Aircall says."),
+    "happened_at": time("When it happened, according to Aircall."),
     "received_at": time("When the inbox received it."),
 }
 MERGED: Fields = {
     "position": _position("the latest event about it"),
     "happened_at": time("When the latest known event about it happened."),
 }
-"""What every record has that several events make up."""
+"""Fields of records that are merged from several events."""
 FILE: Fields = {
     "file_name": text("Name of the file."),
     "file_type": text("Type of the file, such as image/png."),
@@ -43,7 +40,7 @@ TEXT_MESSAGE: Fields = {
     "direct_link": text("Address of the message in Aircall's API."),
     "direction": text("inbound or outbound."),
     "body": text("The text."),
-    "status": text("How far it got, such as received, sent, delivered or failed."),
+    "status": text("Status, such as received, sent, delivered or failed."),
     "raw_digits": text("Number of the other party, with spaces."),
     "media_details": objects(FILE, "Files that came with it."),
     "media_url": list_of(text(""), f"Addresses of the files, each {EXPIRES}."),
@@ -57,9 +54,9 @@ TEXT_MESSAGE: Fields = {
             NUMBER | {"e164_digits": text("The number in international form, without spaces.")},
             "id name digits e164_digits country time_zone availability_status",
         ),
-        "Number of the company that it went through.",
+        "The company's number that it went through.",
     ),
-    "user": object_of(picked(USER, "id name email direct_link"), "Who wrote it, or who is to answer it."),
+    "user": object_of(picked(USER, "id name email direct_link"), "Who wrote it, or should answer it."),
 }
 
 
@@ -69,7 +66,7 @@ def _nullable(definition: Schema) -> Schema:
 
 
 def _shown(fields: Fields, *apart: str) -> Fields:
-    """Return the fields of the object that an event shows, apart from those that go by other names here."""
+    """Return the fields of an object in an event, nullable, without those that have other names here."""
     return {name: _nullable(definition) for name, definition in fields.items() if name not in apart}
 
 
@@ -77,15 +74,15 @@ FIELDS: dict[str, Fields] = {
     "webhook_events": {
         **EVENT,
         "company": text("Company in the inbox."),
-        "resource": text("Kind of object, as Aircall calls it."),
-        "object_type": text("Kind of object it is about: call, contact, message, ..."),
+        "resource": text("Aircall's name for the kind of object."),
+        "object_type": text("Kind of object that the event is about: call, contact, message, ..."),
         "object_id": text("Identifier of the object."),
-        "body": open_object("What was delivered, without the token."),
+        "body": open_object("The delivered body, without the token."),
     },
     "call_events": {
         **EVENT,
         "call_id": id_of("call"),
-        "user_id": integer("Identifier of the user it is about: who was rung, declined, answered, held, and so on."),
+        "user_id": integer("Identifier of the user it is about: who was rung, declined, answered, held and so on."),
         "call_uuid": CALL_UUID,
         "hangup_cause": text("Why the call ended."),
         "external_transferred_to": text("External number that the call was transferred to."),
@@ -104,10 +101,10 @@ FIELDS: dict[str, Fields] = {
             "Contact with the other party's number.",
         ),
         "type": text("Kind of message; WhatsApp."),
-        "template_content": text("What the template was filled with, as JSON; WhatsApp."),
-        "metadata": open_object("Further facts about it; WhatsApp."),
+        "template_content": text("Values for the template, as JSON; WhatsApp."),
+        "metadata": open_object("Metadata; WhatsApp."),
         "parent_id": text("Identifier of the message that it answers; WhatsApp."),
-        "whatsapp_message_category": text("Category it is billed as, such as utility; WhatsApp."),
+        "whatsapp_message_category": text("Billing category, such as utility; WhatsApp."),
         "whatsapp_message_type": text("Kind of message at WhatsApp."),
         "recipient_country": text("Country of the recipient; WhatsApp."),
     },
@@ -130,16 +127,16 @@ FIELDS: dict[str, Fields] = {
         "aircall_number": text("Number that was called."),
         "created_at": time("When the latest of its events was created."),
         "started_at": time("When the agent took the call."),
-        "ended_at": time("When the agent was done."),
+        "ended_at": time("When the agent finished."),
         "call_end_reason": text("Why the agent's part ended: answered, escalated, disconnected or caller_hung_up."),
         "escalation_reason": text("Why the agent passed the call on."),
-        "extracted_data": open_object("What the agent found out, under names that the company chose."),
+        "extracted_data": open_object("Data that the agent collected, under names that the company chose."),
     },
     "deleted_objects": {
         "object_type": key(text("Kind of object: user, number, contact or integration.")),
         "object_id": key(text("Identifier of the object, as text.")),
         "position": _position("the event"),
-        "deleted_at": time("When it was deleted, as Aircall says."),
+        "deleted_at": time("When it was deleted, according to Aircall."),
         "received_at": time("When the inbox received the event."),
         "event": text("The event that reported it, such as contact.deleted."),
         "event_id": text("Identifier of the event."),

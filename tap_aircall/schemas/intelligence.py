@@ -1,7 +1,4 @@
-"""The fields of AI results (facts: Results of Aircall's AI).
-
-Objects that only a reconstruction shows are open: known fields are typed, all others are passed on as they are.
-"""
+"""Fields of AI results (facts: Results of Aircall's AI). Objects that are only inferred are open."""
 
 from __future__ import annotations
 
@@ -25,9 +22,9 @@ if TYPE_CHECKING:
     from tap_aircall.schemas.notation import Fields
 
 CALL_UUID = text("Identifier of the call at the telephony provider.")
-EDITED = time("When it was edited last.")
+EDITED = time("When it was last edited.")
 UTTERANCE: Fields = {
-    "start_time": number("Start of the utterance, in seconds from that of the call."),
+    "start_time": number("Start of the utterance, in seconds from the start of the call."),
     "end_time": number("End of the utterance, in seconds from the start of the call."),
     "text": text("What was said."),
     "participant_type": text("internal, external or ai_voice_agent."),
@@ -35,7 +32,7 @@ UTTERANCE: Fields = {
     "phone_number": text("Number of the party who spoke, if external."),
     "ai_voice_agent_id": text("Identifier of the AI voice agent that spoke."),
     "timestamp": number("When it was said; realtime mode."),
-    "duration_ms": integer("How long it took, in milliseconds; realtime mode."),
+    "duration_ms": integer("Duration in milliseconds; realtime mode."),
     "language": text("Language of the utterance; realtime mode."),
 }
 SENTIMENT: Fields = {
@@ -45,7 +42,7 @@ SENTIMENT: Fields = {
 }
 DRIVER: Fields = {
     "polarity": text("POSITIVE or NEGATIVE."),
-    "label": text("What satisfied the other party, or did not."),
+    "label": text("What pleased or displeased the other party."),
 }
 
 RESULTS: dict[str, Fields] = {
@@ -68,31 +65,31 @@ RESULTS: dict[str, Fields] = {
     },
     "call_topics": {
         "id": id_of("topics"),
-        "created_at": time("When the list was made."),
+        "created_at": time("When the list was created."),
         "content": list_of(text(""), "Topics of the call."),
     },
     "call_summaries": {
         "id": id_of("summary"),
-        "created_at": time("When the summary was made."),
+        "created_at": time("When the summary was created."),
         "content": text("The summary."),
     },
     "call_custom_summaries": {
         "id": id_of("summary"),
         "number_id": id_of("number of the call"),
         "language": text("Language of the summary."),
-        "created_at": time("When the summary was made."),
+        "created_at": time("When the summary was created."),
         "custom_summary": open_object("The template, with its name."),
         "summary_template_results": list_of(open_object(""), "Sections of the summary, each with name and content."),
     },
     "call_action_items": {
         "id": key(id_of("item")),
-        "content": text("What is to be done."),
+        "content": text("What to do."),
         "ai_generated": flag("Whether AI wrote it."),
         "created_by": integer("Identifier of the user who wrote it."),
-        "created_at": time("When the item was made."),
-        "updated_by": integer("Identifier of the user who edited it last."),
+        "created_at": time("When the item was created."),
+        "updated_by": integer("Identifier of the user who last edited it."),
         "updated_at": EDITED,
-        "assignee_user_id": integer("Identifier of the user who is to do it."),
+        "assignee_user_id": integer("Identifier of the user it is assigned to."),
         "due_at": time("When it is due."),
         "completed_at": time("When it was done."),
     },
@@ -101,23 +98,23 @@ RESULTS: dict[str, Fields] = {
         "user_id": integer("Identifier of the user who took the call."),
         "number_id": id_of("number of the call"),
         "adherence_score": number("How closely the call followed the playbook."),
-        "created_at": time("When the result was made."),
+        "created_at": time("When the result was created."),
         "updated_at": EDITED,
         "playbook": open_object("The playbook, with id, name and language."),
         "playbook_result_topics": list_of(open_object(""), "Topics of the playbook, each with name and result."),
     },
     "call_evaluations": {
         "id": id_of("evaluation"),
-        "ai_generated": flag("Whether AI made it."),
+        "ai_generated": flag("Whether AI created it."),
         "reviewed_at": time("When a person reviewed it."),
-        "created_at": time("When the evaluation was made."),
+        "created_at": time("When the evaluation was created."),
         "updated_at": EDITED,
         "evaluations": list_of(open_object(""), "One for each scorecard, with score, categories and questions."),
     },
     "call_csat_predictions": {
         "call_uuid": CALL_UUID,
         "score": integer("Expected satisfaction, from 0 to 100."),
-        "drivers": objects(DRIVER, "What the score comes from."),
+        "drivers": objects(DRIVER, "Reasons for the score."),
     },
 }
 FIELDS = {stream: {"call_id": key(id_of("call"))} | fields for stream, fields in RESULTS.items()}

@@ -1,4 +1,4 @@
-"""The fields of what Aircall's API lists: every documented one (facts: Fields), apart from secrets."""
+"""Fields of the API's resources: all documented ones (facts: Fields) but secrets."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ if TYPE_CHECKING:
     from tap_aircall.schemas.notation import Fields, Schema
 
 LINK = text("Address of the object in Aircall's API.")
-WHOLE = open_object("All that Aircall sent, for targets that make columns of named fields only; without secrets.")
+WHOLE = open_object("The whole object without secrets, for targets that create columns for known fields only.")
 
 
 def id_of(what: str) -> Schema:
-    """Describe an id."""
+    """Return the schema of an id."""
     return integer(f"Identifier of the {what}.")
 
 
 def created(what: str) -> Schema:
-    """Describe the time of a creation."""
+    """Return the schema of a time of creation."""
     return time(f"When the {what} was created.")
 
 
 def picked(fields: Fields, names: str) -> Fields:
-    """Return some fields, named in a text, in that order."""
+    """Return the fields with these names (separated by spaces), in that order."""
     return {name: fields[name] for name in names.split()}
 
 
@@ -34,7 +34,7 @@ USER: Fields = {
     "name": text("Name of the user."),
     "email": text("Email address of the user."),
     "available": flag("Whether the user is within their working hours."),
-    "availability_status": text("How the user set themselves: available, custom or unavailable."),
+    "availability_status": text("Status that the user set: available, custom or unavailable."),
     "created_at": created("user"),
     "time_zone": text("IANA time zone of the user."),
     "language": text("Language the user chose, such as en-US."),
@@ -43,8 +43,8 @@ USER: Fields = {
     "wrap_up_time": integer("Pause after each call, in seconds."),
     "extension": text("Internal extension, with leading zeros."),
 }
-"""A user as calls show it; authors of comments and tags have the first fields only."""
-DEFAULT_NUMBER = {"default_number_id": integer("Number that outbound calls of the user show by default.")}
+"""A user within a call; authors of comments and tags have only the first fields."""
+DEFAULT_NUMBER = {"default_number_id": integer("Default caller number for outbound calls of the user.")}
 
 MESSAGES = {
     "welcome": "when a call begins",
@@ -57,7 +57,7 @@ MESSAGES = {
     "closed": "while the number is closed; frozen since Smartflows",
     "callback_later": "to ask to call later; frozen since Smartflows",
 }
-"""When a number plays which message."""
+"""When a number plays each message."""
 NUMBER: Fields = {
     "id": id_of("number"),
     "direct_link": LINK,
@@ -69,7 +69,7 @@ NUMBER: Fields = {
     "availability_status": text("Opening hours of the number: open, custom or closed."),
     "is_ivr": flag("Whether the number has a classic IVR; frozen since Smartflows."),
     "live_recording_activated": flag("Whether calls on the number are recorded."),
-    "priority": integer("1 if the number goes before others in the queue, 0 if not."),
+    "priority": integer("1 if calls of the number go first in the queue, 0 if not."),
     "messages": object_of(
         {name: text(f"Address of the audio played {when}.") for name, when in MESSAGES.items()},
         "Audio messages of the number; within a call, with the defaults filled in.",
@@ -77,7 +77,7 @@ NUMBER: Fields = {
     "created_at": created("number"),
 }
 FLOW_EDITOR = {"flow_editor_enabled": flag("Whether Smartflows route the number's calls.")}
-"""What the list of numbers lacks."""
+"""A field that the list of numbers lacks."""
 
 
 def _details(what: str) -> Schema:
@@ -97,7 +97,7 @@ CONTACT: Fields = {
     "created_at": created("contact"),
     "phone_numbers": _details("phone number"),
     "emails": _details("email address"),
-    "updated_at": time("When the contact itself was last edited, or created."),
+    "updated_at": time("When the contact was last edited, or created."),
 }
 PARTICIPANT: Fields = {
     "id": text("Identifier of the user or contact; text or a number.") | {"type": ["string", "integer", "null"]},
@@ -111,14 +111,14 @@ IVR_OPTION: Fields = {
     "key": text("Key that the caller pressed."),
     "branch": text("Branch of the flow that the call took."),
     "created_at": time("When the key was pressed."),
-    "transition_started_at": time("When the flow began to move on."),
-    "transition_ended_at": time("When the flow had moved on."),
+    "transition_started_at": time("When the transition to the next step started."),
+    "transition_ended_at": time("When the transition to the next step ended."),
 }
 AI_VOICE_AGENT: Fields = {
     "agent_id": text("Identifier of the AI voice agent."),
     "agent_name": text("Name of the AI voice agent."),
     "started_at": time("When the agent took the call."),
-    "ended_at": time("When the agent was done."),
+    "ended_at": time("When the agent finished."),
     "end_reason": text("Why the agent's part ended."),
     "escalation_reason": text("Why the agent passed the call on."),
     "escalation_target": object_of(
@@ -133,14 +133,14 @@ CALL: Fields = {
     "sid": text("Identifier of the call at the telephony provider; call_uuid in webhooks."),
     "direct_link": LINK,
     "direction": text("inbound or outbound."),
-    "status": text("initial (ringing), answered (going on) or done."),
+    "status": text("initial (ringing), answered (ongoing) or done."),
     "missed_call_reason": text(
         "Why an inbound call was missed: out_of_opening_hours, short_abandoned, abandoned_in_ivr, "
         "abandoned_in_classic, no_available_agent or agents_did_not_answer; null if answered or outbound."
     ),
     "started_at": key(time("When the call began; Aircall may move it by a second after the call's end.")),
     "answered_at": time("When the call was answered; null if it was not."),
-    "ended_at": time("When the call ended; null while it goes on."),
+    "ended_at": time("When the call ended; null while it is ongoing."),
     "duration": integer("Length in seconds from start to end, ringing included."),
     "raw_digits": text("Number of the other party in international form, with spaces, or 'anonymous'."),
     "asset": text("Web page of the recording or voicemail; long-lived, needs a login."),
@@ -155,7 +155,7 @@ CALL: Fields = {
     "number": object_of(NUMBER | FLOW_EDITOR, "Number of the company that the call went through, as it is now."),
     "user": object_of(USER, "Who took or made the call; null if nobody did."),
     "contact": object_of(CONTACT, "Contact with the other party's number; filled only when this field is selected."),
-    "assigned_to": object_of(USER, "Who the call was assigned to, to follow up."),
+    "assigned_to": object_of(USER, "Who the call was assigned to for follow-up."),
     "transferred_by": object_of(USER, "Who transferred the call."),
     "transferred_to": object_of(USER, "Who the call was transferred to; the first user if it went to a team."),
     "teams": objects(
@@ -181,7 +181,7 @@ CALL: Fields = {
         "Tags of the call; a deleted tag disappears from past calls.",
     ),
     "conference_participants": objects(PARTICIPANT, "Who took part in a conference call."),
-    "participants": objects(PARTICIPANT, "Who took part in a conference call, under the name that webhooks use."),
+    "participants": objects(PARTICIPANT, "Who took part in a conference call, by the name in webhooks."),
     "ivr_options_selected": objects(
         IVR_OPTION,
         "Keys that the caller pressed in a Smartflow, for calls of the last two months; filled only when this field is "
@@ -210,7 +210,7 @@ FIELDS: dict[str, Fields] = {
     "user_availabilities": {
         "id": key(id_of("user")),
         "availability": text(
-            "What the user does at the time of the run: available, offline, do_not_disturb, in_call or after_call_work."
+            "Availability during the run: available, offline, do_not_disturb, in_call or after_call_work."
         ),
     },
     "user_numbers": {
@@ -238,15 +238,15 @@ FIELDS: dict[str, Fields] = {
         "id": key(id_of("tag")),
         "name": text("Name of the tag."),
         "color": text("Colour of the tag, as #RRGGBB."),
-        "description": text("What Aircall's own tags are for; null for those that users made."),
+        "description": text("Purpose of Aircall's own tags; null for tags that users created."),
         "direct_link": text("Address of the tag in Aircall's API; documented, not seen yet."),
     },
     "webhooks": {
         "webhook_id": key(text("Identifier of the webhook, a UUID.")),
-        "id": integer("Numeric identifier, from before there were UUIDs; deprecated."),
+        "id": integer("Numeric identifier; deprecated for the UUID."),
         "direct_link": LINK,
         "url": text("Where Aircall sends the events."),
-        "active": flag("Whether it sends them; Aircall stops when too many fail."),
+        "active": flag("Whether the webhook is active; Aircall deactivates it when too many deliveries fail."),
         "events": list_of(text(""), "Events sent, such as call.created."),
         "created_at": created("webhook"),
         "custom_name": text("Name that a user gave the webhook."),
@@ -270,7 +270,7 @@ FIELDS: dict[str, Fields] = {
     "dialer_campaigns": {
         "id": key(id_of("campaign")),
         **OF_A_USER,
-        "number_id": text("Identifier of the number that the calls show, as text."),
+        "number_id": text("Identifier of the caller number, as text."),
         "created_at": created("campaign"),
         "phone_numbers": objects({"id": id_of("entry"), "number": TO_CALL, **DIALED}, "Phone numbers of the campaign."),
     },
@@ -290,10 +290,10 @@ FIELDS: dict[str, Fields] = {
     "number_whatsapp_statuses": {
         **OF_A_NUMBER,
         "wabaId": text("Identifier of the WhatsApp business account."),
-        "status": text("Whether the number is online, such as ONLINE."),
+        "status": text("Status of the number, such as ONLINE."),
         "canSendMessage": flag("Whether messages can be sent from the number."),
-        "messagingLimitTier": text("How many messages a day are allowed, such as TIER_1K."),
-        "qualityRating": text("How receivers rate the number, such as GREEN."),
+        "messagingLimitTier": text("Daily limit of messages, such as TIER_1K."),
+        "qualityRating": text("Quality rating by recipients, such as GREEN."),
         "businessVerificationStatus": text("Whether the business is verified."),
     },
     "whatsapp_templates": {
@@ -302,7 +302,7 @@ FIELDS: dict[str, Fields] = {
         "wabaId": text("Identifier of the WhatsApp business account."),
         "name": text("Name of the template."),
         "category": text("Kind of the template, such as UTILITY."),
-        "status": text("Whether it may be used, such as APPROVED."),
+        "status": text("Approval status, such as APPROVED."),
         "language": text("Language of the text, such as en."),
     },
     "sms_templates": {
@@ -325,13 +325,13 @@ FIELDS: dict[str, Fields] = {
         "path": text("Where the file is, including recordings_location."),
         "bytes": integer("Size of the file."),
         "sha256": text("SHA-256 of the file, in hexadecimal."),
-        "content_type": text("What kind of audio it is, such as audio/mpeg."),
+        "content_type": text("Media type, such as audio/mpeg."),
         "duration": integer("Duration of the call in seconds, from its start to its end."),
         "archived_at": time("When the tap kept the file, or found it kept or gone."),
     },
     "call_counts": {
         "date": key(day("Day in UTC.")),
         "calls": integer("How many calls began on that day, as Aircall counts them."),
-        "counted_at": time("When they were counted; the latest count of a day stays."),
+        "counted_at": time("When they were counted; a later count of the day replaces it."),
     },
 }

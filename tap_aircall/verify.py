@@ -99,7 +99,7 @@ def verify(run: Run, streams: Sequence[AircallStream], made_by: str) -> None:
         TapAircallError: If something differs that could lose data.
     """
     client, trace = run.client, Trace(run.clock)
-    client.most_requests, client.most_attempts, client.on_answer = MOST_REQUESTS, ATTEMPTS, trace.note
+    client.most_requests, client.most_attempts, client.on_response = MOST_REQUESTS, ATTEMPTS, trace.note
     client.ping(attempts=ATTEMPTS)
     verification = Verification(run, streams)
     findings = verification.findings()

@@ -48,16 +48,16 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 S = TypeVar("S")
 
-LARGEST_ANSWER = 64 * 2**20
+LARGEST_RESPONSE = 64 * 2**20
 """Bytes of a response after decompression. A page of 50 calls has less than one million."""
 ATTEMPTS = 11
-ATTEMPTS_BEFORE_FIRST_ANSWER = 4
+ATTEMPTS_BEFORE_FIRST_RESPONSE = 4
 REFUSALS = 20
 """Responses of 429 to one request that end the run."""
 BLOCK_SECONDS = 60.0
 """How long Aircall blocks a company that was too fast, if it does not say (facts: Rate limit)."""
 LONGEST_BLOCK_SECONDS = 120.0
-MILLISECONDS_FROM = 1e12
+RESET_IN_MILLISECONDS_FROM = 1e12
 """A reset time above this is in milliseconds: as seconds, it would be the year 33658."""
 
 PING = "/v1/ping"
@@ -86,7 +86,7 @@ class _Request:
     """Whether the credentials were renewed since it was rejected."""
 
 
-class Answer(NamedTuple):
+class Response(NamedTuple):
     """A complete response."""
 
     status: int
@@ -132,7 +132,7 @@ class AircallClient:
         make_session = partial(Session, user_agent=user_agent, timeout=timeout, at_once=max_concurrent_requests)
         self.session = make_session()
         """Shared by all threads; does no rate limiting or authentication itself."""
-        self.on_answer: Callable[[str, str, Mapping[str, str], Answer | None, float], None] | None = None
+        self.on_response: Callable[[str, str, Mapping[str, str], Response | None, float], None] | None = None
         """Called after each request with method, path, parameters, the response if any, and seconds."""
         self._whole: AircallClient | None = None
         self._root = api_url.rstrip("/")
@@ -141,7 +141,7 @@ class AircallClient:
         self._width = max_concurrent_requests
         self._pool = ThreadPoolExecutor(max_concurrent_requests, thread_name_prefix="aircall")
         self._count_lock = threading.Lock()
-        self._answered = False
+        self._has_response = False
         this_machine = is_loopback(urlsplit(self._root).hostname or "")
         self.downloader = Downloader(make_session, limiter, this_machine=this_machine)
         """Fetches files from presigned URLs, which do not count as requests to Aircall."""
@@ -250,14 +250,14 @@ class AircallClient:
         while True:
             try:
                 self.limiter.acquire()
-                answer = self._send(request)
-                if answer.status == HTTPStatus.TOO_MANY_REQUESTS:
-                    self._pause(answer.headers, request)
-                elif answer.status in REJECTED and not request.renewed and self._renew(answer, request):
+                response = self._send(request)
+                if response.status == HTTPStatus.TOO_MANY_REQUESTS:
+                    self._pause(response.headers, request)
+                elif response.status in REJECTED and not request.renewed and self._renew(response, request):
                     request.renewed = True
                 else:
-                    self._raise_for_status(answer.status, request.path)
-                    return answer.body
+                    self._raise_for_status(response.status, request.path)
+                    return response.body
             except TransientError as error:
                 self._failed(request, error)
 
@@ -269,27 +269,27 @@ class AircallClient:
         """
         request.failures += 1
         attempts = min(request.attempts, self.most_attempts)
-        if not self._answered:
-            attempts = min(attempts, ATTEMPTS_BEFORE_FIRST_ANSWER)
+        if not self._has_response:
+            attempts = min(attempts, ATTEMPTS_BEFORE_FIRST_RESPONSE)
         if isinstance(error, ResponseError) and error.attempts is not None:
             attempts = min(attempts, error.attempts)
         self.limiter.wait_after(error, failures=request.failures, attempts=attempts)
 
-    def _renew(self, answer: Answer, request: _Request) -> bool:
+    def _renew(self, response: Response, request: _Request) -> bool:
         """Renew the credentials if a request was rejected because of them; return whether that worked."""
-        if self.authenticator is None or not self.authenticator.renewable or answer.credentials is None:
+        if self.authenticator is None or not self.authenticator.renewable or response.credentials is None:
             return False
-        if answer.status == HTTPStatus.FORBIDDEN and request.path != PING:
+        if response.status == HTTPStatus.FORBIDDEN and request.path != PING:
             # The credentials may be valid, but not allow this resource. Everyone may ping.
             self.limiter.acquire()
-            status = self._send(_Request("GET", PING, {}), answer.credentials).status
+            status = self._send(_Request("GET", PING, {}), response.credentials).status
             if status == HTTPStatus.OK:
                 return False
             if status not in REJECTED:
                 raise TransientError(f"Aircall answered {PING} with status {status}.")
-        return self.authenticator.renew(answer.credentials)
+        return self.authenticator.renew(response.credentials)
 
-    def _send(self, request: _Request, credentials: str | None = None) -> Answer:
+    def _send(self, request: _Request, credentials: str | None = None) -> Response:
         """Send one request and read the response.
 
         Args:
@@ -314,19 +314,19 @@ class AircallClient:
         if request.body is not None:
             to_send.headers = {"Content-Type": "application/json"}
             to_send.data = msgspec.json.encode(request.body)
-        began, answer = self._clock.monotonic(), None
+        began, response = self._clock.monotonic(), None
         try:
             with self.session.open(
-                to_send, name=f"Aircall's answer to {path}", place=f"{self._root} (setting api_url)", shown=path
+                to_send, name=f"Aircall's response to {path}", place=f"{self._root} (setting api_url)", shown=path
             ) as incoming:
-                body = b"".join(incoming.pieces(LARGEST_ANSWER))
-            answer = Answer(incoming.status, incoming.headers, body, incoming.credentials)
+                body = b"".join(incoming.pieces(LARGEST_RESPONSE))
+            response = Response(incoming.status, incoming.headers, body, incoming.credentials)
         finally:
-            if self.on_answer is not None:
-                self.on_answer(request.method, path, request.params, answer, self._clock.monotonic() - began)
-        self._answered = True
-        self._aircall_clock.note(answer.headers.get("Date"))
-        return answer
+            if self.on_response is not None:
+                self.on_response(request.method, path, request.params, response, self._clock.monotonic() - began)
+        self._has_response = True
+        self._aircall_clock.note(response.headers.get("Date"))
+        return response
 
     def _count(self) -> None:
         """Count one request.
@@ -384,7 +384,7 @@ def block_seconds(headers: Mapping[str, str], now: float) -> float:
             value = float(headers.get(name, ""))
         except ValueError:
             continue
-        if value > MILLISECONDS_FROM:
+        if value > RESET_IN_MILLISECONDS_FROM:
             value /= 1000
         candidates.append(value - origin)
     useful = (seconds for seconds in candidates if 0 < seconds <= LONGEST_BLOCK_SECONDS)

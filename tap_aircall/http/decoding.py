@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
 AUTOMATIC = zlib.MAX_WBITS | 32
 """Lets zlib detect gzip or zlib format. Both have a checksum, so damage is noticed."""
-REPLACEMENT = "\ufffd"
 DEEPEST = 100
 """Levels of nesting allowed in input: ten times those of any catalog or event."""
 _BACKSLASH = b"\\"
@@ -87,7 +86,7 @@ def decode(body: bytes) -> Any:
         except (msgspec.DecodeError, UnicodeDecodeError):
             pass  # perhaps just invalid text
     text = body.decode("utf-8", "replace").encode()
-    return _DECODER.decode(_ESCAPE.sub(_replace, text))
+    return _DECODER.decode(_ESCAPE.sub(lambda match: match["kept"] or b"\\ufffd", text))
 
 
 def is_deep(value: Any) -> bool:
@@ -97,7 +96,3 @@ def is_deep(value: Any) -> bool:
         inner = (each.values() if isinstance(each, dict) else each for each in level if isinstance(each, dict | list))
         level = [item for items in inner for item in items]
     return bool(level)
-
-
-def _replace(match: re.Match[bytes]) -> bytes:
-    return match["kept"] or b"\\ufffd"

@@ -40,7 +40,7 @@ set back."""
 OTHERS_WINDOW = 600_000
 """In milliseconds: how long to keep requests beyond one's own window, for processes with a smaller budget: 0.1 requests
 a minute need a window of ten minutes."""
-LONGEST_WAIT_SECONDS = 60.0
+LONGEST_BACKOFF_SECONDS = 60.0
 """Longest back-off before a retry."""
 LOG_INTERVAL_SECONDS = 30.0
 NOTICEABLE_SECONDS = 10.0
@@ -244,7 +244,7 @@ class RateLimiter:
         """
         if failures >= attempts:
             raise UnavailableError(str(error)) if isinstance(error, TransientError) else error
-        seconds = min(LONGEST_WAIT_SECONDS, 2.0 ** (failures - 1)) * random.SystemRandom().uniform(0.5, 1)
+        seconds = min(LONGEST_BACKOFF_SECONDS, 2.0 ** (failures - 1)) * random.SystemRandom().uniform(0.5, 1)
         logger.info("%s Trying again in %.0f s.", error, seconds)
         self.wait(seconds)
 

@@ -36,7 +36,7 @@ from urllib3.util.ssl_match_hostname import CertificateError
 from tap_aircall.errors import InputError, ResponseError, TransientError, UnavailableError
 from tap_aircall.http.decoding import BrokenError, unpack
 from tap_aircall.http.logs import be_discreet
-from tap_aircall.http.watching import ANSWER_TIMEOUTS, TooSlowError, Watched, watched
+from tap_aircall.http.watching import RESPONSE_TIMEOUTS, TooSlowError, Watched, watched
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -240,7 +240,7 @@ class Incoming:
         try:
             yield from unpack(pieces, PIECE, may_be_empty=self.status != HTTPStatus.OK)
         except BrokenError as error:
-            raise TransientError(f"{self._name} is broken or was cut short.") from error
+            raise TransientError(f"{self._name} is damaged or truncated.") from error
 
 
 def _explained(error: Exception, name: str, place: str, seconds: float, *, has_begun: bool) -> AircallError:
@@ -260,12 +260,12 @@ def _explained(error: Exception, name: str, place: str, seconds: float, *, has_b
     if isinstance(first, INVALID):
         return UnavailableError(f"No request to {place} is possible: the address, or its proxy's, is not valid.")
     if any(isinstance(cause, TooSlowError) for cause in causes):
-        line = f"{name} took longer than {ANSWER_TIMEOUTS * seconds:g} s"
-        line += f" ({ANSWER_TIMEOUTS} times the setting request_timeout)."
+        line = f"{name} took longer than {RESPONSE_TIMEOUTS * seconds:g} s"
+        line += f" ({RESPONSE_TIMEOUTS} times the setting request_timeout)."
     elif isinstance(first, urllib3.TimeoutError) and not isinstance(first, urllib3.NewConnectionError):
         line = f"{name} did not come within {seconds:g} s (setting request_timeout)."
     elif has_begun:
-        line = f"{name} is broken or was cut short."
+        line = f"{name} is damaged or truncated."
     elif reason := _broken_connection(causes):
         line = f"The connection to {place} failed: {reason}."
     else:

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tap_aircall.errors import AircallError
 from tap_aircall.http import decoding
-from tap_aircall.http.client import MILLISECONDS_FROM
+from tap_aircall.http.client import RESET_IN_MILLISECONDS_FROM
 from tap_aircall.reading.clock import seconds_of
 from tap_aircall.reading.times import to_seconds
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
-    from tap_aircall.http.client import Answer
+    from tap_aircall.http.client import Response
     from tap_aircall.reading.clock import Clock
 
 FORMAT = 1
@@ -82,7 +82,7 @@ class Exchange(NamedTuple):
     path: str
     query: dict[str, Any]
     seconds: float
-    told: dict[str, Any]
+    shown: dict[str, Any]
     times: dict[str, list[Any]]
     """The times of records by path, or the kind of a value that is not a time."""
 
@@ -100,31 +100,33 @@ class Trace:
         self._exchanges: list[Exchange] = []
         self._ids: dict[tuple[str, Any], int] = {}
 
-    def note(self, method: str, path: str, params: Mapping[str, str], answer: Answer | None, seconds: float) -> None:
+    def note(
+        self, method: str, path: str, params: Mapping[str, str], response: Response | None, seconds: float
+    ) -> None:
         """Record one request.
 
         Args:
             method: HTTP method.
             path: Path with version.
             params: Query parameters.
-            answer: The response; None if there was none.
+            response: The response; None if there was none.
             seconds: How long it took.
         """
-        told: dict[str, Any] = {"status": None}
+        shown: dict[str, Any] = {"status": None}
         times: dict[str, list[Any]] = {}
-        if answer is not None:
-            told = {"status": answer.status, **self._headers(answer.headers)}
+        if response is not None:
+            shown = {"status": response.status, **self._headers(response.headers)}
             try:
-                payload = decoding.decode(answer.body)
+                payload = decoding.decode(response.body)
             except (ValueError, RecursionError, AircallError):
-                told["body"] = "not JSON"
+                shown["body"] = "not JSON"
             else:
-                told["fields"] = fields = _fields(payload)
+                shown["fields"] = fields = _fields(payload)
                 counts = {(outer, name): payload[outer][name] for outer, name in COUNTS if f"{outer}.{name}" in fields}
-                told["counts"] = {".".join(path): each for path, each in sorted(counts.items()) if type(each) is int}
-                told["ids"] = {}
-                self._note_records(payload, told["ids"], times)
-        self._exchanges.append(Exchange(method, template(path), shown_query(params), round(seconds, 1), told, times))
+                shown["counts"] = {".".join(path): each for path, each in sorted(counts.items()) if type(each) is int}
+                shown["ids"] = {}
+                self._note_records(payload, shown["ids"], times)
+        self._exchanges.append(Exchange(method, template(path), shown_query(params), round(seconds, 1), shown, times))
 
     def lines(self, tap: str) -> list[str]:
         """Return the lines of the trace.
@@ -136,17 +138,17 @@ class Trace:
         times = [time for each in self._exchanges for listed in each.times.values() for time in listed]
         near = squeezed(time - self._began for time in [*bounds, *times] if type(time) is int)
 
-        def shown(time: Any) -> Any:
+        def coarse(time: Any) -> Any:
             return near[time - self._began] if type(time) is int else time
 
         lines: list[dict[str, Any]] = [{"trace": FORMAT, "made_by": tap}]
         for number, each in enumerate(self._exchanges, start=1):
-            query = {name: shown(value) if name in BOUNDS else value for name, value in each.query.items()}
-            told = each.told
+            query = {name: coarse(value) if name in BOUNDS else value for name, value in each.query.items()}
+            shown = each.shown
             if each.times:
-                told = told | {"times": {path: [*map(shown, listed)] for path, listed in each.times.items()}}
+                shown = shown | {"times": {path: [*map(coarse, listed)] for path, listed in each.times.items()}}
             asked = {"request": number, "method": each.method, "path": each.path, "query": query}
-            lines.append({**asked, "seconds": each.seconds, **told})
+            lines.append({**asked, "seconds": each.seconds, **shown})
         return [json.dumps(line) for line in lines]
 
     def save(self, folder: Path, tap: str) -> Path:
@@ -180,7 +182,7 @@ class Trace:
                 continue
             limits[name] = int(text) if _DIGITS.fullmatch(text) else kind_of(text)
             if name == "X-AircallApi-Reset" and type(limits[name]) is int:
-                scale, unit = (1000, "ms") if limits[name] >= MILLISECONDS_FROM else (1, "s")
+                scale, unit = (1000, "ms") if limits[name] >= RESET_IN_MILLISECONDS_FROM else (1, "s")
                 limits[name] = f"{limits[name] - int(now * scale)} {unit}"
         return {"date": None if date is None else int(date) - int(now), "limits": limits}
 
@@ -188,16 +190,16 @@ class Trace:
         """Record the order of the records in all lists of a response."""
         for name, listed in payload.items() if isinstance(payload, dict) else ():
             records = [each for each in listed if isinstance(each, dict)] if isinstance(listed, list) else []
-            for key in (*next(([key] for key in ID_KEYS if any(key in each for each in records)), ()), *TIME_KEYS):
-                if not any(key in record for record in records):
-                    continue
-                path = f"{shown_name(name)}[].{key}"
-                told = ids if key in ID_KEYS else times
+            present = {key for record in records for key in record}
+            id_key = [key for key in ID_KEYS if key in present][:1]
+            for key in [*id_key, *(key for key in TIME_KEYS if key in present)]:
+                shown, possible = (ids, ID_KINDS) if key in ID_KEYS else (times, TIME_KINDS)
                 kinds = (kind_of(record[key]) for record in records if key in record)
-                kind = next((kind for kind in kinds if kind in (ID_KINDS if key in ID_KEYS else TIME_KINDS)), None)
-                told[path] = [self._told(name, key, record, kind) for record in records[:MOST_RECORDS]]
+                kind = next((kind for kind in kinds if kind in possible), None)
+                path = f"{shown_name(name)}[].{key}"
+                shown[path] = [self._shown(name, key, record, kind) for record in records[:MOST_RECORDS]]
 
-    def _told(self, name: str, key: str, record: dict[str, Any], kind: str | None) -> Any:
+    def _shown(self, name: str, key: str, record: dict[str, Any], kind: str | None) -> Any:
         """Return the number of a record for its id, or its time in UNIX seconds.
 
         Args:

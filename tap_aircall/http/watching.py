@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from tap_aircall.http.addresses import Allowed
 
-ANSWER_TIMEOUTS = 3
+RESPONSE_TIMEOUTS = 3
 """A response may take this many times `request_timeout` ..."""
 SLOWEST = 16 * 2**10
 """... plus a second for each of this many bytes of its body."""
@@ -85,7 +85,7 @@ class _WatchedResponse(HTTPResponse):
     def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
         super().__init__(sock, *args, **kwargs)
         timeout = sock.gettimeout()
-        self._watch = _Watch(self.fp.detach(), math.inf if timeout is None else ANSWER_TIMEOUTS * timeout)
+        self._watch = _Watch(self.fp.detach(), math.inf if timeout is None else RESPONSE_TIMEOUTS * timeout)
         self.fp = io.BufferedReader(self._watch)
 
     @override

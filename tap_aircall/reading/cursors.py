@@ -17,7 +17,7 @@ import itertools
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tap_aircall.reading.clock import TRAIL_SECONDS
-from tap_aircall.reading.states import TOLERANCE_SECONDS
+from tap_aircall.reading.states import CLOCK_TOLERANCE_SECONDS
 from tap_aircall.reading.times import to_rfc3339, to_seconds
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ class Cursors:
             self._first_run = now
         if max(self._first_run, known.get(NEW, BEGINNING)) > now:
             # The clock was ahead when this was written, perhaps by as much as now: read what the run missed.
-            back = horizon - now + TOLERANCE_SECONDS
+            back = horizon - now + CLOCK_TOLERANCE_SECONDS
             self._first_run -= back
             known = {age: position - back for age, position in known.items()}
         self._positions = {age: self._resume(age, known) for age in sorted({NEW, *ages})}

@@ -24,7 +24,7 @@ SINGER_KEYS = frozenset(
     }
 )
 """Keys that the SDK writes into a stream's state; the tap resumes from the bookmark of another tap."""
-TOLERANCE_SECONDS = 600
+CLOCK_TOLERANCE_SECONDS = 600
 """Seconds that the clock may be ahead when a state is written; a later state is refused."""
 PAGES_PER_STATE = 10
 """Pages between two states, usually 500 records."""
@@ -53,7 +53,7 @@ def is_due(last: int | None, every: float, now: int) -> bool:
         every: Seconds between two times; slightly less is enough, since runs do not start on the second.
         now: UNIX seconds.
     """
-    return last is None or not last <= now < last + every - TOLERANCE_SECONDS
+    return last is None or not last <= now < last + every - CLOCK_TOLERANCE_SECONDS
 
 
 def bookmarks_of(state: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
@@ -100,7 +100,7 @@ def check_times(stream: str, mark: Mapping[str, Any], now: float) -> None:
         InputError: If it holds a time in the future.
     """
     latest = max(_times(mark), default=0)
-    if latest > now + TOLERANCE_SECONDS:
+    if latest > now + CLOCK_TOLERANCE_SECONDS:
         raise InputError(
             f"State of stream '{stream}': resumes at {to_rfc3339(latest)}, which is in the future; correct this "
             "machine's clock, restore an earlier state, or start without."

@@ -20,7 +20,7 @@ from tap_aircall.errors import (
     ResponseError,
     UnavailableError,
 )
-from tap_aircall.http.client import ATTEMPTS, ATTEMPTS_BEFORE_FIRST_ANSWER, AircallClient, block_seconds
+from tap_aircall.http.client import ATTEMPTS, ATTEMPTS_BEFORE_FIRST_RESPONSE, AircallClient, block_seconds
 from tap_aircall.http.limiter import RateLimiter
 from tap_aircall.reading.clock import AircallClock
 from tests.clock import NOW, FakeClock
@@ -179,7 +179,7 @@ def test_gives_up_sooner_when_no_request_ever_succeeded(clock: FakeClock) -> Non
 
     with pytest.raises(UnavailableError, match=r" \(setting api_url\) failed: connection refused\.$"):
         ping(client)
-    assert client.requests_sent == ATTEMPTS_BEFORE_FIRST_ANSWER
+    assert client.requests_sent == ATTEMPTS_BEFORE_FIRST_RESPONSE
     assert clock.now - NOW < 10
 
 

@@ -100,9 +100,9 @@ def test_a_malformed_answer_is_asked_for_again_and_ends_in_one_line(
             use(client, server.url)
         client.close()
 
-    about = "Aircall's answer to /v1/calls" if use is ask else "The file from 127.0.0.1"
+    about = "Aircall's response to /v1/calls" if use is ask else "The file from 127.0.0.1"
     where = f"{server.url} (setting api_url)" if use is ask else "127.0.0.1"
-    ends = {f"{about} is not valid HTTP.", f"{about} is broken or was cut short."}
+    ends = {f"{about} is not valid HTTP.", f"{about} is damaged or truncated."}
     ends |= {f"{about} has a compression that the tap did not ask for."}
     assert str(raised.value) in {*ends, f"The connection to {where} failed: it was closed."}
     assert "planted" not in caplog.text
@@ -170,7 +170,7 @@ def test_where_a_redirect_leads_is_not_even_looked_at(clock: FakeClock, location
 
     with Hostile(answer) as server:
         client = make_client(server.url, clock)
-        with pytest.raises(ResponseError, match=r"^Aircall's answer to /v1/calls has more than "):
+        with pytest.raises(ResponseError, match=r"^Aircall's response to /v1/calls has more than "):
             ask(client, server.url)
         with pytest.raises(RejectedRequestError, match=r"^The server 127\.0\.0\.1 answered with status 302\.$"):
             fetch(client, server.url)
@@ -193,7 +193,7 @@ def test_a_file_without_a_known_end_is_refused(clock: FakeClock) -> None:
 def test_an_answer_that_unpacks_to_gigabytes_is_given_up_in_little_memory(
     clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(client_module, "LARGEST_ANSWER", 2**20)
+    monkeypatch.setattr(client_module, "LARGEST_RESPONSE", 2**20)
     bomb = whole(gzip.compress(bytes(2**28), 1), b"Content-Encoding: gzip")
 
     with Hostile(bomb) as server:
@@ -205,7 +205,7 @@ def test_an_answer_that_unpacks_to_gigabytes_is_given_up_in_little_memory(
         tracemalloc.stop()
         client.close()
 
-    assert str(raised.value) == "Aircall's answer to /v1/calls has more than 1,048,576 bytes."
+    assert str(raised.value) == "Aircall's response to /v1/calls has more than 1,048,576 bytes."
     assert clock.waits == []
     assert most < 8 * 2**20
 
@@ -300,7 +300,7 @@ def test_an_answer_that_drips_is_reported_as_such(clock: FakeClock) -> None:
             ask(client, server.url)
         client.close()
 
-    line = "Aircall's answer to /v1/calls took longer than 0.3 s (3 times the setting request_timeout)."
+    line = "Aircall's response to /v1/calls took longer than 0.3 s (3 times the setting request_timeout)."
     assert str(raised.value) == line
 
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import example, given
 
 from aircall_sandbox.replay import EXAMPLES, Replay
-from tap_aircall.http.client import Answer
+from tap_aircall.http.client import Response
 from tap_aircall.http.trace import DAY, OTHER, Trace, kind_of, shown_name, squeezed, template
 from tests.clock import NOW, FakeClock
 
@@ -22,7 +22,7 @@ def traced(body: Any, path: str = "/v1/calls", **headers: str) -> dict[str, Any]
     """Trace one answer."""
     trace = Trace(FakeClock())
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
-    trace.note("GET", path, {"page": "1"}, Answer(200, headers, raw), 0.26)
+    trace.note("GET", path, {"page": "1"}, Response(200, headers, raw), 0.26)
     line: dict[str, Any] = json.loads(trace.lines("tap")[1])
     return line
 
@@ -90,9 +90,9 @@ def test_a_record_keeps_its_number_from_answer_to_answer() -> None:
     trace = Trace(FakeClock())
     for ids in ([7, 5], [5, 9], ["5"]):
         body = json.dumps({"calls": [{"id": each} for each in ids]}).encode()
-        trace.note("GET", "/v1/calls", {}, Answer(200, {}, body), 0)
+        trace.note("GET", "/v1/calls", {}, Response(200, {}, body), 0)
     trace.note("GET", "/v1/calls", {}, None, 0)
-    trace.note("GET", "/v1/calls", {}, Answer(502, {}, b"<html>"), 0)
+    trace.note("GET", "/v1/calls", {}, Response(502, {}, b"<html>"), 0)
 
     lines = [json.loads(line) for line in trace.lines("tap")[1:]]
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from tap_aircall.reading.clock import TRAIL_SECONDS
 from tap_aircall.reading.cursors import Cursors, Window
-from tap_aircall.reading.states import TOLERANCE_SECONDS
+from tap_aircall.reading.states import CLOCK_TOLERANCE_SECONDS
 from tap_aircall.reading.times import to_rfc3339
 
 HOUR = 3600
@@ -131,7 +131,7 @@ def test_what_a_clock_that_was_ahead_missed_is_read_when_aircalls_clock_is_known
     (*_, newest) = cursors.windows()
 
     assert newest.after is not None
-    assert T0 - 2 * TOLERANCE_SECONDS < newest.after < T0
+    assert T0 - 2 * CLOCK_TOLERANCE_SECONDS < newest.after < T0
     assert cursors.position_at(DAY) < T0 - DAY
 
 

@@ -90,7 +90,7 @@ def test_it_is_tried_again_for_half_a_minute(
     assert 15 <= sum(aircall.clock.waits) <= 31
 
     aircall.sandbox.faults.append(Fault(path=FILE_PATH, times=ATTEMPTS, **failure))
-    with pytest.raises(UnavailableError, match=r"^The (server|connection to|file from) 127\.0\.0\.1 "):
+    with pytest.raises(UnavailableError, match=r" 127\.0\.0\.1 "):
         client.downloader.fetch(url, LARGEST)
 
 
@@ -113,7 +113,7 @@ def test_an_encoding_that_nobody_asked_for_is_named(aircall: Aircall, client: Ai
     url = address(CONTENT)
     send(aircall, "br", CONTENT, times=ATTEMPTS)
 
-    with pytest.raises(UnavailableError, match=r" has a compression that the tap did not ask for\.$"):
+    with pytest.raises(UnavailableError, match="compression"):
         fetched(client, url)
 
 
@@ -154,7 +154,7 @@ def test_it_follows_no_redirect(aircall: Aircall, client: AircallClient, address
 
 
 def test_a_file_that_is_too_large_is_given_up(client: AircallClient, address: Any) -> None:
-    with pytest.raises(ResponseError, match=r"^The file from 127\.0\.0\.1 has more than 10 bytes\.$"):
+    with pytest.raises(ResponseError, match=r" 127\.0\.0\.1 .* 10 bytes\.$"):
         client.downloader.fetch(address(b"A" * 11), 10)
 
 
@@ -179,7 +179,7 @@ def test_a_file_that_is_too_large_is_given_up(client: AircallClient, address: An
 def test_an_address_that_is_not_safe_is_refused(aircall: Aircall, api_url: str, url: str) -> None:
     client = make_client(api_url, aircall.clock)
 
-    with pytest.raises(ResponseError, match=r"^Aircall gave a URL for the file that does not begin with https"):
+    with pytest.raises(ResponseError, match="https"):
         client.downloader.fetch(url, LARGEST)
     client.close()
 
@@ -226,11 +226,11 @@ class TestRedirects:
         url = address(b"A")
         redirect(aircall, location)
 
-        with pytest.raises(ResponseError, match=r"^Aircall gave a URL for the file that "):
+        with pytest.raises(ResponseError, match=r"^Aircall gave a URL "):
             receive(client, url)
 
 
-PRIVATE = r"^Aircall gave a URL for the file that leads into a private network, which the tap never connects to\.$"
+PRIVATE = "^Aircall gave a URL .* private network"
 
 
 class TestPrivateNetworks:
@@ -305,7 +305,7 @@ class TestPrivateNetworks:
     def test_a_proxy_may_be_on_one(self, aircall: Aircall, far: AircallClient, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
 
-        with pytest.raises(UnavailableError, match=r"through a proxy \(variable HTTPS_PROXY\) failed"):
+        with pytest.raises(UnavailableError, match="variable HTTPS_PROXY"):
             far.downloader.fetch("https://files.example.com/x.csv", LARGEST)
         with pytest.raises(ResponseError, match=PRIVATE):
             far.downloader.fetch("https://192.168.1.1/x.csv", LARGEST)

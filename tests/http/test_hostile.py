@@ -170,9 +170,9 @@ def test_where_a_redirect_leads_is_not_even_looked_at(clock: FakeClock, location
 
     with Hostile(answer) as server:
         client = make_client(server.url, clock)
-        with pytest.raises(ResponseError, match=r"^Aircall's response to /v1/calls has more than "):
+        with pytest.raises(ResponseError, match=r"/v1/calls .* more than "):
             ask(client, server.url)
-        with pytest.raises(RejectedRequestError, match=r"^The server 127\.0\.0\.1 answered with status 302\.$"):
+        with pytest.raises(RejectedRequestError, match=r" 127\.0\.0\.1 .* 302\.$"):
             fetch(client, server.url)
         client.close()
 
@@ -182,7 +182,7 @@ def test_where_a_redirect_leads_is_not_even_looked_at(clock: FakeClock, location
 def test_a_file_without_a_known_end_is_refused(clock: FakeClock) -> None:
     with Hostile(OK + b"\r\n" + CSV) as server:
         client = make_client(server.url, clock)
-        with pytest.raises(UnavailableError, match=r"^The file from 127\.0\.0\.1 came without its length"):
+        with pytest.raises(UnavailableError, match=r" 127\.0\.0\.1 .* length"):
             fetch(client, server.url)
         client.close()
 
@@ -213,7 +213,7 @@ def test_an_answer_that_unpacks_to_gigabytes_is_given_up_in_little_memory(
 def test_a_file_is_measured_as_it_is_unpacked(clock: FakeClock) -> None:
     with Hostile(whole(gzip.compress(bytes(2**24)), b"Content-Encoding: gzip")) as server:
         client = make_client(server.url, clock)
-        with pytest.raises(ResponseError, match=r"^The file from 127\.0\.0\.1 has more than 1,048,576 bytes\.$"):
+        with pytest.raises(ResponseError, match=r" 127\.0\.0\.1 .* 1,048,576 bytes\.$"):
             fetch(client, server.url)
         client.close()
 

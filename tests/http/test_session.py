@@ -119,7 +119,7 @@ def test_a_proxy_of_the_environment_is_used(
 def test_an_invalid_address_is_blamed_on_the_setting(clock: FakeClock) -> None:
     client = make_client("http://a..b", clock)
 
-    with pytest.raises(UnavailableError, match=r"^No request to http://a\.\.b \(setting api_url\) is possible"):
+    with pytest.raises(UnavailableError, match=r" http://a\.\.b \(setting api_url\) "):
         client.ping()
 
 
@@ -172,7 +172,7 @@ def test_certificates_that_cannot_be_used_are_named_with_their_variable(
 def test_credentials_that_no_header_can_carry_are_not_shown(clock: FakeClock, caplog: pytest.LogCaptureFixture) -> None:
     with Hostile() as server:
         client = make_client(server.url, clock, authenticator=Bearer("planted-token\nX-Other: planted words"))
-        with caplog.at_level(logging.DEBUG), pytest.raises(InputError, match=r"^The credentials: has") as raised:
+        with caplog.at_level(logging.DEBUG), pytest.raises(InputError, match=r"^The credentials: ") as raised:
             client.ping()
         client.close()
 
@@ -182,7 +182,7 @@ def test_credentials_that_no_header_can_carry_are_not_shown(clock: FakeClock, ca
 
 @pytest.mark.parametrize("agent", ["tap\u2013aircall", "tap\nX-Other: 1", "tap\x00"])
 def test_a_user_agent_that_no_header_can_carry_is_blamed_on_the_setting(clock: FakeClock, agent: str) -> None:
-    with pytest.raises(InputError, match=r"^Setting user_agent: has a line break, or a character that no HTTP header"):
+    with pytest.raises(InputError, match=r"^Setting user_agent: "):
         make_client("http://127.0.0.1:9", clock, user_agent=agent)
 
 

@@ -263,7 +263,7 @@ def test_a_state_ahead_of_both_clocks_is_refused(wrong: tuple[Aircall, WrongCloc
     state = aircall.run("calls").state
     aircall.sandbox.date, clock.ahead = date, 0.0
 
-    with pytest.raises(InputError, match=r"^State of stream 'calls': resumes at 2026-11-23T14:59:59Z, which"):
+    with pytest.raises(InputError, match=r"^State of stream 'calls': .* 2026-11-23T14:59:59Z"):
         aircall.run("calls", state=state)
 
 

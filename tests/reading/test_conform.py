@@ -285,13 +285,13 @@ def test_what_is_nested_too_deep_is_cut_and_named() -> None:
 
 @pytest.mark.parametrize("sent", [{}, {"id": None}])
 def test_a_key_that_is_missing_is_named(sent: Record) -> None:
-    with pytest.raises(ResponseError, match=r"^Aircall sent a record without its 'id'\.$"):
+    with pytest.raises(ResponseError, match="without its 'id'"):
         conformed(sent, KEYED)
 
 
 @pytest.mark.parametrize("value", ["s3cr3t", 2**63, [7], {"id": 7}, True, 7.5])
 def test_a_key_that_cannot_be_used_is_named_without_its_value(value: Any) -> None:
-    with pytest.raises(ResponseError, match=r"^Aircall sent a record whose 'id' cannot be used\.$"):
+    with pytest.raises(ResponseError, match="'id' cannot be used"):
         conformed({"id": value}, KEYED)
 
 

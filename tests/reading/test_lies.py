@@ -12,7 +12,7 @@ from typing_extensions import override
 
 from aircall_sandbox import Fault
 from aircall_sandbox.templates import KINDS
-from tap_aircall.errors import AircallError, ResponseError, StreamError
+from tap_aircall.errors import AircallError, MisorderedError, ResponseError, StreamError
 from tap_aircall.reading import walks
 from tap_aircall.reading.pages import Page, ShortPageError
 from tap_aircall.reading.times import to_seconds
@@ -256,7 +256,7 @@ def test_an_order_exact_only_to_ten_minutes_is_refused() -> None:
             listed = super()._sorted(low, high, descending)
             return sorted(listed, key=lambda record: (record["started_at"] // 600, record["id"] * 7919 % 600))
 
-    with pytest.raises(ResponseError, match="does not list the records in the order of 'started_at'"):
+    with pytest.raises(MisorderedError, match="'started_at'"):
         walk(Rough(spread(*((n, 1) for n in range(11_500)))))
 
 
@@ -329,7 +329,7 @@ class TestOverHttp:
         aircall.sandbox.faults.append(Fault(path=PATHS[stream], times=EVER, after=1, mutate=emptied))
         tap = aircall.tap(streams=(stream,))
 
-        with pytest.raises(StreamError, match=f"list of {stream} contradicts itself: of 1[0-9]+ that it counts"):
+        with pytest.raises(StreamError, match=f"list of {stream} contradicts itself: .* 1[0-9]+ "):
             tap.run()
 
         written = tap.message_writer._run.messages  # type: ignore[attr-defined]  # noqa: SLF001
@@ -366,7 +366,7 @@ class TestOverHttp:
         aircall.sandbox.faults.append(Fault(path="/v1/calls", times=EVER, mutate=reversed_))
         tap = aircall.tap(streams=("calls",))
 
-        with pytest.raises(StreamError, match="does not list the calls in the order of 'started_at'"):
+        with pytest.raises(StreamError, match=r"calls .* order of 'started_at'"):
             tap.run()
 
         states = [m["value"] for m in tap.message_writer._run.messages if m["type"] == "STATE"]  # type: ignore[attr-defined]  # noqa: SLF001

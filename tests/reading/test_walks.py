@@ -152,12 +152,12 @@ def test_costs_at_most_one_request_more_for_a_hundred_pages(calls: int) -> None:
 
 
 def test_ten_thousand_calls_in_one_second_are_an_error() -> None:
-    with pytest.raises(UnreadableError, match="10,000 calls or more share one second"):
+    with pytest.raises(UnreadableError, match="10,000 calls"):
         walk(Model(spread((1, 3), (2, 10_001))))
 
 
 def test_a_total_that_stays_too_high_is_a_gap_if_by_little_and_else_an_error() -> None:
-    with pytest.raises(ResponseError, match="of 134 that it counts, it does not show 14 or more"):
+    with pytest.raises(ResponseError, match=r"of 134 .* 14 or more"):
         walk(Model(spread((1, 60), (5, 60)), total=lambda n: n + 14))
     (gap,) = [step.gap for step in walk(Model(spread((1, 60), (5, 60)), total=lambda n: n + 1)) if step.gap]
     assert gap == Gap(None, 10**9, 121, 120)
@@ -382,9 +382,9 @@ def test_records_without_id_or_time_are_set_aside_and_hide_nothing() -> None:
 
 
 def test_a_page_on_which_many_records_are_odd_has_another_shape_and_is_an_error_without_a_value() -> None:
-    with pytest.raises(ResponseError, match=r"one of the records without a usable 'id' or 'started_at'\.$"):
+    with pytest.raises(ResponseError, match=r"records .* 'id' or 'started_at'"):
         walk(Model([{"id": None, "started_at": n} for n in range(10)]))
-    with pytest.raises(ResponseError, match=r"one of the records without a usable 'id' or 'started_at'\.$"):
+    with pytest.raises(ResponseError, match=r"records .* 'id' or 'started_at'"):
         walk(Model([{"id": [n] if n < 2 else n, "started_at": n} for n in range(19)]))
 
 
@@ -450,7 +450,7 @@ class TestWholeList:
     def test_refuses_a_list_that_aircall_cuts(self) -> None:
         model = Model(spread(*((second, 1) for second in range(10_001))))
 
-        with pytest.raises(UnreadableError, match="more than 10,000 tags"):
+        with pytest.raises(UnreadableError, match="10,000 tags"):
             self.read(model)
 
 

@@ -294,7 +294,7 @@ class AircallClient:
 
         Args:
             request: The request.
-            credentials: `Authorization` header of an earlier request; None to sign it anew.
+            credentials: `Authorization` header of an earlier request; None to sign it.
 
         Raises:
             ResponseError: If the response is too large.

@@ -38,8 +38,8 @@ DRIFT = 10_000
 """In milliseconds: clocks of processes that share a file may differ by this. A later entry is from before a clock was
 set back."""
 OTHERS_WINDOW = 600_000
-"""In milliseconds: how long to keep requests beyond one's own window, for processes with a smaller budget: 0.1 requests
-a minute need a window of ten minutes."""
+"""In milliseconds: how long to keep requests beyond this limiter's window, for others with a smaller budget. With 0.1
+requests a minute, the window is ten minutes."""
 LONGEST_BACKOFF_SECONDS = 60.0
 """Longest back-off before a retry."""
 LOG_INTERVAL_SECONDS = 30.0
@@ -72,7 +72,7 @@ class Memory:
     """
 
     keeps = 0
-    """In milliseconds: how long to keep requests beyond one's own window."""
+    """In milliseconds: how long to keep requests beyond the limiter's window."""
 
     def __init__(self, clock: Clock) -> None:
         self._count = Count()

@@ -65,7 +65,7 @@ def bookmarks_of(state: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     bookmarks = state.get("bookmarks") if state else {}
     if not isinstance(bookmarks, dict) or not all(isinstance(mark, dict) for mark in bookmarks.values()):
         for wrapping in {"singer_state", "value"} & state.keys():  # `meltano state get`, a STATE message
-            raise InputError(f"State: not a Singer state; give what is in its '{wrapping}'.")
+            raise InputError(f"State: not a Singer state; pass the value of its '{wrapping}'.")
         raise InputError("State: not a Singer state; it must be an object with 'bookmarks'.")
     return bookmarks
 

@@ -190,10 +190,10 @@ def test_a_state_that_cannot_be_understood_is_refused(aircall: Aircall, stream: 
 @pytest.mark.parametrize(
     ("state", "advice"),
     [
-        ({"type": "STATE", "value": {"bookmarks": {}}}, "give what is in its 'value'."),
+        ({"type": "STATE", "value": {"bookmarks": {}}}, "pass the value of its 'value'."),
         (
             {"singer_state": {"bookmarks": {}}},
-            "give what is in its 'singer_state'.",
+            "pass the value of its 'singer_state'.",
         ),  # as `meltano state get` prints it
         ({"completed": {"singer_state": {"bookmarks": {}}}}, OBJECT),
         ({"calls": {"replication_key_value": SOON}}, OBJECT),

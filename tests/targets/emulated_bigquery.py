@@ -1,8 +1,11 @@
-"""dbt on bqemulator, in the environment of `bigquery.txt`: `python emulated_bigquery.py FOLDER ARGUMENTS_OF_DBT`.
+"""bqemulator, in the environment of `bigquery.txt`: for dbt, or for a loader that has an environment of its own.
 
-The folder has the streams' tables in `tables.json`, and gets the marts in `marts.pickle`. Tables are made as
+    python emulated_bigquery.py FOLDER ARGUMENTS_OF_DBT
+    python emulated_bigquery.py FOLDER load COMMAND
+
+For dbt, the folder has the streams' tables in `tables.json`, and gets the marts in `marts.pickle`. Tables are made as
 target-bigquery makes them with `denormalized`: RECORD and REPEATED, and JSON for open objects. `compile` needs no
-warehouse: dbt is told the columns.
+warehouse: dbt is told the columns. A loader leaves tables and their types in `loaded.pickle`.
 
 One thing of bqemulator is bent: it would fetch DuckDB's extension for geography. It takes one query at a time, and dbt
 gives up on one that waited for a minute.
@@ -14,17 +17,21 @@ import asyncio
 import json
 import os
 import pickle
+import subprocess
 import sys
 import threading
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dbt.adapters.bigquery import BigQueryAdapter, BigQueryColumn
 from dbt.cli.main import dbtRunner
-from google.cloud.bigquery import SchemaField
+from google.cloud.bigquery import SchemaField, Table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
+
+    from google.cloud import bigquery
 
 PROJECT = "warehouse"
 PROFILE = {"type": "bigquery", "method": "oauth-secrets", "token": "x", "project": PROJECT, "dataset": "analytics"}
@@ -73,7 +80,14 @@ def told(tables: dict[str, list[SchemaField]]) -> None:
 
 
 def main(folder: Path, arguments: list[str]) -> int:
-    """Load, run dbt, and keep what it made."""
+    """Load, run dbt or a loader, and keep what it made."""
+    if arguments[0] == "load":
+        with emulator() as client:
+            subprocess.run(arguments[1:], check=True)
+            tables = {table.table_id: client.get_table(table) for table in client.list_tables("aircall")}
+            types = {(name, column.name): type_of(column) for name, each in tables.items() for column in each.schema}
+            (folder / "loaded.pickle").write_bytes(pickle.dumps((rows(client, "aircall"), types)))
+        return 0
     streams = json.loads((folder / "tables.json").read_text(encoding="utf-8"))
     tables = {stream: [field(*each) for each in table["columns"].items()] for stream, table in streams.items()}
     profile = {"aircall": {"target": "bigquery", "outputs": {"bigquery": PROFILE | {"threads": 1}}}}
@@ -85,8 +99,21 @@ def main(folder: Path, arguments: list[str]) -> int:
     return build(folder, arguments, streams, tables)
 
 
-def build(folder: Path, arguments: list[str], streams: dict[str, Any], tables: dict[str, list[SchemaField]]) -> int:
-    """Do so on bqemulator."""
+def type_of(column: SchemaField) -> str:
+    """Return a column's type, and whether it is a list."""
+    return f"REPEATED {column.field_type}" if column.mode == "REPEATED" else column.field_type
+
+
+def rows(client: bigquery.Client, dataset: str) -> dict[str, list[dict[str, Any]]]:
+    """Return the rows of all tables."""
+    return {
+        each.table_id: [dict(row) for row in client.list_rows(each.reference)] for each in client.list_tables(dataset)
+    }
+
+
+@contextmanager
+def emulator() -> Iterator[bigquery.Client]:
+    """Run bqemulator; clients find it by the environment."""
     from bqemulator.config import Settings  # noqa: PLC0415
     from bqemulator.server import EmulatorServer  # noqa: PLC0415
     from bqemulator.storage.engine import DuckDBEngine  # noqa: PLC0415
@@ -99,23 +126,24 @@ def build(folder: Path, arguments: list[str], streams: dict[str, Any], tables: d
     loop.run_until_complete(server.start())
     threading.Thread(target=loop.run_forever, daemon=True).start()
     os.environ["BIGQUERY_EMULATOR_HOST"] = server.rest_url
-    client = bigquery.Client(project=PROJECT, credentials=AnonymousCredentials())  # type: ignore[no-untyped-call]
-    client.create_dataset("aircall")
-    for stream, schema in tables.items():
-        table = client.create_table(bigquery.Table(f"{PROJECT}.aircall.{stream}", schema))
-        rows = streams[stream]["rows"]
-        for first in range(0, len(rows), 500):
-            batch = [record(schema, row) for row in rows[first : first + 500]]
-            if faults := client.insert_rows_json(table, batch):
-                raise ValueError(faults[0])
-    done = dbtRunner().invoke(arguments).success
-    if done:
-        marts = {
-            table.table_id: [dict(row) for row in client.list_rows(table.reference)]
-            for table in client.list_tables("analytics")
-        }
-        (folder / "marts.pickle").write_bytes(pickle.dumps(marts))
+    yield bigquery.Client(project=PROJECT, credentials=AnonymousCredentials())  # type: ignore[no-untyped-call]
     asyncio.run_coroutine_threadsafe(server.stop(), loop).result()
+
+
+def build(folder: Path, arguments: list[str], streams: dict[str, Any], tables: dict[str, list[SchemaField]]) -> int:
+    """Run dbt on tables with rows."""
+    with emulator() as client:
+        client.create_dataset("aircall")
+        for stream, schema in tables.items():
+            table = client.create_table(Table(f"{PROJECT}.aircall.{stream}", schema))
+            records = streams[stream]["rows"]
+            for first in range(0, len(records), 500):
+                batch = [record(schema, row) for row in records[first : first + 500]]
+                if faults := client.insert_rows_json(table, batch):
+                    raise ValueError(faults[0])
+        done = dbtRunner().invoke(arguments).success
+        if done:
+            (folder / "marts.pickle").write_bytes(pickle.dumps(rows(client, "analytics")))
     return int(not done)
 
 

@@ -8,7 +8,9 @@ from __future__ import annotations
 import ast
 import csv
 import json
+import pickle
 import re
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass, field
@@ -44,9 +46,11 @@ NAMES = {
     "PostgreSQL": "target-postgres",
     "PostgreSQL, plain": "target-postgres",
     "Snowflake": "target-snowflake",
+    "BigQuery": "target-bigquery",
     "CSV": "target-csv",
     "JSON lines": "target-jsonl",
 }
+SLOW = {"PostgreSQL, plain", "BigQuery"}
 TELLING = {
     *("add_metadata_columns", "add_record_metadata", "denormalized", "dedupe_before_upsert", "hard_delete"),
     *("load_method", "schema_resolver_version", "timestamp_type", "upsert", "use_copy", "validate_records"),
@@ -65,17 +69,16 @@ class Loaded:
     """The type of each column, by table and column, as far as there are types."""
 
 
-def settings(name: str) -> Record:
-    """Return what the definitions for Meltano set for a loader."""
+def definition(name: str) -> Record:
+    """Return the definition of a loader for Meltano."""
     files = [ROOT / "meltano.yml", *(ROOT / "meltano").glob("*.meltano.yml")]
     plugins = [each for file in files for each in yaml.safe_load(file.read_text("utf-8"))["plugins"].get("loaders", [])]
-    return {
-        setting["name"]: setting["value"]
-        for plugin in plugins
-        if plugin["name"] == name
-        for setting in plugin["settings"]
-        if "value" in setting
-    }
+    return next((plugin for plugin in plugins if plugin["name"] == name), {"settings": []})
+
+
+def settings(name: str) -> Record:
+    """Return what the definition of a loader sets."""
+    return {setting["name"]: setting["value"] for setting in definition(name)["settings"] if "value" in setting}
 
 
 def load(command: Path, config: Record, runs: Iterable[Run], folder: Path) -> None:
@@ -154,6 +157,32 @@ def in_snowflake(recording: Recording, folder: Path, _request: pytest.FixtureReq
         f"meltanolabs-target-snowflake {version(PYTHON, 'meltanolabs-target-snowflake')}",
         f"emulator fakesnow {version(PYTHON, 'fakesnow')}",
         {(row["table_name"].lower(), row["column_name"].lower()): row["data_type"] for row in types},
+    )
+
+
+def in_bigquery(recording: Recording, folder: Path, _request: pytest.FixtureRequest) -> Loaded:
+    plugin = definition("target-bigquery")
+    if not (python := shutil.which(plugin["python"])):
+        pytest.skip(f"target-bigquery needs {plugin['python']}")
+    target, emulator = folder / "target/bin/python", Path(sys.prefix) / "emulators/bigquery/bin/python"
+    uv = (Path(sys.executable).with_name("uv"), "--quiet", "--no-config")
+    subprocess.run([*uv, "venv", "--python", python, folder / "target"], check=True)
+    subprocess.run([*uv, "pip", "install", "--python", target, *plugin["pip_url"].split()], check=True)
+    paths = [folder / "config.json", folder / "run0.jsonl", folder / "run1.jsonl"]
+    paths[0].write_text(json.dumps(settings("target-bigquery") | {"project": "warehouse"}), encoding="utf-8")
+    for path, run in zip(paths[1:], recording.runs, strict=True):
+        path.write_text("".join(json.dumps(message) + "\n" for message in run.messages), encoding="utf-8")
+    ours, theirs = (Path(__file__).with_name(f"{name}.py") for name in ("emulated_bigquery", "on_bqemulator"))
+    quiet = ("-P", "-W", "ignore")
+    command: tuple[str | Path, ...] = (emulator, *quiet, ours, folder, "load", target, *quiet, theirs, *paths)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder)
+    assert done.returncode == 0, done.stderr[-3000:]
+    tables, types = pickle.loads((folder / "loaded.pickle").read_bytes())  # noqa: S301 - our own
+    return Loaded(
+        {stream: tables.get(stream, []) for stream in recording.streams},
+        f"z3-target-bigquery {version(target, 'z3-target-bigquery')}",
+        f"emulator bqemulator {version(emulator, 'bqemulator')}",
+        types,
     )
 
 
@@ -246,6 +275,10 @@ def last_run(recording: Recording) -> dict[str, list[Record]]:
     return {stream: recording.runs[1].records(stream) for stream in recording.streams}
 
 
+def newest_without_deletions(recording: Recording) -> dict[str, list[Record]]:
+    return {stream: list(table.values()) for stream, table in recording.expected(deletes=False).items()}
+
+
 def every_record(recording: Recording) -> dict[str, list[Record]]:
     return {stream: [each for run in recording.runs for each in run.records(stream)] for stream in recording.streams}
 
@@ -256,6 +289,16 @@ def same(value: Any) -> Any:
 
 def without_empty(value: Any) -> Any:
     return None if value == "" else value
+
+
+def with_times_within(value: Any) -> Any:
+    """Return a value with times in objects as times, and nothing for an empty list."""
+    if isinstance(value, dict):
+        return without_nulls({name: with_times_within(each) for name, each in value.items()})
+    if isinstance(value, list):
+        return [with_times_within(each) for each in value] or None
+    is_time = isinstance(value, str) and re.fullmatch(r"\d{4}-\d\d-\d\dT[\d:.]+(Z|[+-]\d\d:\d\d)", value)
+    return datetime.fromisoformat(value) if is_time else value
 
 
 @dataclass
@@ -284,6 +327,13 @@ TARGETS = {
     "PostgreSQL": Target(in_postgres),
     "PostgreSQL, plain": Target(in_plain_postgres),
     "Snowflake": Target(in_snowflake),
+    "BigQuery": Target(
+        in_bigquery,
+        newest_without_deletions,
+        "the newest of each key; deletions are ignored",
+        "a list that is null is an empty one",
+        with_times_within,
+    ),
     "CSV": Target(
         in_csv,
         last_run,
@@ -321,7 +371,7 @@ def look(name: str, recording: Recording, folder: Path, request: pytest.FixtureR
 
 @pytest.mark.timeout(900)  # loaders begin slowly, and more slowly while others work
 @pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=[pytest.mark.slow] if name == "PostgreSQL, plain" else []) for name in TARGETS]
+    "name", [pytest.param(name, marks=[pytest.mark.slow] if name in SLOW else []) for name in TARGETS]
 )
 def test_every_field_of_every_row_arrives(
     name: str, recording: Recording, tmp_path: Path, request: pytest.FixtureRequest

@@ -1,1 +1,1 @@
-"""The inbox: a receiver that keeps what Aircall's webhooks tell, once, until the tap comes by to read it."""
+"""The inbox: a receiver that stores events from Aircall's webhooks, each once, for the tap to read."""

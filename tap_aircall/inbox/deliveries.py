@@ -1,7 +1,7 @@
-"""What Aircall posts to a webhook: whose it is, which event it tells of, and what that is about.
+"""Parses deliveries, the requests that Aircall sends to a webhook (facts: Webhooks and Messages).
 
-Little is asked of a delivery, so that events and fields that Aircall adds later are kept too: it is a JSON object with
-a token and the name of an event. Facts: Webhooks and Messages.
+A delivery need only be a JSON object with a token and the name of an event, so that events and fields which Aircall
+adds later are kept too.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ from tap_aircall.http.decoding import DEEPEST, is_deep
 from tap_aircall.reading.times import told_milliseconds
 
 DELIVERIES = "/aircall"
-"""Where webhooks deliver that are registered without a path; the receiver takes deliveries at any."""
+"""Path of webhooks registered without one; the receiver accepts any."""
 WEBHOOK = "webhook"
-"""Kind of a token: that of a webhook."""
+"""Kind of a webhook's token."""
 MESSAGES = "messages"
-"""Kind of a token: that of a number in proxy mode, which posts its messages (facts: Messages)."""
+"""Kind of the token of a number in proxy mode, which posts its messages (facts: Messages)."""
 _NAME = {WEBHOOK: "event", MESSAGES: "event_name"}
 
 LARGEST_BODY = 2**20
-"""Bytes of a body. A call with all its parts has some ten thousand."""
+"""Bytes of a body. A complete call has some ten thousand."""
 MOST_VALUES = 100_000
-"""Values in a body, counted as what separates them: a transcript of hours has some ten thousand. Empty objects could
-take a hundred times the memory of what they are written in."""
+"""Values in a body, counted by their separators. A transcript of hours has some ten thousand; empty objects can take a
+hundred times the memory of their JSON."""
 LONGEST_NAME = 200
 """Characters of the name of an event, or of an id."""
 
@@ -51,20 +51,20 @@ _OBJECTS = {
     "outbound_campaign": ("call", ("call_id",)),
     "realtime_transcription": ("call", ("call_id", "call.id")),
 }
-"""By family of events: the type of the object that they are about, and the fields of `data` that may hold its id."""
+"""By family of events: the type of their object, and the fields of `data` that may hold its id."""
 
 _ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
-"""Makes ASCII, so that even NUL and halves of surrogate pairs are text that every database can store."""
+"""Writes ASCII, so that every database can store even NUL and lone surrogates."""
 _SIGNED = re.compile(r'"(https?://[^"?#\\]*)[?#][^"\\]*(?:\\.[^"\\]*)*"')
-"""A link in an encoded body. What follows its path may be a signature, another one in each delivery of the event."""
+"""A URL in an encoded body. Its query may be a signature that differs in each delivery of an event."""
 
 
 class NoEventError(ValueError):
-    """A body is no event; the message says why, without quoting it."""
+    """A body is not an event; the message says why, without quoting it."""
 
 
 class Row(NamedTuple):
-    """What the store keeps of a delivery, less the position; see `store.Event`."""
+    """A delivery as it is stored, without the position; see `store.Event`."""
 
     event_id: str
     company: str
@@ -81,16 +81,16 @@ class Delivery:
     """The body of one request.
 
     Args:
-        body: The body, supposed to be a JSON object.
+        body: The body, which should be a JSON object.
 
     Raises:
-        NoEventError: If it is none, has the same name twice in one object, too many values or levels, or numbers or
-            bytes that nothing could use.
+        NoEventError: If it is not, or has a duplicate name in an object, too many values or levels, or unusable numbers
+            or bytes.
     """
 
     def __init__(self, body: bytes) -> None:
         self._inexact: list[str] = []
-        """Numbers as they were written, where a float is written in another way."""
+        """Numbers, as written, that a float does not reproduce."""
         if sum(map(body.count, (b",", b"{", b"["))) > MOST_VALUES:
             message = "too many values"
             raise NoEventError(message)
@@ -110,31 +110,31 @@ class Delivery:
         except NoEventError:
             raise
         except ValueError:
-            message = "a number with thousands of digits"  # so many Python does not read
+            message = "a number with thousands of digits"  # which Python refuses
         else:
             message = "" if isinstance(payload, dict) else "not an object"
-            # To count is faster than to look: most deliveries cannot be so deep.
+            # Counting is faster, and rules out most deliveries.
             if not message and body.count(b"{") + body.count(b"[") > DEEPEST and is_deep(payload):
                 message = "nested too deeply"
         if message:
             raise NoEventError(message)
         token = payload.pop("token", None)
         self.fingerprint = fingerprint(token) if isinstance(token, str) else None
-        """That of the token; None if there is none."""
+        """Fingerprint of the token; None if there is none."""
         self._payload: dict[str, Any] = payload
 
     @property
     def is_knock(self) -> bool:
-        """Whether it says nothing but its token, which asks whether this is the right place."""
+        """Whether it has nothing but a token, and so only asks whether this is the right receiver."""
         return not self._payload
 
     def row(self, company: str, kind: str, received_at: int) -> Row:
-        """Make sense of the event.
+        """Return the event as it is stored.
 
         Args:
-            company: Whose it is, which the token tells.
+            company: The company of the token.
             kind: Kind of the token: `WEBHOOK` or `MESSAGES`.
-            received_at: When it came, in UNIX milliseconds.
+            received_at: When it arrived, in UNIX milliseconds.
 
         Raises:
             NoEventError: If it has no name.
@@ -171,12 +171,12 @@ class Delivery:
 
 
 def fingerprint(token: str) -> str:
-    """Return what may be stored of a token: its SHA-256, in hexadecimal digits."""
+    """Return the SHA-256 of a token in hexadecimal, which is stored in its place."""
     return hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def about(event: str, data: Any) -> tuple[str | None, str | None]:
-    """Return the type and the id of the object that an event is about; None twice where that cannot be told."""
+    """Return the type and id of the object that an event is about; None for both if unknown."""
     object_type, fields = _OBJECTS.get(event.partition(".")[0], (None, ()))
     for field in fields:
         value = data
@@ -190,7 +190,7 @@ def about(event: str, data: Any) -> tuple[str | None, str | None]:
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Make an object, in which one value must not hide another: two events that differ in that would be one."""
+    """Build an object without duplicate names: of two values, one would be lost, and two events could look the same."""
     made = dict(pairs)
     if len(made) < len(pairs):
         message = "the same name twice in one object"

@@ -1,6 +1,6 @@
-"""Stores events that arrive together together: a commit waits for the disk, whether it holds one event or hundreds.
+"""Group commit: stores events that arrive together in one transaction, since each commit waits for the disk.
 
-While one commit is under way, what arrives meanwhile gathers for the next.
+Events that arrive during a commit go into the next.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ if TYPE_CHECKING:
     from tap_aircall.inbox.deliveries import Row
 
 MOST_AT_ONCE = 500
-"""Events in one commit: so many are stored in a fraction of the time that Aircall waits."""
+"""Events in one commit; storing them takes a fraction of the time that Aircall waits."""
 GATHERING_SECONDS = 0.005
-"""How long to wait for more before a commit, which costs as much work as several events."""
+"""Wait for more events before a commit, which costs as much as storing several."""
 
 logger = logging.getLogger(__name__)
 
 
 class Intake:
-    """Takes events in.
+    """Queues events for group commit.
 
     Args:
-        append: Stores events for good; raises an `InboxError` if it cannot. It is called in another thread.
+        append: Stores events durably; raises an `InboxError` if it cannot. Called in another thread.
     """
 
     def __init__(self, append: Callable[[Sequence[Row]], None]) -> None:
@@ -41,7 +41,7 @@ class Intake:
         self._is_failing = False
 
     async def keep(self, row: Row) -> None:
-        """Return when an event is stored for good. Whoever is cancelled while waiting gives it up.
+        """Store an event, and return once it is durable. Cancelling drops it if it is still queued.
 
         Raises:
             InboxError: If it could not be stored.
@@ -52,7 +52,7 @@ class Intake:
         await stored
 
     async def run(self) -> None:
-        """Store what arrives, until the task is cancelled."""
+        """Store queued events until the task is cancelled."""
         loop = asyncio.get_running_loop()
         try:
             while True:
@@ -64,7 +64,7 @@ class Intake:
                     continue
                 failure = await loop.run_in_executor(self._thread, self._store, [row for row, _ in batch])
                 for _, stored in batch:
-                    if stored.done():  # nobody waits for it any longer
+                    if stored.done():  # cancelled
                         continue
                     if failure is None:
                         stored.set_result(None)
@@ -74,7 +74,7 @@ class Intake:
             self._thread.shutdown(wait=False)
 
     def _next(self) -> list[tuple[Row, asyncio.Future[None]]]:
-        """Take the events for the next commit, less those for which nobody waits any longer."""
+        """Take the events for the next commit, without cancelled ones."""
         batch: list[tuple[Row, asyncio.Future[None]]] = []
         while self._waiting and len(batch) < MOST_AT_ONCE:
             row, stored = self._waiting.popleft()
@@ -83,7 +83,7 @@ class Intake:
         return batch
 
     def _store(self, rows: Sequence[Row]) -> InboxError | None:
-        """Store events, and say when the store begins to fail and when it works again."""
+        """Store events, and log when the store starts to fail and when it recovers."""
         try:
             self._append(rows)
         except InboxError as error:

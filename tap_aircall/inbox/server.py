@@ -1,8 +1,7 @@
-"""The receiver's HTTP server: takes deliveries, and answers 200 when what they tell is stored for good.
+"""The receiver's HTTP server: accepts deliveries, and responds 200 once they are stored durably.
 
-Everybody may speak to it, so that nothing that comes in is trusted: a body has a limit in size and in time, a
-connection that says nothing gives way, and what does not prove itself by a token leaves no trace. Neither bodies nor
-tokens are logged.
+It is open to the internet and trusts nothing: bodies have limits of size and time, idle connections are closed under
+load, and deliveries without a valid token leave no trace. It logs neither bodies nor tokens.
 """
 
 from __future__ import annotations
@@ -41,50 +40,50 @@ if TYPE_CHECKING:
     from tap_aircall.reading.clock import Clock
 
 OPEN_FILES = 16_384
-"""How many files and connections the server may have open, if the system lets it."""
+"""Files and connections that the server may have open, if the system permits."""
 HEALTH = "/health"
 
 LARGEST_REFUSED = 8 * LARGEST_BODY
-"""Bytes that are read of a body that is too large: whoever is still sending does not see the answer."""
+"""Bytes to read of a body that is too large: a client that is still sending does not see the response."""
 MOST_DELIVERIES = 1_000
-"""Deliveries that are read or wait to be stored. More could not be stored in time, and to try would make all late."""
+"""Deliveries being read or waiting to be stored. More could not be stored in time, and would delay all."""
 MOST_IN_HAND = 128 * LARGEST_BODY
-"""Bytes of all bodies that are read or wait to be stored."""
+"""Bytes of all bodies being read or waiting to be stored."""
 LARGEST_SHARE = MOST_IN_HAND // 2
-"""Bytes of the bodies of one company that wait to be stored."""
+"""Bytes of one company's bodies waiting to be stored."""
 SMALLEST_SHARE = MOST_IN_HAND // MOST_DELIVERIES
-"""As how many of these bytes a small body counts."""
+"""Bytes that a smaller body counts as."""
 GIB = 2**30
 STORE_SECONDS = 3.5
-"""How long it may take to store an event. Aircall takes 5 s without an answer for a failure (facts: Deliveries)."""
+"""Time limit to store an event. Aircall's own is 5 s (facts: Deliveries)."""
 BODY_SECONDS = 10.0
-"""How long a body may take. Aircall gives up after half of that."""
+"""Time limit for a body. Aircall gives up after half of it."""
 SILENCE_SECONDS = 10.0
-"""How long a connection may take to begin a request."""
+"""Time limit for a new connection to send a request."""
 KEPT_SECONDS = 150.0
-"""How long a connection is kept for the next request: longer than proxies keep it, which may use it as it ends."""
+"""How long an idle connection is kept: longer than by proxies, which might reuse it just as it closes."""
 MOST_CONNECTIONS = 5_000
-"""Beyond so many, whoever has been silent for longest gives way."""
+"""Above this, the connection that has been idle longest is closed."""
 BACKLOG = 2_048
-"""Connections that may wait to be accepted."""
+"""Connections waiting to be accepted."""
 KNOWN_SECONDS = 10.0
-"""For how long the tokens that were read from the store are taken to be all there are; other processes add some."""
+"""How long to cache the tokens in the store, to which other processes add."""
 UNKNOWN_SECONDS = 1.0
-"""An unknown token may be a new one: after so long the store is asked again."""
+"""How long to cache them for an unknown token, which may be new."""
 NEWS_SECONDS = 60.0
-"""How often to say that deliveries are refused."""
+"""Interval between log lines about refused deliveries."""
 LAST_SECONDS = 15
-"""How long to finish what was accepted, once the server is to end."""
+"""Time to finish accepted deliveries on shutdown."""
 
 logger = logging.getLogger(__name__)
 
 
 class RefusedError(Exception):
-    """A delivery is not taken.
+    """A delivery is refused.
 
     Args:
-        status: Status of the answer.
-        reason: What to say in it.
+        status: Status of the response.
+        reason: Its message.
     """
 
     def __init__(self, status: HTTPStatus, reason: str) -> None:
@@ -93,12 +92,12 @@ class RefusedError(Exception):
 
 
 class Tokens:
-    """The tokens that prove deliveries, by their fingerprints.
+    """The tokens that authenticate deliveries, by fingerprint.
 
     Args:
-        inbox: Where they are read from.
-        largest: How many bytes of events one company may have there.
-        monotonic: Returns seconds that never go back.
+        inbox: The store.
+        largest: Limit of bytes of one company's events in the store.
+        monotonic: Returns monotonic seconds.
     """
 
     def __init__(self, inbox: Inbox, largest: float, monotonic: Callable[[], float]) -> None:
@@ -107,12 +106,12 @@ class Tokens:
         self._monotonic = monotonic
         self._known: list[Webhook] = []
         self._full: set[str] = set()
-        """Companies that have as much as they may."""
+        """Companies at their limit."""
         self._read_at = float("-inf")
         self._reading = asyncio.Lock()
 
     async def webhook(self, fingerprint: str | None) -> Webhook:
-        """Return whose a token is, and of which kind.
+        """Return the webhook of a token.
 
         Raises:
             RefusedError: If it is unknown, or its company has too much in the store.
@@ -122,7 +121,7 @@ class Tokens:
             await self._refresh(seconds)
             webhooks = [
                 webhook
-                for webhook in self._known  # all of them, so that it always takes the same time
+                for webhook in self._known  # all of them, in constant time
                 if hmac.compare_digest(webhook.fingerprint, fingerprint or "")
             ]
             if webhooks and webhooks[0].company in self._full:
@@ -132,7 +131,7 @@ class Tokens:
         raise RefusedError(HTTPStatus.UNAUTHORIZED, "There is no such token.")
 
     async def _refresh(self, seconds: float) -> None:
-        """Read the tokens, if the last time is so many seconds ago."""
+        """Read the tokens again if the cache is this many seconds old."""
         if self._monotonic() - self._read_at < seconds:
             return
         async with self._reading:
@@ -163,11 +162,11 @@ class Receiver:
         self._deliveries = 0
         self._in_hand = 0
         self._shares: Counter[str] = Counter()
-        """What each company has waiting to be stored, in bytes."""
+        """Bytes that each company has waiting to be stored."""
         self._refused: dict[int, int] = {}
         self._told_at = float("-inf")
         self._health: tuple[float, bool] = (float("-inf"), False)
-        # Whatever path a webhook was registered with, and the proxy made of it: the token tells what a delivery is.
+        # Any path, whatever a webhook was registered with and a proxy made of it: the token identifies the webhook.
         routes = [
             Route(HEALTH, self._say_health, methods=["GET"]),
             Route("/{path:path}", self._deliver, methods=["POST"]),
@@ -179,7 +178,7 @@ class Receiver:
 
     @asynccontextmanager
     async def _live(self, _app: Starlette) -> AsyncIterator[None]:
-        """Store what comes, from the first request until the last is answered."""
+        """Run the intake while the app runs."""
         self._tokens = Tokens(self._inbox, self._largest, self._clock.monotonic)
         self._intake = Intake(self._inbox.append)
         self._checking = asyncio.Lock()
@@ -192,7 +191,7 @@ class Receiver:
                 await storing
 
     async def _refuse_method(self, _request: Request, error: Exception) -> Response:
-        """Answer what is no delivery, such as what became of one that a proxy redirected."""
+        """Respond to a request that is not a delivery, such as one that a proxy redirected."""
         status = HTTPStatus(error.status_code if isinstance(error, HTTPException) else HTTPStatus.METHOD_NOT_ALLOWED)
         return self._refusal(status, "Deliveries are posted.")
 
@@ -209,11 +208,11 @@ class Receiver:
             return self._refusal(HTTPStatus.SERVICE_UNAVAILABLE, "This cannot be stored at the moment; try again.")
 
     async def _take(self, request: Request) -> Response:
-        """Return the answer when what a delivery tells is stored for good.
+        """Return the response once a delivery is stored durably.
 
         Raises:
-            RefusedError, NoEventError: If it cannot be taken.
-            ClientDisconnect: If nobody waits for the answer.
+            RefusedError, NoEventError: If it is refused.
+            ClientDisconnect: If the client is gone.
             InboxError, TimeoutError: If it could not be stored, or not in time.
         """
         if self._deliveries >= MOST_DELIVERIES:
@@ -229,10 +228,10 @@ class Receiver:
             self._in_hand -= sum(map(len, held))
 
     async def _read(self, request: Request, held: list[bytes]) -> None:
-        """Read a body, piece by piece, into a list.
+        """Read a body into a list of pieces.
 
         Raises:
-            RefusedError: If it is too large or too slow, or there is no room for it.
+            RefusedError: If it is too large or too slow, or memory is short.
         """
         size, declared = 0, request.headers.get("content-length", "")
         too_large = RefusedError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "The body is too large.")
@@ -256,7 +255,7 @@ class Receiver:
             raise too_large
 
     async def _understand(self, body: bytes) -> Response:
-        """Return the answer when what a body tells is stored for good."""
+        """Return the response once the event in a body is stored durably."""
         delivery = Delivery(body)
         webhook = await self._tokens.webhook(delivery.fingerprint)
         if delivery.is_knock:
@@ -273,7 +272,7 @@ class Receiver:
         return Response()
 
     def _refusal(self, status: HTTPStatus, reason: str) -> Response:
-        """Make the answer to a delivery that is not taken, and say from time to time how many there were."""
+        """Return the response to a refused delivery, and log now and then how many there were."""
         self._refused[status] = self._refused.get(status, 0) + 1
         now = self._clock.monotonic()
         if now - self._told_at >= NEWS_SECONDS:
@@ -287,7 +286,7 @@ class Receiver:
         return JSONResponse({"error": reason}, status, headers)
 
     async def _say_health(self, _request: Request) -> Response:
-        """Say whether the store can be written, which is tried once a second at most."""
+        """Report whether the store can be written; it is checked once a second at most."""
         async with self._checking:
             checked_at, is_well = self._health
             if self._clock.monotonic() - checked_at >= 1:
@@ -303,10 +302,10 @@ class Receiver:
 
 
 class ImpatientProtocol(H11Protocol):
-    """Ends connections that do not come up with a request; uvicorn itself waits for ever."""
+    """Closes idle connections, on which uvicorn waits forever."""
 
     silent: ClassVar[dict[ImpatientProtocol, None]] = {}
-    """Connections that have no request under way; those that have waited for longest come first."""
+    """Idle connections, longest idle first."""
     _deadline: asyncio.TimerHandle | None = None
 
     @override
@@ -352,17 +351,17 @@ class ImpatientProtocol(H11Protocol):
 
 
 class Server(uvicorn.Server):
-    """Serves a receiver, until a signal ends it.
+    """Serves a receiver until a signal ends it.
 
     Args:
-        receiver: What answers.
+        receiver: The receiver.
         host: Name or address to listen on.
         port: Port to listen on; 0 for a free one.
-        certificate: File with a certificate and those that lead to it, to serve HTTPS; None for HTTP.
+        certificate: File with the certificate chain, for HTTPS; None for HTTP.
         key: File with its key, unless it is in the same file.
 
     Raises:
-        InputError: If it cannot listen there, or the certificate cannot be used.
+        InputError: If it cannot listen there, or the certificate is unusable.
     """
 
     def __init__(
@@ -378,7 +377,7 @@ class Server(uvicorn.Server):
             receiver.app,
             http=ImpatientProtocol,
             ws="none",
-            proxy_headers=False,  # nobody asks who is speaking
+            proxy_headers=False,  # client addresses are not used
             lifespan="on",
             log_config=None,
             access_log=False,
@@ -391,7 +390,7 @@ class Server(uvicorn.Server):
         )
         be_discreet()
         for name in ("uvicorn.error", "uvicorn.access", "uvicorn.asgi"):
-            logging.getLogger(name).setLevel(logging.ERROR)  # ours say what its lines say
+            logging.getLogger(name).setLevel(logging.ERROR)  # our lines say the same
         try:
             config.load()
         except OSError as error:
@@ -404,8 +403,8 @@ class Server(uvicorn.Server):
         self.url = f"{scheme}://{name}:{self.listener.getsockname()[1]}"
 
     def serve_until_signal(self) -> None:
-        """Say where it receives, serve, and finish what was accepted when a signal comes."""
-        # From here on, and not only once uvicorn listens. It raises the signal once more when all is done.
+        """Log the URL, serve, and finish accepted deliveries when a signal arrives."""
+        # From here on, not only once uvicorn listens. It raises the signal again at the end.
         before = {each: signal.signal(each, self.handle_exit) for each in (signal.SIGINT, signal.SIGTERM)}
         try:
             logger.info("Receiving at %s.", self.url)
@@ -416,7 +415,7 @@ class Server(uvicorn.Server):
 
 
 def _listen(host: str, port: int) -> socket.socket:
-    """Take a port.
+    """Listen on a port.
 
     Raises:
         InputError: If that is not possible.
@@ -424,7 +423,7 @@ def _listen(host: str, port: int) -> socket.socket:
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         with ExitStack() as stack:
-            # With its protocol, or asyncio would leave it to the system to send each answer in two steps, 40 ms apart.
+            # With its protocol, or asyncio would not set TCP_NODELAY, and responses would take 40 ms longer.
             listener = stack.enter_context(socket.socket(family, kind, protocol))
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listener.bind(address)
@@ -438,7 +437,7 @@ def _listen(host: str, port: int) -> socket.socket:
 
 
 def allow_open_files() -> None:
-    """Ask the system for as many open files and connections as the server may need."""
+    """Raise the system's limit of open files and connections as far as needed and permitted."""
     with suppress(ImportError, OSError, ValueError):
         import resource  # noqa: PLC0415 - not everywhere
 

@@ -1,7 +1,7 @@
-"""The inbox as one run of the tap reads it, and what a state says of it.
+"""Reads the inbox in a run of the tap, and keeps positions in the state.
 
-A run reads the events of one company up to a position that stays the same until its end, so that all streams see the
-same. A state has the inbox and the company that its position is of: in another inbox it would mean something else.
+A run reads the events of one company up to a fixed position, so that all streams see the same events. The state names
+the inbox and the company with each position, which means nothing in another inbox.
 """
 
 from __future__ import annotations
@@ -16,34 +16,33 @@ if TYPE_CHECKING:
     from tap_aircall.inbox.store import Event, Inbox
 
 MARK = "inbox"
-"""Key of a stream's state for how far it has read the inbox."""
+"""Key of the position in a stream's state."""
 SETTING, COMPANY_SETTING = "inbox", "inbox_company"
 
 
 class Mark(NamedTuple):
-    """How far a stream has read an inbox."""
+    """A stream's position in an inbox."""
 
     inbox: str
     """Identifier of the inbox."""
     company: str
     position: int
-    """Position of the last event that was read; 0 for none."""
+    """Position of the last event read; 0 for none."""
     event: str | None = None
-    """Identifier of that event: in a copy that was restored, another one may get its position. None if unknown."""
+    """Its identifier, since a restored inbox may give its position to another event; None if unknown."""
 
     @classmethod
     def parse(cls, state: Mapping[str, Any]) -> Mark | None:
-        """Read the mark of a stream's state; None if it has none.
+        """Parse the position in a stream's state; return None if there is none.
 
         Raises:
-            KeyError, TypeError, ValueError: If it is something else.
+            KeyError, TypeError, ValueError: If it is invalid.
         """
         if MARK not in state:
             return None
         mark = cls(**state[MARK])
         if type(mark.position) is not int or mark.position < 0:
-            message = "a position that is none"
-            raise ValueError(message)
+            raise ValueError("not a position")
         return mark
 
 
@@ -55,35 +54,35 @@ class EventSource:
         company: The setting `inbox_company`; empty for the only one there.
 
     Raises:
-        InputError: If the inbox cannot be used, or there is no telling which company is meant.
-        InboxError: If it cannot be read at the moment.
+        InputError: If the inbox is unusable, or the company is ambiguous.
+        InboxError: If the inbox cannot be read at the moment.
     """
 
     def __init__(self, location: str, company: str) -> None:
         self._inbox = _open(location)
         try:
             self.company = _chosen(self._inbox.companies(), company)
-            """Whose events they are; empty if there are none yet."""
+            """The company; empty if there are no events yet."""
             self.through = self._inbox.last_position(self.company)
             """Position of the last event to read."""
-        except BaseException:  # a signal, too: nobody else could close it
+        except BaseException:  # signals too: nobody else could close it
             self._inbox.close()
             raise
 
     @property
     def forgotten(self) -> int:
-        """Up to this position, some events are not there any more by now."""
+        """Up to this position, some events have been forgotten."""
         return self._inbox.forgotten_position(self.company)
 
     def resume(self, mark: Mark | None, stream: str) -> int:
-        """Return the position after which a stream goes on.
+        """Return the position after which a stream resumes.
 
         Args:
-            mark: How far its state says that it is.
+            mark: The position in its state.
             stream: Its name.
 
         Raises:
-            InputError: If the state came from another inbox, or from a later time of this one.
+            InputError: If the state is of another inbox or company, or ahead of this inbox.
         """
         if mark is None:
             return 0
@@ -105,10 +104,10 @@ class EventSource:
         return None
 
     def mark(self, position: int | None = None) -> dict[str, Any]:
-        """Return what a stream's state keeps: nothing as long as there is no company in the inbox.
+        """Return a position for a stream's state; empty while the inbox has no company.
 
         Args:
-            position: How far the stream is; None for the end of what this run reads.
+            position: Position of the last event read; None for the last that this run reads.
         """
         if not self.company:
             return {}
@@ -117,14 +116,14 @@ class EventSource:
         return {MARK: {name: value for name, value in mark._asdict().items() if value is not None}}
 
     def news(self, state: dict[str, Any], since: int | None, kinds: Collection[str]) -> Iterator[Event]:
-        """Read what came since a stream's last run, for one that could do without.
+        """Read events since a stream's last run, for a stream that does not depend on the inbox.
 
         Args:
-            state: The stream's state. If it does not say how far in this inbox the stream is, it does from now on: a
-                run that dies must not take the time of the last one with it.
-            since: Where it does not, what happened from this second on counts (UNIX); None for nothing at all, since
-                everything is read anyway.
-            kinds: Patterns of the events.
+            state: The stream's state. If it has no position in this inbox, it gets one at once, so that a run that dies
+                does not lose the time of the last run.
+            since: Without a position, events from this UNIX second on are read; None for none, since the stream reads
+                everything anyway.
+            kinds: Patterns of event names.
         """
         mark = Mark.parse(state)
         if mark is None or self._problem_with(mark) is not None:
@@ -134,7 +133,7 @@ class EventSource:
             yield from events
 
     def _before(self, since: int, kinds: Collection[str]) -> int:
-        """Return the position of the last event before those that happened at a second (UNIX) or later."""
+        """Return the position of the last event before the first that happened at a UNIX second or later."""
         before = 0
         for events in self.events(0, kinds):
             for event in events:
@@ -144,11 +143,11 @@ class EventSource:
         return self.through
 
     def events(self, after: int, kinds: Collection[str] = ()) -> Iterator[list[Event]]:
-        """Read events in their order, some at a time.
+        """Read events in batches, in the order of their positions.
 
         Args:
-            after: Position to begin after.
-            kinds: Patterns of their names, such as `call.*`; all, if there are none.
+            after: Position to start after.
+            kinds: Patterns of event names, such as `call.*`; empty for all.
 
         Raises:
             InboxError: If the inbox cannot be read.
@@ -158,13 +157,13 @@ class EventSource:
     def histories(
         self, object_type: str, object_ids: Collection[str], kinds: Collection[str], until: int
     ) -> Iterator[list[Event]]:
-        """Read the events about some objects, as far as this run reads; see `Inbox.histories`."""
+        """Read the events about objects, up to where this run reads; see `Inbox.histories`."""
         return self._inbox.histories(
             self.company, object_type, object_ids, kinds=kinds, through=self.through, until=until
         )
 
     def close(self) -> None:
-        """Let go of the inbox."""
+        """Close the inbox."""
         self._inbox.close()
 
 
@@ -181,7 +180,7 @@ def _chosen(companies: list[str], wanted: str) -> str:
     """Return the company to read.
 
     Raises:
-        InputError: If it is not there, or there are several.
+        InputError: If it is not in the inbox, or none is named and there are several.
     """
     names = ", ".join(one_line(name) for name in companies)
     if wanted and wanted not in companies:

@@ -1,10 +1,10 @@
-"""Where events are kept: a SQLite file, or a PostgreSQL database that several receivers share.
+"""The store of events: a SQLite file, or a PostgreSQL database that several receivers share.
 
-It is a log that is read by position. Whoever has seen a position never misses a lower one: writers take turns, from
-before they take numbers until the numbers are visible. A sequence of PostgreSQL alone gives out 6 before 7, and may
-show 7 first. A position is never used twice, not even after events were forgotten.
+It is a log read by position. A reader that has seen a position never misses a lower one: writers take turns, from
+before they take positions until these are visible. (A PostgreSQL sequence alone assigns 6 before 7, but may show 7
+first.) A position is never reused, even after events were forgotten.
 
-Everything that can fail here ends in one line, which quotes neither an event nor the password in an address.
+Every error here is one line, which quotes neither an event nor the password in a URL.
 """
 
 from __future__ import annotations
@@ -42,31 +42,31 @@ T = TypeVar("T")
 
 SETTING = "Setting inbox"
 PATIENCE_SECONDS = 30.0
-"""How long to wait for others who are writing."""
+"""Limit of the wait for other writers."""
 RETRY_SECONDS = 0.01
-"""How long to wait before a file is switched to WAL again: the switch takes a few milliseconds."""
+"""Wait before switching a file to WAL is retried; the switch takes a few milliseconds."""
 DAY = 86_400_000
-"""Milliseconds. The first day of 1970 stands for no time in some programs."""
+"""In milliseconds. Some programs write a time on the first day of 1970 for none."""
 CONNECT_SECONDS = 5
-"""How long to wait for a database server to answer at all."""
+"""Time-out of connecting to a database server."""
 BATCH = 200
-"""Events that are read, or forgotten, at once."""
+"""Events to read or forget at once."""
 BATCH_BYTES = 2 * LARGEST_BODY
-"""Bytes of their bodies, unless a single one has more."""
+"""Limit of bytes of their bodies, unless a single one has more."""
 PAUSE_SECONDS = 0.05
-"""How long to let others write between two batches that are forgotten, which takes a fraction of that."""
+"""Pause for other writers between two batches to forget, each of which takes a fraction of it."""
 MOST_OF_ONE = 1_000
-"""Events about one object that are merged, the latest; of messages there are a handful, of which one has some KB."""
+"""Events about one object to merge, the latest; a message has a handful, of a few kB each."""
 MOST_NAMED = 10
-"""How many events that cannot be used are named."""
+"""Unusable events to name in the log."""
 IDS = 500
-"""Ids that are asked for at once."""
+"""Ids in one query."""
 LOCK, REGISTERING = 0x616972_63616C6C, 0x616972_63616C6D
 """Numbers of the advisory locks that those who write to PostgreSQL, and who register, take in turn."""
 SIZE, FORGOTTEN = "size:", "forgotten:"
 """How keys begin, before the name of a company, for the bytes of its bodies and the last position that is forgotten."""
 _KEPT = ("message.*", "group_message.*", "ai_voice_agent.*")
-"""What `Inbox.forget` keeps: messages and sessions are merged from all events of theirs, and exist nowhere else."""
+"""Events that `Inbox.forget` keeps: messages and sessions are merged from all their events, and exist nowhere else."""
 
 logger = logging.getLogger(__name__)
 
@@ -123,15 +123,15 @@ _READ = [
     )
 ]
 _SIZE = sa.func.length(_events.c.body).label("size")
-"""Bytes of a body, since it is ASCII."""
+"""Bytes of a body, which is ASCII."""
 _GIVEN = [column for column in _events.columns if column.name != "position"]
 
 
 def _insert(value: str, source: str) -> sa.TextClause:
-    """Write the statement that stores rows.
+    """Return the statement that inserts rows.
 
     Args:
-        value: SQL for a column of a row, by its place and type.
+        value: SQL for a column of a row, by `place` and `type`.
         source: SQL for all rows as JSON arrays.
     """
     names = ", ".join(column.name for column in _GIVEN)
@@ -144,7 +144,7 @@ _INSERT = {
     "sqlite": _insert("json_extract(value, '$[{place}]')", "json_each(:rows) WHERE true ORDER BY key"),
     "postgresql": _insert("CAST(value->>{place} AS {type})", "json_array_elements(CAST(:rows AS json))"),
 }
-"""Inserts rows, given as JSON in one piece: row by row, each would wait for the other threads of the server."""
+"""Inserts all rows from one JSON value: row by row, each would wait for the server's other threads."""
 
 
 def _first_schema(connection: sa.Connection) -> None:
@@ -163,7 +163,7 @@ MIGRATIONS = (_first_schema, _count_bytes)
 
 
 class Event(NamedTuple):
-    """What Aircall told of one event."""
+    """An event in the store."""
 
     position: int
     event_id: str
@@ -171,69 +171,69 @@ class Event(NamedTuple):
     event: str
     """Its name, such as `call.tagged`."""
     object_type: str | None
-    """What it is about, such as `call`; None where that cannot be told."""
+    """Type of its object, such as `call`; None if unknown."""
     object_id: str | None
     happened_at: int
-    """UNIX milliseconds, as Aircall says."""
+    """UNIX milliseconds, according to Aircall."""
     received_at: int
     """UNIX milliseconds."""
     body: dict[str, Any]
-    """The delivery less its token; empty if it cannot be used."""
+    """The delivery without its token; empty if unusable."""
 
     @property
     def data(self) -> dict[str, Any]:
-        """What it says of its object; nothing, where it says that in no form that is known."""
+        """Its `data`; empty if that is not an object."""
         data = self.body.get("data")
         return data if isinstance(data, dict) else {}
 
     @property
     def number(self) -> int | None:
-        """The id of its object, where that is a number; None otherwise."""
+        """The id of its object as a number; None if it is not one."""
         return to_id(self.object_id)
 
     def second(self, name: str) -> int | None:
-        """Return a time that it says of its object (UNIX seconds); None if it says none that can be."""
+        """Return a time in its `data` (UNIX seconds); None if missing or implausible."""
         told = told_milliseconds(self.data.get(name))
         return None if told is None or told < DAY else told // 1000
 
 
 class Webhook(NamedTuple):
-    """A token by which deliveries prove themselves."""
+    """A token that authenticates deliveries."""
 
     fingerprint: str
     company: str
     kind: str
     """`webhook` or `messages`; see `deliveries`."""
     webhook_id: str | None
-    """Aircall's id; None where there is none, as for the messages of a number in proxy mode."""
+    """Aircall's id; None for the messages of a number in proxy mode."""
     url: str
     events: list[str]
-    """The events that are asked for; empty for all."""
+    """The events to deliver; empty for all."""
     registered_at: int
     """UNIX milliseconds."""
 
 
 class Inbox:
-    """A store that is open; see `open`. Safe to use from several threads."""
+    """An open store; see `open`. Thread-safe."""
 
     def __init__(self, engine: sa.Engine, file: Path | None, patience: float) -> None:
         self.engine = engine
         self._file = file
         self._patience = patience
         self._unusable = 0
-        """How many events could not be used so far."""
+        """Unusable events so far."""
 
     @classmethod
     def open(cls, location: str, *, create: bool, patience: float = PATIENCE_SECONDS) -> Inbox:
         """Open a store.
 
         Args:
-            location: Path of a SQLite file, or address of a PostgreSQL database.
-            create: Make the store if there is none, and bring its schema up to date.
-            patience: Seconds to wait for others who are writing.
+            location: Path of a SQLite file, or URL of a PostgreSQL database.
+            create: Whether to create the store if there is none, and to migrate its schema.
+            patience: Seconds to wait for other writers.
 
         Raises:
-            InputError: If it cannot be used, or there is none and `create` is false.
+            InputError: If it is unusable, or there is none and `create` is false.
         """
         file = None if "://" in location else Path(location).absolute()
         url = _url(location) if file is None else _url_of_file(file, create=create)
@@ -247,71 +247,68 @@ class Inbox:
             with _explained():
                 inbox._prepare(create=create)
         except InboxError as error:
-            if file is not None and not _has_locks(file.parent):  # which SQLite takes for locked by somebody else
+            if file is not None and not _has_locks(file.parent):  # which looks to SQLite like a lock of another process
                 raise InputError(_NO_LOCKS) from None
             raise InputError(str(error)) from None
         finally:
-            engine.dispose()  # a process that is forked from here on shares no connection
+            engine.dispose()  # so that forked processes share no connection
         return inbox
 
     @property
     def inbox_id(self) -> str:
-        """A random text that this store got when it was made; a copy of it has the same."""
+        """A random identifier of this store and its copies."""
         inbox_id = self._value("inbox_id")
         if not inbox_id:
             raise InboxError(_DAMAGED)
         return inbox_id
 
     def close(self) -> None:
-        """Let go of all connections."""
+        """Close all connections."""
         self.engine.dispose()
 
     # For those who read
 
     def companies(self) -> list[str]:
-        """Return the companies with webhooks or events, in the order of the alphabet."""
+        """Return the companies with webhooks or events, sorted."""
         with self._reading() as connection:
             companies = set(connection.scalars(sa.select(_webhooks.c.company).distinct()))
             first = sa.select(sa.func.min(_events.c.company))
             company = connection.scalar(first)
-            while company is not None:  # a look into the index for each, where DISTINCT would read all of it
+            while company is not None:  # one index look-up each; DISTINCT would read the whole index
                 companies.add(company)
                 company = connection.scalar(first.where(_events.c.company > company))
         return sorted(companies)
 
     def last_position(self, company: str) -> int:
-        """Return the highest position that an event of a company ever had, forgotten ones included; 0 for none."""
+        """Return the highest position of a company's events, including forgotten ones; 0 if there are none."""
         with self._reading() as connection:
             last = connection.scalar(sa.select(sa.func.max(_events.c.position)).where(_events.c.company == company))
         return max(last or 0, self.forgotten_position(company))
 
     def first_position(self, company: str) -> int | None:
-        """Return the lowest position of the events of a company that are there; None for none."""
+        """Return the lowest position of a company's events that are not forgotten; None if there are none."""
         with self._reading() as connection:
             first = connection.scalar(sa.select(sa.func.min(_events.c.position)).where(_events.c.company == company))
         return None if first is None else int(first)
 
     def forgotten_position(self, company: str) -> int:
-        """Return the highest position of a company's events that were forgotten: up to there, some are missing."""
+        """Return the highest position of a company's forgotten events; 0 if there are none."""
         with _explained():
             return int(self._value(FORGOTTEN + company) or 0)
 
     def event_id(self, position: int) -> str | None:
-        """Return the id of the event at a position, whatever company it is of; None if there is none, or no more."""
+        """Return the id of the event at a position, of any company; None if there is none, or it was forgotten."""
         with self._reading() as connection:
             return connection.scalar(sa.select(_events.c.event_id).where(_events.c.position == position))
 
     def events(self, company: str, after: int, through: int, *, kinds: Collection[str] = ()) -> Iterator[list[Event]]:
-        """Read events in the order of their positions.
+        """Read events in batches, in the order of their positions.
 
         Args:
-            company: Whose.
-            after: Only those of higher positions.
-            through: None of a higher position.
+            company: The company.
+            after: Lower bound of positions, exclusive.
+            through: Upper bound of positions, inclusive.
             kinds: Names of events, or patterns with a `*`, such as `call.*`; empty for all.
-
-        Yields:
-            A batch of them.
 
         Raises:
             InboxError: If the store cannot be read.
@@ -322,7 +319,7 @@ class Inbox:
             with self._reading() as connection:
                 page = connection.execute(wanted.where(position > after).order_by(position).limit(BATCH)).all()
             for part in _bounded(page):
-                if events := self._read(part):  # they may have been forgotten meanwhile
+                if events := self._read(part):  # unless forgotten meanwhile
                     yield events
             if len(page) < BATCH:
                 return
@@ -338,19 +335,19 @@ class Inbox:
         through: int,
         until: int,
     ) -> Iterator[list[Event]]:
-        """Read the events about some objects: one object after the other, so that only one history is in memory.
+        """Read the events about objects, one object at a time, so that only one history is in memory.
 
         Args:
-            company: Whose.
+            company: The company.
             object_type: Type of the objects.
             object_ids: Their ids.
             kinds: As for `events`.
-            through: No event of a higher position.
-            until: Leave out objects that have an event of a higher position than this.
+            through: Upper bound of positions, inclusive.
+            until: Leave out objects that have an event after this position.
 
         Yields:
-            The events about one object, in the order of their positions. Of more than `MOST_OF_ONE`, or more than
-            `BATCH_BYTES`, it is the latest.
+            The events about one object, in the order of their positions: the latest, up to `MOST_OF_ONE` and
+            `BATCH_BYTES`.
 
         Raises:
             InboxError: If the store cannot be read.
@@ -389,10 +386,10 @@ class Inbox:
     # For the receiver
 
     def append(self, rows: Sequence[Row]) -> None:
-        """Keep events for good: they are on disk when this returns. Those that are there already are left as they are.
+        """Store events durably: they are on disk when this returns. Idempotent.
 
         Raises:
-            InboxError: If they could not be stored. Some may have been nevertheless; to append them again is safe.
+            InboxError: If they could not be stored, or only some of them.
         """
         with self._writing() as connection:
             insert = _INSERT[self.engine.dialect.name]
@@ -403,7 +400,7 @@ class Inbox:
                 self._grow(connection, company, size)
 
     def webhooks(self) -> list[Webhook]:
-        """Return all tokens that are known, the oldest first."""
+        """Return all known tokens, oldest first."""
         order = (_webhooks.c.registered_at, _webhooks.c.fingerprint)
         with self._reading() as connection:
             return [Webhook(*row) for row in connection.execute(sa.select(_webhooks).order_by(*order))]
@@ -415,32 +412,32 @@ class Inbox:
             return {row.key.removeprefix(SIZE): int(row.value) for row in connection.execute(wanted)}
 
     def add_webhook(self, webhook: Webhook) -> None:
-        """Make a token known; one that is known already gets these values."""
+        """Add a token, or replace the entry of a known one."""
         values = webhook._asdict()
         with self._writing() as connection:
             connection.execute(_webhooks.delete().where(_webhooks.c.fingerprint == webhook.fingerprint))
             connection.execute(_webhooks.insert().values(values))
 
     def remove_webhook(self, fingerprint: str) -> None:
-        """Let a token be unknown."""
+        """Remove a token."""
         with self._writing() as connection:
             connection.execute(_webhooks.delete().where(_webhooks.c.fingerprint == fingerprint))
 
     def check(self) -> None:
-        """Write something that nobody reads. It is another each time: SQLite writes nothing that is there already.
+        """Check that the store can be written, with a new value each time, since SQLite skips writes of the same value.
 
         Raises:
-            InboxError: If the store cannot be written.
+            InboxError: If it cannot.
         """
         with self._writing() as connection:
             self._set(connection, "checked", uuid.uuid4().hex)
 
     @contextmanager
     def registering(self) -> Iterator[None]:
-        """Let no other process register webhooks meanwhile.
+        """Keep other processes from registering webhooks meanwhile.
 
         Raises:
-            InboxError: If another does not finish.
+            InboxError: If another process does not finish.
         """
         with ExitStack() as stack:
             with _explained():
@@ -453,14 +450,14 @@ class Inbox:
             yield
 
     def last_event(self, company: str) -> tuple[str, int] | None:
-        """Return the name of the last event of a company, and when it came (UNIX milliseconds)."""
+        """Return the name of a company's last event, and when it arrived (UNIX milliseconds); None if there is none."""
         last = sa.select(_events.c.event, _events.c.received_at).where(_events.c.company == company)
         with self._reading() as connection:
             row = connection.execute(last.order_by(_events.c.position.desc()).limit(1)).first()
         return None if row is None else (row.event, row.received_at)
 
     def count_since(self, company: str, moment: int) -> int:
-        """Count the events of a company that came at a moment (UNIX milliseconds) or later."""
+        """Count a company's events that arrived at a time (UNIX milliseconds) or later."""
         theirs = _events.c.company == company
         before = sa.select(_events.c.position).where(theirs, _events.c.received_at < moment)
         with self._reading() as connection:
@@ -469,7 +466,7 @@ class Inbox:
             return int(connection.scalar(since) or 0)
 
     def size(self) -> int:
-        """Return how many bytes the store takes."""
+        """Return the size of the store in bytes."""
         with self._reading() as connection:
             if self._is_sqlite:
                 return int(connection.exec_driver_sql("PRAGMA page_count").scalar_one()) * int(
@@ -482,15 +479,15 @@ class Inbox:
             return int(connection.scalar(total.where(tables)) or 0)
 
     def forget(self, company: str, before: int, *, everything: bool = False) -> int:
-        """Forget the events of a company that came before a moment (UNIX milliseconds).
+        """Delete a company's events that arrived before a time.
 
         Args:
-            company: Whose.
-            before: The moment.
-            everything: Also those that messages and sessions are merged from.
+            company: The company.
+            before: The time, in UNIX milliseconds.
+            everything: Whether to delete events of messages and sessions too.
 
         Returns:
-            How many.
+            How many were deleted.
         """
         old = sa.select(_events.c.position, _SIZE).where(_events.c.company == company, _events.c.received_at < before)
         if not everything:
@@ -523,13 +520,13 @@ class Inbox:
 
     @contextmanager
     def _writing(self) -> Iterator[sa.Connection]:
-        """Begin a transaction that no other writer's overlaps, commit it, and see that it went where others look."""
+        """Run a transaction that overlaps with no other writer's, and check that it went to the current file."""
         with _explained(), self.engine.begin() as connection:
             self._take_turn(connection)
             yield connection
             info = connection.info
         if self._file is not None and not _is_whole(self._file, info):
-            self.engine.dispose()  # the next one opens what is there
+            self.engine.dispose()  # the next connection opens the current file
             message = f"{SETTING}: {self._file} was removed, replaced, cut or made read-only while it was in use."
             raise InboxError(message)
 
@@ -540,7 +537,7 @@ class Inbox:
             connection.execute(sa.select(sa.func.pg_advisory_xact_lock(LOCK)))
 
     def _read(self, positions: Sequence[int]) -> list[Event]:
-        """Read the events of some positions, in that order."""
+        """Read the events at these positions, in that order."""
         with self._reading() as connection:
             rows = connection.execute(sa.select(*_READ).where(_events.c.position.in_(positions))).all()
         found = {row.position: row for row in rows}
@@ -548,7 +545,7 @@ class Inbox:
         return [Event._make((*row[:-1], self._body(row.position, row.body))) for row in there]
 
     def _body(self, position: int, text: str) -> dict[str, Any]:
-        """Decode a body; one that is damaged, or too large for what the receiver takes by now, is empty."""
+        """Decode a body; return an empty one if it is damaged, or beyond the receiver's current limits."""
         try:
             body = decode(text.encode()) if sum(map(text.count, ",{[")) <= MOST_VALUES else None
         except ValueError:
@@ -577,11 +574,11 @@ class Inbox:
         connection.execute(_meta.insert().values(key=key, value=value))
 
     def _prepare(self, *, create: bool) -> None:
-        """Bring the schema up to date.
+        """Create or migrate the schema.
 
         Raises:
-            InputError: If the store is another program's, or a later version's; or has no or an old schema, and may not
-                be changed.
+            InputError: If the store is another program's or a later version's, or needs migration and `create` is
+                false.
         """
         with self.engine.connect() as connection:
             version = self._version(connection)
@@ -611,10 +608,10 @@ class Inbox:
 
 
 def _url(location: str) -> sa.URL:
-    """Make sense of an address.
+    """Parse a URL.
 
     Raises:
-        InputError: If it is none of PostgreSQL.
+        InputError: If it is not one of a PostgreSQL database.
     """
     scheme, _, rest = location.partition("://")
     if scheme not in {"postgresql", "postgres", "postgresql+psycopg"}:
@@ -628,13 +625,13 @@ def _url(location: str) -> sa.URL:
 
 
 def _url_of_file(path: Path, *, create: bool) -> sa.URL:
-    """Return what opens a file, which is made if it is to be.
+    """Return the URL of a file, and create the file if asked to.
 
     Raises:
-        InputError: If it is not there, or cannot be opened.
+        InputError: If it does not exist or cannot be opened.
     """
     try:
-        if create:  # for its owner alone, since it holds personal data; SQLite's other files take after it
+        if create:  # readable by its owner alone; SQLite's other files inherit that
             os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
         else:
             path.stat()
@@ -650,7 +647,7 @@ def _url_of_file(path: Path, *, create: bool) -> sa.URL:
 
 
 def _is_whole(path: Path, info: dict[str, Any]) -> bool:
-    """Say whether a file is still the one that a connection has open: what is written to another one is lost."""
+    """Return whether a file is still the one that a connection has open; writes to a replaced file are lost."""
     try:
         opened, found = info["file"], path.stat()
     except OSError:
@@ -660,9 +657,9 @@ def _is_whole(path: Path, info: dict[str, Any]) -> bool:
 
 
 def _has_locks(folder: Path) -> bool:
-    """Say whether the file system of a folder has the locks that SQLite needs, as far as that can be told."""
+    """Return whether a folder's file system seems to have the locks that SQLite needs."""
     try:
-        import fcntl  # noqa: PLC0415 - not everywhere
+        import fcntl  # noqa: PLC0415 - not on every platform
 
         with tempfile.TemporaryFile(dir=folder) as file:
             fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -674,13 +671,13 @@ def _has_locks(folder: Path) -> bool:
 
 
 def _sqlite(url: sa.URL, path: Path, patience: float) -> sa.Engine:
-    # Transactions are begun by hand: Python's own way begins them when they write, which may be too late.
+    # Transactions are begun explicitly: Python begins them only at the first write, which may be too late.
     arguments = {"timeout": patience, "isolation_level": None}
     engine = sa.create_engine(url, connect_args=arguments, hide_parameters=True)
 
     @sa.event.listens_for(engine, "do_connect")
     def _connecting(_dialect: Any, record: Any, _arguments: Any, _options: Any) -> None:
-        record.info["file"] = path.stat()  # before it is opened: another one would be noticed later
+        record.info["file"] = path.stat()  # before opening, so that a replacement is noticed
 
     @sa.event.listens_for(engine, "connect")
     def _connected(connection: sqlite3.Connection, _record: Any) -> None:
@@ -692,9 +689,9 @@ def _sqlite(url: sa.URL, path: Path, patience: float) -> sa.Engine:
 
 
 def _use_wal(connection: sqlite3.Connection, patience: float) -> None:
-    """Switch a fresh file to WAL; one that is switched stays so.
+    """Switch a new file to WAL, which is permanent.
 
-    SQLite's own timeout is not enough: where two processes switch a file at once, one is told at once that it is busy.
+    SQLite's own time-out is not enough: if two processes switch a file together, one fails at once with "busy".
     """
     give_up_at = time.monotonic() + patience
     while True:
@@ -709,7 +706,7 @@ def _use_wal(connection: sqlite3.Connection, patience: float) -> None:
 
 
 def _postgres(url: sa.URL, patience: float) -> sa.Engine:
-    # A server that is gone without a word is given up after some time too.
+    # With a limit for a server that vanishes silently.
     arguments = {
         "connect_timeout": CONNECT_SECONDS,
         "tcp_user_timeout": int(patience * 1000),
@@ -722,7 +719,7 @@ def _postgres(url: sa.URL, patience: float) -> sa.Engine:
         with connection.cursor() as cursor:
             cursor.execute(f"SET statement_timeout = {int(patience * 1000)}")
             cursor.execute("SET timezone = 'UTC'")
-            # A database that does not wait for its disk could lose what Aircall was told to be safe.
+            # Without it, the database could lose events that Aircall was told are stored.
             cursor.execute("SHOW synchronous_commit")
             if cursor.fetchone() == ("off",):
                 cursor.execute("SET synchronous_commit = on")
@@ -732,7 +729,7 @@ def _postgres(url: sa.URL, patience: float) -> sa.Engine:
 
 
 def _bounded(rows: Iterable[sa.Row[Any]]) -> Iterator[list[int]]:
-    """Cut rows of positions and sizes into what may be read at once; return the positions."""
+    """Split rows of positions and sizes into batches that fit the limits; yield the positions."""
     part: list[int] = []
     size = 0
     for row in rows:
@@ -746,17 +743,17 @@ def _bounded(rows: Iterable[sa.Row[Any]]) -> Iterator[list[int]]:
 
 
 def _parts(items: list[T], size: int) -> Iterator[list[T]]:
-    """Cut a list into parts of a size."""
+    """Split a list into parts of this size."""
     return (items[at : at + size] for at in range(0, len(items), size))
 
 
 def _are(kinds: Iterable[str]) -> sa.ColumnElement[bool]:
-    """Return the condition that an event has one of these names; a `*` stands for any text."""
+    """Return the condition that an event matches one of these names; `*` matches any text."""
     conditions = []
     for kind in kinds:
         start, star, end = kind.partition("*")
         name = _events.c.event
-        # Not LIKE: to SQLite, it is the same in capitals.
+        # Not LIKE, which ignores case in SQLite.
         conditions.append(
             sa.and_(
                 sa.func.length(name) >= len(start) + len(end),
@@ -771,10 +768,10 @@ def _are(kinds: Iterable[str]) -> sa.ColumnElement[bool]:
 
 @contextmanager
 def _explained() -> Iterator[None]:
-    """Say in one line why the store cannot be used.
+    """Translate errors into one line.
 
     Raises:
-        InboxError: Instead of SQLAlchemy's errors, which quote what they are about, and of those of a damaged value.
+        InboxError: Instead of SQLAlchemy's errors, which quote data, and of errors about damaged values.
     """
     try:
         yield
@@ -824,7 +821,7 @@ def _of_postgres(error: BaseException) -> str:
     }
     known = (reason for prefix, reason in reasons.items() if state.startswith(prefix))
     if not state:
-        # When it cannot be connected to, psycopg has the reason in its text alone, which may name users and hosts.
+        # If it cannot connect, psycopg gives the reason only in its message, which may name users and hosts.
         text = str(error)
         if "password" in text or "authentication" in text:
             return reasons["28"]

@@ -1,7 +1,4 @@
-"""The webhooks of a company: made and removed in Aircall, known to the inbox by the fingerprint of their token.
-
-The receiver asks for them through Aircall's API, with the credentials of the tap's config.
-"""
+"""Manages a company's webhooks: in Aircall, through its API, and in the inbox, by the fingerprint of their token."""
 
 from __future__ import annotations
 
@@ -35,40 +32,40 @@ T = TypeVar("T")
 
 PATH = "/v1/webhooks"
 NAME = "tap-aircall inbox"
-"""What a webhook is called in Aircall's dashboard."""
+"""Name of the webhook in Aircall's dashboard."""
 EVERY_SECONDS = 600.0
-"""How often to look whether webhooks are active. Aircall tries for 12 hours to reach one that it has switched off, so
-that nothing is lost in between (facts: Deliveries)."""
+"""Interval between checks that webhooks are active. Aircall keeps deliveries for one that it deactivated for 12 hours
+(facts: Deliveries)."""
 AGAIN_SECONDS = 2.0
-"""How long to wait for the receiver to know a new token; it does not look for one at every unknown one."""
+"""Wait for the receiver to notice a new token; it does not query the store for every unknown one."""
 KNOCKS = 3
-"""How often to try whether an address leads here."""
+"""Attempts to verify that a URL leads here."""
 KNOCK_SECONDS = 10.0
-"""How long its answer may take. Aircall waits for half of that."""
+"""Time-out of an attempt. Aircall waits half as long."""
 REDIRECT = 3
-"""First digit of such a status."""
+"""First digit of the status of a redirect."""
 
 logger = logging.getLogger(__name__)
 
 
 class Aircall(Protocol):
-    """What is asked of Aircall's client; see `api.client`."""
+    """The methods used of `http.client.AircallClient`."""
 
     def get(self, path: str, params: Mapping[str, str], parse: Callable[[Any], T]) -> T:
-        """Ask for one path."""
+        """Send a GET request."""
 
     def post(self, path: str, body: Mapping[str, Any], parse: Callable[[Any], T], *, attempts: int) -> T:
-        """Send JSON to one path."""
+        """Send a POST request."""
 
     def put(self, path: str, body: Mapping[str, Any], parse: Callable[[Any], T]) -> T:
-        """Change what is at one path."""
+        """Send a PUT request."""
 
     def delete(self, path: str) -> None:
-        """Remove what is at one path."""
+        """Send a DELETE request."""
 
 
 class AircallsWebhook(NamedTuple):
-    """A webhook, as Aircall shows it."""
+    """A webhook in Aircall."""
 
     webhook_id: str
     url: str
@@ -79,10 +76,10 @@ class AircallsWebhook(NamedTuple):
 
     @classmethod
     def parse(cls, record: Any) -> AircallsWebhook:
-        """Read an object of Aircall's.
+        """Parse a webhook.
 
         Raises:
-            ResponseError: If it is no webhook.
+            ResponseError: If it is invalid.
         """
         record = record if isinstance(record, dict) else {}
         webhook_id, url, events, token = (record.get(name) for name in ("webhook_id", "url", "events", "token"))
@@ -103,10 +100,10 @@ class Webhooks:
     """The webhooks of one company.
 
     Args:
-        aircall: Aircall's API, with the company's credentials.
-        inbox: The store that knows their tokens.
-        clock: Where time comes from.
-        company: What the inbox calls the company; empty for the name that Aircall knows.
+        aircall: The client, with the company's credentials.
+        inbox: The store.
+        clock: This machine's clock.
+        company: Name of the company in the inbox; empty for its name in Aircall.
     """
 
     def __init__(self, aircall: Aircall, inbox: Inbox, clock: Clock, company: str) -> None:
@@ -117,10 +114,10 @@ class Webhooks:
 
     @cached_property
     def company(self) -> str:
-        """What the inbox calls the company.
+        """Name of the company in the inbox.
 
         Raises:
-            InputError: If neither the settings nor Aircall have a name that can be used.
+            InputError: If neither the settings nor Aircall have a valid name.
         """
         name = self._company or self._aircall.get("/v1/company", {}, _company_name)
         if not 0 < len(name) <= LONGEST_NAME or not name.isprintable():
@@ -130,11 +127,11 @@ class Webhooks:
 
     @property
     def known(self) -> list[Webhook]:
-        """Those that the inbox knows."""
+        """The company's webhooks in the inbox."""
         return [webhook for webhook in self._inbox.webhooks() if webhook.company == self.company]
 
     def in_aircall(self) -> dict[str, AircallsWebhook]:
-        """Return those that Aircall shows, by id."""
+        """Return the company's webhooks in Aircall, by id."""
 
         def read(queries: Iterable[Query]) -> Iterator[Page]:
             for query in queries:
@@ -154,20 +151,20 @@ class Webhooks:
         return {webhook.webhook_id: webhook for webhook in webhooks}
 
     def register(self, url: str, events: Sequence[str]) -> Webhook:
-        """Have Aircall deliver to an address. One that it delivers to already is taken over, and gets these events.
+        """Register a webhook in Aircall and the inbox; one with the same URL is reused, and gets these events.
 
         Processes that do so at the same time take turns, and end up with the same webhook. One that was killed may have
         left a second one, which is removed.
 
         Args:
-            url: The address: https.
-            events: Names of events; none for all, those included that Aircall adds later.
+            url: The https URL.
+            events: Names of events; empty for all, including those that Aircall adds later.
 
         Returns:
             The webhook.
 
         Raises:
-            RejectedRequestError: If Aircall does not want it.
+            RejectedRequestError: If Aircall refuses it.
         """
         with self._inbox.registering():
             return self._register(url, events)
@@ -186,7 +183,7 @@ class Webhooks:
                 made = made if made.token else there[0]
             else:
                 wish = {"url": url, "custom_name": NAME, **_events(events)}
-                # Once only: whether a request whose answer is lost made a webhook shows when this is repeated.
+                # Not retried: if the response is lost, repeating the command finds the webhook.
                 made = self._aircall.post(PATH, wish, _webhook, attempts=1)
         except RejectedRequestError as error:
             named = f"there must be events named {one_line(', '.join(events))}, " if events else ""
@@ -201,26 +198,26 @@ class Webhooks:
         return self._know(made.token, WEBHOOK, made.webhook_id, url, events)
 
     def register_messages(self, token: str, url: str) -> Webhook:
-        """Take messages from a number in proxy mode.
+        """Accept messages from a number in proxy mode.
 
         Args:
-            token: The token that Aircall gave with the configuration of the number's messages.
-            url: Where they are sent, for `status`.
+            token: The token from the number's messaging configuration.
+            url: Its callback URL, for `status`.
 
         Returns:
-            What stands for it.
+            Its entry in the inbox.
         """
         return self._know(token, MESSAGES, None, url, [])
 
     def problem_at(self, url: str, token: str | None = None) -> str:
-        """Deliver to an address as Aircall does, without an event; return what is wrong there, nothing if it came here.
+        """Send a delivery without an event to a URL; return what is wrong, or an empty string if it reached this inbox.
 
         Args:
-            url: The address.
-            token: Its token; None for that of the webhook in Aircall.
+            url: The URL.
+            token: Its token; None for the token of the webhook in Aircall.
 
         Raises:
-            TransientError, UnavailableError: If it cannot be reached from here.
+            TransientError, UnavailableError: If the URL cannot be reached from here.
         """
         if token is None:
             token = next((each.token for each in self.in_aircall().values() if each.url == url), None)
@@ -243,9 +240,9 @@ class Webhooks:
         return f"the answer is status {status}" + (", a redirect" if status // 100 == REDIRECT else "")
 
     def unregister(self) -> list[Webhook]:
-        """Remove all webhooks of the company that the inbox knows, in Aircall as well; return them.
+        """Remove and return all of the company's webhooks in the inbox, from Aircall too.
 
-        Their deliveries prove themselves no longer, those included that are still on the way.
+        Later deliveries are refused, including those already on their way.
         """
         gone = self.known
         for webhook in gone:
@@ -261,7 +258,7 @@ class Webhooks:
             logger.info("Webhook %s was not there any more.", webhook_id)
 
     def look_after(self) -> None:
-        """Switch webhooks on again that Aircall has switched off, and say so; that one is gone is said as well."""
+        """Reactivate webhooks that Aircall has deactivated, and warn about these and missing ones."""
         known = [webhook for webhook in self.known if webhook.webhook_id is not None]
         if not known:
             return
@@ -302,7 +299,7 @@ class Webhooks:
 
 
 def _events(events: Sequence[str]) -> dict[str, list[str]]:
-    """Return the field of a request that asks for events; to leave it out means all (facts: Webhooks)."""
+    """Return the field for events in a request; without it, all are sent (facts: Webhooks)."""
     return {"events": list(events)} if events else {}
 
 

@@ -391,12 +391,11 @@ def readable_about(tap: type[TapAircall], prefix: str) -> str:
 
 
 def _about_setting(name: str, definition: Mapping[str, Any]) -> list[str]:
-    kinds = definition.get("type", [])
-    facts = [" or ".join(kind for kind in ([kinds] if isinstance(kinds, str) else kinds) if kind != "null")]
+    facts = [kind for kind in definition["type"] if kind != "null"]
     facts += ["secret"] if definition.get("secret") else []
     facts += [f"default {json.dumps(definition['default'])}"] if definition.get("default") is not None else []
-    description = textwrap.wrap(" ".join(definition.get("description", "").split()), ABOUT_WIDTH)
-    return ["", f"  {name} ({', '.join(filter(None, facts))})", *(f"      {line}" for line in description)]
+    description = textwrap.wrap(definition["description"], ABOUT_WIDTH)
+    return ["", f"  {name} ({', '.join(facts)})", *(f"      {line}" for line in description)]
 
 
 # The receiver of webhooks
@@ -528,12 +527,12 @@ def prove(webhooks: Webhooks, url: str, token: str | None = None) -> None:
     try:
         problem = webhooks.problem_at(url, token)
     except (TransientError, UnavailableError) as error:
-        line = "Whether deliveries come in could not be tried from here: %s Aircall may reach it nevertheless."
-        logger.warning(line, error)
+        logger.warning(
+            "Whether deliveries come in could not be tried from here: %s Aircall may reach it nevertheless.", error
+        )
         return
     if problem:
-        message = f"Option --url: it is registered, but deliveries to {url} do not come in: {problem}."
-        raise InputError(message)
+        raise InputError(f"Option --url: it is registered, but deliveries to {url} do not come in: {problem}.")
     click.echo("A delivery to that address came in.")
 
 
@@ -587,8 +586,7 @@ def unregister(config: Given) -> None:
 def forget(config: Given, older_than: float, *, everything: bool) -> None:
     """Forget old events: of the setting inbox_company, or of all companies without it."""
     if not older_than <= LONGEST_DAYS:  # nor NaN
-        message = f"Option --older-than: must be a number of days from 0 to {LONGEST_DAYS:,}."
-        raise InputError(message)
+        raise InputError(f"Option --older-than: must be a number of days from 0 to {LONGEST_DAYS:,}.")
     with opened(config) as (tap, inbox, _):
         before = int(tap.this_run.clock.time() * 1000 - older_than * DAY)
         for company in companies(tap, inbox):

@@ -371,9 +371,7 @@ def problems(config: dict[str, Any], properties: Mapping[str, Any]) -> list[str]
     lines = [
         f"Setting {one_line(name)}: unknown; {_meant(name, properties)}" for name in config if name not in properties
     ]
-    # The SDK's schema of stream maps is no schema where it is about `__else__`; `maps.check` looks at them.
-    schema = {"properties": {**properties, "stream_maps": {"type": "object"}}}
-    lines += map(_explained, JSONSchemaValidator(schema).iter_errors(config))
+    lines += map(_explained, JSONSchemaValidator({"properties": properties}).iter_errors(config))
     return lines or list(_unusable(config))
 
 

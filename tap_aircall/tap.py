@@ -89,21 +89,27 @@ class TapAircall(Tap):
     ) -> None:
         schema = self.config_jsonschema
         self.append_builtin_config(schema)
-        # The SDK's own reading of variables ends in a traceback that names none, and passes over misspelt ones.
-        config = dict(config or {}) | (self._from_environment() if parse_env_config else {})
+        config = dict(config or {})
+        if parse_env_config:
+            # The SDK's own reading of variables ends in a traceback that names none, and passes over misspelt ones.
+            variables, lines = from_environment(schema["properties"], VARIABLES)
+            config |= variables
+            for line in lines:
+                self.logger.warning(line)
         lines = problems(config, schema["properties"])
         if lines and validate_config:
             raise InputError(" ".join(lines))
-        clock = clock or Clock()
-        settings = (
-            Settings.from_config(config, now=clock.time(), version=self.plugin_version) if validate_config else None
-        )
+        for line in lines:  # the SDK only says that there are some
+            self.logger.warning(line)
+        settings, clock = None, clock or Clock()
+        if validate_config:
+            settings = Settings.from_config(config, now=clock.time(), version=self.plugin_version)
         self.this_run = Run(settings, clock)
         """What the streams of this run share."""
         self._definitions = parse_definitions(config.get(SETTING), TAKEN, PARENTS)
-        names = [*STREAMS, *(definition.name for definition in self._definitions)]
+        self._order = [*STREAMS, *(definition.name for definition in self._definitions)]
         chosen = config.get(registry.SETTING)
-        self._chosen = None if chosen is None else registry.choose(chosen, names)
+        self._chosen = None if chosen is None else registry.choose(chosen, self._order)
         super().__init__(config=config, catalog=_as_catalog(catalog), validate_config=False, **kwargs)
 
     @override
@@ -120,8 +126,7 @@ class TapAircall(Tap):
     @override
     def streams(self) -> dict[str, Stream]:
         """All streams by name, in the order in which they are read: the SDK's is by name."""
-        order = [*STREAMS, *(definition.name for definition in self._definitions)]
-        return dict(sorted(super().streams.items(), key=lambda item: order.index(item[0])))
+        return dict(sorted(super().streams.items(), key=lambda item: self._order.index(item[0])))
 
     @property
     def aircall_streams(self) -> list[AircallStream]:
@@ -180,15 +185,6 @@ class TapAircall(Tap):
 
         self.this_run.oauth_app.log_in(self.this_run.person, saving)
 
-    def check_credentials(self) -> None:
-        """Ask Aircall with `GET /v1/ping` whether it accepts the credentials.
-
-        Raises:
-            AircallError: If it does not, or cannot be reached.
-        """
-        self.this_run.client.ping()
-        self.logger.info("Aircall accepts the credentials.")
-
     def point_out_doubts(self) -> None:
         """Warn of what is probably a mistake, but no reason not to run."""
         settings = self.this_run.settings
@@ -225,7 +221,8 @@ class TapAircall(Tap):
         """
         began = self.this_run.clock.monotonic()
         try:
-            self.check_credentials()
+            self.this_run.client.ping()
+            self.logger.info("Aircall accepts the credentials.")
             selected = [stream for stream in self.aircall_streams if stream.selected]
             for stream in selected:
                 stream.check_times()
@@ -316,32 +313,23 @@ class TapAircall(Tap):
         for failure in failures:
             raise failure from failure.cause
 
-    def _from_environment(self) -> dict[str, Any]:
-        """Read the settings that environment variables give."""
-        config, lines = from_environment(self.config_jsonschema["properties"], VARIABLES)
-        for line in lines:
-            self.logger.warning(line)
-        return config
-
-    # The private parts of the SDK (docs/architecture.md)
-
-    @override
-    def _validate_config(self, *, raise_errors: bool = True) -> list[str]:
-        return []  # done before; the SDK's messages quote the value, which may be a secret
+    # Private in the SDK (docs/architecture.md)
 
     @override
     def _handle_termination(self, signum: int, frame: FrameType | None) -> None:
         # The SDK writes a state right here, possibly into the middle of a line, and exits with 0.
         self.message_writer.terminate(signum)
 
-    # The command line
-
     @classmethod
     @override
     def append_builtin_config(cls, config_jsonschema: dict[str, Any]) -> None:
         super().append_builtin_config(config_jsonschema)
+        properties = config_jsonschema["properties"]
         # From 0.55 on the SDK adds a setting to switch these messages off; the tap always sends them.
-        config_jsonschema["properties"].pop("emit_activate_version_messages", None)
+        properties.pop("emit_activate_version_messages", None)
+        # The SDK's schema is invalid where it describes `__else__`; `maps.check` does the rest.
+        stream_maps = properties[maps.SETTING]
+        properties[maps.SETTING] = {key: stream_maps[key] for key in ("type", "title", "description")}
 
 
 def _as_catalog(catalog: Any) -> Catalog | None:

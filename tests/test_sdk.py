@@ -110,7 +110,6 @@ KNOWN: dict[Callable[..., Any], set[str]] = {
     Tap._handle_termination: {"2bb79ae47769", "6e03b78b7aac"},  # noqa: SLF001
     PluginBase.__init__: {"e4d42262fbeb", "d2a4da33f8c2"},
     PluginBase._setup_signal_handlers: {"eb4287001bdd"},  # noqa: SLF001
-    PluginBase._validate_config: {"0584b9e347e3", "33b44786025e"},  # noqa: SLF001
     CustomStreamMap._eval: {"389317fd6fbb", "4ce1d4821cdb"},  # noqa: SLF001
 }
 """What the tap replaces or relies on, with fingerprints of the versions that somebody has read."""

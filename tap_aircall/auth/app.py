@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 
-from tap_aircall.auth.authenticators import OAuthAuthenticator
+from tap_aircall.auth.authenticators import LOGIN, OAuthAuthenticator
 from tap_aircall.auth.login import Login
 from tap_aircall.auth.tokens import NO_TOKENS, Tokens, TokenStore, default_location
 from tap_aircall.errors import (
@@ -38,7 +37,6 @@ if TYPE_CHECKING:
     from tap_aircall.settings import OAuthSettings
 
 TOKEN_PATH = "/v1/oauth/token"  # noqa: S105 - no secret
-COMMAND = "tap-aircall --config <your config> --login"
 
 
 @dataclass(frozen=True)
@@ -69,9 +67,7 @@ class OAuthApp:
         if authenticator.has_tokens:
             return authenticator
         if self.settings.initiate is not InitiateOAuth.GETANDREFRESH or not person.can_type():
-            raise LoginNeededError(
-                f"There are no OAuth tokens for this app yet; a person has to log in once: {COMMAND}"
-            )
+            raise LoginNeededError(f"There are no OAuth tokens for this app yet; a person has to log in once: {LOGIN}")
         self.log_in(person)
         return self._authenticator()
 
@@ -157,18 +153,13 @@ class OAuthApp:
         """
         app = {"client_id": self.settings.client_id, "client_secret": self.settings.client_secret}
         try:
-            return self._client.post(
+            return self.make_client(None).post(
                 TOKEN_PATH, app | grant, lambda payload: before.granted(payload, self.clock.time()), **options
             )
         except (CredentialsError, NotFoundError, RejectedRequestError) as error:
             raise LoginNeededError(refused) from error
         except ResponseError as error:
             raise UnavailableError(str(error)) from error
-
-    @cached_property
-    def _client(self) -> AircallClient:
-        """A client without credentials."""
-        return self.make_client(None)
 
     def _prove(self, tokens: Tokens) -> str | None:
         """Make sure that Aircall accepts tokens; return the name of their company, fit to be shown."""
@@ -181,34 +172,24 @@ class OAuthApp:
 
 
 def _what_was_saved(tokens: Tokens, store: Store, before: Tokens | None) -> str:
-    """Say in plain words what a login brought, and what to do with it."""
-    company = tokens.company
-    is_file = isinstance(store, TokenStore)
-    lines = [
-        f"Logged in{f' to {company}' if company else ''}.",
-        f"Saved in {store.place}{', readable by you alone' if is_file else ''}:",
-    ]
-    if tokens.refresh_token:
-        end = "" if tokens.expires_at is None else " that ends, and is renewed before"
-        lines.append(f"  an access token{end}, and a refresh token; runs must be able to write to this file.")
-    else:
-        lines.append("  an access token without an end; runs only read this file.")
+    """Say what a login brought, and how to use it."""
+    lines = [f"Logged in to {tokens.company}." if tokens.company else "Logged in.", f"Saved in {store.place}."]
     earlier = one_line(before.company or "") if before else ""
-    if earlier and earlier != company:
+    if earlier and earlier != tokens.company:
         lines.append(
-            f"  It took the place of the tokens for {earlier}. To load several companies, give each a file of\n"
-            "  its own with oauth_settings_location."
+            f"It took the place of the tokens for {earlier}. To load several companies, give each an\n"
+            "oauth_settings_location of its own."
         )
-    if not is_file:
-        return "\n".join([*lines, "", "Use it on any machine, with the same settings."])
-    lines += [
-        "",
-        "Use it, with the same oauth_client_id, oauth_client_secret and auth_scheme OAUTH:",
-        "  here:            tap-aircall --config <your config>, or meltano run tap-aircall target-postgres",
-        "  in a container:  mount its folder; TAP_AIRCALL_OAUTH_SETTINGS_LOCATION is the path of the file there",
-    ]
-    if tokens.refresh_token:
-        lines.append("  in CI:           keep this file between runs (it changes), and set the same variable")
+    if not isinstance(store, TokenStore):
+        lines.append("Use it on any machine, with the same settings.")
+    elif tokens.refresh_token:
+        lines.append(
+            "Runs renew the tokens, so they must be able to write to this file. In a container or in CI, keep it\n"
+            "between runs, and point TAP_AIRCALL_OAUTH_SETTINGS_LOCATION to it."
+        )
     else:
-        lines.append("  in CI:           a secret TAP_AIRCALL_OAUTH_ACCESS_TOKEN with the access_token of this file")
+        lines.append(
+            "Runs only read this file. In a container or in CI, you may set TAP_AIRCALL_OAUTH_ACCESS_TOKEN to its\n"
+            "access_token instead."
+        )
     return "\n".join(lines)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 BEARER = "Bearer "
 GRACE_SECONDS = 5.0
 """How long the end of a run waits for a renewal that is under way."""
-LOG_IN = "log in again: tap-aircall --config <your config> --login"
+LOGIN = "tap-aircall --config <your config> --login"
 
 
 class Authenticator(APIAuthenticatorBase):
@@ -98,7 +98,7 @@ class OAuthAuthenticator(Authenticator):
         self._tokens = given
         self._tokens = self._freshest()
         self.renewable = store is not None
-        self.advice = f"the access token may have ended, or the app been uninstalled; {LOG_IN}"
+        self.advice = f"the access token may have ended, or the app been uninstalled; log in again: {LOGIN}"
 
     @property
     def has_tokens(self) -> bool:
@@ -149,7 +149,7 @@ class OAuthAuthenticator(Authenticator):
             return tokens
         if self._store is None or self._refresh is None or tokens.refresh_token is None:
             raise LoginNeededError(
-                f"Aircall no longer accepts the access token, and there is no refresh token: {LOG_IN}"
+                f"Aircall no longer accepts the access token, and there is no refresh token: log in again: {LOGIN}"
             )
         with self._store.locked():
             tokens = self._freshest()  # another process may have been faster
@@ -167,4 +167,4 @@ class OAuthAuthenticator(Authenticator):
         return tokens.access_token != refused.access_token and not self._is_due(tokens)
 
     def _is_due(self, tokens: Tokens) -> bool:
-        return tokens.is_due(self._clock.time()) and (self._store is not None or tokens.access_token is None)
+        return self._store is not None and tokens.is_due(self._clock.time())

@@ -60,7 +60,6 @@ class TokenDatabase(Store):
                 f"{SETTING}: the address must end with a # and a name of the customer, whose tokens are kept apart."
             )
         self._key = (unquote(name), f"{api_url} {client_id}")
-        self._holder: psycopg.Connection[Any] | None = None
 
     @property
     @override
@@ -84,17 +83,16 @@ class TokenDatabase(Store):
 
     @override
     def save(self, tokens: Tokens) -> None:
-        # If the connection breaks, they are saved over another one: the refresh token before them is used up.
+        # Also if the lock's connection has broken: the refresh token before them is used up.
         entry = (*self._key, msgspec.json.encode(tokens).decode())
         with self._explained():
             for attempt in range(1, ATTEMPTS + 1):
                 try:
-                    with contextlib.nullcontext(self._holder) if self._holder else self._connected() as connection:
+                    with self._connected() as connection:
                         connection.execute(UPSERT, entry)
                 except psycopg.OperationalError:
                     if attempt == ATTEMPTS:
                         raise
-                    self._holder = None
                     time.sleep(PAUSE_SECONDS)
                 else:
                     return
@@ -112,18 +110,14 @@ class TokenDatabase(Store):
                     connection.execute(TABLE)
                 with connection.transaction(force_rollback=True):
                     connection.execute(UPSERT, (*self._key, "{}"))
-                # One that does not wait for its disk could lose the only tokens that there are.
-                if connection.execute("SHOW synchronous_commit").fetchone() == ("off",):
-                    connection.execute("SET synchronous_commit = on")
-            self._holder = connection
-            try:
-                yield
-            finally:
-                self._holder = None
+            yield
 
     @contextlib.contextmanager
     def _connected(self) -> Iterator[psycopg.Connection[Any]]:
         with contextlib.closing(psycopg.connect(self._address, **CONNECTION)) as connection:
+            # A database that does not wait for its disk could lose the only tokens that there are.
+            if connection.execute("SHOW synchronous_commit").fetchone() == ("off",):
+                connection.execute("SET synchronous_commit = on")
             yield connection
 
     @contextlib.contextmanager

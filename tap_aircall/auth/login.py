@@ -33,21 +33,12 @@ if TYPE_CHECKING:
 
 PATIENCE_SECONDS = 300.0
 """How long to wait for the person."""
-SCOPE = "public_api"
-READ_SECONDS = 10.0
-"""Browsers open connections in advance; one that stays silent for this many seconds is closed."""
-LONGEST_PASTE = 65_536
-"""Bytes of a pasted line, as long as what the server takes; an address is much shorter."""
-PAGE = """<!DOCTYPE html><html lang="en"><meta charset="utf-8"><title>tap-aircall</title>
-<script>history.replaceState(null, "", location.pathname)</script><h1>tap-aircall</h1><p>{}</p></html>
-"""
 ANSWERED = "Aircall's answer has arrived. You can close this window; the terminal says whether you are logged in."
 NOT_THE_ANSWER = "This is not the answer to the login that waits in the terminal. Open the address shown there."
 PAGE_HEADERS = {
-    "Content-Type": "text/html; charset=utf-8",
+    "Content-Type": "text/plain; charset=utf-8",
     "Cache-Control": "no-store",
     "Referrer-Policy": "no-referrer",
-    "Content-Security-Policy": "default-src 'none'; script-src 'unsafe-inline'",
     "Connection": "close",
 }
 NO_MORE_INPUT = "no_more_input"
@@ -56,6 +47,7 @@ FAILURES = {
     NO_MORE_INPUT: "Standard input ended before the browser's address was pasted: log in at a terminal.",
 }
 """What to say of an `error` in an answer."""
+FAILED = "Aircall's page ended with an error; check oauth_client_id and callback_url."
 
 _Answer: TypeAlias = dict[str, str]
 """The fields of an answer: `code` or `error`, and more."""
@@ -85,7 +77,7 @@ class Person:
         """Return a line that the person typed, with its line end; nothing at the end of input."""
         # As bytes: a paste that is not text in the terminal's encoding is just a wrong paste.
         try:
-            return "" if sys.stdin is None else sys.stdin.buffer.readline(LONGEST_PASTE).decode(errors="replace")
+            return "" if sys.stdin is None else sys.stdin.buffer.readline().decode(errors="replace")
         except OSError:  # the terminal is gone
             return ""
 
@@ -98,20 +90,16 @@ class Login:
         client_id: Client id of the app.
         callback_url: Where Aircall sends the browser; as registered with Aircall.
         person: Whoever logs in.
-        patience: Seconds to wait for them.
     """
 
-    def __init__(
-        self, dashboard_url: str, client_id: str, callback_url: str, person: Person, patience: float = PATIENCE_SECONDS
-    ) -> None:
-        self.patience = patience
+    def __init__(self, dashboard_url: str, client_id: str, callback_url: str, person: Person) -> None:
         self._state = secrets.token_urlsafe(24)  # only Aircall and this login's browser know it
         self._address = f"{dashboard_url}/oauth/authorize?" + urlencode(
             {
                 "client_id": client_id,
                 "redirect_uri": callback_url,
                 "response_type": "code",
-                "scope": SCOPE,
+                "scope": "public_api",
                 "state": self._state,
             }
         )
@@ -137,10 +125,7 @@ class Login:
             answer = self._wait_for()
         if "code" in answer:
             return answer["code"]
-        message = FAILURES.get(
-            answer["error"], "Aircall's page ended with an error; check oauth_client_id and callback_url."
-        )
-        raise LoginFailedError(message)
+        raise LoginFailedError(FAILURES.get(answer["error"], FAILED))
 
     def answer_in(self, address: str) -> _Answer | None:
         """Return the answer in an address that a browser ended on; None if it has none to this login."""
@@ -159,12 +144,12 @@ class Login:
 
     def _wait_for(self) -> _Answer:
         try:
-            for timeout in timeouts(self.patience):
+            for timeout in timeouts(PATIENCE_SECONDS):
                 with contextlib.suppress(queue.Empty):
                     return self._answers.get(timeout=timeout)
         finally:
             self._is_over = True
-        raise LoginFailedError(f"Nobody logged in within {self.patience / 60:g} minutes; please begin again.")
+        raise LoginFailedError(f"Nobody logged in within {PATIENCE_SECONDS / 60:g} minutes; please begin again.")
 
     def _show_the_way(self) -> None:
         person = self._person
@@ -210,12 +195,12 @@ class Login:
                 f"Port {port} of the callback_url cannot be listened on ({error.strerror}): end what uses it, or "
                 "register another callback with Aircall."
             ) from error
-        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
-        try:
-            yield
-        finally:
-            server.shutdown()
-            server.server_close()
+        with server:
+            threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+            try:
+                yield
+            finally:
+                server.shutdown()
 
 
 class _CallbackServer(ThreadingHTTPServer):
@@ -236,7 +221,7 @@ class _CallbackServer(ThreadingHTTPServer):
 
 class _CallbackHandler(BaseHTTPRequestHandler):
     server: _CallbackServer
-    timeout = READ_SECONDS
+    timeout = 10  # seconds; browsers open connections in advance, and stay silent
 
     def do_GET(self) -> None:
         answer = self.server.login.answer_in(self.path)
@@ -245,7 +230,7 @@ class _CallbackHandler(BaseHTTPRequestHandler):
             for name, value in PAGE_HEADERS.items():
                 self.send_header(name, value)
             self.end_headers()
-            self.wfile.write(PAGE.format(ANSWERED if answer else NOT_THE_ANSWER).encode())
+            self.wfile.write((ANSWERED if answer else NOT_THE_ANSWER).encode())
         finally:
             if answer:  # now that the browser has its page: the process may end soon
                 self.server.login.take(answer)

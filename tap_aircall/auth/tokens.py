@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 MARGIN_SECONDS = 120.0
-"""How long before their end tokens are renewed; at most a quarter of their lifetime."""
+"""How long before their end tokens are renewed; those that live no longer are renewed when Aircall refuses them."""
 ANCESTORS = 64
 """How many earlier tokens are remembered, by fingerprint, to recognize one in the config."""
 LOCK_SECONDS = 600.0
@@ -52,8 +52,6 @@ class Tokens(msgspec.Struct, frozen=True, kw_only=True):
     refresh_token: str | None = None
     expires_at: Annotated[datetime, msgspec.Meta(tz=True)] | None = None
     """When the access token ends; None where Aircall did not say."""
-    lifetime: float | None = None
-    """Seconds from the grant to the end."""
     company: str | None = None
     """Name of the company, for people who look into the file."""
     ancestors: tuple[str, ...] = ()
@@ -66,8 +64,7 @@ class Tokens(msgspec.Struct, frozen=True, kw_only=True):
     def granted(self, payload: Any, now: float) -> Tokens:
         """Read an answer of the token endpoint.
 
-        Without a refresh token in the answer, the one before stays. `expires_in` may be absent, a number or text. If it
-        is not above zero, or endless, the end is not known until Aircall refuses the token.
+        Without a refresh token in the answer, the one before stays. `expires_in` may be absent, a number or text.
 
         Args:
             payload: The decoded answer.
@@ -92,7 +89,6 @@ class Tokens(msgspec.Struct, frozen=True, kw_only=True):
             access_token=access,
             refresh_token=refresh or self.refresh_token,
             expires_at=None if lifetime is None else datetime.fromtimestamp(int(now + lifetime), UTC),
-            lifetime=lifetime,
         )
 
     def is_due(self, now: float) -> bool:
@@ -104,7 +100,7 @@ class Tokens(msgspec.Struct, frozen=True, kw_only=True):
             return True
         if self.refresh_token is None or self.expires_at is None:
             return False
-        return now >= self.expires_at.timestamp() - min(MARGIN_SECONDS, (self.lifetime or 0) / 4)
+        return now >= self.expires_at.timestamp() - MARGIN_SECONDS
 
     @property
     def fingerprints(self) -> tuple[str, ...]:
@@ -119,9 +115,8 @@ class Tokens(msgspec.Struct, frozen=True, kw_only=True):
             tokens: The new ones.
             given: Those of the config, which are never forgotten while they are there.
         """
-        earlier = dict.fromkeys([*self.ancestors, *self.fingerprints])
-        line = [*(each for each in earlier if each not in given.fingerprints), *given.fingerprints]
-        return replace(tokens, company=self.company, ancestors=tuple(line[-ANCESTORS:]))
+        earlier = (*self.ancestors, *self.fingerprints)[-ANCESTORS:]
+        return replace(tokens, company=self.company, ancestors=tuple(dict.fromkeys((*given.fingerprints, *earlier))))
 
     def descends_from(self, given: Tokens) -> bool:
         """Say whether these are the tokens of the config, or descend from them. Without any in the config, they do."""
@@ -268,16 +263,14 @@ def default_location() -> Path:
     return platformdirs.user_state_path("tap-aircall", appauthor=False) / "tokens.json"
 
 
-def decoded(content: bytes | msgspec.Raw) -> Tokens | None:
-    """Make sense of an entry; None for null.
+def decoded(content: bytes | msgspec.Raw) -> Tokens:
+    """Read an entry.
 
     Raises:
         ValueError: If it is none, or a token in it cannot be used: a `ValidationError` if it is JSON.
         RecursionError: If it is nested without end.
     """
-    entry = msgspec.json.decode(content, type=Tokens | None)
-    if entry is None:
-        return None
+    entry = msgspec.json.decode(content, type=Tokens)
     return replace(entry, access_token=_token(entry.access_token), refresh_token=_token(entry.refresh_token))
 
 
@@ -310,9 +303,9 @@ def _token(value: Any) -> str | None:
 
 
 def _seconds(value: Any) -> float | None:
-    """Read a lifetime; None where it tells nothing."""
+    """Read a lifetime; None where it tells nothing, or too little to renew in time."""
     try:
         seconds = 0.0 if isinstance(value, bool) else float(value)
     except (TypeError, ValueError, OverflowError):
         return None
-    return seconds if 0 < seconds < LONGEST_LIFETIME_SECONDS else None
+    return seconds if MARGIN_SECONDS < seconds < LONGEST_LIFETIME_SECONDS else None

@@ -32,7 +32,6 @@ TOKENS = Tokens(
     access_token="a-1",
     refresh_token="r-1",
     expires_at=datetime(2026, 11, 23, 13, tzinfo=UTC),
-    lifetime=3_600.0,
     company="Acme",
     ancestors=("before",),
 )

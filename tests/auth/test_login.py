@@ -113,12 +113,11 @@ class TestThroughTheBrowser:
             "access_token": token,
             "refresh_token": None,
             "expires_at": None,
-            "lifetime": None,
             "company": "Acme",
             "ancestors": [],
         }
         assert told.startswith("Logged in to Acme.\n")
-        for part in (str(tmp_path / "tokens.json"), "without an end", "meltano run", "in a container", "in CI"):
+        for part in (str(tmp_path / "tokens.json"), "only read this file", "TAP_AIRCALL_OAUTH_ACCESS_TOKEN"):
             assert part in told
 
     def test_tokens_that_expire_are_saved_with_their_end(
@@ -126,7 +125,7 @@ class TestThroughTheBrowser:
     ) -> None:
         aircall.sandbox.oauth.mode = "rotating"
 
-        assert "must be able to write to this file" in log_in(Admin()).lines[-1]
+        assert "able to write to this file" in log_in(Admin()).lines[-1]
 
         entry = saved(aircall, tmp_path)
         assert entry["expires_at"] == "2026-11-23T14:00:00Z"
@@ -137,12 +136,10 @@ class TestThroughTheBrowser:
 
         assert page.status_code == 200
         assert "close this window; the terminal says whether you are logged in" in page.text
+        assert page.headers["Content-Type"].startswith("text/plain")
         assert page.headers["Cache-Control"] == "no-store"
         assert page.headers["Referrer-Policy"] == "no-referrer"
-        assert page.headers["Content-Security-Policy"].startswith("default-src 'none'")
-        assert "history.replaceState" in page.text
         assert "code-" not in page.text
-        assert len(page.content) < 2_000
 
     def test_the_port_is_free_again_after_the_login(self, log_in: Callable[..., Admin], callback: str) -> None:
         log_in(Admin())
@@ -243,7 +240,7 @@ def answer_to(port: int, request: bytes) -> bytes:
 def ends_with_the_right_code(person: Answering) -> None:
     """Take somebody through a login, which only the right answer ends, and which logs nothing."""
     with redirect_stderr(io.StringIO()) as stderr:
-        assert Login(DASHBOARD, "app", person.callback, person, patience=30).run() == "right"
+        assert Login(DASHBOARD, "app", person.callback, person).run() == "right"
     assert person.pastes is not None or b"Aircall's answer has arrived" in person.page
     assert stderr.getvalue() == ""
 
@@ -376,10 +373,10 @@ class TestByHand:
     def test_pasted_bytes_that_are_not_text_are_read_as_replacement_characters(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"\xff\xfe\n" + b"x" * 70_000), "ascii"))
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"\xff\xfe\n"), "ascii"))
         read = Person().read_line
 
-        assert [read(), len(read()), len(read()), read()] == ["\ufffd\ufffd\n", 65_536, 70_000 - 65_536, ""]
+        assert [read(), read()] == ["\ufffd\ufffd\n", ""]
 
     def test_closed_standard_streams_count_as_no_terminal(
         self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -474,11 +471,11 @@ class TestFailures:
             self.fails_with(log_in, Admin(), text, callback_url=f"http://127.0.0.1:{port}/callback")
         assert paths(aircall) == []
 
-    def test_a_login_that_nobody_answers_is_given_up(self, callback: str) -> None:
-        assert Login(DASHBOARD, "app", callback, Admin(None)).patience == 300
+    def test_a_login_that_nobody_answers_is_given_up(self, callback: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("tap_aircall.auth.login.PATIENCE_SECONDS", 0.05)
 
         with pytest.raises(LoginFailedError, match="Nobody logged in within"):
-            Login(DASHBOARD, "app", callback, Admin(None, at_terminal=False), patience=0.05).run()
+            Login(DASHBOARD, "app", callback, Admin(None, at_terminal=False)).run()
 
     def test_a_token_file_that_cannot_be_written_is_noticed_before_the_browser_opens(
         self, tmp_path: Path, log_in: Callable[..., Admin]

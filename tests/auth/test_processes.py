@@ -104,7 +104,7 @@ def keep_granted(sandbox: Sandbox, config: Path) -> None:
     """Put tokens where a login would have put them."""
     granted = sandbox.oauth.tokens()
     entry = {name: granted.get(name) for name in ("access_token", "refresh_token")}
-    entry |= {"expires_at": None, "lifetime": None, "company": None, "ancestors": []}
+    entry |= {"expires_at": None, "company": None, "ancestors": []}
     path = config.parent / "tokens.json"
     path.write_text(json.dumps({f"{sandbox.url} {sandbox.oauth.client_id}": entry}), encoding="utf-8")
 

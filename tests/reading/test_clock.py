@@ -47,7 +47,7 @@ def _signal_soon() -> Iterator[None]:
 def login() -> None:
     with socket.create_server(("127.0.0.1", 0)) as unused:
         callback = f"http://127.0.0.1:{unused.getsockname()[1]}/callback"
-    Login("http://localhost", "client", callback, Admin(None, at_terminal=False), patience=20).run()
+    Login("http://localhost", "client", callback, Admin(None, at_terminal=False)).run()
 
 
 def budget() -> None:

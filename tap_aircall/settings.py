@@ -1,4 +1,4 @@
-"""The settings: what users can write, and what the tap makes of it."""
+"""The settings: their JSON schemas, and the checked form that a run uses."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ if TYPE_CHECKING:
 
 SECONDS_PER_HOUR = 3600
 LONGEST_AGE_HOURS = 100_000
-"""Eleven years; Aircall serves calls of six months."""
+"""Eleven years; Aircall serves six months of calls."""
 MOST_IN_FLIGHT = 100
-"""Each request in flight takes a thread and a connection, and Aircall allows 120 requests a minute."""
+"""Each takes a thread and a connection, and Aircall allows only 120 requests a minute."""
 REPORTS = (
     "CALLS_HISTORY",
     "USER_STATUS_HISTORY",
@@ -59,120 +59,119 @@ _text, _number, _list = partial(_setting, "string"), partial(_setting, "number")
 PROPERTIES: dict[str, dict[str, Any]] = {
     "auth_scheme": _text(
         "Authentication scheme",
-        "How to authenticate: BASIC, with an API id and token; or OAUTH, as a technology partner's app. Any letter "
-        "case.",
+        "BASIC (with an API id and token) or OAUTH (as a technology partner's app). Case-insensitive.",
         default="BASIC",
     ),
-    "user": _text("API id", "API id for Basic authentication. An admin makes one under Integrations > API keys."),
+    "user": _text("API id", "API id for Basic authentication. An admin creates it under Integrations > API keys."),
     "password": _text(
-        "API token", "API token for Basic authentication; Aircall shows it once, when the key is made.", secret=True
+        "API token", "API token for Basic authentication. Aircall shows it once, when the key is created.", secret=True
     ),
-    "oauth_client_id": _text("OAuth client id", "Client id that Aircall issued to the app."),
-    "oauth_client_secret": _text("OAuth client secret", "Client secret that Aircall issued to the app.", secret=True),
+    "oauth_client_id": _text("OAuth client id", "Client id that Aircall issued for the app."),
+    "oauth_client_secret": _text("OAuth client secret", "Client secret that Aircall issued for the app.", secret=True),
     "callback_url": _text(
         "OAuth callback",
-        "Redirect URL that is registered with Aircall for the app: where the browser ends after a login. When it is on "
-        "this machine (http://localhost:8765/callback), the tap listens there.",
+        "Redirect URL registered with Aircall for the app. If it is on this machine (http://localhost:8765/callback), "
+        "the tap listens on it during a login.",
     ),
     "initiate_oauth": _text(
         "OAuth initiation",
-        "OFF: use oauth_access_token as it is. REFRESH: use the tokens given or saved, and renew them when needed. "
-        "GETANDREFRESH: also run the login when there is no token yet and a person at the terminal. Any letter case.",
+        "OFF: use oauth_access_token as is. REFRESH: use the given or saved tokens and renew them when needed. "
+        "GETANDREFRESH: also start a login if there are no tokens and someone is at the terminal. Case-insensitive.",
         default="REFRESH",
     ),
-    "oauth_access_token": _text("OAuth access token", "Access token, where there is one already.", secret=True),
-    "oauth_refresh_token": _text("OAuth refresh token", "Refresh token, where there is one already.", secret=True),
+    "oauth_access_token": _text("OAuth access token", "Access token, if you already have one.", secret=True),
+    "oauth_refresh_token": _text("OAuth refresh token", "Refresh token, if you already have one.", secret=True),
     "oauth_settings_location": _text(
         "OAuth token file",
-        "Where tokens are kept between runs: a file, readable by its owner alone; or, for several machines, a "
-        "PostgreSQL address with a # and the customer's name at its end. Default: tokens.json in the folder that the "
-        "platform has for the state of applications (on Linux ~/.local/state/tap-aircall).",
+        "Where to keep tokens between runs: a file, readable only by its owner, or, to share them between machines, a "
+        "PostgreSQL URL that ends with # and the customer's name. Default: tokens.json in the platform's state folder "
+        "(on Linux ~/.local/state/tap-aircall).",
         secret=True,
     ),
     "streams": _list(
         "Streams",
-        "What to read when there is no catalog, which wins over it: names of streams, and patterns such as call_*. "
-        "Default: those that are selected by default.",
+        "Streams to read if no catalog is given: names, or patterns such as call_*. Default: those that are selected "
+        "by default.",
         items={"type": ["string"]},
     ),
     "start_date": _text(
         "Start date",
-        "Start of the earliest call to extract, inclusive: a date or date-time with any offset, UTC without one. "
-        "Default: all that Aircall still serves, six months. Other streams are not limited by it.",
+        "Extract calls that started at or after this date or date-time (UTC unless it has an offset). Default: all "
+        "that Aircall still serves, which is six months. Other streams ignore it.",
     ),
     "end_date": _text(
         "End date",
-        "Start of the latest call to extract, inclusive: a date (its first second) or date-time. Default: now.",
+        "Extract calls that started at or before this date (its first second) or date-time. Default: now.",
     ),
     "reread_after_hours": _list(
         "Read calls again after",
-        "Ages in hours at which each call is read once more, so that late calls, recalculated fields and later tags, "
-        "comments and assignments arrive. Empty: never.",
+        "Ages in hours at which to read each call again, to pick up late calls, recalculated fields, and later tags, "
+        "comments and assignments. Empty: never.",
         items={"type": ["number"], "exclusiveMinimum": 0, "maximum": LONGEST_AGE_HOURS},
         default=[0.5, 6, 24, 72, 168, 720],
     ),
     "owned_lists_every_hours": _number(
         "Read owned lists every",
-        "Hours between two readings of the lists that cost a request per user or number, such as user_numbers; the "
-        "state says when the last one was. 0: at every run.",
+        "Hours between readings of lists that cost one request per user or number, such as user_numbers. 0: read them "
+        "in every run.",
         minimum=0,
         maximum=LONGEST_AGE_HOURS,
         default=24,
     ),
     "requests_per_minute": _number(
         "Requests per minute",
-        "The tap's share of the company's rate limit. Aircall allows 120 a minute to all integrations together.",
+        "The tap's share of the company's rate limit. Aircall allows 120 a minute for all integrations together.",
         minimum=0.001,
         maximum=1_000_000,
         default=60,
     ),
     "rate_limit_store": _text(
         "Shared rate limit",
-        "The file by which taps of one company that run on one machine at the same time share requests_per_minute; "
-        "made when it is missing. Default: each tap counts for itself.",
+        "File through which taps of one company that run at once on one machine share requests_per_minute; created if "
+        "missing. Default: each tap counts only its own requests.",
     ),
     "inbox": _text(
         "Inbox",
-        "Where aircall-inbox keeps what Aircall's webhooks tell: the path of a file, or the address of a database "
-        "(postgresql://user:password@host/name). Streams such as messages come from it; calls, contacts and the AI "
-        "streams read again at once what it names. Default: none.",
+        "Where aircall-inbox stores the events from Aircall's webhooks: the path of a file, or the URL of a database "
+        "(postgresql://user:password@host/name). Streams such as messages are read from it; calls, contacts and the AI "
+        "streams read again what its events name. Default: none.",
         secret=True,
     ),
     "inbox_company": _text(
         "Company in the inbox",
-        "Whose events to keep and read, where one inbox serves several companies: any name, the same for both. "
-        "Default: the company's name at Aircall to register webhooks, and the only company there is to read.",
+        "Company whose events to store and read, if several share an inbox: any name, the same for both. Default: the "
+        "company's name at Aircall to register webhooks; to read, the only company in the inbox.",
     ),
     "max_concurrent_requests": _setting(
         "integer",
         "Requests in flight",
-        f"How many requests may be under way at once, {MOST_IN_FLIGHT} at most.",
+        f"Maximum number of requests in flight, up to {MOST_IN_FLIGHT}.",
         minimum=1,
         maximum=MOST_IN_FLIGHT,
         default=4,
     ),
     "request_timeout": _number(
         "Request timeout",
-        "Seconds to wait for a connection, and for each next part of an answer.",
+        "Seconds to wait for a connection, and for each further part of a response.",
         exclusiveMinimum=0,
         maximum=86_400,
         default=60,
     ),
     "api_url": _text(
         "API root",
-        "Root of the API, without a version. Plain http is accepted for this machine only.",
+        "Root URL of the API, without a version. Plain http is accepted for this machine only.",
         default="https://api.aircall.io",
     ),
     "dashboard_url": _text(
         "Dashboard root",
-        "Root of the page on which an admin allows the access over OAuth.",
+        "Root URL of the page on which an admin grants access over OAuth.",
         default="https://dashboard.aircall.io",
     ),
     "user_agent": _text("User agent", "Value of the User-Agent header. Default: tap-aircall/<version>."),
     "transcription_mode": _text(
         "Transcription mode",
-        "Which transcription call_transcriptions reads: async, made after the call, or realtime, made during it, which "
-        "needs AI Assist Pro.",
+        "Transcriptions that call_transcriptions reads: async (made after the call) or realtime (made during it; needs "
+        "AI Assist Pro).",
         default="async",
     ),
     "analytics_reports": _list(
@@ -184,24 +183,24 @@ PROPERTIES: dict[str, dict[str, Any]] = {
     ),
     "analytics_timezone": _text(
         "Time zone of reports",
-        "Time zone in which the days of reports begin: an IANA name, such as Europe/Paris.",
+        "Time zone of the days in reports: an IANA name, such as Europe/Paris.",
         default="UTC",
     ),
     "recordings_location": _text(
-        "Place of recordings",
-        "Where call_recordings keeps the files: a folder, or a URL of an object store (s3://, gs://, abfs://), which "
-        "needs the extra of that name.",
+        "Recordings location",
+        "Where call_recordings stores the files: a folder, or the URL of an object store (s3://, gs://, abfs://), "
+        "which needs the extra of that name.",
     ),
     "custom_streams": _list(
-        "Further streams",
-        "Further lists or single objects of the API to read. Each has a name, a path, a records_key (where the records "
-        "are in the answer) and primary_keys; and, where the list can be asked for new or changed records, a "
-        "replication (from_to or newest_first) and its replication_key.",
+        "Custom streams",
+        "Other lists or single objects of the API to read. Each has a name, a path, a records_key (where the response "
+        "holds the records) and primary_keys; and, if the API can list only new or changed records, a replication "
+        "(from_to or newest_first) and its replication_key.",
         items={"type": "object", "properties": {}, "additionalProperties": True},
         default=[],
     ),
 }
-"""JSON schemas of the settings, without those that the SDK adds for every tap."""
+"""JSON schemas of the settings, without those that the SDK adds to every tap."""
 DEFINITION: dict[str, Any] = {
     "$schema": "https://json-schema.org/draft/2020-12/schema",
     "type": "object",
@@ -210,7 +209,7 @@ DEFINITION: dict[str, Any] = {
 
 _TEXTS = tuple(name for name, definition in PROPERTIES.items() if "string" in definition["type"])
 _IN_HEADERS = ("oauth_access_token", "user_agent")
-"""Those that are sent in a header as they are."""
+"""Settings that are sent in a header verbatim."""
 _CONSTRAINTS = {
     "type": "must be {}",
     "exclusiveMinimum": "must be greater than {}",
@@ -218,12 +217,12 @@ _CONSTRAINTS = {
     "maximum": "must be at most {}",
 }
 _ELSEWHERE = {"api_id": "user", "api_token": "password"}
-"""What other connectors call a setting."""
+"""Names of settings in other connectors."""
 _BOOLEANS = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
 
 
 class InitiateOAuth(StrEnum):
-    """What the tap may do to get tokens."""
+    """How the tap may get tokens."""
 
     OFF = "OFF"
     REFRESH = "REFRESH"
@@ -240,32 +239,32 @@ class BasicSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class OAuthSettings:
-    """The settings of OAuth; texts that are not set are empty."""
+    """The settings of OAuth; unset texts are empty."""
 
     client_id: str
     client_secret: str = field(repr=False)
     callback_url: str
-    """As it was written: Aircall compares it letter for letter."""
+    """Verbatim: Aircall compares it character by character."""
     dashboard_url: str
     initiate: InitiateOAuth
     access_token: str = field(repr=False)
     refresh_token: str = field(repr=False)
     location: str
-    """File for the tokens; empty for the default."""
+    """File or database URL for the tokens; empty for the default file."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """The settings of one run, checked and in the units that the tap works with; texts that are not set are empty."""
+    """The checked settings of a run, in the units that the tap uses; unset texts are empty."""
 
     auth: BasicSettings | OAuthSettings
     start: int | None
-    """First second of calls to extract (UNIX)."""
+    """UNIX seconds; calls that started earlier are not extracted."""
     end: int | None
-    """Last second of calls to extract (UNIX)."""
+    """UNIX seconds; calls that started later are not extracted."""
     reread_after_seconds: tuple[int, ...]
     owned_lists_every_seconds: float
-    """How old the last reading of a list that costs a request an owner must be before the next."""
+    """Minimum time between readings of a list that costs one request per owner."""
     requests_per_minute: float
     rate_limit_store: str
     inbox: str = field(repr=False)
@@ -283,22 +282,22 @@ class Settings:
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any], *, now: float, version: str) -> Settings:
-        """Make sense of a config in which `problems` finds nothing.
+        """Build the settings from a config without `problems`.
 
         Args:
-            config: The config, defaults filled in.
-            now: UNIX time in seconds.
+            config: The config, with defaults filled in.
+            now: UNIX seconds.
             version: Version of the tap, for the default user agent.
 
         Raises:
-            InputError: Naming the setting that cannot be used and what it should be.
+            InputError: If a setting cannot be used; names it and what it should be.
         """
         auth = _basic(config) if _choice(config, "auth_scheme", ("BASIC", "OAUTH")) == "BASIC" else _oauth(config)
         start, end = _moment(config, "start_date"), _moment(config, "end_date")
         if start is not None and start.timestamp() > now:
-            raise InputError("Setting start_date: lies in the future.")
+            raise InputError("Setting start_date: is in the future.")
         if start is not None and end is not None and start > end:
-            raise InputError("Setting start_date: lies after end_date.")
+            raise InputError("Setting start_date: is after end_date.")
         return cls(
             auth=auth,
             start=None if start is None else math.ceil(start.timestamp()),
@@ -331,7 +330,7 @@ def _basic(config: Mapping[str, Any]) -> BasicSettings:
 def _oauth(config: Mapping[str, Any]) -> OAuthSettings:
     initiate = InitiateOAuth(_choice(config, "initiate_oauth", list(InitiateOAuth)))
     if initiate == InitiateOAuth.OFF:
-        _require(config, "oauth_access_token", advice="with initiate_oauth OFF it is the only way in")
+        _require(config, "oauth_access_token", advice="initiate_oauth OFF needs it")
     elif config.get("oauth_refresh_token") or not config.get("oauth_access_token"):
         _require(config, "oauth_client_id", "oauth_client_secret", advice="Aircall issues them with the app")
     if config.get("callback_url"):
@@ -349,14 +348,12 @@ def _oauth(config: Mapping[str, Any]) -> OAuthSettings:
 
 
 def problems(config: dict[str, Any], properties: Mapping[str, Any]) -> list[str]:
-    """Bring a config into one form, in place, with defaults filled in; return a line for each unusable setting.
+    """Normalize a config in place, fill in defaults, and return a line for each unusable setting.
 
-    However it was written and wherever it came from:
-
-    - What is null, or text without a character, is not set.
-    - White space around text goes: secrets that are mounted as files end in a line break.
-    - Numbers are ints and floats, also where they came as `Decimal` (the SDK's), as text (environment, Meltano), or as
-      a float that is whole. What is no finite number is made text, which the schema refuses.
+    - Null and blank text count as unset.
+    - Text is stripped: secrets that are mounted as files end in a line break.
+    - Numbers become `int` or `float`, also those that arrive as `Decimal` (from the SDK), as text (from the
+      environment or Meltano) or as a whole float. Non-finite numbers become text, which the schema refuses.
 
     Args:
         config: The config.
@@ -378,11 +375,11 @@ def problems(config: dict[str, Any], properties: Mapping[str, Any]) -> list[str]
 def _meant(name: str, known: Iterable[str]) -> str:
     if name in _ELSEWHERE:
         return f"did you mean {_ELSEWHERE[name]}?"
-    return hint(name, known, "see tap-aircall --about for those there are.")
+    return hint(name, known, "tap-aircall --about lists them.")
 
 
 def _plain(value: Any, definition: Mapping[str, Any]) -> Any:
-    """Return a value with its numbers as `problems` says, where a schema has numbers."""
+    """Convert the numbers in a value, as `problems` describes, where its schema has numbers."""
     kinds = definition.get("type", ())
     if isinstance(value, list) and "array" in kinds:
         return [_plain(item, definition["items"]) for item in value]
@@ -398,46 +395,46 @@ def _plain(value: Any, definition: Mapping[str, Any]) -> Any:
 
 
 def _explained(error: ValidationError) -> str:
-    """Say in one line which setting is wrong and what it must be, without its value, which may be a secret."""
+    """Return a line about an invalid setting, without its value, which may be a secret."""
     name = ".".join(one_line(str(part)) for part in error.absolute_path)
     expected: Any = error.validator_value
     if error.validator == "type":
         kinds = [expected] if isinstance(expected, str) else expected
-        expected = " or ".join(kind for kind in kinds if kind != "null")
+        expected = " or ".join(f"{'an' if kind[0] in 'aio' else 'a'} {kind}" for kind in kinds if kind != "null")
     text = _CONSTRAINTS.get(str(error.validator), "cannot be used; see tap-aircall --about").format(expected)
     return f"Setting {name}: {text}."
 
 
 def _unusable(config: Mapping[str, Any]) -> Iterator[str]:
-    """Explain what is wrong where each setting by itself has its form."""
+    """Yield a line for each problem that the schemas cannot express."""
     for name in _TEXTS:
         text = config.get(name) or ""
         if not text.isprintable():
-            yield f"Setting {name}: has a line break or another invisible character in it; remove it."
+            yield f"Setting {name}: contains a line break or another invisible character; remove it."
         elif name in _IN_HEADERS and max(text, default="") > "\xff":
-            yield f"Setting {name}: has characters that an HTTP header cannot carry."
+            yield f"Setting {name}: contains characters that an HTTP header cannot carry."
     if config.get("flattening_enabled") is True and config.get("flattening_max_depth", -1) < 0:
-        yield "Setting flattening_max_depth: give the number of levels to flatten, since flattening_enabled is true."
+        yield "Setting flattening_max_depth: missing; flattening_enabled needs the number of levels to flatten."
 
 
 def from_environment(properties: Mapping[str, Any], prefix: str) -> tuple[dict[str, Any], list[str]]:
-    """Read the settings that variables of the environment, or a file `.env`, give.
+    """Read settings from environment variables and a file `.env`.
 
     Args:
         properties: JSON schemas of the settings by name.
-        prefix: What the names of the variables begin with.
+        prefix: Prefix of the variables.
 
     Returns:
-        The settings, and a line for each variable that looks like one but is none. Meltano has variables of its own for
-        each plugin, such as `TAP_AIRCALL__SELECT`, and the SDK one for the log.
+        The settings, and a line for each variable with the prefix that names no setting. Meltano's own variables, such
+        as `TAP_AIRCALL__SELECT`, and the SDK's log level do not count.
 
     Raises:
-        InputError: Naming the variable that cannot be read, and the form it must have.
+        InputError: If a variable cannot be parsed; names it and the form it must have.
     """
     try:
         dotenv.load_dotenv(dotenv.find_dotenv(usecwd=True) or dotenv.find_dotenv())
     except (OSError, ValueError) as error:
-        raise InputError("File .env: cannot be read; it must be text in UTF-8.") from error
+        raise InputError("File .env: cannot be read; it must be UTF-8 text.") from error
     config, lines = {}, []
     for variable in sorted(os.environ):
         name = variable.removeprefix(prefix).lower()
@@ -454,7 +451,7 @@ def from_environment(properties: Mapping[str, Any], prefix: str) -> tuple[dict[s
 
 
 def _parsed(text: str, definition: Mapping[str, Any], what: str) -> Any:
-    """Read a variable; numbers stay text, as `problems` takes them."""
+    """Parse a variable; numbers stay text, which `problems` converts."""
     kinds = definition["type"]
     if "boolean" in kinds:
         if text.lower() not in _BOOLEANS:
@@ -482,7 +479,7 @@ def _unknown(name: str, value: str, advice: str) -> InputError:
 
 
 def _choice(config: Mapping[str, Any], name: str, choices: Sequence[str]) -> str:
-    """Return one of some values, whatever its letter case."""
+    """Return the choice that a setting names, in any letter case."""
     for choice in choices:
         if str(config[name]).lower() == choice.lower():
             return choice
@@ -517,18 +514,18 @@ def _timezone(config: Mapping[str, Any]) -> str:
 
 
 def _path(config: Mapping[str, Any], name: str) -> str:
-    """Return a path with the home folder in place of a `~`; anything else, such as a URL, as it is."""
+    """Expand a leading `~`; leave anything else, such as a URL, unchanged."""
     text = str(config.get(name, ""))
     try:
         return str(Path(text).expanduser()) if text.startswith("~") else text
     except RuntimeError as error:
         raise InputError(
-            f"Setting {name}: there is no home folder {one_line(Path(text).parts[0])}; write the whole path."
+            f"Setting {name}: there is no home folder {one_line(Path(text).parts[0])}; use an absolute path."
         ) from error
 
 
 def _url(config: Mapping[str, Any], name: str, *, query: bool = False) -> str:
-    """Accept https, and http to this machine, so that credentials never travel in the open; none within the URL."""
+    """Return a URL without credentials: https, or http to this machine, so that nothing secret travels unencrypted."""
     url = str(config[name])
     try:
         parts = urlsplit(url)

@@ -148,7 +148,7 @@ def test_settings_come_from_the_environment(config: Path, tmp_path: Path, sandbo
 
     fails_with(
         run("--config=ENV", TAP_AIRCALL_MAX_CONCURRENT_REQUESTS="many", HOME=str(tmp_path)),
-        "Setting max_concurrent_requests: must be integer.",
+        "Setting max_concurrent_requests: must be an integer.",
     )
 
 
@@ -228,8 +228,8 @@ class TestStreams:
             (["user_nubmers*"], "Setting streams.0: 'user_nubmers*' is unknown; did you mean user_numbers?"),
             (["campaigna"], "Setting streams.0: 'campaigna' is unknown; did you mean campaigns?"),
             (["zz*"], f"Setting streams.0: 'zz*' is unknown; there are {', '.join(STREAMS)}."),
-            ("calls", "Setting streams: must be array."),
-            ([1], "Setting streams.0: must be string."),
+            ("calls", "Setting streams: must be an array."),
+            ([1], "Setting streams.0: must be a string."),
         ],
         ids=str,
     )
@@ -513,7 +513,7 @@ def test_no_log_level_shows_a_token_that_no_header_can_carry(config: Path) -> No
     assert done.returncode == 1
     assert SECRET not in done.stderr
     assert problems(done)[-1] == (
-        "Setting oauth_access_token: has a line break or another invisible character in it; remove it."
+        "Setting oauth_access_token: contains a line break or another invisible character; remove it."
     )
 
 

@@ -33,7 +33,7 @@ GOOD = {"user": "id", "password": "token"}
 CREDENTIALS = "give the API id (user) and API token (password), or set auth_scheme to OAUTH."
 DATES = "must be a date or date-time, such as 2026-01-31 or 2026-01-31T08:00:00Z."
 URL = "must begin with https://; plain http is accepted for this machine only."
-ABOUT = "see tap-aircall --about for those there are."
+ABOUT = "tap-aircall --about lists them."
 INVISIBLE = st.sampled_from("\n\r\0\x7f\u2028\u200b\ud800") | st.characters(categories=["Cc", "Cf", "Cs", "Zl", "Zp"])
 HIDDEN = "s3cret"
 """How each secret of the property test begins."""
@@ -98,31 +98,31 @@ def test_numbers_in_a_list_are_read_in_every_form(source: Any, written: str) -> 
 @pytest.mark.parametrize(
     ("config", "line"),
     [
-        ({"requests_per_minute": math.nan}, "Setting requests_per_minute: must be number."),
-        ({"requests_per_minute": math.inf}, "Setting requests_per_minute: must be number."),
-        ({"requests_per_minute": Decimal("sNaN")}, "Setting requests_per_minute: must be number."),
+        ({"requests_per_minute": math.nan}, "Setting requests_per_minute: must be a number."),
+        ({"requests_per_minute": math.inf}, "Setting requests_per_minute: must be a number."),
+        ({"requests_per_minute": Decimal("sNaN")}, "Setting requests_per_minute: must be a number."),
         ({"requests_per_minute": 10**400}, "Setting requests_per_minute: must be at most 1000000."),
         ({"requests_per_minute": 1e-300}, "Setting requests_per_minute: must be at least 0.001."),
-        ({"requests_per_minute": True}, "Setting requests_per_minute: must be number."),
+        ({"requests_per_minute": True}, "Setting requests_per_minute: must be a number."),
         ({"request_timeout": 1e300}, "Setting request_timeout: must be at most 86400."),
-        ({"request_timeout": "nan"}, "Setting request_timeout: must be number."),
+        ({"request_timeout": "nan"}, "Setting request_timeout: must be a number."),
         ({"reread_after_hours": [1, 1e300]}, "Setting reread_after_hours.1: must be at most 100000."),
         ({"max_concurrent_requests": 10**9}, "Setting max_concurrent_requests: must be at most 100."),
-        ({"max_concurrent_requests": 4.5}, "Setting max_concurrent_requests: must be integer."),
+        ({"max_concurrent_requests": 4.5}, "Setting max_concurrent_requests: must be an integer."),
         (
             {"flattening_enabled": True},
-            "Setting flattening_max_depth: give the number of levels to flatten, since flattening_enabled is true.",
+            "Setting flattening_max_depth: missing; flattening_enabled needs the number of levels to flatten.",
         ),
-        ({"stream_maps": ["calls"]}, "Setting stream_maps: must be object."),
+        ({"stream_maps": ["calls"]}, "Setting stream_maps: must be an object."),
         ({"user": None}, f"Setting user: missing; {CREDENTIALS}"),
         ({"user": "", "password": ""}, f"Setting user and password: missing; {CREDENTIALS}"),
-        ({"password": 12345}, "Setting password: must be string."),
-        ({"start_date": "2999-01-01"}, "Setting start_date: lies in the future."),
-        ({"start_date": "2026-02-01", "end_date": "2026-01-01"}, "Setting start_date: lies after end_date."),
+        ({"password": 12345}, "Setting password: must be a string."),
+        ({"start_date": "2999-01-01"}, "Setting start_date: is in the future."),
+        ({"start_date": "2026-02-01", "end_date": "2026-01-01"}, "Setting start_date: is after end_date."),
         ({"start_date": "last week"}, f"Setting start_date: {DATES}"),
         ({"end_date": "13:00"}, f"Setting end_date: {DATES}"),
         ({"requests_per_minute": -1}, "Setting requests_per_minute: must be at least 0.001."),
-        ({"requests_per_minute": "fast"}, "Setting requests_per_minute: must be number."),
+        ({"requests_per_minute": "fast"}, "Setting requests_per_minute: must be a number."),
         ({"reread_after_hours": [1, 0]}, "Setting reread_after_hours.1: must be greater than 0."),
         ({"max_concurrent_requests": 0}, "Setting max_concurrent_requests: must be at least 1."),
         ({"auth_scheme": "Digest"}, "Setting auth_scheme: 'Digest' is unknown; it must be BASIC or OAUTH."),
@@ -180,12 +180,12 @@ class TestText:
     def test_invisible_characters_within_it_are_refused(self, name: str, character: str) -> None:
         line = refusal({**GOOD, name: f"s3cret{character}t0ken"})
 
-        assert line == f"Setting {name}: has a line break or another invisible character in it; remove it."
+        assert line == f"Setting {name}: contains a line break or another invisible character; remove it."
 
     @pytest.mark.parametrize("name", ["user_agent", "oauth_access_token"])
     def test_characters_that_no_header_can_carry_are_refused(self, name: str) -> None:
         assert refusal({**GOOD, name: "tap \N{SNOWMAN}"}) == (
-            f"Setting {name}: has characters that an HTTP header cannot carry."
+            f"Setting {name}: contains characters that an HTTP header cannot carry."
         )
 
     def test_a_password_may_be_in_any_script(self) -> None:
@@ -214,7 +214,7 @@ def test_a_path_may_begin_with_a_tilde(name: str, monkeypatch: pytest.MonkeyPatc
     assert isinstance(made.auth, OAuthSettings)
     assert (made.auth.location if name == "oauth_settings_location" else made.rate_limit_store) == "/home/ada/x"
     assert refusal({**config, name: "~nosuchuser/x"}) == (
-        f"Setting {name}: there is no home folder ~nosuchuser; write the whole path."
+        f"Setting {name}: there is no home folder ~nosuchuser; use an absolute path."
     )
 
 
@@ -274,7 +274,7 @@ class TestVariables:
         (tmp_path / ".env").write_bytes(b"TAP_AIRCALL_PASSWORD=\xff")
         monkeypatch.chdir(tmp_path)
 
-        assert refusal({}, parse_env_config=True) == "File .env: cannot be read; it must be text in UTF-8."
+        assert refusal({}, parse_env_config=True) == "File .env: cannot be read; it must be UTF-8 text."
 
     def test_variables_are_not_read_unless_asked_for(
         self, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture

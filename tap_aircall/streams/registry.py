@@ -71,11 +71,11 @@ def choose(value: Any, names: Collection[str]) -> set[str]:
         InputError: If it is something else, or one of the patterns matches no stream.
     """
     if not isinstance(value, list):
-        raise InputError(f"Setting {SETTING}: must be array.")
+        raise InputError(f"Setting {SETTING}: must be an array.")
     chosen: set[str] = set()
     for number, pattern in enumerate(value):
         if not isinstance(pattern, str):
-            raise InputError(f"Setting {SETTING}.{number}: must be string.")
+            raise InputError(f"Setting {SETTING}.{number}: must be a string.")
         found = {name for name in names if fnmatchcase(name, pattern)}
         if not found:
             advice = hint(pattern.lower(), names, f"there are {', '.join(names)}.")

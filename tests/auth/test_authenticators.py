@@ -433,7 +433,7 @@ class TestInterruption:
         ),
         (
             {"initiate_oauth": "OFF"},
-            "Setting oauth_access_token: missing; with initiate_oauth OFF it is the only way in.",
+            "Setting oauth_access_token: missing; initiate_oauth OFF needs it.",
         ),
         (
             {"oauth_client_id": None, "oauth_client_secret": None},

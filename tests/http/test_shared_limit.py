@@ -344,7 +344,7 @@ def test_real_processes_stay_under_one_budget(location: str, tmp_path: Path) -> 
     ("value", "line"),
     [
         ("{folder}/none/budget.sqlite", "there is no folder {folder}/none."),
-        ("~nosuchuser/x.sqlite", "there is no home folder ~nosuchuser; write the whole path."),
+        ("~nosuchuser/x.sqlite", "there is no home folder ~nosuchuser; use an absolute path."),
         ("{folder}", "{folder} is a folder; name a file in it."),
         (
             "redis://me:secret@127.0.0.1:1/0#acme",

@@ -91,7 +91,7 @@ def parse_definitions(
     if value is None:
         return []
     if not isinstance(value, list):
-        raise InputError(f"Setting {SETTING}: must be array.")
+        raise InputError(f"Setting {SETTING}: must be an array.")
     definitions: list[Definition] = []
     for number, item in enumerate(value):
         # Later checks rely on earlier ones, so that one problem is looked for at a time.
@@ -118,14 +118,14 @@ def parse_definitions(
 def _problems_of_form(item: Any) -> Iterator[tuple[str, str]]:
     """Find fields that are unknown, missing or of another type; yield their name and what is wrong with them."""
     if not isinstance(item, dict):
-        yield "", "must be object."
+        yield "", "must be an object."
     for name in (name for name in item if name not in FIELDS):
         yield one_line(name), f"unknown; {hint(name, FIELDS, 'there are ' + ', '.join(FIELDS) + '.')}"
     for name, meaning in _REQUIRED.items():
         if item.get(name) in (None, "", []):
             yield name, f"missing; give {meaning}."
     for name in FIELDS:
-        kind, expected = ("array", list) if name == "primary_keys" else ("string", str)
+        kind, expected = ("an array", list) if name == "primary_keys" else ("a string", str)
         if item.get(name) is not None and not isinstance(item[name], expected):
             yield name, f"must be {kind}."
 

@@ -449,8 +449,8 @@ class TestSettings:
                 {"analytics_reports": ["user_status_history"]},
                 "Setting analytics_reports.0: 'user_status_history' is unknown; did you mean USER_STATUS_HISTORY?",
             ),
-            ({"analytics_reports": CALLS}, "Setting analytics_reports: must be array."),
-            ({"analytics_reports": [7]}, "Setting analytics_reports.0: must be string."),
+            ({"analytics_reports": CALLS}, "Setting analytics_reports: must be an array."),
+            ({"analytics_reports": [7]}, "Setting analytics_reports.0: must be a string."),
             (
                 {"analytics_timezone": "Europe/Pariss"},
                 "Setting analytics_timezone: 'Europe/Pariss' is unknown; did you mean Europe/Paris?",

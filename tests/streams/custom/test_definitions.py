@@ -59,7 +59,7 @@ def test_good_paths_are_accepted(path: str) -> None:
 @pytest.mark.parametrize(
     ("item", "expected"),
     [
-        ("campaigns", "0: must be object."),
+        ("campaigns", "0: must be an object."),
         ({}, "0.name: missing; give what to call the stream."),
         (without("name"), "0.name: missing; give what to call the stream."),
         (GOOD | {"name": ""}, "0.name: missing; give what to call the stream."),
@@ -78,10 +78,10 @@ def test_good_paths_are_accepted(path: str) -> None:
                 "parent_key."
             ),
         ),
-        (GOOD | {"name": 7}, "0.name: must be string."),
-        (GOOD | {"path": ["/v1/a"]}, "0.path: must be string."),
-        (GOOD | {"primary_keys": "id"}, "0.primary_keys: must be array."),
-        (GOOD | {"replication": True}, "0.replication: must be string."),
+        (GOOD | {"name": 7}, "0.name: must be a string."),
+        (GOOD | {"path": ["/v1/a"]}, "0.path: must be a string."),
+        (GOOD | {"primary_keys": "id"}, "0.primary_keys: must be an array."),
+        (GOOD | {"replication": True}, "0.replication: must be a string."),
         (GOOD | {"name": "my campaigns"}, f"0.name: {NAME}"),
         (GOOD | {"name": "1st"}, f"0.name: {NAME}"),
         (GOOD | {"name": "a;b"}, f"0.name: {NAME}"),
@@ -138,5 +138,5 @@ def test_each_mistake_has_its_line(item: Any, expected: str) -> None:
 
 def test_the_line_says_which_definition_is_wrong() -> None:
     assert line(GOOD, GOOD | {"name": "Campaigns"}) == "Setting custom_streams.1.name: 'Campaigns' is there twice."
-    with pytest.raises(InputError, match=r"^Setting custom_streams: must be array\.$"):
+    with pytest.raises(InputError, match=r"^Setting custom_streams: must be an array\.$"):
         parse_definitions({"name": "campaigns"}, TAKEN)

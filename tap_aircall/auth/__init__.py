@@ -1,1 +1,1 @@
-"""OAuth: a technology partner's app, its login and its tokens."""
+"""Authentication: API keys, and a technology partner's OAuth app with its login and tokens."""

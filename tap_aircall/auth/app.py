@@ -1,4 +1,4 @@
-"""A technology partner's app at Aircall: the parts of OAuth put together."""
+"""The OAuth app: it logs in, exchanges codes, renews tokens and builds the authenticator."""
 
 from __future__ import annotations
 
@@ -41,13 +41,13 @@ TOKEN_PATH = "/v1/oauth/token"  # noqa: S105 - no secret
 
 @dataclass(frozen=True)
 class OAuthApp:
-    """An app, and the tokens of one company that installed it.
+    """A technology partner's app, with the tokens of one company that installed it.
 
     Args:
-        settings: The settings of OAuth.
-        api_url: API root.
-        make_client: Makes a client with these credentials, or with none.
-        clock: Where the time of day comes from.
+        settings: The OAuth settings.
+        api_url: Root URL of the API.
+        make_client: Returns a client with the given credentials, or with none.
+        clock: This machine's clock.
     """
 
     settings: OAuthSettings
@@ -56,7 +56,7 @@ class OAuthApp:
     clock: Clock
 
     def authenticator(self, person: Person) -> OAuthAuthenticator:
-        """Return the authenticator of a run, after a login if there has to be one and may be.
+        """Return a run's authenticator, after a login if one is needed and allowed.
 
         Raises:
             LoginNeededError: If there are no tokens.
@@ -72,16 +72,16 @@ class OAuthApp:
         return self._authenticator()
 
     def log_in(self, person: Person, saving: Callable[[], None] = lambda: None) -> None:
-        """Lead a person through the login, and keep the tokens that it brings.
+        """Lead a person through the login, and save the tokens.
 
         Args:
-            person: Whoever logs in.
+            person: Who logs in.
             saving: Called just before the tokens are saved.
 
         Raises:
-            LoginFailedError: If they did not come to its end.
-            AircallError: If Aircall grants no tokens that it accepts.
-            InputError: If a setting is missing, or tokens cannot be kept.
+            LoginFailedError: If they do not complete it.
+            AircallError: If Aircall grants no tokens, or rejects those that it granted.
+            InputError: If a setting is missing, or tokens cannot be saved.
         """
         settings, store = self.settings, self._store
         required = {
@@ -90,11 +90,9 @@ class OAuthApp:
             "callback_url": settings.callback_url,
         }
         if missing := [name for name, value in required.items() if not value]:
-            raise InputError(
-                f"Setting {' and '.join(missing)}: missing; a login needs what Aircall issued and registered."
-            )
+            raise InputError(f"Setting {' and '.join(missing)}: missing; a login needs it.")
         with store.locked():
-            before = store.load()  # find out now that nothing can be saved, not after the code is used up
+            before = store.load()  # fail now if nothing can be saved, not after the code is used up
         code = Login(settings.dashboard_url, settings.client_id, settings.callback_url, person).run()
         tokens = self._exchange(code)
         tokens = replace(tokens, company=self._prove(tokens), ancestors=self._given.fingerprints)
@@ -126,17 +124,17 @@ class OAuthApp:
         return OAuthAuthenticator(self._given, self.clock, self._store, self._refresh)
 
     def _exchange(self, code: str) -> Tokens:
-        """Get tokens for the code that a login brought. It is sent once, since it works only once."""
+        """Exchange the code from a login for tokens. Never retried: a code works only once."""
         return self._grant(
             NO_TOKENS,
             {"grant_type": "authorization_code", "code": code, "redirect_uri": self.settings.callback_url},
-            "Aircall does not accept the login: a code is good for one use within ten minutes, and oauth_client_id, "
-            "oauth_client_secret and callback_url must be as Aircall has them. Please log in again.",
+            "Aircall does not accept the login's code, which works once and within ten minutes: log in again, and "
+            "check that oauth_client_id, oauth_client_secret and callback_url match what Aircall issued.",
             attempts=1,
         )
 
     def _refresh(self, tokens: Tokens) -> Tokens:
-        """Get new tokens for a refresh token."""
+        """Exchange a refresh token for new tokens."""
         return self._grant(
             tokens,
             {"grant_type": "refresh_token", "refresh_token": tokens.refresh_token},
@@ -148,8 +146,8 @@ class OAuthApp:
         """Ask the token endpoint.
 
         Raises:
-            LoginNeededError: If Aircall refuses; with the line given.
-            UnavailableError: If it cannot be reached, or answers with something else.
+            LoginNeededError: If Aircall refuses, with the message `refused`.
+            UnavailableError: If it cannot be reached, or its answer has no token.
         """
         app = {"client_id": self.settings.client_id, "client_secret": self.settings.client_secret}
         try:
@@ -162,7 +160,7 @@ class OAuthApp:
             raise UnavailableError(str(error)) from error
 
     def _prove(self, tokens: Tokens) -> str | None:
-        """Make sure that Aircall accepts tokens; return the name of their company, fit to be shown."""
+        """Check that Aircall accepts the tokens; return the printable name of their company."""
         client = self.make_client(OAuthAuthenticator(tokens, self.clock))
         client.ping()
         with contextlib.suppress(AircallError, KeyError, TypeError):
@@ -172,13 +170,13 @@ class OAuthApp:
 
 
 def _what_was_saved(tokens: Tokens, store: Store, before: Tokens | None) -> str:
-    """Say what a login brought, and how to use it."""
+    """Return what to tell a person after a login."""
     lines = [f"Logged in to {tokens.company}." if tokens.company else "Logged in.", f"Saved in {store.place}."]
     earlier = one_line(before.company or "") if before else ""
     if earlier and earlier != tokens.company:
         lines.append(
-            f"It took the place of the tokens for {earlier}. To load several companies, give each an\n"
-            "oauth_settings_location of its own."
+            f"They replace the tokens for {earlier}. To load several companies, give each its own\n"
+            "oauth_settings_location."
         )
     if not isinstance(store, TokenStore):
         lines.append("Use it on any machine, with the same settings.")

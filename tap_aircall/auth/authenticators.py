@@ -1,4 +1,4 @@
-"""What signs requests: an API id and token, or bearer tokens that are renewed when they end."""
+"""The authenticators: Basic, with an API id and token, and OAuth, with tokens that are renewed."""
 
 from __future__ import annotations
 
@@ -23,43 +23,43 @@ if TYPE_CHECKING:
 
 BEARER = "Bearer "
 GRACE_SECONDS = 5.0
-"""How long the end of a run waits for a renewal that is under way."""
+"""How long the end of a run waits for a renewal in progress."""
 LOGIN = "tap-aircall --config <your config> --login"
 
 
 class Authenticator(APIAuthenticatorBase):
-    """Signs requests with the credentials of a run. Safe to use from several threads.
+    """Signs requests with the credentials of a run. Thread-safe.
 
-    The SDK's base class only signs; Aircall's tokens end, so whoever sends a request can have them renewed.
+    The SDK's base class only signs. Aircall's tokens may expire, so the client can also have them renewed.
     """
 
     renewable: bool = False
-    """Whether `renew` can do anything."""
+    """Whether `renew` can get new credentials."""
     advice: str
     """What users can do when Aircall rejects the credentials: the end of a sentence."""
 
-    def renew(self, refused: str) -> bool:  # noqa: ARG002 - for those who can
-        """Get other credentials than those that Aircall refused.
+    def renew(self, refused: str) -> bool:  # noqa: ARG002 - for subclasses
+        """Replace credentials that Aircall refused.
 
         Args:
-            refused: The `Authorization` header of the request that was refused.
+            refused: The `Authorization` header of the refused request.
 
         Returns:
-            Whether there are others now.
+            Whether the credentials are new.
 
         Raises:
-            AircallError: If there can be none.
+            AircallError: If they cannot be renewed.
         """
         return False
 
     def close(self) -> None:
-        """End, and save whatever has to be kept."""
+        """Start no more renewals, and wait for one in progress."""
 
 
 class BasicAuthenticator(Authenticator):
-    """HTTP Basic with an API id and token, as made by an admin under Integrations > API keys."""
+    """HTTP Basic with an API id and token, which an admin creates under Integrations > API keys."""
 
-    # The two look alike, so they are easily mixed up.
+    # The two look alike, so they are easily swapped.
     advice = "check the settings user and password, and that the API id and token are not swapped."
 
     def __init__(self, user: str, password: str) -> None:
@@ -73,16 +73,16 @@ class BasicAuthenticator(Authenticator):
 
 
 class OAuthAuthenticator(Authenticator):
-    """A bearer token that is renewed before its end, or when Aircall refuses it.
+    """A bearer token that is renewed before it expires, or when Aircall refuses it.
 
-    One thread of its own renews tokens: once for everybody who waits, and to the end even if a signal ends the run.
-    Otherwise the old refresh token would be used up and the new one lost.
+    A separate thread renews the tokens, once for all that wait. It finishes even if a signal ends the run: otherwise
+    the old refresh token would be used up and the new one lost.
 
     Args:
-        given: The tokens of the config.
-        clock: Where the time of day comes from.
-        store: Where tokens are kept between runs; None for the given ones as they are.
-        refresh: Gets new tokens for a refresh token; goes with `store`.
+        given: The tokens in the config.
+        clock: This machine's clock.
+        store: Where tokens are kept between runs; None to use the given ones as they are.
+        refresh: Exchanges a refresh token for new tokens; goes with `store`.
     """
 
     def __init__(
@@ -98,11 +98,11 @@ class OAuthAuthenticator(Authenticator):
         self._tokens = given
         self._tokens = self._freshest()
         self.renewable = store is not None
-        self.advice = f"the access token may have ended, or the app been uninstalled; log in again: {LOGIN}"
+        self.advice = f"the access token may have expired, or the app been uninstalled; log in again: {LOGIN}"
 
     @property
     def has_tokens(self) -> bool:
-        """Whether there is anything to begin with."""
+        """Whether there are any tokens to start with."""
         return bool(self._tokens.access_token or self._tokens.refresh_token)
 
     @override
@@ -110,7 +110,7 @@ class OAuthAuthenticator(Authenticator):
         """Sign a request.
 
         Raises:
-            AircallError: If there are no credentials that can still be used.
+            AircallError: If the tokens are due and cannot be renewed.
         """
         tokens = self._tokens
         if self._is_due(tokens):
@@ -128,12 +128,12 @@ class OAuthAuthenticator(Authenticator):
     @override
     def close(self) -> None:
         self._worker.shutdown(wait=False, cancel_futures=True)
-        # Whoever asked for the renewal that is under way may have been stopped before it knew of the future.
+        # A signal may have stopped the requester before it got the renewal's future, so wait for the lock instead.
         if self._renewing.acquire(timeout=GRACE_SECONDS):
             self._renewing.release()
 
     def _replaced(self, refused: Tokens) -> Tokens:
-        """Find or get new tokens in place of these, and save them before anyone uses them."""
+        """Return tokens in place of these: newer ones from the store, or new ones, saved before their first use."""
 
         def renew() -> Tokens:
             with self._renewing:

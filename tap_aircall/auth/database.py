@@ -1,4 +1,4 @@
-"""OAuth tokens in a PostgreSQL database, which many machines can share; needs the extra `postgres`."""
+"""OAuth tokens in a PostgreSQL database, to share them between machines; needs the extra `postgres`."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SETTING = "Setting oauth_settings_location"
 SCHEMES = ("postgresql", "postgres")
 CONNECTION: dict[str, Any] = {"autocommit": True, "connect_timeout": 10, "tcp_user_timeout": 60_000}
 ATTEMPTS = 30
-"""How often to try to save new tokens that the database did not take: Aircall will not give them out again."""
+"""How often to try to save new tokens: Aircall does not grant them twice."""
 PAUSE_SECONDS = 2.0
 
 TABLE = """CREATE TABLE IF NOT EXISTS tap_aircall_tokens (
@@ -35,36 +35,34 @@ SELECT = "SELECT entry FROM tap_aircall_tokens WHERE customer = %s AND app = %s"
 
 
 class TokenDatabase(Store):
-    """Tokens of one customer, as a row for each app and API root.
+    """The tokens of one customer, with a row for each app and API root.
 
-    A lock of the database lets one tap at a time renew them. It ends with the connection, in whatever way that ends.
-    New tokens are committed before anyone uses them.
+    An advisory lock lets one tap at a time renew them; the database releases it when the connection ends. New tokens
+    are committed before their first use.
 
     Args:
-        location: Address of the database, with the customer's name after a `#`.
-        api_url: API root.
+        location: URL of the database, with the customer's name after a `#`.
+        api_url: Root URL of the API.
         client_id: Client id of the app.
 
     Raises:
-        InputError: If it is no such address.
+        InputError: If the location is no such URL.
     """
 
     def __init__(self, location: str, api_url: str, client_id: str) -> None:
         self._address, _, name = location.partition("#")
         if self._address.partition("://")[0] not in SCHEMES:
             raise InputError(
-                f"{SETTING}: must be the path of a file, or the address of a database, postgresql://...#customer."
+                f"{SETTING}: must be the path of a file, or the URL of a database, postgresql://...#customer."
             )
         if not name:
-            raise InputError(
-                f"{SETTING}: the address must end with a # and a name of the customer, whose tokens are kept apart."
-            )
+            raise InputError(f"{SETTING}: the URL must end with # and the name of the customer whose tokens these are.")
         self._key = (unquote(name), f"{api_url} {client_id}")
 
     @property
     @override
     def place(self) -> str:
-        # Without its address, which may hold a password.
+        # Without the URL, which may hold a password.
         return f"the database of oauth_settings_location, for {self._key[0]}"
 
     @override
@@ -83,7 +81,7 @@ class TokenDatabase(Store):
 
     @override
     def save(self, tokens: Tokens) -> None:
-        # Also if the lock's connection has broken: the refresh token before them is used up.
+        # Even if the lock's connection has broken: the previous refresh token is used up.
         entry = (*self._key, msgspec.json.encode(tokens).decode())
         with self._explained():
             for attempt in range(1, ATTEMPTS + 1):
@@ -115,25 +113,25 @@ class TokenDatabase(Store):
     @contextlib.contextmanager
     def _connected(self) -> Iterator[psycopg.Connection[Any]]:
         with contextlib.closing(psycopg.connect(self._address, **CONNECTION)) as connection:
-            # A database that does not wait for its disk could lose the only tokens that there are.
+            # With asynchronous commit, a crash of the database could lose the only valid tokens.
             if connection.execute("SHOW synchronous_commit").fetchone() == ("off",):
                 connection.execute("SET synchronous_commit = on")
             yield connection
 
     @contextlib.contextmanager
     def _explained(self) -> Iterator[None]:
-        """Say what is wrong in one line, without the address."""
+        """Translate errors of the database into one line, without its URL."""
         try:
             yield
         except psycopg.errors.LockNotAvailable as error:
             raise UnavailableError(
-                f"Another tap keeps the tokens of {self._key[0]} (oauth_settings_location) to itself; is one stuck?"
+                f"Another tap has locked the tokens of {self._key[0]} (oauth_settings_location); is one stuck?"
             ) from error
         except psycopg.OperationalError as error:
             raise UnavailableError(
-                f"{SETTING}: the database cannot be reached; check the address, and whether it is up."
+                f"{SETTING}: the database cannot be reached; check the URL, and whether it is up."
             ) from error
         except psycopg.Error as error:
             raise InputError(
-                f"{SETTING}: the database refuses ({type(error).__name__}); may its user make tables and write?"
+                f"{SETTING}: the database refuses ({type(error).__name__}); may its user create tables and write?"
             ) from error

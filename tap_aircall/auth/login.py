@@ -1,10 +1,10 @@
-"""The interactive OAuth login: a browser, a person who consents, and a code that comes back.
+"""The interactive OAuth login: a person consents in a browser, and a code comes back.
 
-The code comes to a small server on this machine when the callback address is there. Otherwise the person pastes the
-address that the browser ended on. Nothing here goes to standard output, which belongs to Singer messages.
+If the callback URL is on this machine, a small server receives the code. Otherwise the person pastes the address that
+the browser ended on. Nothing is written to standard output, which is for Singer messages.
 
-Any page in the browser and any process of this machine can reach that server. So only an answer with the `state` of
-this login counts. Anything else is turned away, and the login goes on waiting: nobody but the person can end it.
+Any web page and any local process can reach that server, so only an answer with the `state` of this login counts.
+Anything else gets status 400, and the login keeps waiting.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 
 PATIENCE_SECONDS = 300.0
 """How long to wait for the person."""
-ANSWERED = "Aircall's answer has arrived. You can close this window; the terminal says whether you are logged in."
-NOT_THE_ANSWER = "This is not the answer to the login that waits in the terminal. Open the address shown there."
+ANSWERED = "Aircall's answer has arrived. You can close this window; the terminal shows whether you are logged in."
+NOT_THE_ANSWER = "This is not the answer to the login in the terminal. Open the address shown there."
 PAGE_HEADERS = {
     "Content-Type": "text/plain; charset=utf-8",
     "Cache-Control": "no-store",
@@ -43,39 +43,39 @@ PAGE_HEADERS = {
 }
 NO_MORE_INPUT = "no_more_input"
 FAILURES = {
-    "access_denied": "The access was denied on Aircall's page; nothing was changed.",
+    "access_denied": "Access was denied on Aircall's page; nothing was changed.",
     NO_MORE_INPUT: "Standard input ended before the browser's address was pasted: log in at a terminal.",
 }
-"""What to say of an `error` in an answer."""
+"""Messages for the `error` of an answer."""
 FAILED = "Aircall's page ended with an error; check oauth_client_id and callback_url."
 
 _Answer: TypeAlias = dict[str, str]
-"""The fields of an answer: `code` or `error`, and more."""
+"""The fields of an answer: `code` or `error`, and others."""
 
 
 class Person:
-    """Whoever logs in: somebody at this terminal, with a browser on this machine perhaps."""
+    """Who logs in: someone at this terminal, perhaps with a browser on this machine."""
 
     def tell(self, line: str) -> None:
         """Show a line."""
-        if sys.stderr is not None:  # closed: `print` would take standard output instead
+        if sys.stderr is not None:  # if it is closed, `print` would write to standard output
             print(line, file=sys.stderr, flush=True)  # noqa: T201 - it is for a person
 
     def open_browser(self, url: str) -> bool:
-        """Show a page; return whether that was possible."""
+        """Open a page; return whether that was possible."""
         graphical = os.name != "posix" or sys.platform == "darwin" or {"DISPLAY", "WAYLAND_DISPLAY"} & os.environ.keys()
         if not graphical and "BROWSER" not in os.environ:
-            return False  # a browser for the terminal would take it over
+            return False  # a text browser would take over the terminal
         with _stdout_on_stderr():
             return webbrowser.open(url)
 
     def can_type(self) -> bool:
-        """Say whether the person sits at a terminal, and can paste an address there."""
+        """Return whether the person is at a terminal, and so can paste an address."""
         return all(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stderr))
 
     def read_line(self) -> str:
-        """Return a line that the person typed, with its line end; nothing at the end of input."""
-        # As bytes: a paste that is not text in the terminal's encoding is just a wrong paste.
+        """Return a typed line with its line end; an empty string at the end of input."""
+        # As bytes: a paste in another encoding than the terminal's is just a wrong paste.
         try:
             return "" if sys.stdin is None else sys.stdin.buffer.readline().decode(errors="replace")
         except OSError:  # the terminal is gone
@@ -83,17 +83,17 @@ class Person:
 
 
 class Login:
-    """One login: where to send the browser, and what to expect back.
+    """One login.
 
     Args:
-        dashboard_url: Root of the authorize page.
+        dashboard_url: Root URL of the authorize page.
         client_id: Client id of the app.
-        callback_url: Where Aircall sends the browser; as registered with Aircall.
-        person: Whoever logs in.
+        callback_url: Where Aircall sends the browser afterwards, as registered for the app.
+        person: Who logs in.
     """
 
     def __init__(self, dashboard_url: str, client_id: str, callback_url: str, person: Person) -> None:
-        self._state = secrets.token_urlsafe(24)  # only Aircall and this login's browser know it
+        self._state = secrets.token_urlsafe(24)  # known only to Aircall and this login's browser
         self._address = f"{dashboard_url}/oauth/authorize?" + urlencode(
             {
                 "client_id": client_id,
@@ -106,17 +106,17 @@ class Login:
         self._person = person
         self._callback = urlsplit(callback_url)
         self._is_here = self._callback.scheme == "http" and is_loopback(self._callback.hostname or "")
-        self._answers: queue.Queue[_Answer] = queue.Queue()  # only the first is taken
+        self._answers: queue.Queue[_Answer] = queue.Queue()  # only the first counts
         self._is_over = False
 
     def run(self) -> str:
         """Lead a person through the login.
 
         Returns:
-            The code that came back, good for one use within ten minutes.
+            The code, which works once and within ten minutes.
 
         Raises:
-            LoginFailedError: If none came back.
+            LoginFailedError: If no code came back.
         """
         with self._listening():
             self._show_the_way()
@@ -128,7 +128,7 @@ class Login:
         raise LoginFailedError(FAILURES.get(answer["error"], FAILED))
 
     def answer_in(self, address: str) -> _Answer | None:
-        """Return the answer in an address that a browser ended on; None if it has none to this login."""
+        """Return the answer to this login in an address that a browser ended on; None if it has none."""
         try:
             fields = parse_qs(urlsplit(address).query)
         except ValueError:
@@ -139,7 +139,7 @@ class Login:
         return answer if is_ours and ("code" in answer or "error" in answer) else None
 
     def take(self, answer: _Answer) -> None:
-        """End the wait with an answer. Safe to call from several threads."""
+        """End the wait with an answer. Thread-safe."""
         self._answers.put(answer)
 
     def _wait_for(self) -> _Answer:
@@ -149,41 +149,41 @@ class Login:
                     return self._answers.get(timeout=timeout)
         finally:
             self._is_over = True
-        raise LoginFailedError(f"Nobody logged in within {PATIENCE_SECONDS / 60:g} minutes; please begin again.")
+        raise LoginFailedError(f"Nobody logged in within {PATIENCE_SECONDS / 60:g} minutes; please start again.")
 
     def _show_the_way(self) -> None:
         person = self._person
-        person.tell(f"Log in to Aircall as an admin, and allow the access, at this address:\n\n  {self._address}\n")
+        person.tell(f"Log in to Aircall as an admin, and grant access, at this address:\n\n  {self._address}\n")
         if not person.open_browser(self._address):
-            person.tell("No browser could be opened here: please open the address yourself.")
+            person.tell("No browser could be opened here; please open the address yourself.")
         if not self._is_here:
             person.tell(
-                "Your browser will end on a page whose address begins with the callback_url, and has a code in it.\n"
-                "Paste that address here, whatever the page shows:"
+                "The browser will end on an address that begins with the callback_url and contains a code. Paste it\n"
+                "here, whatever the page shows:"
             )
         elif person.can_type():
             person.tell(
-                "Waiting for the browser. If it runs on another machine, it will end on an address that it cannot\n"
-                "reach: paste that address here."
+                "Waiting for the browser. If it is on another machine, it will end on an address that it cannot\n"
+                "reach. Paste that address here."
             )
 
     def _read_pasted(self) -> None:
-        """Read lines until one is the answer, or the browser has brought it."""
+        """Read lines until one is the answer, or the browser has delivered it."""
         while (line := self._person.read_line()) and not self._is_over:
             if answer := self.answer_in(line.strip()):
                 self.take(answer)
                 return
             if line.strip():
                 self._person.tell(
-                    "That is not the address that the browser ended on: it has no code of this login in it. Please\n"
-                    "paste the whole address:"
+                    "That is not the address that the browser ended on: it has no code for this login. Please paste\n"
+                    "the whole address:"
                 )
         if not line and not self._is_here:
             self.take({"error": NO_MORE_INPUT})
 
     @contextlib.contextmanager
     def _listening(self) -> Iterator[None]:
-        """Listen on the callback address, if it is on this machine."""
+        """Listen on the callback URL, if it is on this machine."""
         if not self._is_here:
             yield
             return
@@ -192,7 +192,7 @@ class Login:
             server = _CallbackServer((self._callback.hostname or "", port), self)
         except OSError as error:
             raise LoginFailedError(
-                f"Port {port} of the callback_url cannot be listened on ({error.strerror}): end what uses it, or "
+                f"The tap cannot listen on port {port} of the callback_url ({error.strerror}): stop what uses it, or "
                 "register another callback with Aircall."
             ) from error
         with server:
@@ -204,10 +204,10 @@ class Login:
 
 
 class _CallbackServer(ThreadingHTTPServer):
-    """Waits for the browser on the callback address. Each connection has a thread: a silent one keeps nobody out."""
+    """Receives the browser at the callback URL. Each connection has a thread, so that an idle one blocks no other."""
 
     request_queue_size = 64  # browsers and pages open several connections at once
-    allow_reuse_address = os.name == "posix"  # elsewhere it would share the port with another process
+    allow_reuse_address = os.name == "posix"  # on Windows, two processes could share the port
 
     def __init__(self, address: tuple[str, int], login: Login) -> None:
         self.login = login
@@ -216,12 +216,12 @@ class _CallbackServer(ThreadingHTTPServer):
 
     @override
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Log nothing: others decide what goes wrong here, and could cause tracebacks at will."""
+        """Log nothing: anyone who can connect could cause tracebacks."""
 
 
 class _CallbackHandler(BaseHTTPRequestHandler):
     server: _CallbackServer
-    timeout = 10  # seconds; browsers open connections in advance, and stay silent
+    timeout = 10  # seconds; browsers open idle connections in advance
 
     def do_GET(self) -> None:
         answer = self.server.login.answer_in(self.path)
@@ -232,17 +232,17 @@ class _CallbackHandler(BaseHTTPRequestHandler):
             self.end_headers()
             self.wfile.write((ANSWERED if answer else NOT_THE_ANSWER).encode())
         finally:
-            if answer:  # now that the browser has its page: the process may end soon
+            if answer:  # only now: the process may exit before the browser has its page
                 self.server.login.take(answer)
 
     @override
     def log_message(self, format: str, *args: object) -> None:
-        pass  # the line would hold the code
+        pass  # the line would contain the code
 
 
 @contextlib.contextmanager
 def _stdout_on_stderr() -> Iterator[None]:
-    """Let processes that begin meanwhile write to standard error, since standard output is the target's."""
+    """Point the standard output of new processes to standard error: the target reads the real one."""
     kept = os.dup(1)
     try:
         os.dup2(2, 1)

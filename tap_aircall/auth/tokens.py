@@ -1,4 +1,4 @@
-"""OAuth tokens: what they are, where they come from, and where they are kept between runs.
+"""OAuth tokens, and the file that keeps them between runs.
 
 Aircall's access tokens do not expire today, and nobody has seen a refresh token (facts: OAuth). Both kinds are
 supported all the same.
@@ -28,52 +28,52 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 MARGIN_SECONDS = 120.0
-"""How long before their end tokens are renewed; those that live no longer are renewed when Aircall refuses them."""
+"""How long before they expire tokens are renewed; shorter-lived ones are renewed when Aircall refuses them."""
 ANCESTORS = 64
-"""How many earlier tokens are remembered, by fingerprint, to recognize one in the config."""
+"""How many fingerprints of earlier tokens to keep, to recognize those in the config."""
 LOCK_SECONDS = 600.0
-"""How long to wait for another tap that is renewing the same tokens: longer than it tries to."""
+"""How long to wait for another tap that renews the same tokens; longer than its own retries."""
 ROOM_BYTES = 16_384
-"""More than an entry takes. This much must fit on the disk before tokens are asked for."""
+"""Free space required before new tokens are requested; more than an entry takes."""
 LONGEST_LIFETIME_SECONDS = 1e9
-"""A longer lifetime than this, some thirty years, means that there is no end."""
+"""Thirty years; a longer lifetime counts as unlimited."""
 LONGEST_TOKEN = 4_096
-"""Characters; servers refuse headers that are not much longer."""
+"""Characters; servers refuse headers much longer than this."""
 LARGEST_FILE = 2**24
-"""Bytes of a token file: room for a thousand apps."""
+"""Bytes of a token file; enough for a thousand apps."""
 ADVICE = "name another file, or remove this one and log in again"
 
 
 class Tokens(msgspec.Struct, frozen=True, kw_only=True):
-    """What Aircall grants, and an entry of the file. Its representation shows nothing."""
+    """Tokens as Aircall granted them, and as an entry in the file. Their `repr` shows no secret."""
 
     access_token: str | None
-    """None where only a refresh token was given."""
+    """None if only a refresh token was given."""
     refresh_token: str | None = None
     expires_at: Annotated[datetime, msgspec.Meta(tz=True)] | None = None
-    """When the access token ends; None where Aircall did not say."""
+    """When the access token expires; None if Aircall did not say."""
     company: str | None = None
-    """Name of the company, for people who look into the file."""
+    """Name of the company, for people who read the file."""
     ancestors: tuple[str, ...] = ()
-    """Fingerprints of tokens that these descend from, the newest last."""
+    """Fingerprints of the tokens that these replaced, newest last."""
 
     @override
     def __repr__(self) -> str:
         return "Tokens()"
 
     def granted(self, payload: Any, now: float) -> Tokens:
-        """Read an answer of the token endpoint.
+        """Return the tokens in an answer of the token endpoint.
 
-        Without a refresh token in the answer, the one before stays. `expires_in` may be absent, a number or text.
+        Without a refresh token in the answer, the previous one stays. `expires_in` may be missing, a number or text.
 
         Args:
             payload: The decoded answer.
             now: UNIX seconds.
 
         Raises:
-            ResponseError: If there is no access token in it.
-            UnavailableError: If a token in it can never be used. Asking again would not help, and may use up the
-                refresh token.
+            ResponseError: If it has no access token.
+            UnavailableError: If a token in it can never be used. A retry would not help, and may use up the refresh
+                token.
         """
         answer = payload if isinstance(payload, dict) else {}
         try:
@@ -92,10 +92,7 @@ class Tokens(msgspec.Struct, frozen=True, kw_only=True):
         )
 
     def is_due(self, now: float) -> bool:
-        """Say whether to renew these, as far as the clock can tell; `now` in UNIX seconds.
-
-        If the clock is wrong, Aircall's refusal tells.
-        """
+        """Return whether to renew these at `now` (UNIX seconds); if the clock is wrong, Aircall refuses them first."""
         if self.access_token is None:
             return True
         if self.refresh_token is None or self.expires_at is None:
@@ -104,22 +101,22 @@ class Tokens(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def fingerprints(self) -> tuple[str, ...]:
-        """Fingerprints to recognize these tokens by; nobody can turn them back into tokens."""
+        """One-way hashes, to recognize these tokens by."""
         given = (self.access_token, self.refresh_token)
         return tuple(hashlib.sha256(token.encode()).hexdigest()[:32] for token in given if token)
 
     def succeeded_by(self, tokens: Tokens, given: Tokens) -> Tokens:
-        """Return the entry for tokens that took the place of these.
+        """Return new tokens with these, and those in the config, as their ancestors.
 
         Args:
-            tokens: The new ones.
-            given: Those of the config, which are never forgotten while they are there.
+            tokens: The new tokens.
+            given: The tokens in the config, which are remembered for as long as they are in it.
         """
         earlier = (*self.ancestors, *self.fingerprints)[-ANCESTORS:]
         return replace(tokens, company=self.company, ancestors=tuple(dict.fromkeys((*given.fingerprints, *earlier))))
 
     def descends_from(self, given: Tokens) -> bool:
-        """Say whether these are the tokens of the config, or descend from them. Without any in the config, they do."""
+        """Return whether these are, or descend from, the tokens in the config; true if it has none."""
         return set(given.fingerprints) <= {*self.ancestors, *self.fingerprints}
 
 
@@ -131,18 +128,18 @@ class Store(Protocol):
 
     @property
     def place(self) -> str:
-        """What to call it when a person is told; no secret."""
+        """Its name in messages, without secrets."""
 
     def load(self) -> Tokens | None:
-        """Return the tokens that are there, if there are any.
+        """Return the saved tokens, if there are any.
 
         Raises:
-            InputError: If there is something else.
+            InputError: If something else is saved there.
             UnavailableError: If they cannot be read at the moment.
         """
 
     def save(self, tokens: Tokens) -> None:
-        """Keep tokens in place of those before. Only with the lock held.
+        """Replace the saved tokens. Requires the lock.
 
         Raises:
             InputError: If they cannot be written.
@@ -150,34 +147,34 @@ class Store(Protocol):
         """
 
     def locked(self) -> contextlib.AbstractContextManager[None]:
-        """Keep other taps from renewing the same tokens, and make sure that new ones can be saved.
+        """Keep other taps from renewing the same tokens, and check that new ones can be saved.
 
         Raises:
-            InputError: If nothing can be saved there.
-            UnavailableError: If another tap does not finish, or nothing can be saved at the moment.
+            InputError: If they cannot be saved there.
+            UnavailableError: If another tap holds the lock for too long, or they cannot be saved at the moment.
         """
 
 
 class TokenStore(Store):
-    """A file of tokens, with an entry for each app and API root. Only its owner can read it.
+    """A JSON file with an entry for each app and API root, readable only by its owner.
 
-    It is replaced as a whole, so that a process that ends at any moment leaves the old one or the new one. The lock is
-    the system's, which frees it when a process ends in whatever way.
+    Each save replaces the file atomically, so that a crash leaves either the old or the new one. The operating system
+    releases the lock when a process dies.
 
     Args:
-        path: The file; it and its folder are made when there is something to keep.
-        api_url: API root.
+        path: The file; it and its folder are created when needed.
+        api_url: Root URL of the API.
         client_id: Client id of the app.
 
     Raises:
-        InputError: If no file can have that path.
+        InputError: If the path cannot be that of a file.
     """
 
     def __init__(self, path: Path, api_url: str, client_id: str) -> None:
         try:
-            self.path = path.expanduser().resolve()  # where a link leads, since the file is replaced
+            self.path = path.expanduser().resolve()  # follow links, since the file is replaced
             self._draft, self._lock_path = (self.path.with_name(self.path.name + end) for end in (".new", ".lock"))
-        except (OSError, RuntimeError, ValueError) as error:  # links in a circle, an unknown home, NUL, the root
+        except (OSError, RuntimeError, ValueError) as error:  # a loop of links, an unknown home, NUL, the root
             raise InputError(
                 "Setting oauth_settings_location: must be the path of a file, such as tokens.json."
             ) from error
@@ -207,14 +204,14 @@ class TokenStore(Store):
         with contextlib.ExitStack() as stack:
             with self._explained():
                 self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-                # Made for each use, since a lock of filelock belongs to the thread that made it.
+                # A new one each time: a lock of filelock belongs to the thread that created it.
                 stack.enter_context(filelock.FileLock(self._lock_path, timeout=LOCK_SECONDS, mode=0o600))
                 stack.callback(self._draft.unlink, missing_ok=True)
                 self._write(_formatted(self._read()) + bytes(ROOM_BYTES))
             yield
 
     def _read(self) -> dict[str, msgspec.Raw]:
-        """Return the entries; those of other apps are kept as they are."""
+        """Return the entries; those of other apps stay undecoded."""
         try:
             status = self.path.stat()
         except FileNotFoundError:
@@ -226,7 +223,7 @@ class TokenStore(Store):
         content = self.path.read_bytes()
         entries = msgspec.json.decode(content.decode(json.detect_encoding(content)), type=dict[str, msgspec.Raw])
         if status.st_mode & 0o077:
-            with contextlib.suppress(OSError):  # another's file, or a read-only folder, as mounted secrets are
+            with contextlib.suppress(OSError):  # another user's file, or a read-only mount
                 self.path.chmod(0o600)
         return entries
 
@@ -240,12 +237,12 @@ class TokenStore(Store):
 
     @contextlib.contextmanager
     def _explained(self) -> Iterator[None]:
-        """Say in one line what is wrong with the file."""
+        """Translate errors of the file into one line."""
         try:
             yield
         except filelock.Timeout as error:
             raise UnavailableError(
-                f"Another tap keeps {self.path} (oauth_settings_location) to itself; is one stuck?"
+                f"Another tap has locked {self.path} (oauth_settings_location); is one stuck?"
             ) from error
         except OSError as error:
             reason = reason_of(error)
@@ -259,16 +256,17 @@ class TokenStore(Store):
 
 
 def default_location() -> Path:
-    """Return where this platform keeps the state of applications; for Linux below `~/.local/state`."""
+    """Return the path of the token file in the platform's state folder, such as `~/.local/state` on Linux."""
     return platformdirs.user_state_path("tap-aircall", appauthor=False) / "tokens.json"
 
 
 def decoded(content: bytes | msgspec.Raw) -> Tokens:
-    """Read an entry.
+    """Decode an entry.
 
     Raises:
-        ValueError: If it is none, or a token in it cannot be used: a `ValidationError` if it is JSON.
-        RecursionError: If it is nested without end.
+        ValueError: If it is not JSON.
+        ValidationError: If it has no tokens, or unusable ones.
+        RecursionError: If it is nested too deeply.
     """
     entry = msgspec.json.decode(content, type=Tokens)
     return replace(entry, access_token=_token(entry.access_token), refresh_token=_token(entry.refresh_token))
@@ -279,7 +277,7 @@ def _formatted(entries: dict[str, msgspec.Raw]) -> bytes:
 
 
 def _flush_folder(folder: Path) -> None:
-    """Make a renamed file keep its new name even after a power failure."""
+    """Flush a folder, so that a renamed file keeps its new name after a power failure."""
     with contextlib.suppress(OSError):  # not every platform can
         descriptor = os.open(folder, os.O_RDONLY)
         try:
@@ -289,10 +287,10 @@ def _flush_folder(folder: Path) -> None:
 
 
 def _token(value: Any) -> str | None:
-    """Read a token; None where there is none.
+    """Return a token without white space around it; None if there is none.
 
     Raises:
-        ValidationError: If no header can carry it, with the reason. Tokens are printable ASCII (RFC 6749, appendix A).
+        ValidationError: If no header can carry it. Tokens are printable ASCII (RFC 6749, appendix A).
     """
     token = value.strip() if isinstance(value, str) else ""
     if not (token.isascii() and token.isprintable()):
@@ -303,7 +301,7 @@ def _token(value: Any) -> str | None:
 
 
 def _seconds(value: Any) -> float | None:
-    """Read a lifetime; None where it tells nothing, or too little to renew in time."""
+    """Return a lifetime in seconds; None if it is unusable, or too short to renew in time."""
     try:
         seconds = 0.0 if isinstance(value, bool) else float(value)
     except (TypeError, ValueError, OverflowError):

@@ -113,8 +113,8 @@ def test_a_row_that_holds_something_else_is_told_without_its_content(address: st
 @pytest.mark.parametrize(
     ("location", "message"),
     [
-        ("s3://secret/tokens#acme", "must be the path of a file, or the address of a database"),
-        ("postgresql://me:secret@db/tokens", "the address must end with a # and a name of the customer"),
+        ("s3://secret/tokens#acme", "must be the path of a file, or the URL of a database"),
+        ("postgresql://me:secret@db/tokens", "the URL must end with # and the name of the customer"),
     ],
 )
 def test_a_place_where_rotation_is_not_safe_is_refused(location: str, message: str) -> None:
@@ -125,7 +125,7 @@ def test_a_place_where_rotation_is_not_safe_is_refused(location: str, message: s
 
 
 def test_a_database_that_is_down_is_told_without_its_password() -> None:
-    with pytest.raises(UnavailableError, match=r"the database cannot be reached; check the address") as refused:
+    with pytest.raises(UnavailableError, match=r"the database cannot be reached; check the URL") as refused:
         TokenDatabase("postgresql://me:secret@127.0.0.1:1/none#acme", API, "app").load()
 
     assert "secret" not in str(refused.value)

@@ -84,7 +84,7 @@ class TestThroughTheBrowser:
 
         (url,) = admin.opened
         assert url in admin.told
-        assert "No browser could be opened here: please open the address yourself." in admin.lines
+        assert "No browser could be opened here; please open the address yourself." in admin.lines
         assert url.startswith(f"{aircall.sandbox.url}/oauth/authorize?")
         query = dict(parse_qsl(urlsplit(url).query))
         assert len(query.pop("state")) >= 22
@@ -135,7 +135,7 @@ class TestThroughTheBrowser:
         page = log_in(Admin()).page
 
         assert page.status_code == 200
-        assert "close this window; the terminal says whether you are logged in" in page.text
+        assert "close this window; the terminal shows whether you are logged in" in page.text
         assert page.headers["Content-Type"].startswith("text/plain")
         assert page.headers["Cache-Control"] == "no-store"
         assert page.headers["Referrer-Policy"] == "no-referrer"
@@ -153,7 +153,7 @@ class TestThroughTheBrowser:
         log_in(Admin())
         aircall.world.company_name = "Other"
 
-        assert "It took the place of the tokens for Acme." in log_in(Admin()).lines[-1]
+        assert "They replace the tokens for Acme." in log_in(Admin()).lines[-1]
 
     @pytest.mark.parametrize(
         "name", ["Acme\nERROR | tap-aircall | all is lost", "\x1b[2J\x1b[31mAcme", "Acme \u202egro", "A" * 999]
@@ -165,7 +165,7 @@ class TestThroughTheBrowser:
         told += log_in(Admin()).told
 
         assert "Logged in to A" in told or "Logged in to [2J" in told
-        assert "It took the place of the tokens for " in told
+        assert "They replace the tokens for " in told
         assert all(line.isprintable() and len(line) < 300 for line in told.split("\n") if "/oauth/" not in line)
         assert not [line for line in told.split("\n") if line.startswith("ERROR")]
 
@@ -300,7 +300,7 @@ class TestWhatOthersSend:
         )
 
         assert pages[0].status_code == 400
-        assert "This is not the answer to the login that waits in the terminal" in pages[0].text
+        assert "This is not the answer to the login in the terminal" in pages[0].text
 
     def test_many_silent_connections_do_not_keep_the_browser_out(self, callback: str) -> None:
         with contextlib.ExitStack() as silent:
@@ -330,7 +330,7 @@ class Typist(Admin):
 class TestByHand:
     @pytest.mark.parametrize(
         "elsewhere",
-        [({"callback_url": ELSEWHERE}, "Paste that address here"), ({}, "paste that address here")],
+        [({"callback_url": ELSEWHERE}, "contains a code. Paste it"), ({}, "Paste that address here")],
         ids=["callback", "browser"],
     )
     def test_the_address_is_pasted_and_asked_for_again_if_it_is_wrong(
@@ -412,7 +412,7 @@ class TestFailures:
     ) -> None:
         admin = Admin("deny", pastes=str if settings else None)
 
-        self.fails_with(log_in, admin, r"^The access was denied on Aircall's page; nothing was changed\.$", **settings)
+        self.fails_with(log_in, admin, r"^Access was denied on Aircall's page; nothing was changed\.$", **settings)
 
     def test_another_error_names_the_settings_to_check(self, log_in: Callable[..., Admin]) -> None:
         admin = Admin("deny", changes=lambda address: address.replace("access_denied", "server_error"))
@@ -427,7 +427,7 @@ class TestFailures:
             oauth.answer(grant | {"grant_type": "authorization_code", "code": code})
             return address
 
-        self.fails_with(log_in, Admin(pastes=use), "a code is good for one use", callback_url=ELSEWHERE)
+        self.fails_with(log_in, Admin(pastes=use), "which works once", callback_url=ELSEWHERE)
 
     def test_a_code_older_than_ten_minutes_is_refused(self, aircall: Aircall, log_in: Callable[..., Admin]) -> None:
         def dawdle(address: str) -> str:
@@ -467,7 +467,7 @@ class TestFailures:
     def test_a_port_in_use_is_named(self, aircall: Aircall, log_in: Callable[..., Admin]) -> None:
         with socket.create_server(("127.0.0.1", 0)) as other:
             port = other.getsockname()[1]
-            text = rf"^Port {port} of the callback_url cannot be listened on \(Address already in use\)"
+            text = rf"^The tap cannot listen on port {port} of the callback_url \(Address already in use\)"
             self.fails_with(log_in, Admin(), text, callback_url=f"http://127.0.0.1:{port}/callback")
         assert paths(aircall) == []
 

@@ -1,6 +1,6 @@
-"""The commands `tap-aircall` and `aircall-inbox`: their options, whole lines, one line for each failure, a prompt end.
+"""The commands `tap-aircall` and `aircall-inbox`: options, errors in one line each, and exit codes.
 
-This module is light, and loads the rest only when a command runs: until then, a signal just ends the process.
+This module imports little, and loads the rest only when a command runs: until then, a signal just ends the process.
 """
 
 from __future__ import annotations
@@ -48,18 +48,18 @@ if TYPE_CHECKING:
 
 NAME = "aircall-inbox"
 ABOUT_WIDTH = 90
-"""Characters in a line of a description."""
+"""Characters per line of a description."""
 SERVER_PATIENCE_SECONDS = 3.0
-"""How long the server waits for others who write: less than Aircall waits for an answer."""
+"""How long the server waits for other writers: less than Aircall waits for an answer."""
 LAST_SECONDS = 5.0
-"""How long to wait for a look at Aircall that is under way when the server ends."""
+"""How long the server, when it stops, waits for a check of the webhooks in progress."""
 SWITCH_SECONDS = 0.0005
-"""After so long a busy server lets the thread go on that stores. Python's own 5 ms pass several times in a commit."""
+"""How soon a busy server yields to the thread that stores. A commit would take several of Python's default 5 ms."""
 HOUR = 3_600_000
 """Milliseconds."""
 DAY = 24 * HOUR
 LONGEST_DAYS = 10_000
-"""Before Aircall sent any event."""
+"""Reaches back to before Aircall's first event."""
 
 logger = logging.getLogger(NAME)
 
@@ -68,7 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run `tap-aircall`.
 
     Args:
-        arguments: Its words; None for those of the process.
+        arguments: The command line without the program's name; None for the process's own.
     """
     prepare()
     from tap_aircall.tap import VARIABLES, TapAircall  # noqa: PLC0415 - takes its time
@@ -105,18 +105,18 @@ def inbox() -> None:
 
 
 def prepare() -> None:
-    """Let a signal that comes while a command is being loaded just end it, since nothing has begun."""
+    """Let a signal simply end the process while it loads a command: nothing has started yet."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     if sys.__stderr__ is None:
-        # It was closed. The next file or connection would take its number, and get the lines that are meant for it.
+        # It is closed. The next file or connection would get its descriptor, and so its lines.
         sys.stderr = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - for the whole run
 
 
-# What every command does
+# All commands
 
 
 class OneLineCommand(click.Command):
-    """A command line, where every failure is one line and an exit code."""
+    """A command whose every failure is one line and an exit code."""
 
     logger = logger
 
@@ -130,7 +130,7 @@ class OneLineCommand(click.Command):
                 with whole_stdout():
                     return super().main(*args, **kwargs)
             finally:
-                for signum in (signal.SIGINT, signal.SIGTERM):  # nothing is left that they could interrupt
+                for signum in (signal.SIGINT, signal.SIGTERM):  # nothing is left to interrupt
                     signal.signal(signum, signal.SIG_DFL)
         except (Exception, TerminatedError) as error:  # noqa: BLE001 - each ends in one line
             self._end(signal_behind(error) or error)
@@ -138,7 +138,7 @@ class OneLineCommand(click.Command):
             forgive_stderr()
 
     def _end(self, error: BaseException) -> NoReturn:
-        """End the process as an error says."""
+        """End the process with the lines and the exit code of an error."""
         match error:
             case StreamsFailedError():
                 self.fail(*(each.line for each in error.errors), kind=error.kind)
@@ -147,7 +147,7 @@ class OneLineCommand(click.Command):
             case TerminatedError():
                 self.logger.error(error.line)
                 logging.shutdown()
-                # Threads may still wait for an answer of Aircall that nobody needs.
+                # Threads may still wait for an answer that is no longer needed.
                 os._exit(error.exit_code)
             case ModuleNotFoundError():
                 self.fail(needs_extra(f"{self.name}, which uses {error.name},", "inbox"))
@@ -160,7 +160,7 @@ class OneLineCommand(click.Command):
         self.fail(f"Unexpected {type(error).__name__}; LOGLEVEL=DEBUG shows where. Please report it.")
 
     def fail(self, *lines: str, kind: str = "Unexpected", stream: str | None = None) -> NoReturn:
-        """End the process with these lines and exit code 1; a structured log has the kind and the stream as well."""
+        """Log these lines, with the kind and the stream for structured logs, and exit with code 1."""
         extra = {"error_kind": kind} | ({"error_stream": stream} if stream else {})
         for line in lines:
             self.logger.error(" ".join(line.split()), extra=extra)
@@ -172,10 +172,10 @@ class OneLineGroup(OneLineCommand, click.Group):
 
 
 def signal_behind(error: BaseException | None) -> TerminatedError | None:
-    """Return the signal that caused an error, if one did.
+    """Return the signal behind an error, if there is one.
 
-    A signal that comes while Python waits for a lock may find it released for a moment. Python then releases it twice,
-    and raises an error of its own in place of the signal's.
+    If a signal arrives while Python waits for a lock, Python may release the lock twice, and raise an error of its own
+    in place of the signal's.
     """
     while error is not None and not isinstance(error, TerminatedError):
         error = error.__context__
@@ -184,13 +184,13 @@ def signal_behind(error: BaseException | None) -> TerminatedError | None:
 
 @contextmanager
 def whole_stdout() -> Iterator[None]:
-    """Write all that goes to standard output, or fail.
+    """Write everything to standard output, or fail.
 
-    Without a buffer (`PYTHONUNBUFFERED`, as in many container images), Python believes that a write is done even if a
-    full disk took only a part of it. And if the flush at exit failed, Python would print a line of its own.
+    Without a buffer (`PYTHONUNBUFFERED`, as in many container images), Python ignores a partial write to a full disk.
+    And if the flush at exit fails, Python prints a line of its own.
 
     Raises:
-        OSError: From the end of the context at the latest.
+        OSError: If a write fails; at the end of the context at the latest.
     """
     if sys.__stdout__ is None:
         raise OSError(errno.EBADF, os.strerror(errno.EBADF))
@@ -204,9 +204,9 @@ def whole_stdout() -> Iterator[None]:
 
 
 def forgive_stderr() -> None:
-    """Do not fail over lines that could not be written, such as to a full disk: what matters is standard output.
+    """Ignore log lines that cannot be written, such as to a full disk: only standard output matters.
 
-    Python would try again at exit, and take a failure for one of the process.
+    Otherwise Python would retry at exit, and change the exit code.
     """
     try:
         sys.stderr.flush()
@@ -218,15 +218,15 @@ def forgive_stderr() -> None:
 
 @dataclass
 class Given:
-    """What `--config` gave."""
+    """The values of `--config`."""
 
     config: dict[str, Any]
     parse_env: bool
-    """Whether to read environment variables as well."""
+    """Whether to read environment variables too."""
 
 
 def read_config(_context: click.Context, _option: click.Parameter, paths: tuple[str, ...]) -> Given:
-    """Read what `--config` names: files, and `ENV` for environment variables.
+    """Read the files that `--config` names; `ENV` stands for the environment variables.
 
     Raises:
         InputError: If a file cannot be used.
@@ -239,29 +239,29 @@ def read_config(_context: click.Context, _option: click.Parameter, paths: tuple[
 
 
 def pop_bad_log_level(prefix: str) -> str:
-    """Return a line if LOGLEVEL names no level, and take it out of the environment; otherwise an empty text.
+    """Remove an invalid LOGLEVEL from the environment; return a line about it, or an empty string.
 
     Args:
-        prefix: What the tap's variables begin with.
+        prefix: Prefix of the tap's variables.
     """
     for name in (f"{prefix}LOGLEVEL", "LOGLEVEL"):
         level = os.environ.get(name)
         if level is not None and level.upper() not in logging.getLevelNamesMapping():
-            del os.environ[name]  # the SDK ends with a traceback over it, even when it is empty
+            del os.environ[name]  # the SDK fails with a traceback, even if it is empty
             if level:
                 return f"Variable {name}: must be DEBUG, INFO, WARNING, ERROR or CRITICAL."
     return ""
 
 
 def read_json(path: str, what: str) -> dict[str, Any]:
-    """Read a JSON object from a file, in UTF-8, or in UTF-16 as PowerShell writes what is redirected.
+    """Read a JSON object from a file, in UTF-8, or in UTF-16 as PowerShell redirects output.
 
     Args:
         path: The file; `-` for standard input.
-        what: What to call it in an error, which also names the file.
+        what: Its name in errors, before the path.
 
     Raises:
-        InputError: If it cannot be read, or holds something else.
+        InputError: If it cannot be read, or contains something else.
     """
     what = f"{what} {path}"
     try:
@@ -270,15 +270,15 @@ def read_json(path: str, what: str) -> dict[str, Any]:
     except OSError as error:
         message = f"{what}: cannot be read: {error.strerror}."
     except UnicodeDecodeError:
-        message = f"{what}: cannot be read: it is not text in UTF-8."
+        message = f"{what}: cannot be read: it is not UTF-8 text."
     except OverflowError:
-        message = f"{what}: has NaN, Infinity or a number too large for any use, which is not valid JSON."
+        message = f"{what}: contains NaN, Infinity or too large a number, which is not valid JSON."
     except json.JSONDecodeError as error:
         message = f"{what}: is not JSON (line {error.lineno}, column {error.colno})."
         if not content.strip():
             message = f"{what}: is empty; it must be a JSON object, such as {{}}."
     except (ValueError, RecursionError):
-        message = f"{what}: is not JSON that anything could use."
+        message = f"{what}: is not usable JSON."
     else:
         if isinstance(value, dict) and not is_deep(value):
             return value
@@ -310,20 +310,20 @@ OPTIONS = [
         is_flag=False,
         flag_value="all",
         type=click.Choice(["all", "schema"]),
-        help="Read one record of each selected stream and say whether all is well; --test=schema writes the schemas of "
-        "all streams.",
+        help="Read one record of each selected stream, and report any failure; --test=schema writes the schemas of all "
+        "streams.",
     ),
-    click.Option(["--login"], is_flag=True, help="Log in over OAuth with a browser, and save the tokens."),
+    click.Option(["--login"], is_flag=True, help="Log in over OAuth in a browser, and save the tokens."),
     click.Option(
         ["--verify"],
         is_flag=True,
-        help="Ask Aircall whether it behaves as the tap relies on, and print a table; at most 60 requests.",
+        help="Check that Aircall behaves as the tap expects, and print a table. Takes at most 60 requests.",
     ),
 ]
-"""The tap's own options, beside those of the SDK or in place of them.
+"""The tap's own options, and those that replace the SDK's.
 
-The SDK's would read files in UTF-8 only, take NaN for a number, and have tracebacks for what is no JSON; its `--test`
-knows neither catalog nor state, and reads streams that nobody selected."""
+The SDK's read only UTF-8, accept NaN, and fail with tracebacks for invalid JSON. Its `--test` ignores the catalog and
+the state, and reads deselected streams."""
 
 
 def run(
@@ -337,7 +337,7 @@ def run(
     login: bool,
     verify: bool,
 ) -> None:
-    """Do what the options of `tap-aircall` ask for.
+    """Run `tap-aircall` with these options.
 
     Raises:
         TapAircallError: If the run fails.
@@ -374,7 +374,7 @@ def run(
 
 
 def readable_about(tap: type[TapAircall], prefix: str) -> str:
-    """Say what the tap is and which settings it has: the SDK's own text has neither descriptions nor defaults."""
+    """Describe the tap and its settings. The SDK's own text has neither descriptions nor defaults."""
     schema = tap.config_jsonschema
     tap.append_builtin_config(schema)
     return "\n".join(
@@ -384,7 +384,7 @@ def readable_about(tap: type[TapAircall], prefix: str) -> str:
             f"Python: {', '.join(tap.get_supported_python_versions() or ())}",
             f"Capabilities: {', '.join(capability.value for capability in tap.capabilities)}",
             "",
-            f"Settings, for a config file, or as variables such as {prefix}USER:",
+            f"Settings, for a config file or as variables such as {prefix}USER:",
             *(line for name, definition in schema["properties"].items() for line in _about_setting(name, definition)),
         ]
     )
@@ -405,7 +405,7 @@ def _about_setting(name: str, definition: Mapping[str, Any]) -> list[str]:
     NAME,
     cls=OneLineGroup,
     context_settings={"help_option_names": ["--help"]},
-    help="Receive what Aircall's webhooks tell, and keep it for tap-aircall. See docs/inbox.md on how to run it.",
+    help="Receive events from Aircall's webhooks, and store them for tap-aircall. See docs/inbox.md.",
 )
 @click.version_option(package_name="tap-aircall", prog_name=NAME, message="%(prog)s v%(version)s")
 @click.option(
@@ -422,22 +422,22 @@ def commands(context: click.Context, config: Given) -> None:
 
 
 @commands.command()
-@click.option("--host", default="127.0.0.1", show_default=True, help="Name or address to listen on.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Host name or address to listen on.")
 @click.option("--port", default=8788, show_default=True, type=click.IntRange(0, 65535), help="Port; 0 for a free one.")
-@click.option("--certificate", metavar="FILE", help="Certificate to serve HTTPS with, and those that lead to it.")
-@click.option("--key", metavar="FILE", help="Its key, unless it is in the same file.")
+@click.option("--certificate", metavar="FILE", help="Certificate chain for HTTPS, in PEM.")
+@click.option("--key", metavar="FILE", help="Private key of the certificate, unless the same file contains it.")
 @click.option(
     "--then",
     metavar="COMMAND",
-    help="Command to run when events came, such as 'meltano run tap-aircall target-postgres': at most once a minute, "
-    "never twice at once.",
+    help="Command to run after events arrive, such as 'meltano run tap-aircall target-postgres'; at most once a minute "
+    "and one at a time.",
 )
 @click.option(
     "--most-gib",
     default=16.0,
     show_default=True,
     type=click.FloatRange(min=0.001),
-    help="How many GiB of events each company may have in the store; what comes beyond that is refused.",
+    help="Maximum GiB of events that each company may store; further deliveries are refused.",
 )
 @click.pass_obj
 def serve(
@@ -450,16 +450,16 @@ def serve(
     then: str | None,
     most_gib: float,
 ) -> None:
-    """Receive deliveries until a signal comes.
+    """Receive deliveries until stopped by a signal.
 
-    Deliveries may arrive at any path, and /health says whether the store can be written. Every ten minutes, webhooks
-    that Aircall has switched off are switched on again.
+    Deliveries may arrive at any path; /health reports whether the store is writable. Every ten minutes, webhooks that
+    Aircall has disabled are enabled again.
     """
     from tap_aircall.inbox.followup import GRACE_SECONDS, FollowUp  # noqa: PLC0415 - need the extra
     from tap_aircall.inbox.server import GIB, Receiver, Server, allow_open_files  # noqa: PLC0415 - takes its time
 
     if key and not certificate:
-        raise InputError("Option --key: goes with --certificate.")
+        raise InputError("Option --key: needs --certificate.")
     with opened(config, create=True, patience=SERVER_PATIENCE_SECONDS) as (tap, inbox, webhooks):
         allow_open_files()
         receiver = Receiver(inbox, tap.this_run.clock, most_gib * GIB)
@@ -472,32 +472,30 @@ def serve(
         for thread in threads:
             thread.start()
         if not inbox.webhooks():
-            logger.warning("No webhook is registered yet, so that nothing is accepted: %s register does it.", NAME)
+            logger.warning("No webhook is registered yet, so nothing is accepted. Run %s register.", NAME)
         sys.setswitchinterval(SWITCH_SECONDS)
         server.serve_until_signal()
         ended.set()
         tap.this_run.client.close()
         for thread in threads:
             thread.join(LAST_SECONDS + GRACE_SECONDS)
-        logger.info("Ended. All that was answered with 200 is stored.")
+        logger.info("Stopped. Everything answered with 200 is stored.")
 
 
 @commands.command()
-@click.option(
-    "--url", required=True, help="Public https address of the receiver; /aircall is added to one without a path."
-)
-@click.option("--events", help="Names of events, with commas in between. Default: all, future ones included.")
+@click.option("--url", required=True, help="Public https URL of the receiver; without a path, /aircall is added.")
+@click.option("--events", help="Names of events, separated by commas. Default: all, including future ones.")
 @click.option(
     "--messages",
     is_flag=True,
-    help="Instead of making a webhook, read from standard input the token of a number in proxy mode, which posts its "
-    "messages to that address by itself.",
+    help="Create no webhook. Instead, read from standard input the token of a number in proxy mode, which posts its "
+    "messages to that URL.",
 )
 @click.pass_obj
 def register(config: Given, url: str, events: str | None, *, messages: bool) -> None:
-    """Make the webhook in Aircall, or take over the one that delivers to this address already.
+    """Create the webhook in Aircall, or take over one that already delivers to this URL.
 
-    Only a fingerprint of its token is kept. To repeat the command is safe.
+    Only a fingerprint of its token is stored. You can repeat this safely.
     """
     from tap_aircall.inbox.deliveries import DELIVERIES  # noqa: PLC0415 - takes its time
 
@@ -507,7 +505,7 @@ def register(config: Given, url: str, events: str | None, *, messages: bool) -> 
         if messages:
             token = sys.stdin.readline().strip()
             if not token:
-                raise InputError("Option --messages: there is no token on standard input.")
+                raise InputError("Option --messages: no token on standard input.")
             webhooks.register_messages(token, url)
             click.echo(f"Messages of {webhooks.company} are accepted at {url}.")
             prove(webhooks, url, token)
@@ -519,27 +517,27 @@ def register(config: Given, url: str, events: str | None, *, messages: bool) -> 
 
 
 def prove(webhooks: Webhooks, url: str, token: str | None = None) -> None:
-    """Try whether what is delivered to an address comes in here; see `Webhooks.problem_at`.
+    """Check that a delivery to a URL arrives in this inbox; see `Webhooks.problem_at`.
 
     Raises:
-        InputError: If it goes elsewhere.
+        InputError: If it does not.
     """
     try:
         problem = webhooks.problem_at(url, token)
     except (TransientError, UnavailableError) as error:
         logger.warning(
-            "Whether deliveries come in could not be tried from here: %s Aircall may reach it nevertheless.", error
+            "Cannot check from here whether deliveries arrive: %s Aircall may reach the URL all the same.", error
         )
         return
     if problem:
-        raise InputError(f"Option --url: it is registered, but deliveries to {url} do not come in: {problem}.")
-    click.echo("A delivery to that address came in.")
+        raise InputError(f"Option --url: registered, but deliveries to {url} do not arrive: {problem}.")
+    click.echo("A test delivery to that URL arrived.")
 
 
 @commands.command()
 @click.pass_obj
 def status(config: Given) -> None:
-    """Say which webhooks are active, and what has come in."""
+    """Show which webhooks are active, and what has arrived."""
     with opened(config) as (tap, inbox, webhooks):
         now = int(tap.this_run.clock.time() * 1000)
         click.echo(f"The inbox has {inbox.size() / 2**20:,.1f} MiB.")
@@ -548,7 +546,7 @@ def status(config: Given) -> None:
             said = "no event yet" if last is None else f"last event {last[0]} at {moment(last[1])}"
             count, day = inbox.count_since(company, now - HOUR), inbox.count_since(company, now - DAY)
             click.echo(
-                f"{company}: {said}; {count:,} events in the last hour, {day / 24:,.1f} an hour in the last day."
+                f"{company}: {said}; {count:,} events in the last hour, {day / 24:,.1f} per hour in the last day."
             )
         known, mine = inbox.webhooks(), webhooks.company
         there = webhooks.in_aircall() if known else {}
@@ -557,13 +555,13 @@ def status(config: Given) -> None:
             state = state_of(there.get(each.webhook_id or ""), each.webhook_id, is_mine=each.company == mine)
             click.echo(f"Webhook {place}: {state}")
         if not known:
-            click.echo(f"No webhook is registered; {NAME} register does it.")
+            click.echo(f"No webhook is registered. Run {NAME} register.")
 
 
 @commands.command()
 @click.pass_obj
 def unregister(config: Given) -> None:
-    """Remove the company's webhooks in Aircall, and forget their tokens. Events stay."""
+    """Delete the company's webhooks in Aircall, and their tokens here. Events stay."""
     with opened(config) as (_, _, webhooks):
         gone = webhooks.unregister()
         for webhook in gone:
@@ -574,17 +572,17 @@ def unregister(config: Given) -> None:
 
 @commands.command()
 @click.option(
-    "--older-than", required=True, type=click.FloatRange(min=0), metavar="DAYS", help="Forget what came before."
+    "--older-than", required=True, type=click.FloatRange(min=0), metavar="DAYS", help="Age of the events to delete."
 )
 @click.option(
     "--everything",
     is_flag=True,
-    help="Also forget the events that messages and sessions of AI voice agents are merged from, and that no other "
-    "source has.",
+    help="Also delete the events that messages and sessions of AI voice agents are merged from, which no other source "
+    "has.",
 )
 @click.pass_obj
 def forget(config: Given, older_than: float, *, everything: bool) -> None:
-    """Forget old events: of the setting inbox_company, or of all companies without it."""
+    """Delete old events of the company in the setting inbox_company, or of all companies."""
     if not older_than <= LONGEST_DAYS:  # nor NaN
         raise InputError(f"Option --older-than: must be a number of days from 0 to {LONGEST_DAYS:,}.")
     with opened(config) as (tap, inbox, _):
@@ -608,18 +606,18 @@ def last_position(tap: TapAircall, inbox: Inbox) -> int:
 def opened(
     config: Given, *, create: bool = False, patience: float | None = None
 ) -> Iterator[tuple[TapAircall, Inbox, Webhooks]]:
-    """Open what the config names.
+    """Open the inbox that the config names.
 
     Args:
-        config: What `--config` gave.
-        create: Whether to make the store if there is none.
-        patience: Seconds to wait for others who are writing; None for the default.
+        config: The values of `--config`.
+        create: Whether to create the store if there is none.
+        patience: Seconds to wait for other writers; None for the default.
 
     Yields:
-        The tap, which has the settings and the client of Aircall; the store; and the company's webhooks.
+        The tap, with its settings and its client; the store; and the company's webhooks.
 
     Raises:
-        InputError: If something cannot be used.
+        InputError: If the config or the store cannot be used.
     """
     from tap_aircall.inbox.store import PATIENCE_SECONDS, Inbox  # noqa: PLC0415 - need the extra
     from tap_aircall.inbox.webhooks import Webhooks  # noqa: PLC0415
@@ -627,7 +625,7 @@ def opened(
 
     tap = TapAircall(config=config.config, parse_env_config=config.parse_env)
     if not tap.this_run.settings.inbox:
-        raise InputError("Setting inbox: missing; name a file, or the address of a PostgreSQL database.")
+        raise InputError("Setting inbox: missing; name a file, or the URL of a PostgreSQL database.")
     inbox = Inbox.open(tap.this_run.settings.inbox, create=create, patience=patience or PATIENCE_SECONDS)
     try:
         yield tap, inbox, Webhooks(tap.this_run.client, inbox, tap.this_run.clock, tap.this_run.settings.inbox_company)
@@ -637,10 +635,10 @@ def opened(
 
 
 def checked_url(url: str, path: str) -> str:
-    """Return a public address, with a path if it has none.
+    """Return a public URL, with `path` added if it has none.
 
     Raises:
-        InputError: If Aircall could not deliver there.
+        InputError: If Aircall cannot deliver to it.
     """
     try:
         parts = urlsplit(url)
@@ -649,27 +647,27 @@ def checked_url(url: str, path: str) -> str:
     except ValueError:
         is_usable = False
     if not is_usable or not url.isprintable():
-        raise InputError("Option --url: must be a public address that begins with https://.")
+        raise InputError("Option --url: must be a public URL that begins with https://.")
     return url if parts.path.strip("/") else f"{url.rstrip('/')}{path}"
 
 
 def moment(milliseconds: int) -> str:
-    """Write a time in UNIX milliseconds for people."""
+    """Format a time in UNIX milliseconds."""
     return datetime.fromtimestamp(milliseconds // 1000, UTC).isoformat().replace("+00:00", "Z")
 
 
 def state_of(webhook: AircallsWebhook | None, webhook_id: str | None, *, is_mine: bool) -> str:
-    """Say how a webhook is doing.
+    """Describe the state of a webhook.
 
     Args:
-        webhook: What Aircall shows of it; None for nothing.
+        webhook: The webhook as Aircall shows it, if it does.
         webhook_id: Its id; None for messages in proxy mode.
-        is_mine: Whether it is one of the config's company.
+        is_mine: Whether it belongs to the config's company.
     """
     if not is_mine:
-        return "of another company; ask with its config"
+        return "belongs to another company; use its config"
     if webhook_id is None:
         return "accepted"
     if webhook is None:
-        return "gone in Aircall; register makes a new one"
-    return "active" if webhook.is_active else "switched off by Aircall; serve or register switches it on"
+        return "deleted in Aircall; register creates a new one"
+    return "active" if webhook.is_active else "disabled by Aircall; serve or register enables it"

@@ -1,6 +1,6 @@
-"""Everything that can stop a run, each with one line that tells the user what to change.
+"""The errors that can end a run or a stream, each with one line that tells the user what to change.
 
-A message never holds a response body, a phone number, a token or a query: it may end up in a log that others read.
+A message never contains a response body, a phone number, a token or a query: others may read the log.
 """
 
 from __future__ import annotations
@@ -15,31 +15,31 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 LONGEST_TEXT = 200
-"""How many characters of a text from elsewhere a line may hold."""
-RUN_TERMINATED = "The run was terminated; the last state written is safe to go on from."
+"""Maximum number of characters of foreign text in a line."""
+RUN_TERMINATED = "The run was terminated; the next one can continue from the last state written."
 
 
 def one_line(text: str) -> str:
-    """Make a text from elsewhere fit for a log line, which it can then neither break, forge nor flood.
+    """Sanitize foreign text for a log line, so that it cannot break, forge or flood the log.
 
     Args:
-        text: Words that the tap did not choose, such as a reason or a name that Aircall sent.
+        text: Text from outside the tap, such as a reason or a name that Aircall sent.
 
     Returns:
-        The same in at most `LONGEST_TEXT` characters, each of them printable: runs of anything else, such as line ends,
-        colours for a terminal or marks that turn text around, become one space.
+        At most `LONGEST_TEXT` printable characters. Runs of others, such as line ends, terminal escapes and
+        bidirectional marks, become one space.
     """
-    beginning = text[: 10 * LONGEST_TEXT]  # however long it is, it costs no more
+    beginning = text[: 10 * LONGEST_TEXT]  # bounds the cost of a very long text
     line = " ".join("".join(each if each.isprintable() else " " for each in beginning).split())
     return line if len(line) <= LONGEST_TEXT and beginning == text else line[: LONGEST_TEXT - 1] + "…"
 
 
 def reason_of(error: OSError) -> str:
-    """Say in a few words why the system refused something."""
+    """Describe an error of the operating system in a few words."""
     if error.errno in {errno.ENOSPC, errno.EDQUOT}:
         return f"disk full ({error.strerror})"
     if error.errno in {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}:
-        return "its file system has no locks, such as some network drives; name a place on another"
+        return "its file system has no locks, like some network drives; use another one"
     return error.strerror or type(error).__name__
 
 
@@ -47,42 +47,42 @@ def hint(name: str, known: Iterable[str], otherwise: str) -> str:
     """Return the end of a line about an unknown name.
 
     Args:
-        name: The name, as a user wrote it.
-        known: The names there are.
-        otherwise: What to say when none of them is like it.
+        name: The name that a user wrote.
+        known: The valid names.
+        otherwise: The text if none of them is similar.
     """
     close = difflib.get_close_matches(name, list(known), n=1)
     return f"did you mean {close[0]}?" if close else otherwise
 
 
 def needs_extra(what: str, extra: str) -> str:
-    """Return the line for what needs an extra of this package, which is on no index yet (docs/releasing.md)."""
+    """Return a line about a missing extra. The package is not on an index yet (docs/releasing.md)."""
     return f"{what} needs the extra {extra}: pip install '.[{extra}]' in a clone of tap-aircall."
 
 
 class TapAircallError(Exception):
-    """The run cannot go on; `line` is the one line that the user sees."""
+    """The run cannot continue; `line` is what the user sees."""
 
     stream: str | None = None
-    """The stream that it is about; None if it is about the whole run."""
+    """The stream that failed; None if the error concerns the whole run."""
 
     @property
     def kind(self) -> str:
-        """What kind of error it is, for machines to tell one from another: `Credentials` for a `CredentialsError`."""
+        """The kind of error for structured logs, such as `Credentials` for a `CredentialsError`."""
         return type(self).__name__.removesuffix("Error")
 
     @property
     def line(self) -> str:
-        """What the user sees: the message, with the stream before it."""
+        """The message, with the stream before it."""
         return " ".join((f"Stream '{self.stream}': {self}" if self.stream else str(self)).split())
 
 
 class InputError(TapAircallError):
-    """The config, the catalog or the state given to the tap cannot be used."""
+    """The given config, catalog or state cannot be used."""
 
 
 class AircallError(TapAircallError):
-    """Aircall did not give what was asked for."""
+    """Something could not be read from Aircall."""
 
 
 class CredentialsError(AircallError):
@@ -92,8 +92,7 @@ class CredentialsError(AircallError):
 class ForbiddenError(CredentialsError):
     """Aircall answers 403: it rejects the credentials, or they may not see this one resource.
 
-    A stream that not every account has may take it for "none here". The client has ruled out that an OAuth token has
-    ended.
+    A stream that not every account has may treat it as "not available". An expired OAuth token is ruled out before.
     """
 
 
@@ -110,11 +109,11 @@ class NotFoundError(AircallError):
 
 
 class RejectedRequestError(AircallError):
-    """Aircall refuses this request, and would refuse it again (any other 4xx, or a redirect).
+    """Aircall refuses this request for good (any other 4xx, or a redirect).
 
     Args:
-        message: The line.
-        status: Status of the answer.
+        message: The message.
+        status: HTTP status of the answer.
     """
 
     def __init__(self, message: str, status: int) -> None:
@@ -123,28 +122,28 @@ class RejectedRequestError(AircallError):
 
 
 class ExpiredError(RejectedRequestError):
-    """The address of a file has expired. There may be a new one for the same file."""
+    """The URL of a file has expired; Aircall may have a new one for it."""
 
 
 class TransientError(AircallError):
-    """One attempt failed in a way that the next may not."""
+    """An attempt failed, but a retry may succeed."""
 
 
 class UnavailableError(AircallError):
-    """Aircall could not be reached, or kept failing for as long as the tap was willing to wait."""
+    """Aircall could not be reached, or kept failing until the tap gave up."""
 
 
 class BlockedError(UnavailableError):
-    """Aircall keeps refusing requests of the company as too many, whatever they ask for."""
+    """Aircall keeps answering all requests of the company with 429."""
 
 
 class ResponseError(AircallError):
     """Aircall answered with data that does not have the documented shape.
 
     Args:
-        message: The line.
-        found: What came instead, if it is to be kept.
-        attempts: How often to ask at most before it counts; None for as often as for any fault on the way.
+        message: The message.
+        found: What Aircall sent instead, if it should be kept.
+        attempts: Maximum number of attempts; None for as many as for other faults.
     """
 
     def __init__(self, message: str, *, found: object = None, attempts: int | None = None) -> None:
@@ -154,7 +153,7 @@ class ResponseError(AircallError):
 
 
 class MisorderedError(ResponseError):
-    """Aircall lists records in another order than asked for, or others than asked for."""
+    """Aircall lists records in the wrong order, or records that were not asked for."""
 
 
 class UnreadableError(AircallError):
@@ -162,11 +161,11 @@ class UnreadableError(AircallError):
 
 
 class StreamUnavailableError(AircallError):
-    """This account does not have what a stream reads. The stream ends with this line, and the run goes on.
+    """This account lacks what a stream reads. The stream ends with this line, and the run continues.
 
     Args:
-        message: What to say of the stream, such as `is left out: ...`.
-        is_expected: Whether that is information rather than a warning.
+        message: The predicate of the line, such as `is left out: ...`.
+        is_expected: Whether to log it as information rather than a warning.
     """
 
     @property
@@ -180,27 +179,27 @@ class StreamUnavailableError(AircallError):
 
 
 class InboxError(AircallError):
-    """The store in which the receiver of webhooks keeps events cannot be read or written at the moment."""
+    """The inbox cannot be read or written at the moment."""
 
 
 class StorageError(AircallError):
-    """What Aircall gave cannot be kept where the settings say."""
+    """A file from Aircall cannot be stored at the configured location."""
 
 
 class GapError(AircallError):
-    """Aircall counts records in a list that it does not show; all others were read."""
+    """Aircall counts records in a list but does not show them; all others were read."""
 
 
 class ReportError(AircallError):
-    """Aircall did not make a report, or what it made cannot be read; other reports may be fine."""
+    """Aircall did not produce a report, or its file cannot be read; other reports may be fine."""
 
 
 class StreamError(AircallError):
-    """One stream could not be read to its end; all others were.
+    """One stream failed; all others were read.
 
     Args:
-        stream: Its name.
-        cause: Why.
+        stream: Name of the stream.
+        cause: Why it failed.
     """
 
     def __init__(self, stream: str, cause: AircallError) -> None:
@@ -220,10 +219,10 @@ class StreamError(AircallError):
 
 
 class StreamsFailedError(AircallError):
-    """Several streams could not be read to their end; all others were.
+    """Several streams failed; all others were read.
 
     Args:
-        errors: One for each.
+        errors: One per stream.
     """
 
     def __init__(self, errors: Sequence[TapAircallError]) -> None:
@@ -232,18 +231,18 @@ class StreamsFailedError(AircallError):
 
 
 class RunEndedError(TapAircallError):
-    """The client was closed while a request was waiting for its turn."""
+    """The client was closed while a request waited for the rate limit."""
 
     def __init__(self) -> None:
         super().__init__("The run was ended.")
 
 
 class TerminatedError(BaseException):
-    """A signal ended the run. Not an `Exception`, so that nothing takes it for a fault to survive.
+    """A signal ended the run. Not an `Exception`, so that no handler swallows it.
 
     Args:
         signum: The signal.
-        line: What to say about it.
+        line: The message.
     """
 
     def __init__(self, signum: int, line: str = RUN_TERMINATED) -> None:

@@ -1,4 +1,4 @@
-"""The tap: its settings, its streams and its command line."""
+"""The tap: its settings, its streams and its runs."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ if TYPE_CHECKING:
     from singer_sdk import Stream
 
 VARIABLES = "TAP_AIRCALL_"
-"""What the environment variables for settings begin with."""
+"""Prefix of the environment variables."""
 API_URL = DEFINITION["properties"]["api_url"]["default"]
 MOST_A_MINUTE = 120
-"""Requests of a company, all its integrations together (facts: Rate limit)."""
+"""Aircall's rate limit for a company, all integrations together (facts: Rate limit)."""
 SERVED_SECONDS = 185 * 86_400
-"""How far back Aircall serves calls: six months (facts: Calls)."""
+"""Six months; Aircall serves no older calls (facts: Calls)."""
 
 
 class TapAircall(Tap):
@@ -51,19 +51,19 @@ class TapAircall(Tap):
 
     Args:
         config: The settings.
-        catalog: Which streams and fields to read; None for what the settings choose.
-        parse_env_config: Whether environment variables count as well.
-        validate_config: Whether the settings must do for reading; discovery needs none.
-        clock: The clock of this machine.
-        **kwargs: As the SDK's tap takes them.
+        catalog: The streams and fields to read; None for those that the settings choose.
+        parse_env_config: Whether to read environment variables too.
+        validate_config: Whether to require valid settings; discovery needs none.
+        clock: This machine's clock.
+        **kwargs: Passed to the SDK's tap.
 
     Raises:
-        InputError: If settings, catalog or state cannot be used.
+        InputError: If the settings, the catalog or the state cannot be used.
     """
 
     name = "tap-aircall"
     package_name = "tap-aircall"
-    config_jsonschema: ClassVar[dict[str, Any]] = deepcopy(DEFINITION)  # the SDK adds settings of its own
+    config_jsonschema: ClassVar[dict[str, Any]] = deepcopy(DEFINITION)  # the SDK adds its own settings
     message_writer_class = InterruptibleWriter
     message_writer: InterruptibleWriter
     capabilities: ClassVar = [
@@ -91,7 +91,7 @@ class TapAircall(Tap):
         self.append_builtin_config(schema)
         config = dict(config or {})
         if parse_env_config:
-            # The SDK's own reading of variables ends in a traceback that names none, and passes over misspelt ones.
+            # The SDK's own parser fails with a traceback that names no variable, and ignores misspelt ones.
             variables, lines = from_environment(schema["properties"], VARIABLES)
             config |= variables
             for line in lines:
@@ -99,7 +99,7 @@ class TapAircall(Tap):
         lines = problems(config, schema["properties"])
         if lines and validate_config:
             raise InputError(" ".join(lines))
-        for line in lines:  # the SDK only says that there are some
+        for line in lines:  # the SDK only logs that there are problems
             self.logger.warning(line)
         settings, clock = None, clock or Clock()
         if validate_config:
@@ -125,12 +125,12 @@ class TapAircall(Tap):
     @cached_property
     @override
     def streams(self) -> dict[str, Stream]:
-        """All streams by name, in the order in which they are read: the SDK's is by name."""
+        """All streams by name, in reading order; the SDK sorts them by name."""
         return dict(sorted(super().streams.items(), key=lambda item: self._order.index(item[0])))
 
     @property
     def aircall_streams(self) -> list[AircallStream]:
-        """All streams, in the order in which they are read."""
+        """All streams, in reading order."""
         return [stream for stream in self.streams.values() if isinstance(stream, AircallStream)]
 
     @override
@@ -146,14 +146,14 @@ class TapAircall(Tap):
             maps.check_aliases(self.mapper)
             vars(self.mapper)["flattening_options"] = None
             for stream in self.aircall_streams:
-                # The SDK would give the mapper no fields of these, and so refuse maps that name some.
+                # The SDK would register these without fields, and so refuse maps that name one.
                 if stream.name not in selected:
                     self.mapper.register_raw_stream_schema(stream.name, stream.schema, stream.primary_keys)
         maps.explain_failures(self.mapper)
 
     @override
     def load_state(self, state: dict[str, Any]) -> None:
-        """Take over a state, unless it is another tap's.
+        """Load a state.
 
         Raises:
             InputError: If it is not a state of this tap.
@@ -168,14 +168,14 @@ class TapAircall(Tap):
                 if stream.name in bookmarks:
                     stream.upgrade_state()
             except InputError:
-                if stream.selected:  # one that is not keeps what it cannot read
+                if stream.selected:  # a deselected stream keeps what it cannot read
                     raise
 
     def log_in(self) -> None:
         """Lead a person through the OAuth login, and save the tokens for later runs.
 
         Raises:
-            TapAircallError: If it did not come to its end.
+            TapAircallError: If the login fails.
         """
         writer = self.message_writer
         writer.last_words = "The login was stopped; nothing was saved."
@@ -186,7 +186,7 @@ class TapAircall(Tap):
         self.this_run.oauth_app.log_in(self.this_run.person, saving)
 
     def point_out_doubts(self) -> None:
-        """Warn of what is probably a mistake, but no reason not to run."""
+        """Warn of probable mistakes that do not prevent a run."""
         settings = self.this_run.settings
         selected = {stream.name for stream in self.aircall_streams if stream.selected}
         if not selected:
@@ -195,29 +195,27 @@ class TapAircall(Tap):
             )
         if self.input_catalog is not None and self._chosen not in (None, selected):
             self.logger.warning(
-                "Setting streams: has no effect, since a catalog says what to read; with Meltano, its select does."
+                "Setting streams: has no effect, because a catalog selects the streams; with Meltano, use select."
             )
         if settings.requests_per_minute > MOST_A_MINUTE and settings.api_url == API_URL:
             self.logger.warning(
-                "Setting requests_per_minute: Aircall allows a company %d in all, and blocks all of its integrations "
-                "for a minute when they ask for more.",
+                "Setting requests_per_minute: Aircall allows %d for a company, and blocks all its integrations for a "
+                "minute when they exceed that.",
                 MOST_A_MINUTE,
             )
         start = settings.start
         reads_calls = "calls" in selected and "calls" not in self.state.get("bookmarks", {})
         if reads_calls and start is not None and start < self.this_run.clock.time() - SERVED_SECONDS:
-            self.logger.warning(
-                "Setting start_date: Aircall serves calls of the last six months only, and none before."
-            )
+            self.logger.warning("Setting start_date: Aircall serves only the calls of the last six months.")
 
     def run(self) -> None:
-        """Read all selected streams, and leave a state that says how far.
+        """Read all selected streams.
 
-        A stream that fails does not keep the others from being read; see `Run.note_failure`.
+        If a stream fails, the others are still read; see `Run.note_failure`.
 
         Raises:
-            TapAircallError: If a stream could not be read to its end.
-            StreamsFailedError: If several could not.
+            TapAircallError: If a stream failed, or the whole run.
+            StreamsFailedError: If several streams failed.
         """
         began = self.this_run.clock.monotonic()
         try:
@@ -234,9 +232,9 @@ class TapAircall(Tap):
         except BrokenPipeError as error:
             discard_stdout()
             raise TapAircallError(
-                "The target stopped reading; the last state that it kept is safe to go on from."
+                "The target stopped reading; the next run can continue from the last state that it kept."
             ) from error
-        except BaseException:  # a signal, too: whatever ends the run, a target that has records is to have their state
+        except BaseException:  # even for a signal: a target that has records needs their state
             if self.state:
                 self.state_writer.write_state(self.state)
             raise
@@ -244,11 +242,11 @@ class TapAircall(Tap):
             self.this_run.close()
 
     def try_streams(self) -> None:
-        """Ask for one record of each selected stream, with one request each, and say whether all is well.
+        """Read one record of each selected stream, with one request each, and log the result.
 
         Raises:
             AircallError: If nothing can be read at all.
-            StreamsFailedError: With a line for each stream that cannot be read, and one more for the verdict.
+            StreamsFailedError: If some streams cannot be read; has a line for each, and one for the result.
         """
         streams = [stream for stream in self.aircall_streams if stream.selected]
         left_out = 0
@@ -259,7 +257,7 @@ class TapAircall(Tap):
                     stream.try_out()
                 except StreamUnavailableError as reason:
                     left_out += 1
-                    reason.is_expected = False  # a test says what it could not try
+                    reason.is_expected = False  # a test warns of what it could not try
                     stream.note_left_out(reason)
                 except AircallError as error:
                     self.this_run.note_failure(stream.name, error)
@@ -272,13 +270,13 @@ class TapAircall(Tap):
         self.logger.info("The test passed: Aircall accepts the credentials. %s", readable)
 
     def verify(self) -> None:
-        """Ask Aircall whether it behaves as the tap relies on, and tell what came of it, in a table and a trace.
+        """Check that Aircall behaves as the tap expects; print a table and write a trace.
 
         Raises:
-            AircallError: If nothing can be asked.
-            TapAircallError: If something differs that could lose data.
+            AircallError: If Aircall cannot be reached, or rejects the credentials.
+            TapAircallError: If it differs in a way that could lose data.
         """
-        from tap_aircall.verify import verify  # noqa: PLC0415 - no run needs it
+        from tap_aircall.verify import verify  # noqa: PLC0415 - runs do not need it
 
         try:
             verify(self.this_run, self.aircall_streams, f"tap-aircall {self.plugin_version}")
@@ -286,13 +284,13 @@ class TapAircall(Tap):
             self.this_run.close()
 
     def select_all(self) -> None:
-        """Select all streams, with the fields of each that are selected: otherwise a stream's schema has none."""
+        """Select all streams, and register their selected fields, without which their schemas would be empty."""
         for stream in self.streams.values():
             stream.selected = True
         self.setup_mapper()
 
     def _sum_up(self, seconds: float) -> None:
-        """Log what the run has read and how long it took, and what it has not read."""
+        """Log a summary of the run: records, requests, seconds, and the streams not selected."""
         streams = [stream for stream in self.aircall_streams if stream.selected or stream.left_out]
         rows = [stream.row() for stream in streams]
         rows = [row._replace(note="failed") if row.stream in self.this_run.failures else row for row in rows]
@@ -317,7 +315,7 @@ class TapAircall(Tap):
 
     @override
     def _handle_termination(self, signum: int, frame: FrameType | None) -> None:
-        # The SDK writes a state right here, possibly into the middle of a line, and exits with 0.
+        # The SDK would write a state at once, possibly in the middle of a line, and exit with 0.
         self.message_writer.terminate(signum)
 
     @classmethod
@@ -325,9 +323,9 @@ class TapAircall(Tap):
     def append_builtin_config(cls, config_jsonschema: dict[str, Any]) -> None:
         super().append_builtin_config(config_jsonschema)
         properties = config_jsonschema["properties"]
-        # From 0.55 on the SDK adds a setting to switch these messages off; the tap always sends them.
+        # From 0.55 on, the SDK adds a setting to disable these messages, but the tap always sends them.
         properties.pop("emit_activate_version_messages", None)
-        # The SDK's schema is invalid where it describes `__else__`; `maps.check` does the rest.
+        # The SDK's schema of `__else__` is invalid; `maps.check` checks the rest.
         stream_maps = properties[maps.SETTING]
         properties[maps.SETTING] = {key: stream_maps[key] for key in ("type", "title", "description")}
 
@@ -347,13 +345,12 @@ def _as_catalog(catalog: Any) -> Catalog | None:
 
 
 def _complete(catalog: Catalog, streams: Iterable[AircallStream]) -> None:
-    """Fill in what a catalog is silent about.
+    """Fill in the keys that a catalog omits.
 
-    One that does not name the keys of a stream does not mean "without keys": the stream would be read whole and, worse,
-    older rows would leave the warehouse.
+    Without them, a stream would be read whole and, worse, older rows would be deleted from the warehouse.
 
     Raises:
-        InputError: If it is another tap's.
+        InputError: If the catalog has streams of another tap.
     """
     known = {stream.name: stream for stream in streams}
     if strangers := sorted(catalog.keys() - known.keys()):

@@ -1,4 +1,4 @@
-"""How Singer messages reach the target: as whole lines, whatever comes between them."""
+"""The writer of Singer messages, which a signal cannot interrupt within a line."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ if TYPE_CHECKING:
     from singer_sdk.singerlib.encoding.simple import Message
 
 GRACE_SECONDS = 5.0
-"""How long a terminated run may take to hand a half-written line to a slow target."""
+"""How long a terminated run may take to finish a line for a slow target."""
 
 
 class InterruptibleWriter(MsgSpecWriter):
-    """Writes Singer messages as whole lines, also when a signal arrives in the middle of them."""
+    """Writes Singer messages as whole lines, even if a signal arrives in the middle of one."""
 
     def __init__(self) -> None:
         super().__init__()
         self.last_words = RUN_TERMINATED
-        """What to say when a signal comes."""
+        """The message when a signal ends the run."""
         self._writing = False
         self._terminated: TerminatedError | None = None
 
@@ -40,15 +40,15 @@ class InterruptibleWriter(MsgSpecWriter):
             raise self._terminated
 
     def send(self, message: Message) -> None:
-        """Encode a message as a line, and hand it to the target."""
+        """Write a message as a line, and flush it."""
         sys.stdout.buffer.write(self.format_message(message))
         sys.stdout.buffer.flush()
 
     def terminate(self, signum: int) -> None:
-        """End the run: at once, or as soon as the line that is being written is whole.
+        """End the run, after the current line if one is being written.
 
         Raises:
-            TerminatedError: Unless a line is being written; then from `write_message`, even if something swallowed it.
+            TerminatedError: If no line is being written; otherwise `write_message` raises it after the line.
         """
         self._terminated = terminated = TerminatedError(signum, self.last_words)
         if not self._writing:
@@ -59,7 +59,7 @@ class InterruptibleWriter(MsgSpecWriter):
 
 
 class SilentWriter(InterruptibleWriter):
-    """Writes nothing, where records are read to see whether they can be."""
+    """Writes nothing, for runs that only test or verify."""
 
     @override
     def send(self, message: Message) -> None:
@@ -67,13 +67,13 @@ class SilentWriter(InterruptibleWriter):
 
 
 def discard_stdout() -> None:
-    """Point standard output nowhere, since Python would try to flush what could not be written when it exits."""
+    """Redirect standard output to nowhere, or Python would try at exit to flush what cannot be written."""
     if sys.__stdout__ is not None:
         discard(sys.stdout.fileno())
 
 
 def discard(descriptor: int) -> None:
-    """Point a file descriptor nowhere."""
+    """Redirect a file descriptor to nowhere."""
     devnull = os.open(os.devnull, os.O_WRONLY)
     os.dup2(devnull, descriptor)
     os.close(devnull)

@@ -216,7 +216,7 @@ class TestStreams:
 
         done = run("--config", changed(config, streams=["tags"]), "--catalog", catalog)
 
-        unused = "Setting streams: has no effect, since a catalog says what to read; with Meltano, its select does."
+        unused = "Setting streams: has no effect, because a catalog selects the streams; with Meltano, use select."
         assert (done.returncode, problems(done)) == (0, [unused])
         assert streams_in(done) == {"teams"}
 
@@ -400,7 +400,7 @@ def test_a_file_that_cannot_be_read_gets_one_line(config: Path, tmp_path: Path, 
         fails_with(run(*good, option, path), f"{what} {path}: cannot be read: {reason}.")
 
 
-ENDLESS = "has NaN, Infinity or a number too large for any use, which is not valid JSON."
+ENDLESS = "contains NaN, Infinity or too large a number, which is not valid JSON."
 
 
 @pytest.mark.parametrize(
@@ -410,9 +410,9 @@ ENDLESS = "has NaN, Infinity or a number too large for any use, which is not val
         (b'{"bookmarks": {"calls": {"cursors": {"0": -Infinity}}}}', ENDLESS),
         (b'{"x": 1e400}', ENDLESS),
         (b'{"x": ' + b"[" * 300 + b"]" * 300 + b"}", "is nested too deeply."),
-        (b'{"x": ' + b"[" * 99_999, "is not JSON that anything could use."),
-        (b'{"x": ' + b"9" * 9_999 + b"}", "is not JSON that anything could use."),
-        (b'{"x": "\xff"}', "cannot be read: it is not text in UTF-8."),
+        (b'{"x": ' + b"[" * 99_999, "is not usable JSON."),
+        (b'{"x": ' + b"9" * 9_999 + b"}", "is not usable JSON."),
+        (b'{"x": "\xff"}', "cannot be read: it is not UTF-8 text."),
         (b"", "is empty; it must be a JSON object, such as {}."),
     ],
     ids=lambda value: str(value)[:20],
@@ -492,7 +492,7 @@ def test_a_start_date_older_than_aircall_serves_is_pointed_out_once(config: Path
     state = write(tmp_path / "state.json", first.stdout.splitlines()[-1].removeprefix('{"type":"STATE","value":')[:-1])
     second = run("--config", config, "--state", state)
 
-    assert problems(first) == ["Setting start_date: Aircall serves calls of the last six months only, and none before."]
+    assert problems(first) == ["Setting start_date: Aircall serves only the calls of the last six months."]
     assert [done.returncode for done in (first, second)] == [0, 0]
     assert problems(second) == []
 
@@ -547,7 +547,9 @@ def test_a_signal_leaves_whole_lines_and_a_usable_state(
 
     assert time.monotonic() - began < 5
     assert endless.process.returncode == 128 + signum
-    assert stderr.splitlines()[-1].endswith("The run was terminated; the last state written is safe to go on from.")
+    assert stderr.splitlines()[-1].endswith(
+        "The run was terminated; the next one can continue from the last state written."
+    )
     messages = [json.loads(line) for line in endless.output.read_text(encoding="utf-8").splitlines()]
     state = next(m["value"] for m in reversed(messages) if m["type"] == "STATE")
     done = run("--config", config, "--state", write(tmp_path / "state.json", state))
@@ -580,7 +582,7 @@ def test_a_target_that_dies_ends_the_run_with_one_line(config: Path) -> None:
     assert process.wait() == 1
     lines = [line for line in stderr.splitlines() if "| INFO " not in line]
     assert [line.split("|", 3)[-1].strip() for line in lines] == [
-        "The target stopped reading; the last state that it kept is safe to go on from."
+        "The target stopped reading; the next run can continue from the last state that it kept."
     ]
 
 

@@ -33,10 +33,12 @@ FOLLOWERS = ("call_topics", "call_action_items")
 EXPECTED: dict[Mishap, tuple[tuple[int, list[str]], ...]] = {
     Mishap.KILL: ((-9, []),),
     Mishap.TERMINATE: (
-        (143, ["The run was terminated; the last state written is safe to go on from."]),
+        (143, ["The run was terminated; the next one can continue from the last state written."]),
         (-15, []),  # 143 in a shell as well: once everything is written, a signal just ends the process
     ),
-    Mishap.CLOSED_PIPE: ((1, ["The target stopped reading; the last state that it kept is safe to go on from."]),),
+    Mishap.CLOSED_PIPE: (
+        (1, ["The target stopped reading; the next run can continue from the last state that it kept."]),
+    ),
     Mishap.FULL_DISK: ((1, ["File too large: standard output"]),),
 }
 """Exit codes, and what the run says."""

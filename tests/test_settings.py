@@ -148,7 +148,7 @@ def test_more_requests_than_aircall_allows_are_pointed_out(
 ) -> None:
     TapAircall(config={**GOOD, "requests_per_minute": requests}).point_out_doubts()
 
-    line = "Setting requests_per_minute: Aircall allows a company 120 in all"
+    line = "Setting requests_per_minute: Aircall allows 120 for a company"
     assert [message.startswith(line) for message in caplog.messages if "Setting" in message] == [True] * warned
 
 

@@ -92,7 +92,7 @@ class Tokens(msgspec.Struct, frozen=True, kw_only=True):
         )
 
     def is_due(self, now: float) -> bool:
-        """Return whether to renew these at `now` (UNIX seconds); if the clock is wrong, Aircall refuses them first."""
+        """Return whether these should be renewed at `now` (UNIX seconds)."""
         if self.access_token is None:
             return True
         if self.refresh_token is None or self.expires_at is None:

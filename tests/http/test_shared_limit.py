@@ -179,7 +179,7 @@ def test_a_lock_that_is_never_given_back_ends_the_run_with_one_line(
 
 @pytest.mark.parametrize(
     ("number", "reason"),
-    [(errno.ENOLCK, "its file system has no locks, such as some network drives; "), (errno.EIO, "")],
+    [(errno.ENOLCK, "its file system has no locks, "), (errno.EIO, "")],
 )
 def test_a_file_system_without_locks_is_told_at_once(
     location: str, monkeypatch: pytest.MonkeyPatch, number: int, reason: str

@@ -82,25 +82,23 @@ def test_from_the_webhook_to_the_event_and_back(
             (webhook,) = aircall.world.kinds["webhooks"].values()
             identity = webhook["webhook_id"]
             assert capsys.readouterr().out == f"Webhook {identity} of Acme delivers all events to {URL}/aircall.\n"
-            assert (
-                "could not be tried from here: The connection to localhost:1 failed: connection refused." in caplog.text
-            )
+            assert "arrive: The connection to localhost:1 failed: connection refused." in caplog.text
         assert requests.post(f"{url}/aircall", data=delivery(1, token=webhook["token"]), timeout=60).status_code == 200
         webhook["active"] = False
         run("--config", config, "status")
         size, company, state = capsys.readouterr().out.splitlines()
         assert re.fullmatch(r"The inbox has 0\.\d MiB\.", size)
         assert re.fullmatch(
-            r"Acme: last event call\.tagged at 20\S+Z; 1 events in the last hour, 0\.0 an hour in the last day\.",
+            r"Acme: last event call\.tagged at 20\S+Z; 1 events in the last hour, 0\.0 per hour in the last day\.",
             company,
         )
         assert state == (
-            f"Webhook {identity} of Acme, {URL}/aircall: switched off by Aircall; serve or register switches it on"
+            f"Webhook {identity} of Acme, {URL}/aircall: disabled by Aircall; serve or register enables it"
         )
         process.send_signal(signal.SIGTERM)
         _, log = process.communicate(timeout=60)
         assert process.returncode == 0
-        assert log.splitlines()[-1].endswith("Ended. All that was answered with 200 is stored.")
+        assert log.splitlines()[-1].endswith("Stopped. Everything answered with 200 is stored.")
 
     run("--config", config, "unregister")
     run("--config", config, "unregister")
@@ -196,14 +194,14 @@ def test_a_failure_is_one_line_and_an_exit_code(config: Path) -> None:
         (
             ["status"],
             {"inbox": None},
-            r"^Setting inbox: missing; name a file, or the address of a PostgreSQL database\.$",
+            r"^Setting inbox: missing; name a file, or the URL of a PostgreSQL database\.$",
         ),
         (["serve"], {"inbox": "/missing/inbox.db"}, r"^Setting inbox: there is no folder /missing\.$"),
-        (["serve", "--key", "key.pem"], {}, r"^Option --key: goes with --certificate\.$"),
+        (["serve", "--key", "key.pem"], {}, r"^Option --key: needs --certificate\.$"),
         (
             ["register", "--url", "http://a.b"],
             {},
-            r"^Option --url: must be a public address that begins with https://\.$",
+            r"^Option --url: must be a public URL that begins with https://\.$",
         ),
         *(
             (
@@ -213,7 +211,7 @@ def test_a_failure_is_one_line_and_an_exit_code(config: Path) -> None:
             )
             for days in ("nan", "inf", "1e9")
         ),
-        (["register", "--url", URL, "--messages"], {}, r"^Option --messages: there is no token on standard input\.$"),
+        (["register", "--url", URL, "--messages"], {}, r"^Option --messages: no token on standard input\.$"),
         (["unregister"], {"password": None}, r"^Setting password: missing; give the API id \(user\) and API token"),
     ],
     ids=range(10),
@@ -230,7 +228,7 @@ def test_what_cannot_be_done_is_told(
 
 @pytest.mark.parametrize(
     ("problem", "line"),
-    [("", None), ("the answer is status 307", r"it is registered, but deliveries to .* do not come in: the answer is")],
+    [("", None), ("the answer is status 307", r"registered, but deliveries to .* do not arrive: the answer is")],
 )
 def test_an_address_that_leads_elsewhere_fails_once_it_is_registered(
     aircall: Aircall, config: Path, monkeypatch: pytest.MonkeyPatch, problem: str, line: str | None
@@ -259,7 +257,7 @@ def test_an_address_without_a_path_gets_one(url: str, expected: str) -> None:
     "url", ["http://a.b", "https://", "a.b", "https://u:p@a.b", "https://a.b/\n", "https://[", "https://a.b:x"]
 )
 def test_an_address_is_public_https(url: str) -> None:
-    with pytest.raises(InputError, match="must be a public address that begins with https://"):
+    with pytest.raises(InputError, match="must be a public URL that begins with https://"):
         command.checked_url(url, "/aircall")
 
 
@@ -274,10 +272,10 @@ def test_the_state_of_a_webhook_is_told() -> None:
         command.state_of(active, "id", is_mine=False),
     ] == [
         "active",
-        "switched off by Aircall; serve or register switches it on",
-        "gone in Aircall; register makes a new one",
+        "disabled by Aircall; serve or register enables it",
+        "deleted in Aircall; register creates a new one",
         "accepted",
-        "of another company; ask with its config",
+        "belongs to another company; use its config",
     ]
 
 

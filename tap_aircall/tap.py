@@ -232,7 +232,7 @@ class TapAircall(Tap):
         except BrokenPipeError as error:
             discard_stdout()
             raise TapAircallError(
-                "The target stopped reading; the next run can continue from the last state that it kept."
+                "The target stopped reading; the next run can continue from its last state."
             ) from error
         except BaseException:  # even for a signal: a target that has records needs their state
             if self.state:

@@ -548,7 +548,7 @@ def test_a_signal_leaves_whole_lines_and_a_usable_state(
     assert time.monotonic() - began < 5
     assert endless.process.returncode == 128 + signum
     assert stderr.splitlines()[-1].endswith(
-        "The run was terminated; the next one can continue from the last state written."
+        "The run was terminated; the next can continue from the last state written."
     )
     messages = [json.loads(line) for line in endless.output.read_text(encoding="utf-8").splitlines()]
     state = next(m["value"] for m in reversed(messages) if m["type"] == "STATE")
@@ -582,7 +582,7 @@ def test_a_target_that_dies_ends_the_run_with_one_line(config: Path) -> None:
     assert process.wait() == 1
     lines = [line for line in stderr.splitlines() if "| INFO " not in line]
     assert [line.split("|", 3)[-1].strip() for line in lines] == [
-        "The target stopped reading; the next run can continue from the last state that it kept."
+        "The target stopped reading; the next run can continue from its last state."
     ]
 
 

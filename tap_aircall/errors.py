@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 LONGEST_TEXT = 200
 """Maximum number of characters of foreign text in a line."""
-RUN_TERMINATED = "The run was terminated; the next can continue from the last state written."
+RUN_TERMINATED = "Terminated; the next run can continue from the last state written."
 
 
 def one_line(text: str) -> str:

@@ -1,12 +1,11 @@
-"""Asks a real account whether Aircall still behaves as this tap relies on: `tap-aircall --config ... --verify`.
+"""Checks on a real account that Aircall behaves as the tap expects: `tap-aircall --config ... --verify`.
 
-Nobody in this project has an account. So whoever has one can find out what holds there, and send what comes of it: a
-table, and a trace of all that was asked and answered (`tap_aircall.http.trace`). Both have names of fields, counts and
-differences of clocks in them, and nobody's data. It takes at most `MOST_REQUESTS` requests; what they do not suffice
-for is "not seen".
+Nobody in this project has an account. Users who have one can check, and send us the results: a table, and a trace of
+all requests and answers (`tap_aircall.http.trace`). Both contain field names, counts and clock differences, but no data.
+The check takes at most `MOST_REQUESTS` requests; what does not fit is "not seen".
 
-Lists are read as a run reads them, by the same walks and with the same checks. What a walk does not ask for, such as
-what is just outside of its bounds, is asked for apart, and nothing in those answers is believed.
+Lists are read by the same walks as in a run, with the same checks. Extra requests, such as for records just outside the
+bounds of a walk, are evaluated without trusting the answer.
 """
 
 from __future__ import annotations
@@ -54,32 +53,32 @@ logger = logging.getLogger("tap-aircall")
 
 MOST_REQUESTS = 60
 ATTEMPTS = 2
-"""How often to ask for one thing: a fault that stays is worth telling, rather than waiting for."""
+"""Attempts per request; a persistent fault is a result, so there is no point in waiting for its end."""
 WINDOW_PAGES = 8
-"""How many pages of calls the window has that is read, if there are as many: enough for a total to change meanwhile."""
+"""Pages of calls in the window to read: enough for a total to change meanwhile."""
 WALK_PAGES = 16
-"""How many pages a walk may take, so that something is left for the rest."""
+"""Maximum pages of a walk, to leave requests for the other checks."""
 DECADE = 3_650 * 86_400
 CLOCKS_SECONDS = 60
-"""Clocks that are further apart than this are worth a word."""
+"""Clocks further apart than this count as a difference."""
 OLDEST_DAYS = 190
-"""No call is older than six months, give or take (facts: Calls)."""
+"""Six months, give or take (facts: Calls)."""
 MOST_NAMES = 12
-"""How many names of fields a line has."""
+"""Maximum number of field names in a line."""
 
 
 class Verdict(Enum):
-    """What came of one thing."""
+    """The result of a check."""
 
     HOLDS = "holds"
     DIFFERS = "differs"
-    """It is otherwise, and the tap copes."""
+    """Aircall behaves differently, but the tap copes."""
     LOSES = "DIFFERS, COULD LOSE DATA"
     UNSEEN = "not seen"
 
 
 class Finding(NamedTuple):
-    """One thing that the tap relies on, and what came of it."""
+    """An expectation of the tap, with the result of its check."""
 
     what: str
     verdict: Verdict
@@ -87,32 +86,32 @@ class Finding(NamedTuple):
 
 
 def verify(run: Run, streams: Sequence[AircallStream], made_by: str) -> None:
-    """Ask for everything, print a table of what came of it, and write the trace into the working directory.
+    """Run all checks, print a table of the results, and write the trace to the working directory.
 
     Args:
         run: What the streams share.
-        streams: All streams; the records of those that are selected are held against their schemas.
-        made_by: The tap with its version.
+        streams: All streams; records of the selected ones are compared with their schemas.
+        made_by: Name and version of the tap.
 
     Raises:
-        AircallError: If nothing can be asked.
-        TapAircallError: If something differs that could lose data.
+        AircallError: If Aircall cannot be reached, or rejects the credentials.
+        TapAircallError: If Aircall differs in a way that could lose data.
     """
     client, trace = run.client, Trace(run.clock)
     client.most_requests, client.most_attempts, client.on_response = MOST_REQUESTS, ATTEMPTS, trace.note
     client.ping(attempts=ATTEMPTS)
     verification = Verification(run, streams)
     findings = verification.findings()
-    click.echo("\n".join([f"{made_by} asked Aircall {client.requests_sent} times:", "", *table(findings), ""]))
+    click.echo("\n".join([f"{made_by} sent {client.requests_sent} requests to Aircall:", "", *table(findings), ""]))
     try:
         written = f"the table and {trace.save(Path(), made_by)}"
     except OSError as error:
         written = "the table"
-        click.echo(f"There is no trace of it, since the working directory cannot be written to: {error.strerror}.")
+        click.echo(f"There is no trace, because the working directory is not writable: {error.strerror}.")
     else:
         click.echo(
-            f"Send {written}, please: the trace of all that was asked and answered. It is text that has nobody's data "
-            "in it, no id and no value of any field; read it before you send it."
+            f"Please send us {written}. The trace lists all requests and answers, without ids or values of fields. It "
+            "is plain text, so you can read it before you send it."
         )
     counts = Counter(finding.verdict for finding in findings)
     if loses := counts[Verdict.LOSES]:
@@ -120,26 +119,26 @@ def verify(run: Run, streams: Sequence[AircallStream], made_by: str) -> None:
             f"The verification failed: {loses} differences could lose data. Please open an issue with {written}."
         )
     if not verification.saw_records:
-        logger.info("There was nothing to see: the account shows no calls, no contacts and no users.")
+        logger.info("There was nothing to check: the account shows no calls, contacts or users.")
     logger.info(
-        "%d things hold, %d differ and lose nothing, %d could not be seen.",
+        "%d expectations hold, %d differ without losing data, %d could not be checked.",
         *(counts[each] for each in (Verdict.HOLDS, Verdict.DIFFERS, Verdict.UNSEEN)),
     )
 
 
 def table(findings: Sequence[Finding]) -> list[str]:
-    """Return the lines of a table in Markdown."""
+    """Return the lines of a Markdown table."""
     rows = [(each.verdict.value, each.what, each.seen) for each in findings]
     cells = ([one_line(cell).replace("|", "\\|") for cell in row] for row in rows)
     return [
-        "| | what the tap relies on | what was seen |",
+        "| | what the tap expects | what was seen |",
         "|---|---|---|",
         *(f"| {' | '.join(row)} |" for row in cells),
     ]
 
 
 class Verification:
-    """What is asked, and what comes of it.
+    """The checks and their results.
 
     Args:
         run: What the streams share.
@@ -161,11 +160,11 @@ class Verification:
         return any(self._samples.get(stream.name) for stream in (Calls, Contacts, Users))
 
     def findings(self) -> list[Finding]:
-        """Ask for everything."""
+        """Run all checks, and return their results."""
         for what, look in (
             ("the clocks", self._look_at_clocks),
             ("calls: order and pages", self._look_at_calls),
-            ("calls: what is beyond 10,000", self._look_beyond_the_cap),
+            ("calls: positions beyond 10,000", self._look_beyond_the_cap),
             ("calls: how far back", self._look_back),
             ("contacts: order and bounds", self._look_at_contacts),
             ("users: version 2 lists them all", self._look_at_users),
@@ -174,20 +173,20 @@ class Verification:
                 look()
         for stream in self._streams:
             if not stream.selected or isinstance(stream, InboxStream):
-                continue  # of webhooks, which are not asked
-            with self._explained(f"{stream.name}: records are as the schema says"):
+                continue  # these come from webhooks
+            with self._explained(f"{stream.name}: records match the schema"):
                 self._look_at_records(stream)
         return self._findings
 
-    # What is looked at
+    # The checks
 
     def _look_at_clocks(self) -> None:
         ahead = self._run.aircall_clock.ahead()
-        told = "they do not; this machine's clock counts"
+        told = "no `Date`; this machine's clock counts"
         if ahead is not None:
             told = f"Aircall's clock is {ahead:+.0f} s from this machine's"
         is_near = ahead is not None and abs(ahead) <= CLOCKS_SECONDS
-        self._judge("answers say what time it is (header `Date`)", is_near, told)
+        self._judge("answers have the time (header `Date`)", is_near, told)
 
     def _look_at_calls(self) -> None:
         until = self._run.aircall_clock.horizon()
@@ -206,7 +205,7 @@ class Verification:
         follows = None
         if len(calls) == PAGE_SIZE and second:
             follows = _is_ordered([times[0], min(starts)]) and not _ids(calls) & _ids(second)
-        self._judge("calls: page 2 goes on where page 1 ends", follows, unseen="there is one page", loses=True)
+        self._judge("calls: page 2 continues where page 1 ends", follows, unseen="there is one page", loses=True)
         self._look_at_bounds(*min(zip(starts, [call["id"] for call in calls], strict=True), key=lambda each: each[0]))
         clamped = self._ask(Calls, {**newest_first, "per_page": str(2 * PAGE_SIZE)}).records
         self._judge(
@@ -222,7 +221,7 @@ class Verification:
             self._walk(min([*starts, *times]) - 1, until, _ids(calls) | _ids(second))
 
     def _walk(self, after: int, until: int, shown: set[Any]) -> None:
-        """Read a window of calls as a run does, and look whether all calls are in it that another order has shown."""
+        """Read a window of calls as a run does, and check that it has all calls that the other order has shown."""
         pages: list[Page] = []
         params = self._calls.get_url_params(None, None)
         read = self._reader(self._calls, pages)
@@ -235,31 +234,31 @@ class Verification:
         for step in steps:
             self._calls.note_odd(step.odd)
         hidden = sum(step.gap.missing for step in steps if step.gap is not None)
-        shows_all = "calls: all that are counted are shown"
+        shows_all = "calls: all counted calls are shown"
         self._judge(shows_all, not hidden, f"hidden: {hidden:,}" if hidden else "", loses=True)
         self._judge("calls: both orders show the same calls", shown <= set(found), loses=True)
 
     def _look_at_bounds(self, second: int, call_id: Any) -> None:
-        """Ask for the second of one call, once from the second before and once from the second itself."""
+        """Request the second in which a call started, once from the second before and once from that second."""
         asked = [{"order": "asc", "from": str(first), "to": str(second)} for first in (second - 1, second)]
         within, without = (_ids(self._ask(Calls, each).records) for each in asked)
         self._judge("calls: `to` is inclusive", call_id in within, loses=True)
         self._judge("calls: `from` is exclusive", call_id not in without)
         future = {"order": "asc", "from": str(second + DECADE), "to": str(second + DECADE + 1)}
         outside = self._ask(Calls, future).records
-        self._judge("calls: what is outside of `from` and `to` is not listed", not outside, loses=True)
+        self._judge("calls: none outside `from` and `to` are listed", not outside, loses=True)
 
     def _look_beyond_the_cap(self) -> None:
         status = self._status_of(LAST_PAGE)
         is_there = status == HTTPStatus.OK
         told = "" if is_there else f"status {status}"
-        self._judge("position 10,000 of a list can be asked for", is_there, told, loses=True)
+        self._judge("position 10,000 of a list can be read", is_there, told, loses=True)
         status = self._status_of(LAST_PAGE + 1)
         is_refused = status == HTTPStatus.BAD_REQUEST
-        self._judge("what is beyond it is refused with status 400", is_refused, f"status {status}")
+        self._judge("positions beyond it are refused with status 400", is_refused, f"status {status}")
 
     def _status_of(self, page: int) -> int:
-        """Ask for a page of calls."""
+        """Request a page of calls, and return the status."""
         try:
             self._ask(Calls, {"order": "asc", "page": str(page)})
         except RejectedRequestError as error:
@@ -267,7 +266,7 @@ class Verification:
         return HTTPStatus.OK
 
     def _look_back(self) -> None:
-        oldest = self._calls.first_page  # which streams of what belongs to calls need, too
+        oldest = self._calls.first_page  # shared with the streams of details of calls
         what = "calls of six months are served"
         if not oldest:
             self._judge(what, None, unseen="there are no calls")
@@ -282,14 +281,14 @@ class Verification:
             return
         self._samples[Contacts.name] = changed
         times = _times(changed, "updated_at", "contacts")
-        self._judge("contacts: `order_by=updated_at` is obeyed", _is_ordered(times[::-1]), loses=True)
+        self._judge("contacts: `order_by=updated_at` works", _is_ordered(times[::-1]), loses=True)
         second = stamp(changed[0], "created_at", "contacts")
         bounds = {"order_by": "created_at", "order": "asc", "from": str(second), "to": str(second)}
         found = self._ask(Contacts, bounds).records
         is_there = changed[0]["id"] in _ids(found) or len(found) == PAGE_SIZE
-        self._judge("contacts: `from` and `to` are inclusive, and on `created_at`", is_there, loses=True)
+        self._judge("contacts: `from` and `to` are inclusive, and filter by `created_at`", is_there, loses=True)
         self._judge(
-            "contacts: what is outside of `from` and `to` is not listed",
+            "contacts: none outside `from` and `to` are listed",
             all(abs(each - second) <= TOLERANCE_SECONDS for each in _times(found, "created_at", "contacts")),
             loses=True,
         )
@@ -298,7 +297,7 @@ class Verification:
         pages: list[Page] = []
         listed = self._users.read_whole(self._reader(self._users, pages), "id")
         users = [user for step in listed for user in step.records]
-        self._samples[Users.name] = self._users.first_page = users  # so that they are not asked for again
+        self._samples[Users.name] = self._users.first_page = users  # so that no stream requests them again
         self._look_at_meta("users", pages[0])
         (company,) = self._samples[Company.name] = self._calls.sibling(Company).sample()
         said = company.get("users_count")
@@ -307,12 +306,12 @@ class Verification:
         seen = f"{len(users):,} on {_number_of(pages)}"
         self._judge("users: version 2 lists them all", are_listed, seen, unseen="there are no users", loses=True)
         fits = len(users) >= said if said else None
-        seen = f"{len(users):,} listed, {said or 0:,} said"
-        self._judge("users: as many as the company says", fits, seen, unseen="there is no such number")
+        seen = f"{len(users):,} listed, {said or 0:,} expected"
+        self._judge("users: as many as `users_count` of the company", fits, seen, unseen="there is no such number")
 
     def _look_at_meta(self, name: str, page: Page) -> None:
-        """See whether a first page says how long the list is."""
-        says, fits = f"{name}: `meta` says what the list has", f"{name}: `total` fits what is listed"
+        """Check the `meta` of a first page against the list."""
+        says, fits = f"{name}: `meta` is complete", f"{name}: `total` matches the list"
         if not page.records and not page.total:
             self._judge(says, None, unseen=f"there are no {name}")
             return
@@ -324,7 +323,7 @@ class Verification:
         self._judge(fits, is_all, f"{total or 0:,} in all", unseen="there is no `total`", loses=True)
 
     def _look_at_records(self, stream: AircallStream) -> None:
-        what = f"{stream.name}: records are as the schema says"
+        what = f"{stream.name}: records match the schema"
         try:
             records = self._samples[stream.name] if stream.name in self._samples else stream.sample()
         except StreamUnavailableError as reason:
@@ -341,13 +340,13 @@ class Verification:
         seen += [f"missing: {_counts(missing)}"] if missing else []
         self._judge(what, not odd and not unusable, "; ".join([*seen, *sorted(unusable)]), loses=bool(unusable))
 
-    # How
+    # Helpers
 
     def _ask(self, of: type[AircallStream], query: Query) -> Page:
-        """Ask for a page of a list, without believing anything.
+        """Request a page of a list, without the checks of a walk.
 
         Raises:
-            ResponseError: If there is no list, or a record in it has no id.
+            ResponseError: If the answer has no list, or a record without an id.
         """
 
         def parse(payload: Any) -> Page:
@@ -360,11 +359,11 @@ class Verification:
 
     @staticmethod
     def _reader(stream: AircallStream, pages: list[Page]) -> Reader:
-        """Return a function that reads pages as a run does, but one at a time and not without end.
+        """Return a function that reads pages as a run does, but one at a time, and at most `WALK_PAGES`.
 
         Args:
-            stream: Whose list it is.
-            pages: Takes what was read.
+            stream: The stream of the list.
+            pages: Collects the pages.
         """
 
         def read(queries: Iterable[Query]) -> Iterator[Page]:
@@ -377,7 +376,7 @@ class Verification:
         return read
 
     def _judge(self, what: str, holds: bool | None, seen: str = "", *, unseen: str = "", loses: bool = False) -> None:  # noqa: FBT001
-        """Add a finding: whether it holds (None if that could not be seen), and what was seen, or why nothing was."""
+        """Add a finding: whether it holds (None if not seen), and what was seen, or why nothing was."""
         if holds is None:
             self._findings.append(Finding(what, Verdict.UNSEEN, unseen))
         else:
@@ -386,25 +385,24 @@ class Verification:
 
     @contextmanager
     def _explained(self, what: str) -> Iterator[None]:
-        """Take a failure for a finding: of what cannot be read by the tap, data could be lost."""
+        """Turn a failure into a finding: what the tap cannot read could be lost."""
         try:
             yield
         except ResponseError as error:
             self._judge(what, holds=False, seen=_line(error), loses=True)
         except AircallError as error:
             self._judge(what, None, unseen=_line(error))
-        except Exception as error:  # noqa: BLE001 - a run would end with it, so it is what somebody must hear of
+        except Exception as error:  # noqa: BLE001 - it would end a run, so it must be reported
             self._judge(what, holds=False, seen=f"the tap fails with a {type(error).__name__}", loses=True)
 
 
 def held_against_schema(
     stream: AircallStream, records: Sequence[Record]
 ) -> tuple[Counter[str], Counter[str], set[str]]:
-    """Hold records against the schema of their stream.
+    """Compare records with the schema of their stream.
 
     Returns:
-        Unknown or converted fields, and those that are missing, each with the number of records; and what of them
-        cannot be used at all.
+        Counts of records by unknown or converted field, and by missing field; and descriptions of unusable fields.
     """
     odd: Counter[str] = Counter()
     missing: Counter[str] = Counter()
@@ -439,14 +437,14 @@ def held_against_schema(
 
 
 def _counts(fields: Mapping[str, int]) -> str:
-    """Name fields with the number of records."""
+    """Format field names with their numbers of records."""
     names = [f"`{name}` ({count})" for name, count in sorted(fields.items())]
     more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
     return ", ".join(names[:MOST_NAMES]) + more
 
 
 def _line(error: AircallError) -> str:
-    """Return what an error says, without ids, and without anything that would be read as Markdown."""
+    """Return the message of an error, without ids and without Markdown."""
     return one_line(template(str(error))).replace("`", "'")
 
 
@@ -459,12 +457,12 @@ def _times(records: Iterable[Record], key: str, name: str) -> list[int]:
 
 
 def _number_of(pages: Sequence[Page]) -> str:
-    """Say how many pages were read, and whether the total changed meanwhile."""
+    """Return the number of pages, and how often the total changed between them."""
     changes = sum(before.total != after.total for before, after in itertools.pairwise(pages))
     count = "one page" if len(pages) == 1 else f"{len(pages)} pages"
     return f"{count}; changes of the total: {changes}" if changes else count
 
 
 def _is_ordered(times: Sequence[int]) -> bool:
-    """Say whether times rise, as far as Aircall is exact."""
+    """Return whether times ascend, within Aircall's tolerance."""
     return all(later >= earlier - TOLERANCE_SECONDS for earlier, later in itertools.pairwise(times))

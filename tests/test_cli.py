@@ -547,9 +547,7 @@ def test_a_signal_leaves_whole_lines_and_a_usable_state(
 
     assert time.monotonic() - began < 5
     assert endless.process.returncode == 128 + signum
-    assert stderr.splitlines()[-1].endswith(
-        "The run was terminated; the next can continue from the last state written."
-    )
+    assert stderr.splitlines()[-1].endswith("Terminated; the next run can continue from the last state written.")
     messages = [json.loads(line) for line in endless.output.read_text(encoding="utf-8").splitlines()]
     state = next(m["value"] for m in reversed(messages) if m["type"] == "STATE")
     done = run("--config", config, "--state", write(tmp_path / "state.json", state))

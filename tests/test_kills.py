@@ -33,7 +33,7 @@ FOLLOWERS = ("call_topics", "call_action_items")
 EXPECTED: dict[Mishap, tuple[tuple[int, list[str]], ...]] = {
     Mishap.KILL: ((-9, []),),
     Mishap.TERMINATE: (
-        (143, ["The run was terminated; the next can continue from the last state written."]),
+        (143, ["Terminated; the next run can continue from the last state written."]),
         (-15, []),  # 143 in a shell as well: once everything is written, a signal just ends the process
     ),
     Mishap.CLOSED_PIPE: ((1, ["The target stopped reading; the next run can continue from its last state."]),),

@@ -92,9 +92,9 @@ def test_the_sandbox_is_as_the_tap_relies_on(company: Aircall, capsys: pytest.Ca
     assert {verdict for verdict, _ in found.values()} == {"holds"}
     assert len(found) == 22 + len(DEFAULT)
     assert found["calls: a window is read to its end"] == ("holds", "130 calls on 3 pages")
-    assert found["users: as many as the company says"] == ("holds", "3 listed, 3 said")
-    assert found["what is beyond it is refused with status 400"] == ("holds", "status 400")
-    assert found["calls: `total` fits what is listed"] == ("holds", "130 in all")
+    assert found["users: as many as `users_count` of the company"] == ("holds", "3 listed, 3 expected")
+    assert found["positions beyond it are refused with status 400"] == ("holds", "status 400")
+    assert found["calls: `total` matches the list"] == ("holds", "130 in all")
     assert len(company.sandbox.requests) - before == len(trace()) <= 30
 
 
@@ -106,7 +106,7 @@ def test_every_stream_is_looked_at_as_far_as_the_requests_go(
 
     found = verified(aircall, capsys, *STREAMS)
 
-    looked_at = {name: found[f"{name}: records are as the schema says"] for name in FROM_API}
+    looked_at = {name: found[f"{name}: records match the schema"] for name in FROM_API}
     assert {name for name, (verdict, _) in looked_at.items() if verdict != "holds"} == {
         "integrations",  # OAuth only
         "analytics_reports",  # none are chosen
@@ -123,7 +123,7 @@ def test_more_requests_than_allowed_are_not_made(company: Aircall, capsys: pytes
 
     found = rows(capsys.readouterr().out)
     assert len(company.sandbox.requests) - before == 18
-    assert found["webhooks: records are as the schema says"] == ("not seen", "All of 60 requests are used up.")
+    assert found["webhooks: records match the schema"] == ("not seen", "All of 60 requests are used up.")
 
 
 def test_an_empty_account_has_nothing_to_see(
@@ -132,12 +132,12 @@ def test_an_empty_account_has_nothing_to_see(
     found = verified(aircall, capsys)
 
     assert {what for what, (verdict, _) in found.items() if verdict != "not seen"} == {
-        "answers say what time it is (header `Date`)",
-        "position 10,000 of a list can be asked for",
-        "what is beyond it is refused with status 400",
-        "company: records are as the schema says",
+        "answers have the time (header `Date`)",
+        "position 10,000 of a list can be read",
+        "positions beyond it are refused with status 400",
+        "company: records match the schema",
     }
-    assert caplog.messages[-2] == "There was nothing to see: the account shows no calls, no contacts and no users."
+    assert caplog.messages[-2] == "There was nothing to check: the account shows no calls, contacts or users."
 
 
 def test_what_is_not_there_is_not_seen(
@@ -149,13 +149,13 @@ def test_what_is_not_there_is_not_seen(
 
     unseen = {what: seen for what, (verdict, seen) in found.items() if verdict == "not seen"}
     assert unseen == {
-        "calls: page 2 goes on where page 1 ends": "there is one page",
+        "calls: page 2 continues where page 1 ends": "there is one page",
         "calls: a window is read to its end": "20 calls on one page are all there are",
         "contacts: order and bounds": "there are no contacts",
-        "contacts: records are as the schema says": "there are none",
+        "contacts: records match the schema": "there are none",
     }
     assert LOSES not in {verdict for verdict, _ in found.values()}
-    assert "nothing to see" not in caplog.text
+    assert "nothing to check" not in caplog.text
 
 
 def test_a_total_that_changes_is_told(aircall: Aircall, capsys: pytest.CaptureFixture[str]) -> None:
@@ -177,7 +177,7 @@ def test_calls_that_are_counted_and_not_shown_are_found(company: Aircall, capsys
     found = verified(company, capsys)
 
     assert found["calls: a window is read to its end"][0] == "holds"
-    assert found["calls: all that are counted are shown"] == (LOSES, "hidden: 3")
+    assert found["calls: all counted calls are shown"] == (LOSES, "hidden: 3")
 
 
 def test_users_that_are_counted_and_not_shown_are_found(company: Aircall, capsys: pytest.CaptureFixture[str]) -> None:
@@ -185,7 +185,7 @@ def test_users_that_are_counted_and_not_shown_are_found(company: Aircall, capsys
 
     found = verified(company, capsys)
 
-    assert found["users: records are as the schema says"] == (LOSES, "2 records; 1 hidden by Aircall")
+    assert found["users: records match the schema"] == (LOSES, "2 records; 1 hidden by Aircall")
 
 
 def test_calls_that_cannot_be_used_are_found(company: Aircall, capsys: pytest.CaptureFixture[str]) -> None:
@@ -201,7 +201,7 @@ def test_calls_that_cannot_be_used_are_found(company: Aircall, capsys: pytest.Ca
 
     found = verified(company, capsys)
 
-    verdict, seen = found["calls: records are as the schema says"]
+    verdict, seen = found["calls: records match the schema"]
     assert (verdict, "1 set aside (unusable)" in seen) == (LOSES, True)
 
 
@@ -213,7 +213,7 @@ def test_a_window_without_end_is_given_up(aircall: Aircall, capsys: pytest.Captu
     found = verified(aircall, capsys)
 
     assert found["calls: a window is read to its end"] == ("not seen", "More than 16 pages were not read.")
-    assert found["users: records are as the schema says"][0] == "holds"
+    assert found["users: records match the schema"][0] == "holds"
 
 
 def each(envelope: str, change: Callable[[list[Any]], Any]) -> Callable[[Any], Any]:
@@ -262,7 +262,7 @@ ASC, DESC = {"order": "asc"}, {"order": "desc"}
 CONTACTS, TAGS, TEAMS, USERS = "/v1/contacts", "/v1/tags", "/v1/teams", "/v2/users"
 TWICE = each("calls", lambda calls: calls.insert(20, calls[19] | {"id": 5}))
 LONG_AGO = each("calls", set_fields(started_at=int(NOW) - 300 * 86_400))
-AS_THE_SCHEMA = "{}: records are as the schema says"
+MATCHES = "{}: records match the schema"
 
 
 @pytest.mark.parametrize(
@@ -272,7 +272,7 @@ AS_THE_SCHEMA = "{}: records are as the schema says"
         lie("calls: a window is read to its end", LOSES, each("calls", list.reverse), query=ASC),
         lie("calls: both orders show the same calls", LOSES, TWICE, query={"page": "2", **DESC}),
         lie(
-            "calls: page 2 goes on where page 1 ends",
+            "calls: page 2 continues where page 1 ends",
             LOSES,
             each("calls", set_fields(id=4_200_000_001)),
             query={"page": "2"},
@@ -285,7 +285,7 @@ AS_THE_SCHEMA = "{}: records are as the schema says"
             query={"from": str(SECOND)},
         ),
         lie(
-            "calls: what is outside of `from` and `to` is not listed",
+            "calls: none outside `from` and `to` are listed",
             LOSES,
             lambda _: {"calls": [{"id": 1, "started_at": 1}]},
             after=2,
@@ -297,26 +297,26 @@ AS_THE_SCHEMA = "{}: records are as the schema says"
             lambda p: p | {"calls": 2 * p["calls"]},
             query={"per_page": "100"},
         ),
-        lie("position 10,000 of a list can be asked for", LOSES, query={"page": "200"}, status=400),
-        lie("what is beyond it is refused with status 400", "differs", query={"page": "201"}, status=422),
+        lie("position 10,000 of a list can be read", LOSES, query={"page": "200"}, status=400),
+        lie("positions beyond it are refused with status 400", "differs", query={"page": "201"}, status=422),
         lie(
-            "calls: `meta` says what the list has",
+            "calls: `meta` is complete",
             "differs",
             lambda p: {"calls": p["calls"], "meta": {"total": 130}},
             query=DESC,
         ),
-        lie("calls: `total` fits what is listed", LOSES, meta(total=7), query=DESC),
+        lie("calls: `total` matches the list", LOSES, meta(total=7), query=DESC),
         lie("calls of six months are served", "differs", LONG_AGO, query={"per_page": "50"}),
-        lie("contacts: `order_by=updated_at` is obeyed", LOSES, each("contacts", list.reverse), CONTACTS),
+        lie("contacts: `order_by=updated_at` works", LOSES, each("contacts", list.reverse), CONTACTS),
         lie(
-            "contacts: `from` and `to` are inclusive, and on `created_at`",
+            "contacts: `from` and `to` are inclusive, and filter by `created_at`",
             LOSES,
             lambda p: p | {"contacts": []},
             CONTACTS,
             query=ASC,
         ),
         lie(
-            "contacts: what is outside of `from` and `to` is not listed",
+            "contacts: none outside `from` and `to` are listed",
             LOSES,
             each("contacts", set_fields(created_at=5)),
             CONTACTS,
@@ -324,17 +324,17 @@ AS_THE_SCHEMA = "{}: records are as the schema says"
         ),
         lie("users: version 2 lists them all", LOSES, lambda p: p | {"users": []}, USERS),
         lie(
-            "users: as many as the company says",
+            "users: as many as `users_count` of the company",
             "differs",
             lambda p: p | {"users": p["users"][:2], "meta": p["meta"] | {"total": 2}},
             USERS,
         ),
-        lie("users: `total` fits what is listed", LOSES, meta(total=2), USERS),
-        lie(AS_THE_SCHEMA.format("tags"), "differs", each("tags", set_fields(mood="good")), TAGS),
-        lie(AS_THE_SCHEMA.format("tags"), LOSES, each("tags", set_fields(id=None)), TAGS),
-        lie(AS_THE_SCHEMA.format("teams"), LOSES, each("teams", set_fields(created_at="soon")), TEAMS),
-        lie(AS_THE_SCHEMA.format("teams"), LOSES, lambda _: {"teem": []}, TEAMS),
-        lie(AS_THE_SCHEMA.format("webhooks"), "not seen", path="/v1/webhooks", status=404),
+        lie("users: `total` matches the list", LOSES, meta(total=2), USERS),
+        lie(MATCHES.format("tags"), "differs", each("tags", set_fields(mood="good")), TAGS),
+        lie(MATCHES.format("tags"), LOSES, each("tags", set_fields(id=None)), TAGS),
+        lie(MATCHES.format("teams"), LOSES, each("teams", set_fields(created_at="soon")), TEAMS),
+        lie(MATCHES.format("teams"), LOSES, lambda _: {"teem": []}, TEAMS),
+        lie(MATCHES.format("webhooks"), "not seen", path="/v1/webhooks", status=404),
     ],
 )
 def test_a_lie_is_found(
@@ -355,7 +355,7 @@ def test_fields_are_named_with_counts_and_without_values(company: Aircall, capsy
 
     found = verified(company, capsys)
 
-    assert found["tags: records are as the schema says"] == (
+    assert found["tags: records match the schema"] == (
         "differs",
         "3 records; unknown: `Planted` (1), `color` (1); missing: `description` (2), `direct_link` (3)",
     )
@@ -369,12 +369,12 @@ def test_the_clocks_are_compared(
 
     found = verified(company, capsys)
 
-    assert found["answers say what time it is (header `Date`)"] == (
+    assert found["answers have the time (header `Date`)"] == (
         verdict,
         f"Aircall's clock is {seconds:+} s from this machine's",
     )
     monkeypatch.setattr(company.sandbox, "date", lambda _: None)
-    assert verified(company, capsys)["answers say what time it is (header `Date`)"][0] == "differs"
+    assert verified(company, capsys)["answers have the time (header `Date`)"][0] == "differs"
 
 
 def test_a_fault_that_stays_costs_no_more_requests_than_there_are(
@@ -384,7 +384,7 @@ def test_a_fault_that_stays_costs_no_more_requests_than_there_are(
 
     found = verified(company, capsys)
 
-    assert found["teams: records are as the schema says"] == ("not seen", "Aircall answered /v1/teams with status 500.")
+    assert found["teams: records match the schema"] == ("not seen", "Aircall answered /v1/teams with status 500.")
 
 
 def test_rejected_credentials_end_it(company: Aircall, capsys: pytest.CaptureFixture[str]) -> None:
@@ -414,7 +414,7 @@ def test_nobodys_data_is_in_what_it_writes(company: Aircall, capsys: pytest.Capt
 
     found = verified(company, capsys)
 
-    assert found["tags: records are as the schema says"][1].startswith("3 records; unknown: `(other)` (3), `mood` (3)")
+    assert found["tags: records match the schema"][1].startswith("3 records; unknown: `(other)` (3), `mood` (3)")
     text = (folder / TRACE).read_text(encoding="utf-8")
     assert not [each for each in plants if each in text]
     words = {each for each in said if isinstance(each, str) and each not in {"", "text", "time", "asc", "desc"}}
@@ -429,7 +429,7 @@ def test_ids_are_not_in_the_table(company: Aircall, capsys: pytest.CaptureFixtur
     found = verified(company, capsys)
 
     line = "Aircall answered /v2/users/{id}/numbers with status 500."
-    assert found["user_numbers: records are as the schema says"] == ("not seen", line)
+    assert found["user_numbers: records match the schema"] == ("not seen", line)
 
 
 def test_a_trace_is_its_owners_alone_and_takes_no_others_place(
@@ -442,7 +442,7 @@ def test_a_trace_is_its_owners_alone_and_takes_no_others_place(
 
     written = folder / "aircall-verify-3.jsonl"
     assert written.stat().st_mode & 0o777 == 0o600
-    assert "Send the table and aircall-verify-3.jsonl, please" in capsys.readouterr().out
+    assert "Please send us the table and aircall-verify-3.jsonl" in capsys.readouterr().out
     assert (folder / TRACE).read_text() == "mine"
     assert not (folder / "elsewhere").exists()
 
@@ -458,9 +458,7 @@ def test_the_table_is_printed_where_no_file_can_be_written(
     company.tap(streams=["tags"]).verify()
 
     *_, last = capsys.readouterr().out.splitlines()
-    assert last == (
-        "There is no trace of it, since the working directory cannot be written to: No such file or directory."
-    )
+    assert last == ("There is no trace, because the working directory is not writable: No such file or directory.")
 
 
 # A trace, replayed
@@ -559,7 +557,7 @@ def test_they_are_commands(company: Aircall, tmp_path: Path, capsys: pytest.Capt
     bad = subprocess.run(command, capture_output=True, text=True, check=False)
 
     assert good.returncode == 0, good.stderr
-    assert good.stdout.splitlines()[2:4] == ["| | what the tap relies on | what was seen |", "|---|---|---|"]
+    assert good.stdout.splitlines()[2:4] == ["| | what the tap expects | what was seen |", "|---|---|---|"]
     assert '"type"' not in good.stdout
     assert bad.returncode == 1
     assert f"| {LOSES} | users: version 2 lists them all |" in bad.stdout

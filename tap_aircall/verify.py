@@ -1,7 +1,7 @@
 """Checks on a real account that Aircall behaves as the tap expects: `tap-aircall --config ... --verify`.
 
 Nobody in this project has an account. Users who have one can check, and send us the results: a table, and a trace of
-all requests and answers (`tap_aircall.http.trace`). Both contain field names, counts and clock differences, but no data.
+all requests and answers (`tap_aircall.http.trace`). Both contain field names, counts and clock differences, no data.
 The check takes at most `MOST_REQUESTS` requests; what does not fit is "not seen".
 
 Lists are read by the same walks as in a run, with the same checks. Extra requests, such as for records just outside the

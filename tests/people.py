@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Admin(Person):
-    """Somebody with a browser, who decides on the sandbox's page.
+    """Someone with a browser, who decides on the sandbox's page.
 
     Args:
         decision: What they press: allow or deny; None to do nothing.
@@ -51,7 +51,7 @@ class Admin(Person):
 
     @property
     def told(self) -> str:
-        """Everything that they were shown."""
+        """All lines shown to them."""
         return "\n".join(self.lines)
 
     @property

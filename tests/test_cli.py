@@ -36,7 +36,7 @@ TAP = Path(sys.executable).parent / "tap-aircall"
 DEFAULT = {name for name, stream in STREAMS.items() if stream.selected_by_default}
 SECRET = "s3cret-t0ken"
 CAMPAIGNS = {"name": "campaigns", "path": "/v1/campaigns", "records_key": "campaigns", "primary_keys": ["id"]}
-"""A stream of a user's own."""
+"""A custom stream."""
 
 
 @pytest.fixture(scope="module")
@@ -75,18 +75,18 @@ def problems(done: subprocess.CompletedProcess[str]) -> list[str]:
 
 
 def lines_of(done: subprocess.CompletedProcess[str]) -> list[str]:
-    """Return all that is on stderr, without time stamps."""
+    """Return all lines on stderr, without time stamps."""
     return [line.split("|", 3)[-1].strip() for line in done.stderr.splitlines()]
 
 
 def marked(done: subprocess.CompletedProcess[str], mark: str) -> set[str]:
-    """Return the streams of a catalog that have some metadata set."""
+    """Return the streams of a catalog whose metadata has a mark."""
     items = [(entry["stream"], item) for entry in json.loads(done.stdout)["streams"] for item in entry["metadata"]]
     return {name for name, item in items if not item["breadcrumb"] and item["metadata"].get(mark)}
 
 
 def streams_in(done: subprocess.CompletedProcess[str]) -> set[str]:
-    """Return the streams that a run wrote records of."""
+    """Return the streams with records in a run's output."""
     messages = map(json.loads, done.stdout.splitlines())
     return {message["stream"] for message in messages if message["type"] == "RECORD"}
 
@@ -266,8 +266,8 @@ class TestTest:
 
         asked = [re.sub("[0-9]+", "N", log.path.split("?")[0]) for log in sandbox.requests[before:]]
         assert (done.returncode, done.stdout) == (0, "")
-        # A ping, but no integrations, which need OAuth, and no recording. Streams that depend on others ask for one
-        # call, user or number; here is no campaign to ask for. Calls and their counts come from one path.
+        # One ping, but no integrations (they need OAuth) and no recording. Child streams request one call, user or
+        # number, and there is no campaign. Calls and their counts share a path.
         assert len(asked) == len(set(asked)) + 1 == len(FROM_API) - 3
         assert problems(done) == ["Stream 'integrations' is left out: Aircall shows it to OAuth apps only."]
         assert lines_of(done)[-1].endswith(f" {len(STREAMS) - 1} of {len(STREAMS)} selected streams can be read.")
@@ -333,7 +333,7 @@ STRUCTURED = {
     },
     "root": {"handlers": ["console"], "level": "INFO"},
 }
-"""How Meltano has the tap log."""
+"""The log config that Meltano passes to the tap."""
 
 
 def test_a_structured_log_has_counts_and_the_kind_of_a_failure_for_machines(
@@ -447,7 +447,7 @@ def test_files_may_be_as_any_shell_writes_them(config: Path, tmp_path: Path, enc
 
 
 class TestStandardError:
-    """A run does not depend on it."""
+    """A run does not need it."""
 
     def run(self, config: Path, redirect: str) -> subprocess.CompletedProcess[str]:
         command = f'"{TAP}" --config "{config}" {redirect}'

@@ -1,4 +1,4 @@
-"""Text from elsewhere in the lines of the tap."""
+"""Foreign text in log lines."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Settings, in every form in which users, Meltano and the SDK pass them on."""
+"""Settings, in every form in which users, Meltano and the SDK pass them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 PROPERTIES: dict[str, Any] = {
     name: definition
     for name, definition in DEFINITION["properties"].items()
-    if not name.startswith(("stream_map", "flattening", "faker"))  # the SDK adds its own to it
+    if not name.startswith(("stream_map", "flattening", "faker"))  # the SDK adds these
 }
 SECRETS = [name for name, definition in PROPERTIES.items() if definition.get("secret")]
 TEXTS = [name for name, definition in PROPERTIES.items() if "string" in definition["type"]]
@@ -36,7 +36,7 @@ URL = "must begin with https://; plain http is accepted for this machine only."
 ABOUT = "tap-aircall --about lists them."
 INVISIBLE = st.sampled_from("\n\r\0\x7f\u2028\u200b\ud800") | st.characters(categories=["Cc", "Cf", "Cs", "Zl", "Zp"])
 HIDDEN = "s3cret"
-"""How each secret of the property test begins."""
+"""Prefix of each secret in the property test."""
 
 
 def make(config: dict[str, Any], **options: Any) -> Made:
@@ -51,7 +51,7 @@ def refusal(config: dict[str, Any], **options: Any) -> str:
 
 @pytest.fixture(params=["config", "file", "environment"])
 def source(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Return a function that makes settings with one more, written in one of the places where users write it."""
+    """Return a function that makes settings with one more, from a config, a file or the environment."""
 
     def given_as_config(name: str, written: str) -> Made:
         return make({**GOOD, name: json.loads(written, parse_float=Decimal)})
@@ -69,7 +69,7 @@ def source(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.M
 
 
 def forms(number: Decimal) -> st.SearchStrategy[str]:
-    """Draw ways to write a positive number in JSON, of which some are texts."""
+    """Draw ways to write a positive number in JSON, some of them as text."""
     plain = [f"{number:f}", f"{number:.4f}", f"{number:e}", f"{number:.6E}", f"{number.scaleb(1):f}e-1"]
     return st.sampled_from([*plain, *(f'"{form}"' for form in plain), f'" {number:f} "'])
 
@@ -131,7 +131,7 @@ def test_numbers_in_a_list_are_read_in_every_form(source: Any, written: str) -> 
         ({"api_url": "aircall"}, "Setting api_url: must be a plain URL, such as https://api.aircall.io."),
         ({"pasword": "x"}, "Setting pasword: unknown; did you mean password?"),
         (
-            {"api_id": "x", "api_token": "y"},  # as other connectors have it
+            {"api_id": "x", "api_token": "y"},  # as in other connectors
             "Setting api_id: unknown; did you mean user? Setting api_token: unknown; did you mean password?",
         ),
     ],

@@ -1,4 +1,4 @@
-"""`--verify`: what holds, differs and cannot be seen, against sandboxes that tell the truth and that lie."""
+"""`--verify`: what holds, differs and is not seen, against truthful and lying sandboxes."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ Verdicts = dict[str, tuple[str, str]]
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Work in a folder of its own, since that is where traces go."""
+    """Work in a separate folder, where the traces go."""
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -59,7 +59,7 @@ def company(shared: Aircall) -> Iterator[Aircall]:
 
 
 def verified(aircall: Aircall, capsys: pytest.CaptureFixture[str], *streams: str) -> Verdicts:
-    """Return what is said of each thing, and whether the command fails when it should."""
+    """Return the verdicts, and check that the command fails exactly if one could lose data."""
     before = len(aircall.sandbox.requests)
     has_failed = False
     try:
@@ -80,7 +80,7 @@ def rows(output: str) -> Verdicts:
 
 
 def trace(path: str | Path = TRACE) -> list[dict[str, Any]]:
-    """Read a trace, without its first line."""
+    """Read a trace without its header."""
     return [json.loads(line) for line in Path(path).read_text(encoding="utf-8").splitlines()][1:]
 
 
@@ -110,7 +110,7 @@ def test_every_stream_is_looked_at_as_far_as_the_requests_go(
     assert {name for name, (verdict, _) in looked_at.items() if verdict != "holds"} == {
         "integrations",  # OAuth only
         "analytics_reports",  # none are chosen
-        "call_recordings",  # no place for them
+        "call_recordings",  # they have no location
         *("campaigns", "campaign_outcomes", "campaign_contacts", "campaign_call_outcomes"),  # there are none
     }
 
@@ -217,7 +217,7 @@ def test_a_window_without_end_is_given_up(aircall: Aircall, capsys: pytest.Captu
 
 
 def each(envelope: str, change: Callable[[list[Any]], Any]) -> Callable[[Any], Any]:
-    """Make a lie that changes the list in an answer."""
+    """Return a lie that changes the list in an answer."""
 
     def lie(payload: Any) -> Any:
         if envelope in payload:
@@ -248,13 +248,13 @@ def set_fields(**values: Any) -> Callable[[list[Any]], None]:
 
 
 SECOND = int(NOW) - 90_000 - 49 * 37
-"""When the oldest call on the newest page began."""
+"""Start of the oldest call on the newest page, in UNIX seconds."""
 
 
 def lie(
     what: str, verdict: str, mutate: Callable[[Any], Any] | None = None, path: str = "/v1/calls", **fault: Any
 ) -> Any:
-    """Make a case: what is said of a thing while such a fault lasts."""
+    """Return a case: the verdict on an expectation while this fault lasts."""
     return pytest.param(what, verdict, Fault(path=path, times=float("inf"), mutate=mutate, **fault), id=what)
 
 
@@ -401,7 +401,7 @@ def test_nobodys_data_is_in_what_it_writes(company: Aircall, capsys: pytest.Capt
     plants = [*SECRETS, *PEOPLE]
 
     def plant(value: Any) -> Any:
-        """Add people, numbers and secrets to all objects, as values and as names, and note all there is."""
+        """Add people, numbers and secrets to all objects, as values and as names, and collect all values."""
         if isinstance(value, list):
             return [plant(inner) for inner in value]
         if not isinstance(value, dict):
@@ -505,7 +505,7 @@ JUNK: st.SearchStrategy[Any] = st.sampled_from(
 
 @st.composite
 def lies(draw: st.DrawFn) -> Fault:
-    """Draw something that changes answers: whole ones, lists, records, fields or what lists say of themselves."""
+    """Draw a fault that changes answers: whole ones, lists, records, fields or `meta`."""
     resource = draw(st.sampled_from(["calls", "calls", "contacts", "users", "company", "tags", "numbers", "webhooks"]))
     what = draw(st.sampled_from(["payload", "list", "record", "field", "meta"]))
     field = draw(st.sampled_from(["id", "started_at", "created_at", "updated_at", "name", "users_count", "webhook_id"]))

@@ -1,4 +1,4 @@
-"""OAuth tokens in the course of a run: when they are renewed, and where the new ones go."""
+"""OAuth tokens during a run: when they are renewed, and where the new ones are saved."""
 
 from __future__ import annotations
 
@@ -73,11 +73,11 @@ class App:
 
     @property
     def asked(self) -> list[str]:
-        """The paths that were asked for, with what was refused marked."""
+        """The requested paths, each with its status if it was refused."""
         return [log.path if log.status == 200 else f"{log.path} {log.status}" for log in self.sandbox.requests]
 
     def at(self, path: str, happens: Callable[[], None]) -> None:
-        """Let something happen when a path is asked for, once."""
+        """Call a function once, at the first request for a path."""
 
         def once(log: RequestLog) -> None:
             if log.path.startswith(path):
@@ -115,7 +115,7 @@ class TestRenewal:
     @pytest.mark.parametrize(("mode", "changes"), [("expiring", False), ("rotating", True)])
     def test_happens_shortly_before_the_token_ends(self, app: App, mode: str, *, changes: bool) -> None:
         refresh = app.refresh_token(mode)
-        app.run(**refresh)  # now the end is known
+        app.run(**refresh)  # now it is known when the token expires
         first = app.saved
         app.clock.now += HOUR - 121
         app.run(**refresh)
@@ -173,7 +173,7 @@ class TestRenewal:
         with pytest.raises(StreamError):
             app.run(**app.granted())
 
-        # The last one says that the other streams can be read.
+        # The last one confirms that the other streams can be read.
         assert app.asked == [PING, "/v1/tags 403", PING, PING]
 
     def test_waits_until_a_failing_ping_can_tell_what_a_403_is_about(self, app: App) -> None:
@@ -236,7 +236,7 @@ class TestWhatIsSaved:
         app.run(**new)
 
         assert app.sandbox.requests[-1].headers["authorization"] == f"Bearer {new['oauth_access_token']}"
-        assert app.saved == before  # there was nothing new to keep
+        assert app.saved == before  # there was nothing new to save
         app.clock.now += 2 * HOUR
         app.run(**new)
         assert app.oauth.refusals == 0
@@ -269,7 +269,7 @@ class TestWhatIsSaved:
 
 
 class TestWhatAircallSays:
-    """tests/auth/test_tokens.py has every form of it."""
+    """tests/auth/test_tokens.py tests every form."""
 
     def test_may_lack_the_end_of_a_token(self, app: App) -> None:
         refresh = app.refresh_token(expires_in=None)
@@ -278,7 +278,7 @@ class TestWhatAircallSays:
             app.run(**refresh)
             app.clock.now += 5 * HOUR
 
-        # At first, and then when Aircall refuses.
+        # At first, and then whenever Aircall refuses.
         assert app.oauth.grants == ["refresh_token"] * 3
         assert [path for path in app.asked if path.endswith(" 401")] == [f"{PING} 401"] * 2
 
@@ -317,7 +317,7 @@ class TestWhatAircallSays:
     def test_counts_even_if_this_machines_clock_is_wrong(self, app: App, jump: int) -> None:
         refresh = app.refresh_token()
         app.run(**refresh)
-        # The sandbox's own clock does not jump; after a jump back the token ends unnoticed.
+        # The sandbox's own clock does not jump; after a jump back, the token expires unnoticed.
         app.clock.now += jump
         app.sandbox.clock_offset -= jump
         if jump < 0:
@@ -371,12 +371,12 @@ class TestTheEnd:
 
 
 class TestInterruption:
-    """A signal may come at any point of a renewal; here, in the middle of the call that begins it."""
+    """A signal may arrive at any point of a renewal; here, during the call that starts it."""
 
     def interrupted(
         self, app: App, monkeypatch: pytest.MonkeyPatch, executor: type[ThreadPoolExecutor]
     ) -> dict[str, Any]:
-        """Run the tap with such an executor and a token that has ended; return its tokens."""
+        """Run the tap with this executor and an expired token; return its tokens."""
         tokens = app.granted()
         app.oauth.end_access()
         with monkeypatch.context() as patch:
@@ -406,7 +406,7 @@ class TestInterruption:
         begun: list[Future[Any]] = []
 
         class Late(ThreadPoolExecutor):
-            """Begins just after the end."""
+            """Starts just after the end of the run."""
 
             @override
             def submit(self, *args: Any, **_: Any) -> NoReturn:

@@ -1,4 +1,4 @@
-"""Tokens in a database: one renewal at a time, whatever machine asks for it, and no token lost."""
+"""Tokens in a database: one renewal at a time across machines, and no token lost."""
 
 from __future__ import annotations
 

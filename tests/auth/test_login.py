@@ -43,7 +43,7 @@ TOKEN = "/v1/oauth/token"
 
 @pytest.fixture
 def callback() -> str:
-    """A callback on this machine, on a port that is free."""
+    """A callback URL on a free port of this machine."""
     return a_callback()
 
 
@@ -54,7 +54,7 @@ def a_callback() -> str:
 
 @pytest.fixture
 def log_in(aircall: Aircall, tmp_path: Path, callback: str) -> Callable[..., Admin]:
-    """Return a function that lets somebody log in."""
+    """Return a function that runs a login."""
 
     def log_in(admin: Admin, **settings: Any) -> Admin:
         tap = aircall.tap(streams=("tags",), **aircall.oauth(tmp_path, **{"callback_url": callback} | settings))
@@ -184,12 +184,12 @@ class TestThroughTheBrowser:
 
 
 class Answering(Person):
-    """Lets others at the callback first, and then the browser end on the right address.
+    """Lets others reach the callback first, and then sends the browser to the right address.
 
     Args:
-        callback: Where the browser ends.
-        before: Called with the callback's port and the state of the login.
-        pastes: What to paste before the right address; None to let the browser answer.
+        callback: The callback URL.
+        before: Called first, with the callback's port and the state of the login.
+        pastes: Lines to paste before the right address; None to let the browser answer.
     """
 
     def __init__(
@@ -227,7 +227,7 @@ class Answering(Person):
 
 
 def answer_to(port: int, request: bytes) -> bytes:
-    """Send raw bytes to the callback, and read until it hangs up."""
+    """Send raw bytes to the callback, and read until it closes the connection."""
     answer = b""
     with contextlib.suppress(ConnectionError), socket.create_connection(("127.0.0.1", port), 20) as connection:
         connection.sendall(request)
@@ -238,7 +238,7 @@ def answer_to(port: int, request: bytes) -> bytes:
 
 
 def ends_with_the_right_code(person: Answering) -> None:
-    """Take somebody through a login, which only the right answer ends, and which logs nothing."""
+    """Run a login; check that only the right answer ends it, and that it logs nothing."""
     with redirect_stderr(io.StringIO()) as stderr:
         assert Login(DASHBOARD, "app", person.callback, person).run() == "right"
     assert person.pastes is not None or b"Aircall's answer has arrived" in person.page
@@ -267,7 +267,7 @@ REQUESTS = st.one_of(
 
 
 class TestWhatOthersSend:
-    """Any page and any process on this machine can talk to the callback; the login waits for its own answer."""
+    """Any web page and any local process can reach the callback; the login waits for its own answer."""
 
     @settings(max_examples=25)
     @given(st.lists(REQUESTS, max_size=8))
@@ -314,7 +314,7 @@ class TestWhatOthersSend:
 
 
 class Typist(Admin):
-    """Somebody who logs in with the browser, and types something else meanwhile."""
+    """Someone who logs in with the browser, and types other things meanwhile."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -391,7 +391,7 @@ class TestByHand:
 
 
 class TestFailures:
-    """Each gets one line and leaves nothing behind."""
+    """Each ends with one line, and saves nothing."""
 
     @pytest.fixture(autouse=True)
     def nothing_is_saved(self, tmp_path: Path) -> Any:
@@ -490,7 +490,7 @@ class TestFailures:
 
     @pytest.mark.parametrize("name", ["oauth_client_id", "oauth_client_secret", "callback_url"])
     def test_a_setting_that_is_missing_is_named(self, log_in: Callable[..., Admin], name: str) -> None:
-        # With an access token in the config, neither is needed until somebody logs in.
+        # With an access token in the config, neither is needed before a login.
         self.fails_with(log_in, Admin(), f"^Setting {name}: missing", oauth_access_token="given", **{name: ""})
 
     def test_a_login_with_basic_names_auth_scheme(self, log_in: Callable[..., Admin]) -> None:

@@ -86,7 +86,7 @@ def start(config: Path, catalog: Path) -> Iterator[Callable[..., subprocess.Pope
 
 @pytest.fixture
 def run(config: Path, catalog: Path) -> Callable[[], subprocess.CompletedProcess[str]]:
-    """Return a function that runs the tap to its end, without the seconds that Python takes to start."""
+    """Return a function that runs the tap in a forked process, which starts at once."""
     return lambda: processes.run("--config", config, "--catalog", catalog, LOGLEVEL="DEBUG")
 
 
@@ -101,7 +101,7 @@ def tokens(config: Path) -> dict[str, Any]:
 
 
 def keep_granted(sandbox: Sandbox, config: Path) -> None:
-    """Put tokens where a login would have put them."""
+    """Save tokens as a login would."""
     granted = sandbox.oauth.tokens()
     entry = {name: granted.get(name) for name in ("access_token", "refresh_token")}
     entry |= {"expires_at": None, "company": None, "ancestors": []}
@@ -110,7 +110,7 @@ def keep_granted(sandbox: Sandbox, config: Path) -> None:
 
 
 def shown_address(read: Callable[[], str]) -> str:
-    """Read what a login shows until there is the address to open."""
+    """Read a login's output until it shows the address to open."""
     shown = ""
     while not (found := re.search(r"(http://\S+/oauth/authorize\S+)\s", shown)):
         piece = read()
@@ -165,7 +165,7 @@ def test_a_login_and_a_run_after_it_show_no_secret_even_when_debugging(
 
     assert (done.returncode, names(done)) == (0, ["VIP"])
     assert sandbox.oauth.grants == ["authorization_code", "refresh_token"]
-    assert f"POST {TOKEN}" in done.stderr  # debugging does show the requests
+    assert f"POST {TOKEN}" in done.stderr  # at level DEBUG, requests are logged
     assert_nothing_secret(sandbox, config, shown, rest, done.stdout, done.stderr, command_line)
 
 
@@ -261,7 +261,7 @@ def test_several_taps_renew_an_expired_token_once(
 ) -> None:
     keep_granted(sandbox, config)
     sandbox.oauth.end_access()
-    sandbox.faults.append(Fault(path=TOKEN, delay=1.5))  # so that all of them come before the answer
+    sandbox.faults.append(Fault(path=TOKEN, delay=1.5))  # so that all of them start before the answer
 
     with ThreadPoolExecutor(3) as pool:
         runs = list(pool.map(lambda _: run(), range(3)))

@@ -1,4 +1,4 @@
-"""Saved tokens: what the file holds, who can read it, and which tokens win."""
+"""Saved tokens: content and permissions of the file, and which tokens win."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def keep(store: TokenStore, entry: Tokens) -> None:
 
 
 def holds(store: TokenStore, content: str | bytes) -> None:
-    """Put something into the file that the tap did not write."""
+    """Write foreign content to the file."""
     store.path.parent.mkdir(exist_ok=True)
     store.path.write_bytes(content.encode() if isinstance(content, str) else content)
 
@@ -433,7 +433,7 @@ for number in range(1, 1_000_000):
 
 @pytest.fixture
 def savers(tmp_path: Path) -> Iterator[list[subprocess.Popen[bytes]]]:
-    """Two processes that keep saving, each its own entry of one file."""
+    """Two processes that keep saving to one file, each its own entry."""
     command = [sys.executable, "-c", SAVER, str(tmp_path / "tokens.json")]
     processes = [subprocess.Popen([*command, name]) for name in ("one", "two")]
     yield processes
@@ -459,7 +459,7 @@ def test_a_kill_at_any_moment_leaves_a_valid_token_file(savers: list[subprocess.
     savers[0].kill()
     savers[0].wait()
 
-    # The process that was killed left its own entry and no lock; the other goes on.
+    # The killed process left a valid entry and no lock; the other continues.
     first = one.load()
     next_entry(two, next_entry(two, second))
     savers[1].kill()

@@ -135,7 +135,7 @@ class OneLineCommand(click.Command):
         except (Exception, TerminatedError) as error:  # noqa: BLE001 - each ends in one line
             self._end(signal_behind(error) or error)
         finally:
-            forgive_stderr()
+            ignore_stderr_errors()
 
     def _end(self, error: BaseException) -> NoReturn:
         """End the process with the lines and the exit code of an error."""
@@ -203,7 +203,7 @@ def whole_stdout() -> Iterator[None]:
             stdout.flush()
 
 
-def forgive_stderr() -> None:
+def ignore_stderr_errors() -> None:
     """Ignore log lines that cannot be written, such as to a full disk: only standard output matters.
 
     Otherwise Python would retry at exit, and change the exit code.
@@ -351,13 +351,13 @@ def run(
         else:
             click.echo(readable_about(TapAircall, VARIABLES))
         return
-    trying = test == "all"
-    if not trying:
+    is_test = test == "all"
+    if not is_test:
         TapAircall.print_version(print_fn=TapAircall.logger.info)
     tap = TapAircall(
         config=config.config,
         parse_env_config=config.parse_env,
-        message_writer=SilentWriter() if trying or verify else None,
+        message_writer=SilentWriter() if is_test or verify else None,
         state=None if state is None else read_json(state, "State"),
         catalog=None if catalog is None else read_json(catalog, "Catalog"),
     )
@@ -369,8 +369,8 @@ def run(
     elif verify:
         tap.verify()
     else:
-        tap.point_out_doubts()
-        tap.try_streams() if trying else tap.run()
+        tap.warn_of_mistakes()
+        tap.try_streams() if is_test else tap.run()
 
 
 def readable_about(tap: type[TapAircall], prefix: str) -> str:
@@ -508,15 +508,15 @@ def register(config: Given, url: str, events: str | None, *, messages: bool) -> 
                 raise InputError("Option --messages: no token on standard input.")
             webhooks.register_messages(token, url)
             click.echo(f"Messages of {webhooks.company} are accepted at {url}.")
-            prove(webhooks, url, token)
+            check_delivery(webhooks, url, token)
             return
         webhook = webhooks.register(url, names)
         what = ", ".join(names) or "all events"
         click.echo(f"Webhook {webhook.webhook_id} of {webhooks.company} delivers {what} to {url}.")
-        prove(webhooks, url)
+        check_delivery(webhooks, url)
 
 
-def prove(webhooks: Webhooks, url: str, token: str | None = None) -> None:
+def check_delivery(webhooks: Webhooks, url: str, token: str | None = None) -> None:
     """Check that a delivery to a URL arrives in this inbox; see `Webhooks.problem_at`.
 
     Raises:

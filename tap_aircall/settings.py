@@ -216,7 +216,7 @@ _CONSTRAINTS = {
     "minimum": "must be at least {}",
     "maximum": "must be at most {}",
 }
-_ELSEWHERE = {"api_id": "user", "api_token": "password"}
+_SYNONYMS = {"api_id": "user", "api_token": "password"}
 """Names of settings in other connectors."""
 _BOOLEANS = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
 
@@ -364,25 +364,27 @@ def problems(config: dict[str, Any], properties: Mapping[str, Any]) -> list[str]
         if stripped is None or (name in _TEXTS and stripped == ""):
             del config[name]
         else:
-            config[name] = _plain(stripped, properties.get(name, {}))
+            config[name] = _normalized(stripped, properties.get(name, {}))
     lines = [
-        f"Setting {one_line(name)}: unknown; {_meant(name, properties)}" for name in config if name not in properties
+        f"Setting {one_line(name)}: unknown; {_suggestion(name, properties)}"
+        for name in config
+        if name not in properties
     ]
-    lines += map(_explained, JSONSchemaValidator({"properties": properties}).iter_errors(config))
-    return lines or list(_unusable(config))
+    lines += map(_violation, JSONSchemaValidator({"properties": properties}).iter_errors(config))
+    return lines or list(_further_problems(config))
 
 
-def _meant(name: str, known: Iterable[str]) -> str:
-    if name in _ELSEWHERE:
-        return f"did you mean {_ELSEWHERE[name]}?"
+def _suggestion(name: str, known: Iterable[str]) -> str:
+    if name in _SYNONYMS:
+        return f"did you mean {_SYNONYMS[name]}?"
     return hint(name, known, "tap-aircall --about lists them.")
 
 
-def _plain(value: Any, definition: Mapping[str, Any]) -> Any:
+def _normalized(value: Any, definition: Mapping[str, Any]) -> Any:
     """Convert the numbers in a value, as `problems` describes, where its schema has numbers."""
     kinds = definition.get("type", ())
     if isinstance(value, list) and "array" in kinds:
-        return [_plain(item, definition["items"]) for item in value]
+        return [_normalized(item, definition["items"]) for item in value]
     if not isinstance(value, str | float | Decimal) or not {"number", "integer"}.intersection(kinds):
         return value
     try:
@@ -394,7 +396,7 @@ def _plain(value: Any, definition: Mapping[str, Any]) -> Any:
     return int(number) if "integer" in kinds and number.is_integer() else number
 
 
-def _explained(error: ValidationError) -> str:
+def _violation(error: ValidationError) -> str:
     """Return a line about an invalid setting, without its value, which may be a secret."""
     name = ".".join(one_line(str(part)) for part in error.absolute_path)
     expected: Any = error.validator_value
@@ -405,7 +407,7 @@ def _explained(error: ValidationError) -> str:
     return f"Setting {name}: {text}."
 
 
-def _unusable(config: Mapping[str, Any]) -> Iterator[str]:
+def _further_problems(config: Mapping[str, Any]) -> Iterator[str]:
     """Yield a line for each problem that the schemas cannot express."""
     for name in _TEXTS:
         text = config.get(name) or ""
@@ -443,7 +445,7 @@ def from_environment(properties: Mapping[str, Any], prefix: str) -> tuple[dict[s
         if name not in properties:
             lines.append(
                 f"Variable {one_line(variable)}: ignored, since there is no setting {one_line(name)}; "
-                f"{_meant(name, properties)}"
+                f"{_suggestion(name, properties)}"
             )
         elif variable == f"{prefix}{name.upper()}" and os.environ[variable].strip():
             config[name] = _parsed(os.environ[variable], properties[name], f"Variable {variable}")

@@ -159,8 +159,8 @@ class TapAircall(Tap):
             InputError: If it is not a state of this tap.
         """
         bookmarks = bookmarks_of(state)
-        if strangers := sorted(name for name in bookmarks.keys() - self.streams.keys() if MARK not in bookmarks[name]):
-            raise InputError(f"State: has unknown streams ({', '.join(strangers)}); is it another tap's?")
+        if unknown := sorted(name for name in bookmarks.keys() - self.streams.keys() if MARK not in bookmarks[name]):
+            raise InputError(f"State: has unknown streams ({', '.join(unknown)}); is it another tap's?")
         super().load_state(state)
         for stream in self.aircall_streams:
             try:
@@ -185,7 +185,7 @@ class TapAircall(Tap):
 
         self.this_run.oauth_app.log_in(self.this_run.person, saving)
 
-    def point_out_doubts(self) -> None:
+    def warn_of_mistakes(self) -> None:
         """Warn of probable mistakes that do not prevent a run."""
         settings = self.this_run.settings
         selected = {stream.name for stream in self.aircall_streams if stream.selected}
@@ -227,7 +227,7 @@ class TapAircall(Tap):
             for stream in selected:
                 stream.prepare()
             self.sync_all()
-            self._sum_up(self.this_run.clock.monotonic() - began)
+            self._log_summary(self.this_run.clock.monotonic() - began)
             self._raise_failures()
         except BrokenPipeError as error:
             discard_stdout()
@@ -289,7 +289,7 @@ class TapAircall(Tap):
             stream.selected = True
         self.setup_mapper()
 
-    def _sum_up(self, seconds: float) -> None:
+    def _log_summary(self, seconds: float) -> None:
         """Log a summary of the run: records, requests, seconds, and the streams not selected."""
         streams = [stream for stream in self.aircall_streams if stream.selected or stream.left_out]
         rows = [stream.row() for stream in streams]
@@ -353,8 +353,8 @@ def _complete(catalog: Catalog, streams: Iterable[AircallStream]) -> None:
         InputError: If the catalog has streams of another tap.
     """
     known = {stream.name: stream for stream in streams}
-    if strangers := sorted(catalog.keys() - known.keys()):
-        raise InputError(f"Catalog: has unknown streams ({', '.join(strangers)}); make a new one with --discover.")
+    if unknown := sorted(catalog.keys() - known.keys()):
+        raise InputError(f"Catalog: has unknown streams ({', '.join(unknown)}); make a new one with --discover.")
     for name, entry in catalog.items():
         root, stream = entry.metadata.root, known[name]
         entry.key_properties = entry.key_properties or root.table_key_properties or list(stream.primary_keys)

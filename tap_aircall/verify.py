@@ -161,40 +161,40 @@ class Verification:
 
     def findings(self) -> list[Finding]:
         """Run all checks, and return their results."""
-        for what, look in (
-            ("the clocks", self._look_at_clocks),
-            ("calls: order and pages", self._look_at_calls),
-            ("calls: positions beyond 10,000", self._look_beyond_the_cap),
-            ("calls: how far back", self._look_back),
-            ("contacts: order and bounds", self._look_at_contacts),
-            ("users: version 2 lists them all", self._look_at_users),
+        for what, check in (
+            ("the clocks", self._check_clocks),
+            ("calls: order and pages", self._check_calls),
+            ("calls: positions beyond 10,000", self._check_cap),
+            ("calls: how far back", self._check_history),
+            ("contacts: order and bounds", self._check_contacts),
+            ("users: version 2 lists them all", self._check_users),
         ):
-            with self._explained(what):
-                look()
+            with self._failures_are_findings(what):
+                check()
         for stream in self._streams:
             if not stream.selected or isinstance(stream, InboxStream):
                 continue  # these come from webhooks
-            with self._explained(f"{stream.name}: records match the schema"):
-                self._look_at_records(stream)
+            with self._failures_are_findings(f"{stream.name}: records match the schema"):
+                self._check_records(stream)
         return self._findings
 
     # The checks
 
-    def _look_at_clocks(self) -> None:
+    def _check_clocks(self) -> None:
         ahead = self._run.aircall_clock.ahead()
-        told = "no `Date`; this machine's clock counts"
+        seen = "no `Date`; this machine's clock counts"
         if ahead is not None:
-            told = f"Aircall's clock is {ahead:+.0f} s from this machine's"
+            seen = f"Aircall's clock is {ahead:+.0f} s from this machine's"
         is_near = ahead is not None and abs(ahead) <= CLOCKS_SECONDS
-        self._judge("answers have the time (header `Date`)", is_near, told)
+        self._judge("answers have the time (header `Date`)", is_near, seen)
 
-    def _look_at_calls(self) -> None:
+    def _check_calls(self) -> None:
         until = self._run.aircall_clock.horizon()
         newest_first = {"order": "desc", "to": str(until)}
         page = self._ask(Calls, {**newest_first, **self._calls.get_url_params(None, None)})
         calls = page.records
         self._samples[Calls.name] = calls
-        self._look_at_meta("calls", page)
+        self._check_meta("calls", page)
         if not calls:
             self._judge("calls: order, bounds and pages", None, unseen="there are no calls")
             return
@@ -206,7 +206,7 @@ class Verification:
         if len(calls) == PAGE_SIZE and second:
             follows = _is_ordered([times[0], min(starts)]) and not _ids(calls) & _ids(second)
         self._judge("calls: page 2 continues where page 1 ends", follows, unseen="there is one page", loses=True)
-        self._look_at_bounds(*min(zip(starts, [call["id"] for call in calls], strict=True), key=lambda each: each[0]))
+        self._check_bounds(*min(zip(starts, [call["id"] for call in calls], strict=True), key=lambda each: each[0]))
         clamped = self._ask(Calls, {**newest_first, "per_page": str(2 * PAGE_SIZE)}).records
         self._judge(
             f"a page has {PAGE_SIZE} records at most",
@@ -217,7 +217,7 @@ class Verification:
         if second and deepest > 2:  # noqa: PLR2004 - there is a page 2 already
             deep = self._ask(Calls, {**newest_first, "page": str(deepest)}).records
             times = [*times, *_times(deep, "started_at", "calls")]
-        with self._explained("calls: a window is read to its end"):
+        with self._failures_are_findings("calls: a window is read to its end"):
             self._walk(min([*starts, *times]) - 1, until, _ids(calls) | _ids(second))
 
     def _walk(self, after: int, until: int, shown: set[Any]) -> None:
@@ -238,7 +238,7 @@ class Verification:
         self._judge(shows_all, not hidden, f"hidden: {hidden:,}" if hidden else "", loses=True)
         self._judge("calls: both orders show the same calls", shown <= set(found), loses=True)
 
-    def _look_at_bounds(self, second: int, call_id: Any) -> None:
+    def _check_bounds(self, second: int, call_id: Any) -> None:
         """Request the second in which a call started, once from the second before and once from that second."""
         asked = [{"order": "asc", "from": str(first), "to": str(second)} for first in (second - 1, second)]
         within, without = (_ids(self._ask(Calls, each).records) for each in asked)
@@ -248,11 +248,11 @@ class Verification:
         outside = self._ask(Calls, future).records
         self._judge("calls: none outside `from` and `to` are listed", not outside, loses=True)
 
-    def _look_beyond_the_cap(self) -> None:
+    def _check_cap(self) -> None:
         status = self._status_of(LAST_PAGE)
         is_there = status == HTTPStatus.OK
-        told = "" if is_there else f"status {status}"
-        self._judge("position 10,000 of a list can be read", is_there, told, loses=True)
+        seen = "" if is_there else f"status {status}"
+        self._judge("position 10,000 of a list can be read", is_there, seen, loses=True)
         status = self._status_of(LAST_PAGE + 1)
         is_refused = status == HTTPStatus.BAD_REQUEST
         self._judge("positions beyond it are refused with status 400", is_refused, f"status {status}")
@@ -265,7 +265,7 @@ class Verification:
             return error.status
         return HTTPStatus.OK
 
-    def _look_back(self) -> None:
+    def _check_history(self) -> None:
         oldest = self._calls.first_page  # shared with the streams of details of calls
         what = "calls of six months are served"
         if not oldest:
@@ -274,7 +274,7 @@ class Verification:
         days = (self._run.aircall_clock.reached() - stamp(oldest[0], "started_at", "calls")) // 86_400
         self._judge(what, days <= OLDEST_DAYS, f"the oldest is {days} days old")
 
-    def _look_at_contacts(self) -> None:
+    def _check_contacts(self) -> None:
         changed = self._ask(Contacts, {"order_by": "updated_at", "order": "desc"}).records
         if not changed:
             self._judge("contacts: order and bounds", None, unseen="there are no contacts")
@@ -293,12 +293,12 @@ class Verification:
             loses=True,
         )
 
-    def _look_at_users(self) -> None:
+    def _check_users(self) -> None:
         pages: list[Page] = []
         listed = self._users.read_whole(self._reader(self._users, pages), "id")
         users = [user for step in listed for user in step.records]
         self._samples[Users.name] = self._users.first_page = users  # so that no stream requests them again
-        self._look_at_meta("users", pages[0])
+        self._check_meta("users", pages[0])
         (company,) = self._samples[Company.name] = self._calls.sibling(Company).sample()
         said = company.get("users_count")
         said = said if type(said) is int else None
@@ -309,7 +309,7 @@ class Verification:
         seen = f"{len(users):,} listed, {said or 0:,} expected"
         self._judge("users: as many as `users_count` of the company", fits, seen, unseen="there is no such number")
 
-    def _look_at_meta(self, name: str, page: Page) -> None:
+    def _check_meta(self, name: str, page: Page) -> None:
         """Check the `meta` of a first page against the list."""
         says, fits = f"{name}: `meta` is complete", f"{name}: `total` matches the list"
         if not page.records and not page.total:
@@ -322,7 +322,7 @@ class Verification:
         is_all = None if total is None else total == count or (total > count and page.is_full())
         self._judge(fits, is_all, f"{total or 0:,} in all", unseen="there is no `total`", loses=True)
 
-    def _look_at_records(self, stream: AircallStream) -> None:
+    def _check_records(self, stream: AircallStream) -> None:
         what = f"{stream.name}: records match the schema"
         try:
             records = self._samples[stream.name] if stream.name in self._samples else stream.sample()
@@ -333,7 +333,7 @@ class Verification:
         if not records and not aside:
             self._judge(what, None, unseen="there are none")
             return
-        odd, missing, unusable = held_against_schema(stream, records)
+        odd, missing, unusable = compare_with_schema(stream, records)
         unusable |= aside
         seen = [f"{len(records)} records"]
         seen += [f"unknown: {_counts(odd)}"] if odd else []
@@ -384,7 +384,7 @@ class Verification:
             self._findings.append(Finding(what, Verdict.HOLDS if holds else differs, seen))
 
     @contextmanager
-    def _explained(self, what: str) -> Iterator[None]:
+    def _failures_are_findings(self, what: str) -> Iterator[None]:
         """Turn a failure into a finding: what the tap cannot read could be lost."""
         try:
             yield
@@ -396,7 +396,7 @@ class Verification:
             self._judge(what, holds=False, seen=f"the tap fails with a {type(error).__name__}", loses=True)
 
 
-def held_against_schema(
+def compare_with_schema(
     stream: AircallStream, records: Sequence[Record]
 ) -> tuple[Counter[str], Counter[str], set[str]]:
     """Compare records with the schema of their stream.

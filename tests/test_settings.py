@@ -146,7 +146,7 @@ def test_more_requests_than_aircall_allows_are_pointed_out(
     warned: bool,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    TapAircall(config={**GOOD, "requests_per_minute": requests}).point_out_doubts()
+    TapAircall(config={**GOOD, "requests_per_minute": requests}).warn_of_mistakes()
 
     line = "Setting requests_per_minute: Aircall allows 120 for a company"
     assert [message.startswith(line) for message in caplog.messages if "Setting" in message] == [True] * warned

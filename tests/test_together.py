@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from typing_extensions import override
 
-from tap_aircall.auth.tokens import Tokens, TokenStore
+from tap_aircall.auth.tokens import TokenFile, Tokens
 from tap_aircall.http.limiter import RateLimiter
 from tap_aircall.inbox.deliveries import WEBHOOK, Delivery
 from tap_aircall.inbox.store import Inbox
@@ -125,7 +125,7 @@ def ask(me: Me) -> None:
 
 def renew(me: Me) -> None:
     """Renew tokens, each from the last ones."""
-    store = TokenStore(me.shared / "tokens.json", "https://api.aircall.io", "app")
+    store = TokenFile(me.shared / "tokens.json", "https://api.aircall.io", "app")
     for _ in range(5):
         with store.locked():
             last = store.load()

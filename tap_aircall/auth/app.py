@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from tap_aircall.auth.authenticators import LOGIN, OAuthAuthenticator
 from tap_aircall.auth.login import Login
-from tap_aircall.auth.tokens import NO_TOKENS, Tokens, TokenStore, default_location
+from tap_aircall.auth.tokens import NO_TOKENS, TokenFile, Tokens, default_location
 from tap_aircall.errors import (
     AircallError,
     CredentialsError,
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from tap_aircall.auth.authenticators import Authenticator
     from tap_aircall.auth.login import Person
-    from tap_aircall.auth.tokens import Store
+    from tap_aircall.auth.tokens import TokenStore
     from tap_aircall.http.client import AircallClient
     from tap_aircall.reading.clock import Clock
     from tap_aircall.settings import OAuthSettings
@@ -95,11 +95,11 @@ class OAuthApp:
             before = store.load()  # fail now if nothing can be saved, not after the code is used up
         code = Login(settings.dashboard_url, settings.client_id, settings.callback_url, person).run()
         tokens = self._exchange(code)
-        tokens = replace(tokens, company=self._prove(tokens), ancestors=self._given.fingerprints)
+        tokens = replace(tokens, company=self._check(tokens), ancestors=self._given.fingerprints)
         with store.locked():
             saving()
             store.save(tokens)
-        person.tell(_what_was_saved(tokens, store, before))
+        person.tell(_login_summary(tokens, store, before))
 
     @property
     def _given(self) -> Tokens:
@@ -108,7 +108,7 @@ class OAuthApp:
         )
 
     @property
-    def _store(self) -> Store:
+    def _store(self) -> TokenStore:
         location = self.settings.location
         if "://" in location:
             try:
@@ -116,7 +116,7 @@ class OAuthApp:
             except ImportError as error:
                 raise InputError(needs_extra("Setting oauth_settings_location: PostgreSQL", "postgres")) from error
             return TokenDatabase(location, self.api_url, self.settings.client_id)
-        return TokenStore(Path(location) if location else default_location(), self.api_url, self.settings.client_id)
+        return TokenFile(Path(location) if location else default_location(), self.api_url, self.settings.client_id)
 
     def _authenticator(self) -> OAuthAuthenticator:
         if self.settings.initiate is InitiateOAuth.OFF or not self.settings.client_id:
@@ -159,7 +159,7 @@ class OAuthApp:
         except ResponseError as error:
             raise UnavailableError(str(error)) from error
 
-    def _prove(self, tokens: Tokens) -> str | None:
+    def _check(self, tokens: Tokens) -> str | None:
         """Check that Aircall accepts the tokens; return the printable name of their company."""
         client = self.make_client(OAuthAuthenticator(tokens, self.clock))
         client.ping()
@@ -169,7 +169,7 @@ class OAuthApp:
         return None
 
 
-def _what_was_saved(tokens: Tokens, store: Store, before: Tokens | None) -> str:
+def _login_summary(tokens: Tokens, store: TokenStore, before: Tokens | None) -> str:
     """Return what to tell a person after a login."""
     lines = [f"Logged in to {tokens.company}." if tokens.company else "Logged in.", f"Saved in {store.place}."]
     earlier = one_line(before.company or "") if before else ""
@@ -178,7 +178,7 @@ def _what_was_saved(tokens: Tokens, store: Store, before: Tokens | None) -> str:
             f"They replace the tokens for {earlier}. To load several companies, give each its own\n"
             "oauth_settings_location."
         )
-    if not isinstance(store, TokenStore):
+    if not isinstance(store, TokenFile):
         lines.append("Use it on any machine, with the same settings.")
     elif tokens.refresh_token:
         lines.append(

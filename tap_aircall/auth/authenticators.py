@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     import requests
 
-    from tap_aircall.auth.tokens import Store, Tokens
+    from tap_aircall.auth.tokens import Tokens, TokenStore
     from tap_aircall.reading.clock import Clock
 
 BEARER = "Bearer "
@@ -86,7 +86,11 @@ class OAuthAuthenticator(Authenticator):
     """
 
     def __init__(
-        self, given: Tokens, clock: Clock, store: Store | None = None, refresh: Callable[[Tokens], Tokens] | None = None
+        self,
+        given: Tokens,
+        clock: Clock,
+        store: TokenStore | None = None,
+        refresh: Callable[[Tokens], Tokens] | None = None,
     ) -> None:
         super().__init__()
         self._given = given
@@ -114,7 +118,7 @@ class OAuthAuthenticator(Authenticator):
         """
         tokens = self._tokens
         if self._is_due(tokens):
-            tokens = self._replaced(tokens)
+            tokens = self._renewed(tokens)
         request.headers["Authorization"] = f"{BEARER}{tokens.access_token}"
         return request
 
@@ -122,7 +126,7 @@ class OAuthAuthenticator(Authenticator):
     def renew(self, refused: str) -> bool:
         tokens = self._tokens
         if f"{BEARER}{tokens.access_token}" == refused:
-            self._replaced(tokens)
+            self._renewed(tokens)
         return True
 
     @override
@@ -132,18 +136,18 @@ class OAuthAuthenticator(Authenticator):
         if self._renewing.acquire(timeout=GRACE_SECONDS):
             self._renewing.release()
 
-    def _replaced(self, refused: Tokens) -> Tokens:
+    def _renewed(self, refused: Tokens) -> Tokens:
         """Return tokens in place of these: newer ones from the store, or new ones, saved before their first use."""
 
         def renew() -> Tokens:
             with self._renewing:
                 if self._tokens == refused:  # no other thread was faster
-                    self._tokens = self._others_than(refused)
+                    self._tokens = self._replacement(refused)
                 return self._tokens
 
         return result_of(self._worker.submit(renew))
 
-    def _others_than(self, refused: Tokens) -> Tokens:
+    def _replacement(self, refused: Tokens) -> Tokens:
         tokens = self._freshest()
         if self._is_usable(tokens, refused):
             return tokens

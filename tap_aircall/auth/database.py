@@ -11,7 +11,7 @@ import msgspec
 import psycopg
 from typing_extensions import override
 
-from tap_aircall.auth.tokens import ADVICE, LOCK_SECONDS, Store, decoded
+from tap_aircall.auth.tokens import ADVICE, LOCK_SECONDS, TokenStore, decode_entry
 from tap_aircall.errors import InputError, UnavailableError
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ UPSERT = """INSERT INTO tap_aircall_tokens VALUES (%s, %s, %s)
 SELECT = "SELECT entry FROM tap_aircall_tokens WHERE customer = %s AND app = %s"
 
 
-class TokenDatabase(Store):
+class TokenDatabase(TokenStore):
     """The tokens of one customer, with a row for each app and API root.
 
     An advisory lock lets one tap at a time renew them; the database releases it when the connection ends. New tokens
@@ -67,13 +67,13 @@ class TokenDatabase(Store):
 
     @override
     def load(self) -> Tokens | None:
-        with self._explained(), self._connected() as connection:
+        with self._translated_errors(), self._connected() as connection:
             try:
                 row = connection.execute(SELECT, self._key).fetchone()
             except psycopg.errors.UndefinedTable:
                 return None
         try:
-            return None if row is None else decoded(row[0].encode())
+            return None if row is None else decode_entry(row[0].encode())
         except (ValueError, RecursionError) as error:
             raise InputError(
                 f"{SETTING}: the row of {self._key[0]} holds no tokens of tap-aircall; {ADVICE}."
@@ -83,7 +83,7 @@ class TokenDatabase(Store):
     def save(self, tokens: Tokens) -> None:
         # Even if the lock's connection has broken: the previous refresh token is used up.
         entry = (*self._key, msgspec.json.encode(tokens).decode())
-        with self._explained():
+        with self._translated_errors():
             for attempt in range(1, ATTEMPTS + 1):
                 try:
                     with self._connected() as connection:
@@ -99,7 +99,7 @@ class TokenDatabase(Store):
     @override
     def locked(self) -> Iterator[None]:
         with contextlib.ExitStack() as stack:
-            with self._explained():
+            with self._translated_errors():
                 connection = stack.enter_context(self._connected())
                 connection.execute(f"SET lock_timeout = '{LOCK_SECONDS:.0f}s'")
                 connection.execute("SELECT pg_advisory_lock(hashtextextended(%s, 0))", (" ".join(self._key),))
@@ -119,7 +119,7 @@ class TokenDatabase(Store):
             yield connection
 
     @contextlib.contextmanager
-    def _explained(self) -> Iterator[None]:
+    def _translated_errors(self) -> Iterator[None]:
         """Translate errors of the database into one line, without its URL."""
         try:
             yield

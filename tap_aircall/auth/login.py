@@ -105,7 +105,7 @@ class Login:
         )
         self._person = person
         self._callback = urlsplit(callback_url)
-        self._is_here = self._callback.scheme == "http" and is_loopback(self._callback.hostname or "")
+        self._is_local = self._callback.scheme == "http" and is_loopback(self._callback.hostname or "")
         self._answers: queue.Queue[_Answer] = queue.Queue()  # only the first counts
         self._is_over = False
 
@@ -119,8 +119,8 @@ class Login:
             LoginFailedError: If no code came back.
         """
         with self._listening():
-            self._show_the_way()
-            if self._person.can_type() or not self._is_here:
+            self._show_address()
+            if self._person.can_type() or not self._is_local:
                 threading.Thread(target=self._read_pasted, daemon=True).start()
             answer = self._wait_for()
         if "code" in answer:
@@ -151,12 +151,12 @@ class Login:
             self._is_over = True
         raise LoginFailedError(f"Nobody logged in within {PATIENCE_SECONDS / 60:g} minutes; please start again.")
 
-    def _show_the_way(self) -> None:
+    def _show_address(self) -> None:
         person = self._person
         person.tell(f"Log in to Aircall as an admin, and grant access, at this address:\n\n  {self._address}\n")
         if not person.open_browser(self._address):
             person.tell("No browser could be opened here; please open the address yourself.")
-        if not self._is_here:
+        if not self._is_local:
             person.tell(
                 "The browser will end on an address that begins with the callback_url and contains a code. Paste it\n"
                 "here, whatever the page shows:"
@@ -178,13 +178,13 @@ class Login:
                     "That is not the address that the browser ended on: it has no code for this login. Please paste\n"
                     "the whole address:"
                 )
-        if not line and not self._is_here:
+        if not line and not self._is_local:
             self.take({"error": NO_MORE_INPUT})
 
     @contextlib.contextmanager
     def _listening(self) -> Iterator[None]:
         """Listen on the callback URL, if it is on this machine."""
-        if not self._is_here:
+        if not self._is_local:
             yield
             return
         port = self._callback.port or 80

@@ -67,7 +67,7 @@ class Tokens(msgspec.Struct, frozen=True, kw_only=True):
         Without a refresh token in the answer, the previous one stays. `expires_in` may be missing, a number or text.
 
         Args:
-            payload: The decoded answer.
+            payload: The decode_entry answer.
             now: UNIX seconds.
 
         Raises:
@@ -123,7 +123,7 @@ class Tokens(msgspec.Struct, frozen=True, kw_only=True):
 NO_TOKENS = Tokens(access_token=None)
 
 
-class Store(Protocol):
+class TokenStore(Protocol):
     """Where tokens are kept between runs."""
 
     @property
@@ -155,7 +155,7 @@ class Store(Protocol):
         """
 
 
-class TokenStore(Store):
+class TokenFile(TokenStore):
     """A JSON file with an entry for each app and API root, readable only by its owner.
 
     Each save replaces the file atomically, so that a crash leaves either the old or the new one. The operating system
@@ -187,22 +187,22 @@ class TokenStore(Store):
 
     @override
     def load(self) -> Tokens | None:
-        with self._explained():
+        with self._translated_errors():
             content = self._read().get(self._key)
-            return None if content is None else decoded(content)
+            return None if content is None else decode_entry(content)
 
     @override
     def save(self, tokens: Tokens) -> None:
-        with self._explained():
+        with self._translated_errors():
             self._write(_formatted(self._read() | {self._key: msgspec.Raw(msgspec.json.encode(tokens))}))
             self._draft.replace(self.path)
-            _flush_folder(self.path.parent)
+            _flush(self.path.parent)
 
     @contextlib.contextmanager
     @override
     def locked(self) -> Iterator[None]:
         with contextlib.ExitStack() as stack:
-            with self._explained():
+            with self._translated_errors():
                 self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
                 # A new one each time: a lock of filelock belongs to the thread that created it.
                 stack.enter_context(filelock.FileLock(self._lock_path, timeout=LOCK_SECONDS, mode=0o600))
@@ -236,7 +236,7 @@ class TokenStore(Store):
             os.fsync(descriptor)
 
     @contextlib.contextmanager
-    def _explained(self) -> Iterator[None]:
+    def _translated_errors(self) -> Iterator[None]:
         """Translate errors of the file into one line."""
         try:
             yield
@@ -260,7 +260,7 @@ def default_location() -> Path:
     return platformdirs.user_state_path("tap-aircall", appauthor=False) / "tokens.json"
 
 
-def decoded(content: bytes | msgspec.Raw) -> Tokens:
+def decode_entry(content: bytes | msgspec.Raw) -> Tokens:
     """Decode an entry.
 
     Raises:
@@ -276,7 +276,7 @@ def _formatted(entries: dict[str, msgspec.Raw]) -> bytes:
     return msgspec.json.format(msgspec.json.encode(entries), indent=2)
 
 
-def _flush_folder(folder: Path) -> None:
+def _flush(folder: Path) -> None:
     """Flush a folder, so that a renamed file keeps its new name after a power failure."""
     with contextlib.suppress(OSError):  # not every platform can
         descriptor = os.open(folder, os.O_RDONLY)

@@ -20,7 +20,7 @@ import requests
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tap_aircall.auth.tokens import ANCESTORS, NO_TOKENS, Tokens, TokenStore, default_location
+from tap_aircall.auth.tokens import ANCESTORS, NO_TOKENS, TokenFile, Tokens, default_location
 from tap_aircall.errors import AircallError, InputError
 
 if TYPE_CHECKING:
@@ -41,8 +41,8 @@ def tokens(number: int, *ancestors: str) -> Tokens:
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> TokenStore:
-    return TokenStore(tmp_path / "state" / "tokens.json", API, "app")
+def store(tmp_path: Path) -> TokenFile:
+    return TokenFile(tmp_path / "state" / "tokens.json", API, "app")
 
 
 def bind_socket(path: Path) -> None:
@@ -57,24 +57,24 @@ def nested(depth: int) -> Any:
     return value
 
 
-def keep(store: TokenStore, entry: Tokens) -> None:
+def keep(store: TokenFile, entry: Tokens) -> None:
     with store.locked():
         store.save(entry)
 
 
-def holds(store: TokenStore, content: str | bytes) -> None:
+def holds(store: TokenFile, content: str | bytes) -> None:
     """Write foreign content to the file."""
     store.path.parent.mkdir(exist_ok=True)
     store.path.write_bytes(content.encode() if isinstance(content, str) else content)
 
 
 class TestStore:
-    def test_gives_back_what_was_kept(self, store: TokenStore) -> None:
+    def test_gives_back_what_was_kept(self, store: TokenFile) -> None:
         assert store.load() is None
         keep(store, tokens(1, "one", "two"))
         assert store.load() == tokens(1, "one", "two")
 
-    def test_only_the_owner_can_read_it(self, store: TokenStore) -> None:
+    def test_only_the_owner_can_read_it(self, store: TokenFile) -> None:
         previous = os.umask(0)
         try:
             keep(store, tokens(1))
@@ -86,7 +86,7 @@ class TestStore:
         assert stat.S_IMODE(store.path.parent.stat().st_mode) == 0o700
 
     def test_a_file_that_others_can_read_is_made_private_if_that_can_be_done(
-        self, store: TokenStore, monkeypatch: pytest.MonkeyPatch
+        self, store: TokenFile, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         keep(store, tokens(1))
         store.path.chmod(0o644)
@@ -109,7 +109,7 @@ class TestStore:
             (" " * (2**24 + 1), "it holds no tokens of tap-aircall"),
         ],
     )
-    def test_another_file_is_refused_and_left_as_it_is(self, store: TokenStore, content: str, reason: str) -> None:
+    def test_another_file_is_refused_and_left_as_it_is(self, store: TokenFile, content: str, reason: str) -> None:
         holds(store, content)
         store.path.chmod(0o644)
 
@@ -124,13 +124,13 @@ class TestStore:
         assert store.path.read_text() == content
 
     @pytest.mark.parametrize("around", [" ", "\n", "\r\n", "\t"])
-    def test_white_space_around_saved_tokens_is_dropped(self, store: TokenStore, around: str) -> None:
+    def test_white_space_around_saved_tokens_is_dropped(self, store: TokenFile, around: str) -> None:
         entry = {"access_token": f"access-1{around}", "refresh_token": f"{around}refresh-1"}
         holds(store, json.dumps({f"{API} app": entry}))
 
         assert store.load() == Tokens(access_token="access-1", refresh_token="refresh-1")
 
-    def test_entries_of_others_stay_as_they_are(self, store: TokenStore) -> None:
+    def test_entries_of_others_stay_as_they_are(self, store: TokenFile) -> None:
         others = {"another app": {"nested": [[[{"a": 1.50}]]], "new": True}, "null": None, "deep": nested(900)}
         holds(store, json.dumps(others))
 
@@ -146,31 +146,31 @@ class TestStore:
         }
         assert entries == others
 
-    def test_has_an_entry_for_each_app_and_api_root(self, store: TokenStore) -> None:
-        others = [TokenStore(store.path, API, "other"), TokenStore(store.path, "https://elsewhere.example.com", "app")]
+    def test_has_an_entry_for_each_app_and_api_root(self, store: TokenFile) -> None:
+        others = [TokenFile(store.path, API, "other"), TokenFile(store.path, "https://elsewhere.example.com", "app")]
         for number, each in enumerate([store, *others]):
             keep(each, tokens(number))
 
         assert [each.load() for each in (store, *others)] == [tokens(0), tokens(1), tokens(2)]
 
-    def test_a_symbolic_link_stays_one(self, store: TokenStore, tmp_path: Path) -> None:
+    def test_a_symbolic_link_stays_one(self, store: TokenFile, tmp_path: Path) -> None:
         keep(store, tokens(1))
         link = tmp_path / "link.json"
         link.symlink_to(store.path)
 
-        keep(TokenStore(link, API, "app"), tokens(2))
+        keep(TokenFile(link, API, "app"), tokens(2))
 
         assert link.is_symlink()
         assert store.load() == tokens(2)
 
     def test_a_tilde_stands_for_the_home_folder(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         monkeypatch.setenv("HOME", str(tmp_path))
-        assert TokenStore(Path("~/tokens.json"), API, "app").path == tmp_path.resolve() / "tokens.json"
+        assert TokenFile(Path("~/tokens.json"), API, "app").path == tmp_path.resolve() / "tokens.json"
 
     @pytest.mark.parametrize("make", [os.mkfifo, os.mkdir, bind_socket, lambda path: path.symlink_to("/dev/zero")])
-    @pytest.mark.parametrize("use", [TokenStore.load, lambda store: keep(store, tokens(1))], ids=["load", "keep"])
+    @pytest.mark.parametrize("use", [TokenFile.load, lambda store: keep(store, tokens(1))], ids=["load", "keep"])
     def test_anything_but_a_plain_file_is_refused_at_once(
-        self, tmp_path: Path, make: Callable[[Path], None], use: Callable[[TokenStore], None]
+        self, tmp_path: Path, make: Callable[[Path], None], use: Callable[[TokenFile], None]
     ) -> None:
         path = tmp_path / "tokens.json"
         make(path)
@@ -178,7 +178,7 @@ class TestStore:
 
         reason = "(it is not a plain file; name another file|Is a directory|No such device or address)"
         with pytest.raises(InputError, match=rf"\(setting oauth_settings_location\): {reason}\.$"):
-            use(TokenStore(path, API, "app"))
+            use(TokenFile(path, API, "app"))
 
         assert (path.stat().st_mode, path.stat().st_ino) == (before.st_mode, before.st_ino)
 
@@ -187,20 +187,18 @@ class TestStore:
         (tmp_path / "loop").symlink_to("loop")
 
         with pytest.raises(InputError, match=r"oauth_settings_location") as caught:
-            TokenStore(Path(location if location[0] in "/~" else tmp_path / location), API, "app").load()
+            TokenFile(Path(location if location[0] in "/~" else tmp_path / location), API, "app").load()
 
         assert "\n" not in str(caught.value)
 
     @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-32"])
-    def test_a_file_that_was_copied_in_another_encoding_is_read(self, store: TokenStore, encoding: str) -> None:
+    def test_a_file_that_was_copied_in_another_encoding_is_read(self, store: TokenFile, encoding: str) -> None:
         keep(store, tokens(1))
         store.path.write_text(store.path.read_text(), encoding=encoding)
 
         assert store.load() == tokens(1)
 
-    def test_the_new_name_is_flushed_after_the_content(
-        self, store: TokenStore, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_the_new_name_is_flushed_after_the_content(self, store: TokenFile, monkeypatch: pytest.MonkeyPatch) -> None:
         keep(store, tokens(1))
         flushed: list[tuple[str, str]] = []
         fsync = os.fsync
@@ -218,7 +216,7 @@ class TestStore:
         assert flushed == [("file", "access-1"), ("folder", "access-2")]
 
     def test_a_platform_that_cannot_flush_folders_still_saves(
-        self, store: TokenStore, monkeypatch: pytest.MonkeyPatch
+        self, store: TokenFile, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         real = os.open
 
@@ -234,7 +232,7 @@ class TestStore:
 
     @pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a device that is always full")
     def test_a_full_disk_is_noticed_before_tokens_are_asked_for(
-        self, store: TokenStore, monkeypatch: pytest.MonkeyPatch
+        self, store: TokenFile, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         keep(store, tokens(1))
         full = os.open
@@ -253,7 +251,7 @@ class TestStore:
         assert store.load() == tokens(1)
 
     def test_a_disk_that_is_full_when_new_tokens_come_leaves_the_old_ones_and_says_so(
-        self, store: TokenStore, monkeypatch: pytest.MonkeyPatch
+        self, store: TokenFile, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         keep(store, tokens(1))
 
@@ -406,7 +404,7 @@ def test_any_file_holds_tokens_or_gets_one_line(tmp_path_factory: pytest.TempPat
     path.write_bytes(content)
     line = ""
     try:
-        entry = TokenStore(path, API, "app").load()
+        entry = TokenFile(path, API, "app").load()
     except InputError as error:
         line = str(error)
     if line:
@@ -422,8 +420,8 @@ def test_any_file_holds_tokens_or_gets_one_line(tmp_path_factory: pytest.TempPat
 SAVER = """
 import sys
 from pathlib import Path
-from tap_aircall.auth.tokens import Tokens, TokenStore
-store = TokenStore(Path(sys.argv[1]), "https://api.aircall.io", sys.argv[2])
+from tap_aircall.auth.tokens import Tokens, TokenFile
+store = TokenFile(Path(sys.argv[1]), "https://api.aircall.io", sys.argv[2])
 for number in range(1, 1_000_000):
     tokens = Tokens(access_token=f"access-{number}", refresh_token=f"refresh-{number}" * 200)
     with store.locked():
@@ -442,7 +440,7 @@ def savers(tmp_path: Path) -> Iterator[list[subprocess.Popen[bytes]]]:
         process.wait()
 
 
-def next_entry(store: TokenStore, before: Tokens | None) -> Tokens:
+def next_entry(store: TokenFile, before: Tokens | None) -> Tokens:
     """Wait until an entry changes."""
     until = time.monotonic() + 30
     while (entry := store.load()) is None or entry == before:
@@ -452,7 +450,7 @@ def next_entry(store: TokenStore, before: Tokens | None) -> Tokens:
 
 
 def test_a_kill_at_any_moment_leaves_a_valid_token_file(savers: list[subprocess.Popen[bytes]], tmp_path: Path) -> None:
-    one, two = (TokenStore(tmp_path / "tokens.json", API, name) for name in ("one", "two"))
+    one, two = (TokenFile(tmp_path / "tokens.json", API, name) for name in ("one", "two"))
     next_entry(one, next_entry(one, None))
     second = next_entry(two, None)
 

@@ -90,9 +90,9 @@ class OAuthApp:
             "callback_url": settings.callback_url,
         }
         if missing := [name for name, value in required.items() if not value]:
-            raise InputError(f"Setting {' and '.join(missing)}: missing; a login needs it.")
-        with store.locked():
-            before = store.load()  # fail now if nothing can be saved, not after the code is used up
+            raise InputError(f"Setting {' and '.join(missing)}: missing; needed for a login.")
+        with store.locked():  # fail now if nothing can be saved, not after the code is used up
+            before = store.load()
         code = Login(settings.dashboard_url, settings.client_id, settings.callback_url, person).run()
         tokens = self._exchange(code)
         tokens = replace(tokens, company=self._check(tokens), ancestors=self._given.fingerprints)

@@ -99,8 +99,6 @@ class TapAircall(Tap):
         lines = problems(config, schema["properties"])
         if lines and validate_config:
             raise InputError(" ".join(lines))
-        for line in lines:  # the SDK only logs that there are problems
-            self.logger.warning(line)
         settings, clock = None, clock or Clock()
         if validate_config:
             settings = Settings.from_config(config, now=clock.time(), version=self.plugin_version)
@@ -110,6 +108,8 @@ class TapAircall(Tap):
         self._order = [*STREAMS, *(definition.name for definition in self._definitions)]
         chosen = config.get(registry.SETTING)
         self._chosen = None if chosen is None else registry.choose(chosen, self._order)
+        for line in lines:  # the SDK only says that there are some
+            self.logger.warning(line)
         super().__init__(config=config, catalog=_as_catalog(catalog), validate_config=False, **kwargs)
 
     @override

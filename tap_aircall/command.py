@@ -174,8 +174,8 @@ class OneLineGroup(OneLineCommand, click.Group):
 def signal_behind(error: BaseException | None) -> TerminatedError | None:
     """Return the signal behind an error, if there is one.
 
-    If a signal arrives while Python waits for a lock, Python may release the lock twice, and raise an error of its own
-    in place of the signal's.
+    If a signal arrives while Python waits for a lock, Python may release the lock twice, and raise its own error in
+    place of the signal's.
     """
     while error is not None and not isinstance(error, TerminatedError):
         error = error.__context__
@@ -187,7 +187,7 @@ def whole_stdout() -> Iterator[None]:
     """Write everything to standard output, or fail.
 
     Without a buffer (`PYTHONUNBUFFERED`, as in many container images), Python ignores a partial write to a full disk.
-    And if the flush at exit fails, Python prints a line of its own.
+    And if the flush at exit fails, Python prints its own message.
 
     Raises:
         OSError: If a write fails; at the end of the context at the latest.
@@ -525,9 +525,7 @@ def check_delivery(webhooks: Webhooks, url: str, token: str | None = None) -> No
     try:
         problem = webhooks.problem_at(url, token)
     except (TransientError, UnavailableError) as error:
-        logger.warning(
-            "Cannot check from here whether deliveries arrive: %s Aircall may reach the URL all the same.", error
-        )
+        logger.warning("Cannot check from here whether deliveries arrive: %s Aircall may still reach the URL.", error)
         return
     if problem:
         raise InputError(f"Option --url: registered, but deliveries to {url} do not arrive: {problem}.")

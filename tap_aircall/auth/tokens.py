@@ -1,7 +1,7 @@
 """OAuth tokens, and the file that keeps them between runs.
 
-Aircall's access tokens do not expire today, and nobody has seen a refresh token (facts: OAuth). Both kinds are
-supported all the same.
+Aircall's access tokens do not expire today, and nobody has seen a refresh token (facts: OAuth). The tap supports both
+anyway.
 """
 
 from __future__ import annotations

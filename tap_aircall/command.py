@@ -394,7 +394,7 @@ def _about_setting(name: str, definition: Mapping[str, Any]) -> list[str]:
     facts = [kind for kind in definition["type"] if kind != "null"]
     facts += ["secret"] if definition.get("secret") else []
     facts += [f"default {json.dumps(definition['default'])}"] if definition.get("default") is not None else []
-    description = textwrap.wrap(definition["description"], ABOUT_WIDTH)
+    description = textwrap.wrap(definition["description"], ABOUT_WIDTH, break_on_hyphens=False)
     return ["", f"  {name} ({', '.join(facts)})", *(f"      {line}" for line in description)]
 
 

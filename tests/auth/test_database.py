@@ -81,7 +81,7 @@ def test_a_lock_that_stays_held_is_told(address: str, monkeypatch: pytest.Monkey
     monkeypatch.setattr(database, "LOCK_SECONDS", 1.0)
     with store(address).locked():
         other = store(address)
-        with pytest.raises(UnavailableError, match=r"^Another tap keeps the tokens of acme"), other.locked():
+        with pytest.raises(UnavailableError, match=r"^Another tap has locked the tokens of acme"), other.locked():
             pass
 
 

@@ -136,7 +136,7 @@ def test_it_ends_at_the_first_signal_from_its_first_line_on(config: Path, signum
         with serving(config) as (process, _):
             process.send_signal(signum)
             _, log = process.communicate(timeout=60)
-        assert (process.returncode, log.count("Ended.")) == (0, 1)
+        assert (process.returncode, log.count("Stopped.")) == (0, 1)
 
 
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGKILL])

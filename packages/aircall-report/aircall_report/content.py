@@ -14,7 +14,7 @@ from aircall_report.wording import clock
 if TYPE_CHECKING:
     from datetime import tzinfo
 
-    from aircall_report.marts import Caller, Completeness, Marts, Span, Stream
+    from aircall_report.marts import Caller, Completeness, Marts, Shift, Span, Stream
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,7 @@ class Content:
         company: Its name, or nothing.
         span: The days that are looked at; none if there are no calls.
         figures: Of these days.
+        shifts: What each agent did on the last of these days.
         callers: Those who wait, the latest first.
         waiting: How many wait, by the number that they called.
         streams: How fresh they are.
@@ -39,6 +40,7 @@ class Content:
     company: str
     span: Span | None
     figures: Figures | None
+    shifts: list[Shift]
     callers: list[Caller]
     waiting: dict[int | None, int]
     streams: list[Stream]
@@ -73,6 +75,7 @@ def gather(
         company=company,
         span=span,
         figures=count(marts, span) if span else None,
+        shifts=marts.shifts(span.last) if span else [],
         callers=marts.callers(),
         waiting=marts.waiting(),
         streams=marts.streams(),

@@ -7,7 +7,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from aircall_report.figures import Bucket
 
@@ -15,6 +15,8 @@ SHADES = 6
 """Shades of a heat map, besides none."""
 TICKS = 4
 """Limit of grid lines, besides the base line."""
+HOUR = 3_600
+"""Seconds."""
 LABELS = 5
 """Limit of labels below a chart."""
 COLUMN = 0.72
@@ -108,6 +110,26 @@ def in_sla(buckets: Sequence[Bucket]) -> Line:
     segments = [(one, other) for (_, one), (_, other) in pairwise(points) if one and other]
     dots = [(bucket, point) for bucket, point in points if point]
     return Line(segments, dots, [Tick(100 - value, value) for value in (0, 50, 100)])
+
+
+def day(hours: Mapping[int, Sequence[int]], first: int, last: int) -> Iterator[tuple[int, Rect]]:
+    """Draw a day of an agent, each hour as a column of what they did in it, one upon the other.
+
+    Args:
+        hours: Seconds of each state by hour of the day; one hour may have the time of two.
+        first: The hour at the left.
+        last: The hour at the right.
+
+    Yields:
+        The place of each state among the others, and its part of the column.
+    """
+    width = 100 / (last - first + 1)
+    for hour, lasted in hours.items():
+        top = 100.0
+        for place, seconds in enumerate(lasted):
+            height = 100 * seconds / max(sum(lasted), HOUR)
+            top -= height
+            yield place, Rect(width * (hour - first), top, width, height)
 
 
 def shade(value: int, most: int) -> int:

@@ -6,7 +6,7 @@ line, of bounded length.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
@@ -39,6 +39,8 @@ CALLERS_LISTED_PER_NUMBER = 25
 """How many of the callers who wait are listed, of all numbers and of each."""
 WAIT_BOUNDS = (10, 20, 30, 60, 120)
 """Upper ends in seconds of the classes of the time to answer. The SLA is one more, and the last class has none."""
+STATES = ("on_call", "after_call_work", "available", "away")
+"""What agents do who are not offline, by the columns of the marts."""
 NAMELESS = "(no name)"
 
 
@@ -162,6 +164,25 @@ class Caller(NamedTuple):
     voicemails: int
     reason: str | None
     call_id: int
+
+
+class Shift(NamedTuple):
+    """What an agent did on a day.
+
+    Args:
+        began: When they were first anything but offline, by the clock of the company; likewise when they were last.
+        lasted: Seconds of each of `STATES`; None for what only events or polls tell where there are none.
+        busy: Share of the time on calls or in after-call work of that and the time available.
+        hours: Seconds of each of `STATES` by hour of the day.
+    """
+
+    name: str
+    began: datetime
+    ended: datetime
+    lasted: list[int | None]
+    busy: float | None
+    breaks: str
+    hours: dict[int, list[int]]
 
 
 class Stream(NamedTuple):
@@ -324,19 +345,43 @@ class Marts:
 
     def agent_names(self) -> dict[int, str]:
         """Return the agents' names, or numbers in their place."""
-        found = list(
-            self._select(
-                {"user_id": "main_user_id", "name": self._personal("max(main_user_name)")},
-                "calls",
-                "main_user_id is not null",
+        found = {
+            row["user_id"]: _text(row["name"]) or f"User {row['user_id']}"
+            for mart, user in (("agent_shifts", "user"), ("calls", "main_user"))
+            for row in self._select(
+                {"user_id": f"{user}_id", "name": self._personal(f"max({user}_name)")},
+                mart,
+                f"{user}_id is not null",
                 groups=1,
             )
+        }
+        return (
+            {user_id: f"Agent {place}" for place, user_id in enumerate(sorted(found), 1)} if self._anonymous else found
         )
-        if self._anonymous:
-            return {
-                user_id: f"Agent {place}" for place, user_id in enumerate(sorted(row["user_id"] for row in found), 1)
-            }
-        return {row["user_id"]: _text(row["name"]) or f"User {row['user_id']}" for row in found}
+
+    def shifts(self, day: date) -> list[Shift]:
+        """Return what each agent did on a day, those who began first before others."""
+        names, where = self.agent_names(), f"date = {_day(day)}"
+        hours: dict[int, dict[int, list[int]]] = defaultdict(dict)
+        lasted = {state: f"{state}_seconds" for state in STATES}
+        known = {state: f"coalesce({column}, 0)" for state, column in lasted.items()}
+        for row in self._select({"user_id": "user_id", "hour": "hour"} | known, "agent_hours", where):
+            hours[row["user_id"]][row["hour"]] = [row[state] for state in STATES]
+        columns = {"user_id": "user_id", "began": "began_at_local", "ended": "ended_at_local", "busy": "occupancy"}
+        return [
+            Shift(
+                names[row["user_id"]],
+                row["began"],
+                row["ended"],
+                [row[state] for state in STATES],
+                row["busy"],
+                _text(row["breaks"]),
+                hours[row["user_id"]],
+            )
+            for row in self._select(
+                columns | {"breaks": "breaks"} | lasted, "agent_shifts", f"{where} order by began_at_local, user_id"
+            )
+        ]
 
     def number_names(self) -> dict[int | None, str]:
         """Return the names of the company's numbers."""

@@ -16,8 +16,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from aircall_report import drawing, sentences, wording
-from aircall_report.figures import ALL
-from aircall_report.marts import CALLERS_LISTED, CALLERS_LISTED_PER_NUMBER
+from aircall_report.figures import ALL, ROWS
+from aircall_report.marts import CALLERS_LISTED, CALLERS_LISTED_PER_NUMBER, STATES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from aircall_report.content import Content
     from aircall_report.figures import View
-    from aircall_report.marts import Caller, Tally
+    from aircall_report.marts import Caller, Shift, Tally
 
 PACKAGE = "aircall_report"
 
@@ -45,6 +45,7 @@ def write(content: Content) -> str:
     environment.globals |= {"say": wording, "tell": sentences, "draw": drawing, "lay": Layout(content)}
     return environment.get_template("page.html").render(
         vars(content),
+        states=STATES,
         policy=(
             f"default-src 'none'; script-src '{_hash(script)}'; style-src '{_hash(style)}'; "
             "base-uri 'none'; form-action 'none'"
@@ -90,6 +91,12 @@ class Layout:
         most = max(map(sum, counts.values()))
         for channel, (received, sent) in counts.items():
             yield wording.CHANNELS.get(channel, channel), received, sent, most
+
+    def shifts(self) -> tuple[list[Shift], int, int, int]:
+        """Return the shifts to list, how many others there are, and the first and the last hour to draw."""
+        listed = self._content.shifts[:ROWS]
+        hours = {hour for shift in listed for hour in shift.hours}
+        return listed, len(self._content.shifts) - len(listed), min(hours, default=0), max(hours, default=23)
 
     def callers(self, line: str) -> tuple[list[Caller], int]:
         """Return the callers to list, and the number of callers waiting, for all numbers or one."""

@@ -18,6 +18,12 @@ REASONS = {
     "no_available_agent": "No agent was available",
     "agents_did_not_answer": "Agents did not pick up",
 }
+STATES = {
+    "on_call": "on a call",
+    "after_call_work": "after-call work",
+    "available": "available",
+    "away": "away",
+}
 CHANNELS = {"sms": "Text message", "whatsapp": "WhatsApp", "group": "Group text"}
 MINUTE, HOUR, DAY = 60, 3_600, 86_400
 

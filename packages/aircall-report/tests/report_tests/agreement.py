@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from aircall_report.wording import hours, number, share, weekday
+from aircall_report.marts import STATES
+from aircall_report.wording import duration, hours, number, share, weekday
 from report_tests.company import COLUMNS, PageReader, page_of
 
 if TYPE_CHECKING:
@@ -53,10 +54,26 @@ def page_against_marts(database: str, query: Query) -> list[str]:
         left = number(int(query(sql)[0]["n"]))
         if f"In {left} of them, the caller left a voicemail." not in views[f"{period} all"].text:
             found.append(f"{period}: not {left} voicemails")
+    found += [f"shifts: {row} is wrong" for row in _shifts_that_differ(page.opened, query, last["day"])]
     waiting = query("SELECT count(*) AS n FROM analytics.aircall__missed_callers WHERE is_waiting")[0]["n"]
     if f"{number(waiting)} callers were missed" not in page.opened.text:
         found.append(f"not {waiting} callers to call back")
     return found
+
+
+def _shifts_that_differ(view: View, query: Query, day: date) -> list[list[str]]:
+    """Return which rows of the agents' day are on the page or in the marts alone."""
+    said = [[row[0], *row[2:8], row[9]] for row in view.tables["What each agent did, and how long"][1:]]
+    true = [
+        [
+            row["user_name"],
+            *(row[f"{name}_at_local"].strftime("%H:%M") for name in ("began", "ended")),
+            *(duration(row[f"{state}_seconds"]) for state in STATES),
+            row["breaks"] or "",
+        ]
+        for row in query(f"SELECT * FROM analytics.aircall__agent_shifts WHERE date = DATE '{day}'")
+    ]
+    return [row for row in said if row not in true] + [row for row in true if row not in said]
 
 
 def _pairs(view: View, query: Query, first: date) -> dict[str, tuple[list[list[str]], list[list[str]]]]:

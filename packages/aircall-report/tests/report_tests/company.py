@@ -25,6 +25,7 @@ PARIS = ZoneInfo("Europe/Paris")
 NOW = datetime(2026, 11, 24, 20, 30, tzinfo=UTC)
 """A Tuesday, 21:30 in Paris."""
 SLA_SECONDS = 20
+STATES = ("on_call_seconds", "after_call_work_seconds", "available_seconds", "away_seconds")
 COLUMNS = {
     "aircall__calls": {
         "call_id": "bigint",
@@ -76,6 +77,28 @@ COLUMNS = {
         "kind": "varchar",
         "channel": "varchar",
         "direction": "varchar",
+    },
+    "aircall__agent_shifts": {
+        "user_id": "bigint",
+        "date": "date",
+        "user_name": "varchar",
+        "began_at_local": "timestamp",
+        "ended_at_local": "timestamp",
+        "on_call_seconds": "bigint",
+        "after_call_work_seconds": "bigint",
+        "available_seconds": "bigint",
+        "away_seconds": "bigint",
+        "occupancy": "double",
+        "breaks": "varchar",
+    },
+    "aircall__agent_hours": {
+        "user_id": "bigint",
+        "date": "date",
+        "hour": "integer",
+        "on_call_seconds": "bigint",
+        "after_call_work_seconds": "bigint",
+        "available_seconds": "bigint",
+        "away_seconds": "bigint",
     },
     "aircall__missed_callers": {
         "caller_key": "varchar",
@@ -201,6 +224,21 @@ class Company:
             "last_number_id": 1,
             "last_number_name": "Support",
         } | columns
+
+    def shift(self, user_id: int, name: str, **columns: Any) -> None:
+        """Add an agent's day, the last one, with an hour on the phone and one of lunch; and the hours of it.
+
+        Args:
+            user_id: The agent.
+            name: Their name.
+            columns: What is otherwise.
+        """
+        who = {"user_id": user_id, "date": days_ago(0)[:10]}
+        times = dict(zip(STATES, (3_600, 60, 3_540, 3_600), strict=True)) | columns
+        shift = {"began_at_local": days_ago(0, 9), "ended_at_local": days_ago(0, 12), "occupancy": 3_660 / 7_200}
+        self.add("agent_shifts", who | {"user_name": name, "breaks": "Out for lunch: 3600"} | shift | times)
+        for hour, lasted in ((9, (3_600, 0, 0, 0)), (10, (0, 60, 3_540, 0)), (11, (0, 0, 0, 3_600))):
+            self.add("agent_hours", who | {"hour": hour} | dict(zip(STATES, lasted, strict=True)))
 
     def page(self, *, anonymous: bool = False, company: str = "") -> str:
         """Return the page."""
@@ -332,6 +370,7 @@ def hostile(company: Company) -> None:
         counts = dict.fromkeys(list(COLUMNS["aircall__team_days"])[3:], 1)
         company.add("calls", company.call(days_ago(0), **agent, **number), company.missed(days_ago(0), **number))
         company.add("team_days", {"team_id": place, "team_name": name, "call_date": today} | counts)
+        company.shift(place, name, breaks=name)
         company.add("call_tags", label | {"tag_name": name, "is_missed": False})
         company.add("conversations", label | {"topics": name, "topics_count": 1, "sentiment": "POSITIVE"})
         caller = {"contact_name": name, "contact_company": name, "raw_digits": name, "last_number_name": name}

@@ -43,6 +43,7 @@ def _fill(company: Company) -> None:
             company.call(days_ago(days, 9 + days % 9), **(ANNE if days % 3 else BOB)),
             company.missed(days_ago(days, 15), missed_call_reason="no_available_agent", **SALES),
         )
+    company.shift(11, "Anne Bois")
     today = days_ago(0)[:10]
     counts = ("inbound_calls", "answered_calls", "missed_calls", "calls_in_sla", "calls_sla_uncertain")
     team = dict.fromkeys(counts, 3) | {"time_to_answer_seconds_total": 30}

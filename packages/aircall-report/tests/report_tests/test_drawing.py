@@ -44,6 +44,19 @@ def test_charts_stay_in_their_frame(days: list[Tally]) -> None:
     assert all(0 <= dot.y <= 100 for _, dot in line.dots)
 
 
+@given(st.dictionaries(st.integers(3, 20), st.tuples(*[st.integers(0, 1_800)] * 4)))
+def test_a_day_is_drawn_hour_by_hour(hours: dict[int, tuple[int, ...]]) -> None:
+    drawn = list(drawing.day(hours, 3, 20))
+    assert len(drawn) == 4 * len(hours)
+    for hour, lasted in hours.items():
+        parts = [part for _, part in drawn if part.x == pytest.approx((hour - 3) * 100 / 18)]
+        share = min(sum(lasted) / 3_600, 1)  # an hour that comes twice has the time of two
+        assert sum(part.height for part in parts) == pytest.approx(100 * share)
+        assert parts[-1].y == pytest.approx(100 - 100 * share)
+        assert all(one.y == pytest.approx(other.y + other.height) for one, other in pairwise(parts))
+        assert parts[0].x + parts[0].width <= 100 + 1e-9
+
+
 @given(DAYS, st.integers(1, 1830), st.data())
 def test_columns_cover_a_period_and_lose_no_call(last: date, days: int, data: st.DataObject) -> None:
     first = last - timedelta(days=days - 1)

@@ -162,6 +162,21 @@ def test_teams_tags_topics_sentiments_and_messages(company: Company) -> None:
     assert "Calls of each of the teams" not in sales.tables
 
 
+def test_what_agents_did_on_the_last_day(company: Company) -> None:
+    company.add("calls", company.call(days_ago(0), **ANNE))
+    company.shift(11, "Anne Bois")
+    unknown = dict.fromkeys(("after_call_work_seconds", "available_seconds", "away_seconds", "occupancy", "breaks"))
+    company.shift(40, "", **unknown, began_at_local=days_ago(0, 10))
+
+    view = PageReader(company.page()).opened
+
+    _, anne, nameless = view.tables["What each agent did, and how long"]
+    assert anne == ["Anne Bois", "", "09:00", "12:00", "1 h", "1 min", "59 min", "1 h", "51%", "Out for lunch: 3600"]
+    assert nameless == ["User 40", "", "10:00", "12:00", "1 h", *[NOTHING] * 4, ""]
+    assert "(each hour from 09:00 to 12:00)" in view.text
+    assert "Of 1 agent only calls are known" in view.text
+
+
 def test_who_is_to_be_called_back(company: Company) -> None:
     company.add("calls", company.missed(days_ago(0)), company.missed(days_ago(0), **OTHER))
     sales = {"last_number_id": 2, "last_number_name": "Sales"}

@@ -49,6 +49,7 @@ def test_a_hostile_name_is_text_like_any_other(company: Company) -> None:
     shown = {one_line(name) for name in NAMES}
     for caption, column in (
         ("Calls of each agent", 0),
+        ("What each agent did, and how long", 0),
         ("Calls of each of the numbers", 0),
         ("Calls of each of the teams", 0),
         ("Calls by tag", 0),
@@ -81,6 +82,7 @@ def test_without_names_no_person_is_in_the_page(company: Company) -> None:
             assigned_to_name="Anne Bois",
         ),
     )
+    company.shift(77, "Anne Bois")
     named, anonymous = company.page(), company.page(anonymous=True)
     assert [person for person in PEOPLE if person not in named] == []
     assert [person for person in PEOPLE if person in anonymous] == []

@@ -180,7 +180,7 @@ def test_what_messages_and_sessions_are_merged_from_is_not_forgotten_unless_aske
     assert ids(inbox) == ["new"]
 
 
-@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(
     st.lists(
         st.tuples(st.sampled_from(["Acme", "Zoo"]), st.lists(st.integers(0, 99), max_size=9), st.booleans()), max_size=6

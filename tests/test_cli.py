@@ -42,7 +42,8 @@ CAMPAIGNS = {"name": "campaigns", "path": "/v1/campaigns", "records_key": "campa
 @pytest.fixture(scope="module")
 def sandbox() -> Iterator[Sandbox]:
     world = generate_company(seed=2, now=time.time(), calls=2_300, contacts=80, users=3)
-    with Sandbox(world, api_token=SECRET) as sandbox:
+    with Sandbox(world) as sandbox:
+        sandbox.api_token = SECRET
         yield sandbox
 
 

@@ -7,6 +7,7 @@ import contextlib
 import math
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import NoReturn
 from urllib.parse import urlsplit
@@ -36,6 +37,9 @@ def main() -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
+    count, positive = partial(_whole, least=0), partial(_whole, least=1)
+    share = partial(_number, most=1, message="must be a number from 0 to 1")
+    seconds = partial(_number, most=math.inf, message="must be a number of seconds, not negative")
     parser = _Parser(
         prog="python -m aircall_sandbox",
         description=(
@@ -46,17 +50,17 @@ def _parser() -> argparse.ArgumentParser:
     )
     company = parser.add_argument_group("the company")
     company.add_argument("--seed", type=_whole, default=1, metavar="N", help="same seed, same data (default: 1)")
-    company.add_argument("--calls", type=_count, default=12_500, metavar="N", help="how many calls (default: 12500)")
+    company.add_argument("--calls", type=count, default=12_500, metavar="N", help="how many calls (default: 12500)")
     company.add_argument(
-        "--contacts", type=_count, default=11_000, metavar="N", help="how many contacts (default: 11000)"
+        "--contacts", type=count, default=11_000, metavar="N", help="how many contacts (default: 11000)"
     )
-    company.add_argument("--users", type=_positive, default=45, metavar="N", help="how many users (default: 45)")
+    company.add_argument("--users", type=positive, default=45, metavar="N", help="how many users (default: 45)")
     company.add_argument(
-        "--days", type=_positive, default=90, metavar="N", help="how many days the calls go back (default: 90)"
+        "--days", type=positive, default=90, metavar="N", help="how many days the calls go back (default: 90)"
     )
     company.add_argument(
         "--ai",
-        type=_share,
+        type=share,
         default=0.0,
         metavar="SHARE",
         help="share of the answered calls that have AI results, such as transcripts and summaries; 1 for all "
@@ -74,24 +78,17 @@ def _parser() -> argparse.ArgumentParser:
     )
     server = parser.add_argument_group("the server")
     server.add_argument(
-        "--port", type=_count, default=8787, metavar="N", help="port to listen on; 0 for a free one (default: 8787)"
+        "--port", type=count, default=8787, metavar="N", help="port to listen on; 0 for a free one (default: 8787)"
     )
     server.add_argument(
         "--rate-limit",
-        type=_count,
+        type=count,
         default=0,
         metavar="N",
         help="how many requests a minute are allowed; 0 for any number (default: 0)",
     )
     server.add_argument(
-        "--block",
-        type=_seconds,
-        default=60,
-        metavar="SECONDS",
-        help="how long to refuse all requests after too many (default: 60)",
-    )
-    server.add_argument(
-        "--latency", type=_seconds, default=0, metavar="SECONDS", help="how long each answer takes (default: 0)"
+        "--latency", type=seconds, default=0, metavar="SECONDS", help="how long each answer takes (default: 0)"
     )
     server.add_argument(
         "--forward",
@@ -127,7 +124,6 @@ def _serve(options: argparse.Namespace) -> int:
         world,
         port=options.port,
         requests_per_minute=options.rate_limit or None,
-        block_seconds=options.block,
         latency=options.latency,
         oauth=options.oauth,
         seed=options.seed,
@@ -154,26 +150,24 @@ def _serve(options: argparse.Namespace) -> int:
     return 0
 
 
-def _whole(text: str) -> int:
+def _whole(text: str, least: int | None = None) -> int:
     try:
-        return int(text)
+        number = int(text)
     except ValueError:
         message = "must be a whole number"
         raise argparse.ArgumentTypeError(message) from None
-
-
-def _count(text: str) -> int:
-    number = _whole(text)
-    if number < 0:
-        message = "must not be negative"
+    if least is not None and number < least:
+        message = f"must be at least {least}"
         raise argparse.ArgumentTypeError(message)
     return number
 
 
-def _positive(text: str) -> int:
-    number = _count(text)
-    if number == 0:
-        message = "must be at least 1"
+def _number(text: str, most: float, message: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not (math.isfinite(number) and 0 <= number <= most):
         raise argparse.ArgumentTypeError(message)
     return number
 
@@ -184,28 +178,6 @@ def _forward(text: str) -> tuple[str, str]:
         message = "must be a public https address and one on this machine, with = between them"
         raise argparse.ArgumentTypeError(message)
     return public, local
-
-
-def _share(text: str) -> float:
-    message = "must be a number from 0 to 1"
-    try:
-        share = float(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(message) from None
-    if not 0 <= share <= 1:
-        raise argparse.ArgumentTypeError(message)
-    return share
-
-
-def _seconds(text: str) -> float:
-    message = "must be a number of seconds, not negative"
-    try:
-        seconds = float(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(message) from None
-    if not (math.isfinite(seconds) and seconds >= 0):
-        raise argparse.ArgumentTypeError(message)
-    return seconds
 
 
 if __name__ == "__main__":

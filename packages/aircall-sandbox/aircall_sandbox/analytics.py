@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 EXPORT_PATH = "/v1/analytics/report/export"
 FILE_PATH = "/exports/"
+ADDRESS_SECONDS = 3600.0
+"""How long the address of a file works."""
 REPORTS = {
     "CALLS_HISTORY",
     "USER_STATUS_HISTORY",
@@ -79,8 +81,6 @@ class Analytics:
     failing: dict[str, str] = field(default_factory=dict)
     """Reports that cannot be made, with the reason."""
     zipped: bool = False
-    address_seconds: float = 3600.0
-    """How long an address works, in seconds."""
     kept_seconds: float = 86_400.0
     """How long Aircall remembers an export, in seconds."""
     rows: dict[str, list[dict[str, str]]] = field(default_factory=dict)
@@ -94,12 +94,12 @@ class Analytics:
     def answer(self, method: str, path: str, body: Any, now: float) -> Answer:
         """Answer a request for an export whose credentials were accepted."""
         if not self.plan:
-            return Answer(*FORBIDDEN)
+            return FORBIDDEN
         if method == "POST" and path == EXPORT_PATH:
             return self._begin(body, now)
         identity = path.removeprefix(f"{EXPORT_PATH}/")
         if method != "GET" or "/" in identity:
-            return Answer(*NO_SUCH_PATH)
+            return NO_SUCH_PATH
         export = self.exports.get(identity)
         if export is None or now >= export.created_at + self.kept_seconds:
             return Answer(404, {"error": "Not Found", "troubleshoot": "No export has this id"})
@@ -151,7 +151,7 @@ class Analytics:
         reason = _of(self.failing, export, None)
         if reason is not None:
             return answer | {"status": "FAILED", "errorMessage": reason}
-        until = now + self.address_seconds
+        until = now + ADDRESS_SECONDS
         address = f"{export.identity}-{len(self._addresses)}-of-the-sandbox.{'zip' if self.zipped else 'csv'}"
         self._addresses[address] = (export, until)
         return answer | {

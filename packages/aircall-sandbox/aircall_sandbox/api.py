@@ -31,7 +31,7 @@ CAP = 10_000
 OAUTH_ONLY = "/v1/integrations"
 """Paths that begin with this refuse Basic authentication (facts: Addresses and errors)."""
 
-OVER_CAP = (
+OVER_CAP = Answer(
     400,
     {
         "error": "Bad Request",
@@ -115,7 +115,7 @@ class Api:
             params: Parameters, the last of each name.
             tags: All values of `tags[]`.
         """
-        return answered(self._routes, Query(path, params, tags)) or Answer(*NO_SUCH_PATH)
+        return answered(self._routes, Query(path, params, tags)) or NO_SUCH_PATH
 
     def _all_routes(self) -> list[Route]:
         """Return all routes; where two fit a path, the first one counts."""
@@ -155,7 +155,7 @@ class Api:
         """List calls: `from` is exclusive, `to` inclusive, both on `started_at` (facts: Lists and pages)."""
         listing = Listing.of(query)
         if listing.page * listing.per_page > CAP:
-            return Answer(*OVER_CAP)
+            return OVER_CAP
         first = max(listing.first + 1, self.world.now - RETENTION_SECONDS)
         calls, index = self.world.calls, self.world.calls_by_start
         if matches is not None:
@@ -215,7 +215,7 @@ class Api:
         """List contacts: both bounds inclusive, and on `created_at` whatever the order (facts: Lists and pages)."""
         listing = Listing.of(query)
         if listing.page * listing.per_page > CAP:
-            return Answer(*OVER_CAP)
+            return OVER_CAP
         world = self.world
         if query.params.get("order_by") == "updated_at":
             unbounded = (float("-inf"), float("inf"))
@@ -295,7 +295,7 @@ class Api:
 
     def _availability_of_user(self, _: Query, identity: str) -> Answer:
         user = self._user(identity)
-        return Answer(200, {"availability": user["availability"]}) if user else _unknown_object()
+        return Answer(200, {"availability": user["availability"]}) if user else UNKNOWN_OBJECT
 
     def _users_v1(self, query: Query) -> Answer:
         return self._retired() or self._kind("users", query, _user_v1, bounds=True)
@@ -311,7 +311,7 @@ class Api:
     def _numbers_of_user(self, query: Query, identity: str) -> Answer:
         user = self._user(identity)
         if user is None:
-            return _unknown_object()
+            return UNKNOWN_OBJECT
         ids = self.world.user_numbers.get(user["id"], [])
         numbers = [self.world.call_number(number) for number in ids if number in self.world.kinds["numbers"]]
         return page_of(Listing.of(_unordered(query)), "numbers", numbers)
@@ -319,7 +319,7 @@ class Api:
     def _number(self, _: Query, identity: str) -> Answer:
         number = self.world.kinds["numbers"].get(_integer(identity, 0))
         if number is None:
-            return _unknown_object()
+            return UNKNOWN_OBJECT
         users = [self.world.number_user(user) for user, ids in self.world.user_numbers.items() if number["id"] in ids]
         return _one("number", number | {"users": users})
 
@@ -335,7 +335,7 @@ class Api:
 def page_of(listing: Listing, envelope: str, records: list[Record], *, links: bool = True) -> Answer:
     """Cut a page out of a short list."""
     if listing.page * listing.per_page > CAP:
-        return Answer(*OVER_CAP)
+        return OVER_CAP
     ordered = records[::-1] if listing.descending else records
     page = ordered[listing.start : listing.start + listing.per_page]
     return listing.answer(envelope, page, len(records), links=links)
@@ -348,11 +348,7 @@ def _unordered(query: Query) -> Query:
 
 
 def _one(envelope: str, record: Record | None, show: Callable[[Record], Record] = dict) -> Answer:
-    return Answer(200, {envelope: show(record)}) if record else _unknown_object()
-
-
-def _unknown_object() -> Answer:
-    return Answer(*UNKNOWN_OBJECT)
+    return Answer(200, {envelope: show(record)}) if record else UNKNOWN_OBJECT
 
 
 def _user_v2(user: Record) -> Record:

@@ -2,28 +2,29 @@
 
 | request | effect |
 |---|---|
-| `GET /_sandbox/requests` | `{"count": n, "requests": [...]}`; `?since=n` leaves out the first n |
+| `GET /_sandbox/requests` | `{"count": n, "requests": [...]}`; `?since=n` skips the first n |
 | `DELETE /_sandbox/requests` | forget them |
 | `POST /_sandbox/clock` | `{"advance": seconds}`, or `{"set": UNIX seconds}` |
-| `POST /_sandbox/faults` | a fault: any fields of `Fault` except `mutate` |
-| `POST /_sandbox/oauth` | `{"uninstall": true}` the app, or `{"end_access": true}` for all access tokens |
-| `POST /_sandbox/analytics` | how reports are made: attributes of `Analytics`, such as `{"plan": false}` |
+| `POST /_sandbox/faults` | add a fault: any fields of `Fault` except `mutate` |
+| `POST /_sandbox/oauth` | `{"uninstall": true}` the app, or `{"end_access": true}` to end all access tokens |
+| `POST /_sandbox/analytics` | change how reports are made: attributes of `Analytics`, such as `{"plan": false}` |
 | `GET /_sandbox/deliveries` | `{"waiting": n, "deliveries": [...]}`: what was sent to webhooks |
-| `POST /_sandbox/deliveries` | send what is due by now; `{"deliveries": [...]}` |
-| `PATCH /_sandbox/deliveries` | how they are sent: attributes of `Webhooks`, such as `{"forwards": {public: local}}` |
-| `POST /_sandbox/messages`, `POST /_sandbox/group_messages` | let a message come or go: the arguments of `Texts.add` |
-| `PATCH /_sandbox/messages/<id>` | change one, such as its status |
+| `POST /_sandbox/deliveries` | send what is due; `{"waiting": n, "deliveries": [...]}` of these |
+| `POST /_sandbox/messages`, `POST /_sandbox/group_messages` | send or receive a message: arguments of `Texts.add` |
+| `PATCH /_sandbox/messages/<id>` | edit a message, such as its status |
 | `POST /_sandbox/events` | `{"event": "call.hold", "call_id": 1, "fields": {...}}`, or any `event` with its `data` |
 | `POST /_sandbox/<kind>` | add a call, contact, user, team, number, tag or webhook |
 | `PATCH /_sandbox/<kind>/<id>`, `DELETE /_sandbox/<kind>/<id>` | edit or delete it |
 
-An unknown kind or record gets 404, a request that makes no sense 400, both with `{"error": "..."}`.
+An unknown kind or record gets 404, and an invalid request 400, both with `{"error": "..."}`.
 """
 
 from __future__ import annotations
 
-import functools
+import json
+from contextlib import nullcontext
 from dataclasses import asdict
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
@@ -36,7 +37,7 @@ from aircall_sandbox.faults import Fault
 from aircall_sandbox.templates import KINDS
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Callable, Mapping
     from threading import RLock
 
     from starlette.requests import Request
@@ -48,21 +49,9 @@ if TYPE_CHECKING:
     from aircall_sandbox.webhooks import Webhooks
     from aircall_sandbox.world import World
 
-    Handler = Callable[[Request], Awaitable[Response]]
+    Handler = Callable[[Request, Any], Any]
 
-ANALYTICS = {"plan", "seconds", "slow", "failing", "zipped", "address_seconds", "kept_seconds", "rows"}
-DELIVERIES = {
-    "delay",
-    "repeated",
-    "repeated_within",
-    "attempts",
-    "retry_seconds",
-    "failures_until_off",
-    "kept_seconds",
-    "timeout",
-    "forwards",
-    "trusted",
-}
+ANALYTICS = {"plan", "seconds", "slow", "failing", "zipped", "kept_seconds", "rows"}
 
 
 class Controlled(Protocol):
@@ -79,166 +68,142 @@ class Controlled(Protocol):
     clock_offset: float
 
     def now(self) -> float:
-        """Return the time of day in the sandbox, in UNIX seconds."""
+        """Return the sandbox's time in UNIX seconds."""
+
+
+class _UnknownError(Exception):
+    """There is no such kind or record."""
 
 
 def routes(sandbox: Controlled) -> list[Route]:
     """Return the routes that control a sandbox."""
+    control = _Control(sandbox)
 
-    async def requests(request: Request) -> Response:
+    def route(path: str, handler: Handler, *methods: str, locks: bool = True) -> Route:
+        def locked(request: Request, body: Any) -> Any:
+            with sandbox.lock if locks else nullcontext():
+                return handler(request, body)
+
+        async def respond(request: Request) -> Response:
+            try:
+                body = json.loads(await request.body() or "{}")
+                return _json(await run_in_threadpool(locked, request, body))
+            except _UnknownError as error:
+                return _json({"error": str(error)}, 404)
+            except (KeyError, TypeError, ValueError) as error:
+                return _json({"error": f"{type(error).__name__}: {error}"}, 400)
+
+        return Route(f"/_sandbox/{path}", respond, methods=methods)
+
+    return [
+        route("requests", control.requests, "GET", "DELETE"),
+        route("clock", control.clock, "POST"),
+        route("faults", control.faults, "POST"),
+        route("oauth", control.oauth, "POST"),
+        route("analytics", control.analytics, "POST"),
+        route("deliveries", control.deliveries, "GET", "POST", locks=False),  # a receiver may call the sandbox
+        route("messages", lambda _, body: sandbox.texts.add(**body), "POST"),
+        route("group_messages", lambda _, body: sandbox.texts.add_to_group(**body), "POST"),
+        route("messages/{key}", control.edit_message, "PATCH"),
+        route("events", control.events, "POST"),
+        route("{kind}", control.records, "POST"),
+        route("{kind}/{key}", control.records, "PATCH", "DELETE"),
+    ]
+
+
+class _Control:
+    """Handlers of the routes: each takes the request and its decoded body, and returns the payload of the response."""
+
+    def __init__(self, sandbox: Controlled) -> None:
+        self._sandbox = sandbox
+
+    def requests(self, request: Request, _body: Any) -> Any:
+        logs = self._sandbox.requests
         if request.method == "DELETE":
-            with sandbox.lock:
-                sandbox.requests.clear()
-            return _json({})
+            logs.clear()
+            return {}
         since = int(request.query_params.get("since", 0))
         listed = [
             {"method": log.method, "path": log.path, "query": log.query, "status": log.status, "at": log.at}
-            for log in sandbox.requests[since:]
+            for log in logs[since:]
         ]
-        return _json({"count": len(sandbox.requests), "requests": listed})
+        return {"count": len(logs), "requests": listed}
 
-    async def clock(request: Request) -> Response:
-        wish = await request.json()
-        sandbox.clock_offset += wish["set"] - sandbox.now() if "set" in wish else wish["advance"]
-        return _json({"now": sandbox.now()})
+    def clock(self, _request: Request, body: Any) -> Any:
+        now = self._sandbox.now
+        self._sandbox.clock_offset += body["set"] - now() if "set" in body else body["advance"]
+        return {"now": now()}
 
-    async def faults(request: Request) -> Response:
-        fault = await request.json()
-        if "body" in fault:
-            fault["body"] = fault["body"].encode()
-        sandbox.faults.append(Fault(**fault))
-        return _json({})
+    def faults(self, _request: Request, body: Any) -> Any:
+        if "body" in body:
+            body["body"] = body["body"].encode()
+        self._sandbox.faults.append(Fault(**body))
+        return {}
 
-    async def records(request: Request) -> Response:
+    def oauth(self, _request: Request, body: Any) -> Any:
+        if body.get("uninstall"):
+            self._sandbox.oauth.uninstall()
+        if body.get("end_access"):
+            self._sandbox.oauth.end_access()
+        return {}
+
+    def analytics(self, _request: Request, body: Any) -> Any:
+        if unknown := body.keys() - ANALYTICS:
+            raise KeyError(*sorted(unknown))
+        for name, value in body.items():
+            setattr(self._sandbox.analytics, name, value)
+        return {}
+
+    def deliveries(self, request: Request, _body: Any) -> Any:
+        webhooks = self._sandbox.webhooks
+        attempts = webhooks.deliver() if request.method == "POST" else webhooks.log
+        return {"waiting": webhooks.waiting, "deliveries": [asdict(attempt) for attempt in attempts]}
+
+    def edit_message(self, request: Request, body: Any) -> Any:
+        self._sandbox.texts.edit(request.path_params["key"], **body)
+        return {}
+
+    def events(self, _request: Request, body: Any) -> Any:
+        calls, call_id = self._sandbox.world.calls, body.get("call_id")
+        data = body["data"] if call_id is None else call_data(calls[call_id]) | body.get("fields", {})
+        self._sandbox.webhooks.tell(body["event"], data)
+        return {}
+
+    def records(self, request: Request, body: Any) -> Any:
         kind, key = request.path_params["kind"], request.path_params.get("key")
-        if kind not in _add(sandbox.world):
-            return _json({"error": f"no such kind: {kind}"}, 404)
-        fields = await request.json() if request.method != "DELETE" else {}
-        identity: Any = int(key) if key and kind != "webhooks" else key
-        with sandbox.lock:
-            sandbox.world.move_on(sandbox.now())
-            if key is not None and identity not in _records(sandbox.world, kind):
-                return _json({"error": f"no such record: {kind} {key}"}, 404)
-            return _json(_apply(sandbox.world, request.method, kind, identity, fields))
-
-    return [
-        Route("/_sandbox/requests", _explained(requests), methods=["GET", "DELETE"]),
-        Route("/_sandbox/clock", _explained(clock), methods=["POST"]),
-        Route("/_sandbox/faults", _explained(faults), methods=["POST"]),
-        Route("/_sandbox/oauth", _explained(_wish(sandbox, _end)), methods=["POST"]),
-        Route("/_sandbox/analytics", _explained(_wish(sandbox, _change_reports)), methods=["POST"]),
-        *_routes_of_webhooks(sandbox),
-        Route("/_sandbox/{kind}", _explained(records), methods=["POST"]),
-        Route("/_sandbox/{kind}/{key}", _explained(records), methods=["PATCH", "DELETE"]),
-    ]
+        known, add, edit, delete = _operations(self._sandbox.world, kind)
+        self._sandbox.world.move_on(self._sandbox.now())
+        if key is None:
+            return add(**body)
+        identity = key if kind == "webhooks" else int(key)
+        if identity not in known:
+            message = f"no such record: {kind} {key}"
+            raise _UnknownError(message)
+        if request.method == "DELETE":
+            delete(identity)
+        else:
+            edit(identity, **body)
+        return {}
 
 
-def _routes_of_webhooks(sandbox: Controlled) -> list[Route]:
-    """Return the routes for what webhooks tell of."""
-
-    async def deliveries(request: Request) -> Response:
-        webhooks = sandbox.webhooks
-        if request.method == "PATCH":
-            return _json(_change(sandbox, webhooks, DELIVERIES, await request.json()))
-        made = await run_in_threadpool(webhooks.deliver) if request.method == "POST" else webhooks.log
-        return _json({"waiting": webhooks.waiting, "deliveries": [asdict(attempt) for attempt in made]})
-
-    async def messages(request: Request) -> Response:
-        fields = await request.json()
-        with sandbox.lock:
-            if request.method == "PATCH":
-                sandbox.texts.edit(request.path_params["key"], **fields)
-                return _json({})
-            is_group = request.url.path.endswith("group_messages")
-            return _json((sandbox.texts.add_to_group if is_group else sandbox.texts.add)(**fields))
-
-    return [
-        Route("/_sandbox/deliveries", _explained(deliveries), methods=["GET", "POST", "PATCH"]),
-        Route("/_sandbox/messages", _explained(messages), methods=["POST"]),
-        Route("/_sandbox/messages/{key}", _explained(messages), methods=["PATCH"]),
-        Route("/_sandbox/group_messages", _explained(messages), methods=["POST"]),
-        Route("/_sandbox/events", _explained(_wish(sandbox, _tell)), methods=["POST"]),
-    ]
-
-
-def _wish(sandbox: Controlled, change: Callable[[Controlled, Any], dict[str, Any]]) -> Handler:
-    """Turn a function that takes the body of a request into a handler."""
-
-    async def handle(request: Request) -> Response:
-        return _json(change(sandbox, await request.json()))
-
-    return handle
-
-
-def _end(sandbox: Controlled, wish: Mapping[str, bool]) -> dict[str, Any]:
-    with sandbox.lock:
-        if wish.get("uninstall"):
-            sandbox.oauth.uninstall()
-        if wish.get("end_access"):
-            sandbox.oauth.end_access()
-    return {}
-
-
-def _change_reports(sandbox: Controlled, wish: Mapping[str, Any]) -> dict[str, Any]:
-    return _change(sandbox, sandbox.analytics, ANALYTICS, wish)
-
-
-def _change(sandbox: Controlled, thing: object, known: set[str], wish: Mapping[str, Any]) -> dict[str, Any]:
-    """Set attributes of a part of the sandbox."""
-    if unknown := wish.keys() - known:
-        raise KeyError(*sorted(unknown))
-    with sandbox.lock:
-        for name, value in wish.items():
-            setattr(thing, name, value)
-    return {}
-
-
-def _tell(sandbox: Controlled, wish: Mapping[str, Any]) -> dict[str, Any]:
-    with sandbox.lock:
-        call_id = wish.get("call_id")
-        data = wish["data"] if call_id is None else call_data(sandbox.world.calls[call_id]) | wish.get("fields", {})
-        sandbox.webhooks.tell(wish["event"], data)
-    return {}
-
-
-def _explained(handler: Handler) -> Handler:
-    """Answer a bad request with what is wrong with it."""
-
-    @functools.wraps(handler)
-    async def handle(request: Request) -> Response:
-        try:
-            return await handler(request)
-        except (KeyError, TypeError, ValueError) as error:
-            return _json({"error": f"{type(error).__name__}: {error}"}, 400)
-
-    return handle
-
-
-def _records(world: World, kind: str) -> Mapping[Any, Any]:
-    kinds: dict[str, Mapping[Any, Any]] = {str(name): records for name, records in world.kinds.items()}
-    return kinds.get(kind) or {"calls": world.calls, "contacts": world.contacts}.get(kind, {})
-
-
-def _apply(world: World, method: str, kind: str, identity: Any, fields: dict[str, Any]) -> Any:
-    if method == "POST":
-        return _add(world)[kind](**fields)
-    change = {
-        "calls": (world.edit_call, world.delete_call),
-        "contacts": (world.edit_contact, world.delete_contact),
-    }.get(kind)
-    if change is not None:
-        edit, delete = change
-        delete(identity) if method == "DELETE" else edit(identity, **fields)
-    elif method == "DELETE":
-        world.delete(kind, identity)  # type: ignore[arg-type]
-    else:
-        world.edit(kind, identity, **fields)  # type: ignore[arg-type]
-    return {}
-
-
-def _add(world: World) -> dict[str, Callable[..., Any]]:
-    others = {str(kind): functools.partial(world.add, kind) for kind in KINDS}
-    return {"calls": world.add_call, "contacts": world.add_contact, **others}
+def _operations(
+    world: World, kind: str
+) -> tuple[Mapping[Any, Any], Callable[..., Any], Callable[..., None], Callable[[Any], None]]:
+    """Return the records of a kind, and the functions that add, edit and delete one."""
+    if kind == "calls":
+        return world.calls, world.add_call, world.edit_call, world.delete_call
+    if kind == "contacts":
+        return world.contacts, world.add_contact, world.edit_contact, world.delete_contact
+    for known in KINDS:
+        if kind == known:
+            return (
+                world.kinds[known],
+                partial(world.add, known),
+                partial(world.edit, known),
+                partial(world.delete, known),
+            )
+    message = f"no such kind: {kind}"
+    raise _UnknownError(message)
 
 
 def _json(payload: Any, status: int = 200) -> Response:

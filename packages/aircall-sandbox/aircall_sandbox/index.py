@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right, insort
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 
 class TimeIndex:
     """Ids ordered by a time in UNIX seconds, then by themselves."""
 
-    def __init__(self, entries: Iterable[tuple[int, int]] = ()) -> None:
-        self._entries = sorted(entries)
+    def __init__(self) -> None:
+        self._entries: list[tuple[int, int]] = []
 
     def add(self, time: int, identity: int) -> None:
         """Add an id."""

@@ -45,7 +45,7 @@ ENVELOPES: dict[str, str] = {
 """The envelopes of the kinds that have one."""
 DELAY = 60
 """Seconds from the end of a call to its results; a tenth of its duration is added."""
-NO_PLAN = (403, {"error": "Forbidden", "troubleshoot": "The company is not active"})
+NO_PLAN = Answer(403, {"error": "Forbidden", "troubleshoot": "The company is not active"})
 
 
 class Company(Protocol):
@@ -155,13 +155,13 @@ class Intelligence:
     def answer(self, kind: ResultKind, query: Query, call_id: str) -> Answer:
         """Answer a request for a result of a call."""
         if not self.plan or (call_id.isdigit() and int(call_id) in self.denied_calls):
-            return Answer(*NO_PLAN)
+            return NO_PLAN
         if not call_id.isdigit():
             return Answer(400, {"error": "Bad Request", "troubleshoot": "The call's id must be a number"})
         realtime = kind == "transcription" and query.params.get("mode") == "realtime"
         visible_at, payload = self.found("realtime_transcription" if realtime else kind, int(call_id))
         if self._company.shown_call(int(call_id)) is None or visible_at > self._company.now:
-            return Answer(*UNKNOWN_OBJECT)
+            return UNKNOWN_OBJECT
         if kind == "playbook_result" and query.params.get("fetch_playbook") != "true":
             payload = {name: value for name, value in payload.items() if name != "playbook"}
         envelope = ENVELOPES.get(kind)

@@ -8,11 +8,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-UNAUTHORIZED = (401, {"message": "Unauthorized"})
-FORBIDDEN = (403, {"message": "Forbidden"})
-NO_SUCH_PATH = (404, {"message": "Not Found"})
-UNKNOWN_OBJECT = (404, {"error": "Not Found", "troubleshoot": "No object has this id"})
-
 
 @dataclass(frozen=True)
 class RequestLog:
@@ -32,3 +27,9 @@ class Answer(NamedTuple):
 
     status: int
     payload: Any
+
+
+UNAUTHORIZED = Answer(401, {"message": "Unauthorized"})
+FORBIDDEN = Answer(403, {"message": "Forbidden"})
+NO_SUCH_PATH = Answer(404, {"message": "Not Found"})
+UNKNOWN_OBJECT = Answer(404, {"error": "Not Found", "troubleshoot": "No object has this id"})

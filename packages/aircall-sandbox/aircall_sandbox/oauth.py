@@ -57,18 +57,16 @@ class OAuth:
         lock: Held while something changes.
         mode: `permanent` access tokens, like Aircall's today; `expiring` ones with a refresh token that stays the same;
             or `rotating`, where each use replaces the refresh token.
-        lifetime: How many seconds an access token lasts, unless it is permanent.
     """
 
-    def __init__(
-        self, world: World, now: Callable[[], float], lock: RLock, *, mode: Mode = "permanent", lifetime: int = 3600
-    ) -> None:
+    def __init__(self, world: World, now: Callable[[], float], lock: RLock, *, mode: Mode) -> None:
         self.client_id = "sandbox-client"
         self.client_secret = "sandbox-client-secret"  # noqa: S105 - of the sandbox
         self.callback_url: str | None = None
         """The only callback that is registered; None for any."""
         self.mode = mode
-        self.lifetime = lifetime
+        self.lifetime = 3600
+        """Seconds that an access token lasts, unless it is permanent."""
         self.told: dict[str, Any] = {}
         """False values for fields of the answer, such as another `expires_in`; None leaves a field out."""
         self.dead_token_status = 401

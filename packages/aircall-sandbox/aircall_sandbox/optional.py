@@ -30,7 +30,7 @@ Resource = Literal[
     "campaign_outcomes",
 ]
 RESOURCES: tuple[Resource, ...] = get_args(Resource)
-DENIED = (403, {"error": "Forbidden", "troubleshoot": "This feature is not part of the company's plan"})
+DENIED = Answer(403, {"error": "Forbidden", "troubleshoot": "This feature is not part of the company's plan"})
 TOKEN_PAGE = 10
 """WhatsApp templates come in pages of ten, unless `limit` says otherwise."""
 LARGEST_PAGE = 100
@@ -90,29 +90,29 @@ class OptionalResources:
             identity: Of the user or number.
         """
         if resource in self.denied or (identity.isdigit() and int(identity) in self.denied_ids):
-            return Answer(*DENIED)
+            return DENIED
         found = getattr(self, resource).get(int(identity)) if identity.isdigit() else None
-        return Answer(*UNKNOWN_OBJECT) if found is None else Answer(200, show(found, query))
+        return UNKNOWN_OBJECT if found is None else Answer(200, show(found, query))
 
     def _in(self, envelope: str) -> Callable[[Any, Query], Any]:
         """Return a function that wraps an object in an envelope, if objects come in one."""
         return lambda found, _: {envelope: found} if self.is_wrapped else found
 
     def _list(self, resource: Resource, envelope: str, query: Query) -> Answer:
-        return Answer(*DENIED) if resource in self.denied else _paged(envelope, getattr(self, resource), query)
+        return DENIED if resource in self.denied else _paged(envelope, getattr(self, resource), query)
 
     def _campaigns(self, query: Query) -> Answer:
         if "campaigns" in self.denied:
-            return Answer(*DENIED)
+            return DENIED
         below = {"contacts", "call_outcomes"}
         shown = [{k: v for k, v in each.items() if k not in below} for each in self.campaigns.values()]
         return _paged("campaigns", shown, query)
 
     def _of_campaign(self, part: str, query: Query, identity: str) -> Answer:
         if "campaigns" in self.denied:
-            return Answer(*DENIED)
+            return DENIED
         campaign = self.campaigns.get(identity)
-        return Answer(*UNKNOWN_OBJECT) if campaign is None else _paged(part, campaign[part], query)
+        return UNKNOWN_OBJECT if campaign is None else _paged(part, campaign[part], query)
 
 
 def _paged(envelope: str, found: list[Record], query: Query) -> Answer:

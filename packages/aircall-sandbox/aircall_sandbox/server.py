@@ -10,6 +10,7 @@ import struct
 import threading
 import time
 from collections import deque
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 import msgspec
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from aircall_sandbox.world import World
 
 WINDOW_SECONDS = 60.0
+BLOCK_SECONDS = 60.0
 STALL_SECONDS = 2.0
 """The sandbox gives up on a stalled body after this long; a client should do so earlier."""
 WEBHOOKS_PATH = "/v1/webhooks"
@@ -56,10 +58,7 @@ class Sandbox:
     Args:
         world: The company that it serves.
         clock: Returns the time of day in UNIX seconds.
-        api_id: API id of the only key.
-        api_token: Its token.
         requests_per_minute: Rate limit; None for none.
-        block_seconds: How long a company that was too fast is blocked.
         reset_unit: Unit of the `X-AircallApi-Reset` header of a 429, or whether there is none.
         retry_after: Whether a 429 has a `Retry-After` header.
         latency: Real seconds before each answer.
@@ -75,10 +74,7 @@ class Sandbox:
         world: World,
         *,
         clock: Callable[[], float] = time.time,
-        api_id: str = "sandbox-id",
-        api_token: str = "sandbox-token",  # noqa: S107 - of the sandbox
         requests_per_minute: float | None = None,
-        block_seconds: float = 60.0,
         reset_unit: ResetUnit = "seconds",
         retry_after: bool = False,
         latency: float = 0.0,
@@ -90,8 +86,8 @@ class Sandbox:
     ) -> None:
         self.world = world
         self.clock_offset = 0.0
-        self.api_id = api_id
-        self.api_token = api_token
+        self.api_id = "sandbox-id"
+        self.api_token = "sandbox-token"  # noqa: S105 - of the sandbox
         self.requests: list[RequestLog] = []
         self.faults: list[Fault] = []
         self.on_request: Callable[[RequestLog], None] | None = None
@@ -102,14 +98,13 @@ class Sandbox:
         self.oauth = OAuth(world, self.now, self.lock, mode=oauth)
         self.analytics = Analytics(world, lambda: self.url)
         self.webhooks = Webhooks(world, self.now, self.lock, seed=seed)
-        self.texts = Texts(world, self.webhooks.tell, self.now)
+        self.texts = Texts(world, self.webhooks, self.now)
         self._delivers = delivers
         self._ended = threading.Event()
         world.recordings.root = lambda: self.url
         self._clock = clock
         self._api = Api(world, retired_users_v1=retired_users_v1)
         self._limit = requests_per_minute
-        self._block_seconds = block_seconds
         self._reset_unit = reset_unit
         self._retry_after = retry_after
         self._recent: deque[float] = deque()
@@ -207,7 +202,7 @@ class Sandbox:
             if fault is not None and fault.mutate is not None:
                 answer = Answer(answer.status, fault.mutate(msgspec.json.decode(msgspec.json.encode(answer.payload))))
             body = answer.payload if isinstance(answer.payload, bytes) else msgspec.json.encode(answer.payload)
-            self.requests.append(RequestLog(log.method, path, query, now, headers, answer.status))
+            self.requests.append(replace(log, status=answer.status))
         if self.latency or (fault and fault.delay):
             await asyncio.sleep(self.latency + (fault.delay if fault else 0))
         if fault is not None and fault.failure is not None:
@@ -230,20 +225,20 @@ class Sandbox:
             return self.oauth.answer(said), {}
         tags = request.query_params.getlist("tags[]")
         known = request.method == "GET"
-        answer = self._api.answer(path, dict(request.query_params), tags) if known else Answer(*NO_SUCH_PATH)
+        answer = self._api.answer(path, dict(request.query_params), tags) if known else NO_SUCH_PATH
         if path.startswith(EXPORT_PATH):
             answer = self.analytics.answer(request.method, path, said, now)
         if path == WEBHOOKS_PATH or path.startswith(f"{WEBHOOKS_PATH}/"):
             answer = self._answer_of_webhooks(request, said) or answer
         if answer.payload == {"message": "Not Found"} or authorization is None:
-            return (answer if authorization is not None else Answer(*UNAUTHORIZED)), {}
+            return (answer if authorization is not None else UNAUTHORIZED), {}
         return self._rejection(authorization, path) or answer, {}
 
     def _answer_of_webhooks(self, request: Request, said: Any) -> Answer | None:
         """Change webhooks, if the credentials are good; None for reading them."""
         authorization, path = request.headers.get("authorization"), request.url.path
         if authorization is None or self._rejection(authorization, path):
-            return Answer(*FORBIDDEN)
+            return FORBIDDEN
         is_app = authorization.startswith("Bearer ")
         return self.webhooks.answer(request.method, path, dict(request.query_params), said, is_app=is_app)
 
@@ -253,11 +248,11 @@ class Sandbox:
         if scheme == "Bearer":
             if self.oauth.accepts(credentials):
                 return None
-            return Answer(*(UNAUTHORIZED if self.oauth.dead_token_status == UNAUTHORIZED[0] else FORBIDDEN))
+            return UNAUTHORIZED if self.oauth.dead_token_status == UNAUTHORIZED.status else FORBIDDEN
         expected = base64.b64encode(f"{self.api_id}:{self.api_token}".encode()).decode()
         if (scheme, credentials) != ("Basic", expected):
-            return Answer(*FORBIDDEN)
-        return Answer(*FORBIDDEN) if path.startswith(OAUTH_ONLY) else None
+            return FORBIDDEN
+        return FORBIDDEN if path.startswith(OAUTH_ONLY) else None
 
     def _count(self, now: float) -> dict[str, str] | None:
         """Count a request; return the headers of a 429 when there are too many."""
@@ -269,7 +264,7 @@ class Sandbox:
             if len(self._recent) < self._limit:
                 self._recent.append(now)
                 return None
-            self._blocked_until = now + self._block_seconds
+            self._blocked_until = now + BLOCK_SECONDS
         headers = {"X-AircallApi-Limit": f"{self._limit:g}", "X-AircallApi-Remaining": "0"}
         if self._reset_unit != "none":
             scale = 1000 if self._reset_unit == "milliseconds" else 1

@@ -8,44 +8,32 @@ from __future__ import annotations
 import itertools
 import uuid
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from aircall_sandbox.templates import Kind, Record
+    from aircall_sandbox.templates import Record
+    from aircall_sandbox.webhooks import Webhooks
+    from aircall_sandbox.world import World
 
 NUMBER_FIELDS = ("availability_status", "country", "digits", "id", "name", "time_zone")
-
-
-class Tell(Protocol):
-    """Lets the webhooks know of something."""
-
-    def __call__(self, event: str, data: Record, *, after: float = 0.0) -> None:
-        """Tell of an event by its name."""
-
-
-class Company(Protocol):
-    """Whose messages they are."""
-
-    kinds: dict[Kind, dict[Any, Record]]
-    calls: dict[int, Record]
 
 
 class Texts:
     """The text messages of a company.
 
     Args:
-        company: Whose they are.
-        tell: Lets the webhooks know.
+        world: The company.
+        webhooks: Get the events.
         now: Returns the time of day in UNIX seconds.
     """
 
-    def __init__(self, company: Company, tell: Tell, now: Callable[[], float]) -> None:
+    def __init__(self, world: World, webhooks: Webhooks, now: Callable[[], float]) -> None:
         self.messages: dict[str, Record] = {}
         """The messages and group messages in their latest state, by id."""
-        self._company = company
-        self._tell = tell
+        self._world = world
+        self._webhooks = webhooks
         self._now = now
         self._count = itertools.count(1)
         self._forms = itertools.cycle([self._iso, self._seconds, self._milliseconds])
@@ -102,7 +90,7 @@ class Texts:
         message = self.messages[identity]
         message.update(changes)
         family = "group_message" if "group_conversation_id" in message else "message"
-        self._tell(f"{family}.status_updated", {"id": identity, "updated_at": self._time()} | changes)
+        self._webhooks.tell(f"{family}.status_updated", {"id": identity, "updated_at": self._time()} | changes)
 
     def voice_agent(self, call_id: int, event: str, **fields: Any) -> None:
         """Let an AI voice agent do something in a call.
@@ -112,7 +100,7 @@ class Texts:
             event: `started`, `ended`, `escalated` or `summary`.
             **fields: What is to be said beside what is said each time.
         """
-        call = self._company.calls[call_id]
+        call = self._world.calls[call_id]
         data: Record = {
             "id": call_id,
             "call_id": call_id,
@@ -123,15 +111,15 @@ class Texts:
             "number_id": (call["number"] or {}).get("id"),
             "created_at": self._time(),
         }
-        self._tell(f"ai_voice_agent.{event}", data | fields)
+        self._webhooks.tell(f"ai_voice_agent.{event}", data | fields)
 
     def _keep(self, family: str, event: str, message: Record) -> Record:
         self.messages[message["id"]] = message
-        self._tell(f"{family}.{event}", message)
+        self._webhooks.tell(f"{family}.{event}", message)
         return dict(message)
 
     def _number(self) -> Record | None:
-        number = next(iter(self._company.kinds["numbers"].values()), None)
+        number = next(iter(self._world.kinds["numbers"].values()), None)
         return number and {name: number[name] for name in NUMBER_FIELDS}
 
     def _time(self) -> Any:

@@ -14,7 +14,7 @@ import itertools
 import random
 import threading
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import msgspec
@@ -28,11 +28,20 @@ from aircall_sandbox.routes import Query
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from aircall_sandbox.intelligence import Intelligence
-    from aircall_sandbox.recordings import Recordings
-    from aircall_sandbox.templates import Kind, Record
+    from aircall_sandbox.templates import Record
+    from aircall_sandbox.world import World
 
 MOST_WEBHOOKS = 100
+REPEATED_WITHIN_SECONDS = 3_600.0
+ATTEMPTS = 50
+RETRY_SECONDS = 60.0
+"""The longest wait before a retry."""
+FAILURES_UNTIL_OFF = 10
+"""Failures in a row that deactivate a webhook."""
+KEPT_SECONDS = 12 * 3_600.0
+"""How long deliveries to a deactivated webhook are still tried."""
+TIMEOUT_SECONDS = 5.0
+"""Real seconds to wait for an answer."""
 NO_ANSWER = 0
 """Stands for the status of a delivery that was not answered."""
 HEADERS = {
@@ -51,23 +60,6 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
-
-
-class Company(Protocol):
-    """Whose webhooks they are."""
-
-    kinds: dict[Kind, dict[Any, Record]]
-    changed: Callable[[str, Record | None, Record | None], None]
-    now: float
-    is_moving: bool
-    intelligence: Intelligence
-    recordings: Recordings
-
-    def add(self, kind: Kind, **fields: Any) -> Record:
-        """Add a webhook."""
-
-    def move_on(self, now: float) -> None:
-        """Let happen what is due by a time."""
 
 
 @dataclass(frozen=True)
@@ -100,32 +92,18 @@ class Webhooks:
         seed: What the dice are cast with.
     """
 
-    def __init__(self, company: Company, now: Callable[[], float], lock: threading.RLock, *, seed: int = 0) -> None:
+    def __init__(self, world: World, now: Callable[[], float], lock: threading.RLock, *, seed: int) -> None:
         self.delay = 2.0
         """Seconds that a delivery takes at most; since each takes its own time, they overtake each other."""
         self.repeated = 0.0
         """Which share of the deliveries comes once more, from 0 to 1."""
-        self.repeated_within = 3_600.0
-        """How many seconds later, at most."""
-        self.attempts = 50
-        """How often a delivery is tried."""
-        self.retry_seconds = 60.0
-        """Seconds until it is tried again, at most."""
-        self.failures_until_off = 10
-        """After so many failures in a row a webhook is switched off."""
-        self.kept_seconds = 12 * 3_600.0
-        """How long it is still tried after that."""
-        self.timeout = 5.0
-        """Real seconds to wait for an answer."""
         self.forwards: dict[str, str] = {}
         """Public addresses, with those on this machine that answer for them; both may be the beginning of one."""
-        self.trusted: str | bool = True
-        """A file with certificates to trust, where those on this machine are spoken to over TLS."""
         self.log: list[Attempt] = []
         """Every delivery that was sent."""
         self.of_app: set[str] = set()
         """Ids of the webhooks that were made over OAuth."""
-        self._company = company
+        self._world = world
         self._now = now
         self._lock = lock
         self._sending = threading.Lock()
@@ -134,7 +112,7 @@ class Webhooks:
         self._order = itertools.count()
         self._failures: dict[str, int] = {}
         self._off_since: dict[str, float] = {}
-        company.changed = self._changed
+        world.changed = self._changed
 
     # What the API answers
 
@@ -154,14 +132,14 @@ class Webhooks:
         wish = said if isinstance(said, dict) else {}
         _, _, *rest = path.strip("/").split("/")
         if rest and is_app and rest[0] not in self.of_app:
-            return Answer(*UNKNOWN_OBJECT)
+            return UNKNOWN_OBJECT
         if method == "GET":
             return self._listed_for_app(Query(path, query)) if is_app and not rest else None
         if method == "POST" and not rest:
             return self._refused(wish, is_new=True) or self._create(wish, is_app=is_app)
         if rest and rest[0] in self._webhooks:
             return self._delete(rest[0]) if method == "DELETE" else self._update(rest[0], query, wish)
-        return Answer(*(UNKNOWN_OBJECT if rest else NO_SUCH_PATH))
+        return UNKNOWN_OBJECT if rest else NO_SUCH_PATH
 
     def _listed_for_app(self, query: Query) -> Answer:
         own = [webhook for key, webhook in self._webhooks.items() if key in self.of_app]
@@ -173,7 +151,7 @@ class Webhooks:
 
     @property
     def _webhooks(self) -> dict[Any, Record]:
-        return self._company.kinds["webhooks"]
+        return self._world.kinds["webhooks"]
 
     def _refused(self, wish: Mapping[str, Any], *, is_new: bool) -> Answer | None:
         url, events = wish.get("url"), wish.get("events") or []
@@ -191,7 +169,7 @@ class Webhooks:
 
     def _create(self, wish: Mapping[str, Any], *, is_app: bool) -> Answer:
         events = list(wish.get("events") or EVENTS)
-        webhook = self._company.add("webhooks", url=wish["url"], events=events)
+        webhook = self._world.add("webhooks", url=wish["url"], events=events)
         if is_app:
             self.of_app.add(webhook["webhook_id"])
         return Answer(201, {"webhook": _shown(webhook)})
@@ -218,7 +196,7 @@ class Webhooks:
             for event in of_change(kind, before, after):
                 self.tell(event.name, event.data, after=event.after)
             has_ended = kind == "calls" and after and after["ended_at"] and not (before and before["ended_at"])
-            for news in self._company.intelligence.news_of(after["id"]) if after and has_ended else ():
+            for news in self._world.intelligence.news_of(after["id"]) if after and has_ended else ():
                 self._changed("results", None, news)
 
     def tell(self, event: str, data: Record, *, after: float = 0.0) -> None:
@@ -229,9 +207,9 @@ class Webhooks:
             data: What is to be said of it.
             after: Seconds from now until Aircall speaks of it.
         """
-        made_at = (self._company.now if self._company.is_moving else self._now()) + after
+        made_at = (self._world.now if self._world.is_moving else self._now()) + after
         if event.startswith("call."):
-            data = data | self._company.recordings.links(data, made_at)
+            data = data | self._world.recordings.links(data, made_at)
         for webhook in self._receivers():
             if event in webhook["events"]:
                 envelope = {"resource": event.split(".", maxsplit=1)[0], "event": event, "timestamp": int(made_at)}
@@ -244,7 +222,7 @@ class Webhooks:
 
     def _is_tried(self, webhook_id: str) -> bool:
         """Say whether Aircall has not given a webhook up."""
-        return self._now() <= self._off_since.get(webhook_id, self._now()) + self.kept_seconds
+        return self._now() <= self._off_since.get(webhook_id, self._now()) + KEPT_SECONDS
 
     def _target(self, url: str) -> str | None:
         """Return the address on this machine that answers for a public one; None for somebody else's."""
@@ -267,7 +245,7 @@ class Webhooks:
             while True:
                 with self._lock:
                     now = self._now()
-                    self._company.move_on(now)
+                    self._world.move_on(now)
                     delivery = self._next_due(now)
                     webhook = self._webhooks.get(delivery.webhook_id) if delivery else None
                 if delivery is None or webhook is None:
@@ -308,8 +286,7 @@ class Webhooks:
                 url,
                 data=delivery.body,
                 headers=HEADERS,
-                timeout=self.timeout,
-                verify=self.trusted,
+                timeout=TIMEOUT_SECONDS,
                 allow_redirects=False,
             ).status_code
         except requests.RequestException:
@@ -323,14 +300,14 @@ class Webhooks:
             self._off_since.pop(key, None)
             webhook["active"] = True
             if self._dice.random() < self.repeated:
-                self._push(now + self.repeated_within * self._dice.random(), delivery)
+                self._push(now + REPEATED_WITHIN_SECONDS * self._dice.random(), delivery)
             return
         self._failures[key] = self._failures.get(key, 0) + 1
-        if self._failures[key] >= self.failures_until_off and webhook["active"]:
+        if self._failures[key] >= FAILURES_UNTIL_OFF and webhook["active"]:
             webhook["active"] = False
             self._off_since[key] = now
-        if delivery.attempts < self.attempts:
-            self._push(now + self.retry_seconds * (1 + self._dice.random()) / 2, delivery)
+        if delivery.attempts < ATTEMPTS:
+            self._push(now + RETRY_SECONDS * (1 + self._dice.random()) / 2, delivery)
 
 
 def _shown(webhook: Record) -> Record:

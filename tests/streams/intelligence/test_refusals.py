@@ -14,7 +14,6 @@ from typing_extensions import override
 
 from aircall_sandbox import Fault
 from aircall_sandbox.intelligence import NO_PLAN
-from aircall_sandbox.messages import Answer
 from tap_aircall.reading import later as later_module
 from tests.moving import AI_RESULTS, Company, Plan, outcomes
 from tests.slow import ASKED, few_or_many
@@ -23,6 +22,7 @@ from tests.warehouse import Warehouse
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from aircall_sandbox.messages import Answer
     from tests.conftest import Aircall, Run
 
 pytestmark = pytest.mark.timeout(few_or_many(120, 1_200))
@@ -89,7 +89,7 @@ class Gatekeeper(Company):
         if kind in self.asked:
             number = self.asked[kind] = self.asked[kind] + 1
             if any(refusals.befall(kind, number) for refusals in self.refusals):
-                return Answer(*NO_PLAN)
+                return NO_PLAN
         return super().answer(path, params)
 
     def begin_run(self, step: Step) -> None:

@@ -1,6 +1,6 @@
-"""A local Aircall with made-up data, for trying the tap, for demos and for tests.
+"""A local Aircall with made-up data, to try the tap, and for demos and tests.
 
-It follows what is known of the real API, oddities included; the tap never imports it. In a process:
+It follows the known facts about the real API, oddities included. The tap never imports it. In Python:
 
     with Sandbox(generate_company(seed=1, now=time.time())) as sandbox:
         requests.get(sandbox.url + "/v1/calls", auth=(sandbox.api_id, sandbox.api_token))

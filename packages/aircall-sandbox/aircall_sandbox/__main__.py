@@ -1,4 +1,4 @@
-"""The command line of the sandbox."""
+"""Command line of the sandbox."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from aircall_sandbox.webhooks import is_loopback
 
 
 class _Parser(argparse.ArgumentParser):
-    """Reports a bad option in one line."""
+    """Reports an invalid option in one line."""
 
     @override
     def error(self, message: str) -> NoReturn:
@@ -29,7 +29,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def main() -> int:
-    """Serve a made-up company until a signal comes; return the exit code."""
+    """Serve a made-up company until a signal stops it; return the exit code."""
     options = _parser().parse_args()
     with contextlib.suppress(KeyboardInterrupt):
         return _serve(options)
@@ -43,52 +43,49 @@ def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="python -m aircall_sandbox",
         description=(
-            "A local Aircall with a made-up company. It listens on this machine only, and prints its address and "
-            "credentials."
+            "Run a local Aircall with a made-up company. It listens on the loopback interface only, and prints its "
+            "address and credentials."
         ),
         epilog="Example: python -m aircall_sandbox --calls 2000 --ai 0.8 --campaigns",
     )
     company = parser.add_argument_group("the company")
     company.add_argument("--seed", type=_whole, default=1, metavar="N", help="same seed, same data (default: 1)")
-    company.add_argument("--calls", type=count, default=12_500, metavar="N", help="how many calls (default: 12500)")
+    company.add_argument("--calls", type=count, default=12_500, metavar="N", help="number of calls (default: 12500)")
     company.add_argument(
-        "--contacts", type=count, default=11_000, metavar="N", help="how many contacts (default: 11000)"
+        "--contacts", type=count, default=11_000, metavar="N", help="number of contacts (default: 11000)"
     )
-    company.add_argument("--users", type=positive, default=45, metavar="N", help="how many users (default: 45)")
-    company.add_argument(
-        "--days", type=positive, default=90, metavar="N", help="how many days the calls go back (default: 90)"
-    )
+    company.add_argument("--users", type=positive, default=45, metavar="N", help="number of users (default: 45)")
+    company.add_argument("--days", type=positive, default=90, metavar="N", help="days of call history (default: 90)")
     company.add_argument(
         "--ai",
         type=share,
         default=0.0,
         metavar="SHARE",
-        help="share of the answered calls that have AI results, such as transcripts and summaries; 1 for all "
-        "(default: 0)",
+        help="share of answered calls with AI results, such as transcripts and summaries; 1 for all (default: 0)",
     )
     company.add_argument("--campaigns", action="store_true", help="give users dialer campaigns")
     company.add_argument(
-        "--messaging", action="store_true", help="give numbers registrations, messaging, WhatsApp and templates"
+        "--messaging", action="store_true", help="give numbers registrations, messaging and WhatsApp, with templates"
     )
     company.add_argument(
         "--trace",
         type=Path,
         metavar="FILE",
-        help="answer as the account did that tap-aircall --verify wrote this file about",
+        help="replay the account that tap-aircall --verify recorded in this file",
     )
     server = parser.add_argument_group("the server")
     server.add_argument(
-        "--port", type=count, default=8787, metavar="N", help="port to listen on; 0 for a free one (default: 8787)"
+        "--port", type=count, default=8787, metavar="N", help="port to listen on; 0 for any free port (default: 8787)"
     )
     server.add_argument(
         "--rate-limit",
         type=count,
         default=0,
         metavar="N",
-        help="how many requests a minute are allowed; 0 for any number (default: 0)",
+        help="allowed requests per minute; 0 for no limit (default: 0)",
     )
     server.add_argument(
-        "--latency", type=seconds, default=0, metavar="SECONDS", help="how long each answer takes (default: 0)"
+        "--latency", type=seconds, default=0, metavar="SECONDS", help="delay of each response (default: 0)"
     )
     server.add_argument(
         "--forward",
@@ -96,13 +93,11 @@ def _parser() -> argparse.ArgumentParser:
         action="append",
         default=[],
         metavar="PUBLIC=LOCAL",
-        help="deliver webhooks that are registered for a public address to one on this machine, such as "
+        help="deliver webhooks of a public address to one on this machine, such as "
         "https://hooks.example.com=http://127.0.0.1:8788",
     )
     kinds = ("permanent", "expiring", "rotating")
-    server.add_argument(
-        "--oauth", choices=kinds, default="permanent", help="kind of tokens that OAuth grants (default: permanent)"
-    )
+    server.add_argument("--oauth", choices=kinds, default="permanent", help="kind of OAuth tokens (default: permanent)")
     return parser
 
 
@@ -175,7 +170,7 @@ def _number(text: str, most: float, message: str) -> float:
 def _forward(text: str) -> tuple[str, str]:
     public, _, local = text.partition("=")
     if not public.startswith("https://") or not is_loopback(urlsplit(local).hostname or ""):
-        message = "must be a public https address and one on this machine, with = between them"
+        message = "must be a public https address, an equals sign, and a loopback address"
         raise argparse.ArgumentTypeError(message)
     return public, local
 

@@ -1,6 +1,6 @@
-"""Report exports: asked for with a POST, made in the background, fetched from an address of their own (facts: Reports).
+"""Report exports: requested by POST, made in the background, downloaded from storage (facts: Reports).
 
-Aircall does not document the columns of its reports, so these are made up.
+Aircall does not document the columns of its reports; these are made up.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 EXPORT_PATH = "/v1/analytics/report/export"
 FILE_PATH = "/exports/"
 ADDRESS_SECONDS = 3600.0
-"""How long the address of a file works."""
+"""Lifetime of a file's address."""
 REPORTS = {
     "CALLS_HISTORY",
     "USER_STATUS_HISTORY",
@@ -45,7 +45,7 @@ RELATIVE = {"LAST_MONTH", "LAST_WEEK", "THIS_MONTH", "THIS_WEEK", "TODAY", "YEST
 
 @dataclass
 class Export:
-    """One report of some days."""
+    """A report about some days."""
 
     identity: str
     report: str
@@ -58,41 +58,41 @@ class Export:
 
     @property
     def keys(self) -> tuple[str, str]:
-        """The keys by which `Analytics` may name it: the report and its first day, or the report alone."""
+        """Its keys in the mappings of `Analytics`: the report with its first day, and the report alone."""
         return f"{self.report} {self.first}", self.report
 
 
 @dataclass
 class Analytics:
-    """Makes reports about a company; the attributes may be changed at any time, also through `/_sandbox/analytics`.
+    """Makes reports about a company. Attributes may be changed at any time, also through `/_sandbox/analytics`.
 
-    Where an attribute is a mapping, its keys are a report with a day (`CALLS_HISTORY 2026-05-20`) or without.
+    Keys of mappings are a report with its first day (`CALLS_HISTORY 2026-05-20`), or a report alone.
     """
 
     world: World
     root: Callable[[], str]
-    """Returns the root of the addresses of files."""
+    """Returns the root URL of the files."""
     plan: bool = True
     """Whether the company has Analytics+."""
     seconds: float = 10.0
-    """How long it takes to make a report."""
+    """Time to make a report."""
     slow: dict[str, float] = field(default_factory=dict)
-    """Seconds for reports that take longer or shorter than the rest."""
+    """Seconds for reports that take a different time."""
     failing: dict[str, str] = field(default_factory=dict)
-    """Reports that cannot be made, with the reason."""
+    """Error messages by reports that fail."""
     zipped: bool = False
     kept_seconds: float = 86_400.0
-    """How long Aircall remembers an export, in seconds."""
+    """Seconds for which Aircall keeps an export."""
     rows: dict[str, list[dict[str, str]]] = field(default_factory=dict)
-    """Rows to use in place of made-up ones."""
+    """Rows in place of made-up ones."""
     files: dict[str, bytes] = field(default_factory=dict)
-    """Bytes to send in place of CSV."""
+    """Contents in place of CSV."""
     exports: dict[str, Export] = field(default_factory=dict)
-    """All exports that were asked for, in order."""
+    """All requested exports, in order."""
     _addresses: dict[str, tuple[Export, float]] = field(default_factory=dict)
 
     def answer(self, method: str, path: str, body: Any, now: float) -> Answer:
-        """Answer a request for an export whose credentials were accepted."""
+        """Answer an authorized request for an export."""
         if not self.plan:
             return FORBIDDEN
         if method == "POST" and path == EXPORT_PATH:
@@ -106,7 +106,7 @@ class Analytics:
         return Answer(200, self._status(export, now))
 
     def file(self, path: str, authorization: str | None, now: float) -> Answer:
-        """Answer a request for a file, as storage does: the address alone gives access, and credentials are refused."""
+        """Answer a request for a file as storage does: the address is the credential, and others are refused."""
         if authorization is not None:
             return Answer(400, b"<Error><Code>InvalidArgument</Code></Error>")
         export, until = self._addresses.get(path.removeprefix(FILE_PATH), (None, 0.0))
@@ -122,11 +122,11 @@ class Analytics:
         self.exports[export.identity] = export
         return Answer(201, self._status(export, now))
 
-    def _parse(self, wish: Mapping[str, Any], now: float) -> Export:
-        filters, options = wish["filter"], wish.get("exportOptions", {})
+    def _parse(self, fields: Mapping[str, Any], now: float) -> Export:
+        filters, options = fields["filter"], fields.get("exportOptions", {})
         dates, timezone = filters["dateFilter"], filters["timezone"]
         ZoneInfo(timezone)
-        if wish["reportName"] not in REPORTS or len(dates) != 1 or options.get("format", "CSV") != "CSV":
+        if fields["reportName"] not in REPORTS or len(dates) != 1 or options.get("format", "CSV") != "CSV":
             message = "reportName, dateFilter or format"
             raise ValueError(message)
         if "absoluteRange" in dates:
@@ -136,9 +136,9 @@ class Analytics:
         if first > last:
             message = "fromDate is after toDate"
             raise ValueError(message)
-        identity = str(uuid.uuid5(uuid.NAMESPACE_OID, f"{wish['reportName']} {first} {len(self.exports)}"))
-        name = options.get("exportName", f"{wish['reportName'].lower()}-{first}")
-        return Export(identity, wish["reportName"], first, last, timezone, now, name)
+        identity = str(uuid.uuid5(uuid.NAMESPACE_OID, f"{fields['reportName']} {first} {len(self.exports)}"))
+        name = options.get("exportName", f"{fields['reportName'].lower()}-{first}")
+        return Export(identity, fields["reportName"], first, last, timezone, now, name)
 
     @staticmethod
     def _pending(export: Export) -> Record:
@@ -176,7 +176,7 @@ class Analytics:
         return packed.getvalue()
 
     def _rows(self, export: Export) -> Iterator[dict[str, str]]:
-        """Make up rows: one for each call, or one for each user and day."""
+        """Make up rows: one per call, or one per user and day."""
         zone = ZoneInfo(export.timezone)
         if export.report == "CALLS_HISTORY":
             first = datetime.combine(export.first, datetime.min.time(), zone).timestamp()
@@ -207,7 +207,7 @@ def _of(mapping: Mapping[str, Any], export: Export, default: Any) -> Any:
 
 
 def _relative(name: str, now: float, timezone: str) -> date:
-    """Return the day that a relative range stands for; longer ranges are cut to today."""
+    """Return the day of a relative range; longer ranges are cut to today."""
     if name not in RELATIVE:
         message = f"no such range: {name}"
         raise ValueError(message)
@@ -216,7 +216,7 @@ def _relative(name: str, now: float, timezone: str) -> date:
 
 
 def _csv(rows: list[dict[str, str]]) -> bytes:
-    """Write rows with a header; without rows the file is empty."""
+    """Return rows as CSV with a header; without rows, an empty file."""
     text = io.StringIO(newline="")
     if rows:
         writer = csv.DictWriter(text, list(rows[0]))

@@ -1,18 +1,19 @@
-"""What Aircall answers: paths, lists, envelopes and errors, with all oddities that the facts tell of.
+"""The API's answers: paths, lists, envelopes and errors, with all oddities in the facts.
 
-Pure functions of the company's data and a query; pacing, credentials and faults are the server's.
+Pure functions of the company's data and a query. Rate limit, credentials and faults are the server's.
 """
 
 from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
 from aircall_sandbox.messages import NO_SUCH_PATH, UNKNOWN_OBJECT, Answer
-from aircall_sandbox.routes import Query, Route, answered
+from aircall_sandbox.routes import Query, Route, dispatch
 from aircall_sandbox.templates import KINDS
 
 if TYPE_CHECKING:
@@ -22,14 +23,14 @@ if TYPE_CHECKING:
     from aircall_sandbox.world import World
 
 RETENTION_SECONDS = 183 * 86_400
-"""Calls older than six months are not served (facts: Lists and pages); the exact edge is unknown."""
+"""Calls are served for six months (facts: Lists and pages); the exact limit is unknown."""
 TIMELINE_SECONDS = 61 * 86_400
-"""What a caller chose in a menu is served for two months (facts: Calls)."""
+"""Menu choices of a caller are served for two months (facts: Calls)."""
 LARGEST_PAGE = 50
 CAP = 10_000
 
 OAUTH_ONLY = "/v1/integrations"
-"""Paths that begin with this refuse Basic authentication (facts: Addresses and errors)."""
+"""Prefix of paths that refuse Basic authentication (facts: Addresses and errors)."""
 
 OVER_CAP = Answer(
     400,
@@ -49,7 +50,7 @@ OVER_CAP = Answer(
 
 @dataclass(frozen=True)
 class Listing:
-    """A page of a list, as asked for."""
+    """A requested page of a list."""
 
     path: str
     page: int
@@ -62,7 +63,7 @@ class Listing:
 
     @classmethod
     def of(cls, query: Query) -> Listing:
-        """Read the parameters that lists have. Like Aircall, ignore the others."""
+        """Parse the parameters of lists. Like Aircall, ignore others."""
         params = query.params
         return cls(
             path=query.path,
@@ -80,7 +81,7 @@ class Listing:
         return (self.page - 1) * self.per_page
 
     def answer(self, envelope: str, records: list[Record], total: int, *, links: bool = True) -> Answer:
-        """Wrap the page. A next page is advertised even if Aircall would refuse it."""
+        """Wrap a page. Link the next one even if Aircall would refuse it."""
         meta: Record = {"count": len(records), "total": total, "current_page": self.page, "per_page": self.per_page}
         if links:
             more = self.start + self.per_page < total
@@ -98,7 +99,7 @@ class Api:
 
     Args:
         world: The company.
-        retired_users_v1: Whether version 1 of users is gone, as it has been since 2026-09-30.
+        retired_users_v1: Whether version 1 of users is gone, as since 2026-09-30.
     """
 
     def __init__(self, world: World, *, retired_users_v1: bool) -> None:
@@ -111,14 +112,14 @@ class Api:
         """Answer a `GET`.
 
         Args:
-            path: Path with its version.
-            params: Parameters, the last of each name.
+            path: Path, including the version.
+            params: The last value of each parameter.
             tags: All values of `tags[]`.
         """
-        return answered(self._routes, Query(path, params, tags)) or NO_SUCH_PATH
+        return dispatch(self._routes, Query(path, params, tags)) or NO_SUCH_PATH
 
     def _all_routes(self) -> list[Route]:
-        """Return all routes; where two fit a path, the first one counts."""
+        """Return all routes; the first match wins."""
         return [
             Route("/v1/ping", lambda _: Answer(200, {"ping": "pong"})),
             Route("/v1/company", self._company),
@@ -152,7 +153,7 @@ class Api:
     # Calls
 
     def _calls(self, query: Query, matches: Callable[[Record], bool] | None = None) -> Answer:
-        """List calls: `from` is exclusive, `to` inclusive, both on `started_at` (facts: Lists and pages)."""
+        """List calls: `from` is exclusive, `to` inclusive, both by `started_at` (facts: Lists and pages)."""
         listing = Listing.of(query)
         if listing.page * listing.per_page > CAP:
             return OVER_CAP
@@ -190,7 +191,7 @@ class Api:
         )
 
     def _shown_call(self, call: Record, params: Mapping[str, str]) -> Record:
-        """Leave out the parts that no flag asked for, and sign addresses anew at each reading."""
+        """Drop the parts that no flag asks for, and sign the addresses anew."""
         shown = call | self.world.recordings.links(call, self.world.now)
         reading = next(self._reading)
         if params.get("fetch_contact") != "true":
@@ -212,7 +213,7 @@ class Api:
     # Contacts
 
     def _contacts(self, query: Query) -> Answer:
-        """List contacts: both bounds inclusive, and on `created_at` whatever the order (facts: Lists and pages)."""
+        """List contacts: both bounds are inclusive, and by `created_at` in any order (facts: Lists and pages)."""
         listing = Listing.of(query)
         if listing.page * listing.per_page > CAP:
             return OVER_CAP
@@ -250,7 +251,7 @@ class Api:
         ]
         return page_of(Listing.of(query), "contacts", found)
 
-    # Everything else
+    # Other objects
 
     def _company(self, _: Query) -> Answer:
         kinds = self.world.kinds
@@ -258,7 +259,7 @@ class Api:
         return Answer(200, {"company": {"name": self.world.company_name, **counts}})
 
     def _integration(self, _: Query) -> Answer:
-        """Show the app as the company's first user installed it."""
+        """Show the app, installed by the company's first user."""
         numbers, users = self.world.kinds["numbers"], self.world.kinds["users"]
         integration = {
             "name": "tap-aircall",
@@ -333,7 +334,7 @@ class Api:
 
 
 def page_of(listing: Listing, envelope: str, records: list[Record], *, links: bool = True) -> Answer:
-    """Cut a page out of a short list."""
+    """Return a page of a short list."""
     if listing.page * listing.per_page > CAP:
         return OVER_CAP
     ordered = records[::-1] if listing.descending else records
@@ -342,7 +343,7 @@ def page_of(listing: Listing, envelope: str, records: list[Record], *, links: bo
 
 
 def _unordered(query: Query) -> Query:
-    """Leave out the parameters that a list without an order ignores (facts: Lists and pages)."""
+    """Drop the parameters that a list without an order ignores (facts: Lists and pages)."""
     ignored = {"order", "from", "to"}
     return query._replace(params={name: value for name, value in query.params.items() if name not in ignored})
 
@@ -373,7 +374,7 @@ def _integer(text: str | None, default: int) -> int:
 
 
 def _bound(text: str | None, default: float) -> float:
-    """Read a bound in UNIX seconds; anything else selects nothing (facts: Filters and order)."""
+    """Parse a bound in UNIX seconds; any other text selects nothing (facts: Filters and order)."""
     if text is None:
         return default
     try:
@@ -383,8 +384,6 @@ def _bound(text: str | None, default: float) -> float:
 
 
 def _seconds(text: str) -> float:
-    from datetime import datetime  # noqa: PLC0415
-
     return datetime.fromisoformat(text).timestamp()
 
 

@@ -1,4 +1,4 @@
-"""What happens to a call, from its first ring to the last correction (facts: Changes after the call)."""
+"""The life of a call, from its first ring to the last correction (facts: Changes after the call)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class CallLife:
-    """How a call goes. All times are UNIX seconds."""
+    """How a call goes. Times are UNIX seconds."""
 
     started_at: int
     """May be in the future."""
@@ -23,36 +23,36 @@ class CallLife:
     talk_seconds: int | None = 55
     """None for a missed call."""
     visible_at: float | None = None
-    """When the API begins to show it, if not at once."""
+    """When the API first shows it; None for at once."""
     recalculated_after: int | None = 300
-    """Seconds from its end until Aircall fills in cost and pricing; None for never."""
+    """Seconds from its end until Aircall sets its cost and pricing; None for never."""
     duration_excess: int = 0
-    """How many seconds too long `duration` is until then."""
+    """Excess seconds in `duration` until then."""
     moves_start: bool = False
-    """Whether the recalculation moves `started_at` by a second."""
+    """Whether the recalculation adds a second to `started_at`."""
     missed_call_reason: str | None = None
     leaves_voicemail: bool = False
 
     @property
     def answered_at(self) -> int | None:
-        """When somebody takes the call; None if nobody does."""
+        """When it is answered; None for a missed call."""
         return None if self.talk_seconds is None else self.started_at + self.ring_seconds
 
     @property
     def ended_at(self) -> int:
-        """When it ends, answered or not."""
+        """When it ends."""
         return self.started_at + self.ring_seconds + (self.talk_seconds or 0)
 
     @property
     def appears_at(self) -> float:
-        """When the API begins to show it."""
+        """When the API first shows it."""
         return max(self.started_at, self.visible_at or 0)
 
     def stages(self, identity: int) -> Iterator[tuple[float, Record]]:
-        """Yield when the call changes, and which fields change then.
+        """Yield the times of changes, and the fields that change.
 
         Args:
-            identity: Its id, which is part of the addresses of its audio.
+            identity: Id of the call, for the addresses of its audio.
         """
         if self.answered_at is not None:
             yield self._seen(self.answered_at), {"status": "answered", "answered_at": self.answered_at}
@@ -61,7 +61,7 @@ class CallLife:
             yield self._seen(self.ended_at + self.recalculated_after), self._recalculation()
 
     def _seen(self, at: float) -> float:
-        """Put off what happens before the API shows the call until it does."""
+        """Return the time of a change, but not before the API shows the call."""
         return max(self.appears_at, at)
 
     def _end(self, identity: int) -> Record:

@@ -1,4 +1,4 @@
-"""What people say on the phone, and what is written about it afterwards.
+"""Conversations on the phone, and notes about them.
 
 In the texts, `{agent}`, `{caller}` and `{company}` are names, and `{ref}` is a five-digit number.
 """
@@ -14,27 +14,27 @@ if TYPE_CHECKING:
 Mood = Literal["POSITIVE", "NEUTRAL", "NEGATIVE"]
 SECONDS_A_WORD = 0.4
 SHORT_CALL = 25
-"""In a call of fewer seconds, people only say hello, why they call, and goodbye."""
+"""Seconds; shorter calls consist of a greeting, a reason and a goodbye."""
 PLACES = 2
 
 
 @dataclass(frozen=True)
 class Subject:
-    """What a call is about.
+    """Subject of a call.
 
     Attributes:
         name: A short name.
-        line: Which line people call about it; None for any.
-        about: What people call it.
-        minutes: How long they talk about it on average.
-        mood: How the customer feels at the end.
+        line: The line to call about it; None for any.
+        about: What callers name it.
+        minutes: Average length of a call.
+        mood: The customer's mood at the end.
         topics: Keywords.
-        turns: What they say after the agent's greeting, the customer first, and then in turn.
-        reason: What the customer wants; follows their name in a sentence.
-        outcome: How it ended, a sentence.
-        actions: What is to be done next.
-        comment: What the agent writes down.
-        tag: What the agent tags it with.
+        turns: The dialogue after the agent's greeting, in turn, starting with the customer.
+        reason: The customer's wish; follows their name in a sentence.
+        outcome: The result, as a sentence.
+        actions: Next steps.
+        comment: The agent's comment.
+        tag: The agent's tag.
     """
 
     name: str
@@ -191,7 +191,7 @@ WRONG_NUMBER = Subject(
 
 
 class Utterance(NamedTuple):
-    """What somebody said, and when: in seconds after the call was answered."""
+    """A sentence and its speaker; times are seconds after the call was answered."""
 
     is_agent: bool
     text: str
@@ -200,11 +200,11 @@ class Utterance(NamedTuple):
 
 
 class Conversation:
-    """A call that was answered, or a voicemail.
+    """The conversation of an answered call, or a voicemail.
 
     Args:
-        call: The call, as far as it got.
-        subject: What it is about.
+        call: The call.
+        subject: Its subject.
         company: Name of the company.
     """
 
@@ -222,40 +222,40 @@ class Conversation:
 
     @property
     def mood(self) -> Mood:
-        """How the customer felt at the end."""
+        """The customer's mood at the end."""
         return self.subject.mood
 
     @property
     def summary(self) -> str:
-        """A summary in two sentences."""
+        """Summary in two sentences."""
         return f"{self.reason}. {self.outcome}."
 
     @property
     def reason(self) -> str:
-        """Who wanted what."""
+        """The customer and their wish."""
         return self.fill(f"{self._caller or 'A caller'} {self.subject.reason}")
 
     @property
     def outcome(self) -> str:
-        """How it ended."""
+        """The result."""
         return self.fill(self.subject.outcome)
 
     @property
     def actions(self) -> list[str]:
-        """What is to be done next."""
+        """Next steps."""
         return [self.fill(action) for action in self.subject.actions]
 
     @property
     def comment(self) -> str:
-        """What the agent writes down."""
+        """The agent's comment."""
         return self.fill(self.subject.comment)
 
     def fill(self, text: str) -> str:
-        """Put names and numbers into a text."""
+        """Fill names and numbers into a text."""
         return text.format_map(self._words)
 
     def utterances(self) -> list[Utterance]:
-        """Return what was said, spread over the length of the call."""
+        """Return the utterances, spread over the length of the call."""
         lines = self._lines()
         talked = (self.call["ended_at"] or 0) - (self.call["answered_at"] or self.call["started_at"])
         words = sum(len(text.split()) for _, text in lines)
@@ -269,7 +269,7 @@ class Conversation:
         return spoken
 
     def _lines(self) -> list[tuple[bool, str]]:
-        """Return who says what: whether it is the agent, and the text."""
+        """Return the sentences, each with whether the agent says it."""
         about = self.fill(self.subject.about)
         if self.call["answered_at"] is None:
             myself = f"this is {self._caller}, " if self._caller else ""

@@ -1,4 +1,4 @@
-"""The events that Aircall's webhooks tell of, and what each says of a change (facts: Events)."""
+"""The events of Aircall's webhooks, and their payloads (facts: Events)."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _NAMES = {
     "outbound_campaign": "outcome_recorded status_changed",
 }
 EVENTS = tuple(f"{family}.{name}" for family, names in _NAMES.items() for name in names.split())
-"""All of them, by name."""
+"""Names of all events."""
 OF_RESULTS = {
     "transcription": "transcription.created",
     "sentiments": "sentiment.created",
@@ -50,11 +50,11 @@ OF_RESULTS = {
     "playbook_result": "playbook_result.created",
     "evaluations": "call_evaluation.created",
 }
-"""What tells that an AI result is there, by the last part of its path; nothing tells of the others."""
+"""Events of new AI results, by the last segment of their path; the others have no event."""
 ENDED_AFTER = 30.0
 """Seconds from `call.hungup` to `call.ended`."""
 ASSETS_AFTER = 60.0
-"""Seconds from the end of a call until its recording is there."""
+"""Seconds from the end of a call to its recording."""
 _NOT_IN_DELIVERIES = (
     "sid",
     "conference_participants",
@@ -66,22 +66,22 @@ _NOT_IN_DELIVERIES = (
 
 
 class Event(NamedTuple):
-    """Something that happened."""
+    """An event to deliver."""
 
     name: str
     data: Record
     after: float = 0.0
-    """Seconds from the change until Aircall speaks of it."""
+    """Seconds from the change until Aircall sends it."""
 
 
 def of_change(kind: str, before: Record | None, after: Record | None) -> Iterator[Event]:
-    """Yield what Aircall tells of a change.
+    """Yield the events of a change.
 
     Args:
-        kind: `calls`, `contacts`, `users`, `numbers`, `outcomes` (of campaigns) or `results`, those of Aircall's AI; of
-            others it tells nothing.
-        before: The object as it was; None if it is new.
-        after: The object as it is; None if it is gone.
+        kind: `calls`, `contacts`, `users`, `numbers`, `outcomes` (of campaigns) or `results` (of Aircall's AI); other
+            kinds have no events.
+        before: The object before; None if it is new.
+        after: The object after; None if it was deleted.
     """
     match kind:
         case "calls" if after is not None:
@@ -90,7 +90,7 @@ def of_change(kind: str, before: Record | None, after: Record | None) -> Iterato
             yield from _of_contact(before, after)
         case "users":
             for name, data in _of_user(before, after):
-                for twin in (f"user.{name}", f"user.{name}.v2"):  # the deprecated one, and its successor
+                for twin in (f"user.{name}", f"user.{name}.v2"):  # the deprecated event and its successor
                     yield Event(twin, data)
         case "numbers":
             yield from _of_number(before, after)
@@ -105,7 +105,7 @@ def of_change(kind: str, before: Record | None, after: Record | None) -> Iterato
 
 
 def call_data(call: Record) -> Record:
-    """Return a call as deliveries show it (facts: What deliveries hold)."""
+    """Return a call as deliveries contain it (facts: What deliveries hold)."""
     shown = {name: value for name, value in call.items() if name not in _NOT_IN_DELIVERIES}
     defaults = {
         "call_uuid": call["sid"],

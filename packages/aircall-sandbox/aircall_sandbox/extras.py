@@ -1,4 +1,4 @@
-"""Gives a made-up company features that only some companies have: campaigns and messaging."""
+"""Adds optional features to a made-up company: campaigns and messaging."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 CAMPAIGN_SIZE = 25
 CAMPAIGN_AGE = 14 * 86_400
-"""Seconds since the campaigns began."""
+"""Seconds since the start of the campaigns."""
 TEMPLATE_TEXTS = {
     "order_shipped": "Your order is on its way.",
     "missed_you": "We have missed your call. When may we call back?",
@@ -22,7 +22,7 @@ TEMPLATE_TEXTS = {
 
 
 def add_campaigns(world: World) -> None:
-    """Give each user of the first team a dialer campaign: contacts whom they called since it began, and others to call.
+    """Give each user of the first team a dialer campaign: contacts they called since its start, and contacts to call.
 
     See the facts: What not every account has.
     """
@@ -50,9 +50,9 @@ def add_campaigns(world: World) -> None:
 
 
 def add_outbound_campaigns(world: World, count: int = 1) -> None:
-    """Give a company outbound campaigns (facts: Outbound Campaigns): a contact of each was called, another was not.
+    """Give a company outbound campaigns, each with one contact called and one not (facts: Outbound Campaigns).
 
-    What a campaign itself looks like is made up.
+    The fields of a campaign itself are made up.
     """
     outcomes = world.optional.campaign_outcomes
     outcomes += [{"id": "no_answer", "label": "No Answer"}, {"id": uuid_of("outcome", "booked"), "label": "Booked"}]
@@ -82,7 +82,7 @@ def add_outbound_campaigns(world: World, count: int = 1) -> None:
 
 
 def add_messaging(world: World) -> None:
-    """Give each number a registration and a messaging configuration, some of them WhatsApp, and the company templates.
+    """Give each number a registration and a messaging configuration, every third WhatsApp, and the company templates.
 
     See the facts: What not every account has. The rest is made up.
     """

@@ -1,8 +1,8 @@
-"""Makes up a company: the same seed and the same time give the same data, to the byte.
+"""Makes up a company: the same seed and time give the same data, byte for byte.
 
-Its calls hang together. Each number is a line of a country, with opening hours in its own time zone and users who
-answer it, one call at a time. Callers are contacts or strangers, some of whom call often; whoever was missed may try
-again, or be called back. What a call is about decides how long it takes, its tags and comments, and its AI results.
+The calls are consistent. Each number is a line of a country, with opening hours in its time zone, and users who answer
+one call at a time. Callers are contacts or strangers, some of whom call often. Missed callers may try again, or be
+called back. The subject of a call determines its length, tags, comments and AI results.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ Thing = TypeVar("Thing")
 DAY = 86_400
 HOUR = 3_600
 NAMES = 100
-"""How many first and last names of each country come from Faker, which is too slow for more; they are combined."""
+"""First and last names per country, to be combined; Faker is too slow for more."""
 TAGS = (
     ("Callback Request", "queue_callback"),
     ("Voicemail drop", "voicemail_drop"),
@@ -46,21 +46,21 @@ LINES = {
     "Support": ("Support", "Customer Success"),
     "Orders": ("Billing", "Logistics"),
 }
-"""What the numbers of a country are for, and the teams that answer: the first one, and the one that helps out."""
+"""Purpose of the numbers of a country, with the teams that answer: first the main team, then its backup."""
 TEAMS = tuple(team for teams in LINES.values() for team in teams)
 IVR_LINES = {"Support"}
-"""Lines where the caller chooses in a menu first."""
+"""Lines that begin with a menu."""
 
 
 class Country(NamedTuple):
-    """Where a company has numbers, users and customers."""
+    """A country with numbers, users and customers."""
 
     code: str
     name: str
     zone: str
     locale: str
     share: float
-    """Of all calls, contacts and users."""
+    """Share of all calls, contacts and users."""
 
 
 COUNTRIES = (
@@ -70,16 +70,16 @@ COUNTRIES = (
     Country("DE", "Germany", "Europe/Berlin", "de_DE", 0.15),
 )
 OFFICES = ["FR", "US", "GB", "DE", "US", "FR", "GB", "US"]
-"""Where users work, one of each team at a time."""
+"""Countries of the users, in turn for each team."""
 OPENING, CLOSING = 9, 18
 """Local hours, from Monday to Friday."""
 LUNCH = (12, 13)
 HOURS = (1, 1, 1, 1, 1, 1, 2, 4, 10, 56, 70, 60, 32, 38, 58, 64, 54, 38, 8, 5, 4, 3, 2, 1)
-"""How many calls begin in each local hour of a working day, in proportion."""
+"""Weights of the local hours of a working day."""
 WEEKDAYS = (1.25, 1.1, 1.0, 1.0, 0.85, 0.07, 0.03)
-"""Calls of the days from Monday on, in proportion."""
+"""Weights of the days, from Monday."""
 MISSED = {"abandoned_in_classic": 5, "short_abandoned": 4, "no_available_agent": 4, "agents_did_not_answer": 7}
-"""Why calls are missed in opening hours, in proportion; in lines with a menu, callers give up there."""
+"""Weights of the reasons for missed calls in opening hours; on lines with a menu, callers give up there."""
 RINGING = {
     "out_of_opening_hours": (5, 40),
     "abandoned_in_ivr": (8, 45),
@@ -88,13 +88,13 @@ RINGING = {
     "no_available_agent": (2, 30),
     "agents_did_not_answer": (25, 60),
 }
-"""Seconds that callers wait, by the reason why they are missed."""
+"""Shortest and longest wait in seconds, by reason."""
 BEFORE_TEAMS = {"out_of_opening_hours", "abandoned_in_ivr"}
-"""Why a call does not get as far as a team."""
+"""Reasons of calls that reach no team."""
 WITH_VOICEMAIL = {"out_of_opening_hours", "no_available_agent", "agents_did_not_answer"}
 ANONYMOUS = "anonymous"
 PATIENCE = 4 * DAY
-"""Nobody calls back after this many seconds."""
+"""Seconds after which nobody calls back."""
 INFORMATION = (
     "Prefers to be called in the morning.",
     "Asks for the same person each time.",
@@ -116,12 +116,12 @@ def generate_company(
     """Make up a company.
 
     Args:
-        now: UNIX time in seconds at which the last calls are going on.
+        now: UNIX time in seconds; the last calls are still going on.
         seed: Same seed, same data.
-        calls: How many calls.
-        contacts: How many contacts.
-        users: How many users.
-        days: Over how many days the calls are spread.
+        calls: Number of calls.
+        contacts: Number of contacts.
+        users: Number of users.
+        days: Days of call history.
     """
     world = World(now)
     maker = _Maker(world, seed, days)
@@ -134,11 +134,11 @@ def generate_company(
 
 @dataclass(eq=False, slots=True)
 class _Caller:
-    """Somebody outside of the company."""
+    """Somebody who calls or is called by the company."""
 
     country: str
     digits: list[str]
-    """Their numbers as calls show them."""
+    """Their numbers, as calls show them."""
     contact: Record | None
     is_vip: bool = False
     busy_until: int = 0
@@ -154,7 +154,7 @@ class _Party(NamedTuple):
 
 
 class _Missed(NamedTuple):
-    """A call that nobody has returned yet."""
+    """A missed call that nobody has returned."""
 
     at: int
     party: _Party
@@ -162,16 +162,16 @@ class _Missed(NamedTuple):
 
 @dataclass(eq=False, slots=True)
 class _Line:
-    """A number, and who answers it."""
+    """A number, and the users who answer it."""
 
     name: str
     number: Record
     """As calls show it."""
     first_team: set[int]
-    """Ids of the users in the team that answers first."""
+    """Ids of the users in the main team."""
     users: list[int]
     teams: list[Record]
-    """As calls show them: the team that answers first, and the one that helps out."""
+    """The main team and its backup, as calls show them."""
     subjects: list[Subject]
     missed: deque[_Missed] = field(default_factory=deque)
 
@@ -181,12 +181,12 @@ class _Line:
 
     @property
     def menu_seconds(self) -> int:
-        """How long it takes to choose."""
+        """Time to choose in the menu."""
         return 5 if self.has_menu else 0
 
 
 class _Slot(NamedTuple):
-    """An hour in which calls begin."""
+    """An hour of a country."""
 
     begin: int
     country: str
@@ -197,7 +197,7 @@ class _Slot(NamedTuple):
 class _Maker:
     def __init__(self, world: World, seed: int, days: int) -> None:
         self.world = world
-        self.dice = random.Random(seed)  # noqa: S311 - not for secrets
+        self.random = random.Random(seed)  # noqa: S311 - not for secrets
         self.days = days
         self.now = int(world.now)
         faker = Faker([country.locale for country in COUNTRIES])
@@ -221,15 +221,15 @@ class _Maker:
 
     def chance(self, share: float) -> bool:
         """Return True with this probability."""
-        return self.dice.random() < share
+        return self.random.random() < share
 
     def pick(self, things: Sequence[Thing]) -> Thing:
-        """Draw one of some things; `random.choice` takes five times as long."""
-        return things[int(len(things) * self.dice.random())]
+        """Draw one of some things, five times as fast as `random.choice`."""
+        return things[int(len(things) * self.random.random())]
 
     def between(self, least: int, most: int) -> int:
         """Draw a whole number, both ends included."""
-        return least + int((most - least + 1) * self.dice.random())
+        return least + int((most - least + 1) * self.random.random())
 
     def name(self, country: str) -> tuple[str, str]:
         """Draw a first and a last name."""
@@ -289,7 +289,7 @@ class _Maker:
     def _add_line(
         self, name: str, country: Country, members: dict[str, set[int]], teams: dict[str, Record], created_at: str
     ) -> None:
-        """Add a number that is answered by the users of its teams in its time zone, or anywhere if there are none."""
+        """Add a number, answered by its teams' users in its time zone, or by all of them if there are none."""
         world = self.world
         number = world.add(
             "numbers",
@@ -322,7 +322,7 @@ class _Maker:
     def make_contacts(self, contacts: int) -> None:
         times = sorted(self.now - self.between(HOUR, 1_400 * DAY) for _ in range(contacts))
         shares = [country.share for country in COUNTRIES]
-        countries = self.dice.choices([country.code for country in COUNTRIES], shares, k=contacts)
+        countries = self.random.choices([country.code for country in COUNTRIES], shares, k=contacts)
         for created_at, country in zip(times, countries, strict=True):
             first, last = self.name(country)
             edited = self.between(created_at, self.now - 1) if self.chance(0.4) else created_at
@@ -356,7 +356,7 @@ class _Maker:
         self.authors = {identity: world.author(identity) for identity in self.users}
         self.busy_until = dict.fromkeys(self.users, 0)
         for country in COUNTRIES:
-            self.dice.shuffle(self.callers[country.code])
+            self.random.shuffle(self.callers[country.code])
             count = 20 + int(calls * country.share / 6)
             self.strangers[country.code] = [
                 _Caller(country.code, [self.phone(country.code)], None) for _ in range(count)
@@ -369,7 +369,7 @@ class _Maker:
                 self._add_inbound(line, started_at, slot)
 
     def _starts(self, calls: int) -> list[tuple[int, _Slot]]:
-        """Draw when and in which country calls begin, by the local hour and day of the week."""
+        """Draw start times and countries of calls, by local hour and day of the week."""
         slots, weights = [], []
         first, last = self.now - self.days * DAY, self.now - HOUR
         days = [datetime.fromtimestamp(first, UTC).date() + timedelta(days=n - 1) for n in range(self.days + 3)]
@@ -383,7 +383,7 @@ class _Maker:
                         is_open = weekday < 5 and OPENING <= hour < CLOSING  # noqa: PLR2004 - Saturday
                         slots.append(_Slot(begin, country.code, is_open, is_open and hour in LUNCH))
                         weights.append(weight * WEEKDAYS[weekday] * country.share)
-        drawn = self.dice.choices(slots, weights, k=calls) if calls else []
+        drawn = self.random.choices(slots, weights, k=calls) if calls else []
         return sorted((slot.begin + self.between(0, HOUR - 1), slot) for slot in drawn)
 
     def _add_inbound(self, line: _Line, started_at: int, slot: _Slot) -> None:
@@ -405,18 +405,18 @@ class _Maker:
         self._write_up(self._add(line, started_at, party, call), party, user)
 
     def _missed_reason(self, line: _Line, slot: _Slot, user: int | None) -> str | None:
-        """Draw why a call is missed; None if it is not."""
+        """Draw the reason for a missed call; None for an answered one."""
         if not slot.is_open:
             return "out_of_opening_hours"
         if user is None:
             return "no_available_agent"
         if not self.chance(0.34 if slot.is_lunch else 0.13):
             return None
-        (reason,) = self.dice.choices(list(MISSED), list(MISSED.values()))
+        (reason,) = self.random.choices(list(MISSED), list(MISSED.values()))
         return "abandoned_in_ivr" if reason == "abandoned_in_classic" and line.has_menu else reason
 
     def _add_missed(self, line: _Line, started_at: int, party: _Party, reason: str | None) -> None:
-        """Add a call that nobody takes, and let the line know."""
+        """Add a missed call, and remember it for a call back."""
         reason = reason or "no_available_agent"
         call: dict[str, Any] = {"missed_call_reason": reason, "talk_seconds": None}
         call["ring_seconds"] = line.menu_seconds + self.between(*RINGING[reason])
@@ -437,7 +437,7 @@ class _Maker:
 
     def _add_outbound(self, line: _Line, started_at: int, slot: _Slot) -> None:
         user = self._free_user(line.users, started_at)
-        if user is None:  # everybody is on the phone, so it can only be another caller
+        if user is None:  # all users are busy: it is an inbound call
             self._add_inbound(line, started_at, slot)
             return
         party = self._whom_to_call(line, started_at)
@@ -451,7 +451,7 @@ class _Maker:
             self._tag(added, ["Voicemail drop"], None)
 
     def _who_calls(self, line: _Line, started_at: int) -> _Party:
-        """Draw who calls, from which number and about what; perhaps somebody who was missed before."""
+        """Draw a caller, number and subject; perhaps those of a missed call."""
         if line.missed and self.chance(0.2):
             at, party = line.missed[-1]
             if at > started_at - DAY and party.caller.busy_until < started_at:
@@ -464,7 +464,7 @@ class _Maker:
         return _Party(caller, digits, subject)
 
     def _whom_to_call(self, line: _Line, started_at: int) -> _Party:
-        """Draw whom to call about what; perhaps the one who was missed first."""
+        """Draw whom to call, and the subject; perhaps those of the first missed call."""
         while line.missed and line.missed[0].at < started_at - PATIENCE:
             line.missed.popleft()
         if line.missed and self.chance(0.6):
@@ -475,17 +475,17 @@ class _Maker:
         return _Party(caller, self.pick(caller.digits), self.pick(line.subjects))
 
     def _caller(self, country: str, started_at: int, known: float) -> _Caller:
-        """Draw somebody who is not on the phone: a few call often, most hardly ever.
+        """Draw somebody who is not on the phone; a few call often, most hardly ever.
 
         Args:
-            country: Where they are.
-            started_at: When.
-            known: How likely it is a contact.
+            country: Their country.
+            started_at: Start of the call.
+            known: Probability of a contact.
         """
         while True:
             contacts = self.callers[country]
             pool = contacts if contacts and self.chance(known) else self.strangers[country]
-            caller = pool[int(len(pool) * self.dice.random() ** 2.5)]
+            caller = pool[int(len(pool) * self.random.random() ** 2.5)]
             if caller.busy_until < started_at:
                 return caller
 
@@ -495,14 +495,14 @@ class _Maker:
         return self.pick(free) if free else None
 
     def _answered(self, user: int, subject: Subject) -> dict[str, Any]:
-        """Draw how long a user talks."""
+        """Draw the length of a conversation."""
         talk = self.between(6, 19)
         if subject is not WRONG_NUMBER:
-            talk = 18 + int(self.dice.expovariate(1 / (60 * subject.minutes)))
+            talk = 18 + int(self.random.expovariate(1 / (60 * subject.minutes)))
         return {"user": self.users[user], "talk_seconds": talk, "duration_excess": int(self.chance(0.3))}
 
     def _add(self, line: _Line, started_at: int, party: _Party, call: dict[str, Any]) -> Record:
-        """Add a call, and remember who is on the phone until when."""
+        """Add a call, and mark its parties as busy until its end."""
         caller = party.caller
         known = {"contact": caller.contact, "country_code_a2": caller.country}
         added = self.world.add_call(
@@ -523,7 +523,7 @@ class _Maker:
         return added
 
     def _write_up(self, call: Record, party: _Party, user: int) -> None:
-        """Let a user tag a call and comment on it some time after its end."""
+        """Draw tags and a comment that a user adds after a call."""
         subject = party.subject
         names = [subject.tag] if subject.tag and self.chance(0.5) else []
         if party.caller.is_vip and self.chance(0.8):
@@ -541,7 +541,7 @@ class _Maker:
             self.world.edit_call(call["id"], comments=[comment])
 
     def _tag(self, call: Record, names: list[str], user: int | None) -> None:
-        """Tag a call, on behalf of a user or of Aircall itself (None)."""
+        """Tag a call as a user, or as Aircall itself (None)."""
         at = self._later(call)
         if at is not None:
             author = None if user is None else self.authors[user]
@@ -550,14 +550,14 @@ class _Maker:
             self.world.edit_call(call["id"], tags=tagged)
 
     def _later(self, call: Record) -> int | None:
-        """Draw a time within some hours of a call's end; None if that is still to come."""
+        """Draw a time within hours of a call's end; None if it is in the future."""
         if call["ended_at"] is None:
             return None
-        at: int = call["ended_at"] + int(self.dice.expovariate(1 / HOUR)) + 5
+        at: int = call["ended_at"] + int(self.random.expovariate(1 / HOUR)) + 5
         return at if at <= self.now else None
 
     def _menu_option(self, line: _Line, started_at: int) -> list[Record]:
-        """Draw what a caller chose in a menu."""
+        """Draw a choice in the menu."""
         title = self.pick(LINES[line.name])
         return [
             {
@@ -572,7 +572,7 @@ class _Maker:
         ]
 
     def set_availabilities(self) -> None:
-        """Let the users be on the phone, at work or at home, as their clocks say."""
+        """Set each user's availability by the local time and their current calls."""
         for identity, user in self.world.kinds["users"].items():
             local = datetime.fromtimestamp(self.now, ZoneInfo(user["time_zone"]))
             at_work = local.weekday() < 5 and OPENING <= local.hour < CLOSING  # noqa: PLR2004 - Saturday

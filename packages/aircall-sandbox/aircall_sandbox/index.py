@@ -1,4 +1,4 @@
-"""Ids sorted by a time, so that a range of them is found without a scan."""
+"""Ids sorted by time, to find a range without a scan."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from bisect import bisect_left, bisect_right, insort
 
 
 class TimeIndex:
-    """Ids ordered by a time in UNIX seconds, then by themselves."""
+    """Ids ordered by a time in UNIX seconds, then by id."""
 
     def __init__(self) -> None:
         self._entries: list[tuple[int, int]] = []
@@ -22,7 +22,7 @@ class TimeIndex:
         """Remove an id.
 
         Raises:
-            KeyError: If it is not there at that time.
+            KeyError: The id is not there at that time.
         """
         position = bisect_left(self._entries, (time, identity))
         if self._entries[position : position + 1] != [(time, identity)]:
@@ -30,13 +30,13 @@ class TimeIndex:
         del self._entries[position]
 
     def select(self, first: float, last: float, start: int, count: int, *, descending: bool) -> tuple[list[int], int]:
-        """Return some of the ids with times from `first` to `last`, both inclusive, and how many there are in all.
+        """Return a slice of the ids with times from `first` to `last`, both inclusive, and the total of these ids.
 
         Args:
             first: UNIX seconds.
             last: UNIX seconds.
             start: Position of the first id to return, from 0.
-            count: How many to return at most.
+            count: Maximum number of ids to return.
             descending: Whether the latest come first.
         """
         low = bisect_left(self._entries, (first, float("-inf")))

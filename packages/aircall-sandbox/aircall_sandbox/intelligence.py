@@ -1,7 +1,7 @@
-"""What Aircall's AI makes of calls, as its API shows it (facts: Results of Aircall's AI).
+"""AI results of calls (facts: Results of Aircall's AI).
 
-A company without the plan gets 403 for everything. With the plan, a call has no results (404) until some time after its
-end. All results of a call describe the same conversation; they are made up when somebody asks.
+A company without the plan gets 403 for all of them. With the plan, a call has no results (404) until some time after
+its end. All results of a call describe the same conversation; they are made up on request.
 """
 
 from __future__ import annotations
@@ -42,14 +42,14 @@ ENVELOPES: dict[str, str] = {
     "summary": "summary",
     "predicted_csat": "csat",
 }
-"""The envelopes of the kinds that have one."""
+"""Envelopes by kind; other kinds have none."""
 DELAY = 60
-"""Seconds from the end of a call to its results; a tenth of its duration is added."""
+"""Seconds from the end of a call to its results, plus a tenth of its duration."""
 NO_PLAN = Answer(403, {"error": "Forbidden", "troubleshoot": "The company is not active"})
 
 
 class Company(Protocol):
-    """What the results of calls are made from."""
+    """The parts of a company that results are made from."""
 
     now: float
     company_name: str
@@ -58,7 +58,7 @@ class Company(Protocol):
     changed: Callable[[str, Record | None, Record | None], None]
 
     def shown_call(self, identity: int) -> Record | None:
-        """Return a call, or None when there is none or the API does not show it yet."""
+        """Return a call; None if there is none, or the API does not show it yet."""
 
 
 class Intelligence:
@@ -72,12 +72,12 @@ class Intelligence:
         self.plan = True
         """Whether the company has the AI plan."""
         self.denied_calls: set[int] = set()
-        """Calls whose results are refused, though the company has the plan."""
+        """Calls whose results are refused in spite of the plan."""
         self.is_wrapped = True
-        """Whether results come in their envelopes; sources disagree."""
+        """Whether results have their envelopes; sources disagree."""
         self.share = 0.0
-        """Share of answered calls that have all results, and of voicemails that have a transcription, from 0 to 1. What
-        `add` gave comes on top."""
+        """Share of answered calls with all results, and of voicemails with a transcription, from 0 to 1, apart from
+        results given by `add`."""
         self._company = company
         self._results: dict[tuple[str, int], tuple[float, Any]] = {}
 
@@ -86,9 +86,9 @@ class Intelligence:
 
         Args:
             call_id: The call.
-            kind: What it is, by the last part of its path.
+            kind: The last segment of its path.
             payload: The result without its envelope; by default one that fits the call.
-            visible_at: When the API begins to show it (UNIX seconds); by default at once.
+            visible_at: When the API first shows it (UNIX seconds); by default at once.
 
         Returns:
             The payload.
@@ -99,7 +99,7 @@ class Intelligence:
         return payload
 
     def edit(self, call_id: int, kind: ResultKind, **changes: Any) -> None:
-        """Let somebody edit a result."""
+        """Edit a result, as a user can."""
         if (kind, call_id) not in self._results:
             visible_at, payload = self.found(kind, call_id)
             self.add(call_id, kind, payload, visible_at=visible_at)
@@ -108,7 +108,7 @@ class Intelligence:
         self._company.changed("results", news, news)
 
     def news_of(self, call_id: int) -> Iterator[Record]:
-        """Yield what is to be told of each result that a call has, or will have."""
+        """Yield the news of each present or future result of a call, for its event."""
         for kind in RESULT_KINDS:
             visible_at, payload = self.found(kind, call_id)
             if payload is not None:
@@ -127,7 +127,7 @@ class Intelligence:
         }
 
     def conversation(self, call_id: int) -> Conversation:
-        """Return what is said in a call."""
+        """Return the conversation of a call."""
         subject = self._company.subjects.get(call_id, SUBJECTS[call_id % len(SUBJECTS)])
         return Conversation(self._company.calls[call_id], subject, self._company.company_name)
 
@@ -137,7 +137,7 @@ class Intelligence:
         return _payload(kind, self.conversation(call_id), iso(made_at))
 
     def found(self, kind: ResultKind, call_id: int) -> tuple[float, Any]:
-        """Return when the API begins to show a result, and the result; infinity and None if there is none."""
+        """Return when the API first shows a result, and the result; infinity and None if there is none."""
         given = self._results.get((kind, call_id))
         if given is not None:
             return given
@@ -148,12 +148,12 @@ class Intelligence:
         return _ready_at(call), self._make(kind, call_id)
 
     def routes(self) -> list[Route]:
-        """Return the path of each kind of result; realtime transcriptions have had none since March 2026."""
+        """Return a route per kind; realtime transcriptions have had none since March 2026."""
         kinds = (kind for kind in RESULT_KINDS if kind != "realtime_transcription")
         return [Route(f"/v1/calls/*/{kind}", partial(self.answer, kind)) for kind in kinds]
 
     def answer(self, kind: ResultKind, query: Query, call_id: str) -> Answer:
-        """Answer a request for a result of a call."""
+        """Answer a request for an AI result of a call."""
         if not self.plan or (call_id.isdigit() and int(call_id) in self.denied_calls):
             return NO_PLAN
         if not call_id.isdigit():
@@ -173,7 +173,7 @@ def _ready_at(call: Record) -> float:
 
 
 def _lot(call_id: int) -> float:
-    """Return a number from 0 to 1, always the same for the same call."""
+    """Return a pseudo-random number from 0 to 1 that depends on the call alone."""
     return call_id * 2_654_435_761 % 2**32 / 2**32
 
 
@@ -181,9 +181,9 @@ def _payload(kind: ResultKind, talk: Conversation, made_at: str) -> Record:  # n
     """Make up a result.
 
     Args:
-        kind: What it is.
-        talk: What was said.
-        made_at: When it was made, as Aircall writes it.
+        kind: The kind of result.
+        talk: The conversation.
+        made_at: Time of creation, in Aircall's format.
     """
     call, call_id = talk.call, talk.call["id"]
     user_id, number_id = ((call[part] or {}).get("id", 1) for part in ("user", "number"))
@@ -264,6 +264,6 @@ def _utterances(kind: ResultKind, talk: Conversation, user_id: int) -> list[Reco
 
 
 def _digits(talk: Conversation) -> str | None:
-    """Return the customer's number as transcriptions have it; None for anonymous callers."""
+    """Return the customer's number as transcriptions show it; None for anonymous callers."""
     digits = talk.call["raw_digits"]
     return e164(digits) if digits not in (None, "anonymous") else None

@@ -1,4 +1,4 @@
-"""What clients and the sandbox say to each other: requests as they are logged, and answers."""
+"""Logged requests, and answers."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class RequestLog:
-    """A request that the sandbox got."""
+    """A request that the sandbox received."""
 
     method: str
     path: str
     query: dict[str, str]
     at: float
-    """Time of the sandbox's clock, in UNIX seconds."""
+    """By the sandbox's clock, in UNIX seconds."""
     headers: Mapping[str, str] = field(repr=False)
     status: int = 0
 

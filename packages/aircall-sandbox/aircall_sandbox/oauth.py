@@ -1,7 +1,7 @@
-"""OAuth as the sandbox does it: the page on which an admin consents, and the tokens that follow (facts: OAuth).
+"""OAuth: the page where an admin consents, and the token endpoint (facts: OAuth).
 
-The facts know permanent access tokens only. Tokens that expire, and refresh tokens that work only once, are here
-because a client has to be ready for them.
+The facts know permanent access tokens only. Expiring tokens and one-time refresh tokens are here because a client has
+to be ready for them.
 """
 
 from __future__ import annotations
@@ -53,28 +53,28 @@ class OAuth:
 
     Args:
         world: The company.
-        now: Returns the time of day in UNIX seconds.
-        lock: Held while something changes.
-        mode: `permanent` access tokens, like Aircall's today; `expiring` ones with a refresh token that stays the same;
-            or `rotating`, where each use replaces the refresh token.
+        now: Returns the sandbox's time in UNIX seconds.
+        lock: Held during changes.
+        mode: `permanent` access tokens, as Aircall grants today; `expiring` ones with a constant refresh token; or
+            `rotating`, where each use replaces the refresh token.
     """
 
     def __init__(self, world: World, now: Callable[[], float], lock: RLock, *, mode: Mode) -> None:
         self.client_id = "sandbox-client"
         self.client_secret = "sandbox-client-secret"  # noqa: S105 - of the sandbox
         self.callback_url: str | None = None
-        """The only callback that is registered; None for any."""
+        """The only registered callback; None for any."""
         self.mode = mode
         self.lifetime = 3600
         """Seconds that an access token lasts, unless it is permanent."""
         self.told: dict[str, Any] = {}
-        """False values for fields of the answer, such as another `expires_in`; None leaves a field out."""
+        """Fields of the answer to override, such as `expires_in`; None removes a field."""
         self.dead_token_status = 401
-        """Status of the answer to an expired token, 401 or 403; nobody knows which one Aircall sends."""
+        """Status for an invalid token, 401 or 403; unknown for Aircall."""
         self.refusals = 0
-        """How many grants were refused."""
+        """Number of refused grants."""
         self.grants: list[str] = []
-        """The grant type of each token that was granted."""
+        """Grant type of each granted token."""
         self._world = world
         self._now = now
         self._lock = lock
@@ -84,11 +84,11 @@ class OAuth:
         self._numbers = itertools.count(1)
 
     def routes(self) -> list[Route]:
-        """Return the routes of the page; the token endpoint belongs to the API."""
+        """Return the routes of the page; the server routes the token endpoint."""
         return [Route("/oauth/authorize", self._page, methods=["GET", "POST"])]
 
     def tokens(self) -> dict[str, Any]:
-        """Grant tokens without a code, in the form of the token endpoint's answer."""
+        """Grant tokens without a code; return the payload of the token endpoint."""
         now, number = self._now(), next(self._numbers)
         access = f"access-{number:04d}-of-the-sandbox"
         self._access[access] = float("inf") if self.mode == "permanent" else now + self.lifetime
@@ -99,21 +99,21 @@ class OAuth:
         return {name: value for name, value in (answer | self.told).items() if value is not None}
 
     def accepts(self, access_token: str) -> bool:
-        """Return whether an access token works now."""
+        """Return whether an access token is valid."""
         return self._now() < self._access.get(access_token, float("-inf"))
 
     def end_access(self) -> None:
-        """End all access tokens; refresh tokens still work."""
+        """Revoke all access tokens; refresh tokens still work."""
         self._access.clear()
 
     def uninstall(self) -> None:
-        """Remove the app from the company: none of its tokens works any more."""
+        """Remove the app from the company, and revoke all its tokens and codes."""
         self.end_access()
         self._refresh.clear()
         self._codes.clear()
 
     def answer(self, asked: Any) -> Answer:
-        """Answer a request to the token endpoint, which takes JSON only."""
+        """Answer a request to the token endpoint, given its decoded JSON body; None for another body."""
         answer = self._grant(asked)
         self.refusals += answer.status != 200  # noqa: PLR2004
         return answer

@@ -1,8 +1,8 @@
-"""Features that only some companies have: campaigns, messaging, WhatsApp and templates.
+"""Optional features: campaigns, messaging, WhatsApp and templates.
 
-See the facts: What not every account has. A user or number without the feature gets 404; a company without it gets 403
-for all of them. What registration statuses and messaging configurations look like is not known: these are made up, and
-can be sent in an envelope or without.
+See the facts: What not every account has. A user or number without the feature gets 404, a company without it 403. The
+form of registration statuses and messaging configurations is unknown: these are made up, and come with or without an
+envelope.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ Resource = Literal[
 RESOURCES: tuple[Resource, ...] = get_args(Resource)
 DENIED = Answer(403, {"error": "Forbidden", "troubleshoot": "This feature is not part of the company's plan"})
 TOKEN_PAGE = 10
-"""WhatsApp templates come in pages of ten, unless `limit` says otherwise."""
+"""Default page size of WhatsApp templates; `limit` overrides it."""
 LARGEST_PAGE = 100
-"""Only SMS templates, and perhaps the lists of outbound campaigns, come in pages of up to a hundred."""
+"""Of SMS templates, and perhaps of the lists of outbound campaigns; other lists allow 50."""
 
 
 class OptionalResources:
-    """The data, by the id of the user or number it belongs to."""
+    """The data, by id of its user or number."""
 
     def __init__(self) -> None:
         self.dialer_campaigns: dict[int, Record] = {}
@@ -52,14 +52,14 @@ class OptionalResources:
         """Outbound campaigns by id; each has its `contacts` and `call_outcomes`."""
         self.campaign_outcomes: list[Record] = []
         self.denied: set[Resource] = set()
-        """What the company may not see."""
+        """Resources that the company may not see."""
         self.denied_ids: set[int] = set()
-        """Users and numbers for which all of this is refused."""
+        """Users and numbers whose resources are refused."""
         self.is_wrapped = True
-        """Whether objects come in an envelope where sources disagree about it."""
+        """Whether objects have an envelope where sources disagree."""
 
     def routes(self) -> list[Route]:
-        """Return the paths of these resources."""
+        """Return the routes of these resources."""
         return [
             Route("/v1/users/*/dialer_campaign", partial(self._one, "dialer_campaigns", self._in("dialer_campaign"))),
             Route("/v1/users/*/dialer_campaign/phone_numbers", partial(self._one, "dialer_campaigns", _phone_numbers)),
@@ -81,13 +81,13 @@ class OptionalResources:
         ]
 
     def _one(self, resource: Resource, show: Callable[[Any, Query], Any], query: Query, identity: str) -> Answer:
-        """Answer what one user or number has.
+        """Answer a request for a resource of one user or number.
 
         Args:
-            resource: What is asked for.
-            show: Makes the payload of what there is.
+            resource: The resource.
+            show: Makes the payload.
             query: The request.
-            identity: Of the user or number.
+            identity: Id of the user or number.
         """
         if resource in self.denied or (identity.isdigit() and int(identity) in self.denied_ids):
             return DENIED
@@ -95,7 +95,7 @@ class OptionalResources:
         return UNKNOWN_OBJECT if found is None else Answer(200, show(found, query))
 
     def _in(self, envelope: str) -> Callable[[Any, Query], Any]:
-        """Return a function that wraps an object in an envelope, if objects come in one."""
+        """Return a function that wraps an object in an envelope, if `is_wrapped`."""
         return lambda found, _: {envelope: found} if self.is_wrapped else found
 
     def _list(self, resource: Resource, envelope: str, query: Query) -> Answer:
@@ -116,7 +116,7 @@ class OptionalResources:
 
 
 def _paged(envelope: str, found: list[Record], query: Query) -> Answer:
-    """Answer a page of a list."""
+    """Return a page of a list."""
     page, size = int(query.params.get("page", 1)), min(LARGEST_PAGE, int(query.params.get("per_page", 20)))
     records, total = found[(page - 1) * size : page * size], len(found)
     link = f"https://api.aircall.io{query.path}?per_page={size}&page={{}}"
@@ -136,7 +136,7 @@ def _phone_numbers(campaign: Record, _: Query) -> Record:
 
 
 def _whatsapp_templates(templates: list[Record], query: Query) -> Record:
-    """Show a page of templates; the token of a page is a position."""
+    """Return a page of templates; the token of a page is a position."""
     start, size = int(query.params.get("token", 0)), int(query.params.get("limit", TOKEN_PAGE))
     following = start + size if start + size < len(templates) else None
     info = {"currentToken": start, "nextToken": following, "totalCount": len(templates)}

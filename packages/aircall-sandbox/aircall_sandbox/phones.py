@@ -1,4 +1,4 @@
-"""Phone numbers that regulators reserve for films and examples: nobody has one of them."""
+"""Phone numbers that regulators reserve for fiction: nobody owns one."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ BLOCKS: dict[str, tuple[str, ...]] = {
     "GB": ("+44 20 7946 0###", "+44 7700 900###", *(f"+44 {area} 496 0###" for area in (113, 117, 121, 131, 141, 161))),
     "DE": ("+49 30 23125 ###", "+49 69 90009 ###", "+49 40 66969 ###", "+49 221 4710 ###", "+49 89 99998 ###"),
 }
-"""Numbers of each country as calls show them, with a `#` for each digit that is free."""
+"""Blocks of numbers by country, as calls show them; `#` stands for any digit."""
 SCATTER = 7_919
-"""Scatters consecutive positions over their block; has no factor in common with a power of ten."""
+"""Scatters consecutive positions over their block; coprime to powers of ten, so that no number repeats."""
 
 
 def phone(country: str, position: int) -> str:
-    """Return one of a country's numbers, in the spaced form of calls.
+    """Return a number of a country, with spaces, as calls show it.
 
     Args:
         country: ISO 3166 code, one of `BLOCKS`.
-        position: From 0; no two positions have the same number. When the blocks are used up, numbers grow longer.
+        position: From 0; each position has its own number. Beyond the blocks, numbers get longer.
     """
     for block in BLOCKS[country]:
         width = block.count("#")
@@ -29,5 +29,5 @@ def phone(country: str, position: int) -> str:
 
 
 def e164(digits: str) -> str:
-    """Return a number as contacts have it: without blanks and dashes."""
+    """Return a number as contacts show it: without spaces and dashes."""
     return digits.replace(" ", "").replace("-", "")

@@ -1,6 +1,6 @@
-"""The audio of calls: links that end after an hour and change at each reading, and the files behind them.
+"""Audio of calls: links that expire after an hour and change at each reading, and the files behind them.
 
-See the facts: Changes after the call. The files are MP3 of some seconds of silence, each with other bytes in it.
+See the facts: Changes after the call. A file is some seconds of silence in MP3; each has different bytes.
 """
 
 from __future__ import annotations
@@ -19,51 +19,51 @@ if TYPE_CHECKING:
 
 RECORDING_PATH = "/recordings/"
 SECONDS = 3
-"""How long the audio is, however long the call was."""
+"""Length of the audio, whatever the length of the call."""
 FRAME = b"\xff\xfb\x10\xc4" + bytes(17)
-"""Header and side information of a frame of MP3 without any sound: one channel, 44.1 kHz, 32 kbit/s."""
+"""Header and side information of a silent MP3 frame: mono, 44.1 kHz, 32 kbit/s."""
 FRAME_BYTES = 104
 FRAMES_PER_SECOND = 44_100 / 1152
 SIGNATURE_KEY = b"key of the sandbox"
 MARK = "-signed-by-the-sandbox"
-"""How every signature ends, so that tests can tell when one shows where it should not."""
+"""Suffix of every signature, by which tests notice a leaked one."""
 DENIED = b"<Error><Code>AccessDenied</Code></Error>"
 MISSING = b"<Error><Code>NoSuchKey</Code></Error>"
 
 
 def address_of(call_id: int, kind: str) -> str:
-    """Return the path of a call's `recording` or `voicemail`, without the signature that a link has."""
+    """Return the path of a call's `recording` or `voicemail`, without a signature."""
     return f"{RECORDING_PATH}{call_id}-{kind}.mp3"
 
 
 def audio(path: str) -> bytes:
-    """Make the file of a path: always the same."""
+    """Return the file of a path; the same path gives the same file."""
     filler = random.Random(path)  # noqa: S311 - not for secrets
     frames = round(SECONDS * FRAMES_PER_SECOND)
     return b"".join(FRAME + filler.randbytes(FRAME_BYTES - len(FRAME)) for _ in range(frames))
 
 
 class Recordings:
-    """Signs links, and answers those who follow them; the attributes may be changed at any time."""
+    """Signs links and serves their files. Attributes may be changed at any time."""
 
     def __init__(self) -> None:
         self.root: Callable[[], str] = lambda: "https://recordings.example.com"
-        """Returns the root of the links."""
+        """Returns the root URL of the links."""
         self.link_seconds = 3600.0
-        """How long a link is good."""
+        """Lifetime of a link."""
         self.content_type = "audio/mpeg"
         self.files: dict[str, bytes] = {}
-        """What files are, by their path, instead of what is made up."""
+        """Contents to serve in place of made-up ones, by path."""
         self.deleted: set[str] = set()
-        """Paths of files that are gone, although the call still has a link."""
+        """Paths of deleted files; the calls keep their links."""
         self.deleted_status = 404
         self._readings = itertools.count(1)
 
     def links(self, call: Mapping[str, Any], now: float) -> dict[str, str]:
-        """Return a call's `recording` and `voicemail` as links for one reading, as far as it has them.
+        """Return a call's `recording` and `voicemail`, if any, as links for one reading.
 
         Args:
-            call: The call, with paths from `address_of`; an address that leads elsewhere stays as it is.
+            call: The call, with paths from `address_of`; other addresses are not signed.
             now: UNIX seconds.
         """
         params = {"expires": str(int(now + self.link_seconds)), "reading": str(next(self._readings))}
@@ -76,15 +76,15 @@ class Recordings:
         return f"{self.root()}{path}?{urlencode(params | {'signature': _sign(path, params)})}"
 
     def file(self, url: str, authorization: str | None, now: float) -> tuple[Answer, dict[str, str]]:
-        """Answer a request as storage does: a link is a right of its own, and tolerates no other.
+        """Answer a request as storage does: the link is the credential, and others are refused.
 
         Args:
-            url: What is asked for.
-            authorization: Header of that name.
+            url: The requested URL.
+            authorization: The `Authorization` header; None if there is none.
             now: UNIX seconds.
 
         Returns:
-            The answer, and headers.
+            The answer and its headers.
         """
         parts = urlsplit(url)
         path, params = parts.path, {name: values[-1] for name, values in parse_qs(parts.query).items()}

@@ -1,7 +1,7 @@
-"""Answers as an account did, from the trace that `tap-aircall --verify` writes, with made-up values.
+"""Replays an account from a trace of `tap-aircall --verify`, with made-up values.
 
-A request is answered as the same one in the trace was, ids and times apart: the second time as the second one was, and
-as the last one when there are no more. What the trace lacks is answered by the made-up company.
+A request gets the answers of the same request in the trace, ids and times apart, one after another, and then the last
+one again. The made-up company answers requests that are not in the trace.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 FORMAT = 1
-"""The version of traces that this understands."""
+"""Supported version of traces."""
 EXAMPLES: Mapping[str, Any] = {
     "null": None,
     "boolean": True,
@@ -43,26 +43,26 @@ EXAMPLES: Mapping[str, Any] = {
     "object": {},
     "array": [],
 }
-"""The kinds of values that traces know, each with a value of it."""
+"""An example of each kind of value in a trace."""
 OTHER = "(other)"
-"""Stands in a trace for names that may be data."""
+"""Placeholder in a trace for names that may be data."""
 PLAIN = ("page", "per_page", "order", "order_by")
-"""The parameters by whose values requests are told apart; of the others, the names count."""
+"""Parameters whose values distinguish requests; of others, only the names do."""
 BOUNDS = {"from", "to"}
 FIRST_ID = 4_100_000_000
 
 
 @dataclass(kw_only=True)
 class Replay(Fault):
-    """Takes the place of each answer that the trace has.
+    """Answers the requests of a trace.
 
-    To be used as the first fault of a sandbox, with `date` in place of the sandbox's.
+    Use it as the first fault of a sandbox, and its `date` as the sandbox's.
     """
 
     lines: list[dict[str, Any]]
-    """The trace, without its first line."""
+    """Lines of the trace after the first."""
     clock: Callable[[], float]
-    """Returns the time of day in UNIX seconds; the trace begins now."""
+    """Returns the time in UNIX seconds; the trace starts now."""
     _asked: Counter[str] = field(default_factory=Counter)
     _ahead: float | None = 0
 
@@ -71,18 +71,18 @@ class Replay(Fault):
         """Read a trace.
 
         Raises:
-            OSError: If there is no such file.
-            ValueError: If it is no trace.
+            OSError: The file cannot be read.
+            ValueError: It is not a trace.
         """
         first, *lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] or [{}]
         if not isinstance(first, dict) or first.get("trace") != FORMAT:
-            message = "not a trace of tap-aircall --verify, or one of another version"
+            message = "not a trace of tap-aircall --verify, or of another version"
             raise ValueError(message)
         return cls(lines=lines, clock=clock)
 
     @override
     def __post_init__(self) -> None:
-        """Find the answers to each request."""
+        """Index the answers by request."""
         super().__post_init__()
         self._began = int(self.clock())
         self._answers: dict[str, list[dict[str, Any]]] = {}
@@ -94,51 +94,51 @@ class Replay(Fault):
 
     @override
     def hits(self, path: str, query: Mapping[str, str]) -> bool:
-        """Become the answer to a request, if there is one."""
+        """Take on the next answer to a request; return whether there is one."""
         asked = (_key(known, query) for known in self._paths if self._paths[known].fullmatch(path))
         key = next((key for key in asked if key in self._answers), "")
         answers = self._answers.get(key)
         if answers is None:
             return False
-        told = answers[min(self._asked[key], len(answers) - 1)]
+        line = answers[min(self._asked[key], len(answers) - 1)]
         self._asked[key] += 1
-        self.status, self.failure = told["status"], None
+        self.status, self.failure = line["status"], None
         if self.status is None:
             self.failure = "reset"
-        elif "fields" not in told and self.status == HTTPStatus.OK:
+        elif "fields" not in line and self.status == HTTPStatus.OK:
             self.failure = "html"
-        self.headers = dict(self._limits(told.get("limits", {})))
-        self._ahead = told.get("date", self._ahead)
-        self.body = json.dumps(_payload(told, self._began)).encode() if "fields" in told else b""
+        self.headers = dict(self._limits(line.get("limits", {})))
+        self._ahead = line.get("date", self._ahead)
+        self.body = json.dumps(_payload(line, self._began)).encode() if "fields" in line else b""
         return True
 
     def date(self, now: float) -> str | None:
-        """Make the `Date` header of the answer that was given last; None if it had none."""
+        """Return the `Date` header of the last answer; None if it had none."""
         return None if self._ahead is None else email.utils.formatdate(now + self._ahead, usegmt=True)
 
     def _limits(self, limits: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-        """Make the headers that tell of the limit."""
-        for name, said in limits.items():
-            distance, _, unit = str(said).partition(" ")
+        """Yield the headers of the rate limit."""
+        for name, value in limits.items():
+            distance, _, unit = str(value).partition(" ")
             if unit in {"s", "ms"}:
                 yield name, str(int(distance) + int(self.clock() * (1000 if unit == "ms" else 1)))
             else:
-                yield name, str(said if type(said) is int else EXAMPLES[said])
+                yield name, str(value if type(value) is int else EXAMPLES[value])
 
 
 def _key(path: str, query: Mapping[str, Any]) -> str:
     return json.dumps([path, sorted(query.keys() - BOUNDS), *(query.get(name) for name in PLAIN)])
 
 
-def _payload(told: Mapping[str, Any], began: int) -> Any:
-    """Make up an answer that has the fields of one in a trace.
+def _payload(line: Mapping[str, Any], began: int) -> Any:
+    """Make up an answer with the fields of one in a trace.
 
-    Which record has which kind of value is not told; the first ones have the kind that is named first.
+    The trace does not assign kinds of values to records: the first records get the kind that comes first.
     """
-    fields: dict[str, dict[str, int]] = told["fields"]
+    fields: dict[str, dict[str, int]] = line["fields"]
     made: dict[str, list[Any]] = {}
     for path, kinds in fields.items():
-        values = _values(path, kinds, told, began)
+        values = _values(path, kinds, line, began)
         made[path] = values
         if path.endswith("[]"):
             arrays = [each for each in made[path[:-2]] if isinstance(each, list)]
@@ -156,14 +156,14 @@ def _payload(told: Mapping[str, Any], began: int) -> Any:
 _ABSENT = object()
 
 
-def _values(path: str, kinds: Mapping[str, int], told: Mapping[str, Any], began: int) -> list[Any]:
-    """Make up the values of one field, in the order of the records."""
-    known = told.get("ids", {}).get(path) or told.get("times", {}).get(path)
+def _values(path: str, kinds: Mapping[str, int], line: Mapping[str, Any], began: int) -> list[Any]:
+    """Make up the values of a field, in the order of the records."""
+    known = line.get("ids", {}).get(path) or line.get("times", {}).get(path)
     if known is None:
-        count = told.get("counts", {}).get(path)
+        count = line.get("counts", {}).get(path)
         each = (kind for kind, count in kinds.items() for _ in range(count))
         return [_copy(EXAMPLES[kind]) if count is None else count for kind in each]
-    is_time = path in told.get("times", {})
+    is_time = path in line.get("times", {})
     others = {"time"} if is_time else {"large integer", "text"}
     form = next((kind for kind in kinds if kind in {"integer", "integer in text", *others}), "integer")
     values: list[Any] = []

@@ -1,7 +1,8 @@
-"""Which part of the sandbox answers which path."""
+"""Dispatches requests by path."""
 
 from __future__ import annotations
 
+from itertools import zip_longest
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -9,14 +10,12 @@ if TYPE_CHECKING:
 
     from aircall_sandbox.messages import Answer
 
-ANY = "*"
-
 
 class Query(NamedTuple):
     """A `GET`, as Aircall reads it."""
 
     path: str
-    """With its version."""
+    """Including the version."""
     params: Mapping[str, str]
     """The last value of each parameter."""
     tags: Sequence[str] = ()
@@ -24,19 +23,19 @@ class Query(NamedTuple):
 
 
 class Route(NamedTuple):
-    """A form of path, and what answers it."""
+    """A path pattern and its handler."""
 
-    form: str
-    """Such as `/v1/users/*/numbers`; a star stands for any one part."""
-    answer: Callable[..., Answer]
-    """Takes the query, and then what stood in place of each star."""
+    pattern: str
+    """Such as `/v1/users/*/numbers`; a star matches one segment."""
+    handler: Callable[..., Answer]
+    """Takes the query and the segments that the stars match."""
 
 
-def answered(routes: Iterable[Route], query: Query) -> Answer | None:
-    """Return the answer of the first route that fits a query; None if none does."""
-    parts = query.path.strip("/").split("/")
-    for form, answer in routes:
-        wanted = form.strip("/").split("/")
-        if len(wanted) == len(parts) and all(want in (ANY, part) for want, part in zip(wanted, parts, strict=True)):
-            return answer(query, *(part for want, part in zip(wanted, parts, strict=True) if want == ANY))
+def dispatch(routes: Iterable[Route], query: Query) -> Answer | None:
+    """Return the answer of the first route that matches a query; None if none does."""
+    segments = query.path.strip("/").split("/")
+    for pattern, handler in routes:
+        pairs = list(zip_longest(pattern.strip("/").split("/"), segments))
+        if all(wanted == segment or (wanted == "*" and segment is not None) for wanted, segment in pairs):
+            return handler(query, *(segment for wanted, segment in pairs if wanted == "*"))
     return None

@@ -1,4 +1,4 @@
-"""The sandbox's HTTP server: credentials, rate limit, faults, and a way in for tests and demos."""
+"""The sandbox's HTTP server: credentials, rate limit and faults."""
 
 from __future__ import annotations
 
@@ -44,11 +44,11 @@ if TYPE_CHECKING:
 WINDOW_SECONDS = 60.0
 BLOCK_SECONDS = 60.0
 STALL_SECONDS = 2.0
-"""The sandbox gives up on a stalled body after this long; a client should do so earlier."""
+"""How long a stalled connection stays open; a client should give up earlier."""
 WEBHOOKS_PATH = "/v1/webhooks"
 TOKEN_PATH = "/v1/oauth/token"  # noqa: S105 - no secret
 DELIVERY_SECONDS = 0.1
-"""How often to look whether there is something to deliver."""
+"""Interval between deliveries to webhooks."""
 ResetUnit = Literal["seconds", "milliseconds", "none"]
 
 
@@ -56,17 +56,17 @@ class Sandbox:
     """A local Aircall on the loopback interface. Use it as a context manager, or `serve` it.
 
     Args:
-        world: The company that it serves.
-        clock: Returns the time of day in UNIX seconds.
-        requests_per_minute: Rate limit; None for none.
-        reset_unit: Unit of the `X-AircallApi-Reset` header of a 429, or whether there is none.
+        world: The company to serve.
+        clock: Returns the time in UNIX seconds.
+        requests_per_minute: Rate limit; None for no limit.
+        reset_unit: Unit of the `X-AircallApi-Reset` header of a 429; `none` for no such header.
         retry_after: Whether a 429 has a `Retry-After` header.
-        latency: Real seconds before each answer.
-        port: Port to listen on; 0 for a free one.
+        latency: Real seconds before each response.
+        port: Port to listen on; 0 for any free port.
         retired_users_v1: Whether version 1 of the users is gone.
-        oauth: What kind of tokens apps get over OAuth; see `aircall_sandbox.oauth.OAuth`.
-        seed: What the dice of the deliveries to webhooks are cast with.
-        delivers: Whether deliveries go out as they fall due; otherwise whenever `webhooks.deliver` is called.
+        oauth: Kind of OAuth tokens; see `aircall_sandbox.oauth.OAuth`.
+        seed: Seed of the random delays and repeats of webhook deliveries.
+        delivers: Whether deliveries go out when due; otherwise call `webhooks.deliver`.
     """
 
     def __init__(
@@ -92,7 +92,7 @@ class Sandbox:
         self.faults: list[Fault] = []
         self.on_request: Callable[[RequestLog], None] | None = None
         self.date: Callable[[float], str | None] = lambda now: email.utils.formatdate(now, usegmt=True)
-        """Makes the `Date` header of an answer from the sandbox's time; None leaves it out."""
+        """Returns the `Date` header for a time of the sandbox; None for no header."""
         self.lock = threading.RLock()
         self.latency = latency
         self.oauth = OAuth(world, self.now, self.lock, mode=oauth)
@@ -117,7 +117,7 @@ class Sandbox:
         self._app = _dated(Starlette(routes=routes), lambda: self.date(self.now()))
 
     def now(self) -> float:
-        """Return the time of day in the sandbox, in UNIX seconds."""
+        """Return the sandbox's time in UNIX seconds."""
         return self._clock() + self.clock_offset
 
     @property
@@ -125,7 +125,7 @@ class Sandbox:
         """Root of the API.
 
         Raises:
-            RuntimeError: If nothing listens yet.
+            RuntimeError: The sandbox does not listen yet.
         """
         if self._socket is None:
             message = "The sandbox is not running."
@@ -133,15 +133,15 @@ class Sandbox:
         return f"http://127.0.0.1:{self._socket.getsockname()[1]}"
 
     def listen(self) -> None:
-        """Take the port.
+        """Bind the port.
 
         Raises:
-            OSError: If something else has it.
+            OSError: The port is in use.
         """
         self._socket = socket.create_server(("127.0.0.1", self._port), backlog=256)
 
     def serve(self) -> None:
-        """Answer requests in this thread until a signal, or the end of the context, stops it."""
+        """Serve in this thread until a signal or the end of the context."""
         if self._socket is None:
             self.listen()
         config = uvicorn.Config(
@@ -149,10 +149,10 @@ class Sandbox:
             http=_TrackedProtocol,
             log_level="critical",
             access_log=False,
-            date_header=False,  # it would show the time of this machine
+            date_header=False,  # it would show the machine's time
             lifespan="off",
             ws="none",
-            timeout_graceful_shutdown=1,  # an answer that is delayed by a minute is not waited for
+            timeout_graceful_shutdown=1,  # does not wait for a delayed response
         )
         self._server = uvicorn.Server(config)
         if self._delivers:
@@ -163,12 +163,12 @@ class Sandbox:
             self._ended.set()
 
     def _deliver(self) -> None:
-        """Deliver to webhooks as it falls due."""
+        """Send due deliveries until the server stops."""
         while not self._ended.wait(DELIVERY_SECONDS):
             self.webhooks.deliver()
 
     def __enter__(self) -> Self:
-        """Serve in a thread of its own."""
+        """Serve in a background thread."""
         self.listen()
         threading.Thread(target=self.serve, name="sandbox", daemon=True).start()
         while not (self._server and self._server.started):
@@ -178,7 +178,7 @@ class Sandbox:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Stop serving within a fifth of a second, without waiting for it."""
+        """Make the server stop within a fifth of a second; do not wait for it."""
         if self._server is not None:
             self._server.should_exit = self._server.force_exit = True
 
@@ -187,7 +187,7 @@ class Sandbox:
     async def _handle(self, request: Request) -> Response:
         headers = dict(request.headers)
         path, query = request.url.path, dict(request.query_params)
-        sent = await request.body()
+        received = await request.body()
         with self.lock:
             now = self.now()
             log = RequestLog(request.method, path, query, now, headers)
@@ -198,7 +198,7 @@ class Sandbox:
             if fault is not None and fault.status is not None:
                 answer, extra = Answer(fault.status, msgspec.Raw(fault.body)), dict(fault.headers)
             else:
-                answer, extra = self._answer(request, sent, now)
+                answer, extra = self._answer(request, received, now)
             if fault is not None and fault.mutate is not None:
                 answer = Answer(answer.status, fault.mutate(msgspec.json.decode(msgspec.json.encode(answer.payload))))
             body = answer.payload if isinstance(answer.payload, bytes) else msgspec.json.encode(answer.payload)
@@ -209,9 +209,9 @@ class Sandbox:
             return _failed(fault.failure, body)
         return Response(body, answer.status, extra, "application/json")
 
-    def _answer(self, request: Request, sent: bytes, now: float) -> tuple[Answer, dict[str, str]]:
-        """Decide as Aircall's edge does: rate limit and credentials first."""
-        if request.url.path.startswith(FILE_PATH):  # storage, which has neither a rate limit nor credentials
+    def _answer(self, request: Request, body: bytes, now: float) -> tuple[Answer, dict[str, str]]:
+        """Answer like Aircall's edge: rate limit and credentials first."""
+        if request.url.path.startswith(FILE_PATH):  # storage: no rate limit, no credentials
             return self.analytics.file(request.url.path, request.headers.get("authorization"), now), {}
         if request.url.path.startswith(RECORDING_PATH):  # likewise
             return self.world.recordings.file(str(request.url), request.headers.get("authorization"), now)
@@ -220,30 +220,30 @@ class Sandbox:
             return Answer(429, {"error": "Too Many Requests"}), refused
         authorization = request.headers.get("authorization")
         path = request.url.path
-        said = _json(sent, request.headers.get("content-type", ""))
+        payload = _json(body, request.headers.get("content-type", ""))
         if path == TOKEN_PATH and request.method == "POST":
-            return self.oauth.answer(said), {}
+            return self.oauth.answer(payload), {}
         tags = request.query_params.getlist("tags[]")
         known = request.method == "GET"
         answer = self._api.answer(path, dict(request.query_params), tags) if known else NO_SUCH_PATH
         if path.startswith(EXPORT_PATH):
-            answer = self.analytics.answer(request.method, path, said, now)
+            answer = self.analytics.answer(request.method, path, payload, now)
         if path == WEBHOOKS_PATH or path.startswith(f"{WEBHOOKS_PATH}/"):
-            answer = self._answer_of_webhooks(request, said) or answer
+            answer = self._answer_of_webhooks(request, payload) or answer
         if answer.payload == {"message": "Not Found"} or authorization is None:
             return (answer if authorization is not None else UNAUTHORIZED), {}
         return self._rejection(authorization, path) or answer, {}
 
-    def _answer_of_webhooks(self, request: Request, said: Any) -> Answer | None:
-        """Change webhooks, if the credentials are good; None for reading them."""
+    def _answer_of_webhooks(self, request: Request, payload: Any) -> Answer | None:
+        """Change webhooks, if the credentials are valid; None for a request that reads them."""
         authorization, path = request.headers.get("authorization"), request.url.path
         if authorization is None or self._rejection(authorization, path):
             return FORBIDDEN
         is_app = authorization.startswith("Bearer ")
-        return self.webhooks.answer(request.method, path, dict(request.query_params), said, is_app=is_app)
+        return self.webhooks.answer(request.method, path, dict(request.query_params), payload, is_app=is_app)
 
     def _rejection(self, authorization: str, path: str) -> Answer | None:
-        """Return the answer to bad credentials; None for good ones."""
+        """Return the answer to invalid credentials; None for valid ones."""
         scheme, _, credentials = authorization.partition(" ")
         if scheme == "Bearer":
             if self.oauth.accepts(credentials):
@@ -255,7 +255,7 @@ class Sandbox:
         return FORBIDDEN if path.startswith(OAUTH_ONLY) else None
 
     def _count(self, now: float) -> dict[str, str] | None:
-        """Count a request; return the headers of a 429 when there are too many."""
+        """Count a request; return the headers of a 429 if the limit is exceeded, else None."""
         if not self._limit:
             return None
         if now >= self._blocked_until:
@@ -275,7 +275,7 @@ class Sandbox:
 
 
 def _dated(app: ASGIApp, date: Callable[[], str | None]) -> ASGIApp:
-    """Put a `Date` header on all answers of an app."""
+    """Add a `Date` header to all responses of an app."""
 
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
         async def send_dated(message: Message) -> None:
@@ -289,14 +289,14 @@ def _dated(app: ASGIApp, date: Callable[[], str | None]) -> ASGIApp:
 
 
 class _TrackedProtocol(H11Protocol):
-    """Lets a fault reach the connection that a request came over."""
+    """Gives faults access to the connection of a request."""
 
-    transports: dict[Any, asyncio.Transport] = {}  # noqa: RUF012 - one for all, as pairs of ports are
+    transports: dict[Any, asyncio.Transport] = {}  # noqa: RUF012 - shared; a pair of ports identifies a connection
 
     @override
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        # asyncio does this for its own sockets only. Without it each answer waits 40 ms for an acknowledgement.
+        # asyncio does this for its own sockets only. Without it each response waits 40 ms for an acknowledgement.
         transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.transports[self.client, self.server] = transport
 
@@ -307,7 +307,7 @@ class _TrackedProtocol(H11Protocol):
 
 
 class _Broken(Response):
-    """Sends a part of a body, or nothing, and drops the connection."""
+    """Sends part of a body, or nothing, and drops the connection."""
 
     def __init__(self, body: bytes, sent: int, *, reset: bool, seconds: float = 0.0) -> None:
         super().__init__(body, media_type="application/json")
@@ -331,7 +331,7 @@ class _Broken(Response):
 
 
 def _json(body: bytes, content_type: str) -> Any:
-    """Decode a body that says that it is JSON."""
+    """Decode a JSON body; None for invalid JSON and other content types."""
     try:
         return msgspec.json.decode(body) if content_type.startswith("application/json") else None
     except msgspec.DecodeError:

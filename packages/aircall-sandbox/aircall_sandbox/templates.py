@@ -1,4 +1,4 @@
-"""New records as Aircall shapes them, with a sensible value in every field (facts: Fields)."""
+"""New records in Aircall's form, with a plausible value in every field (facts: Fields)."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ STANDING_MESSAGES = {"waiting", "closed", "callback_later", "unanswered_call"}
 
 
 def iso(seconds: float) -> str:
-    """Write UNIX seconds as Aircall writes times of users, teams, numbers and webhooks."""
+    """Format UNIX seconds like the times of users, teams, numbers and webhooks."""
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")
 
 
 def uuid_of(*parts: object) -> str:
-    """Return a UUID that looks like one of version 7, always the same for the same parts."""
+    """Return a UUID in the form of version 7; the same parts give the same UUID."""
     text = str(uuid.uuid5(uuid.NAMESPACE_OID, " ".join(map(str, parts))))
     return f"{text[:14]}7{text[15:]}"
 
 
 def new_call(identity: int, started_at: int, number: Record | None) -> Record:
-    """Make a call that has just begun, with all parts that cost a `fetch_*` flag."""
+    """Return a call that has just begun, including the parts that need a `fetch_*` flag."""
     return {
         "id": identity,
         "sid": f"CA{identity:032x}",
@@ -145,4 +145,4 @@ NEW: dict[Kind, Callable[[int, float], Record]] = {
     "tags": _new_tag,
     "webhooks": _new_webhook,
 }
-"""Makers of new records by kind: they take an id and the UNIX second of the creation."""
+"""Factories of records by kind; they take an id and the UNIX second of the creation."""

@@ -1,6 +1,6 @@
-"""Text messages, and what AI voice agents do: no request gives these, so that only webhooks tell of them.
+"""Text messages and AI voice agents, which reach clients through webhooks only.
 
-See the facts: Messages and What deliveries hold. Times take one form after the other, since sources disagree.
+See the facts: Messages and What deliveries hold. Times alternate between three formats, since sources disagree.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ class Texts:
 
     Args:
         world: The company.
-        webhooks: Get the events.
-        now: Returns the time of day in UNIX seconds.
+        webhooks: Its webhooks.
+        now: Returns the sandbox's time in UNIX seconds.
     """
 
     def __init__(self, world: World, webhooks: Webhooks, now: Callable[[], float]) -> None:
         self.messages: dict[str, Record] = {}
-        """The messages and group messages in their latest state, by id."""
+        """Messages and group messages in their latest state, by id."""
         self._world = world
         self._webhooks = webhooks
         self._now = now
@@ -39,14 +39,14 @@ class Texts:
         self._forms = itertools.cycle([self._iso, self._seconds, self._milliseconds])
 
     def add(self, *, direction: str = "inbound", **fields: Any) -> Record:
-        """Let a message arrive, or be sent.
+        """Receive or send a message.
 
         Args:
             direction: `inbound` or `outbound`.
             **fields: Fields of the message, such as `body`, `external_number`, `media_details` and `channel`.
 
         Returns:
-            The message as it was told.
+            The message as delivered to webhooks.
         """
         is_received = direction == "inbound"
         identity = f"{int(self._now() * 1000)}m{next(self._count):08d}"
@@ -71,7 +71,7 @@ class Texts:
         return self._keep("message", "received" if is_received else "sent", message)
 
     def add_to_group(self, *, direction: str = "inbound", **fields: Any) -> Record:
-        """Let a message to a group arrive, or be sent; arguments and result as for `add`."""
+        """Receive or send a group message; arguments and result as for `add`."""
         is_received = direction == "inbound"
         number = next(self._count)
         message: Record = {
@@ -86,19 +86,19 @@ class Texts:
         return self._keep("group_message", "received" if is_received else "sent", message)
 
     def edit(self, identity: str, **changes: Any) -> None:
-        """Change a message: nothing is told but its id, what changed, and when."""
+        """Edit a message. The event contains its id, the changes and the time only."""
         message = self.messages[identity]
         message.update(changes)
         family = "group_message" if "group_conversation_id" in message else "message"
         self._webhooks.tell(f"{family}.status_updated", {"id": identity, "updated_at": self._time()} | changes)
 
     def voice_agent(self, call_id: int, event: str, **fields: Any) -> None:
-        """Let an AI voice agent do something in a call.
+        """Emit an event of an AI voice agent in a call.
 
         Args:
             call_id: The call.
             event: `started`, `ended`, `escalated` or `summary`.
-            **fields: What is to be said beside what is said each time.
+            **fields: Further fields of the event.
         """
         call = self._world.calls[call_id]
         data: Record = {

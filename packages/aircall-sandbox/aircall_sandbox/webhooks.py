@@ -1,9 +1,8 @@
-"""Webhooks as objects, and what is delivered to them (facts: Webhooks).
+"""Webhooks and their deliveries (facts: Webhooks).
 
-Deliveries go by the sandbox's clock: `deliver` sends what is due by now, one after the other, so that the same seed and
-the same history give the same deliveries in the same order. Nothing leaves this machine: a webhook's address is a
-public one, as Aircall demands, and `forwards` stands for the reverse proxy behind it. What is sent to an address that
-nobody forwards is somebody else's.
+Deliveries follow the sandbox's clock: `deliver` sends what is due, one delivery after another, so that the same seed
+and history give the same deliveries in the same order. Nothing leaves this machine: a webhook has a public address, as
+Aircall demands, and `forwards` plays the reverse proxy behind it. Webhooks without a forward get nothing.
 """
 
 from __future__ import annotations
@@ -43,7 +42,7 @@ KEPT_SECONDS = 12 * 3_600.0
 TIMEOUT_SECONDS = 5.0
 """Real seconds to wait for an answer."""
 NO_ANSWER = 0
-"""Stands for the status of a delivery that was not answered."""
+"""Status of a delivery without a response."""
 HEADERS = {
     "Content-Type": "application/json",
     "User-Agent": "axios/1.7.2",
@@ -53,7 +52,7 @@ HEADERS = {
 
 
 def is_loopback(host: str) -> bool:
-    """Say whether a host, as it stands in a URL without brackets and port, is this machine."""
+    """Return whether a URL's host, without brackets and port, is a loopback address."""
     if host == "localhost":
         return True
     try:
@@ -64,14 +63,14 @@ def is_loopback(host: str) -> bool:
 
 @dataclass(frozen=True)
 class Attempt:
-    """A delivery, as it went."""
+    """An attempt to deliver an event."""
 
     webhook_id: str
     event: str
     at: float
-    """When it was sent, by the sandbox's clock (UNIX seconds)."""
+    """By the sandbox's clock, in UNIX seconds."""
     status: int
-    """What was answered; 0 for no answer in time."""
+    """Of the response; 0 for none in time."""
 
 
 @dataclass
@@ -83,62 +82,62 @@ class _Delivery:
 
 
 class Webhooks:
-    """The webhooks of a company, and the deliveries to come.
+    """The webhooks of a company, and pending deliveries.
 
     Args:
-        company: Whose they are. It says what changes by calling `changed`.
-        now: Returns the time of day in UNIX seconds.
-        lock: Held while the company is looked at or changed, but not while something is sent.
-        seed: What the dice are cast with.
+        world: The company; its `changed` is set, to learn of changes.
+        now: Returns the sandbox's time in UNIX seconds.
+        lock: Guards the company; released while a delivery is sent.
+        seed: Seed of the random delays and repeats.
     """
 
     def __init__(self, world: World, now: Callable[[], float], lock: threading.RLock, *, seed: int) -> None:
         self.delay = 2.0
-        """Seconds that a delivery takes at most; since each takes its own time, they overtake each other."""
+        """Longest delay of a delivery, in seconds; delays are random, so deliveries overtake each other."""
         self.repeated = 0.0
-        """Which share of the deliveries comes once more, from 0 to 1."""
+        """Share of the deliveries that come twice, from 0 to 1."""
         self.forwards: dict[str, str] = {}
-        """Public addresses, with those on this machine that answer for them; both may be the beginning of one."""
+        """Loopback base URLs by the public base URL that they stand for."""
         self.log: list[Attempt] = []
-        """Every delivery that was sent."""
+        """All attempts."""
         self.of_app: set[str] = set()
-        """Ids of the webhooks that were made over OAuth."""
+        """Ids of the webhooks that the OAuth app created."""
         self._world = world
         self._now = now
         self._lock = lock
         self._sending = threading.Lock()
-        self._dice = random.Random(seed)  # noqa: S311 - not for secrets
+        self._random = random.Random(seed)  # noqa: S311 - not for secrets
         self._queue: list[tuple[float, int, _Delivery]] = []
         self._order = itertools.count()
         self._failures: dict[str, int] = {}
         self._off_since: dict[str, float] = {}
         world.changed = self._changed
 
-    # What the API answers
+    # API
 
-    def answer(self, method: str, path: str, query: Mapping[str, str], said: Any, *, is_app: bool) -> Answer | None:
+    def answer(self, method: str, path: str, query: Mapping[str, str], body: Any, *, is_app: bool) -> Answer | None:
         """Answer a request below `/v1/webhooks`.
 
         Args:
-            method: Its method.
-            path: Its path.
-            query: Its parameters.
-            said: Its decoded body.
-            is_app: Whether it came over OAuth, where only the app's own webhooks are seen.
+            method: HTTP method.
+            path: The path.
+            query: The parameters.
+            body: The decoded body.
+            is_app: Whether it uses OAuth, and so sees the app's own webhooks only.
 
         Returns:
-            The answer; None for reading all there are, which is like that of other objects.
+            The answer; None if the API can answer, as it does for other objects.
         """
-        wish = said if isinstance(said, dict) else {}
+        fields = body if isinstance(body, dict) else {}
         _, _, *rest = path.strip("/").split("/")
         if rest and is_app and rest[0] not in self.of_app:
             return UNKNOWN_OBJECT
         if method == "GET":
             return self._listed_for_app(Query(path, query)) if is_app and not rest else None
         if method == "POST" and not rest:
-            return self._refused(wish, is_new=True) or self._create(wish, is_app=is_app)
+            return self._refused(fields, is_new=True) or self._create(fields, is_app=is_app)
         if rest and rest[0] in self._webhooks:
-            return self._delete(rest[0]) if method == "DELETE" else self._update(rest[0], query, wish)
+            return self._delete(rest[0]) if method == "DELETE" else self._update(rest[0], query, fields)
         return UNKNOWN_OBJECT if rest else NO_SUCH_PATH
 
     def _listed_for_app(self, query: Query) -> Answer:
@@ -153,8 +152,8 @@ class Webhooks:
     def _webhooks(self) -> dict[Any, Record]:
         return self._world.kinds["webhooks"]
 
-    def _refused(self, wish: Mapping[str, Any], *, is_new: bool) -> Answer | None:
-        url, events = wish.get("url"), wish.get("events") or []
+    def _refused(self, fields: Mapping[str, Any], *, is_new: bool) -> Answer | None:
+        url, events = fields.get("url"), fields.get("events") or []
         if is_new and not url:
             return _bad("url is missing")
         if url is not None and (
@@ -167,29 +166,29 @@ class Webhooks:
             return _bad("too many webhooks")
         return None
 
-    def _create(self, wish: Mapping[str, Any], *, is_app: bool) -> Answer:
-        events = list(wish.get("events") or EVENTS)
-        webhook = self._world.add("webhooks", url=wish["url"], events=events)
+    def _create(self, fields: Mapping[str, Any], *, is_app: bool) -> Answer:
+        events = list(fields.get("events") or EVENTS)
+        webhook = self._world.add("webhooks", url=fields["url"], events=events)
         if is_app:
             self.of_app.add(webhook["webhook_id"])
         return Answer(201, {"webhook": _shown(webhook)})
 
-    def _update(self, key: str, query: Mapping[str, str], wish: Mapping[str, Any]) -> Answer:
-        if refusal := self._refused(wish, is_new=False):
+    def _update(self, key: str, query: Mapping[str, str], fields: Mapping[str, Any]) -> Answer:
+        if refusal := self._refused(fields, is_new=False):
             return refusal
         webhook = self._webhooks[key]
-        events = wish.get("events") or []
+        events = fields.get("events") or []
         match query.get("events_action"):
             case "add":
                 events = [*webhook["events"], *(event for event in events if event not in webhook["events"])]
             case "remove":
                 events = [event for event in webhook["events"] if event not in events]
-        webhook.update(active=True, events=list(events or EVENTS), url=wish.get("url", webhook["url"]))
+        webhook.update(active=True, events=list(events or EVENTS), url=fields.get("url", webhook["url"]))
         self._failures.pop(key, None)
         self._off_since.pop(key, None)
         return Answer(200, {"webhook": _shown(webhook)})
 
-    # What happens
+    # Events
 
     def _changed(self, kind: str, before: Record | None, after: Record | None) -> None:
         if self._receivers():
@@ -200,12 +199,12 @@ class Webhooks:
                 self._changed("results", None, news)
 
     def tell(self, event: str, data: Record, *, after: float = 0.0) -> None:
-        """Let the webhooks know of something.
+        """Queue deliveries of an event to the webhooks that subscribe to it.
 
         Args:
-            event: Its name.
-            data: What is to be said of it.
-            after: Seconds from now until Aircall speaks of it.
+            event: Name of the event.
+            data: Payload of the event.
+            after: Seconds from now until Aircall sends it.
         """
         made_at = (self._world.now if self._world.is_moving else self._now()) + after
         if event.startswith("call."):
@@ -214,30 +213,30 @@ class Webhooks:
             if event in webhook["events"]:
                 envelope = {"resource": event.split(".", maxsplit=1)[0], "event": event, "timestamp": int(made_at)}
                 body = msgspec.json.encode(envelope | {"token": webhook["token"], "data": data})
-                self._push(made_at + self.delay * self._dice.random(), _Delivery(webhook["webhook_id"], event, body))
+                self._push(made_at + self.delay * self._random.random(), _Delivery(webhook["webhook_id"], event, body))
 
     def _receivers(self) -> list[Record]:
-        """Return the webhooks that are told what happens."""
+        """Return the webhooks that get deliveries."""
         return [each for key, each in self._webhooks.items() if self._is_tried(key) and self._target(each["url"])]
 
     def _is_tried(self, webhook_id: str) -> bool:
-        """Say whether Aircall has not given a webhook up."""
+        """Return whether Aircall still tries to deliver to a webhook."""
         return self._now() <= self._off_since.get(webhook_id, self._now()) + KEPT_SECONDS
 
     def _target(self, url: str) -> str | None:
-        """Return the address on this machine that answers for a public one; None for somebody else's."""
-        for begin, target in self.forwards.items():
-            if url == begin or url.startswith(begin.rstrip("/") + "/"):
-                return target.rstrip("/") + url.removeprefix(begin.rstrip("/"))
+        """Return the loopback address that stands for a public one; None if there is no forward."""
+        for public, target in self.forwards.items():
+            if url == public or url.startswith(public.rstrip("/") + "/"):
+                return target.rstrip("/") + url.removeprefix(public.rstrip("/"))
         return None
 
     # Deliveries
 
     def deliver(self) -> list[Attempt]:
-        """Send what is due by now, and return how it went.
+        """Send what is due, and return the attempts.
 
         Raises:
-            ValueError: If something would leave this machine.
+            ValueError: A forward does not lead to a loopback address.
         """
         attempts: list[Attempt] = []
         with self._sending, requests.Session() as session:
@@ -261,7 +260,7 @@ class Webhooks:
 
     @property
     def waiting(self) -> int:
-        """How many deliveries are still to be sent."""
+        """Number of deliveries that are still to be sent."""
         return len(self._queue)
 
     def _push(self, due: float, delivery: _Delivery) -> None:
@@ -293,25 +292,25 @@ class Webhooks:
             return NO_ANSWER
 
     def _note(self, webhook: Record, delivery: _Delivery, *, ok: bool) -> None:
-        """Note how a delivery went: try again, switch the webhook off, or on again."""
+        """Act on the result of a delivery: retry it, deactivate the webhook, or reactivate it."""
         key, now = delivery.webhook_id, self._now()
         if ok:
             self._failures.pop(key, None)
             self._off_since.pop(key, None)
             webhook["active"] = True
-            if self._dice.random() < self.repeated:
-                self._push(now + REPEATED_WITHIN_SECONDS * self._dice.random(), delivery)
+            if self._random.random() < self.repeated:
+                self._push(now + REPEATED_WITHIN_SECONDS * self._random.random(), delivery)
             return
         self._failures[key] = self._failures.get(key, 0) + 1
         if self._failures[key] >= FAILURES_UNTIL_OFF and webhook["active"]:
             webhook["active"] = False
             self._off_since[key] = now
         if delivery.attempts < ATTEMPTS:
-            self._push(now + RETRY_SECONDS * (1 + self._dice.random()) / 2, delivery)
+            self._push(now + RETRY_SECONDS * (1 + self._random.random()) / 2, delivery)
 
 
 def _shown(webhook: Record) -> Record:
-    """Return a webhook as it is shown after a change."""
+    """Return a webhook as the answer to a change shows it."""
     return {name: value for name, value in webhook.items() if name != "id"}
 
 

@@ -1,4 +1,4 @@
-"""The company in the sandbox: its data, and what happens to it as time passes."""
+"""The company in the sandbox: its data, and how it changes with time."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from aircall_sandbox.conversations import Subject
 
 FIRST_CALL_ID = 4_200_000_001
-"""Beyond 32 bits, as Aircall's are (facts: Times, ids and texts)."""
+"""More than 32 bits, as in Aircall (facts: Times, ids and texts)."""
 CALL_USER_FIELDS = (
     "id",
     "name",
@@ -49,23 +49,23 @@ NUMBER_USER_FIELDS = (*CALL_USER_FIELDS[:8], "substatus", "wrap_up_time")
 
 
 class World:
-    """All data of one made-up company. Not safe to use from several threads without the sandbox's lock.
+    """All data of one made-up company. Not thread-safe: hold the sandbox's lock.
 
     Args:
-        now: UNIX time in seconds up to which things have happened; the sandbox moves it on with its clock.
+        now: Current time in UNIX seconds; the sandbox advances it.
     """
 
     def __init__(self, now: float = 0.0) -> None:
         self.now = now
         self.is_moving = False
-        """Whether what happens happens at `now`, while time moves on; otherwise it happens whenever somebody asks."""
+        """Whether `move_on` is applying a scheduled change, which happens at `now` rather than at the clock's time."""
         self.company_name = "Acme"
         self.company_id = 77
-        self.changed: Callable[[str, Record | None, Record | None], None] = _nobody
-        """Told of each change: the kind of object, how it was (None if it is new), how it is (None if it is gone)."""
+        self.changed: Callable[[str, Record | None, Record | None], None] = _ignore
+        """Called after a change with the kind of object, and the object before (None if new) and after (None if gone)."""
         self.calls: dict[int, Record] = {}
         self.subjects: dict[int, Subject] = {}
-        """What a call is about; the id of a call decides if it is not here."""
+        """Subjects of calls by id; the subject of other calls follows from the id."""
         self.contacts: dict[int, Record] = {}
         self.kinds: dict[Kind, dict[Any, Record]] = {kind: {} for kind in KINDS}
         self.user_numbers: dict[int, list[int]] = {}
@@ -82,10 +82,10 @@ class World:
         self._order = itertools.count()
 
     def move_on(self, now: float) -> None:
-        """Let everything happen that is due: calls begin, are answered, end, and are recalculated.
+        """Advance the time and apply the changes due by then: calls begin, are answered, end, and are recalculated.
 
         Args:
-            now: UNIX time in seconds; the world never goes back.
+            now: UNIX time in seconds; an earlier one than before has no effect.
         """
         self.is_moving = True
         while self._agenda and self._agenda[0][0] <= now:
@@ -100,15 +100,14 @@ class World:
     # Calls
 
     def add_call(self, *, started_at: int, **details: Any) -> Record:
-        """Add a call, which goes through its life as the clock of the sandbox moves.
+        """Add a call, which changes as the sandbox's clock advances.
 
         Args:
             started_at: UNIX second; may be in the future.
-            **details: How the call goes, by the attributes of `CallLife`. Anything else is a field of the call that
-                keeps its value whatever happens.
+            **details: Attributes of `CallLife`, and fields of the call, which then never change.
 
         Returns:
-            The call as it is now, with all parts that cost a `fetch_*` flag.
+            The call as it is now, including the parts that need a `fetch_*` flag.
         """
         life = CallLife(started_at=started_at, **{name: details.pop(name) for name in OPTIONS & details.keys()})
         identity = details.pop("id", None) or next(self._call_ids)
@@ -128,11 +127,11 @@ class World:
         return call
 
     def shown_call(self, identity: int) -> Record | None:
-        """Return a call, or None when there is none or the API does not show it yet."""
+        """Return a call; None if there is none, or the API does not show it yet."""
         return None if identity in self._hidden_calls else self.calls.get(identity)
 
     def edit_call(self, identity: int, **changes: Any) -> None:
-        """Change fields of a call. As in Aircall, nothing says when."""
+        """Change fields of a call. As in Aircall, a call has no time of its last change."""
         call = self.calls[identity]
         before = dict(call)
         if changes.get("started_at", call["started_at"]) != call["started_at"] and identity not in self._hidden_calls:
@@ -143,7 +142,7 @@ class World:
             self.changed("calls", before, call)
 
     def delete_call(self, identity: int) -> None:
-        """Make a call disappear without a trace."""
+        """Delete a call without a trace."""
         call = self.calls.pop(identity)
         self.subjects.pop(identity, None)
         if identity in self._hidden_calls:
@@ -152,7 +151,7 @@ class World:
             self.calls_by_start.remove(call["started_at"], identity)
 
     def _plan(self, at: float, identity: int, changes: Record) -> None:
-        """Let a call be shown and changed at some time."""
+        """Schedule a call to appear and change."""
         heapq.heappush(self._agenda, (at, next(self._order), identity, changes))
 
     def _show(self, identity: int) -> None:
@@ -195,7 +194,7 @@ class World:
         self.changed("contacts", before, contact)
 
     def delete_contact(self, identity: int) -> None:
-        """Delete a contact; nothing is left of it."""
+        """Delete a contact without a trace."""
         contact = self.contacts.pop(identity)
         self.contacts_by_creation.remove(contact["created_at"], identity)
         self.contacts_by_change.remove(contact["updated_at"], identity)
@@ -204,7 +203,7 @@ class World:
     # Users, teams, numbers, tags, webhooks
 
     def add(self, kind: Kind, **fields: Any) -> Record:
-        """Add a user, team, number, tag or webhook with everything that it needs."""
+        """Add a user, team, number, tag or webhook, with defaults for missing fields."""
         key = "webhook_id" if kind == "webhooks" else "id"
         record = NEW[kind](next(self._ids), self.now) | fields
         self.kinds[kind][record[key]] = record
@@ -214,14 +213,14 @@ class World:
         return record
 
     def edit(self, kind: Kind, identity: Any, **changes: Any) -> None:
-        """Change fields of one of them."""
+        """Change fields of a user, team, number, tag or webhook."""
         record = self.kinds[kind][identity]
         before = dict(record)
         record.update(changes)
         self.changed(kind, before, record)
 
     def delete(self, kind: Kind, identity: Any) -> None:
-        """Delete one of them; a deleted tag also leaves past calls (facts: Changes after the call)."""
+        """Delete a user, team, number, tag or webhook; a tag also from past calls (facts: Changes after the call)."""
         record = self.kinds[kind].pop(identity)
         self.changed(kind, record, None)
         if kind == "users":
@@ -231,12 +230,12 @@ class World:
                 call["tags"] = [tag for tag in call["tags"] if tag["id"] != identity]
 
     def record_outcome(self, campaign_id: str, call_id: int, outcome: Record) -> Record:
-        """Record how a call of an outbound campaign went (facts: Outbound Campaigns).
+        """Record the outcome of a call in an outbound campaign (facts: Outbound Campaigns).
 
         Args:
-            campaign_id: The campaign, one of `optional.campaigns`.
+            campaign_id: Key in `optional.campaigns`.
             call_id: The call.
-            outcome: One of `optional.campaign_outcomes`.
+            outcome: An item of `optional.campaign_outcomes`.
         """
         outcomes: list[Record] = self.optional.campaigns[campaign_id]["call_outcomes"]
         number = self.calls[call_id]["number"]
@@ -275,14 +274,14 @@ class World:
         return _with_link(self.kinds["users"][identity], MEMBER_FIELDS, "users")
 
     def call_number(self, identity: int) -> Record:
-        """Return a number as calls show it: with defaults in place of missing messages, and no priority."""
+        """Return a number as calls show it: with defaults for missing messages, and without a priority."""
         number = self.kinds["numbers"][identity]
         messages = {name: number["messages"][name] or f"https://example.com/{name}.mp3" for name in MESSAGES}
         return number | {"messages": messages, "priority": None, "flow_editor_enabled": True}
 
 
-def _nobody(_kind: str, _before: Record | None, _after: Record | None) -> None:
-    """Listen to what changes where nobody does."""
+def _ignore(_kind: str, _before: Record | None, _after: Record | None) -> None:
+    """Ignore a change."""
 
 
 def _with_link(record: Record, fields: Iterable[str], path: str) -> Record:

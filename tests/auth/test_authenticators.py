@@ -47,7 +47,7 @@ class App:
     def granted(self, mode: str = "rotating", **told: Any) -> dict[str, Any]:
         """Make the sandbox grant tokens; return them as settings."""
         self.oauth.mode = mode  # type: ignore[assignment]
-        self.oauth.told = told
+        self.oauth.overrides = told
         tokens = self.oauth.tokens()
         return {f"oauth_{name}": tokens[name] for name in ("access_token", "refresh_token") if name in tokens}
 
@@ -289,7 +289,7 @@ class TestWhatAircallSays:
 
     def test_may_put_white_space_around_a_new_token(self, app: App) -> None:
         tokens = app.granted()
-        app.oauth.told["access_token"] = f"{tokens['oauth_access_token']}\r\n"
+        app.oauth.overrides["access_token"] = f"{tokens['oauth_access_token']}\r\n"
 
         assert app.reads(oauth_refresh_token=tokens["oauth_refresh_token"])
 
@@ -300,7 +300,7 @@ class TestWhatAircallSays:
         self, app: App, caplog: pytest.LogCaptureFixture, within: str
     ) -> None:
         refresh = app.refresh_token()
-        app.oauth.told = {"access_token": f"s3cret{within}s3cret"}
+        app.oauth.overrides = {"access_token": f"s3cret{within}s3cret"}
 
         with (
             caplog.at_level(logging.DEBUG),

@@ -449,7 +449,7 @@ class TestFailures:
     def test_a_token_that_is_no_good_fails_the_login(
         self, aircall: Aircall, log_in: Callable[..., Admin], token: str | None, text: str
     ) -> None:
-        aircall.sandbox.oauth.told = {"access_token": token}
+        aircall.sandbox.oauth.overrides = {"access_token": token}
 
         self.fails_with(log_in, Admin(), text)
 

@@ -466,7 +466,7 @@ class Answers:
 
     def _result(self, kind: Any, call: Record) -> Any:
         """Return what Aircall's AI made of a call, if the tap can have read it."""
-        _, found = self.world.intelligence.found(kind, call["id"])
+        _, found = self.world.intelligence.find(kind, call["id"])
         return found if found and call["ended_at"] + SETTLE_SECONDS <= self.world.now else None
 
     def _conversations(self) -> Iterator[Record]:

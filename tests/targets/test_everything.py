@@ -69,7 +69,7 @@ def expected(sandbox: Sandbox) -> dict[str, int]:
     """Return how many rows each table has to have."""
     world = sandbox.world
     per_call = {name: 4 for name in FROM_API if name.startswith("call_")}
-    items = [world.intelligence.found("action_items", call)[1]["action_items"] for call in world.calls]
+    items = [world.intelligence.find("action_items", call)[1]["action_items"] for call in world.calls]
     per_call["call_action_items"] = sum(map(len, items))
     per_call["call_counts"] = 1  # of the last two days, one is whole
     sizes: dict[str, int] = {kind: len(records) for kind, records in world.kinds.items()}
@@ -100,7 +100,7 @@ def check(sandbox: Sandbox, counts: dict[str, int], configuration: Any, transcri
     assert counts == expected(sandbox)
     assert len(sandbox.analytics.exports) >= 2
     assert configuration == {"type": "proxy", "callbackUrl": "https://a"}
-    spoken = [sandbox.world.intelligence.found("transcription", call)[1]["content"] for call in sandbox.world.calls]
+    spoken = [sandbox.world.intelligence.find("transcription", call)[1]["content"] for call in sandbox.world.calls]
     assert transcript in spoken
 
 

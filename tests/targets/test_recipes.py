@@ -166,7 +166,7 @@ def contacts(world: World, calls: list[dict[str, Any]]) -> Rows:
 def sentiments(world: World, calls: list[dict[str, Any]]) -> Rows:
     moods: Counter[tuple[int, str]] = Counter()
     for call in calls:
-        _, found = world.intelligence.found("sentiments", call["id"])
+        _, found = world.intelligence.find("sentiments", call["id"])
         if found and call["ended_at"] + SETTLE_SECONDS <= world.now:
             moods[call["user"]["id"], found["participants"][0]["value"]] += 1
     return [

@@ -166,7 +166,7 @@ class _Control:
     def events(self, _request: Request, body: Any) -> Any:
         calls, call_id = self._sandbox.world.calls, body.get("call_id")
         data = body["data"] if call_id is None else call_data(calls[call_id]) | body.get("fields", {})
-        self._sandbox.webhooks.tell(body["event"], data)
+        self._sandbox.webhooks.emit(body["event"], data)
         return {}
 
     def records(self, request: Request, body: Any) -> Any:

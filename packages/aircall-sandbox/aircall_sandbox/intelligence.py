@@ -95,26 +95,26 @@ class Intelligence:
         """
         payload = self._make(kind, call_id) if payload is None else payload
         self._results[kind, call_id] = (visible_at or 0, payload)
-        self._company.changed("results", None, self._news(kind, call_id, visible_at or 0))
+        self._company.changed("results", None, self._event_data(kind, call_id, visible_at or 0))
         return payload
 
     def edit(self, call_id: int, kind: ResultKind, **changes: Any) -> None:
         """Edit a result, as a user can."""
         if (kind, call_id) not in self._results:
-            visible_at, payload = self.found(kind, call_id)
+            visible_at, payload = self.find(kind, call_id)
             self.add(call_id, kind, payload, visible_at=visible_at)
         self._results[kind, call_id][1].update(changes)
-        news = self._news(kind, call_id, 0)
-        self._company.changed("results", news, news)
+        data = self._event_data(kind, call_id, 0)
+        self._company.changed("results", data, data)
 
-    def news_of(self, call_id: int) -> Iterator[Record]:
-        """Yield the news of each present or future result of a call, for its event."""
+    def results_of(self, call_id: int) -> Iterator[Record]:
+        """Yield the event data of each present or future result of a call."""
         for kind in RESULT_KINDS:
-            visible_at, payload = self.found(kind, call_id)
+            visible_at, payload = self.find(kind, call_id)
             if payload is not None:
-                yield self._news(kind, call_id, visible_at)
+                yield self._event_data(kind, call_id, visible_at)
 
-    def _news(self, kind: ResultKind, call_id: int, visible_at: float) -> Record:
+    def _event_data(self, kind: ResultKind, call_id: int, visible_at: float) -> Record:
         call = self._company.calls[call_id]
         return {
             "kind": kind,
@@ -136,7 +136,7 @@ class Intelligence:
         made_at = _ready_at(call) if call["ended_at"] else self._company.now
         return _payload(kind, self.conversation(call_id), iso(made_at))
 
-    def found(self, kind: ResultKind, call_id: int) -> tuple[float, Any]:
+    def find(self, kind: ResultKind, call_id: int) -> tuple[float, Any]:
         """Return when the API first shows a result, and the result; infinity and None if there is none."""
         given = self._results.get((kind, call_id))
         if given is not None:
@@ -159,7 +159,7 @@ class Intelligence:
         if not call_id.isdigit():
             return Answer(400, {"error": "Bad Request", "troubleshoot": "The call's id must be a number"})
         realtime = kind == "transcription" and query.params.get("mode") == "realtime"
-        visible_at, payload = self.found("realtime_transcription" if realtime else kind, int(call_id))
+        visible_at, payload = self.find("realtime_transcription" if realtime else kind, int(call_id))
         if self._company.shown_call(int(call_id)) is None or visible_at > self._company.now:
             return UNKNOWN_OBJECT
         if kind == "playbook_result" and query.params.get("fetch_playbook") != "true":

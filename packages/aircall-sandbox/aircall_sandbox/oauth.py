@@ -67,7 +67,7 @@ class OAuth:
         self.mode = mode
         self.lifetime = 3600
         """Seconds that an access token lasts, unless it is permanent."""
-        self.told: dict[str, Any] = {}
+        self.overrides: dict[str, Any] = {}
         """Fields of the answer to override, such as `expires_in`; None removes a field."""
         self.dead_token_status = 401
         """Status for an invalid token, 401 or 403; unknown for Aircall."""
@@ -96,7 +96,7 @@ class OAuth:
         if self.mode != "permanent":
             answer |= {"expires_in": self.lifetime, "refresh_token": f"refresh-{number:04d}-of-the-sandbox"}
             self._refresh.add(answer["refresh_token"])
-        return {name: value for name, value in (answer | self.told).items() if value is not None}
+        return {name: value for name, value in (answer | self.overrides).items() if value is not None}
 
     def accepts(self, access_token: str) -> bool:
         """Return whether an access token is valid."""

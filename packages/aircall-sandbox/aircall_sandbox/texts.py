@@ -90,7 +90,7 @@ class Texts:
         message = self.messages[identity]
         message.update(changes)
         family = "group_message" if "group_conversation_id" in message else "message"
-        self._webhooks.tell(f"{family}.status_updated", {"id": identity, "updated_at": self._time()} | changes)
+        self._webhooks.emit(f"{family}.status_updated", {"id": identity, "updated_at": self._time()} | changes)
 
     def voice_agent(self, call_id: int, event: str, **fields: Any) -> None:
         """Emit an event of an AI voice agent in a call.
@@ -111,11 +111,11 @@ class Texts:
             "number_id": (call["number"] or {}).get("id"),
             "created_at": self._time(),
         }
-        self._webhooks.tell(f"ai_voice_agent.{event}", data | fields)
+        self._webhooks.emit(f"ai_voice_agent.{event}", data | fields)
 
     def _keep(self, family: str, event: str, message: Record) -> Record:
         self.messages[message["id"]] = message
-        self._webhooks.tell(f"{family}.{event}", message)
+        self._webhooks.emit(f"{family}.{event}", message)
         return dict(message)
 
     def _number(self) -> Record | None:

@@ -191,14 +191,15 @@ class Webhooks:
     # Events
 
     def _changed(self, kind: str, before: Record | None, after: Record | None) -> None:
-        if self._receivers():
-            for event in of_change(kind, before, after):
-                self.tell(event.name, event.data, after=event.after)
-            has_ended = kind == "calls" and after and after["ended_at"] and not (before and before["ended_at"])
-            for news in self._world.intelligence.news_of(after["id"]) if after and has_ended else ():
-                self._changed("results", None, news)
+        if not self._receivers():
+            return
+        for event in of_change(kind, before, after):
+            self.emit(event.name, event.data, after=event.after)
+        if kind == "calls" and after and after["ended_at"] and not (before and before["ended_at"]):
+            for result in self._world.intelligence.results_of(after["id"]):
+                self._changed("results", None, result)
 
-    def tell(self, event: str, data: Record, *, after: float = 0.0) -> None:
+    def emit(self, event: str, data: Record, *, after: float = 0.0) -> None:
         """Queue deliveries of an event to the webhooks that subscribe to it.
 
         Args:

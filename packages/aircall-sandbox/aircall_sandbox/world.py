@@ -62,7 +62,7 @@ class World:
         self.company_name = "Acme"
         self.company_id = 77
         self.changed: Callable[[str, Record | None, Record | None], None] = _ignore
-        """Called after a change with the kind of object, and the object before (None if new) and after (None if gone)."""
+        """Takes each change: kind of object, object before (None if new), and object after (None if deleted)."""
         self.calls: dict[int, Record] = {}
         self.subjects: dict[int, Subject] = {}
         """Subjects of calls by id; the subject of other calls follows from the id."""

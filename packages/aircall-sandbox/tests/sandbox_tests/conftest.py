@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="session")
 def lasting() -> Iterator[Aircall]:
-    """An empty Aircall, shared by tests that leave nothing behind."""
+    """An empty Aircall, shared by tests that change nothing."""
     clock = FakeClock()
     with Sandbox(World(now=clock.now), clock=clock.time) as sandbox:
         yield Aircall(sandbox, clock)
@@ -25,7 +25,7 @@ def lasting() -> Iterator[Aircall]:
 
 @pytest.fixture(autouse=True)
 def quiet() -> Iterator[None]:
-    """Let these tests put emails into addresses, which urllib3 logs; the tap never does."""
+    """Allow emails in URLs, which urllib3 logs; the tap never sends any."""
     loggers = [logging.getLogger(name) for name in ("urllib3", "urllib3.connectionpool")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:

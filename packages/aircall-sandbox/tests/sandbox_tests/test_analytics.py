@@ -1,4 +1,4 @@
-"""The sandbox makes reports as Aircall does, according to the facts."""
+"""Reports of the sandbox follow the facts."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 import requests
 
 from aircall_sandbox.analytics import EXPORT_PATH
-from sandbox_tests.asking import get
+from sandbox_tests.asking import ask, control, get
 from tests.clock import NOW
 
 if TYPE_CHECKING:
@@ -21,17 +21,16 @@ T0 = int(NOW)
 DAY = {"absoluteRange": {"fromDate": "2026-11-22", "toDate": "2026-11-22"}}
 
 
-def wish(**changes: Any) -> dict[str, Any]:
+def export(**changes: Any) -> dict[str, Any]:
     return {"reportName": "CALLS_HISTORY", "filter": {"dateFilter": DAY, "timezone": "UTC"}} | changes
 
 
-def post(aircall: Aircall, body: Any, path: str = EXPORT_PATH) -> requests.Response:
-    auth = (aircall.sandbox.api_id, aircall.sandbox.api_token)
-    return requests.post(aircall.sandbox.url + path, json=body, auth=auth, timeout=10)
+def post(aircall: Aircall, body: Any) -> requests.Response:
+    return ask(aircall, "POST", EXPORT_PATH, body)
 
 
 def begin(aircall: Aircall, **changes: Any) -> str:
-    identity: str = post(aircall, {"input": wish(**changes)}).json()["exportID"]
+    identity: str = post(aircall, {"input": export(**changes)}).json()["exportID"]
     return identity
 
 
@@ -45,7 +44,7 @@ def rows(content: bytes) -> list[dict[str, str]]:
 
 
 def test_an_export_is_pending_until_it_is_made(aircall: Aircall) -> None:
-    answer = post(aircall, {"input": wish(exportOptions={"format": "CSV", "exportName": "mine"})})
+    answer = post(aircall, {"input": export(exportOptions={"format": "CSV", "exportName": "mine"})})
     identity = answer.json()["exportID"]
     pending = {"exportID": identity, "createdAt": "2026-11-23T13:00:00.000Z", "status": "PENDING"}
     assert (answer.status_code, answer.json()) == (201, pending)
@@ -75,7 +74,7 @@ def test_calls_of_the_day_are_in_the_report(aircall: Aircall) -> None:
     assert [row["Call ID"] for row in rows(content)] == [str(call) for call in calls[1:3]]
 
 
-def test_users_are_in_every_other_report(aircall: Aircall) -> None:
+def test_other_reports_have_a_row_per_user_and_day(aircall: Aircall) -> None:
     user = aircall.world.add("users")
     identity = begin(aircall, reportName="USER_ACTIVITY_CALLS_HANDLED")
     aircall.clock.now += 60
@@ -97,7 +96,7 @@ def test_a_file_may_be_zipped(aircall: Aircall) -> None:
     assert done["isZipCompressed"] is True
 
 
-def test_an_address_alone_gives_access_for_an_hour(aircall: Aircall) -> None:
+def test_an_address_is_a_credential_for_an_hour(aircall: Aircall) -> None:
     identity = begin(aircall)
     aircall.clock.now += 60
     url = look(aircall, identity)["downloadUrl"]
@@ -128,14 +127,14 @@ def test_a_report_can_fail(aircall: Aircall) -> None:
     [
         None,
         [],
-        wish(),
-        {"input": wish(reportName="CALL_HISTORY")},
-        {"input": wish(filter={"dateFilter": DAY})},
-        {"input": wish(filter={"dateFilter": DAY, "timezone": "Paris"})},
-        {"input": wish(filter={"dateFilter": {}, "timezone": "UTC"})},
-        {"input": wish(filter={"dateFilter": DAY | {"relative": "TODAY"}, "timezone": "UTC"})},
-        {"input": wish(filter={"dateFilter": {"relative": "NOW"}, "timezone": "UTC"})},
-        {"input": wish(filter={"dateFilter": {"absoluteRange": {"fromDate": "today"}}, "timezone": "UTC"})},
+        export(),
+        {"input": export(reportName="CALL_HISTORY")},
+        {"input": export(filter={"dateFilter": DAY})},
+        {"input": export(filter={"dateFilter": DAY, "timezone": "Paris"})},
+        {"input": export(filter={"dateFilter": {}, "timezone": "UTC"})},
+        {"input": export(filter={"dateFilter": DAY | {"relative": "TODAY"}, "timezone": "UTC"})},
+        {"input": export(filter={"dateFilter": {"relative": "NOW"}, "timezone": "UTC"})},
+        {"input": export(filter={"dateFilter": {"absoluteRange": {"fromDate": "today"}}, "timezone": "UTC"})},
     ],
 )
 def test_an_invalid_export_request_gets_400(lasting: Aircall, body: Any) -> None:
@@ -143,15 +142,15 @@ def test_an_invalid_export_request_gets_400(lasting: Aircall, body: Any) -> None
 
 
 def test_a_relative_range_is_accepted(lasting: Aircall) -> None:
-    answer = post(lasting, {"input": wish(filter={"dateFilter": {"relative": "YESTERDAY"}, "timezone": "UTC"})})
+    answer = post(lasting, {"input": export(filter={"dateFilter": {"relative": "YESTERDAY"}, "timezone": "UTC"})})
     assert str(lasting.sandbox.analytics.exports[answer.json()["exportID"]].first) == "2026-11-22"
 
 
 def test_reports_need_credentials_and_analytics_plus(aircall: Aircall) -> None:
-    assert requests.post(aircall.sandbox.url + EXPORT_PATH, json={"input": wish()}, timeout=10).status_code == 401
+    assert requests.post(aircall.sandbox.url + EXPORT_PATH, json={"input": export()}, timeout=10).status_code == 401
     identity = begin(aircall)
     aircall.sandbox.analytics.plan = False
-    assert post(aircall, {"input": wish()}).json() == {"message": "Forbidden"}
+    assert post(aircall, {"input": export()}).json() == {"message": "Forbidden"}
     assert get(aircall, f"{EXPORT_PATH}/{identity}").status_code == 403
 
 
@@ -159,7 +158,7 @@ def test_other_paths_get_404(lasting: Aircall) -> None:
     assert get(lasting, EXPORT_PATH).status_code == 404
     assert get(lasting, f"{EXPORT_PATH}/unknown").status_code == 404
     assert get(lasting, f"{EXPORT_PATH}/a/b").status_code == 404
-    assert post(lasting, {}, f"{EXPORT_PATH}/unknown").status_code == 404
+    assert ask(lasting, "POST", f"{EXPORT_PATH}/unknown", {}).status_code == 404
 
 
 def test_an_export_is_forgotten_after_a_day(aircall: Aircall) -> None:
@@ -169,10 +168,8 @@ def test_an_export_is_forgotten_after_a_day(aircall: Aircall) -> None:
 
 
 def test_other_processes_can_change_how_reports_are_made(aircall: Aircall) -> None:
-    def change(wish: Any) -> int:
-        return requests.post(aircall.sandbox.url + "/_sandbox/analytics", json=wish, timeout=10).status_code
-
-    assert change({"plan": False, "failing": {"CALLS_HISTORY": "no"}, "seconds": 90}) == 200
-    assert change({"world": {}}) == 400
+    changes = {"plan": False, "failing": {"CALLS_HISTORY": "no"}, "seconds": 90}
+    assert control(aircall, "POST", "analytics", changes).status_code == 200
+    assert control(aircall, "POST", "analytics", {"world": {}}).status_code == 400
     analytics = aircall.sandbox.analytics
     assert (analytics.plan, analytics.failing, analytics.seconds) == (False, {"CALLS_HISTORY": "no"}, 90)

@@ -1,4 +1,4 @@
-"""`python -m aircall_sandbox` in processes of its own."""
+"""`python -m aircall_sandbox` in a process."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_help_lists_every_option_with_its_default() -> None:
     assert "--messaging give numbers" in text
 
 
-def test_the_company_has_what_the_options_say() -> None:
+def test_options_add_features_to_the_company() -> None:
     arguments = [*COMMAND, "--port=0", "--calls=300", "--contacts=100", "--users=6", "--ai=1"]
     with subprocess.Popen([*arguments, "--campaigns", "--messaging"], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout
@@ -103,7 +103,7 @@ def test_the_company_has_what_the_options_say() -> None:
     assert templates
 
 
-def test_serves_and_ends_on_a_signal_whatever_is_under_way() -> None:
+def test_a_signal_stops_it_during_a_request() -> None:
     signals = (signal.SIGTERM, signal.SIGINT)
     arguments = [*COMMAND, "--port=0", *SMALL]
     processes = [

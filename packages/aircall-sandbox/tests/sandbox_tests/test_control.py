@@ -1,4 +1,4 @@
-"""Other processes control a sandbox over HTTP."""
+"""Other processes control the sandbox over HTTP."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import requests
 
-from sandbox_tests.asking import get, listed
+from sandbox_tests.asking import control, get, listed
 from tests.clock import NOW
 
 if TYPE_CHECKING:
@@ -17,18 +17,17 @@ T0 = int(NOW)
 
 
 def post(aircall: Aircall, path: str, body: Any) -> Any:
-    return requests.post(f"{aircall.sandbox.url}/_sandbox/{path}", json=body, timeout=10).json()
+    return control(aircall, "POST", path, body).json()
 
 
 def test_records_can_be_added_changed_and_deleted(aircall: Aircall) -> None:
     call = post(aircall, "calls", {"started_at": T0 - 10})["id"]
-    url = f"{aircall.sandbox.url}/_sandbox/calls/{call}"
-    requests.patch(url, json={"archived": True}, timeout=10)
+    control(aircall, "PATCH", f"calls/{call}", {"archived": True})
     assert get(aircall, f"/v1/calls/{call}").json()["call"]["archived"] is True
-    requests.delete(url, timeout=10)
+    control(aircall, "DELETE", f"calls/{call}")
     assert listed(aircall, "/v1/calls") == []
     tag = post(aircall, "tags", {"name": "VIP"})["id"]
-    requests.delete(f"{aircall.sandbox.url}/_sandbox/tags/{tag}", timeout=10)
+    control(aircall, "DELETE", f"tags/{tag}")
     assert listed(aircall, "/v1/tags") == []
 
 
@@ -40,12 +39,10 @@ def test_the_clock_can_be_moved(aircall: Aircall) -> None:
 def test_faults_can_be_set_and_requests_listed(aircall: Aircall) -> None:
     post(aircall, "faults", {"status": 503, "times": 1})
     assert [get(aircall, "/v1/ping", x="y").status_code for _ in range(2)] == [503, 200]
-    told = requests.get(f"{aircall.sandbox.url}/_sandbox/requests", params={"since": 1}, timeout=10).json()
     logged = {"method": "GET", "path": "/v1/ping", "query": {"x": "y"}, "status": 200, "at": NOW}
-    assert told == {"count": 2, "requests": [logged]}
-    requests.delete(f"{aircall.sandbox.url}/_sandbox/requests", timeout=10)
-    told = requests.get(f"{aircall.sandbox.url}/_sandbox/requests", timeout=10).json()
-    assert told == {"count": 0, "requests": []}
+    assert control(aircall, "GET", "requests?since=1").json() == {"count": 2, "requests": [logged]}
+    control(aircall, "DELETE", "requests")
+    assert control(aircall, "GET", "requests").json() == {"count": 0, "requests": []}
 
 
 @pytest.mark.parametrize(

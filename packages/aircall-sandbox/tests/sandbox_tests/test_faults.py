@@ -1,4 +1,4 @@
-"""Each fault looks to a real client like the real thing."""
+"""A client sees each fault as a real one."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ if TYPE_CHECKING:
     from tests.conftest import Aircall
 
 
-def test_a_fault_hits_the_requests_it_is_meant_for(aircall: Aircall) -> None:
+def test_a_fault_hits_matching_requests(aircall: Aircall) -> None:
     aircall.sandbox.faults.append(Fault(path="/v1/tags", query={"page": "2"}, after=1, times=2, status=500))
     statuses = [get(aircall, "/v1/tags", page=page).status_code for page in (1, 2, 2, 2, 2)]
     assert statuses == [200, 200, 500, 500, 200]
 
 
 def test_the_same_seed_hits_the_same_requests() -> None:
-    def befallen(seed: int) -> list[bool]:
+    def hits(seed: int) -> list[bool]:
         fault = Fault(probability=0.5, seed=seed, times=1000, status=500)
         return [fault.hits("/v1/ping", {}) for _ in range(100)]
 
-    assert befallen(1) == befallen(1) != befallen(2)
-    assert 30 < sum(befallen(1)) < 70
+    assert hits(1) == hits(1) != hits(2)
+    assert 30 < sum(hits(1)) < 70
 
 
 def test_a_fault_can_set_status_body_and_headers(aircall: Aircall) -> None:
@@ -64,7 +64,7 @@ def test_a_payload_can_be_changed_and_delayed(aircall: Aircall) -> None:
         requests.get(aircall.sandbox.url + "/v1/ping", timeout=0.05)
 
 
-def test_the_world_can_change_in_the_middle_of_a_walk(aircall: Aircall) -> None:
+def test_the_world_can_change_between_pages(aircall: Aircall) -> None:
     for _ in range(3):
         aircall.world.add("tags")
     tags = aircall.world.kinds["tags"]

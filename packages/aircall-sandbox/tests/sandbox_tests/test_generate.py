@@ -1,4 +1,4 @@
-"""The made-up company does not contradict itself, whatever its seed and sizes."""
+"""The made-up company is consistent, for any seed and size."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def company() -> World:
 
 
 def local(call: Record) -> datetime:
-    """Return when a call began, in the time zone of its number."""
+    """Return the start of a call in the time zone of its number."""
     zone = ZoneInfo(call["number"]["time_zone"])
     return datetime.fromtimestamp(call["started_at"], zone)
 
@@ -39,7 +39,7 @@ def is_open(at: datetime) -> bool:
 
 
 def overlaps(calls: list[Record], party: Any) -> list[tuple[int, int]]:
-    """Return the pairs of calls in which somebody was on the phone twice at once."""
+    """Return pairs of calls that overlap for somebody."""
     by_party: dict[Any, list[Record]] = defaultdict(list)
     for call in calls:
         for who in party(call):
@@ -53,7 +53,7 @@ def overlaps(calls: list[Record], party: Any) -> list[tuple[int, int]]:
 
 
 def check(world: World) -> None:
-    """Assert what is true of every company."""
+    """Assert the invariants of every company."""
     calls = list(world.calls.values())
     owners = {
         phone["value"]: contact["id"] for contact in world.contacts.values() for phone in contact["phone_numbers"]
@@ -81,7 +81,7 @@ def check(world: World) -> None:
             assert user is None
             assert call["recording"] is None
         closed = call["missed_call_reason"] == "out_of_opening_hours"
-        border = local(call).minute == local(call).second == 0  # where started_at may have moved by a second
+        border = local(call).minute == local(call).second == 0  # started_at may have moved by a second
         assert border or call["ended_at"] is None or closed != is_open(local(call))
         if call["transferred_to"]:
             assert call["transferred_by"]["id"] == user["id"] != call["transferred_to"]["id"]
@@ -107,7 +107,7 @@ def check(world: World) -> None:
         assert world.user_numbers[identity]
 
 
-def test_a_company_of_the_usual_size_hangs_together(company: World) -> None:
+def test_a_company_of_usual_size_is_consistent(company: World) -> None:
     check(company)
 
 
@@ -120,7 +120,7 @@ def test_a_company_of_the_usual_size_hangs_together(company: World) -> None:
     users=st.integers(1, 12),
     days=st.integers(1, 30),
 )
-def test_any_company_hangs_together(seed: int, now: int, **sizes: int) -> None:
+def test_any_company_is_consistent(seed: int, now: int, **sizes: int) -> None:
     world = generate_company(seed=seed, now=now, **sizes)
     check(world)
     assert (len(world.calls), len(world.contacts)) == (sizes["calls"], sizes["contacts"])
@@ -135,7 +135,7 @@ def test_calls_follow_the_week_of_their_number(company: World) -> None:
     assert max(hours[12], hours[13]) < min(hours[10], hours[15])
 
 
-def test_some_call_often_and_who_was_missed_is_called_back(company: World) -> None:
+def test_some_call_often_and_missed_callers_are_called_back(company: World) -> None:
     calls = [call for call in company.calls.values() if call["raw_digits"] != "anonymous"]
     callers = Counter(call["raw_digits"] for call in calls)
     assert callers.most_common(1)[0][1] > 10
@@ -168,7 +168,7 @@ def test_some_callers_are_anonymous_and_some_unknown(company: World) -> None:
     assert {call["country_code_a2"] for call in anonymous} == {None}
 
 
-def test_tags_and_comments_say_what_the_call_was_about(company: World) -> None:
+def test_tags_and_comments_fit_the_subject_of_the_call(company: World) -> None:
     ours = {subject.tag for subject in (*SUBJECTS, WRONG_NUMBER)} - {None}
     seen = set()
     for call in company.calls.values():
@@ -187,11 +187,11 @@ def test_tags_and_comments_say_what_the_call_was_about(company: World) -> None:
     assert seen == {tag["name"] for tag in company.kinds["tags"].values()}
 
 
-def test_ai_results_tell_of_the_call_that_they_belong_to(company: World) -> None:
+def test_ai_results_fit_their_call(company: World) -> None:
     company.intelligence.share = 1.0
-    told = set()
+    texts = set()
     for call in [call for call in company.calls.values() if call["answered_at"] and call["ended_at"]][-300:]:
-        results = {kind: company.intelligence.found(kind, call["id"])[1] for kind in RESULT_KINDS}
+        results = {kind: company.intelligence.find(kind, call["id"])[1] for kind in RESULT_KINDS}
         utterances = results["transcription"]["content"]["utterances"]
         speakers = [said["participant_type"] for said in utterances]
         assert speakers[0] == speakers[-1] == "internal"
@@ -215,8 +215,8 @@ def test_ai_results_tell_of_the_call_that_they_belong_to(company: World) -> None
         assert steps[2] == (items[0] if items else "None")
         assert results["topics"]["content"] == list(company.subjects[call["id"]].topics)
         assert results["realtime_transcription"]["content"]["utterances"][0]["timestamp"] == call["answered_at"]
-        told.add(words)
-    assert len(told) > 200
+        texts.add(words)
+    assert len(texts) > 200
     company.intelligence.share = 0.0
 
 
@@ -225,7 +225,7 @@ def test_a_phone_number_belongs_to_one_person() -> None:
         assert len({e164(phone(country, position)) for position in range(0, 200_000, 7)}) == len(range(0, 200_000, 7))
 
 
-def test_campaigns_say_whom_their_user_called(company: World) -> None:
+def test_campaigns_know_the_calls_of_their_user(company: World) -> None:
     add_campaigns(company)
     campaigns = company.optional.dialer_campaigns
     outbound = [call for call in company.calls.values() if call["direction"] == "outbound"]

@@ -1,4 +1,4 @@
-"""The sandbox's AI results: when there are any, and in which envelope, according to the facts."""
+"""AI results of the sandbox follow the facts."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_an_ai_result_comes_in_the_envelope_of_its_kind(aircall: Aircall, kind: 
     assert answer.json() == ({envelope: payload} if envelope and is_wrapped else payload)
 
 
-def test_there_is_nothing_until_some_time_after_the_call(aircall: Aircall) -> None:
+def test_results_appear_some_time_after_the_call(aircall: Aircall) -> None:
     identity = call(aircall)
     aircall.world.intelligence.add(identity, "topics", visible_at=aircall.clock.now + 60)
     assert get(aircall, f"/v1/calls/{identity}/topics").status_code == 404
@@ -47,7 +47,7 @@ def test_there_is_nothing_until_some_time_after_the_call(aircall: Aircall) -> No
     assert get(aircall, "/v1/calls/one/topics").status_code == 400
 
 
-def test_without_the_plan_everything_is_refused(aircall: Aircall) -> None:
+def test_results_are_refused_without_the_plan(aircall: Aircall) -> None:
     identity, other = call(aircall), call(aircall)
     aircall.world.intelligence.add(identity, "topics")
     aircall.world.intelligence.add(other, "topics")
@@ -71,7 +71,7 @@ def test_transcriptions_have_two_modes_and_one_path(aircall: Aircall) -> None:
     assert get(aircall, f"/v1/calls/{identity}/realtime_transcription").json() == {"message": "Not Found"}
 
 
-def test_a_playbook_comes_when_it_is_asked_for(aircall: Aircall) -> None:
+def test_a_playbook_needs_its_flag(aircall: Aircall) -> None:
     identity = call(aircall)
     aircall.world.intelligence.add(identity, "playbook_result")
 
@@ -79,7 +79,7 @@ def test_a_playbook_comes_when_it_is_asked_for(aircall: Aircall) -> None:
     assert "playbook" in get(aircall, f"/v1/calls/{identity}/playbook_result", fetch_playbook="true").json()
 
 
-def test_what_people_edit_is_shown(aircall: Aircall) -> None:
+def test_an_edited_result_is_shown(aircall: Aircall) -> None:
     identity = call(aircall)
     aircall.world.intelligence.add(identity, "evaluations")
 
@@ -88,7 +88,7 @@ def test_what_people_edit_is_shown(aircall: Aircall) -> None:
     assert get(aircall, f"/v1/calls/{identity}/evaluations").json()["ai_generated"] is False
 
 
-def test_a_share_of_all_calls_has_everything_some_time_after_their_end(aircall: Aircall) -> None:
+def test_a_share_of_calls_has_all_results_some_time_after_their_end(aircall: Aircall) -> None:
     ids = [call(aircall) for _ in range(60)]
     later = aircall.world.add_call(started_at=int(aircall.clock.now), talk_seconds=100)["id"]
 
@@ -107,7 +107,7 @@ def test_a_share_of_all_calls_has_everything_some_time_after_their_end(aircall: 
     assert get(aircall, f"/v1/calls/{later}/summary").json()["summary"]["content"] == "Edited"
 
 
-def test_a_voicemail_has_a_transcription_alone(aircall: Aircall) -> None:
+def test_a_voicemail_has_only_a_transcription(aircall: Aircall) -> None:
     aircall.world.intelligence.share = 1
     start = int(aircall.clock.now) - 3600
     missed = aircall.world.add_call(started_at=start, talk_seconds=None)["id"]

@@ -1,4 +1,4 @@
-"""The sandbox's OAuth: what the facts say, and the kinds of tokens that a client has to be ready for."""
+"""OAuth of the sandbox: the facts, and the kinds of tokens for which a client has to be ready."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 import requests
+
+from sandbox_tests.asking import control
 
 if TYPE_CHECKING:
     from tests.conftest import Aircall
@@ -33,9 +35,8 @@ def decide(aircall: Aircall, decision: str = "allow", **changes: str) -> dict[st
 
 def grant(aircall: Aircall, *, form: bool = False, **changes: Any) -> requests.Response:
     asked = {"client_id": "sandbox-client", "client_secret": "sandbox-client-secret"} | changes
-    if form:
-        return requests.post(aircall.sandbox.url + "/v1/oauth/token", data=asked, timeout=10)
-    return requests.post(aircall.sandbox.url + "/v1/oauth/token", json=asked, timeout=10)
+    body: dict[str, Any] = {"data" if form else "json": asked}
+    return requests.post(aircall.sandbox.url + "/v1/oauth/token", timeout=10, **body)
 
 
 def exchange(aircall: Aircall, code: str, **changes: Any) -> requests.Response:
@@ -60,11 +61,11 @@ class TestPage:
         assert 'value="&quot;&gt;&lt;b&gt;"' in answer.text
 
     @pytest.mark.parametrize("changes", [{"client_id": "x"}, {"response_type": "token"}, {"redirect_uri": ""}])
-    def test_knows_one_app(self, aircall: Aircall, changes: dict[str, str]) -> None:
+    def test_refuses_another_app(self, aircall: Aircall, changes: dict[str, str]) -> None:
         url = aircall.sandbox.url + "/oauth/authorize"
         assert requests.get(url, params=page(**changes), timeout=10).status_code == 400
 
-    def test_knows_one_callback_if_told(self, aircall: Aircall) -> None:
+    def test_refuses_another_callback(self, aircall: Aircall) -> None:
         aircall.sandbox.oauth.callback_url = "https://other.example.com"
         url = aircall.sandbox.url + "/oauth/authorize"
         assert requests.get(url, params=page(), timeout=10).status_code == 400
@@ -75,7 +76,7 @@ class TestPage:
 
 
 class TestTokenEndpoint:
-    def test_a_code_is_good_for_one_permanent_token(self, aircall: Aircall) -> None:
+    def test_a_code_gives_one_permanent_token(self, aircall: Aircall) -> None:
         code = decide(aircall)["code"]
 
         answer = exchange(aircall, code)
@@ -86,7 +87,7 @@ class TestTokenEndpoint:
         aircall.clock.now += 10**8
         assert ping(aircall, answer.json()["access_token"]) == 200
 
-    def test_a_code_ends_after_ten_minutes_and_belongs_to_its_callback(self, aircall: Aircall) -> None:
+    def test_a_code_expires_after_ten_minutes_and_needs_its_callback(self, aircall: Aircall) -> None:
         assert exchange(aircall, decide(aircall)["code"], redirect_uri="https://x.example.com").status_code == 400
         early, late = decide(aircall)["code"], decide(aircall)["code"]
         aircall.clock.now += 599
@@ -99,12 +100,12 @@ class TestTokenEndpoint:
         form = grant(aircall, form=True, grant_type="authorization_code", code=code, redirect_uri=CALLBACK)
         assert (form.status_code, form.json()) == (400, {"error": "invalid_request"})
 
-    def test_knows_its_client_and_grants(self, aircall: Aircall) -> None:
+    def test_refuses_another_client_or_grant(self, aircall: Aircall) -> None:
         assert exchange(aircall, decide(aircall)["code"], client_secret="x").json() == {"error": "invalid_client"}
         assert grant(aircall, grant_type="password").json() == {"error": "unsupported_grant_type"}
         assert refresh(aircall, "x").json() == {"error": "invalid_grant"}
 
-    def test_an_expiring_token_is_renewed_by_a_refresh_token_that_stays(self, aircall: Aircall) -> None:
+    def test_a_constant_refresh_token_renews_an_expiring_token(self, aircall: Aircall) -> None:
         aircall.sandbox.oauth.mode = "expiring"
         first = aircall.sandbox.oauth.tokens()
         aircall.clock.now += 3600
@@ -115,7 +116,7 @@ class TestTokenEndpoint:
             assert second.keys() == {"access_token", "token_type", "created_at", "expires_in"}
             assert ping(aircall, second["access_token"]) == 200
 
-    def test_a_rotating_refresh_token_is_good_once(self, aircall: Aircall) -> None:
+    def test_a_rotating_refresh_token_works_once(self, aircall: Aircall) -> None:
         aircall.sandbox.oauth.mode = "rotating"
         first = aircall.sandbox.oauth.tokens()
 
@@ -126,29 +127,25 @@ class TestTokenEndpoint:
         assert refresh(aircall, second["refresh_token"]).status_code == 200
 
 
-class TestUninstalling:
-    def test_makes_all_tokens_useless(self, aircall: Aircall) -> None:
+class TestRevocation:
+    def test_uninstalling_revokes_all_tokens(self, aircall: Aircall) -> None:
         aircall.sandbox.oauth.mode = "rotating"
         tokens = aircall.sandbox.oauth.tokens()
 
-        control(aircall, uninstall=True)
+        control(aircall, "POST", "oauth", {"uninstall": True})
 
         assert ping(aircall, tokens["access_token"]) == 401
         assert refresh(aircall, tokens["refresh_token"]).status_code == 400
 
-    def test_ends_more_than_the_access_tokens(self, aircall: Aircall) -> None:
+    def test_refresh_tokens_outlive_access_tokens(self, aircall: Aircall) -> None:
         aircall.sandbox.oauth.mode = "rotating"
         aircall.sandbox.oauth.dead_token_status = 403
         tokens = aircall.sandbox.oauth.tokens()
 
-        control(aircall, end_access=True)
+        control(aircall, "POST", "oauth", {"end_access": True})
 
         assert ping(aircall, tokens["access_token"]) == 403
         assert refresh(aircall, tokens["refresh_token"]).status_code == 200
-
-
-def control(aircall: Aircall, **wish: bool) -> None:
-    assert requests.post(aircall.sandbox.url + "/_sandbox/oauth", json=wish, timeout=10).json() == {}
 
 
 def test_integrations_are_for_apps_only(aircall: Aircall) -> None:

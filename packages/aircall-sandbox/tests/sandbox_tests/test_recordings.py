@@ -1,4 +1,4 @@
-"""The sandbox's audio: links that end after an hour and change at each reading, and files that stay the same."""
+"""Audio of the sandbox: links expire and change at each reading; files stay the same."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import pytest
 import requests
 
 from aircall_sandbox.recordings import FRAME, address_of, audio
+from sandbox_tests.asking import get
 
 if TYPE_CHECKING:
     from tests.conftest import Aircall
@@ -17,9 +18,7 @@ HOUR = 3600
 
 
 def link(aircall: Aircall, call: int, kind: str = "recording") -> str:
-    auth = (aircall.sandbox.api_id, aircall.sandbox.api_token)
-    answer = requests.get(f"{aircall.sandbox.url}/v1/calls/{call}", auth=auth, timeout=10).json()["call"]
-    return str(answer[kind])
+    return str(get(aircall, f"/v1/calls/{call}").json()["call"][kind])
 
 
 def fetch(url: str, **headers: str) -> requests.Response:
@@ -32,7 +31,7 @@ def call(aircall: Aircall) -> int:
     return identity
 
 
-def test_a_link_leads_to_audio_that_is_always_the_same(aircall: Aircall, call: int) -> None:
+def test_links_of_a_call_lead_to_the_same_audio(aircall: Aircall, call: int) -> None:
     first, second = (fetch(link(aircall, call)) for _ in range(2))
 
     assert first.status_code == 200
@@ -47,7 +46,7 @@ def test_every_reading_has_another_link(aircall: Aircall, call: int) -> None:
     assert link(aircall, call) != link(aircall, call)
 
 
-def test_a_link_ends_after_an_hour(aircall: Aircall, call: int) -> None:
+def test_a_link_expires_after_an_hour(aircall: Aircall, call: int) -> None:
     url = link(aircall, call)
     aircall.clock.now += HOUR - 1
     assert fetch(url).status_code == 200
@@ -56,7 +55,7 @@ def test_a_link_ends_after_an_hour(aircall: Aircall, call: int) -> None:
     assert fetch(link(aircall, call)).status_code == 200
 
 
-def test_nobody_makes_a_link_of_their_own(aircall: Aircall, call: int) -> None:
+def test_a_forged_link_is_refused(aircall: Aircall, call: int) -> None:
     url = link(aircall, call)
 
     for other in (re.sub(r"expires=\d", "expires=9", url), url.replace("recording.mp3", "voicemail.mp3"), url[:-1]):
@@ -64,11 +63,11 @@ def test_nobody_makes_a_link_of_their_own(aircall: Aircall, call: int) -> None:
     assert fetch(url.partition("?")[0]).status_code == 403
 
 
-def test_a_link_tolerates_no_credentials(aircall: Aircall, call: int) -> None:
+def test_a_link_with_credentials_is_refused(aircall: Aircall, call: int) -> None:
     assert fetch(link(aircall, call), Authorization="Bearer x").status_code == 400
 
 
-def test_files_can_be_gone(aircall: Aircall, call: int) -> None:
+def test_a_file_can_be_deleted(aircall: Aircall, call: int) -> None:
     aircall.world.recordings.deleted.add(address_of(call, "recording"))
 
     assert fetch(link(aircall, call)).status_code == 404

@@ -1,4 +1,4 @@
-"""The sandbox answers as Aircall does, according to the facts; a test for each fact."""
+"""The sandbox answers as Aircall does: a test per fact."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 import requests
 
 from aircall_sandbox import generate_company
-from sandbox_tests.asking import get, listed
+from sandbox_tests.asking import ask, get, listed
 from tests.clock import NOW
 
 if TYPE_CHECKING:
@@ -43,11 +43,10 @@ class TestEdge:
         assert (answer.status_code, answer.content) == (status, body)
 
     def test_requests_that_write_are_refused(self, aircall: Aircall) -> None:
-        auth = (aircall.sandbox.api_id, aircall.sandbox.api_token)
-        answer = requests.post(aircall.sandbox.url + "/v1/tags", json={"name": "VIP"}, auth=auth, timeout=10)
+        answer = ask(aircall, "POST", "/v1/tags", {"name": "VIP"})
         assert (answer.status_code, answer.content) == (404, b'{"message":"Not Found"}')
 
-    def test_normal_answers_have_no_rate_limit_headers(self, make_aircall: Callable[..., Aircall]) -> None:
+    def test_only_a_429_has_rate_limit_headers(self, make_aircall: Callable[..., Aircall]) -> None:
         headers = get(make_aircall(requests_per_minute=5), "/v1/ping").headers
         assert not [name for name in headers if name.lower().startswith("x-aircallapi")]
 
@@ -75,7 +74,7 @@ class TestLists:
     @pytest.mark.parametrize(
         "path", ["/v1/calls", "/v1/contacts", "/v1/tags", "/v2/users", "/v1/teams", "/v1/numbers", "/v1/webhooks"]
     )
-    def test_position_10_000_is_the_last_even_of_an_empty_list(self, lasting: Aircall, path: str) -> None:
+    def test_position_10_000_is_the_last_even_in_an_empty_list(self, lasting: Aircall, path: str) -> None:
         assert get(lasting, path, page=200, per_page=50).status_code == 200
         refused = get(lasting, path, page=201, per_page=50)
         assert refused.status_code == 400
@@ -92,7 +91,7 @@ class TestLists:
         }
         assert get(lasting, path, page=501, per_page=20).status_code == 400
 
-    def test_meta_counts_and_links_the_pages_around(self, aircall: Aircall) -> None:
+    def test_meta_has_counts_and_links_to_adjacent_pages(self, aircall: Aircall) -> None:
         for n in range(60):
             aircall.world.add_contact(created_at=T0 - 1_000 + n)
         meta = get(aircall, "/v1/contacts", page=2, per_page=25, order="asc", order_by="created_at").json()["meta"]
@@ -119,7 +118,7 @@ class TestLists:
         link = get(aircall, "/v1/tags", order="desc", per_page=2).json()["meta"]["next_page_link"]
         assert link == "https://api.aircall.io/v1/tags?per_page=2&page=2"
 
-    def test_a_next_page_is_named_beyond_the_cap(self, aircall: Aircall) -> None:
+    def test_a_next_page_is_linked_beyond_the_cap(self, aircall: Aircall) -> None:
         for n in range(10_001):
             aircall.world.add_contact(created_at=T0 - 20_000 + n)
         link = get(aircall, "/v1/contacts", page=200, per_page=50).json()["meta"]["next_page_link"]
@@ -156,7 +155,7 @@ class TestCalls:
         ids = [aircall.world.add_call(started_at=T0 - 10 + n)["id"] for n in range(5)]
         assert listed(aircall, "/v1/calls", order="desc", per_page=2, page=2) == [ids[2], ids[1]]
 
-    def test_parts_that_were_not_asked_for_are_null_or_absent(self, aircall: Aircall) -> None:
+    def test_parts_without_their_flag_are_null_or_absent(self, aircall: Aircall) -> None:
         contact = aircall.world.add_contact(created_at=T0 - DAY)
         aircall.world.add_call(started_at=T0 - 500, contact=contact)
         (bare,) = get(aircall, "/v1/calls").json()["calls"]
@@ -257,7 +256,7 @@ class TestCalls:
 
 
 class TestContacts:
-    def test_bounds_are_inclusive_and_on_creation_whatever_the_order(self, aircall: Aircall) -> None:
+    def test_bounds_are_inclusive_and_by_creation_in_any_order(self, aircall: Aircall) -> None:
         ids = [aircall.world.add_contact(created_at=T0 - 10 + n)["id"] for n in range(5)]
         aircall.world.edit_contact(ids[1], at=T0)
         bounds = {"from": T0 - 10, "to": T0 - 8}

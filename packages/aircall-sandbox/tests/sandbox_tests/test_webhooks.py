@@ -1,4 +1,4 @@
-"""The sandbox's webhooks do what the facts say (facts: Webhooks)."""
+"""Webhooks of the sandbox follow the facts (facts: Webhooks)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import requests
 
 from aircall_sandbox import Sandbox, World
 from aircall_sandbox.events import EVENTS
-from sandbox_tests.asking import get
+from sandbox_tests.asking import ask, control, get
 from tests.clock import NOW
 from tests.receiving import PUBLIC, Receiver, receiver
 
@@ -20,37 +20,26 @@ if TYPE_CHECKING:
 
 T0 = int(NOW)
 HOUR = 3_600
+WEBHOOKS = "/v1/webhooks"
 
 
 @pytest.fixture
 def hooks(aircall: Aircall) -> Iterator[Receiver]:
-    """A receiver behind a public address."""
+    """A receiver behind the public address."""
     with receiver() as server:
         aircall.sandbox.webhooks.forwards[PUBLIC] = server.url
         yield server
 
 
-def ask(aircall: Aircall, method: str, path: str = "", body: Any = None, **params: str) -> requests.Response:
-    auth = (aircall.sandbox.api_id, aircall.sandbox.api_token)
-    url = f"{aircall.sandbox.url}/v1/webhooks{path}"
-    return requests.request(method, url, json=body, params=params, auth=auth, timeout=10)
-
-
 def register(aircall: Aircall, *events: str) -> dict[str, Any]:
-    answer = ask(aircall, "POST", body={"url": f"{PUBLIC}/aircall", "events": list(events)})
+    answer = ask(aircall, "POST", WEBHOOKS, {"url": f"{PUBLIC}/aircall", "events": list(events)})
     assert answer.status_code == 201
     webhook: dict[str, Any] = answer.json()["webhook"]
     return webhook
 
 
-def control(aircall: Aircall, method: str, path: str, body: Any = None) -> Any:
-    answer = requests.request(method, f"{aircall.sandbox.url}/_sandbox/{path}", json=body, timeout=10)
-    assert answer.status_code == 200, answer.text
-    return answer.json()
-
-
 def deliver(aircall: Aircall, seconds: float = 0) -> list[int]:
-    """Let time pass, and deliver; return the statuses."""
+    """Advance the clock and deliver; return the statuses."""
     aircall.clock.now += seconds
     return [attempt.status for attempt in aircall.sandbox.webhooks.deliver()]
 
@@ -60,9 +49,9 @@ def test_there_are_69_events() -> None:
 
 
 class TestObjects:
-    def test_they_come_change_and_go(self, aircall: Aircall) -> None:
+    def test_they_are_created_updated_and_deleted(self, aircall: Aircall) -> None:
         webhook = register(aircall, "call.created")
-        path = f"/{webhook['webhook_id']}"
+        path = f"{WEBHOOKS}/{webhook['webhook_id']}"
         assert webhook["events"] == ["call.created"]
         assert "id" not in webhook
         assert ask(aircall, "PUT", path, {"events": ["call.ended"]}, events_action="add").json()["webhook"][
@@ -78,7 +67,7 @@ class TestObjects:
         assert ask(aircall, "DELETE", path).status_code == 404
         assert get(aircall, "/v1/webhooks").json()["webhooks"] == []
 
-    def test_an_app_sees_and_changes_its_own_only(self, aircall: Aircall) -> None:
+    def test_an_app_sees_and_changes_only_its_own(self, aircall: Aircall) -> None:
         other = aircall.world.add("webhooks")["webhook_id"]
         token = aircall.sandbox.oauth.tokens()["access_token"]
         url, headers = f"{aircall.sandbox.url}/v1/webhooks", {"Authorization": f"Bearer {token}"}
@@ -102,13 +91,13 @@ class TestObjects:
             {"url": PUBLIC, "events": "call.created"},
         ],
     )
-    def test_a_bad_one_is_refused(self, lasting: Aircall, body: Any) -> None:
-        assert ask(lasting, "POST", body=body).status_code == 400
+    def test_an_invalid_one_is_refused(self, lasting: Aircall, body: Any) -> None:
+        assert ask(lasting, "POST", WEBHOOKS, body).status_code == 400
 
-    def test_a_company_has_a_hundred(self, aircall: Aircall) -> None:
+    def test_a_company_has_a_hundred_at_most(self, aircall: Aircall) -> None:
         for _ in range(100):
             aircall.world.add("webhooks")
-        assert ask(aircall, "POST", body={"url": PUBLIC}).status_code == 400
+        assert ask(aircall, "POST", WEBHOOKS, {"url": PUBLIC}).status_code == 400
 
     def test_nothing_changes_without_credentials(self, aircall: Aircall) -> None:
         url = f"{aircall.sandbox.url}/v1/webhooks"
@@ -118,15 +107,15 @@ class TestObjects:
 
 
 class TestDeliveries:
-    def test_a_call_is_told_of_as_it_goes_on(self, aircall: Aircall, hooks: Receiver) -> None:
+    def test_a_call_emits_events_as_it_goes_on(self, aircall: Aircall, hooks: Receiver) -> None:
         webhook = register(aircall)
         user = aircall.world.call_user(aircall.world.add("users")["id"])
         call = aircall.world.add_call(started_at=T0 + 10, user=user, recalculated_after=None)
 
         assert deliver(aircall, 10 * HOUR) == [200] * len(hooks.bodies)
 
-        told = [body for body in hooks.bodies if body["resource"] == "call"]
-        assert sorted((body["timestamp"] - T0, body["event"]) for body in told) == [
+        sent = [body for body in hooks.bodies if body["resource"] == "call"]
+        assert sorted((body["timestamp"] - T0, body["event"]) for body in sent) == [
             (10, "call.created"),
             (10, "call.ringing_on_agent"),
             (15, "call.answered"),
@@ -134,13 +123,13 @@ class TestDeliveries:
             (100, "call.ended"),
             (130, "call.comm_assets_generated"),
         ]
-        created = next(body for body in told if body["event"] == "call.created")
+        created = next(body for body in sent if body["event"] == "call.created")
         assert created["token"] == webhook["token"]
         assert created["data"]["call_uuid"] == call["sid"]
         assert (created["data"]["status"], created["data"]["contact"]) == ("initial", {})
         assert hooks.headers[0]["aircall-origin"] == "webhooks"
 
-    def test_edits_contacts_users_and_numbers_are_told_of(self, aircall: Aircall, hooks: Receiver) -> None:
+    def test_edits_contacts_users_and_numbers_emit_events(self, aircall: Aircall, hooks: Receiver) -> None:
         world = aircall.world
         call = world.add_call(started_at=T0 - HOUR)["id"]
         contact, user, number = (
@@ -171,31 +160,33 @@ class TestDeliveries:
         updated = next(body for body in hooks.bodies if body["event"] == "contact.updated")
         assert updated["data"]["created_at"] == "2026-11-23T12:59:55Z"
 
-    def test_messages_are_told_of(self, aircall: Aircall, hooks: Receiver) -> None:
+    def test_messages_emit_events(self, aircall: Aircall, hooks: Receiver) -> None:
         register(aircall, "message.received", "message.status_updated", "group_message.sent", "ai_voice_agent.ended")
         aircall.world.add("numbers")
         call = aircall.world.add_call(started_at=T0 - HOUR)["id"]
-        message = control(aircall, "POST", "messages", {"body": "Where is my order?"})
+        message = control(aircall, "POST", "messages", {"body": "Where is my order?"}).json()
         control(aircall, "PATCH", f"messages/{message['id']}", {"status": "read"})
         control(aircall, "POST", "group_messages", {"direction": "outbound"})
         aircall.sandbox.texts.voice_agent(call, "ended", call_end_reason="answered")
-        assert control(aircall, "POST", "deliveries") == {"waiting": 4, "deliveries": []}
+        assert control(aircall, "POST", "deliveries").json() == {"waiting": 4, "deliveries": []}
         aircall.clock.now += 5
-        assert len(control(aircall, "POST", "deliveries")["deliveries"]) == 4
+        sent = control(aircall, "POST", "deliveries").json()["deliveries"]
+        assert len(sent) == 4
+        assert control(aircall, "GET", "deliveries").json() == {"waiting": 0, "deliveries": sent}
 
-        told = {body["event"]: body["data"] for body in hooks.bodies}
-        assert told["message.received"] == message
-        assert told["message.status_updated"].keys() == {"id", "status", "updated_at"}
-        assert told["group_message.sent"]["group_conversation_id"]
-        assert told["ai_voice_agent.ended"]["ai_voice_agent_session_id"] == f"session-{call}"
+        data = {body["event"]: body["data"] for body in hooks.bodies}
+        assert data["message.received"] == message
+        assert data["message.status_updated"].keys() == {"id", "status", "updated_at"}
+        assert data["group_message.sent"]["group_conversation_id"]
+        assert data["ai_voice_agent.ended"]["ai_voice_agent_session_id"] == f"session-{call}"
 
-    def test_results_of_ai_are_told_of_when_they_are_there(self, aircall: Aircall, hooks: Receiver) -> None:
+    def test_ai_results_emit_events_when_ready(self, aircall: Aircall, hooks: Receiver) -> None:
         world = aircall.world
         old = world.add_call(started_at=T0 - HOUR)["id"]
         register(aircall, "transcription.created", "playbook_result.updated", "summary.created")
         world.intelligence.add(old, "transcription")
         world.intelligence.add(old, "predicted_csat")
-        world.intelligence.edit(old, "transcription", type="voicemail")  # of which nothing tells
+        world.intelligence.edit(old, "transcription", type="voicemail")  # emits no event
         world.intelligence.add(old, "playbook_result")
         world.intelligence.edit(old, "playbook_result", adherence_score=0.5)
         world.intelligence.share = 1
@@ -207,10 +198,10 @@ class TestDeliveries:
             ("transcription.created", old),
         ]
         deliver(aircall, 60)
-        told = {(body["event"], body["timestamp"] - T0) for body in hooks.bodies if body["data"]["call_id"] == new}
-        assert told == {("transcription.created", 136), ("summary.created", 136)}
+        sent = {(body["event"], body["timestamp"] - T0) for body in hooks.bodies if body["data"]["call_id"] == new}
+        assert sent == {("transcription.created", 136), ("summary.created", 136)}
 
-    def test_anything_can_be_told_of(self, aircall: Aircall, hooks: Receiver) -> None:
+    def test_any_event_can_be_emitted(self, aircall: Aircall, hooks: Receiver) -> None:
         register(aircall)
         call = aircall.world.add_call(started_at=T0 - HOUR)["id"]
         deliver(aircall, 200)
@@ -240,9 +231,9 @@ class TestDeliveries:
         assert run(1) == first != run(2)
         assert set(first) == {("message.received", str(n)) for n in range(20)}
         assert len(first) > 20
-        assert first[:20] != sorted(first[:20], key=lambda told: int(told[1]))
+        assert first[:20] != sorted(first[:20], key=lambda sent: int(sent[1]))
 
-    def test_what_fails_comes_again(self, aircall: Aircall, hooks: Receiver) -> None:
+    def test_a_failed_delivery_is_retried(self, aircall: Aircall, hooks: Receiver) -> None:
         register(aircall)
         hooks.status = 503
         aircall.sandbox.texts.add()
@@ -252,7 +243,7 @@ class TestDeliveries:
         assert deliver(aircall, HOUR) == []
         assert hooks.bodies[0] == hooks.bodies[1]
 
-    def test_a_receiver_that_is_down_is_switched_off_and_on_again(self, aircall: Aircall, hooks: Receiver) -> None:
+    def test_a_webhook_is_inactive_while_its_receiver_is_down(self, aircall: Aircall, hooks: Receiver) -> None:
         key = register(aircall)["webhook_id"]
         aircall.sandbox.webhooks.forwards[PUBLIC] = "http://127.0.0.1:1"
         aircall.sandbox.texts.add()
@@ -265,7 +256,7 @@ class TestDeliveries:
         assert deliver(aircall, 60) == [200, 200]
         assert aircall.world.kinds["webhooks"][key]["active"] is True
 
-    def test_after_12_hours_nothing_comes_until_it_is_switched_on(self, aircall: Aircall, hooks: Receiver) -> None:
+    def test_deliveries_end_12_hours_after_deactivation(self, aircall: Aircall, hooks: Receiver) -> None:
         key = register(aircall)["webhook_id"]
         hooks.status = 500
         aircall.sandbox.texts.add()
@@ -276,7 +267,7 @@ class TestDeliveries:
         aircall.clock.now += 13 * HOUR
         aircall.sandbox.texts.add(body="never sent")
         assert deliver(aircall, 60) == []
-        assert ask(aircall, "PUT", f"/{key}", {}).json()["webhook"]["active"] is True
+        assert ask(aircall, "PUT", f"{WEBHOOKS}/{key}", {}).json()["webhook"]["active"] is True
         aircall.sandbox.texts.add(body="sent")
         assert deliver(aircall, 60) == [200]
         assert [body["data"]["body"] for body in hooks.bodies] == ["sent"]
@@ -284,14 +275,14 @@ class TestDeliveries:
     def test_they_never_leave_this_machine(self, aircall: Aircall) -> None:
         register(aircall)
         aircall.sandbox.texts.add()
-        assert aircall.sandbox.webhooks.waiting == 0  # nobody forwards that address
+        assert aircall.sandbox.webhooks.waiting == 0  # no forward
         aircall.sandbox.webhooks.forwards[PUBLIC] = "http://192.0.2.1"
         aircall.sandbox.texts.add()
         with pytest.raises(ValueError, match="this machine only"):
             deliver(aircall, 5)
 
 
-def test_a_sandbox_that_delivers_by_itself_needs_no_word(aircall: Aircall, hooks: Receiver) -> None:
+def test_a_sandbox_can_deliver_by_itself(aircall: Aircall, hooks: Receiver) -> None:
     with Sandbox(World(now=NOW), clock=aircall.clock.time, delivers=True) as sandbox:
         sandbox.webhooks.forwards[PUBLIC] = hooks.url
         sandbox.webhooks.delay = 0

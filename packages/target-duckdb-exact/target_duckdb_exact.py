@@ -1,14 +1,15 @@
-"""The plain target-duckdb, but with text stored as it was sent, and with rows deleted that are no longer there.
+"""target-duckdb that stores text exactly as sent, and deletes rows of old versions.
 
-The plain target lets DuckDB guess the form of a CSV file from its first rows. A wrong guess takes the first row for a
-header (github.com/duckdb/duckdb/issues/21653), strips the quotes off a tag named 'VIP', or ends the run; an empty
-string always becomes NULL. Here a batch travels as lines of JSON, where nothing is left to guess, in a file that only
-its owner can read and that is gone afterwards, also after a failure.
+The plain target lets DuckDB sniff the dialect of a CSV file from its first rows. A wrong guess takes the first row for
+a header (github.com/duckdb/duckdb/issues/21653), strips the quotes off a tag named 'VIP', or ends the run; an empty
+string always becomes NULL. This target passes each batch as JSON lines, which need no guess, in a file that only its
+owner can read, and that is deleted even after a failure.
 
-The plain target ignores ACTIVATE_VERSION. Here each row has its version, `_sdc_table_version`, and those of older ones
-go in one transaction with the rows that are loaded, before the state is written. That needs `add_metadata_columns`.
+The plain target ignores ACTIVATE_VERSION. This target stores the version of each row in `_sdc_table_version`, and
+deletes rows of older versions in one transaction with the load, before it writes the state. That needs
+`add_metadata_columns`.
 
-An error is one line without values, which may be people's numbers. Everything else is the plain target's.
+Errors are one line without values, which may be personal data. Everything else is the plain target's.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ plain_emit_state = target_duckdb.emit_state
 plain_persist_lines = target_duckdb.persist_lines
 VERSION = "_sdc_table_version"
 SAFE = (duckdb.BinderException, duckdb.CatalogException, duckdb.IOException, duckdb.PermissionException)
-"""Errors of DuckDB that name files, tables and columns, but no values."""
+"""DuckDB errors that name files, tables and columns, but no values."""
 
 
 class ExactSync(DbSync):
@@ -53,7 +54,7 @@ class ExactSync(DbSync):
                 row = flatten_record(record, self.flatten_schema, max_level=self.data_flattening_max_level)
                 file.write(json.dumps(row) + "\n")
             file.flush()
-            # All as text, which DuckDB turns into the types of the table; nested values are JSON text already.
+            # All columns are text, which DuckDB converts to the table's types; nested values are JSON text already.
             columns = dict.fromkeys(self.flatten_schema, "VARCHAR")
             self.conn.read_json(file.name, format="newline_delimited", columns=columns).insert_into(batch)
         if self.stream_schema_message["key_properties"] and (update := self.update_from_temp_table(batch)):
@@ -63,14 +64,14 @@ class ExactSync(DbSync):
 
 
 def add_columns(message: dict[str, Any]) -> dict[str, Any]:
-    """Add the columns of the target to the schema of a stream."""
+    """Add the metadata columns to a SCHEMA message."""
     message["schema"]["properties"][VERSION] = {"type": ["null", "integer"], "maximum": 2**63 - 1}
     extended: dict[str, Any] = plain_add_columns(message)
     return extended
 
 
 def add_values(message: dict[str, Any]) -> dict[str, Any]:
-    """Add their values to a record; times in UTC, whatever the zone of this machine."""
+    """Return the record of a RECORD message with metadata values; times are in UTC."""
     record: dict[str, Any] = message["record"]
     return record | {
         "_sdc_extracted_at": message.get("time_extracted"),
@@ -81,7 +82,7 @@ def add_values(message: dict[str, Any]) -> dict[str, Any]:
 
 
 def persist_lines(connection: DuckDBPyConnection, config: dict[str, Any], lines: Iterable[str]) -> None:
-    """Load messages; what is loaded and deleted before a state is written is one transaction."""
+    """Load messages; all loads and deletions before a state are one transaction."""
     schemas: dict[str, str] = {}
     ended: dict[str, int] = {}
     has_versions = config.get("add_metadata_columns") or config.get("hard_delete")
@@ -96,7 +97,7 @@ def persist_lines(connection: DuckDBPyConnection, config: dict[str, Any], lines:
                 message = json.loads(line)
                 if message["type"] == "ACTIVATE_VERSION":
                     ended[message["stream"]] = message["version"]
-                    yield schemas[message["stream"]]  # the plain target loads what it has, and calls emit_state
+                    yield schemas[message["stream"]]  # makes the plain target load its batches and call emit_state
             yield line
 
     def emit_state(state: Any) -> None:
@@ -123,21 +124,21 @@ def _is_json(text: str) -> bool:
 
 
 def in_one_line(record: logging.LogRecord) -> bool:
-    """Keep a message of the log to one line, and leave those out that quote a record."""
+    """Filter of the log: put a message on one line; drop it if it quotes a record."""
     record.msg, record.args = " ".join(record.getMessage().split()), ()
     return not record.msg.startswith(("Unable to parse", "Cannot find"))
 
 
-def say(error: Exception) -> str:
-    """Say in one line what went wrong, without values."""
+def describe(error: Exception) -> str:
+    """Describe an error in one line without values."""
     if isinstance(error, (*SAFE, OSError)):
         return str(error)
     place = traceback.extract_tb(error.__traceback__)[-1]
-    return f"{type(error).__name__} in {place.name}; its message is left out, since it may quote a record."
+    return f"{type(error).__name__} in {place.name}; its message is omitted, since it may quote a record."
 
 
 def main() -> None:
-    """Run the target with that way of loading."""
+    """Run the target."""
     target_duckdb.DbSync = ExactSync
     target_duckdb.add_metadata_columns_to_schema = add_columns
     target_duckdb.add_metadata_values_to_record = add_values
@@ -145,6 +146,6 @@ def main() -> None:
     target_duckdb.LOGGER.addFilter(in_one_line)
     try:
         target_duckdb.main()
-    except Exception as error:  # noqa: BLE001 - whatever it is, its traceback may quote a record
-        target_duckdb.LOGGER.critical("%s", say(error))
+    except Exception as error:  # noqa: BLE001 - any traceback may quote a record
+        target_duckdb.LOGGER.critical("%s", describe(error))
         sys.exit(1)

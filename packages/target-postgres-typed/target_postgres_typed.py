@@ -1,9 +1,8 @@
-"""MeltanoLabs' target-postgres, with the column types that an analyst expects.
+"""MeltanoLabs' target-postgres with the column types that analysts expect.
 
-The plain target makes `timestamp` columns without a time zone, which PostgreSQL fills by the time zone of the session,
-and `jsonb[]` columns for lists of objects, which few tools can read. Here a date-time becomes `timestamptz`, and a list
-becomes `jsonb`. An error is one line without values, which may be people's numbers. Everything else is the plain
-target's.
+The plain target creates `timestamp` columns without a time zone, which PostgreSQL fills by the session's time zone, and
+`jsonb[]` columns for lists of objects, which few tools can read. This target maps date-times to `timestamptz`, and
+lists to `jsonb`. Errors are one line without values, which may be personal data. Everything else is the plain target's.
 """
 
 from __future__ import annotations
@@ -43,7 +42,7 @@ def _timestamp(_schema: dict[str, Any]) -> TIMESTAMP:
 
 
 class TypedSink(PostgresSink):
-    """Writes to columns of those types."""
+    """Writes with that connector."""
 
     connector_class = TypedConnector
 
@@ -54,30 +53,30 @@ class TargetPostgresTyped(TargetPostgres):
     default_sink_class = TypedSink
 
 
-def say(error: Exception) -> str:
-    """Say in one line what went wrong, without values."""
+def describe(error: Exception) -> str:
+    """Describe an error in one line without values."""
     if isinstance(error, DBAPIError) and error.orig is not None:
         about = getattr(error.orig, "diag", None)
         if about is None or about.sqlstate is None:
             return " ".join(str(error.orig).split())  # no connection
         table = ".".join(filter(None, (about.schema_name, about.table_name, about.column_name)))
         has_values = about.sqlstate[:2] in {"22", "23"}  # data, constraints
-        message = "its message is left out, since it may quote a record" if has_values else about.message_primary
-        return f"PostgreSQL says {type(error.orig).__name__} ({about.sqlstate}) {table}: {message}."
+        message = "its message is omitted, since it may quote a record" if has_values else about.message_primary
+        return f"PostgreSQL: {type(error.orig).__name__} ({about.sqlstate}) {table}: {message}."
     if isinstance(error, InvalidInputLine):
         return "The input ends in the middle of a message: the tap was killed."
     if isinstance(error, (NotImplementedError, AssertionError, OSError)):
-        return " ".join(str(error).split())  # a column that doesn't fit, a setting or a file
+        return " ".join(str(error).split())  # an incompatible column, a setting or a file
     place = traceback.extract_tb(error.__traceback__)[-1]
-    return f"{type(error).__name__} in {place.name}; its message is left out, since it may quote a record."
+    return f"{type(error).__name__} in {place.name}; its message is omitted, since it may quote a record."
 
 
 def main() -> None:
     """Run the target."""
-    # It quotes lines that it cannot read.
+    # This logger quotes lines that it cannot parse.
     logging.getLogger("singer_sdk.singerlib.encoding.simple").addFilter(lambda _: False)
     try:
         TargetPostgresTyped.cli()
-    except Exception as error:  # noqa: BLE001 - whatever it is, its traceback may quote a record
-        logging.getLogger(TargetPostgresTyped.name).critical("%s", say(error))
+    except Exception as error:  # noqa: BLE001 - any traceback may quote a record
+        logging.getLogger(TargetPostgresTyped.name).critical("%s", describe(error))
         sys.exit(1)

@@ -58,11 +58,11 @@ def test_rows_are_exact_and_a_second_run_changes_them_in_place(aircall: Aircall,
 @pytest.mark.parametrize(
     "names",
     [
-        ["'VIP'"],  # alone in a batch, where nothing else shows what a quote is
+        ["'VIP'"],  # alone in a batch: no other row shows what a quote is
         ["", "''", 'say "hi"', "a\nb\r\nc", "comma, semicolon; tab\t", "NULL", "back\\slash", "Zoë 😀"],
     ],
 )
-def test_text_arrives_as_it_was_sent(names: list[str], aircall: Aircall, load: Any, tmp_path: Path) -> None:
+def test_text_arrives_exactly(names: list[str], aircall: Aircall, load: Any, tmp_path: Path) -> None:
     path = tmp_path / "warehouse.duckdb"
     tags = [aircall.world.add("tags", name=name, description=None) for name in names]
 
@@ -73,7 +73,7 @@ def test_text_arrives_as_it_was_sent(names: list[str], aircall: Aircall, load: A
     ]
 
 
-def test_a_run_that_breaks_off_saves_no_state_ahead_of_its_rows(tmp_path: Path) -> None:
+def test_an_interrupted_run_saves_no_state_ahead_of_its_rows(tmp_path: Path) -> None:
     (plugin,) = (
         plugin
         for plugin in yaml.safe_load((ROOT / "meltano.yml").read_text(encoding="utf-8"))["plugins"]["loaders"]
@@ -106,7 +106,7 @@ def test_a_run_that_breaks_off_saves_no_state_ahead_of_its_rows(tmp_path: Path) 
 
 
 def feed(lines: str, folder: Path, config: Any = None) -> subprocess.CompletedProcess[str]:
-    """Feed lines to the target, on a machine in New York."""
+    """Run the target on these lines, in New York's time zone."""
     settings = {"filepath": str(folder / "warehouse.duckdb"), "default_target_schema": "aircall"}
     path = folder / "config.json"
     path.write_text(json.dumps(settings | {"add_metadata_columns": True} if config is None else config), "utf-8")
@@ -121,7 +121,7 @@ def feed(lines: str, folder: Path, config: Any = None) -> subprocess.CompletedPr
 
 
 def messages(name: str, *ids: int, version: int, **more: Any) -> str:
-    """Return the lines of a stream that was read whole, and a state."""
+    """Return the lines of a full table, and a state."""
     schema = {"properties": {"id": {"type": ["integer"]}, "phone": {"type": ["string"]}} | more}
     lines = [
         {"type": "SCHEMA", "stream": name, "schema": schema, "key_properties": ["id"]},
@@ -132,7 +132,7 @@ def messages(name: str, *ids: int, version: int, **more: Any) -> str:
     return "".join(json.dumps(line) + "\n" for line in lines)
 
 
-def test_what_a_version_ends_is_deleted_in_one_transaction_with_the_load(tmp_path: Path) -> None:
+def test_rows_of_old_versions_are_deleted_in_one_transaction_with_the_load(tmp_path: Path) -> None:
     path = tmp_path / "warehouse.duckdb"
     for lines in (
         messages("tags", 1, 2, version=1) + messages("users", 1, version=1),
@@ -180,7 +180,7 @@ def test_errors_are_one_line_without_values(tmp_path: Path) -> None:
         assert words in line
 
 
-def test_meltano_loads_and_goes_on(project: Project, live_sandbox: Any) -> None:
+def test_meltano_loads_incrementally(project: Project, live_sandbox: Any) -> None:
     path = project.folder / "output/warehouse.duckdb"
     world = live_sandbox.world
 

@@ -30,7 +30,7 @@ def config(postgres: Postgres) -> dict[str, Any]:
     }
 
 
-def test_columns_have_the_types_that_an_analyst_expects(
+def test_columns_have_the_types_that_analysts_expect(
     aircall: Aircall, postgres: Postgres, config: dict[str, Any], load: Any
 ) -> None:
     aircall.world.add_call(started_at=T0 - 100)
@@ -120,7 +120,7 @@ def test_rows_are_exact_and_a_second_run_changes_them_in_place(
     ]
 
 
-def test_what_was_deleted_disappears(aircall: Aircall, postgres: Postgres, config: dict[str, Any], load: Any) -> None:
+def test_deleted_rows_disappear(aircall: Aircall, postgres: Postgres, config: dict[str, Any], load: Any) -> None:
     world = aircall.world
     kept, gone = world.add("tags", name="kept")["id"], world.add("tags", name="gone")["id"]
     user = world.add("users")["id"]
@@ -172,7 +172,7 @@ def test_errors_are_one_line_without_values(postgres: Postgres, config: dict[str
     assert "Could not convert column 'aircall.people.phone' from 'BIGINT' to 'TEXT'" in fail(lines)
 
 
-def test_meltano_loads_and_goes_on(project: Project, postgres: Postgres, live_sandbox: Any) -> None:
+def test_meltano_loads_incrementally(project: Project, postgres: Postgres, live_sandbox: Any) -> None:
     project.environment["TARGET_POSTGRES_SQLALCHEMY_URL"] = postgres.url
     world = live_sandbox.world
 

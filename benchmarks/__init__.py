@@ -1,1 +1,1 @@
-"""What the tap costs, measured against the least that it could cost; see README.md beside this file."""
+"""Benchmarks: the cost of the tap against a lower bound. See README.md."""

@@ -1,18 +1,19 @@
-"""CPU per call: the tap beside a plain SDK tap, run in turn, as ratios of one session.
+"""CPU per call of the tap and of a plain SDK tap, run alternately in one session.
 
-What a process costs before its first call (imports) is measured with an empty list, and subtracted.
+The cost before the first call (imports) is measured with an empty list, and subtracted.
 Usage: `python -m benchmarks.cpu [calls] [rounds]`.
 """
 
 from __future__ import annotations
 
 import sys
+from statistics import median
 
-from benchmarks.harness import measure, median, server, tap_command
+from benchmarks.harness import measure, server, tap_command
 
 
 def main() -> None:
-    """Measure and print."""
+    """Measure and print the ratios."""
     calls = int(sys.argv[1]) if len(sys.argv) > 1 else 20_000
     rounds = int(sys.argv[2]) if len(sys.argv) > 2 else 5  # noqa: PLR2004
     with (
@@ -29,7 +30,7 @@ def main() -> None:
                 spent = measure(*at_work).cpu - measure(*at_start).cpu
                 microseconds[name].append(spent / calls * 1e6)
     for name, values in microseconds.items():
-        print(f"{name:10} {median(values):6.1f} us a call (from {min(values):.1f} to {max(values):.1f})")  # noqa: T201
+        print(f"{name:10} {median(values):6.1f} µs per call (from {min(values):.1f} to {max(values):.1f})")  # noqa: T201
     ratios = [plain / tap for plain, tap in zip(microseconds["plain SDK"], microseconds["tap"], strict=True)]
     print(f"plain SDK / tap: {median(ratios):.2f} (from {min(ratios):.2f} to {max(ratios):.2f})")  # noqa: T201
 

@@ -1,7 +1,7 @@
-"""Requests of a day of hourly runs, beside the least that the API allows; docs/requests.md has the table.
+"""Requests of a day of hourly runs, against the fewest that the API allows; docs/requests.md has the table.
 
-Usage: `python -m benchmarks.day [company]`, by default all of them, which takes some minutes. The sandbox serves the
-companies over HTTP; their calls are made as they are asked for, since there are too many to keep.
+Usage: `python -m benchmarks.day [company]`; all companies take some minutes. The sandbox serves the companies over
+HTTP, and makes their calls on request, since there are too many to keep.
 """
 
 from __future__ import annotations
@@ -33,42 +33,42 @@ if TYPE_CHECKING:
 
 HOUR, DAY = 3_600, 86_400
 NOW = 1_795_438_800
-"""2026-11-23T13:00:00Z, when the day begins."""
+"""2026-11-23T13:00:00Z, the start of the day."""
 RUNS = 24
 AGES = [round(hours * HOUR) for hours in DEFINITION["properties"]["reread_after_hours"]["default"]]
 READ_AGAIN = sum(min(1.0, age / HOUR) for age in AGES)
-"""How often a call is read again. Where it is new to an hourly run at an age already, it need not be."""
+"""Re-reads per call; an hourly run that reads a new call at one of these ages need not re-read it."""
 PARTS = ("calls", "contacts", "user_numbers", "other lists", "ping")
 
 
 class Company(NamedTuple):
-    """What a company has, and what it does in a day."""
+    """Size of a company, and its calls per day."""
 
     users: int
     calls: int
 
     @property
     def lists(self) -> dict[str, int]:
-        """How long its lists are."""
+        """Lengths of its lists."""
         few = {"teams": self.users // 10, "numbers": self.users // 2, "tags": 30, "webhooks": 5}
         return {"users": self.users, "availabilities": self.users, **few}
 
     @property
     def changed_contacts(self) -> int:
-        """How many contacts change in an hour."""
+        """Contacts changed per hour."""
         return self.calls // 20 // RUNS
 
 
 COMPANIES = {"small": Company(20, 200), "medium": Company(200, 2_000), "large": Company(2_000, 20_000)}
 
 
-def least(company: Company) -> Counter[str]:
-    """Say how few requests the API allows for what a day of hourly runs reads.
+def lower_bound(company: Company) -> Counter[str]:
+    """Return a lower bound of the requests for a day of hourly runs.
 
-    New calls are asked for by each run, and so are the lists, none of which can be asked for changes. Calls that are
-    read again could wait until they fill pages. What each user has is read once.
+    Each run requests new calls, and all lists, which cannot be filtered for changes. Re-reads of calls could wait until
+    they fill a page. The numbers of each user are read once.
     """
-    lists = sum(map(_pages, company.lists.values())) + 1  # the company itself
+    lists = sum(map(_pages, company.lists.values())) + 1  # plus the company
     return Counter(
         {
             "calls": RUNS * _pages(company.calls / RUNS) + math.ceil(company.calls * READ_AGAIN / PAGE_SIZE),
@@ -80,7 +80,7 @@ def least(company: Company) -> Counter[str]:
 
 
 def measured(company: Company, owned_lists_every_hours: float) -> Counter[str]:
-    """Let the tap run for a day, and count its requests."""
+    """Run the tap for a day, and count its requests."""
     clock, world = FakeClock(NOW), World(now=NOW)
     _furnish(world, company)
     with Sandbox(world, clock=clock.time) as sandbox:
@@ -108,8 +108,8 @@ def measured(company: Company, owned_lists_every_hours: float) -> Counter[str]:
 
 
 def row(name: str, company: Company) -> str:
-    """Return a row of the table, measured."""
-    before, after, best = measured(company, 0).total(), measured(company, 24), least(company)
+    """Measure a row of the table."""
+    before, after, best = measured(company, 0).total(), measured(company, 24), lower_bound(company)
     parts = " + ".join(f"{after[part]:,}" for part in PARTS)
     ratio = after.total() / best.total()
     return (
@@ -129,7 +129,7 @@ def _part_of(path: str) -> str:
 
 
 def _state_before(second: int, owned_lists_every_hours: float) -> dict[str, Any]:
-    """Return the state that hourly runs have left for weeks, the last of them at a UNIX second."""
+    """Return a state as after weeks of hourly runs, the last of them at a UNIX second."""
     cursors = {str(age): to_rfc3339(second - age) for age in [TRAIL_SECONDS, *AGES]}
     cursors["0"] = cursors.pop(str(TRAIL_SECONDS))
     last = to_rfc3339(second - TRAIL_SECONDS)
@@ -161,7 +161,7 @@ def _furnish(world: World, company: Company) -> None:
 
 
 class _EvenCalls(Mapping[int, "Record"]):
-    """Calls that begin at even distances, made as they are asked for; the id says when."""
+    """Calls at regular intervals, made on request; the id determines the start."""
 
     def __init__(self, a_day: int) -> None:
         self.a_day = a_day
@@ -181,7 +181,7 @@ class _EvenCalls(Mapping[int, "Record"]):
 
 
 class _EvenIndex(TimeIndex):
-    """Finds those calls by their time."""
+    """Finds these calls by time."""
 
     def __init__(self, world: World, a_day: int) -> None:
         super().__init__()
@@ -195,7 +195,7 @@ class _EvenIndex(TimeIndex):
 
 
 def main() -> None:
-    """Measure and print."""
+    """Measure and print the table."""
     for name in sys.argv[1:] or COMPANIES:
         print(row(name, COMPANIES[name]), flush=True)  # noqa: T201
 

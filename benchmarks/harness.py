@@ -1,14 +1,12 @@
-"""Runs commands against the benchmarks' server and measures whole processes."""
+"""Runs commands against the benchmark server and measures their processes."""
 
 from __future__ import annotations
 
 import json
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
-import time
 import urllib.request
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,24 +23,21 @@ TAP = str(Path(sys.executable).parent / "tap-aircall")
 
 @dataclass(frozen=True)
 class Usage:
-    """What one process took."""
+    """Resources that a process used."""
 
     cpu: float
-    """Seconds of user and system time."""
-    wall: float
-    """Seconds."""
+    """User and system time in seconds."""
     peak: float
-    """Megabytes of resident memory at the most."""
+    """Peak resident memory in megabytes."""
 
 
 def measure(*command: str) -> Usage:
-    """Run a command to its end and return what it took; its output is buffered as usual, and thrown away.
+    """Run a command and return its usage; its output is buffered as usual, and discarded.
 
     Raises:
-        RuntimeError: If it fails.
+        RuntimeError: The command fails.
     """
     with tempfile.TemporaryFile() as errors:
-        began = time.monotonic()
         buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=errors, env=buffered)  # noqa: S603 - ours
         _, status, usage = os.wait4(process.pid, 0)
@@ -51,13 +46,13 @@ def measure(*command: str) -> Usage:
             errors.seek(0)
             message = f"{command[0]} failed: {errors.read().decode()[-2000:]}"
             raise RuntimeError(message)
-        return Usage(usage.ru_utime + usage.ru_stime, time.monotonic() - began, usage.ru_maxrss / 1024)
+        return Usage(usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
 
 
 @contextmanager
 def server(calls: int) -> Iterator[str]:
-    """Run the server with a number of calls; yields its address."""
-    command = [sys.executable, "-m", "benchmarks.server", "--calls", str(calls)]
+    """Run the server with a number of calls; yield its URL."""
+    command = [sys.executable, "-m", "benchmarks.server", str(calls)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603
         assert process.stdin  # noqa: S101
         assert process.stdout  # noqa: S101
@@ -66,14 +61,14 @@ def server(calls: int) -> Iterator[str]:
 
 
 def requests(url: str) -> int:
-    """Return how many requests the server got."""
+    """Return the number of requests that the server received."""
     with urllib.request.urlopen(f"{url}/requests") as answer:  # noqa: S310 - our own server
         return int(answer.read())
 
 
 @contextmanager
 def tap_command(url: str) -> Iterator[list[str]]:
-    """Yield a command with which the tap reads all calls of a server."""
+    """Yield a command that makes the tap read all calls of a server."""
     catalog: Any = json.loads(TapAircall(config={}, validate_config=False).catalog_json_text)
     for entry in catalog["streams"]:
         for item in entry["metadata"]:
@@ -86,8 +81,3 @@ def tap_command(url: str) -> Iterator[list[str]]:
             paths[name] = Path(folder) / f"{name}.json"
             paths[name].write_text(json.dumps(content), encoding="utf-8")
         yield [TAP, "--config", str(paths["config"]), "--catalog", str(paths["catalog"])]
-
-
-def median(values: list[float]) -> float:
-    """Return the middle value."""
-    return statistics.median(values)

@@ -1,4 +1,4 @@
-"""Peak memory and requests of a run, with 10,000 calls and with twenty times as many.
+"""Peak memory and requests of a run: 10,000 calls against twenty times as many.
 
 Usage: `python -m benchmarks.memory [calls]`.
 """
@@ -13,7 +13,7 @@ FEW = 10_000
 
 
 def main() -> None:
-    """Measure and print."""
+    """Measure and print both runs."""
     many = int(sys.argv[1]) if len(sys.argv) > 1 else 200_000
     peaks = []
     for calls in (FEW, many):
@@ -22,7 +22,7 @@ def main() -> None:
             asked = requests(url)
         peaks.append(usage.peak)
         ratio = asked / (calls / 50)
-        print(f"{calls:,} calls: {usage.peak:.0f} MB at most, {asked:,} requests, {ratio:.4f} a page")  # noqa: T201
+        print(f"{calls:,} calls: {usage.peak:.0f} MB peak, {asked:,} requests, {ratio:.4f} per page")  # noqa: T201
     print(f"memory at {many:,} / at {FEW:,}: {peaks[1] / peaks[0]:.2f}")  # noqa: T201
 
 

@@ -1,6 +1,7 @@
-"""Measures how long a call takes from the webhook's delivery to its row, with `aircall-inbox serve --then`.
+"""Seconds from a call's webhook delivery to its row in the warehouse, with `aircall-inbox serve --then`.
 
-Calls of a company with 1,000 a day end at random, and each is delivered as three events. `make install` comes first.
+Calls of a company with 1,000 a day end at random; each is delivered as three events. Run `make install` first.
+Usage: `python -m benchmarks.minutes [target]`.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import tempfile
 import time
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
+from statistics import median
 from typing import TYPE_CHECKING
 
 import duckdb
@@ -22,7 +24,6 @@ import requests
 
 from aircall_customers.local import make_database, postgres_server
 from aircall_sandbox import Sandbox, generate_company
-from benchmarks.harness import median
 from tap_aircall.inbox.store import Inbox
 from tests.inbox.conftest import SECRET, event, known
 from tests.inbox.processes import free_port
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 MEAN_SECONDS = 86.4
-"""Between two calls of 1,000 a day."""
+"""Mean time between calls, at 1,000 a day."""
 CALLS = int(os.environ.get("CALLS", "8"))
 PATIENCE_SECONDS = 300
 BIN = Path(sys.executable).parent
@@ -40,7 +41,7 @@ BIN = Path(sys.executable).parent
 
 @contextmanager
 def warehouse(target: str, folder: Path) -> Iterator[tuple[dict[str, str], Callable[[int], bool]]]:
-    """Yield the variables of a loader, and what says whether a call is loaded."""
+    """Yield the variables of a loader, and a function that returns whether a call is loaded."""
     query = "SELECT count(*) > 0 FROM aircall.calls WHERE id = "
     if target == "target-duckdb":
         path, starts = folder / "warehouse.duckdb", folder / "starts.txt"
@@ -64,7 +65,7 @@ def warehouse(target: str, folder: Path) -> Iterator[tuple[dict[str, str], Calla
 
 
 def measure(target: str, folder: Path) -> dict[str, list[float]]:
-    """Let calls end; return the seconds that each took, that each run took, and those before its first request."""
+    """Return the seconds from calls to their rows, of runs, and from the start of runs to their first request."""
     world = generate_company(seed=3, now=time.time(), calls=1_000, contacts=300, users=10)
     location, starts, url = folder / "inbox.db", folder / "starts.txt", f"http://127.0.0.1:{free_port()}"
     with Sandbox(world) as sandbox, warehouse(target, folder) as (variables, is_loaded):
@@ -72,7 +73,7 @@ def measure(target: str, folder: Path) -> dict[str, list[float]]:
             inbox.add_webhook(known())
         project = make_project(folder / "project", sandbox)
         project.environment |= {**variables, "TAP_AIRCALL_INBOX": str(location), "TAP_AIRCALL_INBOX_COMPANY": "Acme"}
-        project.meltano("run", "tap-aircall", target)  # all that was there before
+        project.meltano("run", "tap-aircall", target)  # the calls before
         now = f"date +%s.%N >> {starts}"
         starts.touch()
         load = shlex.quote(f"{now}; {BIN}/meltano run --force tap-aircall {target}; code=$?; {now}; exit $code")
@@ -84,17 +85,17 @@ def measure(target: str, folder: Path) -> dict[str, list[float]]:
             ) as receiver,
         ):
             wait_until(lambda: requests.get(f"{url}/health", timeout=5).ok)
-            taken, chance = [], random.Random(1)  # noqa: S311 - no secret
+            taken, gaps = [], random.Random(1)  # noqa: S311 - no secret
             for _ in range(CALLS):
                 with sandbox.lock:
                     call: int = world.add_call(started_at=int(time.time()) - 120, talk_seconds=60)["id"]
                 for name in ("call.created", "call.answered", "call.ended"):
                     body = event(name, token=SECRET, timestamp=int(time.time()), data={"id": call})
                     requests.post(f"{url}/aircall", json=body, timeout=5).raise_for_status()
-                told = time.time()
+                delivered = time.time()
                 wait_until(lambda call=call: is_loaded(call))  # type: ignore[misc]
-                taken.append(time.time() - told)
-                time.sleep(max(0.0, chance.expovariate(1 / MEAN_SECONDS) - taken[-1]))
+                taken.append(time.time() - delivered)
+                time.sleep(max(0.0, gaps.expovariate(1 / MEAN_SECONDS) - taken[-1]))
             receiver.terminate()
         times = [float(line) for line in starts.read_text(encoding="utf-8").split()]
         runs = list(zip(times[::2], times[1::2], strict=False))
@@ -108,7 +109,7 @@ def measure(target: str, folder: Path) -> dict[str, list[float]]:
 
 
 def wait_until(is_true: Callable[[], bool]) -> None:
-    """Look again and again; a warehouse that is being written may be locked."""
+    """Poll until a condition is true; a warehouse may be locked during a load."""
     until = time.monotonic() + PATIENCE_SECONDS
     while time.monotonic() < until:
         with suppress(duckdb.Error, psycopg.Error, requests.ConnectionError):
@@ -119,7 +120,7 @@ def wait_until(is_true: Callable[[], bool]) -> None:
 
 
 def main() -> None:
-    """Measure and print."""
+    """Measure and print the seconds."""
     for target in sys.argv[1:] or ("target-duckdb", "target-postgres"):
         with tempfile.TemporaryDirectory() as folder:
             for what, seconds in measure(target, Path(folder)).items():

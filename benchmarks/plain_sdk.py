@@ -1,7 +1,7 @@
-"""Plain SDK: the stream of calls as the SDK's template would write it, with the tap's schema.
+"""A plain SDK tap: calls as in the SDK's template, with the schema of tap-aircall.
 
-A RESTStream with a page-number paginator and default settings. (Such streams stop at 10,000 calls; this
-one goes on from the last call.) Usage: `python -m benchmarks.plain_sdk URL`.
+A RESTStream with a page-number paginator and default settings. (Such a stream stops at 10,000 calls; this one continues
+from the last call.) Usage: `python -m benchmarks.plain_sdk URL`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ LAST_PAGE = 200
 
 
 class Paginator(BaseAPIPaginator[tuple[int, int]]):
-    """Counts pages, and starts over at the cap."""
+    """Counts pages, and restarts after the last call at the cap."""
 
     @override
     def get_next(self, response: Response) -> tuple[int, int] | None:

@@ -1,12 +1,11 @@
-"""A server that only hands out ready-made pages of calls; the sandbox would be too slow.
+"""Serves prepared pages of calls, for which the sandbox is too slow.
 
-It runs in a process of its own, prints its address, and ends when its standard input does. It knows what the walks
-need: `page`, `from` (exclusive), `to`, the total and the next link.
+Runs in its own process, prints its URL, and stops at the end of its standard input. It supports `page`, `per_page`,
+`from` (exclusive), `to`, the total and the next link. Usage: `python -m benchmarks.server CALLS`.
 """
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import sys
 import time
@@ -18,16 +17,16 @@ import msgspec
 from aircall_sandbox import generate_company
 
 TEMPLATES = 500
-"""How many different calls are made up; they are repeated with other ids and times."""
+"""Number of made-up calls, which repeat with other ids and times."""
 PER_SECOND = 2
-"""How many calls share a second."""
+"""Calls per second."""
 
 
 class Calls:
-    """A list of calls, the last one an hour old.
+    """A list of calls, the last of them an hour old.
 
     Args:
-        count: How many.
+        count: Number of calls.
     """
 
     def __init__(self, count: int) -> None:
@@ -42,7 +41,7 @@ class Calls:
         ]
 
     def page(self, query: dict[str, list[str]]) -> bytes:
-        """Return the body of one page."""
+        """Return the body of a page."""
         number, size = int(query.get("page", ["1"])[0]), int(query.get("per_page", ["20"])[0])
         skipped = self._through(int(query["from"][0])) if "from" in query else 0
         end = self._through(int(query["to"][0])) if "to" in query else self._count
@@ -55,7 +54,7 @@ class Calls:
         return msgspec.json.encode({"calls": calls, "meta": meta | links})
 
     def _through(self, second: int) -> int:
-        """Return how many calls there are up to the end of a second."""
+        """Return the number of calls up to the end of a second."""
         return min(self._count, max(0, second - self._first + 1) * PER_SECOND)
 
     def _call(self, position: int) -> dict[str, Any]:
@@ -64,10 +63,10 @@ class Calls:
 
 
 class Server:
-    """Answers requests, and counts them.
+    """Answers and counts requests.
 
     Args:
-        calls: What there is.
+        calls: The calls to serve.
     """
 
     def __init__(self, calls: Calls) -> None:
@@ -76,7 +75,7 @@ class Server:
         self._pages: dict[str, bytes] = {}
 
     async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Serve one connection until it ends."""
+        """Serve a connection until it closes."""
         try:
             while True:
                 asked = await reader.readuntil(b"\r\n\r\n")
@@ -98,15 +97,15 @@ class Server:
         if parts.path == "/v1/ping":
             return b'{"ping":"pong"}'
         self._requests += 1
-        # Pages are kept, so that the second of two clients waits as long as the first.
+        # Pages are cached, so that a page costs later clients no more than the first.
         if target not in self._pages:
             self._pages[target] = self._calls.page(parse_qs(parts.query))
         return self._pages[target]
 
 
-async def serve(options: argparse.Namespace) -> None:
+async def serve(calls: int) -> None:
     """Serve until standard input ends."""
-    handler = Server(Calls(options.calls))
+    handler = Server(Calls(calls))
     server = await asyncio.start_server(handler.handle, "127.0.0.1", 0, limit=2**20)
     print(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", flush=True)  # noqa: T201 - for the parent process
     await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
@@ -115,9 +114,7 @@ async def serve(options: argparse.Namespace) -> None:
 
 def main() -> None:
     """Run the server."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--calls", type=int, default=10_000)
-    asyncio.run(serve(parser.parse_args()))
+    asyncio.run(serve(int(sys.argv[1])))
 
 
 if __name__ == "__main__":

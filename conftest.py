@@ -1,4 +1,4 @@
-"""Options of all tests, those of the packages included, and the fixtures that they share."""
+"""Options and shared fixtures of all tests, including those of the packages."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add an option for how many requests the tap has in flight."""
+    """Add an option for the tap's concurrent requests."""
     parser.addoption("--in-flight", type=int, default=4, help="max_concurrent_requests of the tap (default: 4)")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Set that for all tests, give them time, and watch what they leak."""
+    """Apply the options to all tests, lift deadlines, and watch for leaks."""
     leaks.pytest_configure(config)
-    slow.ASKED = config.getoption("markexpr") != "not slow"
+    slow.RUN_SLOW = config.getoption("markexpr") != "not slow"
     Aircall.in_flight = config.getoption("--in-flight")
-    hypothesis.settings.register_profile("any machine", deadline=None)  # a busy machine is no reason to fail
+    hypothesis.settings.register_profile("any machine", deadline=None)  # a busy machine must not fail a test
     hypothesis.settings.load_profile("any machine")

@@ -1,6 +1,6 @@
-"""The tap's catalog: with some streams selected, and in short, as tests/snapshot.json has it.
+"""The tap's catalog: with some streams selected, and its summary in tests/snapshot.json.
 
-`make generate` writes that file anew. What changes in it changes for users.
+`make generate` updates that file. Changes in it are changes for users.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 SNAPSHOT = Path(__file__).with_name("snapshot.json")
-SAID_ELSEWHERE = {"$schema", "description", "items", "properties", "required", "type"}
+NOT_LISTED = {"$schema", "description", "items", "properties", "required", "type"}
 EXAMPLES = {"boolean": True, "integer": 7, "number": 0.5, "string": "text"}
 FORMATS = {"date": "2026-05-20", "date-time": "2026-03-02T08:15:30Z"}
 
 
 def catalog(*streams: str, **settings: Any) -> dict[str, Any]:
-    """Return the catalog with these streams selected, and no others."""
+    """Return the catalog with only these streams selected."""
     catalog: dict[str, Any] = json.loads(_discovered(json.dumps(settings, sort_keys=True)))
     for entry in catalog["streams"]:
         for item in entry["metadata"]:
@@ -33,12 +33,12 @@ def catalog(*streams: str, **settings: Any) -> dict[str, Any]:
 
 @cache
 def _discovered(settings: str) -> str:
-    """Discover the catalog once for all tests, since that takes longer than most of their runs."""
+    """Discover the catalog once, since that takes longer than most runs in tests."""
     return json.dumps(TapAircall(config=json.loads(settings), validate_config=False).catalog_dict)
 
 
 def summary(catalog: Mapping[str, Any]) -> dict[str, Any]:
-    """Tell what a catalog promises: keys, replication and selection of each stream, and its fields at every depth."""
+    """Summarize a catalog: keys, replication and selection of each stream, and its fields at every depth."""
     return {
         entry["tap_stream_id"]: {
             "keys": list(entry["key_properties"]),
@@ -56,7 +56,7 @@ def summary(catalog: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _form(definition: Mapping[str, Any]) -> str:
-    others = (f"{name}={value}" for name, value in sorted(definition.items()) if name not in SAID_ELSEWHERE)
+    others = (f"{name}={value}" for name, value in sorted(definition.items()) if name not in NOT_LISTED)
     items = "of " + _form(definition["items"]) if "items" in definition else ""
     return " ".join(filter(None, ["|".join(_types(definition)), *others, items]))
 
@@ -67,7 +67,7 @@ def _types(definition: Mapping[str, Any]) -> list[str]:
 
 
 def properties(schema: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Walk through every property at every depth."""
+    """Yield the path and definition of each property, at every depth."""
     for name, definition in schema.get("properties", {}).items():
         yield path + name, definition
         yield from properties(definition, f"{path}{name}.")
@@ -75,7 +75,7 @@ def properties(schema: Mapping[str, Any], path: str = "") -> Iterator[tuple[str,
 
 
 def example(definition: Mapping[str, Any]) -> Any:
-    """Make up a value that a schema allows, with every field there is."""
+    """Return a value that fits a schema, with all its fields."""
     kind = _types(definition)[0]
     if kind == "object":
         return {name: example(inner) for name, inner in definition.get("properties", {}).items()}

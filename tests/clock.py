@@ -19,7 +19,7 @@ SPEED = 60
 
 
 class FakeClock(Clock):
-    """Stands still, except that a wait moves it on at once."""
+    """A stopped clock, which a wait advances at once."""
 
     def __init__(self, now: float = NOW) -> None:
         self.now = now
@@ -42,7 +42,7 @@ class FakeClock(Clock):
 
 
 class WatchedClock(Clock):
-    """Really waits, and says so."""
+    """A real clock that signals a wait."""
 
     def __init__(self) -> None:
         self.is_waited_on = threading.Event()
@@ -54,10 +54,10 @@ class WatchedClock(Clock):
 
 
 class FastClock(Clock):
-    """A clock on which a minute takes a second; all processes that know when it began read the same time.
+    """A clock on which a minute takes a second; processes with the same `began` read the same time.
 
     Args:
-        began: Real UNIX time in seconds at which it showed `NOW`; an earlier one moves it on.
+        began: Real UNIX time in seconds at which the clock shows `NOW`.
     """
 
     def __init__(self, began: float) -> None:

@@ -1,4 +1,4 @@
-"""Companies for tests: some of each kind, or everything there is."""
+"""Data for companies in tests: some of each kind, or everything."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ TIME = "2020-01-02T11:41:01.000Z"
 
 
 def furnish(world: World, *, calls: int, contacts: int, users: int) -> None:
-    """Fill a world with calls, contacts and users, and a few of everything else that most companies have."""
+    """Add calls, contacts, users, and a few of each other kind that most companies have."""
     for kind in KINDS:
         for _ in range(users if kind == "users" else 3):
             world.add(kind)
@@ -27,7 +27,7 @@ def furnish(world: World, *, calls: int, contacts: int, users: int) -> None:
 
 
 def add_everything(world: World) -> None:
-    """Add what a company lacks, so that there is a record of every stream but reports, with all of its fields.
+    """Add what a company lacks for a record of every stream but reports, with all of its fields.
 
     Each call gets all AI results, each user a campaign with one phone number, each number its messaging and 12 WhatsApp
     templates; the company gets 3 SMS templates.

@@ -28,18 +28,18 @@ Record = dict[str, Any]
 
 @dataclass
 class Run:
-    """What a run of the tap wrote."""
+    """Output of a run of the tap."""
 
     messages: list[Record] = field(default_factory=list)
     requests: int = 0
-    """Requests that reached the sandbox, without the ping."""
+    """Requests to the sandbox, apart from pings."""
 
     def records(self, stream: str) -> list[Record]:
-        """Return the records of a stream in the order of their messages."""
+        """Return the records of a stream, in order."""
         return [m["record"] for m in self.messages if m["type"] == "RECORD" and m["stream"] == stream]
 
     def ids(self, stream: str) -> list[Any]:
-        """Return the ids of a stream's records in the order of their messages."""
+        """Return the ids of a stream's records, in order."""
         return [record["id"] for record in self.records(stream)]
 
     @property
@@ -53,13 +53,13 @@ class Run:
         return self.states[-1]
 
     def types(self, stream: str) -> list[str]:
-        """Return the message types of a stream, without repeats."""
+        """Return the message types of a stream, without consecutive repeats."""
         types = [m["type"] for m in self.messages if m.get("stream") == stream]
         return [kind for kind, before in zip(types, [None, *types], strict=False) if kind != before]
 
 
 class Recorder(InterruptibleWriter):
-    """Keeps the lines that a tap writes, and kills the run when told to."""
+    """Records the messages of a tap, and kills the run after some of them."""
 
     def __init__(self, run: Run, die_after: int | None = None) -> None:
         super().__init__()
@@ -73,7 +73,7 @@ class Recorder(InterruptibleWriter):
         line = encoder.encode(message.to_dict())
         self._run.messages.append(json.loads(line))
         kind = self._run.messages[-1]["type"]
-        leaks.WATCH.look(f"a {kind}", line.decode(), is_record=kind == "RECORD")
+        leaks.WATCH.search(f"a {kind}", line.decode(), is_record=kind == "RECORD")
 
 
 class KilledError(BaseException):
@@ -81,7 +81,7 @@ class KilledError(BaseException):
 
 
 class Aircall:
-    """A sandbox and a tap that share a clock."""
+    """A sandbox, and taps with its clock."""
 
     in_flight: ClassVar[int]
 
@@ -102,7 +102,7 @@ class Aircall:
         }
 
     def oauth(self, folder: Path, **settings: Any) -> Record:
-        """Return settings for OAuth, with the tokens in a folder."""
+        """Return settings for OAuth, with tokens in a folder."""
         return {
             "auth_scheme": "OAUTH",
             "user": None,
@@ -115,7 +115,7 @@ class Aircall:
         }
 
     def tap(self, run: Run | None = None, **options: Any) -> TapAircall:
-        """Make a tap; `options` are those of `run`."""
+        """Make a tap; for `options` see `run`."""
         streams, catalog = options.pop("streams", None), options.pop("catalog", None)
         state, die_after = options.pop("state", None), options.pop("die_after", None)
         if streams is not None:
@@ -139,8 +139,8 @@ class Aircall:
         """Run the tap.
 
         Args:
-            *streams: Names of the streams to select; by default the catalog's, or the tap's own choice.
-            state: State to begin with.
+            *streams: Streams to select; by default those of the catalog, or the tap's default.
+            state: State to start from.
             catalog: Catalog to use.
             die_after: Kill the run after this many messages.
             **settings: Settings to change or add.
@@ -164,14 +164,14 @@ class Aircall:
 
 @pytest.fixture
 def low_cap(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The tap takes it that Aircall lets nobody read beyond position 200."""
+    """Lower the tap's idea of Aircall's pagination cap to 200 records."""
     monkeypatch.setattr(walks, "CAP", 200)
     monkeypatch.setattr(walks, "LAST_PAGE", 4)
 
 
 @pytest.fixture
 def clock() -> FakeClock:
-    """A clock that stands at 2026-11-23T13:00:00Z."""
+    """A clock, stopped at 2026-11-23T13:00:00Z."""
     return FakeClock()
 
 
@@ -184,7 +184,7 @@ def aircall(clock: FakeClock) -> Iterator[Aircall]:
 
 @pytest.fixture
 def make_aircall(clock: FakeClock) -> Iterator[Callable[..., Aircall]]:
-    """Make an Aircall with options of the sandbox."""
+    """Return a function that makes an Aircall with options of the sandbox."""
     running: list[Sandbox] = []
 
     def make(world: World | None = None, **options: Any) -> Aircall:

@@ -1,4 +1,4 @@
-"""What can happen to the bytes of a file, for property tests."""
+"""Damaged files for property tests."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 @st.composite
 def damaged(draw: st.DrawFn, content: bytes) -> bytes:
-    """Flip bits, remove and insert bytes; most often at either end, where formats keep their directories."""
+    """Flip bits, remove and insert bytes; mostly at either end, where formats keep their directories."""
     changed = bytearray(content)
     for _ in range(draw(st.integers(1, 3))):
         edges = st.integers(0, 40) | st.integers(0, 90).map(lambda back: max(0, len(changed) - back))

@@ -1,6 +1,6 @@
-"""Runs the tap by the fast clock, in a process of its own.
+"""Runs the tap with the fast clock, as a process.
 
-Usage: `python -m tests.fast BEGAN CONFIG STREAM...`, with the real time at which the fast clock showed `NOW`.
+Usage: `python -m tests.fast BEGAN CONFIG STREAM...`; for BEGAN see `FastClock`.
 """
 
 from __future__ import annotations

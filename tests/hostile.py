@@ -1,4 +1,4 @@
-"""A server that does not keep to the rules: it answers with any bytes, at any pace, with TLS or without."""
+"""A misbehaving server: any bytes, at any pace, with or without TLS."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ GOOD = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}"
 
 
 class Hostile:
-    """Takes one request on each connection. Use it as a context manager.
+    """Serves one request per connection. Use it as a context manager.
 
     Args:
-        answer: What to answer each request with: bytes, or a function that writes to the socket.
-        times: How many requests to answer like that; all later ones get an empty object.
-        before_tls: Handles the bare socket in place of TLS and a request, as often.
-        tls: The certificate to show; None for no TLS.
+        answer: The response: bytes, or a function that writes to the socket.
+        times: Number of requests with this response; later ones get an empty object.
+        before_tls: Takes the bare socket in place of TLS and a request, equally often.
+        tls: The certificate; None for no TLS.
     """
 
     def __init__(
@@ -34,7 +34,7 @@ class Hostile:
         tls: ssl.SSLContext | None = None,
     ) -> None:
         self.requests: list[bytes] = []
-        """Heads."""
+        """Heads of the requests."""
         self.connections = 0
         self.answer = answer
         self._times = times
@@ -47,7 +47,7 @@ class Hostile:
         self._thread = threading.Thread(target=self._listen, daemon=True)
 
     def __enter__(self) -> Self:
-        """Serve in a thread of its own."""
+        """Serve in a background thread."""
         self._thread.start()
         return self
 

@@ -1,4 +1,4 @@
-"""Inboxes that tests fill by themselves, and the streams that read them."""
+"""Inboxes with deliveries of tests, and the streams that read them."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ if TYPE_CHECKING:
 
 COMPANY = "Acme"
 FROM_INBOX = [name for name, stream in STREAMS.items() if issubclass(stream, InboxStream)]
-"""The streams that come from the inbox."""
+"""Streams that read the inbox."""
 FROM_API = [name for name in STREAMS if name not in FROM_INBOX]
-"""The streams that ask Aircall."""
+"""Streams that read the API."""
 
 
 def fill(location: str, bodies: Iterable[dict[str, Any]], *, now: float = 0, kind: str = WEBHOOK) -> None:
-    """Put deliveries into the inbox at a location, which is made if there is none."""
+    """Put deliveries into the inbox at a location; create it if it is missing."""
     with closing(Inbox.open(location, create=True)) as inbox:
         if rows := [Delivery(json.dumps(body).encode()).row(COMPANY, kind, int(now * 1000)) for body in bodies]:
             inbox.append(rows)
 
 
 def one_of_each(at: int, words: str = "Hello", **call: Any) -> list[dict[str, Any]]:
-    """Return deliveries that give each of these streams one record, but for `webhook_events`, which has all of them.
+    """Return deliveries that give each stream of the inbox one record, and `webhook_events` all of them.
 
     Args:
-        at: When everything happened (UNIX seconds).
-        words: What people said.
+        at: Time of the events in UNIX seconds.
+        words: Personal data to put in.
         **call: Fields of the call.
     """
     told: dict[str, dict[str, Any]] = {
@@ -52,4 +52,4 @@ def one_of_each(at: int, words: str = "Hello", **call: Any) -> list[dict[str, An
 
 
 COUNTS = {**dict.fromkeys(FROM_INBOX, 1), "webhook_events": 7}
-"""How many records `one_of_each` gives each stream."""
+"""Number of records per stream from `one_of_each`."""

@@ -1,8 +1,7 @@
-"""Watches everything that the tests write for leaks: secrets anywhere, personal data outside of records.
+"""Pytest plugin that detects leaks: secrets anywhere, and personal data outside of records.
 
-A pytest plugin. All made-up credentials, names, emails and phone numbers can be recognized. A test fails if one of them
-reaches a log line of any level, an error, a state, or the output of a process that the test started. A secret must not
-reach a record either.
+All made-up credentials, names, emails and phone numbers are recognizable. A test fails if one of them reaches a log
+message of any level, an error, a state, or the output of a process. A secret must not reach a record either.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ SECRETS = (
     "c2FuZGJveC1pZDpzYW5kYm94LXRva2Vu",  # of the header: sandbox-id:sandbox-token
 )
 PHONES = tuple(block.partition("#")[0].rstrip() for blocks in BLOCKS.values() for block in blocks)
-"""How phone numbers of the sandbox begin."""
+"""Prefixes of the sandbox's phone numbers."""
 PEOPLE = (
     "@example.com",
     "@example.org",
@@ -45,37 +44,37 @@ PEOPLE = (
     "+33 6 12 34 56 78",
 )
 OWN_OUTPUT = ("aircall_sandbox", "--about")
-"""Processes whose output may show the sandbox's public credentials, or is about nobody."""
+"""Processes whose output may contain the sandbox's credentials, or is about nobody."""
 
 BROWSER = "browser"
-"""Name of the threads that play a browser, which sees the addresses that it is sent to."""
+"""Name of threads that act as a browser, which may log URLs."""
 
 
 class Watch(logging.Handler):
-    """Collects leaks until it is asked for them."""
+    """Collects leaks until the end of a test."""
 
     def __init__(self) -> None:
         super().__init__(logging.DEBUG)
         self.leaks: list[str] = []
 
-    def look(self, where: str, text: str, *, is_record: bool = False) -> None:
-        """Look through a text.
+    def search(self, where: str, text: str, *, is_record: bool = False) -> None:
+        """Search a text for leaks.
 
         Args:
-            where: What to call it.
+            where: Name of the text in a report.
             text: The text.
-            is_record: Whether people may be in it.
+            is_record: Whether it may contain personal data.
         """
         found = [each for each in (SECRETS if is_record else SECRETS + PEOPLE) if each in text]
         if found:
             self.leaks.append(f"{where}: {', '.join(map(repr, found))}")
 
-    def look_through_output(self, process: str, output: str) -> None:
-        """Look through the output of a process, in which a line may be a record."""
+    def search_output(self, process: str, output: str) -> None:
+        """Search the output of a process, whose lines may be records."""
         records = [line for line in output.splitlines() if line.startswith('{"type":"RECORD"')]
         others = [line for line in output.splitlines() if not line.startswith('{"type":"RECORD"')]
-        self.look(f"records written by {process}", "\n".join(records), is_record=True)
-        self.look(f"output of {process}", "\n".join(others))
+        self.search(f"records written by {process}", "\n".join(records), is_record=True)
+        self.search(f"output of {process}", "\n".join(others))
 
     @override
     def emit(self, record: logging.LogRecord) -> None:
@@ -84,18 +83,18 @@ class Watch(logging.Handler):
         text = record.getMessage()
         if record.exc_info:
             text += logging.Formatter().formatException(record.exc_info)
-        self.look(f"log of {record.name}", text)
+        self.search(f"log of {record.name}", text)
 
     def watch(self, patch: pytest.MonkeyPatch) -> None:
-        """Start to watch all loggers at all levels, errors and processes."""
+        """Watch all loggers at all levels, errors and processes."""
         logging.getLogger().addHandler(self)
         logging.getLogger().setLevel(logging.DEBUG)
-        # Its thousands of lines a run only say which fields are selected.
+        # It logs each selected field, in thousands of lines per run.
         logging.getLogger("singer_sdk.singerlib.catalog").setLevel(logging.INFO)
         make_error, communicate = TapAircallError.__init__, subprocess.Popen.communicate
 
         def watched_error(error: TapAircallError, *args: Any) -> None:
-            self.look(f"a {type(error).__name__}", " ".join(map(str, args)))
+            self.search(f"a {type(error).__name__}", " ".join(map(str, args)))
             make_error(error, *args)
 
         def watched_process(process: subprocess.Popen[Any], *args: Any, **options: Any) -> Any:
@@ -104,7 +103,7 @@ class Watch(logging.Handler):
             if not any(each in command for each in OWN_OUTPUT):
                 for output in filter(None, outputs):
                     text = output.decode(errors="replace") if isinstance(output, bytes) else output
-                    self.look_through_output("a process", text)
+                    self.search_output("a process", text)
             return outputs
 
         patch.setattr(TapAircallError, "__init__", watched_error)
@@ -112,11 +111,11 @@ class Watch(logging.Handler):
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(self) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-        """Fail a test in which something leaked, in its own output too."""
+        """Fail a test with a leak, including one in its own output."""
         report = yield
         for title, text in report.sections:
-            if "log" not in title:  # those have been looked at already
-                self.look_through_output(title, text)
+            if "log" not in title:  # already searched
+                self.search_output(title, text)
         leaks, self.leaks = self.leaks, []
         if leaks and report.passed:
             report.outcome = "failed"
@@ -128,7 +127,7 @@ WATCH = Watch()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Watch from the beginning to the end."""
+    """Watch all tests."""
     patch = pytest.MonkeyPatch()
     WATCH.watch(patch)
     config.add_cleanup(patch.undo)

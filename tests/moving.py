@@ -1,7 +1,7 @@
-"""A company that does not hold still while it is read, and a tap that reads it without a network between them.
+"""A company that changes while a tap reads it, without a network between them.
 
-Things happen *at* a request: just before Aircall answers it. So everything that can happen between two requests of a
-run is a list of events, which Hypothesis can draw and repeat. Pages are short, so that there are many borders.
+Events happen *at* a request: just before Aircall answers it. So all changes between the requests of a run are a list of
+events, which Hypothesis can draw and repeat. Pages are short, for many page boundaries.
 """
 
 from __future__ import annotations
@@ -43,49 +43,49 @@ LISTS: tuple[Kind, ...] = ("users", "tags", "webhooks")
 AI_RESULTS: Mapping[str, ResultKind] = {"call_topics": "topics", "call_action_items": "action_items"}
 NEVER = float("inf")
 AGES = (1_800, 6 * 3600, 86_400, 3 * 86_400, 7 * 86_400, 30 * 86_400)
-"""At which calls are read again, in seconds."""
+"""Ages in seconds at which the tap re-reads calls."""
 
 
 class Event(NamedTuple):
-    """Something that happens at the company."""
+    """A change at the company."""
 
     run: int
-    """In which run, from 0; numbers beyond the last run start over at the first."""
+    """Number of the run, from 0, modulo the number of runs."""
     request: int
-    """At which of its requests, from 1; 0 for before it."""
+    """Number of the request in the run, from 1; 0 for before the run."""
     what: str
     """Name of a method of `Company`."""
     which: int
-    """To which object and how: any number."""
+    """Any number; selects the object and the change."""
 
 
 class Plan(NamedTuple):
-    """How one run is made."""
+    """Parameters of a run."""
 
     hours: float
     """Hours since the run before."""
     die_after: int | None = None
-    """How many messages it writes before it is killed."""
+    """Number of messages before it is killed."""
     width: int = 1
-    """How many requests are in flight."""
+    """Number of concurrent requests."""
 
 
 @dataclass
 class Outcome:
-    """What was there when a run began, and what the warehouse got from it."""
+    """State at the start of a run, and its output."""
 
     began: float
     there: dict[str, dict[Any, Record]]
-    """What Aircall showed then, by stream and key; copies."""
+    """Copies of the records that Aircall showed then, by stream and key."""
     before: Warehouse
-    """What the warehouse held then."""
+    """The warehouse then."""
     kept: Run
-    """What the warehouse took from the run: everything, or everything up to the last state if the run was killed."""
+    """Output loaded into the warehouse: all of it, or up to the last state if the run was killed."""
     is_complete: bool
 
 
 class Company:
-    """A company, what can happen to it, and what has happened since a run began."""
+    """A company, its possible events, and its changes since the start of a run."""
 
     def __init__(self) -> None:
         self.clock = FakeClock()
@@ -93,23 +93,23 @@ class Company:
         self.world.intelligence.is_wrapped = False
         self._api = api.Api(self.world, retired_users_v1=True)
         self.starts: dict[int, set[int]] = {}
-        """Each `started_at` that a call had since the run began."""
+        """Each `started_at` of a call since the start of the run."""
         self.ever: set[tuple[str, Any]] = set()
-        """Everything that was there at some time since the run began, by stream and key."""
+        """All records that existed at some time since the start of the run, by stream and key."""
         self.touched: set[tuple[str, Any]] = set()
-        """What appeared or changed since then."""
+        """Records that appeared or changed since then."""
         self.gone: set[tuple[str, Any]] = set()
-        """What was deleted since then."""
+        """Records deleted since then."""
         self.settled: set[int] = set()
-        """Calls that changed after they had passed the last age; the tap need not notice."""
+        """Calls that changed after the last age, which the tap need not notice."""
         self.borders: set[int] = set()
-        """Where the windows that the stream of calls reads begin or end, in UNIX seconds."""
+        """Boundaries of the windows that the stream of calls reads, in UNIX seconds."""
         self._gap: str | None = None
 
     def furnish(
         self, *, calls: int = 0, old_calls: int = 0, per_second: int = 1, contacts: int = 0, members: int = 0
     ) -> None:
-        """Add what is there from the beginning."""
+        """Add the initial records."""
         for n in range(old_calls):
             self.world.add_call(started_at=int(NOW) - 120 * 86_400 + n // per_second)
         for n in range(calls):
@@ -123,7 +123,7 @@ class Company:
             numbers.append(number)
 
     def begin(self) -> dict[str, dict[Any, Record]]:
-        """Forget what happened before; return a copy of what Aircall shows, by stream and key."""
+        """Forget earlier changes; return copies of the records that Aircall shows, by stream and key."""
         world = self.world
         world.move_on(self.clock.now)
         there: dict[str, dict[Any, Record]] = {
@@ -140,11 +140,11 @@ class Company:
     def answer(self, path: str, params: Mapping[str, str]) -> Answer:
         """Answer a request."""
         if path.count("/") == 2:
-            self._gap = None  # since the last request for a list
+            self._gap = None  # the gap between two requests for a list ends
         return self._api.answer(path, params, ())
 
     def note_starts(self) -> None:
-        """Note the `started_at` of each call."""
+        """Record the `started_at` of each call."""
         for identity, call in self.world.calls.items():
             self.starts.setdefault(identity, set()).add(call["started_at"])
 
@@ -153,10 +153,10 @@ class Company:
         answer = self._api.answer(f"/v1/calls/{call}/{AI_RESULTS[stream]}", {}, ())
         return answer.payload if answer.status == 200 else None
 
-    # What can happen
+    # Events
 
     def call_arrives(self, which: int) -> None:
-        """A call begins, or shows up late by minutes or hours; it goes on for a while, and may be recalculated."""
+        """A call begins, or appears minutes or hours late; it lasts a while, and may be recalculated."""
         if not self._may("grow"):
             return
         late = (0, 1, 600, 5_000, 20_000)[which % 5]
@@ -166,7 +166,7 @@ class Company:
         self._appears("calls", call["id"])
 
     def call_moves(self, which: int) -> None:
-        """A call turns out to have started a second earlier or later; no call does so twice in a run."""
+        """A call's start moves by a second, at most once per run."""
         call = _pick(self.world.calls, which)
         if call is None or len(self.starts.get(call, ())) > 1:
             return
@@ -182,13 +182,13 @@ class Company:
             self._change_call(call, tags=[tag], comments=[comment])
 
     def call_disappears(self, which: int) -> None:
-        """A call is gone for some reason."""
+        """A call is deleted."""
         if (call := _pick(self.world.calls, which)) is not None and self._may("shrink"):
             self.world.delete_call(call)
             self.gone.add(("calls", call))
 
     def call_expires_as_another_arrives(self, which: int) -> None:
-        """Between two requests, the oldest call gets too old to be shown, and a new one shows up late."""
+        """Between two requests, the oldest call expires, and a new one appears late."""
         oldest = min(self.world.calls, key=lambda call: self.world.calls[call]["started_at"], default=None)
         if self._gap is None and oldest and self.world.calls[oldest]["started_at"] < self.clock.now - AGES[-1]:
             self.call_disappears(list(self.world.calls).index(oldest))
@@ -197,13 +197,13 @@ class Company:
             self._gap = "both"
 
     def time_passes(self, which: int) -> None:
-        """Minutes go by; calls end meanwhile."""
+        """Minutes pass; calls end."""
         self.clock.now += which % 400
         self.world.move_on(self.clock.now)
         self.note_starts()
 
     def ai_result_appears(self, which: int) -> None:
-        """A call gets a result, or another one."""
+        """A call gets a new or changed AI result."""
         if (call := _pick(self.world.calls, which)) is not None:
             stream = list(AI_RESULTS)[which % 2]
             payload: Record = {"id": call, "call_id": call, "content": [str(which)]}
@@ -213,32 +213,32 @@ class Company:
             self.touched.add((stream, call))
 
     def ai_result_disappears(self, which: int) -> None:
-        """A call loses its result: 404."""
+        """A call loses its AI result: 404."""
         if (call := _pick(self.world.calls, which)) is not None:
             stream = list(AI_RESULTS)[which % 2]
             self.world.intelligence.add(call, AI_RESULTS[stream], {}, visible_at=NEVER)
             self.touched.add((stream, call))
 
     def contact_appears(self, which: int) -> None:
-        """Somebody adds a contact, not in the second in which a run begins."""
+        """A contact is added, not in the second in which a run begins."""
         self.clock.now += 1
         contact = self.world.add_contact(created_at=int(self.clock.now), first_name=str(which))
         self._appears("contacts", contact["id"])
 
     def contact_is_edited(self, which: int) -> None:
-        """Somebody edits one."""
+        """A contact is edited."""
         if (contact := _pick(self.world.contacts, which)) is not None:
             self.world.edit_contact(contact, at=self.clock.now, first_name=str(which))
             self.touched.add(("contacts", contact))
 
     def contact_disappears(self, which: int) -> None:
-        """Somebody deletes one."""
+        """A contact is deleted."""
         if (contact := _pick(self.world.contacts, which)) is not None:
             self.world.delete_contact(contact)
             self.gone.add(("contacts", contact))
 
     def list_grows(self, which: int) -> None:
-        """There is one more user, tag or webhook."""
+        """A user, tag or webhook is added."""
         kind = LISTS[which % len(LISTS)]
         if not self._may("grow"):
             return
@@ -246,7 +246,7 @@ class Company:
         self._appears(kind, record["webhook_id" if kind == "webhooks" else "id"])
 
     def list_shrinks(self, which: int) -> None:
-        """There is one fewer."""
+        """A user, tag or webhook is deleted."""
         kind = LISTS[which % len(LISTS)]
         if (identity := _pick(self.world.kinds[kind], which)) is not None and self._may("shrink"):
             self.world.delete(kind, identity)
@@ -264,7 +264,7 @@ class Company:
         self.touched.add(("calls", call))
 
     def _may(self, change: str) -> bool:
-        """Return whether a list may grow, shrink or move now: no client sees two of these between two requests."""
+        """Return whether a list may grow, shrink or move now; only one of these happens between two requests."""
         self._gap = self._gap or change
         return self._gap == change
 
@@ -280,7 +280,7 @@ def _pick(keys: Iterable[Any], which: int) -> Any:
 
 
 class DirectClient(AircallClient):
-    """Asks a company without HTTP. What is in flight is answered in any order."""
+    """Calls a company without HTTP. Concurrent requests are answered in random order."""
 
     def __init__(self, company: Company, at_request: Callable[[int], None], width: int) -> None:
         clock = company.clock
@@ -297,11 +297,11 @@ class DirectClient(AircallClient):
         self._company = company
         self._at_request = at_request
         self._most = width
-        self._dice = random.Random(width)  # noqa: S311 - not for secrets
+        self._random = random.Random(width)  # noqa: S311 - not for secrets
 
     @override
     def counting_apart(self) -> Self:
-        return self  # events happen at a request of the whole run
+        return self  # events count the requests of the whole run
 
     @override
     def ping(self, attempts: int = ATTEMPTS) -> None:
@@ -325,7 +325,7 @@ class DirectClient(AircallClient):
 
         def first() -> T:
             while not ahead[0][1]:
-                item, results = self._dice.choice([waiting for waiting in ahead if not waiting[1]])
+                item, results = self._random.choice([waiting for waiting in ahead if not waiting[1]])
                 results.append(function(item))
             return ahead.popleft()[1][0]
 
@@ -339,7 +339,7 @@ class DirectClient(AircallClient):
 
 @cache
 def _catalog(streams: Sequence[str]) -> str:
-    """Return a catalog of some streams only: the fewer there are, the faster a run begins."""
+    """Return a catalog of only some streams, for a fast start."""
     needed = {*streams, *(("users",) if "user_numbers" in streams else ())}
     return json.dumps(
         {"streams": [entry for entry in catalog(*streams)["streams"] if entry["tap_stream_id"] in needed]}
@@ -349,10 +349,10 @@ def _catalog(streams: Sequence[str]) -> str:
 def outcomes(
     company: Company, warehouse: Warehouse, streams: Sequence[str], plans: Iterable[Plan], events: Sequence[Event] = ()
 ) -> Iterator[Outcome]:
-    """Run the tap again and again while things happen to the company, and load what it writes into a warehouse.
+    """Run the tap repeatedly while the company changes, and load its output into a warehouse.
 
     Yields:
-        What came of each run, right after it.
+        The outcome of each run, after it.
     """
     plans = list(plans)
     for number, plan in enumerate(plans):

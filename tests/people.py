@@ -1,4 +1,4 @@
-"""People who log in."""
+"""Made-up people who log in."""
 
 from __future__ import annotations
 
@@ -19,14 +19,15 @@ if TYPE_CHECKING:
 
 
 class Admin(Person):
-    """Someone with a browser, who decides on the sandbox's page.
+    """An admin with a browser, who decides on the sandbox's page.
 
     Args:
-        decision: What they press: allow or deny; None to do nothing.
+        decision: The button to press: allow or deny; None to do nothing.
         at_terminal: Whether they can type.
-        pastes: Turns the address that the browser ended on into the lines that they paste, after which their input
-            ends; None not to paste.
-        changes: Changes the address that the browser is sent to.
+        has_browser: Whether a browser can be opened.
+        pastes: Converts the final URL of the browser to the lines to paste, after which the input ends; None not to
+            paste.
+        changes: Changes the URL that the browser is redirected to.
     """
 
     def __init__(
@@ -51,12 +52,12 @@ class Admin(Person):
 
     @property
     def told(self) -> str:
-        """All lines shown to them."""
+        """The text shown to them."""
         return "\n".join(self.lines)
 
     @property
     def page(self) -> requests.Response:
-        """The page that the browser ended on."""
+        """The final page of the browser."""
         for thread in self._threads:
             thread.join(10)
         (page,) = self.pages

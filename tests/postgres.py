@@ -1,4 +1,4 @@
-"""A real PostgreSQL, of a wheel."""
+"""A real PostgreSQL, from a wheel."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[Path]:
-    """A PostgreSQL server of its own for these tests; yields the folder of its socket."""
-    # Not below pytest's folder: a socket's path may not be longer than about 100 characters.
+    """A PostgreSQL server for the tests; yields the folder of its socket."""
+    # Not in pytest's folder: the path of a socket is limited to about 100 characters.
     folder = Path(tempfile.mkdtemp(prefix="pg"))
     server = get_server(folder, cleanup_mode="delete")
     yield folder
@@ -37,22 +37,22 @@ class Postgres:
 
     @property
     def url(self) -> str:
-        """Address of the database for SQLAlchemy; the server listens on its socket only."""
+        """URL of the database for SQLAlchemy; the server listens on a socket only."""
         return f"postgresql+psycopg://postgres@/{self.name}?host={self.host}"
 
     def query(self, sql: str) -> list[tuple[Any, ...]]:
-        """Return the rows of a query."""
+        """Run a statement; return its rows, if any."""
         with psycopg.connect(host=str(self.host), user="postgres", dbname=self.name) as connection:
             cursor = connection.execute(sql)
             return cursor.fetchall() if cursor.description else []
 
     def goes_down(self) -> None:
-        """End all connections to the database, and take no new ones."""
+        """Terminate all connections to the database, and refuse new ones."""
         self._manage(f'ALTER DATABASE "{self.name}" ALLOW_CONNECTIONS false')
         self._manage(f"SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity WHERE datname = '{self.name}'")
 
     def comes_back(self) -> None:
-        """Take connections again."""
+        """Accept connections again."""
         self._manage(f'ALTER DATABASE "{self.name}" ALLOW_CONNECTIONS true')
 
     def _manage(self, sql: str) -> None:

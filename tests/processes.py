@@ -1,6 +1,6 @@
-"""Runs the tap's command in processes that may come to grief.
+"""Runs the tap's command in processes that can be killed or fail.
 
-There are many of them, so they are forked from one that has already imported the tap.
+The processes are forked from one that has imported the tap, since tests run many.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 PATIENCE_SECONDS = 60
 ROOM_FOR_STDERR = 8_192
-"""A full disk is simulated by a limit on the size of each file of a process."""
+"""Bytes; the simulated full disk is a limit on the size of any file of the process."""
 FORKED = multiprocessing.get_context("forkserver")
 FORKED.set_forkserver_preload(
     ["tests.processes", "tap_aircall.command", "tap_aircall.tap", "tap_aircall.http.client", "tap_aircall.auth.login"]
@@ -39,11 +39,11 @@ FORKED.set_forkserver_preload(
 
 
 def run(*arguments: Any, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run `tap-aircall` to its end.
+    """Run `tap-aircall`.
 
     Args:
-        *arguments: Those of the command line.
-        **environment: Variables to add.
+        *arguments: Command-line arguments.
+        **environment: Environment variables to add.
     """
     from tests import leaks  # noqa: PLC0415 - the processes have no use for pytest, which it imports
 
@@ -59,12 +59,12 @@ def run(*arguments: Any, **environment: str) -> subprocess.CompletedProcess[str]
         outputs = [file.read_text(encoding="utf-8") for file in files]
     assert exit_code is not None
     for output in outputs:
-        leaks.WATCH.look_through_output("a process", output)
+        leaks.WATCH.search_output("a process", output)
     return subprocess.CompletedProcess(arguments, exit_code, *outputs)
 
 
 def _run(arguments: list[str], environment: dict[str, str], files: list[Path]) -> None:
-    """Be the command, with its output in files."""
+    """Run the command in this process, with its output in files."""
     from tap_aircall.command import main  # noqa: PLC0415 - loaded before this module was
 
     for number, file in enumerate(files, 1):
@@ -77,7 +77,7 @@ def _run(arguments: list[str], environment: dict[str, str], files: list[Path]) -
 
 
 class Mishap(Enum):
-    """What ends a run before its time."""
+    """Event that ends a run early."""
 
     KILL = "SIGKILL"
     TERMINATE = "SIGTERM"
@@ -87,23 +87,23 @@ class Mishap(Enum):
 
 @dataclass
 class Process:
-    """One run, as a target and an operator see it."""
+    """A run, as a target and an operator see it."""
 
     exit_code: int | None = None
-    """Of the process; negative for the signal that killed it."""
+    """Of the process; negative for a signal."""
     stderr: str = ""
     messages: list[Record] = field(default_factory=list)
-    """The whole lines that a target got."""
-    befell: bool = False
-    """Whether the mishap came in time."""
+    """Complete lines on the target's side."""
+    is_cut_short: bool = False
+    """Whether the mishap happened before the end of the run."""
 
     def problems(self) -> list[str]:
-        """Return the lines that are more than information."""
+        """Return the log lines above INFO."""
         lines = (line.split(" | ", 3) for line in self.stderr.splitlines())
         return [parts[-1] for parts in lines if len(parts) < 4 or parts[1].strip() != "INFO"]
 
     def records(self, stream: str) -> list[Record]:
-        """Return the records of one stream."""
+        """Return the records of a stream."""
         return [m["record"] for m in self.messages if m["type"] == "RECORD" and m["stream"] == stream]
 
 
@@ -111,7 +111,7 @@ class Command:
     """The tap's command, with its files in a folder.
 
     Args:
-        folder: Where to write config, catalog and state.
+        folder: Folder for config, catalog and state.
         config: The config.
         catalog: The catalog.
         clock: The clock of the tap.
@@ -130,13 +130,13 @@ class Command:
         when: Callable[[bytearray], bool] = lambda _: True,
         room: int = 0,
     ) -> Process:
-        """Run it to its end.
+        """Run the command.
 
         Args:
-            state: Where to begin.
-            mishap: What goes wrong, if anything.
-            when: Given what the run has written so far, whether it is time for that; not used for a full disk.
-            room: How many bytes fit on the disk; at least `ROOM_FOR_STDERR`.
+            state: State to start from.
+            mishap: The mishap, if any.
+            when: Takes the output so far; returns whether the mishap is due. Not used for a full disk.
+            room: Size of the disk in bytes; at least `ROOM_FOR_STDERR`.
         """
         arguments = list(self._arguments)
         if state:
@@ -145,7 +145,7 @@ class Command:
         reader, writer = FORKED.Pipe(duplex=False)
         room = max(room, ROOM_FOR_STDERR)
         full = (str(disk), room) if mishap is Mishap.FULL_DISK else None
-        process = FORKED.Process(target=_live, args=(self._clock.began, arguments, writer, str(errors), full))
+        process = FORKED.Process(target=_run_forked, args=(self._clock.began, arguments, writer, str(errors), full))
         process.start()
         writer.close()
         done = Process()
@@ -154,9 +154,9 @@ class Command:
             until = time.monotonic() + PATIENCE_SECONDS
             while not reader.closed:
                 assert time.monotonic() < until
-                if mishap is not None and full is None and not done.befell and when(output):
-                    done.befell = True
-                    _befall(mishap, process.pid, reader)
+                if mishap is not None and full is None and not done.is_cut_short and when(output):
+                    done.is_cut_short = True
+                    _trigger(mishap, process.pid, reader)
                 elif select.select([reader.fileno()], [], [], 0.002)[0]:
                     piece = os.read(reader.fileno(), 65_536)
                     output += piece
@@ -170,7 +170,7 @@ class Command:
             process.close()
         if full is not None:
             output = bytearray(disk.read_bytes())
-            done.befell = done.exit_code != 0
+            done.is_cut_short = done.exit_code != 0
         whole = output[: output.rfind(b"\n") + 1]
         done.messages = [json.loads(line) for line in whole.splitlines()]
         done.stderr = errors.read_text(encoding="utf-8")
@@ -182,9 +182,9 @@ class Command:
         return str(path)
 
 
-def _befall(mishap: Mishap, pid: int | None, reader: Connection) -> None:
+def _trigger(mishap: Mishap, pid: int | None, reader: Connection) -> None:
     assert pid
-    with suppress(ProcessLookupError):  # it may have ended a moment ago
+    with suppress(ProcessLookupError):  # it may have just ended
         match mishap:
             case Mishap.KILL:
                 os.kill(pid, 9)
@@ -194,8 +194,10 @@ def _befall(mishap: Mishap, pid: int | None, reader: Connection) -> None:
                 reader.close()
 
 
-def _live(began: float, arguments: list[str], output: Connection, errors: str, full: tuple[str, int] | None) -> None:
-    """Run the command in this process, with another clock and its output in files."""
+def _run_forked(
+    began: float, arguments: list[str], output: Connection, errors: str, full: tuple[str, int] | None
+) -> None:
+    """Run the command in this process, with another clock and redirected output."""
     from tap_aircall import command, tap  # noqa: PLC0415 - loaded before this module was
 
     with open(errors, "w", encoding="utf-8") as file:  # noqa: PTH123 - short

@@ -1,4 +1,4 @@
-"""A receiver of deliveries that notes what it gets."""
+"""A webhook receiver that records deliveries."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PUBLIC = "https://hooks.example.com"
 
 
 class Receiver(ThreadingHTTPServer):
-    """Answers each delivery with the same status."""
+    """Records deliveries, and answers each with `status`."""
 
     daemon_threads = True
 
@@ -29,12 +29,12 @@ class Receiver(ThreadingHTTPServer):
 
     @property
     def url(self) -> str:
-        """Where it listens."""
+        """Base URL."""
         return f"http://127.0.0.1:{self.server_address[1]}"
 
     @property
     def events(self) -> list[str]:
-        """Names of what came, in order."""
+        """Names of the events, in order."""
         return [body["event"] for body in self.bodies]
 
 
@@ -56,7 +56,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 @contextmanager
 def receiver() -> Iterator[Receiver]:
-    """Receive for a while."""
+    """Run a receiver in a background thread."""
     server = Receiver()
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
     thread.start()

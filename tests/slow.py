@@ -1,14 +1,14 @@
-"""How often to try what is drawn or random: a few times, or many where slow tests are asked for, as `make soak` does.
+"""Number of examples for random tests: few, or many when slow tests run, as in `make soak`.
 
-Tests that take minutes even once have the marker `slow`, and are left out otherwise.
+Tests that take minutes per example have the marker `slow`, and are skipped otherwise.
 """
 
 from __future__ import annotations
 
-ASKED = False
-"""Whether slow tests are asked for; set before tests are collected."""
+RUN_SLOW = False
+"""Whether slow tests run; set before collection."""
 
 
 def few_or_many(few: int, many: int) -> int:
-    """Return one of two numbers: the second where slow tests are asked for."""
-    return many if ASKED else few
+    """Return `few`, or `many` when slow tests run."""
+    return many if RUN_SLOW else few

@@ -62,7 +62,7 @@ class Company:
         self.aircall = Aircall(sandbox, clock)  # type: ignore[arg-type] # the same object
         self.clock = clock
         self.dice = dice
-        self.befell: Counter[Mishap] = Counter()
+        self.is_cut_short: Counter[Mishap] = Counter()
         self._folder = folder
 
     def command(self, *streams: str, **settings: Any) -> Command:
@@ -105,10 +105,10 @@ class Company:
         done = command.run(state, mishap, when=when, room=written // 3)
         if done.exit_code == 0:  # it was already over, perhaps before the target that died had read everything
             assert done.problems() == []
-            done.befell = mishap is Mishap.CLOSED_PIPE and done.befell
+            done.is_cut_short = mishap is Mishap.CLOSED_PIPE and done.is_cut_short
         else:
             assert (done.exit_code, done.problems()) in EXPECTED[mishap], done.stderr
-        self.befell[mishap] += done.befell
+        self.is_cut_short[mishap] += done.is_cut_short
         return done
 
 
@@ -127,7 +127,7 @@ def make_company(tmp_path: Path, record_property: Callable[[str, object], None])
     yield make
     for company in made:
         company.sandbox.__exit__(None, None, None)
-        for mishap, times in company.befell.items():
+        for mishap, times in company.is_cut_short.items():
             record_property(mishap.name, times)
 
 
@@ -148,7 +148,7 @@ def go_through(company: Company, command: Command, warehouse: Warehouse, *, size
             assert (done.exit_code, done.problems()) == (0, [])
         spent.update(message["stream"] for message in done.messages if message["type"] == "RECORD")
         warehouse.load(done.messages)
-        if not done.befell:
+        if not done.is_cut_short:
             break
     spent["requests"] = len(company.sandbox.requests) - before
     return spent
@@ -174,9 +174,9 @@ def test_a_first_run_ends_complete_however_often_it_dies(make_company: Callable[
 
     for _ in range(few_or_many(1, 3)):
         warehouse = Warehouse()
-        before, began = company.befell.total(), company.clock.time()
+        before, began = company.is_cut_short.total(), company.clock.time()
         spent = go_through(company, company.command(*streams), warehouse, size=4_000_000, mishaps=few_or_many(3, 6))
-        mishaps = company.befell.total() - before
+        mishaps = company.is_cut_short.total() - before
         aged = AGES * (mishaps + 1 + int(company.clock.time() - began) // CALL_EVERY)
 
         assert warehouse.tables == truth.tables
@@ -205,9 +205,9 @@ def test_incremental_runs_lose_no_change_however_often_they_die(
         for identity in dice.sample(contacts, 60):
             at = company.clock.time() - dice.randrange(60)
             world.edit_contact(identity, at=at, first_name=str(dice.random()))
-        state, before = warehouse.state, company.befell.total()
+        state, before = warehouse.state, company.is_cut_short.total()
         spent = go_through(company, command, warehouse, size=150_000, mishaps=2)
-        mishaps = company.befell.total() - before
+        mishaps = company.is_cut_short.total() - before
         undisturbed = company.aircall.run("calls", "contacts", state=state)
 
         assert spent["calls"] <= len(undisturbed.records("calls")) + mishaps * REPEATED["calls"]
@@ -248,7 +248,7 @@ def test_a_killed_renewal_needs_a_login_only_if_its_answer_was_lost(
         company.sandbox.faults.clear()
         if done.exit_code != 0:
             assert (done.exit_code, done.problems()) in EXPECTED[mishap]
-            company.befell[mishap] += 1
+            company.is_cut_short[mishap] += 1
         answer_was_lost = mishap is Mishap.KILL and file.read_bytes() == saved
         first = done
         done = command.run()

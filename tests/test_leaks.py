@@ -23,10 +23,10 @@ def test_printed_person(): print(PERSON)
 def test_error(): RejectedRequestError(f"no {SECRET}", 410)
 def test_process(): run("print(" + repr(PERSON) + ")")
 def test_secret_in_a_record(): run("print(" + repr('{"type":"RECORD","x":"' + SECRET + '"}') + ")")
-def test_state(): WATCH.look("a STATE", PERSON)
+def test_state(): WATCH.search("a STATE", PERSON)
 def test_fine():
     run("print(" + repr('{"type":"RECORD","x":"' + PERSON + '"}') + ")")
-    WATCH.look("a RECORD", PERSON, is_record=True)
+    WATCH.search("a RECORD", PERSON, is_record=True)
 
 def run(code): subprocess.run([sys.executable, "-Sc", code], capture_output=True, text=True)
 """

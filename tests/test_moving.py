@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tap_aircall.reading.clock import TRAIL_SECONDS
 from tap_aircall.reading.times import to_rfc3339, to_seconds
 from tests.moving import AI_RESULTS, LISTS, Company, Event, Outcome, Plan, outcomes
-from tests.slow import ASKED, few_or_many
+from tests.slow import RUN_SLOW, few_or_many
 from tests.warehouse import Warehouse
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.timeout(few_or_many(120, 1_200))
 MOVING = settings(
     max_examples=few_or_many(12, 1_000),
-    derandomize=not ASKED,
+    derandomize=not RUN_SLOW,
     database=None,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],

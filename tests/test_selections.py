@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from aircall_sandbox import Sandbox, World
 from tests.clock import FakeClock
 from tests.conftest import Aircall
-from tests.slow import ASKED, few_or_many
+from tests.slow import RUN_SLOW, few_or_many
 
 if TYPE_CHECKING:
     from tests.conftest import Record
@@ -29,7 +29,7 @@ def add_call(aircall: Aircall, ago: int) -> None:
 
 @settings(
     max_examples=few_or_many(8, 500),
-    derandomize=not ASKED,
+    derandomize=not RUN_SLOW,
     database=None,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],

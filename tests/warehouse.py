@@ -1,4 +1,4 @@
-"""A target in memory, to compare with what Aircall has."""
+"""A target in memory, to compare with Aircall's data."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ if TYPE_CHECKING:
 Record = dict[str, Any]
 
 CHANGING = ("recording", "voicemail", "recording_short_url", "voicemail_short_url")
-"""Addresses that Aircall signs anew at each reading."""
+"""Addresses that Aircall signs anew for each response."""
 
 
 class Warehouse:
-    """Tables by stream and rows by key, as a target with upserts and versions has them, and the last state.
+    """Tables by stream and rows by key, like those of a target with upserts and versions, and the last state.
 
     Args:
-        changing: Fields to leave out.
+        changing: Fields to drop.
     """
 
     def __init__(self, changing: Collection[str] = CHANGING) -> None:
@@ -28,7 +28,7 @@ class Warehouse:
         self._versions: dict[str, dict[tuple[Any, ...], int | None]] = {}
 
     def load(self, messages: Iterable[Record]) -> None:
-        """Take messages in, in order."""
+        """Load messages, in order."""
         for message in messages:
             stream = message.get("stream", "")
             match message["type"]:

@@ -16,7 +16,7 @@ from tap_aircall.errors import InputError
 from tap_aircall.reading.clock import TRAIL_SECONDS, AircallClock
 from tests.clock import NOW, FakeClock
 from tests.conftest import Aircall
-from tests.slow import ASKED, few_or_many
+from tests.slow import RUN_SLOW, few_or_many
 from tests.warehouse import Warehouse
 
 if TYPE_CHECKING:
@@ -116,7 +116,7 @@ RUN = st.fixed_dictionaries(
 @example(ages=[], runs=[{"gap": 20, "ahead": 300, "jumps": 300, "lies": [], "late": [(40, 0)], "die_after": None}] * 4)
 @example(ages=[], runs=[{"gap": 20, "ahead": 0, "jumps": 0, "lies": [], "late": [(19, 50)], "die_after": None}] * 2)
 @example(ages=[], runs=[{"gap": 20, "ahead": 0, "jumps": 0, "lies": [HOUR], "late": [(50, 0)], "die_after": None}] * 2)
-@settings(max_examples=few_or_many(12, 1_000), derandomize=not ASKED, database=None)
+@settings(max_examples=few_or_many(12, 1_000), derandomize=not RUN_SLOW, database=None)
 def test_no_call_is_lost(ages: list[float], runs: list[dict[str, Any]]) -> None:
     """Single answers lie or say nothing, this machine's clock is wrong, and calls show up late within the trail."""
     with company() as (aircall, clock):

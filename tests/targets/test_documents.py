@@ -32,7 +32,7 @@ from typing_extensions import override
 from tap_aircall.streams.registry import STREAMS
 from tap_aircall.tap import TapAircall
 from tests.receiving import receiver
-from tests.slow import ASKED
+from tests.slow import RUN_SLOW
 from tests.targets.conftest import PLUGINS, ROOT
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ COMMANDS = (*IN_THE_CLONE, "quick-start.md", "meltano.md")
 """Pages with commands, which run in the clone for the first six, and beside it for the others."""
 DRAWN = ("{mermaid}", "mermaid", "{toctree}", "text")
 """Kinds of blocks that do not run: `make docs` draws diagrams, and `text` is what a command prints."""
-AGAIN = re.compile("tap-aircall --config|meltano run" if ASKED else "tap-aircall --config (?!.*login)")
+AGAIN = re.compile("tap-aircall --config|meltano run" if RUN_SLOW else "tap-aircall --config (?!.*login)")
 """Blocks to run twice; Meltano is slow to start, so only `make soak` runs its blocks twice."""
 LAST_MONTH = datetime.now(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0) - timedelta(days=1)
 """In place of the one on the pages: Aircall serves six months, by the clock of this machine."""

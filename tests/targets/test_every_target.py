@@ -24,7 +24,7 @@ import psycopg.rows
 import pytest
 import yaml
 
-from tests.slow import ASKED
+from tests.slow import RUN_SLOW
 from tests.targets.conftest import PLUGINS, ROOT, executable
 from tests.targets.recording import TEXTS
 from tests.targets.recording import recording as recording  # noqa: PLC0414
@@ -351,7 +351,7 @@ def look(name: str, recording: Recording, folder: Path, request: pytest.FixtureR
     """Load a recording; return what differs, and what the documents say of the target."""
     target = TARGETS[name]
     streams = {stream for stream in recording.streams if target.open_streams or not recording.is_open(stream)}
-    recording = recording.of(streams & FEW if name == "Snowflake" and not ASKED else streams)
+    recording = recording.of(streams & FEW if name == "Snowflake" and not RUN_SLOW else streams)
     loaded = target.load(recording, folder, request)
     types: dict[str, set[str]] = {}
     for stream in recording.streams:

@@ -16,7 +16,7 @@ from aircall_sandbox import Fault
 from aircall_sandbox.intelligence import NO_PLAN
 from tap_aircall.reading import later as later_module
 from tests.moving import AI_RESULTS, Company, Plan, outcomes
-from tests.slow import ASKED, few_or_many
+from tests.slow import RUN_SLOW, few_or_many
 from tests.warehouse import Warehouse
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ PLAIN = Plan(1)
 
 @settings(
     max_examples=few_or_many(12, 1_000),
-    derandomize=not ASKED,
+    derandomize=not RUN_SLOW,
     database=None,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],

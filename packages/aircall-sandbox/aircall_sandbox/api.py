@@ -6,6 +6,7 @@ Pure functions of the company's data and a query. Rate limit, credentials and fa
 from __future__ import annotations
 
 import itertools
+import sys
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -14,11 +15,12 @@ from urllib.parse import urlencode
 
 from aircall_sandbox.messages import NO_SUCH_PATH, UNKNOWN_OBJECT, Answer
 from aircall_sandbox.routes import Query, Route, dispatch
-from aircall_sandbox.templates import KINDS
+from aircall_sandbox.templates import KINDS, without
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
+    from aircall_sandbox.index import TimeIndex
     from aircall_sandbox.templates import Kind, Record
     from aircall_sandbox.world import World
 
@@ -28,6 +30,7 @@ TIMELINE_SECONDS = 61 * 86_400
 """Menu choices of a caller are served for two months (facts: Calls)."""
 LARGEST_PAGE = 50
 CAP = 10_000
+UNBOUNDED = (float("-inf"), float("inf"))
 
 OAUTH_ONLY = "/v1/integrations"
 """Prefix of paths that refuse Basic authentication (facts: Addresses and errors)."""
@@ -70,8 +73,8 @@ class Listing:
             page=max(1, _integer(params.get("page"), 1)),
             per_page=min(LARGEST_PAGE, max(1, _integer(params.get("per_page"), 20))),
             descending=params.get("order") == "desc",
-            first=_bound(params.get("from"), float("-inf")),
-            last=_bound(params.get("to"), float("inf")),
+            first=_bound(params.get("from"), UNBOUNDED[0]),
+            last=_bound(params.get("to"), UNBOUNDED[1]),
             link_params={name: params[name] for name in ("from", "to", "order", "order_by") if name in params},
         )
 
@@ -79,6 +82,23 @@ class Listing:
     def start(self) -> int:
         """Position of the first record, from 0."""
         return (self.page - 1) * self.per_page
+
+    def select(
+        self, index: TimeIndex, first: float, last: float, accepts: Callable[[int], bool] | None = None
+    ) -> tuple[list[int], int]:
+        """Return the ids on the page, and the total, of the ids in an index from `first` to `last`.
+
+        Args:
+            index: The index.
+            first: UNIX seconds, inclusive.
+            last: UNIX seconds, inclusive.
+            accepts: Returns whether an id is in the list; by default all are.
+        """
+        if accepts is None:
+            return index.select(first, last, self.start, self.per_page, descending=self.descending)
+        everything, _ = index.select(first, last, 0, sys.maxsize, descending=self.descending)
+        found = [identity for identity in everything if accepts(identity)]
+        return found[self.start : self.start + self.per_page], len(found)
 
     def answer(self, envelope: str, records: list[Record], total: int, *, links: bool = True) -> Answer:
         """Wrap a page. Link the next one even if Aircall would refuse it."""
@@ -152,28 +172,21 @@ class Api:
 
     # Calls
 
-    def _calls(self, query: Query, matches: Callable[[Record], bool] | None = None) -> Answer:
+    def _calls(self, query: Query, accepts: Callable[[int], bool] | None = None) -> Answer:
         """List calls: `from` is exclusive, `to` inclusive, both by `started_at` (facts: Lists and pages)."""
         listing = Listing.of(query)
         if listing.page * listing.per_page > CAP:
             return OVER_CAP
         first = max(listing.first + 1, self.world.now - RETENTION_SECONDS)
         calls, index = self.world.calls, self.world.calls_by_start
-        if matches is not None:
-            everything, _ = index.select(first, listing.last, 0, len(calls), descending=listing.descending)
-            found = [identity for identity in everything if matches(calls[identity])]
-            total = len(found)
-            found = found[listing.start : listing.start + listing.per_page]
-        else:
-            found, total = index.select(
-                first, listing.last, listing.start, listing.per_page, descending=listing.descending
-            )
+        found, total = listing.select(index, first, listing.last, accepts)
         return listing.answer("calls", [self._shown_call(calls[identity], query.params) for identity in found], total)
 
     def _search_calls(self, query: Query) -> Answer:
         params, tags = query.params, {_integer(tag, 0) for tag in query.tags}
 
-        def matches(call: Record) -> bool:
+        def accepts(identity: int) -> bool:
+            call = self.world.calls[identity]
             user = call["user"] or {}
             return (
                 ("direction" not in params or call["direction"] == params["direction"])
@@ -183,7 +196,7 @@ class Api:
             )
 
         is_filtered = tags or params.keys() & {"direction", "user_id", "phone_number"}
-        return self._calls(query, matches if is_filtered else None)
+        return self._calls(query, accepts if is_filtered else None)
 
     def _call(self, query: Query, identity: str) -> Answer:
         return _one(
@@ -217,24 +230,18 @@ class Api:
         listing = Listing.of(query)
         if listing.page * listing.per_page > CAP:
             return OVER_CAP
-        world = self.world
-        if query.params.get("order_by") == "updated_at":
-            unbounded = (float("-inf"), float("inf"))
-            if (listing.first, listing.last) == unbounded:
-                found, total = world.contacts_by_change.select(
-                    *unbounded, listing.start, listing.per_page, descending=listing.descending
-                )
-            else:
-                everything, _ = world.contacts_by_change.select(
-                    *unbounded, 0, len(world.contacts), descending=listing.descending
-                )
-                chosen = [i for i in everything if listing.first <= world.contacts[i]["created_at"] <= listing.last]
-                found, total = chosen[listing.start : listing.start + listing.per_page], len(chosen)
+        contacts = self.world.contacts
+        if query.params.get("order_by") != "updated_at":
+            found, total = listing.select(self.world.contacts_by_creation, listing.first, listing.last)
+        elif (listing.first, listing.last) == UNBOUNDED:
+            found, total = listing.select(self.world.contacts_by_change, *UNBOUNDED)
         else:
-            found, total = world.contacts_by_creation.select(
-                listing.first, listing.last, listing.start, listing.per_page, descending=listing.descending
+            found, total = listing.select(
+                self.world.contacts_by_change,
+                *UNBOUNDED,
+                lambda identity: listing.first <= contacts[identity]["created_at"] <= listing.last,
             )
-        return listing.answer("contacts", [world.contacts[identity] for identity in found], total)
+        return listing.answer("contacts", [contacts[identity] for identity in found], total)
 
     def _search_contacts(self, query: Query) -> Answer:
         params = query.params
@@ -344,8 +351,7 @@ def page_of(listing: Listing, envelope: str, records: list[Record], *, links: bo
 
 def _unordered(query: Query) -> Query:
     """Drop the parameters that a list without an order ignores (facts: Lists and pages)."""
-    ignored = {"order", "from", "to"}
-    return query._replace(params={name: value for name, value in query.params.items() if name not in ignored})
+    return query._replace(params=without(dict(query.params), "order", "from", "to"))
 
 
 def _one(envelope: str, record: Record | None, show: Callable[[Record], Record] = dict) -> Answer:
@@ -353,13 +359,12 @@ def _one(envelope: str, record: Record | None, show: Callable[[Record], Record] 
 
 
 def _user_v2(user: Record) -> Record:
-    return {name: value for name, value in user.items() if name != "availability"}
+    return without(user, "availability")
 
 
 def _user_v1(user: Record) -> Record:
-    hidden = {"availability", "default_number_id", "substatus"}
     link = user["direct_link"].replace("/v2/", "/v1/")
-    return {name: value for name, value in user.items() if name not in hidden} | {"direct_link": link}
+    return without(user, "availability", "default_number_id", "substatus") | {"direct_link": link}
 
 
 def _availability(user: Record) -> Record:

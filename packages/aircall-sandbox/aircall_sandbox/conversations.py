@@ -221,11 +221,6 @@ class Conversation:
         }
 
     @property
-    def mood(self) -> Mood:
-        """The customer's mood at the end."""
-        return self.subject.mood
-
-    @property
     def summary(self) -> str:
         """Summary in two sentences."""
         return f"{self.reason}. {self.outcome}."

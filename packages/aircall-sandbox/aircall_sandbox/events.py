@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple
 
+from aircall_sandbox.templates import without
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -56,12 +58,8 @@ ENDED_AFTER = 30.0
 ASSETS_AFTER = 60.0
 """Seconds from the end of a call to its recording."""
 _NOT_IN_DELIVERIES = (
-    "sid",
-    "conference_participants",
-    "recording_short_url",
-    "voicemail_short_url",
-    "ivr_options_selected",
-    "ai_voice_agents",
+    *("sid", "conference_participants", "recording_short_url", "voicemail_short_url"),
+    *("ivr_options_selected", "ai_voice_agents"),
 )
 
 
@@ -99,14 +97,14 @@ def of_change(kind: str, before: Record | None, after: Record | None) -> Iterato
         case "results" if after is not None and after["kind"] in OF_RESULTS:
             name = OF_RESULTS[after["kind"]]
             updated = name.replace("created", "updated")
-            data = {name: value for name, value in after.items() if name not in {"kind", "ready_in"}}
+            data = without(after, "kind", "ready_in")
             if before is None or updated in EVENTS:
                 yield Event(name if before is None else updated, data, after["ready_in"])
 
 
 def call_data(call: Record) -> Record:
     """Return a call as deliveries contain it (facts: What deliveries hold)."""
-    shown = {name: value for name, value in call.items() if name not in _NOT_IN_DELIVERIES}
+    shown = without(call, *_NOT_IN_DELIVERIES)
     defaults = {
         "call_uuid": call["sid"],
         "participants": call.get("conference_participants") or [],
@@ -161,7 +159,7 @@ def _of_user(before: Record | None, after: Record | None) -> Iterator[tuple[str,
     known = after or before
     if known is None:
         return
-    data = {name: value for name, value in known.items() if name != "availability"}
+    data = without(known, "availability")
     if before is None or after is None:
         yield ("created" if before is None else "deleted"), data
         return

@@ -13,7 +13,7 @@ from aircall_sandbox.conversations import SUBJECTS, Conversation
 from aircall_sandbox.messages import UNKNOWN_OBJECT, Answer
 from aircall_sandbox.phones import e164
 from aircall_sandbox.routes import Route
-from aircall_sandbox.templates import iso
+from aircall_sandbox.templates import iso, without
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -163,7 +163,7 @@ class Intelligence:
         if self._company.shown_call(int(call_id)) is None or visible_at > self._company.now:
             return UNKNOWN_OBJECT
         if kind == "playbook_result" and query.params.get("fetch_playbook") != "true":
-            payload = {name: value for name, value in payload.items() if name != "playbook"}
+            payload = without(payload, "playbook")
         envelope = ENVELOPES.get(kind)
         return Answer(200, {envelope: payload} if envelope and self.is_wrapped else payload)
 
@@ -188,7 +188,7 @@ def _payload(kind: ResultKind, talk: Conversation, made_at: str) -> Record:  # n
     call, call_id = talk.call, talk.call["id"]
     user_id, number_id = ((call[part] or {}).get("id", 1) for part in ("user", "number"))
     about: Record = {"id": call_id * 10, "call_id": call_id, "created_at": made_at}
-    score = {"POSITIVE": 80, "NEUTRAL": 60, "NEGATIVE": 25}[talk.mood] + call_id % 16
+    score = {"POSITIVE": 80, "NEUTRAL": 60, "NEGATIVE": 25}[talk.subject.mood] + call_id % 16
     match kind:
         case "transcription" | "realtime_transcription":
             return {
@@ -199,7 +199,7 @@ def _payload(kind: ResultKind, talk: Conversation, made_at: str) -> Record:  # n
                 "content": {"language": "en", "utterances": _utterances(kind, talk, user_id)},
             }
         case "sentiments":
-            participant = {"phone_number": _digits(talk), "value": talk.mood, "type": "external"}
+            participant = {"phone_number": _digits(talk), "value": talk.subject.mood, "type": "external"}
             return {"id": call_id, "call_id": call_id, "participants": [participant]}
         case "topics":
             return about | {"content": list(talk.subject.topics)}
@@ -240,7 +240,7 @@ def _payload(kind: ResultKind, talk: Conversation, made_at: str) -> Record:  # n
             times = {"reviewed_at": made_at, "updated_at": made_at}
             return about | {"ai_generated": True} | times | {"evaluations": [scored]}
         case "predicted_csat":
-            drivers = [{"polarity": talk.mood, "label": talk.outcome}]
+            drivers = [{"polarity": talk.subject.mood, "label": talk.outcome}]
             return {"call_id": call_id, "call_uuid": call["sid"], "score": score, "drivers": drivers}
 
 

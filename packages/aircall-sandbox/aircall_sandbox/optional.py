@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from aircall_sandbox.messages import UNKNOWN_OBJECT, Answer
 from aircall_sandbox.routes import Route
+from aircall_sandbox.templates import without
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -104,8 +105,7 @@ class OptionalResources:
     def _campaigns(self, query: Query) -> Answer:
         if "campaigns" in self.denied:
             return DENIED
-        below = {"contacts", "call_outcomes"}
-        shown = [{k: v for k, v in each.items() if k not in below} for each in self.campaigns.values()]
+        shown = [without(each, "contacts", "call_outcomes") for each in self.campaigns.values()]
         return _paged("campaigns", shown, query)
 
     def _of_campaign(self, part: str, query: Query, identity: str) -> Answer:

@@ -14,17 +14,15 @@ Kind: TypeAlias = Literal["users", "teams", "numbers", "tags", "webhooks"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
 MESSAGES = (
-    "welcome",
-    "waiting",
-    "ivr",
-    "voicemail",
-    "closed",
-    "callback_later",
-    "unanswered_call",
-    "after_hours",
-    "ringing_tone",
+    *("welcome", "waiting", "ivr", "voicemail", "closed"),
+    *("callback_later", "unanswered_call", "after_hours", "ringing_tone"),
 )
 STANDING_MESSAGES = {"waiting", "closed", "callback_later", "unanswered_call"}
+
+
+def without(record: Record, *names: str) -> Record:
+    """Return a copy of a record without some fields."""
+    return {name: value for name, value in record.items() if name not in names}
 
 
 def iso(seconds: float) -> str:

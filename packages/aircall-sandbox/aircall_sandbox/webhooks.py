@@ -23,6 +23,7 @@ from aircall_sandbox.api import Listing, page_of
 from aircall_sandbox.events import EVENTS, of_change
 from aircall_sandbox.messages import NO_SUCH_PATH, UNKNOWN_OBJECT, Answer
 from aircall_sandbox.routes import Query
+from aircall_sandbox.templates import without
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -171,7 +172,7 @@ class Webhooks:
         webhook = self._world.add("webhooks", url=fields["url"], events=events)
         if is_app:
             self.of_app.add(webhook["webhook_id"])
-        return Answer(201, {"webhook": _shown(webhook)})
+        return Answer(201, {"webhook": without(webhook, "id")})
 
     def _update(self, key: str, query: Mapping[str, str], fields: Mapping[str, Any]) -> Answer:
         if refusal := self._refused(fields, is_new=False):
@@ -186,7 +187,7 @@ class Webhooks:
         webhook.update(active=True, events=list(events or EVENTS), url=fields.get("url", webhook["url"]))
         self._failures.pop(key, None)
         self._off_since.pop(key, None)
-        return Answer(200, {"webhook": _shown(webhook)})
+        return Answer(200, {"webhook": without(webhook, "id")})
 
     # Events
 
@@ -247,11 +248,9 @@ class Webhooks:
                     now = self._now()
                     self._world.move_on(now)
                     delivery = self._next_due(now)
-                    webhook = self._webhooks.get(delivery.webhook_id) if delivery else None
-                if delivery is None or webhook is None:
                     if delivery is None:
                         return attempts
-                    continue
+                    webhook = self._webhooks[delivery.webhook_id]
                 status = self._send(session, self._target(webhook["url"]), delivery)
                 attempt = Attempt(delivery.webhook_id, delivery.event, now, status)
                 attempts.append(attempt)
@@ -270,7 +269,7 @@ class Webhooks:
     def _next_due(self, now: float) -> _Delivery | None:
         while self._queue and self._queue[0][0] <= now:
             _, _, delivery = heapq.heappop(self._queue)
-            if self._is_tried(delivery.webhook_id):
+            if delivery.webhook_id in self._webhooks and self._is_tried(delivery.webhook_id):
                 return delivery
         return None
 
@@ -308,11 +307,6 @@ class Webhooks:
             self._off_since[key] = now
         if delivery.attempts < ATTEMPTS:
             self._push(now + RETRY_SECONDS * (1 + self._random.random()) / 2, delivery)
-
-
-def _shown(webhook: Record) -> Record:
-    """Return a webhook as the answer to a change shows it."""
-    return {name: value for name, value in webhook.items() if name != "id"}
 
 
 def _bad(reason: str) -> Answer:

@@ -21,29 +21,13 @@ if TYPE_CHECKING:
 FIRST_CALL_ID = 4_200_000_001
 """More than 32 bits, as in Aircall (facts: Times, ids and texts)."""
 CALL_USER_FIELDS = (
-    "id",
-    "name",
-    "email",
-    "available",
-    "availability_status",
-    "created_at",
-    "time_zone",
-    "language",
-    "state",
-    "wrap_up_time",
-    "extension",
+    *("id", "name", "email", "available", "availability_status", "created_at", "time_zone", "language"),
+    *("state", "wrap_up_time", "extension"),
 )
 AUTHOR_FIELDS = CALL_USER_FIELDS[:6]
 MEMBER_FIELDS = (
-    "id",
-    "name",
-    "email",
-    "availability_status",
-    "default_number_id",
-    "created_at",
-    "time_zone",
-    "language",
-    "wrap_up_time",
+    *("id", "name", "email", "availability_status", "default_number_id"),
+    *("created_at", "time_zone", "language", "wrap_up_time"),
 )
 NUMBER_USER_FIELDS = (*CALL_USER_FIELDS[:8], "substatus", "wrap_up_time")
 

@@ -19,10 +19,10 @@ def main() -> None:
     for calls in (FEW, many):
         with server(calls=calls) as url, tap_command(url) as tap:
             usage = measure(*tap)
-            asked = requests(url)
+            sent = requests(url)
         peaks.append(usage.peak)
-        ratio = asked / (calls / 50)
-        print(f"{calls:,} calls: {usage.peak:.0f} MB peak, {asked:,} requests, {ratio:.4f} per page")  # noqa: T201
+        ratio = sent / (calls / 50)
+        print(f"{calls:,} calls: {usage.peak:.0f} MB peak, {sent:,} requests, {ratio:.4f} per page")  # noqa: T201
     print(f"memory at {many:,} / at {FEW:,}: {peaks[1] / peaks[0]:.2f}")  # noqa: T201
 
 

@@ -78,8 +78,8 @@ class Server:
         """Serve a connection until it closes."""
         try:
             while True:
-                asked = await reader.readuntil(b"\r\n\r\n")
-                body = self._answer(asked.split(b" ", 2)[1].decode())
+                head = await reader.readuntil(b"\r\n\r\n")
+                body = self._answer(head.split(b" ", 2)[1].decode())
                 writer.write(
                     b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body)
                     + body

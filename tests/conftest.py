@@ -153,8 +153,7 @@ class Aircall:
         except KilledError:
             pass
         finally:
-            asked = [log for log in self.sandbox.requests[before:] if log.path != "/v1/ping"]
-            run.requests = len(asked)
+            run.requests = len([log for log in self.sandbox.requests[before:] if log.path != "/v1/ping"])
         return run
 
     def catalog(self, *streams: str, **settings: Any) -> Record:

@@ -36,7 +36,7 @@ def one_of_each(at: int, words: str = "Hello", **call: Any) -> list[dict[str, An
         words: Personal data to put in.
         **call: Fields of the call.
     """
-    told: dict[str, dict[str, Any]] = {
+    events: dict[str, dict[str, Any]] = {
         "message.received": {"id": "m1", "body": words, "external_number": words, "contact": {"first_name": words}},
         "message.status_updated": {"id": "m1", "status": "read"},
         "group_message.sent": {"id": "g1", "body": words, "participants": [words]},
@@ -47,7 +47,7 @@ def one_of_each(at: int, words: str = "Hello", **call: Any) -> list[dict[str, An
     }
     return [
         {"resource": "x", "event": event, "timestamp": at, "token": "planted-token", "data": data}
-        for event, data in told.items()
+        for event, data in events.items()
     ]
 
 

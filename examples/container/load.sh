@@ -1,4 +1,4 @@
-# Loads once. If that fails, posts one line to ALERT_URL, and passes the exit code on.
+# Loads once. On failure, posts one line to ALERT_URL, and returns the exit code.
 set -u
 meltano run tap-aircall target-postgres
 code=$?

@@ -249,17 +249,17 @@ def _utterances(kind: ResultKind, talk: Conversation, user_id: int) -> list[Reco
     customer = {"participant_type": "external", "phone_number": _digits(talk)}
     answered_at = talk.call["answered_at"] or talk.call["started_at"]
     utterances = []
-    for said in talk.utterances():
+    for each in talk.utterances():
         times: Record = (
-            {"start_time": said.start, "end_time": said.end}
+            {"start_time": each.start, "end_time": each.end}
             if kind == "transcription"
             else {
-                "timestamp": answered_at + int(said.start),
-                "duration_ms": round(1000 * (said.end - said.start)),
+                "timestamp": answered_at + int(each.start),
+                "duration_ms": round(1000 * (each.end - each.start)),
                 "language": "en",
             }
         )
-        utterances.append((agent if said.is_agent else customer) | {"text": said.text} | times)
+        utterances.append((agent if each.is_agent else customer) | {"text": each.text} | times)
     return utterances
 
 

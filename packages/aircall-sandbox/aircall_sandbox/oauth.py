@@ -112,57 +112,57 @@ class OAuth:
         self._refresh.clear()
         self._codes.clear()
 
-    def answer(self, asked: Any) -> Answer:
+    def answer(self, body: Any) -> Answer:
         """Answer a request to the token endpoint, given its decoded JSON body; None for another body."""
-        answer = self._grant(asked)
+        answer = self._grant(body)
         self.refusals += answer.status != 200  # noqa: PLR2004
         return answer
 
-    def _grant(self, asked: Any) -> Answer:
-        if not isinstance(asked, dict):
+    def _grant(self, body: Any) -> Answer:
+        if not isinstance(body, dict):
             return Answer(400, {"error": "invalid_request"})
-        if (asked.get("client_id"), asked.get("client_secret")) != (self.client_id, self.client_secret):
+        if (body.get("client_id"), body.get("client_secret")) != (self.client_id, self.client_secret):
             return Answer(401, {"error": "invalid_client"})
-        match asked.get("grant_type"):
+        match body.get("grant_type"):
             case "authorization_code":
-                callback, ends = self._codes.pop(str(asked.get("code")), ("", 0.0))
-                if asked.get("redirect_uri") != callback or self._now() >= ends:
+                callback, ends = self._codes.pop(str(body.get("code")), ("", 0.0))
+                if body.get("redirect_uri") != callback or self._now() >= ends:
                     return Answer(400, {"error": "invalid_grant"})
             case "refresh_token":
-                token = asked.get("refresh_token")
+                token = body.get("refresh_token")
                 if token not in self._refresh:
                     return Answer(400, {"error": "invalid_grant"})
                 if self.mode == "rotating":
                     self._refresh.remove(token)
             case _:
                 return Answer(400, {"error": "unsupported_grant_type"})
-        self.grants.append(asked["grant_type"])
+        self.grants.append(body["grant_type"])
         tokens = self.tokens()
-        if asked["grant_type"] == "refresh_token" and self.mode == "expiring":
+        if body["grant_type"] == "refresh_token" and self.mode == "expiring":
             self._refresh.discard(tokens.pop("refresh_token", ""))
         return Answer(200, tokens)
 
     async def _page(self, request: Request) -> Response:
-        asked = (
+        params = (
             dict(request.query_params) if request.method == "GET" else dict(parse_qsl((await request.body()).decode()))
         )
-        callback = asked.get("redirect_uri", "")
+        callback = params.get("redirect_uri", "")
         registered = callback and self.callback_url in {None, callback}
-        if not registered or asked.get("client_id") != self.client_id or asked.get("response_type") != "code":
+        if not registered or params.get("client_id") != self.client_id or params.get("response_type") != "code":
             return HTMLResponse("<h1>Aircall sandbox</h1><p>This app is unknown, or has another callback.</p>", 400)
         if request.method == "GET":
             fields = "\n".join(
                 f'<input type="hidden" name="{html.escape(name)}" value="{html.escape(value)}">'
-                for name, value in asked.items()
+                for name, value in params.items()
             )
             names = {"app": self.client_id, "company": self._world.company_name}
             return HTMLResponse(FORM.format(fields=fields, **{name: html.escape(text) for name, text in names.items()}))
         outcome = {"error": "access_denied"}
-        if asked.get("decision") == "allow":
+        if params.get("decision") == "allow":
             with self._lock:
                 code = f"code-{next(self._numbers):04d}-of-the-sandbox"
                 self._codes[code] = (callback, self._now() + CODE_SECONDS)
             outcome = {"code": code}
-        if "state" in asked:
-            outcome["state"] = asked["state"]
+        if "state" in params:
+            outcome["state"] = params["state"]
         return RedirectResponse(f"{callback}{'&' if '?' in callback else '?'}{urlencode(outcome)}", 302)

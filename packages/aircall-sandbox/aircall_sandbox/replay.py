@@ -63,7 +63,7 @@ class Replay(Fault):
     """Lines of the trace after the first."""
     clock: Callable[[], float]
     """Returns the time in UNIX seconds; the trace starts now."""
-    _asked: Counter[str] = field(default_factory=Counter)
+    _counts: Counter[str] = field(default_factory=Counter)
     _ahead: float | None = 0
 
     @classmethod
@@ -95,13 +95,13 @@ class Replay(Fault):
     @override
     def hits(self, path: str, query: Mapping[str, str]) -> bool:
         """Take on the next answer to a request; return whether there is one."""
-        asked = (_key(known, query) for known in self._paths if self._paths[known].fullmatch(path))
-        key = next((key for key in asked if key in self._answers), "")
+        keys = (_key(known, query) for known in self._paths if self._paths[known].fullmatch(path))
+        key = next((key for key in keys if key in self._answers), "")
         answers = self._answers.get(key)
         if answers is None:
             return False
-        line = answers[min(self._asked[key], len(answers) - 1)]
-        self._asked[key] += 1
+        line = answers[min(self._counts[key], len(answers) - 1)]
+        self._counts[key] += 1
         self.status, self.failure = line["status"], None
         if self.status is None:
             self.failure = "reset"

@@ -193,18 +193,18 @@ def test_ai_results_fit_their_call(company: World) -> None:
     for call in [call for call in company.calls.values() if call["answered_at"] and call["ended_at"]][-300:]:
         results = {kind: company.intelligence.find(kind, call["id"])[1] for kind in RESULT_KINDS}
         utterances = results["transcription"]["content"]["utterances"]
-        speakers = [said["participant_type"] for said in utterances]
+        speakers = [utterance["participant_type"] for utterance in utterances]
         assert speakers[0] == speakers[-1] == "internal"
         assert all(one != two for one, two in pairwise(speakers[:-1]))
-        for said in utterances:
-            if said["participant_type"] == "internal":
-                assert said["user_id"] == call["user"]["id"]
+        for utterance in utterances:
+            if utterance["participant_type"] == "internal":
+                assert utterance["user_id"] == call["user"]["id"]
             elif call["raw_digits"] != "anonymous":
-                assert said["phone_number"] == e164(call["raw_digits"])
-        times = [time for said in utterances for time in (said["start_time"], said["end_time"])]
+                assert utterance["phone_number"] == e164(call["raw_digits"])
+        times = [time for utterance in utterances for time in (utterance["start_time"], utterance["end_time"])]
         assert times == sorted(times)
         assert times[0] == 0 < times[-1] <= call["ended_at"] - call["answered_at"]
-        words = " ".join(said["text"] for said in utterances)
+        words = " ".join(utterance["text"] for utterance in utterances)
         assert call["user"]["name"].split()[0] in words
         assert "{" not in words + results["summary"]["content"]
         assert call["contact"] is None or (call["contact"]["first_name"] in results["summary"]["content"])

@@ -21,7 +21,7 @@ T0 = int(NOW)
 DAY = {"absoluteRange": {"fromDate": "2026-11-22", "toDate": "2026-11-22"}}
 
 
-def export(**changes: Any) -> dict[str, Any]:
+def request(**changes: Any) -> dict[str, Any]:
     return {"reportName": "CALLS_HISTORY", "filter": {"dateFilter": DAY, "timezone": "UTC"}} | changes
 
 
@@ -30,7 +30,7 @@ def post(aircall: Aircall, body: Any) -> requests.Response:
 
 
 def begin(aircall: Aircall, **changes: Any) -> str:
-    identity: str = post(aircall, {"input": export(**changes)}).json()["exportID"]
+    identity: str = post(aircall, {"input": request(**changes)}).json()["exportID"]
     return identity
 
 
@@ -39,12 +39,23 @@ def look(aircall: Aircall, identity: str) -> dict[str, Any]:
     return answer
 
 
+def make(aircall: Aircall, **changes: Any) -> dict[str, Any]:
+    """Begin an export, and return its status a minute later."""
+    identity = begin(aircall, **changes)
+    aircall.clock.now += 60
+    return look(aircall, identity)
+
+
+def download(export: dict[str, Any]) -> bytes:
+    return requests.get(export["downloadUrl"], timeout=10).content
+
+
 def rows(content: bytes) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO(content.decode(), newline="")))
 
 
 def test_an_export_is_pending_until_it_is_made(aircall: Aircall) -> None:
-    answer = post(aircall, {"input": export(exportOptions={"format": "CSV", "exportName": "mine"})})
+    answer = post(aircall, {"input": request(exportOptions={"format": "CSV", "exportName": "mine"})})
     identity = answer.json()["exportID"]
     pending = {"exportID": identity, "createdAt": "2026-11-23T13:00:00.000Z", "status": "PENDING"}
     assert (answer.status_code, answer.json()) == (201, pending)
@@ -66,20 +77,16 @@ def test_an_export_is_pending_until_it_is_made(aircall: Aircall) -> None:
 
 def test_calls_of_the_day_are_in_the_report(aircall: Aircall) -> None:
     calls = [aircall.world.add_call(started_at=T0 - 13 * 3600 + seconds)["id"] for seconds in (-86_401, -86_400, -1, 0)]
-    identity = begin(aircall)
-    aircall.clock.now += 60
 
-    content = requests.get(look(aircall, identity)["downloadUrl"], timeout=10).content
+    content = download(make(aircall))
 
     assert [row["Call ID"] for row in rows(content)] == [str(call) for call in calls[1:3]]
 
 
 def test_other_reports_have_a_row_per_user_and_day(aircall: Aircall) -> None:
     user = aircall.world.add("users")
-    identity = begin(aircall, reportName="USER_ACTIVITY_CALLS_HANDLED")
-    aircall.clock.now += 60
 
-    content = requests.get(look(aircall, identity)["downloadUrl"], timeout=10).content
+    content = download(make(aircall, reportName="USER_ACTIVITY_CALLS_HANDLED"))
 
     assert [(row["Date"], row["User ID"]) for row in rows(content)] == [("2026-11-22", str(user["id"]))]
 
@@ -87,35 +94,31 @@ def test_other_reports_have_a_row_per_user_and_day(aircall: Aircall) -> None:
 def test_a_file_may_be_zipped(aircall: Aircall) -> None:
     aircall.world.add("users")
     aircall.sandbox.analytics.zipped = True
-    identity = begin(aircall, reportName="USER_STATUS_HISTORY")
-    aircall.clock.now += 60
-    done = look(aircall, identity)
+    done = make(aircall, reportName="USER_STATUS_HISTORY")
 
-    with zipfile.ZipFile(io.BytesIO(requests.get(done["downloadUrl"], timeout=10).content)) as archive:
+    with zipfile.ZipFile(io.BytesIO(download(done))) as archive:
         assert len(rows(archive.read(archive.namelist()[0]))) == 1
     assert done["isZipCompressed"] is True
 
 
 def test_an_address_is_a_credential_for_an_hour(aircall: Aircall) -> None:
-    identity = begin(aircall)
-    aircall.clock.now += 60
-    url = look(aircall, identity)["downloadUrl"]
+    export = make(aircall)
+    url = export["downloadUrl"]
 
     assert requests.get(url, timeout=10).status_code == 200
     assert requests.get(url, auth=("sandbox-id", "sandbox-token"), timeout=10).status_code == 400
     aircall.clock.now += 3_600
     assert requests.get(url, timeout=10).status_code == 403
-    assert requests.get(look(aircall, identity)["downloadUrl"], timeout=10).status_code == 200
+    assert requests.get(look(aircall, export["exportID"])["downloadUrl"], timeout=10).status_code == 200
     assert requests.get(aircall.sandbox.url + "/exports/guess.csv", timeout=10).status_code == 403
 
 
 def test_a_report_can_fail(aircall: Aircall) -> None:
     aircall.sandbox.analytics.failing = {"CALLS_HISTORY 2026-11-22": "too many rows"}
-    identity = begin(aircall)
-    aircall.clock.now += 60
+    export = make(aircall)
 
-    assert look(aircall, identity) == {
-        "exportID": identity,
+    assert export == {
+        "exportID": export["exportID"],
         "createdAt": "2026-11-23T13:00:00.000Z",
         "status": "FAILED",
         "errorMessage": "too many rows",
@@ -127,14 +130,14 @@ def test_a_report_can_fail(aircall: Aircall) -> None:
     [
         None,
         [],
-        export(),
-        {"input": export(reportName="CALL_HISTORY")},
-        {"input": export(filter={"dateFilter": DAY})},
-        {"input": export(filter={"dateFilter": DAY, "timezone": "Paris"})},
-        {"input": export(filter={"dateFilter": {}, "timezone": "UTC"})},
-        {"input": export(filter={"dateFilter": DAY | {"relative": "TODAY"}, "timezone": "UTC"})},
-        {"input": export(filter={"dateFilter": {"relative": "NOW"}, "timezone": "UTC"})},
-        {"input": export(filter={"dateFilter": {"absoluteRange": {"fromDate": "today"}}, "timezone": "UTC"})},
+        request(),
+        {"input": request(reportName="CALL_HISTORY")},
+        {"input": request(filter={"dateFilter": DAY})},
+        {"input": request(filter={"dateFilter": DAY, "timezone": "Paris"})},
+        {"input": request(filter={"dateFilter": {}, "timezone": "UTC"})},
+        {"input": request(filter={"dateFilter": DAY | {"relative": "TODAY"}, "timezone": "UTC"})},
+        {"input": request(filter={"dateFilter": {"relative": "NOW"}, "timezone": "UTC"})},
+        {"input": request(filter={"dateFilter": {"absoluteRange": {"fromDate": "today"}}, "timezone": "UTC"})},
     ],
 )
 def test_an_invalid_export_request_gets_400(lasting: Aircall, body: Any) -> None:
@@ -142,15 +145,15 @@ def test_an_invalid_export_request_gets_400(lasting: Aircall, body: Any) -> None
 
 
 def test_a_relative_range_is_accepted(lasting: Aircall) -> None:
-    answer = post(lasting, {"input": export(filter={"dateFilter": {"relative": "YESTERDAY"}, "timezone": "UTC"})})
+    answer = post(lasting, {"input": request(filter={"dateFilter": {"relative": "YESTERDAY"}, "timezone": "UTC"})})
     assert str(lasting.sandbox.analytics.exports[answer.json()["exportID"]].first) == "2026-11-22"
 
 
 def test_reports_need_credentials_and_analytics_plus(aircall: Aircall) -> None:
-    assert requests.post(aircall.sandbox.url + EXPORT_PATH, json={"input": export()}, timeout=10).status_code == 401
+    assert requests.post(aircall.sandbox.url + EXPORT_PATH, json={"input": request()}, timeout=10).status_code == 401
     identity = begin(aircall)
     aircall.sandbox.analytics.plan = False
-    assert post(aircall, {"input": export()}).json() == {"message": "Forbidden"}
+    assert post(aircall, {"input": request()}).json() == {"message": "Forbidden"}
     assert get(aircall, f"{EXPORT_PATH}/{identity}").status_code == 403
 
 

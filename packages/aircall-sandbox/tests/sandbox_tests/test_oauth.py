@@ -127,25 +127,16 @@ class TestTokenEndpoint:
         assert refresh(aircall, second["refresh_token"]).status_code == 200
 
 
-class TestRevocation:
-    def test_uninstalling_revokes_all_tokens(self, aircall: Aircall) -> None:
-        aircall.sandbox.oauth.mode = "rotating"
-        tokens = aircall.sandbox.oauth.tokens()
+@pytest.mark.parametrize(("action", "dead", "refreshed"), [("uninstall", 401, 400), ("end_access", 403, 200)])
+def test_uninstalling_also_revokes_refresh_tokens(aircall: Aircall, action: str, dead: int, refreshed: int) -> None:
+    aircall.sandbox.oauth.mode = "rotating"
+    aircall.sandbox.oauth.dead_token_status = dead
+    tokens = aircall.sandbox.oauth.tokens()
 
-        control(aircall, "POST", "oauth", {"uninstall": True})
+    assert control(aircall, "POST", "oauth", {action: True}).json() == {}
 
-        assert ping(aircall, tokens["access_token"]) == 401
-        assert refresh(aircall, tokens["refresh_token"]).status_code == 400
-
-    def test_refresh_tokens_outlive_access_tokens(self, aircall: Aircall) -> None:
-        aircall.sandbox.oauth.mode = "rotating"
-        aircall.sandbox.oauth.dead_token_status = 403
-        tokens = aircall.sandbox.oauth.tokens()
-
-        control(aircall, "POST", "oauth", {"end_access": True})
-
-        assert ping(aircall, tokens["access_token"]) == 403
-        assert refresh(aircall, tokens["refresh_token"]).status_code == 200
+    assert ping(aircall, tokens["access_token"]) == dead
+    assert refresh(aircall, tokens["refresh_token"]).status_code == refreshed
 
 
 def test_integrations_are_for_apps_only(aircall: Aircall) -> None:

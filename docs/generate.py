@@ -22,8 +22,9 @@ from tap_aircall.streams.calls.counts import CallCounts
 from tap_aircall.streams.calls.details import CallDetails
 from tap_aircall.streams.calls.stream import Calls
 from tap_aircall.streams.contacts import Contacts
+from tap_aircall.streams.directory import WhatsappTemplates
 from tap_aircall.streams.inbox.streams import InboxStream
-from tap_aircall.streams.kinds import OwnedObject, OwnedOpenObject, OwnedStream, OwnedTokenList, SingleObject
+from tap_aircall.streams.kinds import OwnedObject, OwnedOpenObject, OwnedStream, SingleObject
 from tap_aircall.streams.registry import STREAMS
 from tap_aircall.tap import TapAircall
 
@@ -45,7 +46,7 @@ LIMITS: dict[type[AircallStream] | UnionType, str] = {
     Calls | CallDetails | CallCounts: "calls of the last six months",
     Contacts: f"none; if more than {CAP:,} changed, all are read",
     AnalyticsReports: "as far back as the account may look",
-    SingleObject | OwnedObject | OwnedOpenObject | OwnedTokenList: "none",
+    SingleObject | OwnedObject | OwnedOpenObject | WhatsappTemplates: "none",
     OwnedStream: f"{CAP:,} of each owner; with more, it fails",
     AircallStream: f"{CAP:,}; with more, it fails",
 }

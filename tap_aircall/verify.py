@@ -295,7 +295,7 @@ class Verification:
 
     def _check_users(self) -> None:
         pages: list[Page] = []
-        listed = self._users.read_whole(self._reader(self._users, pages), "id")
+        listed = self._users.read_whole(self._reader(self._users, pages))
         users = [user for step in listed for user in step.records]
         self._samples[Users.name] = self._users.first_page = users  # so that no stream requests them again
         self._check_meta("users", pages[0])

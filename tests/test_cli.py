@@ -297,7 +297,7 @@ class TestTest:
         assert done.returncode == 1
         assert problems(done) == [
             "Stream 'analytics_reports': Setting analytics_reports: missing; name reports such as CALLS_HISTORY.",
-            "Stream 'call_recordings': Setting recordings_location: missing; say where to keep the files.",
+            "Stream 'call_recordings': Setting recordings_location: missing; name a place for the files.",
             "The test failed: 1 of 3 selected streams can be read.",
         ]
 

@@ -1,4 +1,4 @@
-"""Whether this account may see what a stream asks for one by one: the one rule about answers of 403."""
+"""Access to resources that are requested one by one: the one rule for 403 answers."""
 
 from __future__ import annotations
 
@@ -15,15 +15,14 @@ T = TypeVar("T")
 S = TypeVar("S")
 
 ENOUGH_REFUSALS = 3
-"""When so many are refused and nothing was granted, the account is taken to lack the whole kind."""
+"""Refusals without any success after which the account counts as lacking the whole kind."""
 
 
 class Access:
-    """What is known of one kind of resource.
+    """Whether this account may see one kind of resource.
 
-    A 403 may mean that the company's plan lacks the kind, that this one item is kept from the account, or that
-    something is wrong for a moment (facts: Results of Aircall's AI). Nobody can tell from one answer, so the first few
-    are asked for one at a time. Only the thread that uses the answers judges them, in the order in which it asked.
+    A 403 may mean that the plan lacks the kind, that this one item is off limits, or a temporary fault (facts: Results
+    of Aircall's AI). A single answer cannot tell, so the first few items are requested one at a time.
 
     Args:
         client: Sends the requests.
@@ -32,29 +31,34 @@ class Access:
     def __init__(self, client: AircallClient) -> None:
         self._client = client
         self.is_granted = False
-        """Whether Aircall has granted anything of this kind."""
+        """Whether any request has succeeded."""
         self.refusals = 0
-        """How many were refused before anything was granted."""
+        """Refusals before the first success."""
+
+    @property
+    def is_undecided(self) -> bool:
+        """Whether every request so far was refused."""
+        return not self.is_granted and self.refusals > 0
 
     @property
     def is_refused(self) -> bool:
-        """Whether asking on is pointless."""
+        """Whether the whole kind counts as refused."""
         return not self.is_granted and self.refusals >= ENOUGH_REFUSALS
 
     def ask(self, function: Callable[[S], T], items: Sequence[S]) -> Iterator[tuple[S, T | ForbiddenError]]:
-        """Ask for each item: one at a time until something is granted, then several at once.
+        """Request items one at a time until one succeeds, then concurrently.
 
-        The first to be asked for are spread over the items, since neighbours may be kept back together.
+        The first ones are spread over the items, since neighbours may be off limits together.
 
         Args:
-            function: Makes the request for one item.
-            items: What to ask for.
+            function: Requests one item.
+            items: The items.
 
         Yields:
-            In the order of the items, each with the answer, or with the refusal. Nothing, once the kind is refused.
+            Each item, in order, with its answer or refusal; nothing once the kind is refused.
 
         Raises:
-            AircallError: What `function` raises, apart from `ForbiddenError`.
+            AircallError: Any error of `function` but `ForbiddenError`.
         """
 
         def attempt(item: S) -> T | ForbiddenError:

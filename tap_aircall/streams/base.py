@@ -1,4 +1,4 @@
-"""What all streams of the tap have in common."""
+"""The base class of all streams."""
 
 from __future__ import annotations
 
@@ -37,13 +37,11 @@ from tap_aircall.streams.progress import Progress, Row, forecast
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 
-    import requests
     from singer_sdk import Tap
     from singer_sdk.helpers.types import Context
 
     from tap_aircall.auth.authenticators import Authenticator
     from tap_aircall.http.client import AircallClient
-    from tap_aircall.reading.clock import AircallClock, Clock
     from tap_aircall.reading.pages import Gap, Query, Reader, Record
     from tap_aircall.reading.walks import Step
     from tap_aircall.settings import Settings
@@ -52,26 +50,27 @@ if TYPE_CHECKING:
 S = TypeVar("S", bound="AircallStream")
 
 NAMED = 10
-"""How many of those that are set aside are named in a run, since ids come from outside; the summary counts them all."""
+"""Records named per stream and run when set aside: ids are untrusted input. The summary counts them all."""
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 UNHANDLED = "An unhandled error occurred"
-"""How the line begins that the SDK logs when a stream fails."""
+"""Start of the line that the SDK logs when a stream fails."""
 
 
 class AircallStream(RESTStream[Any]):
-    """One resource of Aircall as a Singer stream.
+    """One Aircall resource as a Singer stream.
 
-    A subclass says where it is (`path`, `envelope`), what identifies a record, and how it is read (`pages`): by one of
-    the walks of `tap_aircall.reading.walks`, which decides, as a paginator does, which query comes next. The SDK's loop
-    takes the records from there, has `post_process` bring each into the form of its schema, selects, maps and writes
-    it. What the state says is the position of the walk, set by the stream itself after the records up to there were
-    written. The SDK's own bookkeeping, which derives a bookmark from each record, is switched off: it cannot express a
-    walk that trails the clock, and it would run ahead of one that goes backwards.
+    A subclass defines `path`, `envelope`, `primary_keys`, and how to read (`pages`). Walks
+    (`tap_aircall.reading.walks`) are its paginators: they choose the next query. The SDK's loop takes the records from
+    there, conforms each to the schema (`post_process`), then selects, maps and writes it.
+
+    The state is the position of the walk, which the stream sets once the records up to there are written. The SDK's own
+    bookmark, the highest replication key so far, is switched off: it would run ahead of a walk that trails the clock or
+    reads backwards.
 
     Args:
         tap: The tap.
-        run: What the streams of a run share.
-        schema: JSON schema of a record, if it is not the one that `tap_aircall.schemas` has for the name.
+        run: State shared by the streams of a run.
+        schema: JSON schema of a record; by default, the one in `tap_aircall.schemas`.
     """
 
     path: str
@@ -79,13 +78,13 @@ class AircallStream(RESTStream[Any]):
     envelope: ClassVar[str]
     """Key of the list or object in the answer."""
     cost: ClassVar[str]
-    """How many requests a run takes for it, in the words of the documents."""
+    """Requests per run, as text for the documentation."""
     primary_keys: Sequence[str] = ()
     replication_key: str | None = None
     is_open: ClassVar[bool] = False
-    """Whether fields that the schema lacks are passed on, since Aircall does not document them all."""
+    """Whether to pass on fields that the schema lacks, because Aircall does not document them all."""
     secret_fields: ClassVar[frozenset[str]] = frozenset()
-    """Secrets that Aircall sends: dropped without a word."""
+    """Secrets that Aircall sends; dropped silently."""
 
     state_keys: ClassVar[tuple[str, ...]] = ()
     """Keys of its state, besides Singer's own."""
@@ -95,23 +94,29 @@ class AircallStream(RESTStream[Any]):
     TYPE_CONFORMANCE_LEVEL = TypeConformanceLevel.NONE  # post_process does it, nested values and times included
 
     left_out: str | None = None
-    """Why this run does not read it, or not all of it; None if there is nothing to say."""
+    """Why this run skips the stream, or part of it."""
     _version: int | None = None
-    """The version of a full table that is to be activated when all of it was read; None for other streams."""
+    """Version to activate once the whole table has been read; None unless the stream is a full table."""
 
     is_whole = True
-    """Whether this run was shown all that Aircall counts, and could use all of it."""
+    """Whether this run saw all the records that Aircall counts, and could use them all."""
+    read_no_more_before: int | None = None
+    """Later runs do not read the list before this time (UNIX seconds); None if they always read all of it."""
+    began: float | None = None
+    """When this run began to read the stream (monotonic seconds)."""
 
     def __init__(self, tap: Tap, run: Run, schema: dict[str, Any] | None = None) -> None:
         super().__init__(tap, schema=schema or schemas.of(self.name))
         self.logger.addFilter(is_worth_a_line)
         self.tap = tap
         self.run = run
+        self.clock = run.clock
+        self.aircall_clock = run.aircall_clock
         self.set_aside: Counter[str] = Counter()
-        """How much could not be had or used in this run, by what is to be said of it."""
+        """How many records this run could not get or use, by reason."""
         self.misfits = Misfits(self, self.secret_fields)
         self._gaps: list[Gap] = []
-        """What this run was not shown."""
+        """Records that Aircall counted but did not show in this run."""
 
     @property
     @override
@@ -121,7 +126,7 @@ class AircallStream(RESTStream[Any]):
     @property
     @override
     def authenticator(self) -> Authenticator:
-        """The authenticator that the setting `auth_scheme` chooses."""
+        """The authenticator for the setting `auth_scheme`."""
         return self.run.authenticator
 
     @property
@@ -131,58 +136,53 @@ class AircallStream(RESTStream[Any]):
 
     @cached_property
     def client(self) -> AircallClient:
-        """The HTTP client of the run, with a count of the requests for this stream."""
+        """The run's HTTP client, counting this stream's requests separately."""
         return self.run.client.counting_apart()
 
     @cached_property
     def progress(self) -> Progress:
-        """Where this stream is, for the user to see."""
+        """Progress of this stream, as shown to the user."""
         return Progress(self.name, self.client, self.clock, self.logger)
 
     @property
-    def clock(self) -> Clock:
-        """The clock of this machine."""
-        return self.run.clock
-
-    @property
-    def aircall_clock(self) -> AircallClock:
-        """Aircall's clock: what a state says of times goes by it."""
-        return self.run.aircall_clock
+    def began_at(self) -> int:
+        """Lower bound of Aircall's time when this run began to read the stream (UNIX seconds)."""
+        return self.aircall_clock.reached(self.began)
 
     @property
     def is_full_table(self) -> bool:
-        """Whether the catalog or the stream asks for everything at every run."""
+        """Whether every run reads everything."""
         return self.replication_method == REPLICATION_FULL_TABLE
 
     @property
     def goes_on_from_state(self) -> bool:
-        """Whether a run reads what its state says of this stream."""
+        """Whether a run continues from the state."""
         return not self.is_full_table
 
     @abstractmethod
     def pages(self) -> Generator[list[Record]]:
-        """Read the records from Aircall, in the order to emit them; as a rule, a page at a time.
+        """Read the records from Aircall in the order to emit them, usually page by page.
 
-        A generator runs on only after what it yielded was written, so that it may move the state after a `yield`.
+        The generator resumes once the records it yielded are written, so it may move the state after a `yield`.
         """
 
     def sample(self) -> list[Record]:
-        """Read a few records for a test, with one request, or one that several streams share."""
+        """Read a few records to test the stream: at most one request, which several streams may share."""
         return next(self.pages(), [])
 
     def try_out(self) -> None:
-        """See whether a record of this stream can be read, and brought through its schema and its maps.
+        """Read one record and pass it through the schema and the stream maps.
 
         Raises:
-            AircallError: If not.
+            AircallError: If that fails.
         """
         for record in self.sample()[:1]:
-            processed = self.post_process(dict(record))
-            for stream_map in self.stream_maps if processed else ():
-                stream_map.transform(processed or {})
+            if (processed := self.post_process(dict(record))) is not None:
+                for stream_map in self.stream_maps:
+                    stream_map.transform(processed)
 
     def row(self) -> Row:
-        """Return what the summary of the run says of this stream."""
+        """Return this stream's row in the summary of the run."""
         notes = [
             self.left_out or "",
             self.misfits.note,
@@ -191,16 +191,22 @@ class AircallStream(RESTStream[Any]):
         seconds = self.progress.seconds or 0.0
         return Row(self.name, self.progress.records, self.client.requests_sent, seconds, "; ".join(filter(None, notes)))
 
+    @property
+    def given_state(self) -> Mapping[str, Any]:
+        """The stream's part of the tap's state. Unlike `stream_state`, it adds no empty entry."""
+        state: Mapping[str, Any] = self.tap.state.get("bookmarks", {}).get(self.name, {})
+        return state
+
     def prepare(self) -> None:
-        """Check or begin what cannot wait until the stream's turn; called when it is selected, before any is read."""
+        """Check whatever must not wait until the stream's turn; called for selected streams before any is read."""
 
     def check_state(self) -> None:
-        """Refuse a state that cannot be this stream's.
+        """Reject a state that this stream cannot have written.
 
         Raises:
             InputError: Naming the stream.
         """
-        state = self.tap.state.get("bookmarks", {}).get(self.name)
+        state = self.given_state
         if not state or (not self.goes_on_from_state and later.GAPS not in state):
             return
         states.check_keys(self.name, state, (*self.state_keys, later.GAPS))
@@ -211,48 +217,48 @@ class AircallStream(RESTStream[Any]):
             raise InputError(f"State of stream '{self.name}': {states.NOT_OURS}") from error
 
     def upgrade_state(self) -> None:
-        """Bring the state of an earlier version into the form of this one; called if there is a state."""
+        """Convert the state of an earlier version; called if there is a state."""
 
     def check_times(self) -> None:
-        """Refuse a state that was written by a wrong clock; called when Aircall has said what time it is.
+        """Reject a state written by a wrong clock; called once Aircall's time is known.
 
         Raises:
             InputError: Naming the stream.
         """
-        state = self.tap.state.get("bookmarks", {}).get(self.name)
+        state = self.given_state
         if state and self.goes_on_from_state and not self.follows_aircalls_clock:
             states.check_times(self.name, state, self.aircall_clock.horizon())
 
     def parse_state(self, state: Mapping[str, Any]) -> Any:
-        """Turn a non-empty state into what `pages` needs; raise any of the usual errors if it cannot be read."""
+        """Parse a non-empty state for `pages`; an error that `check_state` catches rejects it."""
 
     # What the SDK calls
 
     @override
     def request_records(self, context: Context | None) -> Iterator[Record]:
-        progress = self.progress  # which begins to count the time
+        progress, self.began = self.progress, self.clock.monotonic()
         try:
-            # Closed here: an error that ends the run must not come up while the garbage collector closes it.
+            # Closed explicitly: an error that ends the run must not surface in the garbage collector.
             with closing(self.pages()) as pages:
                 for records in pages:
                     progress.add(len(records))
                     yield from records
             self.complete()
-            self.settle_gaps(self.read_no_more_before)
+            self.settle_gaps()
         except StreamUnavailableError as reason:
-            self.note_left_out(reason)  # what a target has of it stays
+            self.note_left_out(reason)  # the target keeps its rows
         except AircallError as error:
             if self.ABORT_AT_RECORD_COUNT is not None:
                 raise
             self.run.note_failure(self.name, error)
-            self.logger.info("Stream '%s' failed; the other streams are read, then the run fails.", self.name)
+            self.logger.info("Stream '%s' failed. The run reads the other streams, then fails.", self.name)
         finally:
             self.misfits.finish()
             progress.close()
 
     @override
     def post_process(self, row: Record, context: Context | None = None) -> Record | None:
-        """Bring a record into the form of the schema; None, with a warning, if it lacks its key."""
+        """Conform a record to the schema; return None, with a warning, if it lacks its key."""
         try:
             return conform(
                 row,
@@ -265,10 +271,6 @@ class AircallStream(RESTStream[Any]):
         except ResponseError as error:
             self.note_odd([row], str(error))
             return None
-
-    @override
-    def parse_response(self, response: requests.Response) -> Iterable[Record]:
-        raise NotImplementedError  # the client decodes answers, and `parse_page` takes them apart
 
     @property
     @override
@@ -283,7 +285,7 @@ class AircallStream(RESTStream[Any]):
 
     @override
     def compare_start_date(self, value: str, start_date_value: str) -> str:
-        return value  # start_date is about calls alone, and may have any form
+        return value  # start_date limits calls alone, and may be in any format
 
     @override
     def get_replication_key_signpost(self, context: Context | None = None) -> None:
@@ -291,7 +293,7 @@ class AircallStream(RESTStream[Any]):
 
     @override
     def log(self, message: str, *args: Any, level: int = logging.INFO, **kwargs: Any) -> None:
-        # The SDK says so before the tap says which. The rest is of no interest to most: the tap has a summary.
+        # The tap reports a failed stream itself, and logs a summary instead of the SDK's lines.
         if not message.startswith(UNHANDLED):
             super().log(message, *args, level=logging.DEBUG if level == logging.INFO else level, **kwargs)
 
@@ -299,43 +301,39 @@ class AircallStream(RESTStream[Any]):
 
     @override
     def _increment_stream_state(self, latest_record: Record, *, context: Context | None = None) -> None:
-        pass  # the SDK would take a bookmark from each record; the position of a walk is another thing
+        pass  # the SDK would derive a bookmark from each record; the state is the position of the walk
 
     @override
     def _write_activate_version_message(self, full_table_version: int) -> None:
-        # The SDK calls it before the first record: a target would drop all rows, and have lost them if the run fails.
+        # The SDK calls this before the first record: the target would drop all rows, and lose them if the run fails.
         self._version = full_table_version
 
     # For subclasses
 
     def sibling(self, kind: type[S]) -> S:
-        """Return the stream of another class."""
+        """Return the stream of a class."""
         return next(stream for stream in self.tap.streams.values() if isinstance(stream, kind))
 
-    def reader(self, path: str | None = None) -> Reader:
-        """Return a function that reads pages of the list, several at once."""
-        return partial(self.read_pages, path or self.path)
-
     def read_page(self, path: str, query: Query) -> Page:
-        """Read one page of a list; one that stays short however often it is asked for is read as it is."""
+        """Read one page of a list; accept a short page that stays short after retries."""
         try:
             return self.client.get(path, self.get_url_params(None, query), partial(self.parse_page, query))
         except ShortPageError as error:
             return error.page
 
-    def read_whole(self, read: Reader, key: str) -> Iterator[Step]:
-        """Read a list whole, as `walks.whole_list` does, and note what it hides."""
-        return self.noted(walks.whole_list(read, key, self.name))
+    def read_whole(self, read: Reader) -> Iterator[Step]:
+        """Read a whole list (`walks.whole_list`), and note gaps and unusable records."""
+        return self.with_notes(walks.whole_list(read, self.item_key, self.name))
 
-    def noted(self, steps: Iterable[Step]) -> Iterator[Step]:
-        """Pass on what a walk brings, and note what it hides and what was set aside on the way."""
+    def with_notes(self, steps: Iterable[Step]) -> Iterator[Step]:
+        """Pass on the steps of a walk, and note gaps and unusable records."""
         for step in steps:
             self.note_gap(step.gap)
             self.note_odd(step.odd)
             yield step
 
     def note_gap(self, gap: Gap | None) -> None:
-        """Note what Aircall counts and does not show, if there is something."""
+        """Note records that Aircall counts but does not show."""
         if gap is not None:
             self.is_whole = False
             self._gaps.append(gap)
@@ -343,70 +341,62 @@ class AircallStream(RESTStream[Any]):
             self.logger.warning("Stream '%s': %s", self.name, gap.describe(self.name))
 
     def note_odd(self, records: Sequence[Record], reason: str = "It has no usable id or time.") -> None:
-        """Note records that cannot be emitted, or not be placed in their list: named by their ids, as far as known."""
+        """Note records that cannot be emitted, or not be placed in their list; name them by id."""
         for record in records:
             self.is_whole = False
             self.set_aside["set aside (unusable)"] += 1
             if self.set_aside.total() <= NAMED:
                 identity = record.get(self.item_key, record.get("id"))
-                # Anything else in its place may be about somebody.
+                # Anything else may be personal data.
                 shown = identity if type(identity) is int or _UUID.fullmatch(str(identity)) else "without an id"
                 self.logger.warning("Stream '%s': a record (%s) is set aside: %s", self.name, shown, reason)
 
     def usable(self, odd: Sequence[Record]) -> list[Record]:
-        """Return those of some records that have an id, though no place in the list; note the others."""
+        """Return the records that have an id, though no place in the list; note the others."""
         usable = [record for record in odd if isinstance(record.get(self.item_key), int | str)]
         self.note_odd([record for record in odd if record not in usable])
         return usable
 
-    def settle_gaps(self, forgotten_before: int | None = None) -> None:
-        """Put what the list hides into the state, and fail the run that sees something of it for the first time.
-
-        Args:
-            forgotten_before: As for `later.merged_gaps`.
-        """
-        before = later.parse_gaps(self.tap.state.get("bookmarks", {}).get(self.name, {}).get(later.GAPS, ()))
+    def settle_gaps(self) -> None:
+        """Keep gaps in the state; the run that first sees one fails."""
+        before = later.parse_gaps(self.given_state.get(later.GAPS, ()))
         if not before and not self._gaps:
             return
-        news = [gap for gap in self._gaps if not later.is_known(gap, before)]
-        if gaps := later.merged_gaps(before, self._gaps, forgotten_before):
-            self.write_state({later.GAPS: later.gaps_to_state(gaps)})
-        else:
-            del self.stream_state[later.GAPS]
-            self.write_state({})
-        if news:
+        gaps = later.merged_gaps(before, self._gaps, self.read_no_more_before)
+        self.write_state({later.GAPS: later.gaps_to_state(gaps) or None})
+        if news := [gap for gap in self._gaps if not later.is_known(gap, before)]:
             missing = sum(gap.missing for gap in news)
             message = f"Aircall counts {missing:,} records that it does not show; all others were read."
             self.run.note_failure(self.name, GapError(message))
 
-    def read_pages(self, path: str, queries: Iterable[Query]) -> Iterator[Page]:
-        """Read pages of a list, several at once."""
-        return self.client.in_flight(partial(self.read_page, path), queries)
+    def read_pages(self, queries: Iterable[Query]) -> Iterator[Page]:
+        """Read pages of the list concurrently: the `Reader` for walks."""
+        return self.client.in_flight(partial(self.read_page, self.path), queries)
 
     @override
     def get_url_params(self, context: Context | None, next_page_token: Query | None) -> Query:
-        """Return the parameters of a query; a subclass adds those that it always sends.
+        """Return query parameters; a subclass adds those that it always sends.
 
         Args:
-            context: Not used; no stream has partitions.
-            next_page_token: What the walk asks for.
+            context: Unused; no stream has partitions.
+            next_page_token: The query of the walk.
         """
         return dict(next_page_token or {})
 
     @cached_property
     def first_page(self) -> list[Record]:
-        """The first page of the list, whatever order it is in; asked for once, however many streams need it."""
-        (page,) = self.read_pages(self.path, [{"page": "1", "per_page": str(PAGE_SIZE)}])
+        """The first page of the list in any order, requested once for all streams that need it."""
+        (page,) = self.read_pages([{"page": "1", "per_page": str(PAGE_SIZE)}])
         return page.records
 
     def read_one(self, envelope: str, params: Query, identity: int) -> Record | None:
-        """Read one object of the list by its id; None if there is none that this account may see."""
+        """Read one object by its id; return None if this account has or sees no such object."""
 
         def parse(payload: Any) -> Record:
             found = payload.get(envelope) if isinstance(payload, dict) else None
             if isinstance(found, dict) and found.get("id") == identity:
                 return found
-            raise ResponseError(f"Aircall answered without the {envelope} that was asked for.")
+            raise ResponseError(f"Aircall answered without the requested {envelope}.")
 
         try:
             return self.client.get(path_of(f"{self.path}/{{}}", identity), params, parse)
@@ -414,10 +404,10 @@ class AircallStream(RESTStream[Any]):
             return None
 
     def parse_page(self, query: Query, payload: Any) -> Page:
-        """Take a page out of the decoded answer to a query.
+        """Parse and check the page in a decoded answer.
 
         Raises:
-            ResponseError: If there is none, or it contradicts itself or what was asked for.
+            ResponseError: If there is none, or it contradicts itself or the query.
         """
         time = query.get("order_by", type(self).replication_key)  # a catalog may name another key, not another order
         return Page.parse(payload, self.envelope).checked(query, self.name, time, self.item_key)
@@ -429,46 +419,41 @@ class AircallStream(RESTStream[Any]):
 
     @staticmethod
     def to_time(value: Any) -> str:
-        """Turn a time, in whatever form the stream's source has it, into RFC 3339 in UTC.
+        """Convert a time, in the format of the stream's source, to RFC 3339 in UTC.
 
         Raises:
             ValueError: If it is not a time.
         """
         return to_rfc3339(value)
 
-    @property
-    def read_no_more_before(self) -> int | None:
-        """Up to where later runs do not read the list again (UNIX seconds); None for one that is always read whole."""
-        return None
-
     def write_state(self, state: Mapping[str, Any]) -> None:
-        """Make this the state of the stream, and tell the target."""
-        # One assignment for each key: a signal between two of them finds each alone safe to start from.
-        self.stream_state.update(state)
-        self.stream_state.pop("starting_replication_value", None)  # the SDK's, which nothing here reads
+        """Update the state of the stream and emit it; None removes a key."""
+        kept = {key: value for key, value in state.items() if value is not None}
+        for key in {*(state.keys() - kept.keys()), "starting_replication_value"}:  # the SDK's, which nothing here reads
+            self.stream_state.pop(key, None)
+        self.stream_state.update(kept)  # at once: a signal finds all of it or nothing
         self.tap.state_writer.write_state(self.tap.state)
 
-    def warn_of_cost(self, count: int, streams: int) -> bool:
-        """Say what a run will cost, before it does, if it is much; return whether it is.
+    def warn_of_cost(self, count: int, streams: int) -> None:
+        """Warn before an expensive run.
 
         Args:
-            count: How many records this stream has to read.
-            streams: How many selected streams take a request for each of them.
+            count: Number of this stream's records.
+            streams: Number of selected streams that take a request for each of them.
         """
         line = forecast(self.name, count, streams, self.client.limiter.requests_per_minute)
         if line is not None:
             self.logger.warning("%s", line)
-        return line is not None
 
     def note_left_out(self, reason: StreamUnavailableError) -> None:
-        """Say once why this run does not read the stream, or not all of it."""
+        """Log why this run skips the stream, or part of it."""
         reason.stream, self.left_out = self.name, str(reason).removeprefix("is ")
         self.logger.log(logging.INFO if reason.is_expected else logging.WARNING, "%s", reason.line)
 
     def complete(self) -> None:
-        """Note that all was read and written: a target may drop the rows of older versions of a full table.
+        """Activate the new version of a full table, now that all of it is written: targets drop older rows.
 
-        Rows that Aircall only hides at the moment stay.
+        Not while Aircall hides some records: their rows must stay.
         """
         if self._version is not None and self.is_whole:
             super()._write_activate_version_message(self._version)

@@ -1,4 +1,4 @@
-"""Contacts: all of them first, then those that changed."""
+"""Contacts: first all of them, then changed ones."""
 
 from __future__ import annotations
 
@@ -23,34 +23,30 @@ if TYPE_CHECKING:
     from tap_aircall.reading.pages import Record
 
 BACKFILL = "backfill"
-"""Key of the state for a reading of all contacts that was interrupted."""
-
-
+"""State key: progress of an interrupted reading of all contacts."""
 NAMED_BY = ("contact.updated", "contact.deleted")
-"""Events that say that a contact is another than before: its `updated_at` may not move (facts: Contacts)."""
+"""Events that report changes; the contact's `updated_at` may not move (facts: Contacts)."""
 
 
 class Backfill(NamedTuple):
-    """How far a reading of all contacts is. Times are UNIX seconds."""
+    """Progress of a reading of all contacts, in UNIX seconds."""
 
     bookmark: int | None
-    """The bookmark to take when all are read; None where there is none."""
+    """The next bookmark, once all are read; None without one."""
     created_through: int | None
-    """All contacts created up to here were emitted."""
+    """All contacts created up to then have been emitted."""
 
     def to_state(self) -> dict[str, str]:
-        """Return it in a form that people can read."""
+        """Return it as RFC 3339 times."""
         return {name: to_rfc3339(value) for name, value in self._asdict().items()}
 
 
 class Contacts(AircallStream):
     """Shared contacts of the company; Aircall shows no others (facts: Contacts).
 
-    The bookmark is the newest `updated_at` that Aircall showed *before* a walk began. Whatever changes during the walk
-    gets a later one, by Aircall's own clock, and is found by the next run. The bookmark never comes closer to the
-    present than `TRAIL_SECONDS`, so that a change which Aircall shows some seconds late is found as well. A walk
-    through all of them ends with the newest one of before it began, by that clock too: new ones in it could hide that
-    others were deleted.
+    The bookmark is the newest `updated_at` that Aircall showed *before* a walk began: the next run finds whatever
+    changes during the walk. It stays `TRAIL_SECONDS` behind the present, because Aircall may show a change late. A walk
+    through all contacts ends with the newest one created before it began, since new ones could hide deletions.
     """
 
     name = "contacts"
@@ -82,7 +78,7 @@ class Contacts(AircallStream):
             self.write_state(self.run.events.mark())
 
     def _named(self) -> set[int]:
-        """Return the contacts that webhooks named since the last run; its own `updated_at` may not say so."""
+        """Return the contacts that webhooks named since the last run."""
         source = self.run.events
         if source is None:
             return set()
@@ -91,7 +87,7 @@ class Contacts(AircallStream):
         return {number for event in news if (number := event.number) is not None}
 
     def _listed(self) -> Iterator[list[Record]]:
-        """Read what the list shows: those that changed, or all of them."""
+        """Read changed contacts from the list, or all of them."""
         bookmark, backfill = self.parse_state(self.stream_state)
         if bookmark is not None and backfill is None:
             newest, reached = yield from self._changed_since(bookmark)
@@ -99,7 +95,7 @@ class Contacts(AircallStream):
                 self._finish(newest)
                 return
             backfill = Backfill(newest, None)
-            self.logger.info("More than 10,000 contacts changed: all contacts are read instead.")
+            self.logger.info("More than 10,000 contacts changed, so all contacts are read instead.")
         elif backfill is None:
             backfill = Backfill(self._newest_change(), None)
         yield from self._all(backfill)
@@ -111,7 +107,7 @@ class Contacts(AircallStream):
 
     @override
     def parse_state(self, state: Mapping[str, Any]) -> tuple[int | None, Backfill | None]:
-        """Return the bookmark and the interrupted reading; ignore what lies in the future."""
+        """Return the bookmark and the interrupted reading; ignore times in the future."""
         now = self.aircall_clock.horizon()
         Mark.parse(state)
         bookmark = state.get("replication_key_value")
@@ -126,23 +122,19 @@ class Contacts(AircallStream):
         return bookmark, backfill
 
     def _changed_since(self, bookmark: int) -> Generator[list[Record], None, tuple[int | None, bool]]:
-        """Read what changed, newest first.
-
-        Returns:
-            The next bookmark, and whether the old one was reached.
-        """
+        """Read changed contacts, newest first; return the next bookmark, and whether the old one was reached."""
         newest: int | None = None
         through: int | None = None
         params = {"order_by": "updated_at"}
-        for step in self.noted(walks.newest_first(self.reader(), "updated_at", bookmark, params, self.name)):
+        for step in self.with_notes(walks.newest_first(self.read_pages, "updated_at", bookmark, params, self.name)):
             newest, through = newest or self._newest_of(step.records), step.through
             yield step.records
         return newest, through is not None
 
     def _all(self, backfill: Backfill) -> Iterator[list[Record]]:
-        """Read all contacts in the order of their creation; without a bookmark to come, no state is kept."""
+        """Read all contacts in order of creation; keep no state unless there is a next bookmark."""
         walk = AscendingWalk(
-            self.reader(),
+            self.read_pages,
             "created_at",
             from_is_exclusive=False,
             params={"order_by": "created_at"},
@@ -151,43 +143,42 @@ class Contacts(AircallStream):
         newest = self._newest_created()
         if newest is None:
             if backfill.bookmark is not None:
-                raise self._gone()
+                raise self._empty()
             return
-        steps = self.noted(walk.steps(backfill.created_through, newest))
+        steps = self.with_notes(walk.steps(backfill.created_through, newest))
         for number, step in enumerate(steps, start=1):
             if step.last is None and not step.remaining and backfill.created_through is None:
-                raise self._gone()
+                raise self._empty()
             self.progress.expect(step.remaining or 0)
             yield step.records
             if backfill.bookmark and step.through is not None and number % states.PAGES_PER_STATE == 0:
                 self.write_state({BACKFILL: Backfill(backfill.bookmark, step.through).to_state()})
 
     def _newest_created(self) -> int | None:
-        """Ask for the newest `created_at` there is: with a whole page, since only that shows the order."""
+        """Request the newest `created_at`, with a whole page, since only that proves the order."""
         query = {"order_by": "created_at", "order": "desc", "page": "1", "per_page": str(PAGE_SIZE)}
         page = self.read_page(self.path, query)
-        none = self.aircall_clock.horizon() if page.places else None  # there are some, but they cannot be read
+        none = self.aircall_clock.horizon() if page.places else None  # a page of hidden records
         return max(page.times, default=none)
 
-    def _gone(self) -> ResponseError:
-        """Return the error for a list that is empty a moment after it was not."""
-        return ResponseError(f"Aircall lists no {self.name} any more, a moment after it listed some; try again later.")
+    def _empty(self) -> ResponseError:
+        """Return the error for a list that is suddenly empty."""
+        return ResponseError(f"Aircall suddenly lists no {self.name}; try again later.")
 
     def _newest_change(self) -> int | None:
-        """Ask for the newest `updated_at` there is."""
+        """Request the newest `updated_at`."""
         query = {"order_by": "updated_at", "order": "desc"}
-        with closing(walks.pages(self.reader(), query, self.name)) as numbered:
+        with closing(walks.pages(self.read_pages, query, self.name)) as numbered:
             return next(filter(None, (self._newest_of(page.records) for _, page in numbered)), None)
 
     def _newest_of(self, contacts: Sequence[Record]) -> int | None:
-        """Return the bookmark that a page at the front of the list makes; None if there is nothing on it."""
+        """Return the bookmark for a first page; None if the page is empty."""
         times = (to_seconds(contact["updated_at"]) for contact in contacts)
         newest = walks.newest_of(times, self.aircall_clock.horizon())
         return None if newest is None else min(newest, self.aircall_clock.reached() - TRAIL_SECONDS)
 
     def _finish(self, newest: int | None) -> None:
         """Set the bookmark."""
-        if newest is not None:
-            before, _ = self.parse_state(self.stream_state)
-            self.write_state(states.bookmark(self.replication_key, newest, before))
-        self.stream_state.pop(BACKFILL, None)
+        before, _ = self.parse_state(self.stream_state)
+        bookmark = {} if newest is None else states.bookmark(self.replication_key, newest, before)
+        self.write_state({**bookmark, BACKFILL: None})

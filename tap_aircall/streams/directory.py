@@ -1,32 +1,34 @@
-"""The people, numbers and settings of a company: short lists, read whole at every run.
+"""People, numbers and settings of a company: short lists, read whole at every run.
 
-None of them can be asked for changes (facts: Filters and order), and all together are a few pages. Each run gives them
-a new version, so that a target drops what was deleted.
+They offer no filter for changes (facts: Filters and order), and fit on a few pages. Each run is a new version of the
+table, so the target drops deleted rows.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from typing_extensions import override
 
-from tap_aircall.errors import StreamUnavailableError
+from tap_aircall.errors import ForbiddenError, NotFoundError, StreamUnavailableError
+from tap_aircall.reading import walks
+from tap_aircall.reading.pages import Page
 from tap_aircall.settings import BasicSettings
 from tap_aircall.streams.kinds import (
-    OptionalList,
     OptionalOwnedStream,
     OwnedObject,
     OwnedOpenObject,
     OwnedStream,
-    OwnedTokenList,
     ReferenceStream,
     SingleObject,
+    not_granted,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Generator, Iterator
 
-    from tap_aircall.reading.pages import Record
+    from tap_aircall.reading.pages import Query, Record
+    from tap_aircall.reading.walks import Step
 
 
 class Users(ReferenceStream):
@@ -38,7 +40,7 @@ class Users(ReferenceStream):
 
 
 class UserAvailabilities(ReferenceStream):
-    """Whether each user is free to take a call, at the moment of the run."""
+    """Availability of each user at the time of the run."""
 
     name = "user_availabilities"
     cost = "one per 50 users"
@@ -46,15 +48,15 @@ class UserAvailabilities(ReferenceStream):
     envelope = "users"
 
 
-class OfAUser(OwnedStream):
-    """What is asked for by user."""
+class UserResource(OwnedStream):
+    """A resource of each user."""
 
-    owners = Users
+    owner = "users"
     owner_key = "user_id"
 
 
-class UserNumbers(OfAUser):
-    """Which user may use which numbers."""
+class UserNumbers(UserResource):
+    """Numbers that each user may use."""
 
     name = "user_numbers"
     cost = "one per user, once a day"
@@ -88,7 +90,7 @@ class Tags(ReferenceStream):
 
 
 class Webhooks(ReferenceStream):
-    """Webhooks; under Basic those of the dashboard and of API keys (facts: OAuth)."""
+    """Webhooks; with Basic authentication, those of the dashboard and of API keys (facts: OAuth)."""
 
     name = "webhooks"
     primary_keys = ("webhook_id",)
@@ -98,7 +100,7 @@ class Webhooks(ReferenceStream):
 
 
 class Company(SingleObject):
-    """The company itself."""
+    """The company."""
 
     name = "company"
     cost = "one"
@@ -108,7 +110,7 @@ class Company(SingleObject):
 
 
 class Integrations(SingleObject):
-    """The app whose tokens the tap uses, as the company installed it. Basic authentication has none."""
+    """The company's installation of the OAuth app; none with Basic authentication."""
 
     name = "integrations"
     cost = "one; with OAuth only"
@@ -124,20 +126,17 @@ class Integrations(SingleObject):
         yield from super().pages()
 
 
-# What not every user, number or account has: if it is missing, that is normal (see `tap_aircall.streams.kinds`).
-
-
-class OfANumber(OwnedStream):
-    """What is asked for by number."""
+class NumberResource(OwnedStream):
+    """A resource of each number."""
 
     cost = "one per number, once a day"
     primary_keys: tuple[str, ...] = ("number_id",)
-    owners = Numbers
+    owner = "numbers"
     owner_key = "number_id"
 
 
-class DialerCampaigns(OfAUser, OwnedObject):
-    """The campaign that a user works through with the power dialer."""
+class DialerCampaigns(UserResource, OwnedObject):
+    """Each user's campaign in the power dialer."""
 
     name = "dialer_campaigns"
     cost = "one per user, once a day"
@@ -146,8 +145,8 @@ class DialerCampaigns(OfAUser, OwnedObject):
     envelope = "dialer_campaign"
 
 
-class DialerCampaignPhoneNumbers(OfAUser, OptionalOwnedStream):
-    """The phone numbers of a user's campaign. It works whether the list has pages or not, which is not known."""
+class DialerCampaignPhoneNumbers(UserResource, OptionalOwnedStream):
+    """Phone numbers of a user's campaign; it is unknown whether the list has pages."""
 
     name = "dialer_campaign_phone_numbers"
     cost = "one per user, and one more per 50 phone numbers, once a day"
@@ -156,16 +155,16 @@ class DialerCampaignPhoneNumbers(OfAUser, OptionalOwnedStream):
     envelope = "numbers"
 
 
-class NumberRegistrationStatuses(OfANumber, OwnedOpenObject):
-    """Whether a number is registered as its country requires."""
+class NumberRegistrationStatuses(NumberResource, OwnedOpenObject):
+    """Registration of each number as its country requires."""
 
     name = "number_registration_statuses"
     path = "/v1/numbers/{}/registration_status"
     envelope = "registration_status"
 
 
-class NumberMessageConfigurations(OfANumber, OwnedOpenObject):
-    """Where messages to a number are sent; the token in them never leaves the tap."""
+class NumberMessageConfigurations(NumberResource, OwnedOpenObject):
+    """Where messages to a number are sent; their token never leaves the tap."""
 
     name = "number_message_configurations"
     path = "/v1/numbers/{}/messages/configuration"
@@ -173,16 +172,16 @@ class NumberMessageConfigurations(OfANumber, OwnedOpenObject):
     secret_fields: ClassVar = frozenset({"token"})
 
 
-class NumberWhatsappStatuses(OfANumber, OwnedObject):
-    """What a number may do on WhatsApp."""
+class NumberWhatsappStatuses(NumberResource, OwnedObject):
+    """WhatsApp status of each number."""
 
     name = "number_whatsapp_statuses"
     path = "/v1/numbers/{}/whatsapp_status"
     envelope = "whatsapp_status"
 
 
-class WhatsappTemplates(OfANumber, OwnedTokenList):
-    """Message templates for WhatsApp, behind a token rather than on numbered pages."""
+class WhatsappTemplates(NumberResource, OptionalOwnedStream):
+    """Message templates for WhatsApp, paginated by a token."""
 
     name = "whatsapp_templates"
     cost = "one per number and ten templates, once a day"
@@ -190,10 +189,30 @@ class WhatsappTemplates(OfANumber, OwnedTokenList):
     path = "/v1/numbers/{}/templates"
     envelope = "templates"
 
+    @override
+    def ask(self, path: str) -> list[Record]:
+        def ask(query: Query) -> Any:
+            return self.client.get(path, query, checked)
 
-class SmsTemplates(OptionalList):
+        def checked(payload: Any) -> Any:
+            Page.parse(payload, self.envelope)
+            return payload
+
+        steps = walks.behind_tokens(ask, self.envelope, self.item_key, self.name)
+        return [record for step in self.with_notes(steps) for record in step.records]
+
+
+class SmsTemplates(ReferenceStream):
     """Message templates for SMS."""
 
     name = "sms_templates"
     path = "/v1/sms/templates"
     envelope = "templates"
+    selected_by_default = False
+
+    @override
+    def steps(self) -> Iterator[Step]:
+        try:
+            yield from super().steps()
+        except (ForbiddenError, NotFoundError) as error:
+            raise not_granted() from error

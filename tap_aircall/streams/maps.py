@@ -1,7 +1,7 @@
 """Checks the setting `stream_maps`, and explains maps that fail.
 
-The SDK ignores a stream or field that does not exist, so a misspelt name would let out what was meant to stay. And its
-errors may quote a record.
+The SDK ignores a misspelt stream or field, which would leak what the map was meant to remove. And its errors may quote
+a record.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def _is_alias(rule: Any) -> bool:
 
 
 def _parsed(text: str) -> ast.Expression | None:
-    """Parse an expression; return None if it is none."""
+    """Parse an expression; return None if it is not valid."""
     try:
         return ast.parse(text, mode="eval")
     except (SyntaxError, ValueError, RecursionError, MemoryError):
@@ -64,27 +64,27 @@ OPTIONS: Mapping[str, tuple[Callable[[Any], bool], str]] = {
     ),
     MAPPER_SOURCE_OPTION: (lambda rule: bool(rule) and isinstance(rule, str), "the name of a stream"),
 }
-"""What a map may have besides fields: whether a value is right, and the form that it must have."""
+"""Options of a map besides fields, each with a check and a description of valid values."""
 RECORDS = ("_", "record")
-"""Names that an expression has for the whole record."""
+"""Names of the whole record in expressions."""
 NAMES = frozenset(
     {"config", "__stream_name__", "__original_stream_name__", *RECORDS}
     | {"md5", "sha256", "datetime", "bool", "json", "rand", "randint", "int", "float", "str"}
     | {name for name in ("check_uuid", "uuid4") if hasattr(mapper, name)}  # of singer-sdk 0.55
     | ({"fake"} if importlib.util.find_spec("faker") else set())
 )
-"""What an expression may use besides fields."""
+"""Names that expressions may use besides fields."""
 
 
 def check(maps: Mapping[str, Any], streams: Iterable[AircallStream]) -> None:
-    """Refuse maps that name what does not exist, and expressions that are not valid.
+    """Reject maps of unknown streams and fields, and invalid expressions.
 
     Args:
         maps: The setting.
         streams: All streams of the tap.
 
     Raises:
-        InputError: Naming the stream and the field.
+        InputError: Names the stream and the field.
     """
     streams = list(streams)
     for name, rules in maps.items():
@@ -101,7 +101,7 @@ def check(maps: Mapping[str, Any], streams: Iterable[AircallStream]) -> None:
         sources = [stream for stream in streams if fnmatch.fnmatch(stream.name, source)]
         if not sources:
             names = [*(stream.name for stream in streams), MAPPER_ELSE_OPTION]
-            advice = hint(source, names, "see --discover for those there are.")
+            advice = hint(source, names, "--discover lists them.")
             raise InputError(f"{place}: there is no stream '{one_line(source)}'; {advice}")
         if isinstance(rules, dict):
             _check_fields(place, rules, sources)
@@ -110,14 +110,14 @@ def check(maps: Mapping[str, Any], streams: Iterable[AircallStream]) -> None:
 
 
 def _check_removal(maps: Mapping[str, Any], stream: str) -> None:
-    """Refuse to remove a stream that another map, whose name is a pattern, sends; the SDK would send it."""
+    """Reject removing a stream that another map, with a pattern, sends: the SDK would send it."""
     matching = [name for name in maps if fnmatch.fnmatch(stream, name)]
     removing = next((name for name in matching if _is_null(maps[name])), None)
     sending = next((name for name in matching if name != stream and not _is_null(maps[name])), None)
     if removing is not None and sending is not None:
         raise InputError(
-            f"Setting {SETTING}.{one_line(removing)}: leaves out '{stream}', but {SETTING}.{one_line(sending)} sends "
-            "it; name each stream in one map."
+            f"Setting {SETTING}.{one_line(removing)}: removes '{stream}', but {SETTING}.{one_line(sending)} sends it; "
+            "name each stream in one map."
         )
 
 
@@ -128,7 +128,7 @@ def _check_option(place: str, option: str, rule: Any) -> None:
 
 
 def _check_fields(place: str, rules: Mapping[str, Any], sources: list[AircallStream]) -> None:
-    """Check the map of one stream, or of several if its name is a pattern: one of them must have the field."""
+    """Check the map of one stream, or of several if its name is a pattern; each field must exist in one of them."""
     schemas = [schema for stream in sources for schema in (stream.schema, stream.effective_schema)]
     fields = {name for schema in schemas for name in schema["properties"]}
     is_open = any(stream.is_open for stream in sources)
@@ -138,7 +138,7 @@ def _check_fields(place: str, rules: Mapping[str, Any], sources: list[AircallStr
             advice = hint(name, OPTIONS, f"there are {', '.join(OPTIONS)}.")
             raise InputError(f"{place}.{one_line(name)}: unknown; {advice}")
         if name in removed and name not in fields and not is_open:
-            advice = hint(name, fields, "see --discover for those there are.")
+            advice = hint(name, fields, "--discover lists them.")
             raise InputError(f"{place}.{one_line(name)}: there is no such field; {advice}")
         if (name == MAPPER_FILTER_OPTION and rule is not None) or (name not in OPTIONS and name not in removed):
             names = NAMES | fields | ({"self"} if name in fields or is_open else set())
@@ -148,28 +148,28 @@ def _check_fields(place: str, rules: Mapping[str, Any], sources: list[AircallStr
         for key in rules.get(MAPPER_KEY_PROPERTIES_OPTION, stream.primary_keys):
             if key not in there:
                 raise InputError(
-                    f"{place}: leaves out '{one_line(key)}', which is part of the key; keep it "
+                    f"{place}: removes '{one_line(key)}', which is part of the key; keep it "
                     f'("{one_line(key)}": "{one_line(key)}"), or name other fields in {MAPPER_KEY_PROPERTIES_OPTION}.'
                 )
 
 
 def _check_expression(place: str, text: Any, names: Collection[str] | None) -> None:
-    """Refuse an expression that is not valid or uses unknown names; `names` None lets a record have any field."""
+    """Reject an expression that is invalid or uses unknown names; any name is valid if `names` is None."""
     if not isinstance(text, str):
         raise InputError(f"{place}: must be null or an expression; a map cannot reach into an object.")
     expression = _parsed(text)
     if expression is None:
-        raise InputError(f"{place}: is not an expression.")
+        raise InputError(f"{place}: is not a valid expression.")
     if names is None:
         return
     for used in _names_in(expression):
         if used not in names:
-            advice = hint(used, names, "see --discover for the fields there are.")
+            advice = hint(used, names, "--discover lists the fields.")
             raise InputError(f"{place}: uses '{one_line(used)}', which is not a field of the stream; {advice}")
 
 
 def _names_in(expression: ast.AST) -> Iterator[str]:
-    """Find the fields and other names that an expression uses, `record['name']` and `record.get('name')` included."""
+    """Yield the names that an expression uses, including `record['name']` and `record.get('name')`."""
     own = {node.id for node in ast.walk(expression) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
     for node in ast.walk(expression):
         match node:
@@ -186,27 +186,25 @@ def _names_in(expression: ast.AST) -> Iterator[str]:
 
 
 def check_aliases(plugin_mapper: PluginMapper) -> None:
-    """Refuse names that a target could not use, and one that two streams would share: they would mix in one table.
+    """Reject unusable stream names, and a name that two streams share: they would mix in one table.
 
     Raises:
-        InputError: Naming the streams.
+        InputError: Names the streams.
     """
     taken: dict[object, str] = {}
     for stream, stream_maps in plugin_mapper.stream_maps.items():
         for stream_map in stream_maps:
             alias = None if isinstance(stream_map, RemoveRecordTransform) else stream_map.stream_alias
             if alias is not None and not (str(alias) == alias and alias and alias.isprintable()):
-                message = f"Setting {SETTING}: the {MAPPER_ALIAS_OPTION} of '{stream}' is no name."
-                raise InputError(message)
+                raise InputError(f"Setting {SETTING}: the {MAPPER_ALIAS_OPTION} of '{stream}' is not a usable name.")
             if alias is not None and taken.setdefault(alias, stream) != stream:
                 both = f"'{taken[alias]}' and '{stream}' would both be '{one_line(alias)}'"
-                message = f"Setting {SETTING}: {both}; give each a name of its own."
-                raise InputError(message)
+                raise InputError(f"Setting {SETTING}: {both}; give them different names.")
 
 
 @contextmanager
 def explained_flattening(stream: str) -> Iterator[None]:
-    """Say that a stream's fields do not fit into flat columns.
+    """Explain that flattening gives two fields the same name.
 
     Raises:
         InputError: In place of the SDK's error.
@@ -214,16 +212,14 @@ def explained_flattening(stream: str) -> Iterator[None]:
     try:
         yield
     except ValueError as error:
-        message = (
-            f"Setting flattening_separator: gives two columns of stream '{stream}' one name; take another, such as __."
-        )
-        raise InputError(message) from error
+        problem = f"gives two columns of stream '{stream}' the same name; use another, such as __."
+        raise InputError(f"Setting flattening_separator: {problem}") from error
 
 
 def explain_failures(plugin_mapper: PluginMapper) -> None:
-    """Explain in one line each map that fails for a record: with stream and field, and nothing of the record."""
+    """Make a map that fails for a record raise one line with stream and field, and nothing of the record."""
     for stream, stream_maps in plugin_mapper.stream_maps.items():
-        what = f"Stream '{stream}': a record cannot be brought through {SETTING} and flattening"
+        what = f"Stream '{stream}': a record fails in {SETTING} or flattening"
         rules = [
             rule
             for name, fields in plugin_mapper.stream_maps_dict.items()
@@ -245,18 +241,18 @@ def _transformed(what: str, transform: Callable[..., Any], record: dict[str, Any
 def _evaluated(
     stream: str, rules: Iterable[tuple[str, Any]], evaluate: Callable[..., Any], expr: str, **kwargs: Any
 ) -> Any:
-    """Evaluate the expression of a field, or of each field that has the same one; `rules` are those of its stream."""
+    """Evaluate an expression; `rules` are the stream's fields with theirs, of which several may be the same."""
     names = [name for name, rule in rules if rule == expr]
     what = " or ".join(name if name == MAPPER_FILTER_OPTION else f"field '{one_line(name)}'" for name in names)
     with explained(f"Stream '{stream}': its map of {what} (setting {SETTING}) fails for a record"):
         value = evaluate(expr, **kwargs)
-        encoder.encode(value)  # a value that cannot be written would fail later, where its field is unknown
+        encoder.encode(value)  # otherwise it would fail later, where its field is unknown
         return value
 
 
 @contextmanager
 def explained(what: str) -> Iterator[None]:
-    """Say what failed, and the kind of the failure, without its text.
+    """Explain an error from outside the tap: what failed, and the type of the error, without its text.
 
     Raises:
         InputError: In place of any error that is not the tap's own.
@@ -269,5 +265,5 @@ def explained(what: str) -> Iterator[None]:
         cause = error.__cause__ or error
         reason = type(cause).__name__
         if reason == "NameNotDefined":
-            reason = f"the record has no '{one_line(vars(cause)['name'])}'; use record.get() for what may be absent"
+            reason = f"the record has no '{one_line(vars(cause)['name'])}'; use record.get() for optional fields"
         raise InputError(f"{what}: {reason}.") from error

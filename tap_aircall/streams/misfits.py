@@ -1,4 +1,4 @@
-"""Counts what does not fit the schema of a stream, and says so: once for a field, and not for too many of them."""
+"""Counts and reports values that do not fit a stream's schema: each field once, and only so many fields."""
 
 from __future__ import annotations
 
@@ -14,43 +14,43 @@ if TYPE_CHECKING:
     from singer_sdk import Stream
 
 MOST_NAMED = 10
-"""How many fields of a stream a run names: names of fields come from outside, and could fill a log."""
+"""Fields to log per stream and run: field names are untrusted input, and could flood the log."""
 MOST_REMEMBERED = 1_000
-"""How many are told from each other: an endless variety of names takes limited memory."""
+"""Fields to remember, so that endless new names take limited memory."""
 PHONE_DIGITS = 5
-"""The shortest numbers that can be called have fewer, but name nobody."""
+"""Digits from which on a field name may be a phone number; shorter numbers identify nobody."""
 
 
 class Misfits:
-    """What does not fit the schema of one stream in one run.
+    """Values that do not fit one stream's schema in one run.
 
     Args:
         stream: The stream, with its catalog entry.
-        secret_fields: Fields that are left out without a word.
+        secret_fields: Fields to drop silently.
     """
 
     def __init__(self, stream: Stream, secret_fields: frozenset[str] = frozenset()) -> None:
         self.counts: Counter[Misfit] = Counter()
-        """How many values there were of each kind."""
+        """Number of values of each kind."""
         self._stream = stream
         self._secret_fields = secret_fields
         self._seen: set[tuple[str, Misfit]] = set()
 
     @property
     def note(self) -> str:
-        """What the summary of a run says of them; empty if there are none."""
+        """Note for the summary of the run; empty if everything fits."""
         counts = ", ".join(f"{self.counts[kind]:,} {kind.value}" for kind in Misfit if self.counts[kind])
         return f"values that do not fit the schema: {counts}" if counts else ""
 
     def is_selected(self, path: str) -> bool:
-        """Say whether the catalog selects the field of a path, as `conform` writes it; unknown ones are selected."""
+        """Return whether the catalog selects a field, given its path from `conform`; unknown fields are selected."""
         if has(self._stream.schema, path) and not has(self._stream.effective_schema, path):
             return False  # the catalog is older than the field
-        names = path.replace("[]", "").split(".", DEEPEST)[:DEEPEST]  # what is deeper goes by those above it
+        names = path.replace("[]", "").split(".", DEEPEST)[:DEEPEST]  # deeper fields follow their ancestors
         return self._stream.mask[tuple(part for name in names for part in ("properties", name))]
 
     def report(self, path: str, kind: Misfit) -> None:
-        """Count a value, and name its field if it is among the first ones of its kind."""
+        """Count a value, and log its field if it is one of the first."""
         if path in self._secret_fields:
             return
         self.counts[kind] += 1
@@ -58,15 +58,14 @@ class Misfits:
             return
         self._seen.add((path, kind))
         if len(self._seen) <= MOST_NAMED:
-            # A name with so many digits may be somebody's number.
             shown = path if sum(map(str.isdigit, path[:LONGEST_TEXT])) < PHONE_DIGITS else re.sub(r"\d", "#", path)
             self._stream.logger.warning(self._message(kind), one_line(shown), self._stream.name)
 
     def finish(self) -> None:
-        """Say how many fields were not named."""
+        """Log how many more fields there were."""
         if (more := len(self._seen) - MOST_NAMED) > 0:
             count = f"{more:,}" if len(self._seen) < MOST_REMEMBERED else f"at least {more:,}"
-            self._stream.logger.warning("Stream '%s': and %s more fields like these.", self._stream.name, count)
+            self._stream.logger.warning("Stream '%s': %s more fields do not fit the schema.", self._stream.name, count)
 
     def _message(self, kind: Misfit) -> str:
         is_kept = ADDITIONAL_FIELDS in self._stream.effective_schema["properties"] and self.is_selected(
@@ -77,12 +76,9 @@ class Misfits:
                 fate = f"it is kept in {ADDITIONAL_FIELDS}" if is_kept else "it is left out"
                 return f"Aircall sends a field '%s' in '%s' that this version of the tap does not know; {fate}."
             case Misfit.CONVERTED:
-                return "Aircall sends the field '%s' in '%s' with another type than documented; it is converted."
+                return "Aircall sends the field '%s' in '%s' with an undocumented type; it is converted."
             case Misfit.UNUSABLE:
-                fate = f"; {ADDITIONAL_FIELDS} has what came" if is_kept else ""
-                return f"Aircall sends the field '%s' in '%s' with a value that cannot be used: it is left empty{fate}."
+                fate = f"{ADDITIONAL_FIELDS} keeps the value" if is_kept else "it is left empty"
+                return f"Aircall sends the field '%s' in '%s' with a value that cannot be used; {fate}."
             case Misfit.SECRET:
-                return (
-                    "Aircall sends a field '%s' in '%s' that this version of the tap does not know, and that looks "
-                    "like a secret by its name; it is left out."
-                )
+                return "Aircall sends an unknown field '%s' in '%s' whose name looks like a secret; it is left out."

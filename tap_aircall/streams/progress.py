@@ -1,6 +1,6 @@
-"""Shows where a long stream is, what a run will cost and what it has read.
+"""Progress of a stream, cost of a run, and the summary at its end.
 
-While a stream is read there is a bar on a terminal, and otherwise a log line twice a minute.
+A terminal gets a progress bar; otherwise, a line is logged twice a minute.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ if TYPE_CHECKING:
 
 LOG_INTERVAL_SECONDS = 30.0
 COSTLY_SECONDS = 3600
-"""A run is announced if streams that cost a request for each of something make it longer than this (seconds)."""
+"""Duration from which on a run that takes a request per call, user or number gets a warning."""
 
 
 class Progress:
-    """Counts the records of one stream towards the total that Aircall names.
+    """Progress of one stream towards the total that Aircall gives.
 
     Args:
         stream: Name of the stream.
-        client: Counts the requests of this stream, and knows the budget.
-        clock: Says when the next line is due.
-        logger: Where the lines go.
+        client: Counts this stream's requests; has the rate limit.
+        clock: Times the log lines.
+        logger: Gets the log lines.
     """
 
     def __init__(self, stream: str, client: AircallClient, clock: Clock, logger: logging.Logger) -> None:
@@ -39,11 +39,11 @@ class Progress:
         self._clock = clock
         self._logger = logger
         self.records = 0
-        """How many were read so far."""
+        """Records read so far."""
         self.bytes = 0
-        """How large the files are that were kept so far."""
+        """Bytes of files archived so far."""
         self.seconds: float | None = None
-        """How long that took; None before the end."""
+        """Duration; None before the end."""
         self._total = 0
         self._began = clock.monotonic()
         self._next_line = self._began + LOG_INTERVAL_SECONDS
@@ -51,11 +51,11 @@ class Progress:
         self._bar: tqdm[Any] | None = None
 
     def expect(self, more: int) -> None:
-        """Say how many records are still to come after those counted."""
+        """Expect this many records after those counted."""
         self._total = max(self._total, self.records + more)
 
     def add(self, records: int, *, size: int = 0) -> None:
-        """Count records, with the bytes of their files if they have some, and show it when it is time to."""
+        """Count records and the bytes of their files, and show progress when due."""
         self.records += records
         self.bytes += size
         if self._bar is None and sys.stderr.isatty():
@@ -73,7 +73,7 @@ class Progress:
             self._logger.info("%s: %s%s records, %s", self._stream, f"{self.records:,}", of_total, self._cost())
 
     def close(self) -> None:
-        """Finish with the final counts, once: a short stream has them in the summary alone."""
+        """Log the final counts, once; for a short stream, the summary is enough."""
         if self.seconds is not None:
             return
         self.seconds = self._clock.monotonic() - self._began
@@ -88,7 +88,7 @@ class Progress:
         return f"{files}{self._client.requests_sent:,} requests"
 
     def _cost(self) -> str:
-        """Return what was spent, and how long the rest will take at the same cost and the allowed rate."""
+        """Return the cost so far, and the time left at the same cost per record and the rate limit."""
         text = self._spent
         if self._total > self.records > 0:
             requests = (self._total - self.records) * self._client.requests_sent / self.records
@@ -98,14 +98,13 @@ class Progress:
 
 
 class Row(NamedTuple):
-    """What a run has to say of one stream at its end."""
+    """One stream in the summary of a run."""
 
     stream: str
     records: int
     requests: int
     seconds: float
     note: str = ""
-    """What else there is to say; empty for most."""
 
 
 def summary(rows: Sequence[Row], requests: int, seconds: float) -> list[str]:
@@ -113,8 +112,8 @@ def summary(rows: Sequence[Row], requests: int, seconds: float) -> list[str]:
 
     Args:
         rows: A row for each stream.
-        requests: How many requests the run made in all.
-        seconds: How long it took.
+        requests: All requests of the run.
+        seconds: Its duration.
     """
     total = sum(row.records for row in rows)
     cells = [(row.stream, f"{row.records:,}", f"{row.requests:,}", duration(row.seconds)) for row in rows]
@@ -127,13 +126,13 @@ def summary(rows: Sequence[Row], requests: int, seconds: float) -> list[str]:
 
 
 def forecast(owner: str, count: int, streams: int, requests_per_minute: float) -> str | None:
-    """Warn of a run that sends a request for each call, user or the like; return None if that takes an hour or less.
+    """Return a warning about a run that takes a request per record; None if it takes an hour or less.
 
     Args:
-        owner: Of what: a stream, such as `calls`.
-        count: How many there are of it.
-        streams: How many streams take a request for each.
-        requests_per_minute: The budget.
+        owner: The stream with these records, such as `calls`.
+        count: Number of its records.
+        streams: Number of streams that take a request for each.
+        requests_per_minute: The rate limit.
     """
     requests = count * streams
     seconds = requests / requests_per_minute * 60
@@ -148,7 +147,7 @@ def forecast(owner: str, count: int, streams: int, requests_per_minute: float) -
 
 
 def duration(seconds: float) -> str:
-    """Return a time in the unit that people would use."""
+    """Format a duration in the unit that people would use."""
     for unit, size in (("h", 3600), ("min", 60)):
         if seconds >= 2 * size:
             return f"{seconds / size:,.0f} {unit}"

@@ -1,4 +1,4 @@
-"""Every stream that the tap can read."""
+"""All streams of the tap."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 def _defined_in(module: ModuleType) -> Iterator[type[AircallStream]]:
-    """Yield the streams that a module defines, in its order; what has no name is the base of some."""
+    """Yield the streams that a module defines, in its order; classes without a `name` are base classes."""
     for each in vars(module).values():
         if isinstance(each, type) and each.__module__ == module.__name__ and "name" in vars(each):
             assert issubclass(each, AircallStream)  # noqa: S101 - nothing else there has a name
@@ -49,26 +49,23 @@ _CLASSES: list[type[AircallStream]] = [
     *_defined_in(inbox),
 ]
 STREAMS: dict[str, type[AircallStream]] = {vars(stream)["name"]: stream for stream in _CLASSES}
-"""Every stream class that the tap has itself, by the name of its stream, in the order of the documents."""
+"""Built-in stream classes by stream name, in the order of the documentation."""
 TAKEN = STREAMS.keys() - {each.name for each in campaigns.DEFINITIONS}
-"""The names that a definition of a user cannot have."""
+"""Names that custom streams cannot have."""
 PARENTS = [name for name, each in STREAMS.items() if issubclass(each, ReferenceStream) and each.primary_keys == ("id",)]
-"""The streams that a definition of a user may name as a parent."""
-
-
+"""Built-in streams that custom streams may have as parents."""
 SETTING = "streams"
-"""The setting that says which of them to read."""
 
 
 def choose(value: Any, names: Collection[str]) -> set[str]:
-    """Return the streams that the setting `streams` names.
+    """Return the streams that the setting `streams` selects.
 
     Args:
-        value: What the config says: names of streams, and patterns such as `call_*`. Discovery has not checked it.
-        names: The streams there are.
+        value: The setting, unchecked: names of streams, and patterns such as `call_*`.
+        names: All streams.
 
     Raises:
-        InputError: If it is something else, or one of the patterns matches no stream.
+        InputError: If it is malformed, or a pattern matches no stream.
     """
     if not isinstance(value, list):
         raise InputError(f"Setting {SETTING}: must be an array.")
@@ -85,7 +82,7 @@ def choose(value: Any, names: Collection[str]) -> set[str]:
 
 
 def all_streams(tap: Tap, run: Run, definitions: Iterable[Definition]) -> list[AircallStream]:
-    """Return every stream of a tap; a definition in its settings may replace one that is built in."""
+    """Return every stream of a tap; a custom stream may replace a built-in one of the same name."""
     custom = {definition.name: stream_of(definition) for definition in definitions}
     replaced = {name.lower() for name in custom}
     own = {name: stream for name, stream in STREAMS.items() if name not in replaced}

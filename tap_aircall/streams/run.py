@@ -1,4 +1,4 @@
-"""What the streams of one run share."""
+"""State shared by the streams of one run."""
 
 from __future__ import annotations
 
@@ -29,34 +29,34 @@ if TYPE_CHECKING:
     from tap_aircall.settings import Settings
 
 PING_ATTEMPTS = 4
-"""How often to ask whether Aircall is still there after a stream failed; the stream was patient already."""
+"""Attempts to reach Aircall after a stream failed; the stream's own retries came before."""
 
 
 class Run:
-    """The settings, the client, the clocks and the events of one run, and what failed in it.
+    """Settings, client, clocks, events and failures of one run.
 
-    The client and what belongs to it are made when they are first asked for: discovery needs none of them.
+    The client is created on first use, because discovery needs none.
 
     Args:
-        settings: The settings; None for discovery, which can do without.
+        settings: The settings; None for discovery.
         clock: The clock of this machine.
     """
 
     def __init__(self, settings: Settings | None, clock: Clock) -> None:
         self.clock = clock
         self.aircall_clock = AircallClock(clock)
-        """Aircall's clock: what a state says of times goes by it."""
+        """Aircall's clock, which states go by."""
         self.events: EventSource | None = None
-        """What the inbox holds, the same all through the run; None if it is not open."""
+        """The events of the inbox, the same throughout the run; None until opened."""
         self.call_pages: dict[tuple[str, ...], Page] = {}
-        """Pages of the list of calls, in short, that several streams read; see `streams.calls.details`."""
+        """Pages of the list of calls, reduced to a few fields, shared by the streams of `calls.details`."""
         self.failures: dict[str, StreamError] = {}
-        """Why each stream that failed did, by its name."""
+        """Errors of failed streams, by stream name."""
         self._settings = settings
 
     @property
     def settings(self) -> Settings:
-        """The settings, checked."""
+        """The validated settings."""
         assert self._settings is not None, "discovery reads nothing"  # noqa: S101
         return self._settings
 
@@ -67,12 +67,12 @@ class Run:
 
     @cached_property
     def now(self) -> int:
-        """What Aircall's clock had reached when a stream first asked (UNIX seconds), for all that share pages."""
+        """Lower bound of Aircall's time at first use (UNIX seconds), for the streams that share pages."""
         return self.aircall_clock.reached()
 
     @cached_property
     def authenticator(self) -> Authenticator:
-        """The authenticator that the setting `auth_scheme` chooses.
+        """The authenticator for the setting `auth_scheme`.
 
         Raises:
             LoginNeededError: If there are no OAuth tokens yet.
@@ -87,11 +87,11 @@ class Run:
 
     @cached_property
     def client(self) -> AircallClient:
-        """The one HTTP client, with its limiter and authenticator."""
+        """The run's HTTP client."""
         return self._make_client(self.authenticator)
 
     def open_events(self) -> None:
-        """Open the inbox that the settings name, if they do and it is not open.
+        """Open the inbox, if the settings name one.
 
         Raises:
             InputError: If the inbox cannot be used.
@@ -101,17 +101,17 @@ class Run:
             self.events = EventSource(self.settings.inbox, self.settings.inbox_company)
 
     def require_events(self, stream: str) -> EventSource:
-        """Return what the inbox holds, for a stream that needs it.
+        """Return the events of the inbox for a stream that needs them.
 
         Raises:
-            InputError: If there is none, or it cannot be used.
+            InputError: If there is no inbox, or it cannot be used.
             InboxError: If it cannot be read at the moment.
         """
         self.open_events()
         if self.events is None:
             raise InputError(
-                f"Stream '{stream}': needs the setting inbox, where the receiver of webhooks keeps events. "
-                "Without one, deselect it: a plugin of Meltano that has no select reads all streams."
+                f"Stream '{stream}': needs the setting inbox, where the webhook receiver keeps events. Without an "
+                "inbox, deselect the stream: a Meltano plugin without select reads all streams."
             )
         return self.events
 
@@ -131,21 +131,20 @@ class Run:
 
     @cached_property
     def person(self) -> Person:
-        """Whoever may log in."""
+        """The person who may log in."""
         from tap_aircall.auth.login import Person  # noqa: PLC0415
 
         return Person()
 
     def note_failure(self, stream: str, error: AircallError) -> None:
-        """Note that a stream cannot be read to its end: the run goes on with the others, and fails after them.
+        """Note that a stream failed; the run reads the others first, then fails.
 
         Args:
             stream: Its name.
             error: Why.
 
         Raises:
-            AircallError: This error, if it is not about the stream alone: the ping (facts: Addresses and errors) fails
-                as well.
+            AircallError: This error, if it ends the whole run: a ping fails too (facts: Addresses and errors).
         """
         if isinstance(error, BlockedError | LoginNeededError):
             raise error
@@ -157,7 +156,7 @@ class Run:
         self.failures[stream] = StreamError(stream, error)
 
     def close(self) -> None:
-        """Send nothing more, and let go of the inbox."""
+        """Close the client and the inbox."""
         if "client" in vars(self):
             self.client.close()
         if self.events is not None:

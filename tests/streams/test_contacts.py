@@ -1,4 +1,4 @@
-"""Contacts over real HTTP: all of them, then what changed, whatever happens on the way."""
+"""Contacts over real HTTP: all of them, then changed ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Short lists over real HTTP: every run reads them whole, and what was deleted goes."""
+"""Short lists over real HTTP: every run reads them whole, and drops deleted rows."""
 
 from __future__ import annotations
 

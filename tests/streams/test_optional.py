@@ -1,4 +1,4 @@
-"""What only some users and numbers have: read if it is there, and at most one line if it is not."""
+"""Resources that only some users and numbers have: missing ones get at most one line."""
 
 from __future__ import annotations
 
@@ -205,7 +205,7 @@ class TestRefusals:
         return aircall.run(stream, max_concurrent_requests=1)
 
     @pytest.mark.parametrize("stream", OWNED)
-    def test_what_is_absent_is_passed_over_in_silence(
+    def test_missing_resources_are_skipped_silently(
         self, aircall: Aircall, stream: str, caplog: pytest.LogCaptureFixture
     ) -> None:
         users(aircall, 5)
@@ -219,7 +219,7 @@ class TestRefusals:
 
     @pytest.mark.parametrize("stream", OWNED)
     @pytest.mark.parametrize("count", [1, 20])
-    def test_an_account_without_permission_costs_one_line(
+    def test_an_account_without_permission_gets_one_line(
         self, aircall: Aircall, stream: str, count: int, caplog: pytest.LogCaptureFixture
     ) -> None:
         users(aircall, count)
@@ -228,10 +228,10 @@ class TestRefusals:
 
         run = self.run(aircall, stream)
 
-        assert run.types(stream) == ["SCHEMA"]  # what a target has stays
+        assert run.types(stream) == ["SCHEMA"]  # the target keeps its rows
         assert run.requests == 1 + min(count, ENOUGH_REFUSALS)
         assert warnings(caplog) == [
-            f"Stream '{stream}' is left out: this account may not see it, or its plan lacks it (Aircall refuses it)."
+            f"Stream '{stream}' is left out: Aircall refuses it to this account; its plan may lack it."
         ]
 
     def test_a_single_refusal_costs_one_line(self, aircall: Aircall, caplog: pytest.LogCaptureFixture) -> None:
@@ -244,8 +244,8 @@ class TestRefusals:
         found = [record["number_id"] for record in run.records("number_whatsapp_statuses")]
         assert found == [ids[2], ids[3], ids[5]]
         assert run.types("number_whatsapp_statuses") == ["SCHEMA", "RECORD"]
-        kept = "Aircall keeps 3 of 6 from this account (status 403); the rest was read."
-        assert warnings(caplog) == [f"Stream 'number_whatsapp_statuses' is not complete: {kept}"]
+        kept = "Aircall refuses 3 of 6 (status 403); the rest was read."
+        assert warnings(caplog) == [f"Stream 'number_whatsapp_statuses' is incomplete: {kept}"]
 
     @pytest.mark.parametrize("fault", [{"status": 404}, {"status": 403}])
     def test_a_list_that_is_refused_or_missing_costs_one_line(

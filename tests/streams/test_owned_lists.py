@@ -1,4 +1,4 @@
-"""Lists that cost a request an owner: read whole when the last reading is old enough, and left alone in between."""
+"""Lists that cost a request per owner: read whole once the last reading is old enough."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_the_setting_says_how_often(company: Aircall, hours: float, read: list[i
     assert [hour for hour, run in enumerate(runs) if run.requests] == read
 
 
-def test_a_run_in_between_tells_the_target_nothing_of_them(company: Aircall, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_run_in_between_sends_the_target_nothing(company: Aircall, caplog: pytest.LogCaptureFixture) -> None:
     first = company.run("users", "user_numbers")
     company.clock.now += HOUR
     caplog.clear()
@@ -108,7 +108,7 @@ def test_a_run_that_is_killed_leaves_no_state_that_skips_them(company: Aircall, 
     assert len(warehouse.tables["user_numbers"].keys() - {stale}) == USERS
 
 
-def test_a_reading_that_fails_is_made_up_for_by_the_next_run(company: Aircall) -> None:
+def test_the_next_run_repeats_a_failed_reading(company: Aircall) -> None:
     company.sandbox.faults.append(Fault(path="/v2/users/", after=5, status=400))
     run = Run()
     with pytest.raises(AircallError):
@@ -129,7 +129,7 @@ def test_a_plan_that_lacks_one_is_asked_once_a_day(company: Aircall) -> None:
     assert runs[0].requests == 1 + 3
 
 
-def test_what_is_kept_back_of_some_owners_costs_no_more_than_what_is_granted(company: Aircall) -> None:
+def test_refused_owners_cost_no_more_than_granted_ones(company: Aircall) -> None:
     users = list(company.world.kinds["users"])
     company.world.optional.denied_ids = set(users[1:3])
     company.world.optional.dialer_campaigns = {users[0]: {"id": 7, "number_id": "1", "phone_numbers": []}}

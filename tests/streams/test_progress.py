@@ -24,7 +24,7 @@ def make(clock: FakeClock) -> tuple[Progress, Any]:
     return Progress("calls", client, clock, logging.getLogger("calls")), client
 
 
-def test_a_line_twice_a_minute_says_how_far_it_is(clock: FakeClock, caplog: pytest.LogCaptureFixture) -> None:
+def test_progress_is_logged_twice_a_minute(clock: FakeClock, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     progress, client = make(clock)
 
@@ -43,7 +43,7 @@ def test_a_line_twice_a_minute_says_how_far_it_is(clock: FakeClock, caplog: pyte
     ]
 
 
-def test_without_a_total_no_end_is_predicted(clock: FakeClock, caplog: pytest.LogCaptureFixture) -> None:
+def test_without_a_total_no_time_left_is_shown(clock: FakeClock, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     progress, client = make(clock)
     client.requests_sent += 2
@@ -71,8 +71,8 @@ def test_a_terminal_gets_a_bar(
     assert "4 requests, about 1 min left" in drawn
 
 
-def test_a_long_run_shows_where_it_is(aircall: Aircall, caplog: pytest.LogCaptureFixture) -> None:
-    """1,000 calls at two requests a minute take long because of the waits alone."""
+def test_a_long_run_logs_its_progress(aircall: Aircall, caplog: pytest.LogCaptureFixture) -> None:
+    """1,000 calls at two requests a minute."""
     caplog.set_level(logging.INFO)
     for second in range(1_000):
         aircall.world.add_call(started_at=int(NOW) - 10 * 86_400 + second)
@@ -86,10 +86,10 @@ def test_a_long_run_shows_where_it_is(aircall: Aircall, caplog: pytest.LogCaptur
     assert len(lines) == 11
 
 
-def test_a_run_ends_with_a_summary_of_what_each_stream_took(
+def test_a_run_ends_with_a_summary_of_all_streams(
     make_aircall: Callable[..., Aircall], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Each stream counts its own requests; the run counts those of lists that several need as well."""
+    """Each stream counts its own requests; the run also counts those for shared lists."""
     caplog.set_level(logging.INFO, logger="tap-aircall")
     aircall = make_aircall()
     for second in range(60):
@@ -122,7 +122,7 @@ LATER = "select fewer streams, or set a later start_date"
     ("per_minute", "expected"),
     [(0.75, []), (0.5, [f"1 selected stream takes a request for each of 40 users: {COST}, select fewer streams."])],
 )
-def test_a_read_of_more_than_an_hour_is_announced_once_in_advance(
+def test_more_than_an_hour_of_requests_is_announced_once(
     aircall: Aircall, caplog: pytest.LogCaptureFixture, per_minute: float, expected: list[str]
 ) -> None:
     for second in range(20):

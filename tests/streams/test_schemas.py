@@ -29,7 +29,7 @@ def is_time(value: object) -> bool:
 
 
 def blank(schema: Mapping[str, Any]) -> dict[str, Any]:
-    """Make an object of nulls; objects within it are there, and full of nulls too."""
+    """Make an object of nulls, with nested objects of nulls."""
     return {
         name: blank(definition) if "properties" in definition else None
         for name, definition in schema["properties"].items()
@@ -37,7 +37,7 @@ def blank(schema: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def keys_of(stream: AircallStream) -> dict[str, Any]:
-    """Make a record that has nothing but its keys."""
+    """Make a record with nothing but its keys."""
     return {name: value for name, value in example(stream.schema).items() if name in stream.schema["required"]}
 
 
@@ -107,7 +107,7 @@ class TestEverySchema:
 
         assert [path for path, items in lists if "null" not in items["type"]] == []
 
-    def test_wants_each_key(self) -> None:
+    def test_requires_each_key(self) -> None:
         for name, stream in STREAMS.items():
             record = example(stream.schema)
             for key in stream.schema["required"]:

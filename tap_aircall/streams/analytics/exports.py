@@ -1,15 +1,13 @@
-"""Aircall's report exports: asked for a few days at a time, polled, fetched, unzipped and parsed (facts: Reports).
+"""Aircall's report exports: requested, polled, downloaded, unzipped and parsed (facts: Reports).
 
-Aircall makes a report in seconds to minutes. While the first of these days is waited for, the others become ready.
+Aircall makes a report in seconds to minutes, so several days are requested at once.
 """
 
 from __future__ import annotations
 
 import logging
 import re
-from datetime import date, datetime, timedelta
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
-from zoneinfo import ZoneInfo
 
 from tap_aircall.errors import (
     ExpiredError,
@@ -26,30 +24,31 @@ from tap_aircall.streams.analytics.files import LARGEST_FILE, parse
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from datetime import date
 
     from tap_aircall.http.client import AircallClient
     from tap_aircall.reading.clock import Clock
 
 PATH = "/v1/analytics/report/export"
 AHEAD = 10
-"""How many days of a report are in preparation at once."""
+"""Days of a report to request at once."""
 FIRST_POLL_SECONDS = 15.0
 POLL_SECONDS = 60.0
 PATIENCE_SECONDS = 30 * 60.0
-"""An export that takes longer than this is given up."""
-ASKINGS = 3
-"""How often to ask for an export, when Aircall forgets it."""
-ADDRESSES = 3
-"""How many addresses of one file to try."""
+"""Limit for making an export."""
+MOST_REQUESTS = 3
+"""Requests for an export that Aircall forgets."""
+MOST_DOWNLOADS = 3
+"""Download addresses to try per file."""
 LOG_INTERVAL_SECONDS = 60.0
 ADDRESS = re.compile(r"[^\s\"']+://[^\s\"']*")
-"""An address in a message of Aircall: whoever has it may be able to read a file."""
+"""A URL in Aircall's message: it may give access to a file, so it is not logged."""
 
 logger = logging.getLogger(__name__)
 
 
 class Export(NamedTuple):
-    """What Aircall says about an export."""
+    """An export, as Aircall describes it."""
 
     identity: str
     status: str
@@ -59,7 +58,7 @@ class Export(NamedTuple):
 
     @classmethod
     def parse(cls, payload: Any) -> Export:
-        """Take it out of a decoded answer.
+        """Parse a decoded answer.
 
         Raises:
             ResponseError: If it has no id or no status.
@@ -78,12 +77,12 @@ class Export(NamedTuple):
 
 
 class Reports:
-    """Reads reports, each day by day.
+    """Reads reports day by day.
 
     Args:
         client: Sends the requests.
-        clock: Says how long a report has been waited for.
-        timezone: IANA name of the zone in which days begin.
+        clock: Times the polling.
+        timezone: IANA name of the time zone of days.
     """
 
     def __init__(self, client: AircallClient, clock: Clock, *, timezone: str) -> None:
@@ -94,15 +93,15 @@ class Reports:
         self._next_line = clock.monotonic()
 
     def read(self, report: str, days: Sequence[date]) -> Iterator[tuple[date, Iterator[dict[str, str]]]]:
-        """Export some days of a report.
+        """Export days of a report.
 
         Yields:
-            A day and its rows, which must be read to their end before the next one is taken. They raise a `ReportError`
-            if the day cannot be read.
+            A day and its rows, which must be consumed before the next day. They raise a `ReportError` if the day cannot
+            be read.
 
         Raises:
             StreamUnavailableError: If this account has no reports.
-            AircallError: If Aircall cannot be asked.
+            AircallError: If a request fails.
         """
         for first in range(0, len(days), AHEAD):
             asked = [
@@ -112,12 +111,12 @@ class Reports:
                 yield day, self._rows(report, day, moment, export)
 
     def ask(self, report: str, day: date) -> Export:
-        """Ask for an export, and do not wait until it is ready.
+        """Request an export without waiting for it.
 
         Raises:
             StreamUnavailableError: If this account has no reports.
             ReportError: If Aircall does not export this day.
-            AircallError: If Aircall cannot be asked.
+            AircallError: If the request fails.
         """
         window = {"fromDate": day.isoformat(), "toDate": day.isoformat()}
         wish = {
@@ -142,27 +141,23 @@ class Reports:
         try:
             return self.ask(report, day)
         except ReportError as error:
-            return error  # the days before it can be read
+            return error  # raised when its turn comes, so that the days before are read
 
     def _rows(self, report: str, day: date, asked_at: float, export: Export | ReportError) -> Iterator[dict[str, str]]:
-        """Wait for an export, fetch and parse it.
-
-        Raises:
-            ReportError: If that is impossible.
-        """
+        """Wait for an export, download it and parse it; raise a `ReportError` if that fails."""
         if isinstance(export, ReportError):
             raise export
-        export = self._finished(report, day, asked_at, export)
+        export = self._wait_for(report, day, asked_at, export)
         try:
-            with self._fetch(export) as file:
+            with self._download(export) as file:
                 yield from parse(file, zipped=export.zipped)
         except (RejectedRequestError, ResponseError, UnavailableError) as error:
             raise ReportError(str(error)) from error
 
-    def _finished(self, report: str, day: date, asked_at: float, export: Export) -> Export:
-        """Look again and again until an export is ready; ask anew for one that Aircall forgets."""
-        due, askings = asked_at + FIRST_POLL_SECONDS, 1
-        while export.status not in {"COMPLETED", "FAILED"}:  # PENDING, or whatever else comes before the end
+    def _wait_for(self, report: str, day: date, asked_at: float, export: Export) -> Export:
+        """Poll until an export is ready; request it again if Aircall forgets it."""
+        due, requests = asked_at + FIRST_POLL_SECONDS, 1
+        while export.status not in {"COMPLETED", "FAILED"}:  # PENDING, or an unknown status
             now = self._clock.monotonic()
             if now - asked_at >= PATIENCE_SECONDS:
                 raise ReportError(f"Aircall has not made it within {PATIENCE_SECONDS / 60:.0f} minutes.")
@@ -171,34 +166,34 @@ class Reports:
                 logger.info("Waiting for Aircall to make %s of %s.", report, day)
             self._client.limiter.wait(max(0.0, due - now))
             try:
-                export = self._look(export)
+                export = self._poll(export)
             except NotFoundError as error:
-                askings += 1
-                if askings > ASKINGS:
-                    raise ReportError("Aircall forgets the export before it is ready.") from error
+                requests += 1
+                if requests > MOST_REQUESTS:
+                    raise ReportError("Aircall forgot the export before it was ready.") from error
                 export = self.ask(report, day)
             due = self._clock.monotonic() + POLL_SECONDS
         if export.status == "FAILED":
             raise ReportError(f"Aircall says: {export.reason}")
         return export
 
-    def _look(self, export: Export) -> Export:
+    def _poll(self, export: Export) -> Export:
         try:
             return self._client.get(f"{PATH}/{export.identity}", {}, Export.parse)
         except (ForbiddenError, RejectedRequestError) as error:
             raise ReportError("Aircall does not show the export.") from error
 
-    def _fetch(self, export: Export) -> IO[bytes]:
-        """Fetch the file, by another address when one has ended. Only one that is empty twice is taken for empty."""
+    def _download(self, export: Export) -> IO[bytes]:
+        """Download the file, with a new address if one has expired; an empty file is requested twice."""
         was_empty = False
-        for _ in range(ADDRESSES):
+        for _ in range(MOST_DOWNLOADS):
             if export.url is None:
                 break
             try:
                 file = self._client.downloader.fetch(export.url, LARGEST_FILE)
             except ExpiredError:
                 try:
-                    export = self._look(export)
+                    export = self._poll(export)
                 except NotFoundError:
                     break
             else:
@@ -208,14 +203,4 @@ class Reports:
                     return file
                 file.close()
                 was_empty = True
-        raise ReportError("Aircall gives no address where the file can be fetched.")
-
-
-def days_between(first: date, last: date) -> list[date]:
-    """Return all days from one to another, both inclusive."""
-    return [first + timedelta(days=number) for number in range((last - first).days + 1)]
-
-
-def day_of(second: float, timezone: str) -> date:
-    """Return the day of a UNIX time in a time zone."""
-    return datetime.fromtimestamp(second, ZoneInfo(timezone)).date()
+        raise ReportError("Aircall gives no working download address for the file.")

@@ -1,15 +1,13 @@
 """Reads the file of a report: CSV, zipped or not (facts: Reports).
 
-Before the first row of a file is used, all of it is known to be
+Before the first row is used, the whole file is checked to be
 
-- whole: a zip file holds one file, whose length and checksum are right;
+- complete: a zip file with one file of the right length and checksum;
 - text: UTF-8 without NUL;
-- CSV: what begins with `<`, `{` or `[` is a page or an error in HTML, XML or JSON that came in place of the report. No
-  column is called so; the Content-Type is not asked, since storage servers give any type to a file;
-- made of rows of at most `LONGEST_ROW` characters, the first of which names the columns. Others may have more cells
-  than that one, or fewer.
+- CSV: not HTML, XML or JSON, which begin with `<`, `{` or `[`; storage servers' Content-Type is unreliable;
+- rows of at most `LONGEST_ROW` characters. The first one names the columns; others may have more cells, or fewer.
 
-Any other file has no rows at all, not even those before the fault.
+A bad file yields no rows, not even those before the fault.
 """
 
 from __future__ import annotations
@@ -27,30 +25,29 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator
 
 LARGEST_FILE = 2 * 2**30
-"""Bytes of one day's report, as it is sent and unzipped; no company has as many calls."""
+"""Bytes of one day's report, zipped or unzipped; no company has so many calls."""
 IN_MEMORY = 8 * 2**20
-"""Bytes of an unzipped file beyond which it goes to the disk."""
+"""Bytes from which on an unzipped file goes to disk."""
 PIECE = 2**16
 """Bytes to unzip at a time."""
 LONGEST_ROW = 2**20
-"""Characters of one row, which is the most that reading a file has in memory."""
+"""Characters; limits memory, which holds one row."""
 METHODS = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}
-"""How a file may be zipped; the others can ask for gigabytes of memory, and nobody uses them for reports."""
+"""Compression methods; others may take gigabytes of memory, and nobody uses them for reports."""
 
 
 def parse(file: IO[bytes], *, zipped: bool) -> Iterator[dict[str, str]]:
     """Read the rows of a report.
 
     Args:
-        file: The file as it was fetched.
-        zipped: Whether Aircall says that it is a zip file; one that is not called so is recognized by its beginning.
+        file: The downloaded file.
+        zipped: Whether Aircall declares a zip file; an undeclared one is recognized by its first bytes.
 
     Yields:
-        The cells of each row by the name of their column. A repeated name gets a number, and so does a
-        column without a name.
+        The cells of each row by column name. Repeated and missing names get a number.
 
     Raises:
-        ReportError: Before the first row, if the file is not as this module says.
+        ReportError: Before the first row, if the file is bad.
     """
     beginning = file.read(4)
     file.seek(0)
@@ -62,19 +59,19 @@ def parse(file: IO[bytes], *, zipped: bool) -> Iterator[dict[str, str]]:
         with _explained():
             for _ in _read(file):
                 pass
-        columns = _Columns()
+        columns: dict[str, int] = {}
         with closing(_read(file)) as rows:
-            columns.add(next(rows, []))
+            _add_columns(columns, next(rows, []))
             for cells in rows:
-                columns.add([""] * (len(cells) - len(columns.names)))
-                yield dict(zip(columns.names, cells, strict=False))
+                _add_columns(columns, [""] * (len(cells) - len(columns)))
+                yield dict(zip(columns, cells, strict=False))
 
 
 def _unzip(file: IO[bytes]) -> Iterator[bytes]:
-    """Read the one file of a zip file, to its end, where the checksum is compared.
+    """Read the one file in a zip file to its end, where the checksum is verified.
 
     Raises:
-        ReportError: If there is no such file, or not whole.
+        ReportError: If there is no such file, or it is damaged.
     """
     try:
         with zipfile.ZipFile(file) as archive, archive.open(_only_member(archive)) as member:
@@ -82,12 +79,12 @@ def _unzip(file: IO[bytes]) -> Iterator[bytes]:
                 yield piece
     except ReportError:
         raise
-    except Exception as error:  # a damaged file makes zipfile fail in ways that it does not list
+    except Exception as error:  # zipfile fails on damaged files with undocumented errors
         raise ReportError("The zip file is damaged, or of a kind that cannot be read.") from error
 
 
 def _only_member(archive: zipfile.ZipFile) -> zipfile.ZipInfo:
-    """Return the one file of an archive; its size is what it says, since Python reads no more than that."""
+    """Return the one file of an archive; Python reads no more than its declared size."""
     members = [member for member in archive.infolist() if not member.is_dir()]
     if len(members) != 1:
         raise ReportError(f"The zip file has {len(members)} files instead of one.")
@@ -99,8 +96,8 @@ def _only_member(archive: zipfile.ZipFile) -> zipfile.ZipInfo:
 
 
 def _read(file: IO[bytes]) -> Generator[list[str]]:
-    """Read the rows of a CSV file from its beginning, empty lines left out; the first one names the columns."""
-    length = 0  # of the row so far, which may have several lines
+    """Read the rows of a CSV file from its beginning, without empty lines."""
+    length = 0  # of the current row, which may span several lines
 
     def lines() -> Iterator[str]:
         nonlocal length
@@ -125,31 +122,25 @@ def _read(file: IO[bytes]) -> Generator[list[str]]:
             first = False
             yield cells
     finally:
-        text.detach()  # closing the wrapper would close the file under its owner
+        text.detach()  # closing the wrapper would close the caller's file
 
 
-class _Columns:
-    """Names columns, each differently, in a time that grows with their number and no faster."""
+def _add_columns(names: dict[str, int], header: Iterable[str]) -> None:
+    """Add unique column names; "" is a column without a name.
 
-    def __init__(self) -> None:
-        self.names: list[str] = []
-        self._taken: set[str] = set()
-        self._copies: dict[str, int] = {}
-
-    def add(self, header: Iterable[str]) -> None:
-        """Add columns; the empty name stands for none."""
-        for name in header:
-            base = unique = name.strip() or f"column_{len(self.names) + 1}"
-            while unique in self._taken:
-                self._copies[base] = self._copies.get(base, 1) + 1
-                unique = f"{base}_{self._copies[base]}"
-            self._taken.add(unique)
-            self.names.append(unique)
+    `names` counts the copies of each name, so that repeated names take linear time.
+    """
+    for name in header:
+        base = unique = name.strip() or f"column_{len(names) + 1}"
+        while unique in names:
+            names[base] += 1
+            unique = f"{base}_{names[base]}"
+        names[unique] = 1
 
 
 @contextmanager
 def _explained() -> Iterator[None]:
-    """Say what is wrong with a file in one line, without any of its content."""
+    """Translate errors into a `ReportError`, without any content of the file."""
     try:
         yield
     except UnicodeDecodeError as error:

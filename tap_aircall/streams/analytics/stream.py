@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any
+from zoneinfo import ZoneInfo
 
 import msgspec
 from typing_extensions import override
 
 from tap_aircall.errors import ReportError, StreamUnavailableError
-from tap_aircall.streams.analytics.exports import Reports, day_of, days_between
+from tap_aircall.streams.analytics.exports import Reports
 from tap_aircall.streams.base import AircallStream
 
 if TYPE_CHECKING:
@@ -18,19 +19,19 @@ if TYPE_CHECKING:
     from tap_aircall.reading.pages import Record
 
 REREAD_DAYS = 3
-"""How many of the last days are read once more, since Aircall still changes them."""
+"""Last days to read again, since Aircall still changes them."""
 HISTORY = timedelta(days=183)
-"""How far back to begin without a start_date."""
+"""Days to read without a start_date."""
 REPORTS = "reports"
 
 
 class Position(msgspec.Struct, frozen=True):
-    """How far one report is; so it stands in the state."""
+    """Position of one report in the state."""
 
     through: date
-    """The last day that was read."""
+    """The last day read."""
     rows: dict[date, Annotated[int, msgspec.Meta(ge=0)]]
-    """How many rows each of the days has that are to be read again."""
+    """Number of rows of each day that will be read again."""
 
     def after(self, day: date, rows: int) -> Position:
         """Return the position after one more day."""
@@ -41,11 +42,10 @@ class Position(msgspec.Struct, frozen=True):
 
 
 class AnalyticsReports(AircallStream):
-    """The reports that the setting `analytics_reports` names, a record for each row.
+    """The reports in the setting `analytics_reports`, one record per row.
 
-    The columns differ between reports and are not documented, so that a row is one open object. Its number is a part of
-    the key: a day that is read again replaces its rows, and where it has fewer of them than before, the surplus ones
-    become null.
+    A row is an object, because columns are undocumented and differ between reports. The key has the row number: a day
+    that is read again replaces its rows, and surplus ones become null.
     """
 
     name = "analytics_reports"
@@ -60,10 +60,9 @@ class AnalyticsReports(AircallStream):
         self._positions = {} if self.is_full_table else self.parse_state(self.stream_state)
         wanted = self.settings.analytics_reports
         if not wanted:
-            message = "is left out: the setting analytics_reports names no report."
-            raise StreamUnavailableError(message)
+            raise StreamUnavailableError("is left out: the setting analytics_reports names no report.")
         reports, failures = self._reports(), {}
-        is_test = self.ABORT_AT_RECORD_COUNT is not None  # a test of the connection is to cost little
+        is_test = self.ABORT_AT_RECORD_COUNT is not None  # a connection test must be cheap
         for report in wanted[:1] if is_test else wanted:
             days = self._days(report)
             for day, rows in reports.read(report, days[-1:] if is_test else days):
@@ -73,14 +72,14 @@ class AnalyticsReports(AircallStream):
                     failures[report] = (day, str(reason))
                     break
         if failures:
-            raise self._failed(failures)
+            lines = " ".join(f"{report} of {day}: {reason}" for report, (day, reason) in failures.items())
+            raise ReportError(f"not all is read; the next run begins with what is missing. {lines}")
 
     @override
     def sample(self) -> list[Record]:
-        """Ask for one report, and do not wait until Aircall has made it."""
+        """Request one report without waiting for it."""
         if not self.settings.analytics_reports:
-            message = "Setting analytics_reports: missing; name reports such as CALLS_HISTORY."
-            raise ReportError(message)
+            raise ReportError("Setting analytics_reports: missing; name reports such as CALLS_HISTORY.")
         self._positions = {}
         for report in self.settings.analytics_reports[:1]:
             for day in self._days(report)[-1:]:
@@ -95,21 +94,20 @@ class AnalyticsReports(AircallStream):
         return Reports(self.client, self.clock, timezone=self.settings.analytics_timezone)
 
     def _days(self, report: str) -> list[date]:
-        """Return the days of a report to read: whole ones only, so that the last is yesterday."""
-        settings = self.settings
-        now = self.aircall_clock.reached()
+        """Return the days to read; the last is yesterday, the last complete day."""
+        settings, now = self.settings, self.aircall_clock.reached()
+        zone = ZoneInfo(settings.analytics_timezone)
         end = now if settings.end is None else min(now, settings.end + 1)
-        last = day_of(end, settings.analytics_timezone) - timedelta(days=1)
+        last = datetime.fromtimestamp(end, zone).date() - timedelta(days=1)
+        first = datetime.fromtimestamp(now if settings.start is None else settings.start, zone).date()
         if settings.start is None:
-            first = day_of(now, settings.analytics_timezone) - HISTORY
-        else:
-            first = day_of(settings.start, settings.analytics_timezone)
+            first -= HISTORY
         if report in self._positions:
             first = max(first, self._positions[report].through - timedelta(days=REREAD_DAYS - 1))
-        return days_between(first, last)
+        return [first + timedelta(days=number) for number in range((last - first).days + 1)]
 
     def _records(self, report: str, day: date, rows: Iterator[Record]) -> Iterator[list[Record]]:
-        """Emit the rows of a day, and note that they were."""
+        """Emit the rows of a day, and update the state."""
         count = 0
         for count, row in enumerate(rows, start=1):
             yield [self._record(report, day, count, row)]
@@ -122,8 +120,3 @@ class AnalyticsReports(AircallStream):
 
     def _record(self, report: str, day: date, number: int, row: Record | None) -> Record:
         return {"report_name": report, "report_date": day.isoformat(), "row_number": number, "row": row}
-
-    def _failed(self, failures: Mapping[str, tuple[date, str]]) -> ReportError:
-        """Build the line that names the reports that failed."""
-        lines = " ".join(f"{report} of {day}: {reason}" for report, (day, reason) in failures.items())
-        return ReportError(f"not all is read; the next run begins with what is missing. {lines}")

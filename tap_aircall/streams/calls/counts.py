@@ -1,9 +1,8 @@
-"""How many calls Aircall has of each day: what a warehouse is held against, to see that it has them all.
+"""Number of calls per day in Aircall, to check that a warehouse has them all.
 
-A day in UTC is counted when it is over and once more at each of `AGES` after its end, by the cursors that calls have:
-Aircall may show a call late, and what was counted early is then corrected. A count is the `total` of a list of that
-day's calls, with one record on its page, so that it costs one request. A day of 10,000 calls or more, whose total is
-not to be trusted (facts: The cap), is counted in parts.
+A UTC day is counted when it is over, and again at each of `AGES` after its end, with the same cursors as calls: Aircall
+may show a call late. A count is the `total` of a list of that day's calls, at one request. A day of 10,000 calls or
+more, whose total is unreliable (facts: The cap), is counted in parts.
 """
 
 from __future__ import annotations
@@ -28,13 +27,13 @@ if TYPE_CHECKING:
 
 DAY = 86_400
 AGES = (DAY, 7 * DAY, 30 * DAY)
-"""How long after its end (seconds) a day is counted again."""
+"""Seconds after a day's end when it is counted again."""
 SURELY_SERVED = 175 * DAY
-"""Aircall serves the calls of at least so many seconds; nobody knows where exactly it stops (facts: Calls)."""
+"""Seconds for which Aircall certainly serves calls; the exact limit is unknown (facts: Calls)."""
 
 
 class CallCounts(AircallStream):
-    """How many calls Aircall has of each day in UTC."""
+    """Number of calls in Aircall per UTC day."""
 
     name = "call_counts"
     cost = "four a day; at first, one for each day of six months"
@@ -45,12 +44,8 @@ class CallCounts(AircallStream):
     state_keys = (FIRST_RUN, POSITIONS)
     selected_by_default = False
 
-    _began: float | None = None
-    """When it began to count (monotonic seconds)."""
-
     @override
     def pages(self) -> Generator[list[Record]]:
-        self._began = self.clock.monotonic()
         cursors = self.parse_state({} if self.is_full_table else self.stream_state)
         date = None
         for window in cursors.windows():
@@ -60,64 +55,59 @@ class CallCounts(AircallStream):
                 self.progress.expect(len(days) - number)
                 date = record["date"]
                 yield [record]
-                cursors.advance(_last_second_of(day), self._now)
+                cursors.advance(_last_second_of(day), self.began_at)
                 if number % states.PAGES_PER_STATE == 0:
                     self._note(cursors, date)
-            cursors.advance(window.until, self._now)
+            cursors.advance(window.until, self.began_at)
             self._note(cursors, date)
 
     @override
     def sample(self) -> list[Record]:
-        return [self._counted(self._now // DAY - 1)]
+        return [self._counted(self.began_at // DAY - 1)]
 
     @override
     def parse_state(self, state: Mapping[str, Any]) -> Cursors:
         settings = self.settings
-        # Of whole days alone: as a time, a day is its last second.
+        # Whole days only: the time of a day is its last second.
         return Cursors(
             state,
             state.get("replication_key_value"),
             ages=AGES,
-            now=self._now,
+            now=self.began_at,
             start=None if settings.start is None else -(-settings.start // DAY) * DAY,
             end=None if settings.end is None else (settings.end + 1) // DAY * DAY - 1,
-            horizon=self._now,
+            horizon=self.began_at,
         )
 
     @override
     def parse_page(self, query: Query, payload: Any) -> Page:
         page = Page.parse(payload, self.envelope).checked(query, "calls", "started_at")
         if page.total is None or page.total < len(page.records):
-            raise ResponseError("Aircall does not say how many calls its list has.")
+            raise ResponseError("Aircall gives no total for its list of calls.")
         return page
 
-    @property
-    def _now(self) -> int:
-        """What Aircall's clock had left behind when counting began (UNIX second): no day that may go on is counted."""
-        return self.aircall_clock.reached(self._began)
-
     def _days_of(self, window: Window) -> range:
-        """Return the days that end within a window, as numbers since 1970, as far as Aircall serves them whole."""
+        """Return the days (since 1970) that end within a window and that Aircall serves whole."""
         begin = None if window.after is None else (window.after + 1) // DAY
         end = (window.until + 1) // DAY
-        if begin is None or begin * DAY < self._now - SURELY_SERVED:
+        if begin is None or begin * DAY < self.began_at - SURELY_SERVED:
             first = self._first_day()
             begin = end if first is None else max(begin or first, first)
         return range(begin, end)
 
     def _first_day(self) -> int | None:
-        """Ask for the oldest call there is; return the first day that surely lacks none; None if there are no calls."""
+        """Request the oldest call; return the first day that is certainly complete, or None without calls."""
         page = self.read_page(self.path, {"page": "1", "per_page": "1", "order": "asc"})
         if not page.places:
             return None
         if not page.records:
-            raise ResponseError("Aircall counts calls, and does not show the oldest.")
+            raise ResponseError("Aircall counts calls but does not show the oldest.")
         oldest = page.times[0]
-        is_cut = oldest < self._now - SURELY_SERVED
+        is_cut = oldest < self.began_at - SURELY_SERVED
         return oldest // DAY + is_cut
 
     def _counted(self, day: int) -> Record:
-        """Count the calls of a day, given as a number since 1970."""
+        """Count the calls of a day (since 1970)."""
         return {
             "date": datetime.fromtimestamp(day * DAY, UTC).date().isoformat(),
             "calls": self._total(day * DAY - 1, _last_second_of(day)),
@@ -125,7 +115,7 @@ class CallCounts(AircallStream):
         }
 
     def _total(self, after: int, until: int) -> int:
-        """Ask how many calls there are of `after < started_at <= until` (UNIX seconds).
+        """Request the number of calls with `after < started_at <= until` (UNIX seconds).
 
         Raises:
             UnreadableError: If 10,000 or more share one second.
@@ -140,7 +130,7 @@ class CallCounts(AircallStream):
         return self._total(after, middle) + self._total(middle, until)
 
     def _note(self, cursors: Cursors, date: str | None) -> None:
-        """Write the state, with the latest day counted as the bookmark; the last one of this run is given, if any."""
+        """Write the state; the bookmark is the latest day ever counted, `date` the last one of this run."""
         if self.is_full_table:
             return
         latest = max(filter(None, (date, self.stream_state.get("replication_key_value"))), default=None)

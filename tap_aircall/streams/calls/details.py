@@ -1,12 +1,12 @@
-"""What belongs to single calls and is in no list of its own: AI results, recordings.
+"""Details of calls that have no list of their own: AI results and recordings.
 
-Such a stream has cursors of its own over the list of calls, which is one request per 50 calls, and asks for each call
-that can have something: an answered one, or a voicemail. It knows nothing of the stream `calls`, and works without it.
+Such a stream has its own cursors over the list of calls, one request per 50 calls, and requests the details of each
+call that can have some: an answered one, or a voicemail. It works without the stream `calls`.
 
 Its first cursor reads calls that are half an hour old, since Aircall recalculates a call for some minutes after its end
-(facts: Changes after the call); a second one reads them a day later, for calls that Aircall showed late. What cannot be
-had yet is set aside and asked for again (`reading.later`): a call that has not settled, one that has nothing yet, one
-that Aircall refuses, one whose answer cannot be used.
+(facts: Changes after the call); a second one follows a day later, for calls that Aircall showed late. A call is set
+aside and requested again (`reading.later`) if it has not settled, has nothing yet, is refused, or has an unusable
+answer.
 """
 
 from __future__ import annotations
@@ -38,60 +38,57 @@ if TYPE_CHECKING:
     from tap_aircall.streams.run import Run
 
 SETTLE_SECONDS = 20 * 60
-"""Seconds after its end when a call has settled; Aircall recalculates it until then."""
+"""After a call's end; Aircall recalculates it until then."""
 DELAY_SECONDS = 30 * 60
-"""Seconds after its start when a call is read here: most have settled by then, and the others wait for the next run."""
+"""After a call's start; most calls have settled by then, and the others wait for the next run."""
 NEEDED = ("id", "started_at", "ended_at", "answered_at", "status", "duration", "recording", "voicemail")
-"""The fields of a call that matter here."""
+"""Fields of a call that these streams use."""
 PAGES_SHARED = 64
-"""How many pages of the list streams share in a run, with `NEEDED` alone; more would take memory in a first run."""
+"""Pages of the list that streams share in a run, with `NEEDED` alone; more would take too much memory."""
 MOST_UNUSABLE = 0.1
-"""The largest share of answers that may be unusable: more is another API than the tap knows, not some bad answers."""
+"""Share of unusable answers; more means an API that the tap does not know."""
 FEW = 10
-"""So many unusable answers are not too many, whatever their share."""
+"""Unusable answers to tolerate whatever their share."""
 
 
 class CallDetails(AircallStream):
-    """A stream of what belongs to single calls.
-
-    A subclass says which calls it asks for (`wanted`), and how (`details_of`).
-    """
+    """Details of calls. A subclass chooses the calls (`wanted`), and requests their details (`details_of`)."""
 
     selected_by_default = False
     state_keys: ClassVar[tuple[str, ...]] = (FIRST_RUN, POSITIONS, later.KEY, MARK)
     rereads: ClassVar[bool] = False
     """Whether calls are read again at the ages of `reread_after_hours`."""
     asks_for_each: ClassVar[bool] = True
-    """Whether it takes a request for each call."""
+    """Whether each call takes a request."""
 
     def __init__(self, tap: Tap, run: Run) -> None:
         super().__init__(tap, run)
         self._now = 0
-        """What Aircall's clock had reached when the stream's turn came (UNIX seconds)."""
+        """Lower bound of Aircall's time in this run (UNIX seconds)."""
         self._later = Later({}, ())
-        self._asked = self._unusable = self._last_read = 0
+        self._asked = self._unusable = 0
 
     @property
     @override
     def replication_method(self) -> str:
-        return REPLICATION_INCREMENTAL  # calls of more than six months ago are gone in Aircall
+        return REPLICATION_INCREMENTAL  # Aircall serves calls for six months only
 
     @abstractmethod
     def wanted(self, calls: Sequence[Record]) -> list[Record]:
-        """Return those of some calls that are to be asked for, all of which have settled."""
+        """Return the calls, among settled ones, whose details to request."""
 
     @abstractmethod
     def details_of(self, calls: Sequence[Record]) -> Iterator[list[Record]]:
-        """Ask for what belongs to some calls, and set aside what cannot be had.
+        """Request the details of calls, and set aside calls without usable ones.
 
         Raises:
-            StreamUnavailableError: If Aircall refuses all of it. The state stays where it was.
-            AircallError: If something cannot be read that is there.
+            StreamUnavailableError: If Aircall refuses the whole kind. The state stays unchanged.
+            AircallError: If details exist but cannot be read.
         """
 
     @abstractmethod
     def details_again(self, calls: Sequence[int]) -> Generator[list[Record], None, bool]:
-        """Ask once more for what was set aside, by the ids of its calls; return whether all of it was asked for.
+        """Request the details of calls again that were set aside; return whether all of them were requested.
 
         Raises:
             AircallError: As `details_of` does.
@@ -100,9 +97,11 @@ class CallDetails(AircallStream):
     @override
     def pages(self) -> Generator[list[Record]]:
         cursors = self.begin()
+        read = partial(self.client.in_flight, self._read_calls)
+        walk = AscendingWalk(read, "started_at", from_is_exclusive=True, params={}, name=Calls.name)
         has_warned = False
         for window in cursors.windows():
-            for step in self.noted(self._walk().steps(*window)):
+            for step in self.with_notes(walk.steps(*window)):
                 if not has_warned and self.asks_for_each:
                     self.warn_of_cost(step.remaining or len(step.records), 1)
                     has_warned = True
@@ -111,28 +110,23 @@ class CallDetails(AircallStream):
                 if step.through is not None:
                     cursors.advance(step.through, self._now - DELAY_SECONDS)
                 self.note(cursors)
-        self._last_read = cursors.position_at(cursors.ages[-1])
+        self.read_no_more_before = cursors.position_at(cursors.ages[-1])
         yield from self.finish(cursors)
 
     @override
     def prepare(self) -> None:
-        # A state without cursors would be taken for one of an earlier version; see `upgrade_followed`.
+        # A state without cursors would count as one of an earlier version; see `upgrade_followed`.
         if POSITIONS not in self.stream_state:
             self.stream_state.update(self.parse_state(self.stream_state).to_state())
 
-    @property
-    @override
-    def read_no_more_before(self) -> int | None:
-        return self._last_read
-
     def begin(self) -> Cursors:
-        """Take up the state; return the cursors."""
+        """Load the state; return the cursors."""
         self._now = self.run.now
         self._later = Later(self.stream_state.get(later.KEY, {}), self.settings.reread_after_seconds)
         return self.parse_state(self.stream_state)
 
     def finish(self, cursors: Cursors) -> Iterator[list[Record]]:
-        """Ask again for what was set aside and is due."""
+        """Request again what was set aside and is due."""
         is_done = True
         due = self._later.due(self._now)
         for first in range(0, len(due), PAGE_SIZE):
@@ -140,9 +134,9 @@ class CallDetails(AircallStream):
             self.note(cursors)
         if is_done:
             over = list(self._later.tried(self._now).values())
-            for reason in (Reason.REFUSED, Reason.UNUSABLE):  # that there is nothing is no loss
+            for reason in (Reason.REFUSED, Reason.UNUSABLE):  # a call without details is no loss
                 if count := over.count(reason):
-                    message = "Stream '%s': %d of its calls were set aside for a week (%s); they are given up."
+                    message = "Stream '%s': giving up on %d calls that were set aside a week ago (%s)."
                     self.logger.warning(message, self.name, count, reason)
         self.note(cursors)
 
@@ -161,20 +155,16 @@ class CallDetails(AircallStream):
             horizon=now,
         )
 
-    def sample_calls(self) -> list[Record]:
-        """Return a few calls that can have something, to try the stream out."""
-        return self._ready(self.sibling(Calls).first_page, self.aircall_clock.reached())
-
     def set_aside_call(self, call_id: int, reason: Reason, line: str = "") -> None:
-        """Set a call aside, to be asked for again.
+        """Set a call aside to request it again.
 
         Args:
             call_id: The call.
             reason: Why.
-            line: What to say of it, the first time.
+            line: What to log the first time.
 
         Raises:
-            ResponseError: If too much of what Aircall answers cannot be used.
+            ResponseError: If too many answers are unusable.
         """
         is_news = self._later.add(call_id, reason, self._now)
         if reason is Reason.UNUSABLE:
@@ -187,33 +177,30 @@ class CallDetails(AircallStream):
                 self.logger.warning("Stream '%s': call %d is set aside: %s", self.name, call_id, line)
 
     def note(self, cursors: Cursors) -> None:
-        """Write how far the stream is."""
-        waiting = self._later.to_state()
-        if not waiting:
-            self.stream_state.pop(later.KEY, None)
-        self.write_state(cursors.to_state() | ({later.KEY: waiting} if waiting else {}))
+        """Write the state."""
+        self.write_state(self.to_state(cursors))
+
+    def to_state(self, cursors: Cursors) -> dict[str, Any]:
+        """Return the state, as `write_state` takes it."""
+        return {**cursors.to_state(), later.KEY: self._later.to_state() or None}
 
     def _settled(self, calls: Sequence[Record]) -> list[Record]:
-        """Return those of some calls that have settled; set those aside that may have something when they have."""
+        """Return the settled calls that can have details; set aside those that may have some later."""
         ready = self._ready(calls, self._now)
         ids = {call["id"] for call in ready}
         for call in calls:
-            may_have_something = call.get("status") != "done" or _has_something(call)  # it goes on, or has just ended
-            if call["id"] not in ids and may_have_something and type(call["id"]) is int:
+            may_come = call.get("status") != "done" or _has_something(call)  # still going on, or just ended
+            if call["id"] not in ids and may_come and type(call["id"]) is int:
                 self._later.add(call["id"], Reason.EARLY, self._now)
         return ready
 
     @staticmethod
     def _ready(calls: Iterable[Record], now: int) -> list[Record]:
-        """Return those of some calls that can have something, and have settled by a UNIX second."""
+        """Return the calls that can have details, and have settled by `now` (UNIX seconds)."""
         return [call for call in calls if _has_something(call) and _ended_at(call) + SETTLE_SECONDS <= now]
 
-    def _walk(self) -> AscendingWalk:
-        read = partial(self.client.in_flight, self._read_calls)
-        return AscendingWalk(read, "started_at", from_is_exclusive=True, params={}, name=Calls.name)
-
     def _read_calls(self, query: Query) -> Page:
-        """Read a page of the list of calls, or take the one that another stream read in this run."""
+        """Read a page of the list of calls, or reuse the one that another stream has read in this run."""
         shared, key = self.run.call_pages, (*query, *query.values())
         if key in shared:
             return shared[key]
@@ -233,7 +220,7 @@ def _has_something(call: Record) -> bool:
 
 
 def _ended_at(call: Record) -> int:
-    """Return when a call ended, or else began (UNIX seconds)."""
+    """Return when a call ended, or else when it began (UNIX seconds)."""
     for name in ("ended_at", "started_at"):
         try:
             return to_seconds(call.get(name))
@@ -243,19 +230,19 @@ def _ended_at(call: Record) -> int:
 
 
 def is_followed(tap_state: Mapping[str, Any], name: str) -> bool:
-    """Say whether it is the state of `calls` that says how far a stream is, as it was before version 0.3."""
+    """Return whether the state of `calls` holds a stream's position, as before version 0.3."""
     bookmarks = tap_state.get("bookmarks", {})
     return POSITIONS in bookmarks.get(Calls.name, {}) and name in bookmarks and POSITIONS not in bookmarks[name]
 
 
 def upgrade_followed(tap_state: Mapping[str, Any], name: str, *, back: int, after: int | None = None) -> None:
-    """Give a stream its own cursors in a state in which `calls` said how far it is (before version 0.3).
+    """Give a stream its own cursors in a state where `calls` holds its position (before version 0.3).
 
     Args:
-        tap_state: The state of the tap; that of the stream is changed.
+        tap_state: The state of the tap; the stream's part is changed.
         name: The stream.
-        back: Of how many seconds calls are read once more, for what was not there yet.
-        after: From which second on (UNIX) the stream lacks calls; None for none.
+        back: Seconds of calls to read again, for late details.
+        after: The stream lacks calls after this time (UNIX seconds); None if it lacks none.
 
     Raises:
         InputError: If the state of `calls` cannot be read.

@@ -1,7 +1,7 @@
-"""Calls that webhooks named since the last run, and the cheapest way to read exactly these again.
+"""Reads the calls that webhooks named since the last run, with as few requests as possible.
 
-One request gives a call by its id, or a page of up to 50 calls that began one after the other. So where several named
-calls may be on one page, that page is asked for: it never takes more requests than there are named calls.
+One request returns a call by its id, or a page of up to 50 consecutive calls. So a page is requested where it may hold
+several named calls; the total never exceeds one request per named call.
 """
 
 from __future__ import annotations
@@ -18,23 +18,23 @@ if TYPE_CHECKING:
     from tap_aircall.reading.pages import Page, Query, Record
 
 EVENTS = ("call.*", "outbound_campaign.*")
-"""What says that a call is another than before."""
+"""Events that report a change of a call."""
 
 
 class NamedCalls:
-    """Calls that are still to be read again.
+    """Named calls that are still to be read.
 
     Args:
-        events: What named them.
-        first: First second of calls to extract (UNIX); None for no limit.
-        last: Last second of calls to extract (UNIX); None for no limit.
+        events: The events that named them.
+        first: Earliest start of calls to extract (UNIX seconds); None for no limit.
+        last: Latest start of calls to extract (UNIX seconds); None for no limit.
     """
 
     def __init__(self, events: Iterable[Event], *, first: int | None, last: int | None) -> None:
         self._first = first
         self._last = last
         self._span = float("inf")
-        """Over how many seconds the calls of the last full page were spread."""
+        """Seconds between the first and last call of the last full page."""
         self._starts: dict[int, int | None] = {}
         for event in events:
             if event.object_type == "call" and (call_id := event.number) is not None:
@@ -43,11 +43,11 @@ class NamedCalls:
                     self._starts[call_id] = self._starts.get(call_id) if start is None else start
 
     def is_wanted(self, start: int) -> bool:
-        """Say whether calls that began at a UNIX second are extracted at all."""
+        """Return whether to extract calls that began at this time (UNIX seconds)."""
         return (self._first is None or start >= self._first) and (self._last is None or start <= self._last)
 
     def take(self, calls: Iterable[Record]) -> list[Record]:
-        """Return those of some calls that were still to be read, which they are now."""
+        """Take the calls that were still to be read off the list, and return them."""
         taken = [call for call in calls if call["id"] in self._starts]
         for call in taken:
             self._starts.pop(call["id"], None)
@@ -55,11 +55,11 @@ class NamedCalls:
 
     @property
     def left(self) -> list[int]:
-        """The ids of those that are still to be read."""
+        """Ids of the calls still to be read."""
         return list(self._starts)
 
     def next_page(self) -> Query | None:
-        """Return what to ask for to get several of them at once; None if each has to be asked for by its id."""
+        """Return the query for a page that may hold several of them; None if only requests by id are left."""
         known = sorted(start for start in self._starts.values() if start is not None)
         for start, following in itertools.pairwise(known):
             if following - start < self._span:
@@ -68,13 +68,13 @@ class NamedCalls:
         return None
 
     def settle(self, query: Query, page: Page) -> None:
-        """Note what a page said, after the named calls on it were taken.
+        """Drop calls that belong on a page but are not there; call this after `take`.
 
-        What should be on it and is not is gone, or no call that Aircall lists. Where that cannot be told, since there
-        were too many calls within a moment, the calls of that moment are left to be asked for by their ids.
+        Aircall does not list them. If the page was too short for all the calls of one moment, the named calls of that
+        moment remain, to be requested by id.
 
         Args:
-            query: What was asked for.
+            query: The query of the page.
             page: The page.
         """
         begin, end = int(query["from"]) + TOLERANCE_SECONDS + 1, int(query["to"])

@@ -1,4 +1,4 @@
-"""Calls: all of them, once, in order; then again when they have changed."""
+"""Calls: all of them in order, then again at the ages of `reread_after_hours`, and when webhooks name them."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ FETCH_FLAGS = {
     "ivr_options_selected": "fetch_call_timeline",
     "ai_voice_agents": "fetch_aiva_conv",
 }
-"""Fields that Aircall fills only when asked to, and what to ask (facts: Calls). No further request is needed."""
+"""Fields that Aircall fills only with a query parameter (facts: Calls), at no extra request."""
 OPTED_INTO = tuple(field for field in FETCH_FLAGS if field != "contact")
-"""Those that few people need. `contact` is not among them, since calls join contacts by it."""
+"""Fields deselected by default; not `contact`, by which calls join contacts."""
 
 
 class Calls(AircallStream):
-    """Calls of the company, apart from internal ones, which Aircall's API does not have."""
+    """Calls of the company, except internal ones, which Aircall's API lacks."""
 
     name = "calls"
     cost = "one per 50 calls read, and at least one for each age"
@@ -47,11 +47,6 @@ class Calls(AircallStream):
     path = "/v1/calls"
     envelope = "calls"
     state_keys = (FIRST_RUN, POSITIONS, MARK)
-
-    _began: float | None = None
-    """When it began to be read (monotonic seconds)."""
-    _last_read = 0
-    """Up to where calls were read for the last time (UNIX seconds)."""
 
     @property
     @override
@@ -68,22 +63,17 @@ class Calls(AircallStream):
 
     @override
     def pages(self) -> Generator[list[Record]]:
-        self._began = self.clock.monotonic()
         cursors = self.parse_state({} if self.is_full_table else self.stream_state)
         named = self._named(cursors)
         for window in cursors.windows():
             for calls in self._read(window, cursors):
                 named.take(calls)
                 yield calls
-        self._last_read = cursors.position_at(cursors.ages[-1])
+        if not self.is_full_table:
+            self.read_no_more_before = cursors.position_at(cursors.ages[-1])
         yield from self._read_named(named)
         if self.run.events is not None and not self.is_full_table:
             self.write_state(self.run.events.mark())
-
-    @property
-    @override
-    def read_no_more_before(self) -> int | None:
-        return None if self.is_full_table else self._last_read
 
     @override
     def sample(self) -> list[Record]:
@@ -97,19 +87,14 @@ class Calls(AircallStream):
             state,
             state.get("replication_key_value"),
             ages=settings.reread_after_seconds,
-            now=self._now,
+            now=self.began_at,
             start=settings.start,
             end=settings.end,
             horizon=self.aircall_clock.horizon(),
         )
 
-    @property
-    def _now(self) -> int:
-        """What Aircall's clock had reached when calls began to be read (UNIX second), as far as it is known by now."""
-        return self.aircall_clock.reached(self._began)
-
     def _named(self, cursors: Cursors) -> NamedCalls:
-        """Find out which calls webhooks named since the last run."""
+        """Return the calls that webhooks named since the last run."""
         source, settings = self.run.events, self.settings
         if source is None or self.is_full_table:
             return NamedCalls((), first=None, last=None)
@@ -117,7 +102,7 @@ class Calls(AircallStream):
         return NamedCalls(news, first=settings.start, last=settings.end)
 
     def _read_named(self, named: NamedCalls) -> Iterator[list[Record]]:
-        """Read the calls that this run has not read otherwise."""
+        """Read the named calls that this run has not read yet."""
         while (query := named.next_page()) is not None:
             page = self.read_page(self.path, query)
             yield named.take(page.records)
@@ -128,18 +113,18 @@ class Calls(AircallStream):
             yield some
 
     def _read(self, window: Window, cursors: Cursors) -> Iterator[list[Record]]:
-        walk = AscendingWalk(self.reader(), "started_at", from_is_exclusive=True, params={}, name=self.name)
+        walk = AscendingWalk(self.read_pages, "started_at", from_is_exclusive=True, params={}, name=self.name)
         for number, step in enumerate(walk.steps(*window), start=1):
             self.progress.expect(step.remaining or 0)
             self.note_gap(step.gap)
             yield [*step.records, *self.usable(step.odd)]
             if step.through is not None:
-                cursors.advance(step.through, self._now)
+                cursors.advance(step.through, self.began_at)
             if not self.is_full_table and (number % states.PAGES_PER_STATE == 0 or not step.records):
                 self.write_state(self._state(cursors, step.last))
 
     def _state(self, cursors: Cursors, last: int | None) -> dict[str, Any]:
-        """Build the state: the cursors, and the latest `started_at` emitted as the bookmark that Singer knows."""
+        """Return the state: the cursors, and the latest `started_at` emitted as Singer's bookmark."""
         state = cursors.to_state()
         if last is not None:
             before = self.stream_state.get("replication_key_value")
@@ -148,7 +133,7 @@ class Calls(AircallStream):
 
     @override
     def get_url_params(self, context: Context | None, next_page_token: Query | None) -> Query:
-        """Add what asks for those parts of a call that are selected, and that Aircall fills only when asked to."""
+        """Add the parameters for selected fields that Aircall fills only on request."""
         fields = self.effective_schema["properties"]
         selected = {
             flag: "true" for field, flag in FETCH_FLAGS.items() if field in fields and self.mask["properties", field]

@@ -1,4 +1,4 @@
-"""The setting `custom_streams`: lists and objects of the API that users name themselves."""
+"""The setting `custom_streams`: lists and objects of the API that users define."""
 
 from __future__ import annotations
 
@@ -15,78 +15,74 @@ if TYPE_CHECKING:
 
 SETTING = "custom_streams"
 RECORD = "record"
-"""Field of a record that holds what Aircall sent."""
+"""Field that holds the record as Aircall sent it."""
 SECRETS = frozenset({"token", "access_token", "refresh_token", "api_token", "secret", "client_secret", "password"})
 """Fields of these names, in any letter case and at any depth, never leave the tap."""
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 PLACE = "{id}"
-"""Where the id of a parent's record goes in a path."""
+"""Placeholder in a path for the id of the parent's record."""
 _PATH = re.compile(r"/v[12](/((?!\.{1,2}(/|$))[\w.~@:-]+|\{id\}))+", re.ASCII)
 _REQUIRED = {
-    "name": "what to call the stream",
-    "path": "where the list or object is, such as /v1/campaigns",
+    "name": "the name of the stream",
+    "path": "the path of the list or object, such as /v1/campaigns",
     "records_key": "the key of the list or object in Aircall's answer",
     "primary_keys": 'the fields that identify a record, such as ["id"]',
 }
 FIELDS = (*_REQUIRED, "replication", "replication_key", "parent", "parent_key")
-"""The fields of a definition."""
+"""Fields of a definition."""
 
 
 class Replication(StrEnum):
-    """How a list is read at each run."""
+    """How each run reads a list."""
 
     FULL_TABLE = "full_table"
     """Whole."""
     FROM_TO = "from_to"
-    """What is new: the list takes `from`, `to` and `order=asc` for the replication key."""
+    """New records: the list takes `from`, `to` and `order=asc` for the replication key."""
     NEWEST_FIRST = "newest_first"
-    """What changed: the list takes `order_by` and `order=desc` for the replication key."""
+    """Changed records: the list takes `order_by` and `order=desc` for the replication key."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Definition:
-    """One stream of a user, checked."""
+    """One custom stream, validated."""
 
     name: str
     path: str
     """With its version."""
     records_key: str
     primary_keys: tuple[str, ...]
-    replication: Replication
-    replication_key: str | None
+    replication: Replication = Replication.FULL_TABLE
+    replication_key: str | None = None
     """A time; None where the list is read whole."""
     parent: str | None = None
-    """The stream that has a record for each list of this one, the record's `id` being in the path."""
+    """Stream with a record for each list of this one; its `id` goes into the path."""
     parent_key: str | None = None
-    """The field that holds this id, added to each record."""
+    """Field for this id, added to each record."""
     is_built_in: bool = False
-    """Whether the tap has it itself."""
 
     @property
     def sent_keys(self) -> list[str]:
-        """Those primary keys that Aircall sends."""
+        """Primary keys that Aircall sends."""
         return [key for key in self.primary_keys if key != self.parent_key]
 
     @property
     def may_be_parent(self) -> bool:
-        """Whether other streams can have it as their parent."""
+        """Whether it can be a parent of other streams."""
         return self.replication is Replication.FULL_TABLE and self.parent is None and self.primary_keys == ("id",)
 
 
-def parse_definitions(
-    value: Any, taken: Collection[str] = (), parents: Collection[str] = (), *, is_built_in: bool = False
-) -> list[Definition]:
-    """Read the setting.
+def parse_definitions(value: Any, taken: Collection[str] = (), parents: Collection[str] = ()) -> list[Definition]:
+    """Parse the setting.
 
     Args:
-        value: What the config says; None where it says nothing.
-        taken: Names of streams that the tap has itself.
-        parents: Those of them that may be parents.
-        is_built_in: Whether these are the tap's own definitions.
+        value: The setting, unchecked; None if absent.
+        taken: Names of built-in streams.
+        parents: Built-in streams that may be parents.
 
     Raises:
-        InputError: With one line that names the definition and the field that cannot be used.
+        InputError: Names the definition and the field that cannot be used.
     """
     if value is None:
         return []
@@ -94,11 +90,11 @@ def parse_definitions(
         raise InputError(f"Setting {SETTING}: must be an array.")
     definitions: list[Definition] = []
     for number, item in enumerate(value):
-        # Later checks rely on earlier ones, so that one problem is looked for at a time.
+        # Later checks rely on earlier ones, so only the first problem is reported.
         problems = itertools.chain(_problems_of_form(item), _problems_of_content(item))
         field, problem = next(problems, ("", ""))
         if not problem:
-            definition = _definition(item, is_built_in=is_built_in)
+            definition = _definition(item)
             field, problem = "name", _problem_of_name(definition.name, taken, definitions)
         if problem:
             raise InputError(f"Setting {'.'.join(filter(None, (SETTING, str(number), field)))}: {problem}")
@@ -116,7 +112,7 @@ def parse_definitions(
 
 
 def _problems_of_form(item: Any) -> Iterator[tuple[str, str]]:
-    """Find fields that are unknown, missing or of another type; yield their name and what is wrong with them."""
+    """Yield fields that are unknown, missing or of the wrong type, each with its problem."""
     if not isinstance(item, dict):
         yield "", "must be an object."
     for name in (name for name in item if name not in FIELDS):
@@ -131,43 +127,43 @@ def _problems_of_form(item: Any) -> Iterator[tuple[str, str]]:
 
 
 def _problems_of_content(item: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Find values that cannot be used, where the form is right."""
+    """Yield fields whose values cannot be used, each with its problem; the types are right."""
     if not _NAME.fullmatch(item["name"]):
         yield "name", "must be made of letters, digits and underscores, and not begin with a digit."
     if not _PATH.fullmatch(item["path"]):
         yield "path", "must begin with /v1/ or /v2/, and have no ?, #, %, .. or spaces."
     keys, time = item["primary_keys"], item.get("replication_key")
     if not all(isinstance(key, str) and key for key in keys) or len(set(keys)) < len(keys) or RECORD in keys:
-        yield "primary_keys", f"must be different names of fields, none of them '{RECORD}'."
+        yield "primary_keys", f"must be distinct field names, none of them '{RECORD}'."
     if secret := next((key for key in keys if key.lower() in SECRETS), None):
         yield "primary_keys", f"'{secret}' is a secret, which never leaves the tap; choose another field."
     replication = _replication_of(item)
     if replication not in set(Replication):
         yield "replication", f"must be one of {', '.join(Replication)}."
     if replication == Replication.FULL_TABLE and time:
-        yield "replication_key", f"is of no use, since replication is {replication}."
+        yield "replication_key", f"has no effect, since replication is {replication}."
     if replication != Replication.FULL_TABLE and not time:
         yield "replication_key", f"missing; give the time that the list is ordered by, for replication {replication}."
     if time in {*keys, RECORD}:
-        yield "replication_key", f"must be neither one of the primary_keys nor '{RECORD}'."
+        yield "replication_key", f"must not be one of the primary_keys or '{RECORD}'."
     yield from _problems_of_parent(item, replication)
 
 
 def _problems_of_parent(item: Mapping[str, Any], replication: str) -> Iterator[tuple[str, str]]:
     if (item["path"].count(PLACE) == 1) != bool(item.get("parent")) or item["path"].count(PLACE) > 1:
-        yield "path", f"must have {PLACE} once if there is a parent, and not at all if there is none."
+        yield "path", f"must have {PLACE} once if there is a parent, and not at all otherwise."
     if item.get("parent") and replication != Replication.FULL_TABLE:
         yield "replication", f"must be {Replication.FULL_TABLE} for a stream with a parent."
     if item.get("parent_key") and (not item.get("parent") or item["parent_key"] == RECORD):
-        yield "parent_key", f"must be the name of a field, not '{RECORD}', and needs a parent."
+        yield "parent_key", f"must be a field name, not '{RECORD}', and needs a parent."
 
 
 def _problem_of_name(name: str, taken: Collection[str], others: Iterable[Definition]) -> str:
-    """Say why a stream cannot have a name; empty if it can. Some targets ignore the letter case."""
+    """Return why a stream cannot have a name; empty if it can. Case is ignored, as by some targets."""
     if name.lower() in taken:
-        return f"'{name}' is a stream of the tap's own; choose another name."
+        return f"'{name}' is a built-in stream; choose another name."
     if name.lower() in {other.name.lower() for other in others}:
-        return f"'{name}' is there twice."
+        return f"'{name}' is defined twice."
     return ""
 
 
@@ -175,7 +171,7 @@ def _replication_of(item: Mapping[str, Any]) -> str:
     return str(item.get("replication") or Replication.FULL_TABLE).lower()
 
 
-def _definition(item: Mapping[str, Any], *, is_built_in: bool) -> Definition:
+def _definition(item: Mapping[str, Any]) -> Definition:
     return Definition(
         name=item["name"],
         path=item["path"],
@@ -185,5 +181,4 @@ def _definition(item: Mapping[str, Any], *, is_built_in: bool) -> Definition:
         replication_key=item.get("replication_key") or None,
         parent=item.get("parent") or None,
         parent_key=(item.get("parent_key") or "parent_id") if item.get("parent") else None,
-        is_built_in=is_built_in,
     )

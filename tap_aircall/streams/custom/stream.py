@@ -1,8 +1,7 @@
-"""Streams that users define in the setting `custom_streams`, and those of the tap that are no more than a definition.
+"""Streams from the setting `custom_streams`, and built-in ones that are only a definition.
 
-Nothing is known of their fields, and a Singer schema must name those that a target is to make columns of: most targets
-drop all others. So all that Aircall sent passes through, and stands once more in one field, an open object. The keys
-are in the schema, as text, since ids may be numbers or not.
+Their fields are unknown, and most targets drop fields that the schema lacks. So a record passes through as it is, and
+once more as an object in the field `record`. The schema has the keys, as text, since ids may be numbers or not.
 """
 
 from __future__ import annotations
@@ -22,6 +21,7 @@ from tap_aircall.http.addresses import path_of
 from tap_aircall.reading import states, walks
 from tap_aircall.reading.clock import TRAIL_SECONDS
 from tap_aircall.reading.conform import without
+from tap_aircall.reading.cursors import BEGINNING
 from tap_aircall.reading.pages import Page, is_too_odd
 from tap_aircall.reading.times import to_seconds
 from tap_aircall.reading.walks import AscendingWalk
@@ -35,20 +35,18 @@ if TYPE_CHECKING:
 
     from singer_sdk import Tap
 
-    from tap_aircall.reading.pages import Query, Reader, Record
+    from tap_aircall.reading.pages import Query, Record
     from tap_aircall.reading.walks import Step
     from tap_aircall.streams.run import Run
 
 MARK = "custom"
-"""Key in the state that says that a stream was a user's own, so that it may be gone from the settings."""
-BEGINNING = -(2**62)
-
+"""State key of a custom stream, which may be gone from the settings later."""
 ID, TIME = "id", "time"
-"""What the walks know of a record."""
+"""Fields of a packed record that walks read."""
 
 
 def schema_of(definition: Definition) -> dict[str, Any]:
-    """Build the JSON schema of a stream's records."""
+    """Return the JSON schema of a stream's records."""
     keys = filter(None, [*definition.primary_keys, definition.parent_key])
     fields = dict.fromkeys(keys, schemas.key(schemas.text("Part of the key, as text.")))
     if definition.replication_key:
@@ -57,22 +55,18 @@ def schema_of(definition: Definition) -> dict[str, Any]:
     return schemas.completed(fields)
 
 
-def stream_of(definition: Definition) -> type[CustomStream]:
-    """Make the class of a stream out of its definition."""
-    kind: type[CustomStream] = ChangingList
-    if definition.replication is Replication.FULL_TABLE:
+def stream_of(definition: Definition, kind: type[CustomStream] | None = None) -> type[CustomStream]:
+    """Return the stream class for a definition; `kind` is its base, by default according to the replication."""
+    if kind is None and definition.replication is Replication.FULL_TABLE:
         kind = ChildList if definition.parent else WholeList
-    return with_definition(kind, definition)
-
-
-def with_definition(kind: type[CustomStream], definition: Definition) -> type[CustomStream]:
-    """Give a kind of streams the name, the place and the keys of a definition."""
+    kind = kind or ChangingList
     fields = {
         "name": definition.name,
         "path": definition.path.replace(PLACE, "{}"),
         "envelope": definition.records_key,
         "primary_keys": definition.primary_keys,
         "replication_key": definition.replication_key,
+        "owner": definition.parent or "",
         "owner_key": definition.parent_key or "",
         "definition": definition,
         "selected_by_default": not definition.is_built_in,
@@ -84,7 +78,7 @@ def with_definition(kind: type[CustomStream], definition: Definition) -> type[Cu
 
 
 class CustomStream(AircallStream):
-    """One list or object, as a definition says: what is common to the ways of reading it."""
+    """A list or object that a definition describes; each replication is a subclass."""
 
     definition: ClassVar[Definition]
     is_open = True
@@ -99,17 +93,17 @@ class CustomStream(AircallStream):
         self.stream_state[MARK] = True
 
     @override
-    def read_pages(self, path: str, queries: Iterable[Query]) -> Iterator[Page]:
+    def read_pages(self, queries: Iterable[Query]) -> Iterator[Page]:
         try:
-            yield from super().read_pages(path, queries)
+            yield from super().read_pages(queries)
         except NotFoundError as error:
-            problem = f"Aircall knows no {path} (status 404)"
+            problem = f"Aircall does not know {self.path} (status 404)"
             if self.definition.is_built_in:
                 raise StreamUnavailableError(f"is left out: {problem}.") from error
             raise NotFoundError(f"{problem}: check its path in custom_streams.") from error
         except ForbiddenError as error:
             raise StreamUnavailableError(
-                f"is left out: Aircall keeps {path} from this account (status 403)."
+                f"is left out: Aircall refuses {self.path} to this account (status 403)."
             ) from error
 
     @property
@@ -128,12 +122,12 @@ class CustomStream(AircallStream):
             return page.checked(query, self.name, TIME, self.item_key)
         except MisorderedError as error:
             raise UnreadableError(
-                f"Aircall does not list it in the order of '{self.replication_key}', or ignores 'from' and 'to': use "
-                "the replication full_table."
+                f"Aircall does not sort it by '{self.replication_key}', or ignores 'from' and 'to': use the "
+                "replication full_table."
             ) from error
 
     def _parse(self, payload: Any) -> Page:
-        """Take the list, or the one object, out of an answer."""
+        """Parse the list or the one object in an answer."""
         key = self.envelope
         found = payload.get(key) if isinstance(payload, dict) else None
         if isinstance(found, dict):
@@ -143,14 +137,14 @@ class CustomStream(AircallStream):
         return Page.parse(payload, key)
 
     def _unlike(self, problem: str, doubt: str) -> UnreadableError:
-        """Return the error for an answer that is not as the definition says."""
+        """Return the error for an answer that does not match the definition."""
         advice = f"check {doubt} in custom_streams."
         if self.definition.is_built_in:
-            advice = f"nobody has shown this project such an answer yet; define '{self.name}' in custom_streams."
+            advice = f"the tap does not know this format; define '{self.name}' in custom_streams."
         return UnreadableError(f"{problem}: {advice}")
 
     def _item(self, record: Record) -> Record:
-        """Pack a record together with what a walk has to know of it: nothing, if it has no usable key."""
+        """Pack a record with its id and time for the walks; an unusable record gets neither."""
         keys = {key: str(record.get(key)) for key in self.definition.sent_keys}
         whole = without(SECRETS, record)
         item: Record = {RECORD: {**whole, **keys, RECORD: whole}}
@@ -161,7 +155,7 @@ class CustomStream(AircallStream):
         return item
 
     def _problem_of(self, record: Record) -> str:
-        """Say what is wrong with a record that lacks a usable key or time; empty for others."""
+        """Return why a record has no usable key or time; empty if it has."""
         for key in self.definition.sent_keys:
             if not isinstance(record.get(key), str | int) or isinstance(record[key], bool):
                 return f"a record whose '{key}' is not text or a number"
@@ -173,7 +167,7 @@ class CustomStream(AircallStream):
 
 
 def unpacked(items: Iterable[Record]) -> list[Record]:
-    """Return the records that `CustomStream` has packed for the walks."""
+    """Return the records that `CustomStream` packed for the walks."""
     return [item[RECORD] for item in items]
 
 
@@ -190,21 +184,17 @@ class WholeList(CustomStream, ReferenceStream):
 
 
 class ChildList(CustomStream, OptionalOwnedStream):
-    """What each record of another list has: one request for each of them, or more where that is a long list."""
+    """A list for each record of another list."""
 
     state_keys = (*CustomStream.state_keys, *OptionalOwnedStream.state_keys)
-
-    @override
-    def is_owned_by(self, stream: ReferenceStream) -> bool:
-        return stream.name == self.definition.parent
 
     @override
     def read_each(self, owners: Sequence[Any]) -> Iterator[list[Record]]:
         self._unknown: list[Any] = []
         yield from super().read_each(owners)
         if self._unknown and len(self._unknown) == len(owners):
-            what = f"Aircall knows no {self.definition.path} of any of the {len(owners)} {self.definition.parent}"
-            raise StreamUnavailableError(f"is left out: {what} (status 404).")
+            what = f"{self.definition.path} for any of the {len(owners)} {self.definition.parent}"
+            raise StreamUnavailableError(f"is left out: Aircall does not know {what} (status 404).")
 
     @override
     def read_of(self, owner: Any) -> list[Record]:
@@ -221,63 +211,55 @@ class ChildList(CustomStream, OptionalOwnedStream):
 
 
 class ChangingList(CustomStream):
-    """A list of which only what is new, or what changed, is read."""
+    """A list of which only new or changed records are read."""
 
     def __init__(self, tap: Tap, run: Run) -> None:
         super().__init__(tap, run)
         self.follows_aircalls_clock = self.definition.replication is Replication.NEWEST_FIRST
-        self._began: float | None = None
-
-    @override
-    def pages(self) -> Generator[list[Record]]:
-        for items in self._read():
-            yield unpacked(items)
 
     @override
     def parse_state(self, state: Mapping[str, Any]) -> int | None:
-        """Return the bookmark in UNIX seconds; None if there is none for this replication key, or of the future."""
+        """Return the bookmark (UNIX seconds); None if it is in the future, or not for this replication key."""
         if state.get("replication_key") != self.replication_key:
             return None
         bookmark = to_seconds(state["replication_key_value"])
         return walks.newest_of([bookmark], self.aircall_clock.horizon()) if self.follows_aircalls_clock else bookmark
 
-    def _read(self) -> Iterator[list[Record]]:
-        """Read what is to be read, and move the state on."""
-        self._began = self.clock.monotonic()
+    @override
+    def pages(self) -> Generator[list[Record]]:
         bookmark = None if self.is_full_table else self.parse_state(self.stream_state)
-        reader = self.reader()
         if self.follows_aircalls_clock:
-            yield from self._changed_since(reader, BEGINNING if bookmark is None else bookmark)
+            yield from self._changed_since(BEGINNING if bookmark is None else bookmark)
             return
-        # `from` may exclude its own second or not: the walk drops what it did not want.
-        walk = AscendingWalk(reader, TIME, from_is_exclusive=True, params={}, name=self.name)
+        # `from` may be inclusive or exclusive: the walk drops what lies outside.
+        walk = AscendingWalk(self.read_pages, TIME, from_is_exclusive=True, params={}, name=self.name)
         after = None if bookmark is None else bookmark - 1
-        for number, step in enumerate(self.noted(walk.steps(after, self.aircall_clock.horizon())), start=1):
-            yield step.records
+        for number, step in enumerate(self.with_notes(walk.steps(after, self.aircall_clock.horizon())), start=1):
+            yield unpacked(step.records)
             if number % states.PAGES_PER_STATE == 0 and step.records:
                 self._move_to(step.through)
             elif not step.records:
                 self._move_to(step.last)
 
-    def _changed_since(self, reader: Reader, bookmark: int) -> Iterator[list[Record]]:
+    def _changed_since(self, bookmark: int) -> Iterator[list[Record]]:
         newest: int | None = None
         through: int | None = None
         params = {"order_by": str(self.replication_key)}
-        for step in self.noted(walks.newest_first(reader, TIME, bookmark, params, self.name)):
+        for step in self.with_notes(walks.newest_first(self.read_pages, TIME, bookmark, params, self.name)):
             newest = newest or walks.newest_of((item[TIME] for item in step.records), self.aircall_clock.horizon())
             through = step.through
-            yield step.records
+            yield unpacked(step.records)
         if through is None:
             raise UnreadableError(
-                f"Aircall lists more than 10,000 changes of '{self.name}', and does not let anyone read the rest; use "
-                "the replication from_to if the list can do that."
+                f"Aircall lists more than 10,000 changes of '{self.name}' and cannot show the rest; use the "
+                "replication from_to if the list supports it."
             )
         self._move_to(newest)
 
     def _move_to(self, second: int | None) -> None:
-        """Set the bookmark (UNIX seconds), but never within `TRAIL_SECONDS` of Aircall's clock."""
+        """Set the bookmark (UNIX seconds), at least `TRAIL_SECONDS` behind Aircall's clock."""
         if second is None or self.is_full_table:
             return
-        second = min(second, self.aircall_clock.reached(self._began) - TRAIL_SECONDS)
+        second = min(second, self.began_at - TRAIL_SECONDS)
         before = self.parse_state(self.stream_state)
         self.write_state(states.bookmark(self.replication_key, second, before))

@@ -1,1 +1,1 @@
-"""What only webhooks tell, as streams."""
+"""Streams from the inbox."""

@@ -1,8 +1,8 @@
-"""Makes one record of all that the inbox holds about one thing, whatever order it came in.
+"""Merges all events about one object into one record, whatever order they came in.
 
-Deliveries come in any order, and more than once (facts: Deliveries). So the events of a thing are put into the order in
-which they happened, and each is laid over those before it: what an event leaves out stays as it was, `null` empties a
-field, and an old event that comes late changes nothing that a newer one said.
+Deliveries come in any order, and repeatedly (facts: Deliveries). So events are sorted by when they happened, and each
+updates the record: fields that it omits stay, and null empties a field. An old event that comes late never overrides a
+newer one.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tap_aircall.reading.pages import Record
 
 Moment: TypeAlias = tuple[int, int, int, int, str]
-"""When something happened, as far as it can be told; no two events have the same."""
+"""Sort key of an event; no two events share one."""
 
 STAGES = (
     ("sent", "received", "created", "started"),
@@ -26,18 +26,18 @@ STAGES = (
     ("ended",),
     ("status_updated", "updated", "result_updated", "summary"),
 )
-"""What follows what among the events of one thing, where their times do not tell."""
+"""Order of an object's events with equal times."""
 STATUSES = ("pending", "queued", "sent", "received", "delivered", "read")
-"""What follows what among the statuses of a message, where times do not tell; a failure is final."""
+"""Order of a message's statuses with equal times; a failure comes last."""
 DEPTH = 3
-"""How deep objects within a record are laid over each other; what is deeper is taken whole."""
+"""Levels of nested objects to merge; deeper objects are replaced."""
 
 
 def moment_of(event: Event) -> Moment:
-    """Return what to order events by that are about one thing.
+    """Return the sort key of an event among those of its object.
 
-    The envelope counts seconds. Within one, the object's own `updated_at` decides, then what must come after what; the
-    id of the event only sees to it that the order is always the same.
+    The envelope's time is in whole seconds. Within one, the object's `updated_at` decides, then the stage; the event id
+    makes the order unique.
     """
     updated_at = told_milliseconds(event.data.get("updated_at")) or 0
     name, status = event.event.partition(".")[2], str(event.data.get("status"))
@@ -47,11 +47,7 @@ def moment_of(event: Event) -> Moment:
 
 
 def merged(events: Iterable[Event]) -> Record:
-    """Return what all events about one thing say together.
-
-    Args:
-        events: In any order, and each as often as it came.
-    """
+    """Return the merged record of all events about one object, which may be unordered and repeated."""
     record: Record = {}
     for event in sorted(events, key=moment_of):
         record = _laid_over(record, event.data, DEPTH)
@@ -59,12 +55,12 @@ def merged(events: Iterable[Event]) -> Record:
 
 
 def _laid_over(known: Record, said: Record, depth: int) -> Record:
-    """Return what is known when something more was said."""
+    """Return a record updated by another, merging nested objects down to `depth` levels."""
     result = dict(known)
     for name, value in said.items():
         before = result.get(name)
         if value == {}:
-            continue  # says nothing (facts: What deliveries hold)
+            continue  # no information (facts: What deliveries hold)
         if depth and isinstance(value, dict) and isinstance(before, dict) and _are_one(before, value):
             result[name] = _laid_over(before, value, depth - 1)
         else:
@@ -73,6 +69,6 @@ def _laid_over(known: Record, said: Record, depth: int) -> Record:
 
 
 def _are_one(known: Record, said: Record) -> bool:
-    """Say whether two objects may be one: a message that moved to another contact must not get parts of both."""
+    """Return whether two objects may be the same: a message whose contact changed must not mix both contacts."""
     ids: list[Any] = [each.get("id") for each in (known, said)]
     return None in ids or str(ids[0]) == str(ids[1])

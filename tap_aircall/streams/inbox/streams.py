@@ -1,6 +1,6 @@
-"""The streams that come from the inbox: what only webhooks tell (facts: What only webhooks tell).
+"""Streams from the inbox: what only webhooks report (facts: What only webhooks tell).
 
-Each goes on from its position in the inbox, which moves only past events whose records were emitted.
+Each resumes from its position in the inbox, which only moves past events whose records have been emitted.
 """
 
 from __future__ import annotations
@@ -22,30 +22,31 @@ from tap_aircall.streams.inbox.merging import merged, moment_of
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Mapping, Sequence
 
+    from tap_aircall.inbox.source import EventSource
     from tap_aircall.inbox.store import Event
     from tap_aircall.reading.pages import Record
 
 SECRETS = frozenset({"token"})
 TWIN_MILLISECONDS = 10_000
-"""Two events are twins, one of them in the deprecated form, when they happened no further apart."""
+"""Largest time between twins: one event in the deprecated and in the current form."""
 TWIN_POSITIONS = 1_000
-"""How far apart in the inbox twins are looked for."""
+"""Largest distance between twins in the inbox."""
 
 
 class InboxStream(AircallStream):
-    """Events of the inbox, in the order of their positions."""
+    """Events of the inbox, in order of position."""
 
     selected_by_default = False
     replication_key = "position"
     state_keys = (MARK,)
     cost = "none"
     kinds: ClassVar[tuple[str, ...]] = ()
-    """Patterns of the events that it is made from; all, if there are none."""
+    """Patterns of its events; empty for all."""
 
     _forgotten: int | None = None
-    """Up to where events that were forgotten are none of this stream's."""
+    """Events forgotten up to this position are no loss to this stream."""
     _has_warned = False
-    """Whether the user was told of forgotten events."""
+    """Whether it has warned of forgotten events."""
 
     @property
     @override
@@ -60,36 +61,40 @@ class InboxStream(AircallStream):
     def parse_state(self, state: Mapping[str, Any]) -> Mark | None:
         return Mark.parse(state)
 
+    @property
+    def source(self) -> EventSource:
+        """The events of the inbox; see `Run.require_events`."""
+        return self.run.require_events(self.name)
+
     def _begin(self) -> int:
-        """Return the position after which this run begins; refuse settings and states before anything is read."""
-        source, mark = self.run.require_events(self.name), self.parse_state(self.stream_state)
-        start = source.resume(mark, self.name)
+        """Return the position after which this run begins; reject unusable settings and states."""
+        mark = Mark.parse(self.stream_state)
+        start = self.source.resume(mark, self.name)
         if self._forgotten is None:
-            self._forgotten = start if mark is not None else source.forgotten
+            self._forgotten = self.source.forgotten if mark is None else start
             self._warn_of_forgotten(start)
         return start
 
     def _warn_of_forgotten(self, after: int) -> None:
-        """Say if events beyond a position were forgotten that this stream has not read, at any time until now."""
-        forgotten = self.run.require_events(self.name).forgotten
-        if forgotten > max(after, self._forgotten or 0) and not self._has_warned:
+        """Warn once if the inbox forgot events after a position, which this stream has not read."""
+        if self.source.forgotten > max(after, self._forgotten or 0) and not self._has_warned:
             self._has_warned = True
             self.logger.warning("Stream '%s': the inbox forgot events that this stream had not read yet.", self.name)
 
     @override
     def pages(self) -> Generator[list[Record]]:
-        start, source = self._begin(), self.run.require_events(self.name)
-        for events in source.events(start, self.kinds):
+        start = self._begin()
+        for events in self.source.events(start, self.kinds):
             self._warn_of_forgotten(start)
             yield [_whole(record) for record in self.records_of(events)]
             start = events[-1].position
             self._advance(start)
         self._warn_of_forgotten(start)
-        self._advance(source.through)
+        self._advance(self.source.through)
 
     def _advance(self, position: int) -> None:
-        """Note that what came up to a position was emitted."""
-        mark = self.run.require_events(self.name).mark(position)
+        """Note that the events up to a position have been emitted."""
+        mark = self.source.mark(position)
         if mark and mark[MARK] != self.stream_state.get(MARK):
             self.write_state({"replication_key": self.replication_key, "replication_key_value": position} | mark)
 
@@ -100,11 +105,11 @@ class InboxStream(AircallStream):
 
     @abstractmethod
     def records_of(self, events: Sequence[Event]) -> Iterable[Record]:
-        """Make records of some events that follow each other."""
+        """Turn consecutive events into records."""
 
 
 class WebhookEvents(InboxStream):
-    """Every event that webhooks delivered, as it came."""
+    """Every delivered event, unchanged except for secrets."""
 
     name = "webhook_events"
     primary_keys = ("event_id",)
@@ -112,14 +117,13 @@ class WebhookEvents(InboxStream):
     @override
     def records_of(self, events: Sequence[Event]) -> Iterable[Record]:
         for event in events:
-            names = ("company", "object_type", "object_id")
-            told = {name: getattr(event, name) for name in names}
+            told = {name: getattr(event, name) for name in ("company", "object_type", "object_id")}
             body = without(SECRETS, event.body)
             yield _envelope(event) | told | {"resource": body.get("resource"), "body": body}
 
 
 class CallEvents(InboxStream):
-    """What happened in and to calls: whom they rang for, who declined, held, transferred or tagged them, and when."""
+    """Events of calls: ringing, declined, held, transferred, tagged and so on."""
 
     name = "call_events"
     primary_keys = ("event_id",)
@@ -135,14 +139,14 @@ class CallEvents(InboxStream):
 
 
 class UserEvents(InboxStream):
-    """When users logged in and out, became available or not, and took their time after a call."""
+    """Events of users: login, logout, availability, wrap-up time."""
 
     name = "user_events"
     primary_keys = ("event_id",)
     kinds = ("user.*",)
 
     _known: list[_Form] | None = None
-    """What may have a twin among the next events; None before the first are read."""
+    """Recent events that may have twins among the next; None before any are read."""
 
     @override
     def records_of(self, events: Sequence[Event]) -> Iterable[Record]:
@@ -154,20 +158,20 @@ class UserEvents(InboxStream):
         for form, event in zip(forms, events, strict=True):
             twin = twins.get(form)
             if twin is None or form.is_second:
-                # A run may have emitted the first form before there was a second, which takes its place.
+                # An earlier run may have emitted the first form; the second replaces it by the same key.
                 earliest = min(form, twin or form)
                 ids = {"event_id": earliest.event_id, "user_id": _number(event.object_id)}
                 yield _without_id(event.data) | _envelope(event) | ids
 
     def _forms_between(self, after: int, until: int) -> list[_Form]:
-        """Read what came just before the first event of this run."""
-        pages = self.run.require_events(self.name).events(max(0, after), self.kinds)
+        """Read the events just before the first event of this run."""
+        pages = self.source.events(max(0, after), self.kinds)
         events = itertools.takewhile(lambda event: event.position < until, itertools.chain.from_iterable(pages))
         return [_Form.of(event) for event in events]
 
 
 class _Form(NamedTuple):
-    """An event about a user, in one of the two forms that it comes in."""
+    """A user event in one of its two forms."""
 
     position: int
     event_id: str
@@ -184,10 +188,7 @@ class _Form(NamedTuple):
 
 
 def _twins(forms: Iterable[_Form]) -> dict[_Form, _Form]:
-    """Return the twin of each of some events that has one.
-
-    As each comes in, it is the twin of the nearest one in the other form that has none yet, whichever came first.
-    """
+    """Map each event that has a twin to its twin: the nearest event in the other form that has none yet."""
     twins: dict[_Form, _Form] = {}
     alone: dict[tuple[str, str | None], list[_Form]] = defaultdict(list)
     for form in forms:
@@ -204,23 +205,23 @@ def _twins(forms: Iterable[_Form]) -> dict[_Form, _Form]:
 
 
 class MergedStream(InboxStream):
-    """Things that several events tell of: one record each, with all that is known so far."""
+    """Objects with several events each, merged into one record."""
 
     object_type: ClassVar[str]
 
     @override
     def records_of(self, events: Sequence[Event]) -> Iterable[Record]:
         ids = {event.object_id for event in events if event.object_id is not None}
-        # Those with events further on come with what they have there: once a run.
-        source, until = self.run.require_events(self.name), events[-1].position
-        for history in source.histories(self.object_type, ids, self.kinds, until) if ids else ():
+        # An object with later events comes with those, once a run.
+        until = events[-1].position
+        for history in self.source.histories(self.object_type, ids, self.kinds, until) if ids else ():
             latest = max(history, key=moment_of)
             known = {"position": history[-1].position, "happened_at": from_milliseconds(latest.happened_at)}
             yield _as_documented(merged(history)) | {self.primary_keys[0]: latest.object_id} | known
 
 
 class Messages(MergedStream):
-    """Text messages: SMS, MMS and WhatsApp, each in its latest state."""
+    """SMS, MMS and WhatsApp messages in their latest state."""
 
     name = "messages"
     primary_keys = ("id",)
@@ -229,7 +230,7 @@ class Messages(MergedStream):
 
 
 class GroupMessages(MergedStream):
-    """Text messages of group conversations, each in its latest state."""
+    """Messages of group conversations in their latest state."""
 
     name = "group_messages"
     primary_keys = ("id",)
@@ -238,7 +239,7 @@ class GroupMessages(MergedStream):
 
 
 class AiVoiceAgentSessions(MergedStream):
-    """What AI voice agents did in calls: when, how it ended, and what they found out."""
+    """Sessions of AI voice agents in calls: times, outcome, and extracted data."""
 
     name = "ai_voice_agent_sessions"
     primary_keys = ("ai_voice_agent_session_id",)
@@ -247,7 +248,7 @@ class AiVoiceAgentSessions(MergedStream):
 
 
 class DeletedObjects(InboxStream):
-    """Users, numbers, contacts and integrations that were deleted, and when."""
+    """Deleted users, numbers, contacts and integrations."""
 
     name = "deleted_objects"
     primary_keys = ("object_type", "object_id")
@@ -259,10 +260,9 @@ class DeletedObjects(InboxStream):
         for event in events:
             if event.object_type is not None and event.object_id is not None:
                 ids[event.object_type].add(event.object_id)
-        source, until = self.run.require_events(self.name), events[-1].position
         for object_type, some in ids.items():
-            for deletions in source.histories(object_type, some, self.kinds, until):
-                told = _envelope(min(deletions, key=moment_of))  # what comes again says nothing new
+            for deletions in self.source.histories(object_type, some, self.kinds, events[-1].position):
+                told = _envelope(min(deletions, key=moment_of))  # repeated deliveries add nothing
                 deleted_at = told.pop("happened_at")
                 yield told | {
                     "object_type": object_type,
@@ -273,7 +273,7 @@ class DeletedObjects(InboxStream):
 
 
 def _envelope(event: Event) -> Record:
-    """Return what every event has."""
+    """Return the fields that every event has."""
     return {
         "event_id": event.event_id,
         "position": event.position,
@@ -284,7 +284,7 @@ def _envelope(event: Event) -> Record:
 
 
 def _as_documented(record: Record) -> Record:
-    """Return a record with what deliveries say under other names than the documents (facts: What deliveries hold)."""
+    """Return a record with deliveries' fields under their documented names (facts: What deliveries hold)."""
     changed: Record = {}
     if isinstance(tags := record.get("tags"), list):
         changed["tags"] = [
@@ -301,15 +301,15 @@ def _as_documented(record: Record) -> Record:
 
 
 def _whole(record: Record) -> Record:
-    """Return a record with null for empty objects, which stand for nothing in deliveries."""
+    """Return a record with null for empty objects, which carry no information in deliveries."""
     return {name: None if value == {} else value for name, value in record.items()}
 
 
 def _number(identity: str | None) -> int | str | None:
-    """Return an id as the number that it is, as a rule."""
+    """Return an id as a number if it is one."""
     return to_id(identity) or identity
 
 
 def _without_id(data: Record) -> Record:
-    """Return what an event says of its object, whose `id` goes by another name."""
+    """Return an event's data without the `id`, which the record has under another name."""
     return {name: value for name, value in data.items() if name != "id"}

@@ -1,12 +1,11 @@
-"""AI results of calls: transcripts, summaries, scores. One request a call and kind, asked for with care.
+"""AI results of calls: transcripts, summaries, scores, at one request per call and kind.
 
-There is no list of any of these (facts: Results of Aircall's AI), so that they are read by call, as
-`tap_aircall.streams.calls.details` says. What was found is not asked for again, unless people edit such things: those
-are asked for whenever their call is read again. A call that an event in the inbox names is asked for at once.
+They have no lists (facts: Results of Aircall's AI), so they are read by call (`tap_aircall.streams.calls.details`).
+A result is requested once, unless people may edit it: then again each time its call is read. A call that an event in
+the inbox names is requested at once.
 
-A 403 may mean that the company's plan lacks the kind, or that this one call is kept from the account. When the first
-few calls of a run are all refused, the stream is left out for a day: its state stays where it was, so that the calls
-since then are read when the plan has changed. Other refused calls are set aside.
+If the first few calls of a run are all refused (403), the stream is left out for a day. Its state stays unchanged, so
+the calls since then are read once the company's plan has the kind. Other refused calls are set aside.
 """
 
 from __future__ import annotations
@@ -32,6 +31,7 @@ from tap_aircall.reading.later import YOUNG_SECONDS, Later, Reason, ids_to_state
 from tap_aircall.reading.times import to_rfc3339, to_seconds
 from tap_aircall.streams.access import Access
 from tap_aircall.streams.calls.details import CallDetails, is_followed, upgrade_followed
+from tap_aircall.streams.calls.stream import Calls
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Mapping, Sequence
@@ -46,36 +46,33 @@ if TYPE_CHECKING:
 HOUR = 3600
 DAY = 86_400
 FOUND, REFUSED, GRANTED = "found", "refused", "granted"
-"""Keys of the state: calls that need not be asked for when a cursor meets them; when Aircall refused the whole kind;
-whether it ever granted anything of it."""
+"""State keys: calls already read; when Aircall refused the whole kind; whether it ever granted any of it."""
 ASKED_AT = "asked_at"
 BAD_REQUEST = 400
 ATTEMPTS = 3
-"""How often to ask for an answer of a shape that the tap does not know, before it is set aside."""
+"""Attempts before a call with an answer of unknown shape is set aside."""
 
 
 class CallIntelligence(CallDetails):
-    """One kind of AI results of calls."""
+    """One kind of AI results."""
 
     primary_keys: Sequence[str] = ("call_id",)
     cost = "one per call"
     state_keys = (*CallDetails.state_keys, FOUND, REFUSED, GRANTED)
     announced_by: ClassVar[tuple[str, ...]] = ()
-    """Events that say that it is ready, or was edited."""
+    """Events that announce or change a result."""
+    _access: Access
 
     def __init__(self, tap: Tap, run: Run) -> None:
         super().__init__(tap, run)
-        self._access: Access | None = None
-        self._was_granted = False
-        """Whether an earlier run has read it."""
-        self._denied: list[int] = []
-        """Calls that Aircall refused, which is noted when something else of the kind was granted."""
-        self._is_over = False
-        """Whether this run has asked for all that is new."""
+        self._refused_calls: list[int] = []
+        """Refused calls, to be set aside once any call of the kind is granted."""
+        self._has_requested_all = False
+        """Whether this run has requested everything new."""
         self._found: dict[int, int] = {}
-        """Calls with their starts, by the hour (UNIX seconds)."""
+        """Calls with results: their starts, rounded down to the hour (UNIX seconds)."""
         self._announced: dict[int, int] = {}
-        """Calls that events named, with their starts (UNIX seconds)."""
+        """Calls that events named: their starts (UNIX seconds)."""
 
     @override
     def prepare(self) -> None:
@@ -85,10 +82,10 @@ class CallIntelligence(CallDetails):
     @override
     def begin(self) -> Cursors:
         cursors = super().begin()
+        self._access = Access(self.client)
         asked_at = _asked_at(self.stream_state)
         if not states.is_due(asked_at, DAY, self._now):
             raise _refused(asked_at or self._now, is_expected=True)
-        self._was_granted = GRANTED in self.stream_state
         self._found = parse_ids(self.stream_state.get(FOUND, {}))
         self._announced = self._announced_calls(cursors)
         return cursors
@@ -96,35 +93,29 @@ class CallIntelligence(CallDetails):
     @override
     def finish(self, cursors: Cursors) -> Iterator[list[Record]]:
         yield from self.details_of([{"id": call_id} for call_id in list(self._announced)])
-        if self._is_undecided and not self._was_granted:
+        if self._access.is_undecided and GRANTED not in self.stream_state:
             self._raise_refused()
-        self._is_over = True
+        self._has_requested_all = True
         self.stream_state.pop(REFUSED, None)
         yield from super().finish(cursors)
         if self.run.events is not None:
             self.write_state(self.run.events.mark())
 
-    @property
-    def _is_undecided(self) -> bool:
-        """Whether the few calls asked for so far were refused, so that perhaps the whole kind is."""
-        return self._access is not None and self._access.refusals > 0 and not self._access.is_granted
-
     @override
     def note(self, cursors: Cursors) -> None:
-        if self._is_undecided and not self._is_over:
-            return  # the state stays where it was, in case nothing can be read
-        for call_id in self._denied:
+        if self._access.is_undecided and not self._has_requested_all:
+            return  # the state stays unchanged in case the whole kind is refused
+        for call_id in self._refused_calls:
             self.set_aside_call(call_id, Reason.REFUSED, "Aircall refuses it (status 403).")
-        self._denied.clear()
-        if self._access is not None and self._access.is_granted:
-            self.stream_state[GRANTED] = True
-        through = cursors.position_at(cursors.ages[-1])  # calls up to here are not met again
-        self._found = {each: start for each, start in self._found.items() if start + HOUR > through}
-        if self._found:
-            self.stream_state[FOUND] = ids_to_state(self._found)
-        else:
-            self.stream_state.pop(FOUND, None)
+        self._refused_calls.clear()
         super().note(cursors)
+
+    @override
+    def to_state(self, cursors: Cursors) -> dict[str, Any]:
+        through = cursors.position_at(cursors.ages[-1])  # no cursor reads calls up to here again
+        self._found = {each: start for each, start in self._found.items() if start + HOUR > through}
+        granted = {GRANTED: True} if self._access.is_granted else {}
+        return {**super().to_state(cursors), FOUND: ids_to_state(self._found) or None, **granted}
 
     @override
     def parse_state(self, state: Mapping[str, Any]) -> Cursors:
@@ -136,11 +127,11 @@ class CallIntelligence(CallDetails):
 
     @override
     def upgrade_state(self) -> None:
-        """Take over a state in which the stream `calls` said how far this one is (before version 0.3).
+        """Convert a state in which `calls` holds this stream's position (before version 0.3).
 
-        What was not there yet is asked for once more, as far as calls are young enough.
+        Results missing then are requested again for calls young enough to get some.
         """
-        state = self.stream_state  # the SDK passes over an empty one, which says something too
+        state = self.stream_state  # may be empty, and still has a position in `calls`
         if POSITIONS in state or not is_followed(self.tap.state, self.name):
             return
         calls, after = _refused_before(state)
@@ -159,7 +150,7 @@ class CallIntelligence(CallDetails):
 
     @override
     def sample(self) -> list[Record]:
-        for call in self.sample_calls():
+        for call in self._ready(self.sibling(Calls).first_page, self.aircall_clock.reached()):
             try:
                 answer = self._ask(call["id"])
             except ForbiddenError as error:
@@ -173,36 +164,35 @@ class CallIntelligence(CallDetails):
 
     @override
     def details_of(self, calls: Sequence[Record]) -> Iterator[list[Record]]:
-        self._access = self._access or Access(self.client)
-        yield from self._asked_for(self._access, calls)
+        yield from self._request_results(self._access, calls)
         if self._access.is_refused:
             self._raise_refused()
 
     @override
     def details_again(self, calls: Sequence[int]) -> Generator[list[Record], None, bool]:
-        is_granted = self._access is not None and self._access.is_granted
-        access = self._access if self._access is not None and is_granted else Access(self.client)
-        yield from self._asked_for(access, [{"id": call_id} for call_id in calls])
+        access = self._access if self._access.is_granted else Access(self.client)
+        yield from self._request_results(access, [{"id": call_id} for call_id in calls])
         return not access.is_refused
 
-    def _asked_for(self, access: Access, calls: Sequence[Record]) -> Iterator[list[Record]]:
+    def _request_results(self, access: Access, calls: Sequence[Record]) -> Iterator[list[Record]]:
         by_id = {call["id"]: call for call in calls}
         for call_id, answer in access.ask(self._ask, list(by_id)):
             self._asked += 1
             start = self._announced.pop(call_id, None)
-            yield from self._taken(call_id, answer, by_id[call_id].get("started_at", start))
+            yield from self._results(call_id, answer, by_id[call_id].get("started_at", start))
 
-    def _taken(self, call_id: int, answer: list[Record] | AircallError | None, start: Any) -> Iterator[list[Record]]:
-        """Hand over what Aircall has of a call, or set it aside."""
+    def _results(self, call_id: int, answer: list[Record] | AircallError | None, start: Any) -> Iterator[list[Record]]:
+        """Yield the results of a call, or set it aside."""
         match answer:
             case None:
-                self._set_missing_aside(call_id, start)
-            case ForbiddenError() if call_id not in self._later and self._later.room(Reason.REFUSED) <= len(
-                self._denied
-            ):
-                self._raise_refused()
+                # A call set aside before has a time limit of its own.
+                if call_id in self._later or start is None or to_seconds(start) > self._now - YOUNG_SECONDS:
+                    self.set_aside_call(call_id, Reason.MISSING)
             case ForbiddenError():
-                self._denied.append(call_id)
+                is_full = self._later.room(Reason.REFUSED) <= len(self._refused_calls)
+                if is_full and call_id not in self._later:
+                    self._raise_refused()
+                self._refused_calls.append(call_id)
             case ResponseError() if self._later.is_last_try(call_id, self._now):
                 self._later.settle(call_id)
                 found = answer.found if isinstance(answer.found, dict) else {"answer": answer.found}
@@ -217,14 +207,8 @@ class CallIntelligence(CallDetails):
                 if not self.rereads:
                     self._found[call_id] = (self._now if start is None else to_seconds(start)) // HOUR * HOUR
 
-    def _set_missing_aside(self, call_id: int, start: Any) -> None:
-        """Ask again for what is not there while its call is young; of what was set aside, the list knows how long."""
-        is_young = call_id in self._later or start is None or to_seconds(start) > self._now - YOUNG_SECONDS
-        if is_young:
-            self.set_aside_call(call_id, Reason.MISSING)
-
     def _ask(self, call_id: int) -> list[Record] | ResponseError | None:
-        """Ask for one call; None if there is nothing, or nothing yet."""
+        """Request the results of one call; None if there are none, or none yet."""
         try:
             return self.client.get(path_of(self.path, call_id), self.get_url_params(None, None), self.records_of)
         except NotFoundError:
@@ -237,7 +221,7 @@ class CallIntelligence(CallDetails):
             return error
 
     def _announced_calls(self, cursors: Cursors) -> dict[int, int]:
-        """Return the calls of which webhooks said since the last run that there is something, with their starts."""
+        """Return the calls for which webhooks announced results since the last run, with their starts."""
         source = self.run.events
         calls: dict[int, int] = {}
         if source is None or not self.announced_by:
@@ -245,24 +229,20 @@ class CallIntelligence(CallDetails):
         for event in source.news(self.stream_state, cursors.read_through, self.announced_by):
             call_id = event.number
             if call_id is not None and (self.rereads or call_id not in self._found):
-                # An earlier time, if the event does not say.
+                # Without a start in the event, an estimate that is early enough.
                 calls[call_id] = event.second("call_created_at") or event.happened_at // 1000 - DAY
         return calls
 
     def _raise_refused(self) -> None:
-        """Leave the stream out for a day; its state stays where it was.
-
-        Raises:
-            StreamUnavailableError: Always.
-        """
+        """Leave the stream out for a day, and its position unchanged; always raises `StreamUnavailableError`."""
         self.write_state({REFUSED: {ASKED_AT: to_rfc3339(self._now)}})
         raise _refused(self._now, is_expected=False)
 
     def records_of(self, payload: Any) -> list[Record] | None:
-        """Take the record out of an answer, wrapped or flat; None if there is none in it.
+        """Parse the records of an answer, with or without an envelope; None if it is empty.
 
         Raises:
-            ResponseError: If there is something else.
+            ResponseError: If the answer is not recognised.
         """
         found = payload.get(self.envelope, payload) if isinstance(payload, dict) else payload
         if found is None or found in ({}, []):
@@ -274,7 +254,7 @@ class CallIntelligence(CallDetails):
         return [found]
 
     def is_recognised(self, record: Any) -> bool:
-        """Say whether a record has a field of the schema in usable form, beside those that say whose it is."""
+        """Return whether a record has at least one usable field of the schema besides ids."""
         if not isinstance(record, dict):
             return False
         if "id" in self.primary_keys and isinstance(record.get("id"), int | str):
@@ -283,13 +263,13 @@ class CallIntelligence(CallDetails):
 
 
 def _asked_at(state: Mapping[str, Any]) -> int | None:
-    """Return when Aircall refused the whole kind (UNIX seconds); None if it did not."""
+    """Return when Aircall refused the whole kind (UNIX seconds); None if it has not."""
     refused = state.get(REFUSED, {})
     return to_seconds(refused[ASKED_AT]) if ASKED_AT in refused else None
 
 
 def _refused_before(state: Mapping[str, Any]) -> tuple[dict[int, int], int | None]:
-    """Return the refusals in a state of before version 0.3: calls with times, and since when calls are lacking."""
+    """Return the refusals in a state before version 0.3: calls with times, and since when calls are missing."""
     refused = state.get(REFUSED, {})
     return parse_ids(refused.get("calls", {})), to_seconds(refused["after"]) if "after" in refused else None
 
@@ -303,7 +283,7 @@ def _refused(asked_at: int, *, is_expected: bool) -> StreamUnavailableError:
 
 
 class CallTranscriptions(CallIntelligence):
-    """What was said, as text."""
+    """Transcripts."""
 
     name = "call_transcriptions"
     path = "/v1/calls/{}/transcription"
@@ -316,14 +296,14 @@ class CallTranscriptions(CallIntelligence):
 
     @override
     def _announced_calls(self, cursors: Cursors) -> dict[int, int]:
-        # What is said to be ready is the transcription that is made after the call.
+        # Events announce the transcription that is made after the call.
         return super()._announced_calls(cursors) if self.settings.transcription_mode == "async" else {}
 
     @override
     def records_of(self, payload: Any) -> list[Record] | None:
         records = super().records_of(payload)
         for record in records or ():
-            if isinstance(record.get("content"), list):  # utterances alone, perhaps those of the realtime mode
+            if isinstance(record.get("content"), list):  # bare utterances, perhaps in realtime mode
                 record["content"] = {"utterances": record["content"]}
         return records
 
@@ -338,7 +318,7 @@ class CallSentiments(CallIntelligence):
 
 
 class CallTopics(CallIntelligence):
-    """What a call was about, in a few words."""
+    """What a call was about, in a few keywords."""
 
     name = "call_topics"
     path = "/v1/calls/{}/topics"
@@ -347,7 +327,7 @@ class CallTopics(CallIntelligence):
 
 
 class CallSummaries(CallIntelligence):
-    """What a call was about, in some sentences."""
+    """What a call was about, in a few sentences."""
 
     name = "call_summaries"
     path = "/v1/calls/{}/summary"
@@ -356,7 +336,7 @@ class CallSummaries(CallIntelligence):
 
 
 class EditedIntelligence(CallIntelligence):
-    """A kind that people edit later, and of which not all fields are known."""
+    """Results that people may edit later, with partly unknown fields."""
 
     cost = "one per call, each time it is read"
     rereads = True
@@ -373,7 +353,7 @@ class CallCustomSummaries(EditedIntelligence):
 
 
 class CallActionItems(EditedIntelligence):
-    """What is to be done after a call: one record per item."""
+    """Action items after a call, one record per item."""
 
     name = "call_action_items"
     path = "/v1/calls/{}/action_items"

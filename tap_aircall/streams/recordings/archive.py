@@ -1,7 +1,7 @@
-"""Where recordings are kept: a folder, or a bucket of an object store, by way of fsspec.
+"""The place for recordings: a folder or an object store, through fsspec.
 
-A file is there whole or not at all. In a folder it is written aside under another name, and moved when all of it is on
-the disk; an object store gets it in one put. Folders that the tap makes, and files, are for their owner alone.
+A file is stored whole or not at all. In a folder, it is written under a temporary name and renamed once it is on the
+disk; an object store gets it in one put. New folders and files are readable by their owner alone.
 """
 
 from __future__ import annotations
@@ -26,45 +26,43 @@ if TYPE_CHECKING:
 
 SETTING = "recordings_location"
 PIECE = 2**16
-"""Bytes to have in hand at once."""
+"""Bytes to read at once."""
 PARTS = 8 * 2**20
-"""Bytes of the parts in which a large file goes to an object store; smaller than theirs, so that memory stays flat."""
+"""Bytes of a multipart upload's part; less than fsspec's, so that memory stays flat."""
 PUT: dict[str, dict[str, Any]] = {
     "s3": {"chunksize": PARTS, "max_concurrency": 1},
     "gs": {"chunksize": PARTS},
     "abfs": {"max_concurrency": 1},
 }
-"""How to put a file into each kind of object store."""
-EXTRAS = tuple(PUT)
-"""Each kind needs the extra of this package that has its name."""
+"""Upload options of each object store; each store needs the extra of the same name."""
 LIBRARIES = ("adlfs", "aiobotocore", "azure", "botocore", "fsspec", "gcsfs", "google", "s3fs")
-"""They log pages about what one line of the tap says, with addresses in them."""
+"""Loggers to silence: they log long tracebacks with addresses where the tap logs one line."""
 NO_CREDENTIALS = "finds no credentials in the environment"
 ASIDE = ".part"
-"""How files end that are not whole."""
+"""Suffix of incomplete files."""
 ABANDONED_SECONDS = 86_400
-"""A file that nobody has written to for so long was left by a run that was killed."""
+"""Age of an incomplete file that a killed run must have left."""
 DAYS_REMEMBERED = 64
 
 
 class Kept(NamedTuple):
-    """A whole file."""
+    """A stored file."""
 
     path: str
-    """Where it is, the location included."""
+    """Path, including the location."""
     size: int
     """In bytes."""
     sha256: str
 
 
 class Archive:
-    """Files by day and name. Safe to use from several threads, apart from `names_of`.
+    """Files by day and name. Thread-safe, except for `names_of`.
 
     Args:
-        location: A folder, or the URL of a place in an object store.
+        location: A folder, or a URL in an object store.
 
     Raises:
-        InputError: If nothing can be kept in such a place.
+        InputError: If such a place cannot be used.
     """
 
     def __init__(self, location: str) -> None:
@@ -73,18 +71,18 @@ class Archive:
         self._options = PUT[protocol] if is_url and protocol in PUT else None
         if is_url and self._options is None:
             raise InputError(
-                f"Setting {SETTING}: must be a folder, or a URL that begins with {', '.join(EXTRAS)} and ://."
+                f"Setting {SETTING}: must be a folder, or a URL that begins with {', '.join(PUT)} and ://."
             )
         self._system = _file_system(protocol if is_url else "file")
         self._names_of = lru_cache(DAYS_REMEMBERED)(self._list)
 
     @property
     def is_folder(self) -> bool:
-        """Whether it is a folder of this machine, rather than an object store."""
+        """Whether it is a local folder rather than an object store."""
         return self._options is None
 
     def names_of(self, day: str) -> dict[str, int]:
-        """Return the files of a day, such as `2026/11/23`, with their sizes in bytes; each day is listed once.
+        """Return the files of a day, such as `2026/11/23`, with their sizes in bytes; days are cached.
 
         Raises:
             StorageError: If it cannot be listed.
@@ -92,15 +90,15 @@ class Archive:
         return self._names_of(day)
 
     def keep(self, day: str, name: str, pieces: Iterable[bytes]) -> Kept:
-        """Keep a file.
+        """Store a file.
 
         Args:
             day: Such as `2026/11/23`.
-            name: What to call the file.
-            pieces: Its content. An error of theirs leaves nothing behind.
+            name: Name of the file.
+            pieces: Its content. If they raise an error, nothing is stored.
 
         Raises:
-            StorageError: If it cannot be kept.
+            StorageError: If it cannot be stored.
         """
         path, digest, size = self._path(day, name), hashlib.sha256(), 0
         with self._aside(path) as file:
@@ -114,7 +112,7 @@ class Archive:
         return Kept(path, size, digest.hexdigest())
 
     def look_at(self, day: str, name: str) -> Kept:
-        """Read a file that is there.
+        """Read a stored file.
 
         Raises:
             StorageError: If it cannot be read.
@@ -134,7 +132,7 @@ class Archive:
             try:
                 entries = self._system.ls(self._path(day), detail=True)
             except FileNotFoundError as error:
-                if error.__cause__ is not None:  # S3 says that there is no such bucket, rather than nothing in it
+                if error.__cause__ is not None:  # on S3, the bucket is missing rather than empty
                     raise
                 return {}
             if self.is_folder:
@@ -144,17 +142,17 @@ class Archive:
 
     @contextmanager
     def _aside(self, path: str) -> Iterator[IO[bytes]]:
-        """Open a file in which to write what will be at a path; what is left of it at the end is removed."""
+        """Open a temporary file for the content of a path; it is removed at the end unless moved."""
         with self._explained():
             folder = posixpath.dirname(path) if self.is_folder else None
             if folder is not None:
                 _make_folder(Path(folder))
-            # For its owner alone: it is made so.
+            # Readable by its owner alone, as tempfile makes it.
             file = tempfile.NamedTemporaryFile(dir=folder, prefix=".", suffix=ASIDE, delete=False)  # noqa: SIM115
         try:
             yield file
         finally:
-            with suppress(OSError):  # of what a full disk did not take
+            with suppress(OSError):  # buffered data may not fit on a full disk
                 file.close()
             Path(file.name).unlink(missing_ok=True)
 
@@ -168,11 +166,7 @@ class Archive:
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
-        """Say in one line that it is the place that does not do, whatever it is of each store that says so.
-
-        Raises:
-            StorageError: In place of any other error.
-        """
+        """Raise a `StorageError` in place of any error of a file system or store."""
         try:
             yield
         except AircallError:
@@ -184,12 +178,12 @@ class Archive:
 
 
 def _file_system(protocol: str) -> AbstractFileSystem:
-    import fsspec  # noqa: PLC0415 - takes longer to load than most runs should wait
+    import fsspec  # noqa: PLC0415 - slow to import
 
     try:
         for name in LIBRARIES:
             logging.getLogger(name).setLevel(logging.CRITICAL)
-        # Without what it remembers of listings: other processes write, too.
+        # No cached listings: other processes write too.
         return fsspec.filesystem(protocol, skip_instance_cache=True, use_listings_cache=False)
     except ImportError as error:
         raise InputError(needs_extra(f"Setting {SETTING}: {protocol}://", protocol)) from error
@@ -198,7 +192,7 @@ def _file_system(protocol: str) -> AbstractFileSystem:
 
 
 def _reason(error: Exception) -> str:
-    """Say in the tap's own words why a place does not do: an error's text may be a server's, or hold an address."""
+    """Return why a place cannot be used, without the error's text: that may be a server's, or hold an address."""
     kind = type(error).__name__
     if "Credential" in kind:
         return NO_CREDENTIALS
@@ -210,14 +204,14 @@ def _reason(error: Exception) -> str:
 
 
 def _make_folder(folder: Path) -> None:
-    """Make a folder with those above it, for their owner alone; those that are there stay as they are."""
+    """Make a folder and its missing parents, accessible to their owner alone."""
     for each in (*reversed(folder.parents), folder):
         if not each.exists():
             each.mkdir(mode=0o700, exist_ok=True)
 
 
 def _sweep(folder: Path) -> None:
-    """Remove what runs that were killed have left in a folder."""
+    """Remove incomplete files that killed runs left in a folder."""
     for file in folder.glob(f".*{ASIDE}"):
         with suppress(FileNotFoundError):
             if file.stat().st_mtime < time.time() - ABANDONED_SECONDS:

@@ -1,12 +1,12 @@
-"""Recordings and voicemails: each file is fetched once, and kept where `recordings_location` says.
+"""Recordings and voicemails: each file is downloaded once to `recordings_location`.
 
-A link in a call ends after an hour (facts: Changes after the call), so files are fetched as soon as a page of calls
-was read. Only when they are whole in their place does the state say that these calls are done. A file that is there
-already, as long as the one behind the link, is looked at rather than fetched. Calls are read again at the ages of
-`reread_after_hours`, since a recording may appear late; what the state remembers is not fetched again.
+Links expire after an hour (facts: Changes after the call), so files are downloaded as soon as their page of calls is
+read. The state moves on only when they are stored. A stored file of the same length as the download is reused. Calls
+are read again at the ages of `reread_after_hours`, since a recording may appear late; files that the state remembers
+are not downloaded again.
 
-A link that has ended is asked for again through its call, once. What Aircall no longer has is a record as well, and so
-is, after a week, what cannot be used or is refused.
+An expired link is requested again through its call, once. A file that Aircall no longer has gets a record too, as does,
+after a week, one that is unusable or refused.
 """
 
 from __future__ import annotations
@@ -50,14 +50,14 @@ if TYPE_CHECKING:
     from tap_aircall.streams.run import Run
 
 KINDS = ("recording", "voicemail")
-"""What a call may have; the fields with their links are called so."""
+"""Kinds of files, and the call's fields with their links."""
 HOUR = 3600
 LARGEST = 2 * 2**30
-"""Bytes of a file; a day of uncompressed speech has less."""
+"""Bytes of a file; more than a day of uncompressed speech."""
 REDIRECTS = 3
 GONE = {HTTPStatus.NOT_FOUND, HTTPStatus.GONE}
 KEPT = "kept"
-"""Key of the state."""
+"""State key: calls whose files are stored."""
 KINDS_OF_AUDIO = {
     "aac": ("aac",),
     "m4a": ("m4a", "mp4", "x-m4a"),
@@ -68,7 +68,7 @@ KINDS_OF_AUDIO = {
 }
 EXTENSIONS = {f"audio/{kind}": extension for extension, kinds in KINDS_OF_AUDIO.items() for kind in kinds}
 NO_AUDIO = ("text/", "application/json", "application/xml", "application/xhtml")
-"""Types of what may come in place of a file: a page, or an error."""
+"""Content types of pages and errors in place of a file."""
 
 
 class Wanted(NamedTuple):
@@ -77,9 +77,9 @@ class Wanted(NamedTuple):
     call: Record
     kind: str
     day: str
-    """UTC day on which the call began, as folders."""
+    """UTC day of the call's start, as folders."""
     there: dict[str, int]
-    """Files that it may be, with their sizes in bytes."""
+    """Stored files that it may be, with their sizes in bytes."""
 
     @property
     def started_at(self) -> int:
@@ -92,7 +92,7 @@ class Wanted(NamedTuple):
 
 
 class CallRecordings(CallDetails):
-    """Which recordings and voicemails are kept, and where."""
+    """Recordings and voicemails: which are stored, and where."""
 
     name = "call_recordings"
     cost = "one per 50 calls, at each age; one for each link that expired before the file was fetched"
@@ -107,9 +107,9 @@ class CallRecordings(CallDetails):
         super().__init__(tap, run)
         self._archive: Archive | None = None
         self._kept: dict[str, dict[int, int]] = {kind: {} for kind in KINDS}
-        """For each kind, the calls whose file is kept, with their starts by the hour (UNIX seconds)."""
+        """Calls with stored files, by kind: their starts, rounded down to the hour (UNIX seconds)."""
         self._forgotten = BEGINNING
-        """Up to which start of a call the state that the run began with forgets what is kept (UNIX seconds)."""
+        """The initial state remembers no files of calls that began up to then (UNIX seconds)."""
 
     @override
     def prepare(self) -> None:
@@ -119,16 +119,15 @@ class CallRecordings(CallDetails):
 
     @override
     def pages(self) -> Generator[list[Record]]:
-        _ = self._place()
+        _ = self.archive  # there has to be one
         yield from super().pages()
 
     @override
     def sample(self) -> list[Record]:
-        """See whether there is a place for files, without asking for one."""
+        """Check `recordings_location` without downloading a file."""
         self.prepare()
         if self._archive is None:
-            message = f"Setting {SETTING}: missing; say where to keep the files."
-            raise StorageError(message)
+            raise StorageError(f"Setting {SETTING}: missing; name a place for the files.")
         self._archive.names_of(_day_of(int(self.clock.time())))
         return []
 
@@ -150,14 +149,14 @@ class CallRecordings(CallDetails):
         return cursors
 
     @override
-    def note(self, cursors: Cursors) -> None:
+    def to_state(self, cursors: Cursors) -> dict[str, Any]:
         forgotten = _forgotten_by(cursors) - HOUR
         self._kept = {
             kind: {call_id: start for call_id, start in ids.items() if start > forgotten}
             for kind, ids in self._kept.items()
         }
-        self.stream_state[KEPT] = {kind: ids_to_state(ids) for kind, ids in self._kept.items() if ids}
-        super().note(cursors)
+        kept = {kind: ids_to_state(ids) for kind, ids in self._kept.items() if ids}
+        return {**super().to_state(cursors), KEPT: kept}
 
     @override
     def wanted(self, calls: Sequence[Record]) -> list[Record]:
@@ -165,15 +164,14 @@ class CallRecordings(CallDetails):
 
     @override
     def details_of(self, calls: Sequence[Record]) -> Iterator[list[Record]]:
-        archive = self._place()
-        files = [each for call in calls for each in self._lacking(archive, call)]
+        files = [each for call in calls for each in self._missing(call)]
         wanted = [each for each in files if self._is_remembered(each)]
         waiting = {each.call["id"] for each in files if not each.there and not self._is_remembered(each)}
         for call_id in waiting:
             self._later.add(call_id, Reason.EARLY, self._now)
-        for each, outcome in zip(wanted, self.client.in_flight(partial(self._fetched, archive), wanted), strict=True):
+        for each, outcome in zip(wanted, self.client.in_flight(self._try_to_download, wanted), strict=True):
             self._asked += 1
-            if (record := self._taken(each, outcome)) is None:
+            if (record := self._record_or_none(each, outcome)) is None:
                 waiting.add(each.call["id"])
             else:
                 self._kept[each.kind][each.call["id"]] = each.started_at // HOUR * HOUR
@@ -193,8 +191,8 @@ class CallRecordings(CallDetails):
                 yield from self.details_of([call])
         return True
 
-    def _taken(self, wanted: Wanted, outcome: Record | AircallError) -> Record | None:
-        """Return the record of a file; None if its call was set aside."""
+    def _record_or_none(self, wanted: Wanted, outcome: Record | AircallError) -> Record | None:
+        """Return the record of a file, or set its call aside and return None."""
         if not isinstance(outcome, AircallError):
             return outcome
         call_id = wanted.call["id"]
@@ -204,50 +202,51 @@ class CallRecordings(CallDetails):
         self.set_aside_call(call_id, reason, str(outcome))
         return None
 
-    def _place(self) -> Archive:
-        """Return where the files are kept.
+    @property
+    def archive(self) -> Archive:
+        """The place for files.
 
         Raises:
-            StreamUnavailableError: If the settings do not say.
+            StreamUnavailableError: If the settings name none.
         """
         if self._archive is None:
-            raise StreamUnavailableError(f"is left out: the setting {SETTING} does not say where to keep the files.")
+            raise StreamUnavailableError(f"is left out: the setting {SETTING} names no place for the files.")
         return self._archive
 
     def _link_in(self, call: Record, kind: str) -> str | None:
         link = call.get(kind)
         return link if isinstance(link, str) and link and call["id"] not in self._kept[kind] else None
 
-    def _lacking(self, archive: Archive, call: Record) -> Iterator[Wanted]:
-        """Say which files of a call are not kept, as far as the state remembers."""
+    def _missing(self, call: Record) -> Iterator[Wanted]:
+        """Yield the files of a call that the state does not remember as stored."""
         for kind in KINDS:
             if self._link_in(call, kind) is not None:
                 day, begin = _day_of(to_seconds(call["started_at"])), Wanted(call, kind, "", {}).name("")
-                there = {name: size for name, size in archive.names_of(day).items() if name.startswith(begin)}
+                there = {name: size for name, size in self.archive.names_of(day).items() if name.startswith(begin)}
                 yield Wanted(call, kind, day, there)
 
     def _is_remembered(self, wanted: Wanted) -> bool:
-        """Say whether the state that the run began with would know of a file if there were a record of it.
+        """Return whether the initial state would remember a file that has a record.
 
-        It forgets old calls. A file of such a call that is there has a record, since the run that finds it missing only
-        sets its call aside; a later one, whose state knows that, fetches it.
+        It forgets old calls. A stored file of such a call has a record: a run that misses the file only sets its call
+        aside, and a later one, whose state knows that, downloads it.
         """
         return wanted.started_at > self._forgotten or wanted.call["id"] in self._later
 
-    def _fetched(self, archive: Archive, wanted: Wanted) -> Record | AircallError:
-        """Have a file kept; return its record, or why it cannot be had. May run in any thread."""
+    def _try_to_download(self, wanted: Wanted) -> Record | AircallError:
+        """Download a file; return its record or the error. Runs in any thread."""
         try:
-            return self._fetch(archive, wanted)
+            return self._download(wanted)
         except (ExpiredError, ResponseError, RejectedRequestError, UnavailableError) as error:
             return error
 
-    def _fetch(self, archive: Archive, wanted: Wanted) -> Record:
-        take = partial(self._take, archive, wanted)
+    def _download(self, wanted: Wanted) -> Record:
         link: str | None = wanted.call[wanted.kind]
         has_asked = False
         while link is not None:
             try:
-                kept, content_type = self.client.downloader.receive(link, partial(take, link), redirects=REDIRECTS)
+                take = partial(self._store, wanted, link)
+                kept, content_type = self.client.downloader.receive(link, take, redirects=REDIRECTS)
             except ExpiredError as error:
                 if has_asked and error.status not in GONE:
                     raise
@@ -255,28 +254,28 @@ class CallRecordings(CallDetails):
             else:
                 return self._record(wanted, kept, content_type)
         for name in wanted.there:
-            return self._record(wanted, archive.look_at(wanted.day, name), None)
+            return self._record(wanted, self.archive.look_at(wanted.day, name), None)
         return self._record(wanted, None, None)
 
-    def _take(self, archive: Archive, wanted: Wanted, link: str, incoming: Incoming) -> tuple[Kept, str]:
-        """Keep a file that comes in, unless it is there."""
+    def _store(self, wanted: Wanted, link: str, incoming: Incoming) -> tuple[Kept, str]:
+        """Store an incoming file unless it is there already."""
         content_type = incoming.headers.get("Content-Type", "").partition(";")[0].strip().lower()
         name = wanted.name(_extension(content_type, link))
         if incoming.length and wanted.there.get(name) == incoming.length:
-            return archive.look_at(wanted.day, name), content_type
+            return self.archive.look_at(wanted.day, name), content_type
         pieces = incoming.pieces(LARGEST)
         first = next(pieces, b"")
         if not first or content_type.startswith(NO_AUDIO):
-            raise TransientError(f"Aircall's link to a {wanted.kind} leads to something that is no audio.")
-        return archive.keep(wanted.day, name, itertools.chain([first], pieces)), content_type
+            raise TransientError(f"Aircall's link to a {wanted.kind} leads to something other than audio.")
+        return self.archive.keep(wanted.day, name, itertools.chain([first], pieces)), content_type
 
     def _link_of(self, wanted: Wanted) -> str | None:
-        """Ask a call for its link once more; None if it has none, or is gone."""
+        """Request a call's link again; None if the call is gone or has none."""
 
         def parse(payload: Any) -> str | None:
             call = payload.get(self.envelope) if isinstance(payload, dict) else None
             if not isinstance(call, dict) or call.get("id") != wanted.call["id"]:
-                raise ResponseError("Aircall answered with another call than asked for.")
+                raise ResponseError("Aircall answered with the wrong call.")
             link = call.get(wanted.kind)
             return link if isinstance(link, str) and link else None
 
@@ -300,7 +299,7 @@ class CallRecordings(CallDetails):
 
 
 def _kept_of(state: Mapping[str, Any]) -> dict[str, dict[int, int]]:
-    """Read from a state which files are kept; raise any of the usual errors if it is something else."""
+    """Parse the calls with stored files in a state; raise an error that `check_state` catches if malformed."""
     kept = state.get(KEPT, {})
     if strangers := kept.keys() - set(KINDS):
         raise ValueError(strangers)
@@ -308,7 +307,7 @@ def _kept_of(state: Mapping[str, Any]) -> dict[str, dict[int, int]]:
 
 
 def _forgotten_by(cursors: Cursors) -> int:
-    """Return up to which start of a call a state with these cursors forgets what is kept (UNIX seconds)."""
+    """Return the time up to which a state with these cursors forgets files of calls (UNIX seconds)."""
     return BEGINNING if cursors.read_through is None else cursors.read_through - YOUNG_SECONDS
 
 
@@ -318,6 +317,6 @@ def _day_of(second: int) -> str:
 
 
 def _extension(content_type: str, link: str) -> str:
-    """Choose how the name of a file ends: by its type, or as its link does."""
+    """Return the extension for a content type, or else that of the link."""
     said = urlsplit(link).path.rpartition(".")[2].lower()
     return EXTENSIONS.get(content_type) or (said if said in EXTENSIONS.values() else "bin")

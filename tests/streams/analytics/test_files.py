@@ -131,7 +131,7 @@ FAULTS = [b"\xff", b"\0", b'"1\n', b"1" * 131_073, b'"1\n",' * 300_000]
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_fault_at_the_end_of_a_file_lets_no_row_out(fault: bytes) -> None:
+def test_a_fault_at_the_end_of_a_file_yields_no_rows(fault: bytes) -> None:
     content = b"A\n" + b"1\n" * 1_000 + fault
     for file in (content, archive(("report.csv", content))):
         with pytest.raises(ReportError):
@@ -139,7 +139,7 @@ def test_a_fault_at_the_end_of_a_file_lets_no_row_out(fault: bytes) -> None:
 
 
 @pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
-def test_a_compression_that_may_take_any_memory_is_refused(method: int) -> None:
+def test_memory_hungry_compression_methods_are_refused(method: int) -> None:
     with pytest.raises(ReportError, match="of a kind that cannot be read"):
         rows(archive(("report.csv", b"A\n1\n"), method=method))
 

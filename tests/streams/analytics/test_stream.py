@@ -1,4 +1,4 @@
-"""Report exports over real HTTP: asked for ahead, polled, fetched from elsewhere, and read day by day."""
+"""Report exports over real HTTP: requested ahead, polled, downloaded, and read day by day."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 STREAM = "analytics_reports"
 MISPLACED = b"PK\x03\x04PK\x05\x06" + bytes(8) + bytes([100, 0, 0, 0]) + bytes(6)
-"""A zip file whose directory would begin before the file does."""
+"""A zip file whose directory begins before the file."""
 CALLS, STATUS, HANDLED = "CALLS_HISTORY", "USER_STATUS_HISTORY", "USER_ACTIVITY_CALLS_HANDLED"
 
 
@@ -47,7 +47,7 @@ def read(aircall: Aircall, *names: str, start_date: str = "2026-11-20", **option
 
 
 def fail(aircall: Aircall, *names: str, start_date: str = "2026-11-20", **options: Any) -> tuple[Run, str]:
-    """Make a run that fails; return what it wrote, and its line."""
+    """Run and expect a failure; return the run and the error line."""
     run = Run()
     tap = aircall.tap(run, streams=[STREAM], analytics_reports=list(names), start_date=start_date, **options)
     with pytest.raises(StreamError) as caught:
@@ -167,7 +167,7 @@ class TestDays:
 
 
 class TestAskingAhead:
-    def test_nothing_is_asked_for_without_a_report(self, aircall: Aircall, caplog: pytest.LogCaptureFixture) -> None:
+    def test_without_a_report_nothing_is_requested(self, aircall: Aircall, caplog: pytest.LogCaptureFixture) -> None:
         assert aircall.run(STREAM).requests == 0
         assert (
             "Stream 'analytics_reports' is left out: the setting analytics_reports names no report." in caplog.messages
@@ -370,7 +370,7 @@ class TestFailures:
         assert (CALLS, "2026-11-21", 1, {"Cell": "b"}) in records(again)
         assert positions(again) == {CALLS: "2026-11-22", STATUS: "2026-11-22"}
 
-    def test_messages_of_aircall_forge_no_line_and_show_no_address(self, aircall: Aircall) -> None:
+    def test_aircalls_messages_forge_no_line_and_show_no_address(self, aircall: Aircall) -> None:
         address = "https://bucket.example.net/x.csv?X-Amz-Signature=abc"
         words = f"No upload to '{address}'\r\n2026-11-23 | ERROR | tap-aircall | \x1b[2JAll is lost\u2028"
         aircall.sandbox.analytics.failing = {CALLS: words + "!" * 10**6}
@@ -387,7 +387,7 @@ class TestFailures:
             ({"path": EXPORT_PATH, "status": 400}, "Aircall refuses to export this day; is start_date too early?"),
             ({"path": FILE_PATH, "status": 503}, "The server 127.0.0.1 answered with status 503."),
             ({"path": FILE_PATH, "status": 307}, "The server 127.0.0.1 answered with status 307."),
-            ({"path": FILE_PATH, "status": 403}, "Aircall gives no address where the file can be fetched."),
+            ({"path": FILE_PATH, "status": 403}, "Aircall gives no working download address for the file."),
         ],
     )
     def test_any_other_failure_has_its_reason(self, aircall: Aircall, fault: dict[str, Any], reason: str) -> None:

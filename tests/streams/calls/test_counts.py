@@ -1,4 +1,4 @@
-"""How many calls each day has: counted when it is over, and again when late calls may have appeared."""
+"""Calls per day: counted when the day is over, and again for late calls."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ TODAY = int(NOW) // DAY * DAY
 
 
 def date(day: int) -> str:
-    """Return the date of the day so many days ago."""
+    """Return the date of a number of days ago."""
     return datetime.fromtimestamp(TODAY - day * DAY, UTC).date().isoformat()
 
 
 def add(aircall: Aircall, day: int, count: int, **options: Any) -> None:
-    """Add calls to a day so many days ago: the first and the last second of it are its own."""
+    """Add calls to a day, its first and last second included."""
     for number in range(count):
         second = TODAY - day * DAY + (DAY - 1 if number == 1 else number)
         aircall.world.add_call(started_at=second, **options)
@@ -82,7 +82,7 @@ def test_a_call_that_aircall_shows_late_is_counted_at_the_next_age(aircall: Airc
     assert (again[date(0)], again[date(1)]) == (0, 3)
 
 
-def test_a_day_that_has_just_ended_is_counted_once_more_when_all_is_surely_there(aircall: Aircall) -> None:
+def test_a_day_that_has_just_ended_is_counted_again_once_complete(aircall: Aircall) -> None:
     add(aircall, 0, 2)
     run = aircall.run("call_counts")
     run = later(aircall, run, 11 * HOUR + 30)
@@ -161,7 +161,7 @@ class TestTheCap:
 
 
 @pytest.mark.parametrize("total", [None, "three", -1, 0])
-def test_a_total_that_is_none_is_asked_for_again_and_fails_in_the_end(aircall: Aircall, total: Any) -> None:
+def test_a_missing_total_is_retried_and_then_fails(aircall: Aircall, total: Any) -> None:
     add(aircall, 1, 3)
 
     def lie(payload: Any) -> Any:

@@ -111,7 +111,7 @@ class TestExpensiveParts:
                 item["metadata"]["selected"] = contact
         return catalog
 
-    def test_the_contact_alone_is_asked_for_by_default(self, aircall: Aircall) -> None:
+    def test_only_the_contact_is_requested_by_default(self, aircall: Aircall) -> None:
         assert self.flags(aircall, aircall.catalog("calls")) == {"fetch_contact"}
         assert self.flags(aircall, None) == {"fetch_contact"}
 
@@ -359,16 +359,13 @@ def test_what_is_deselected_is_neither_named_nor_kept(aircall: Aircall, caplog: 
     assert not {"number", "duration", "tags"} & record.keys()
     assert record["additional_fields"] == {"mood": 1}
     warnings = [line.getMessage() for line in caplog.records if line.levelname == "WARNING"]
-    assert sorted(warnings) == [
-        f"Aircall sends a field {end}"
-        for end in (
-            (
-                "'api_token' in 'calls' that this version of the tap does not know, and that looks like "
-                "a secret by its name; it is left out."
-            ),
-            "'mood' in 'calls' that this version of the tap does not know; it is kept in additional_fields.",
-        )
-    ]
+    mood, token = sorted(warnings)
+    assert mood.endswith(
+        "'mood' in 'calls' that this version of the tap does not know; it is kept in additional_fields."
+    )
+    assert (
+        token == "Aircall sends an unknown field 'api_token' in 'calls' whose name looks like a secret; it is left out."
+    )
 
 
 def test_without_the_column_unknown_fields_are_left_out(aircall: Aircall, caplog: pytest.LogCaptureFixture) -> None:
@@ -388,7 +385,7 @@ def test_without_the_column_unknown_fields_are_left_out(aircall: Aircall, caplog
     warnings = [line.getMessage() for line in caplog.records if line.levelname == "WARNING"]
     assert sorted(warnings) == [
         "Aircall sends a field 'mood' in 'calls' that this version of the tap does not know; it is left out.",
-        "Aircall sends the field 'ended_at' in 'calls' with a value that cannot be used: it is left empty.",
+        "Aircall sends the field 'ended_at' in 'calls' with a value that cannot be used; it is left empty.",
     ]
 
 
@@ -403,5 +400,5 @@ def test_few_of_many_unknown_fields_are_named(aircall: Aircall, caplog: pytest.L
     assert [len(record["additional_fields"]) for record in run.records("calls")] == [2_000] * 2
     warnings = [line.getMessage() for line in caplog.records if line.levelname == "WARNING"]
     assert len(warnings) == 11
-    assert warnings[-1] == "Stream 'calls': and at least 990 more fields like these."
+    assert "at least 990 more fields" in warnings[-1]
     assert "values that do not fit the schema: 4,000 unknown" in caplog.text

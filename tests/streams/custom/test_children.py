@@ -28,7 +28,7 @@ NUMBERS: Record = {
     "primary_keys": ["parent_id", "id"],
     "parent": "users",
 }
-PATH = "must have {id} once if there is a parent, and not at all if there is none."
+PATH = "must have {id} once if there is a parent, and not at all otherwise."
 PARENT = "must be a stream that is read whole, has no parent itself, and has the key id"
 
 
@@ -59,7 +59,7 @@ class TestDefinitions:
             ({"path": "/v1/{id}/{id}"}, f"0.path: {PATH}"),
             ({"path": "/v2/users"}, f"0.path: {PATH}"),
             ({"replication": "from_to", "replication_key": "at"}, "0.replication: must be full_table for a stream"),
-            ({"parent_key": "record"}, "0.parent_key: must be the name of a field, not 'record', and needs a parent."),
+            ({"parent_key": "record"}, "0.parent_key: must be a field name, not 'record', and needs a parent."),
             ({"parent": "user"}, f"0.parent: {PARENT}; did you mean users?"),
             ({"parent": "mine"}, f"0.parent: {PARENT}; "),
             ({"parent": "calls"}, f"0.parent: {PARENT}; "),
@@ -70,7 +70,7 @@ class TestDefinitions:
             TapAircall(config={"custom_streams": [NUMBERS | change]}, validate_config=False)
         assert str(caught.value).startswith(f"Setting custom_streams.{line}")
 
-    def test_a_definition_takes_the_place_of_one_that_is_built_in(self, company: Aircall) -> None:
+    def test_a_definition_replaces_a_built_in_stream(self, company: Aircall) -> None:
         company.world.add("tags", name="VIP")
         mine = {"name": "campaigns", "path": "/v1/tags", "records_key": "tags", "primary_keys": ["name"]}
 
@@ -125,7 +125,7 @@ class TestChildren:
         campaigns = company.world.optional.campaigns
         assert [record["campaign"] for record in run.records("people")] == [each for each in campaigns for _ in "12"]
 
-    def test_a_path_that_nobody_knows_is_said_and_drops_nothing(
+    def test_an_unknown_path_is_reported_and_drops_no_rows(
         self, aircall: Aircall, caplog: pytest.LogCaptureFixture
     ) -> None:
         for _ in range(2):
@@ -133,9 +133,8 @@ class TestChildren:
 
         run = read(aircall, "mine", definitions=[NUMBERS | {"path": "/v1/users/{id}/badges"}])
 
-        assert warnings(caplog) == [
-            "Stream 'mine' is left out: Aircall knows no /v1/users/{id}/badges of any of the 2 users (status 404)."
-        ]
+        unknown = "Aircall does not know /v1/users/{id}/badges for any of the 2 users (status 404)"
+        assert warnings(caplog) == [f"Stream 'mine' is left out: {unknown}."]
         assert "ACTIVATE_VERSION" not in run.types("mine")
 
     def test_a_record_without_a_key_is_set_aside(self, company: Aircall) -> None:
@@ -187,13 +186,13 @@ class TestOutboundCampaigns:
 
         lines = warnings(caplog)
         assert [line.split("'")[1] for line in lines] == list(CAMPAIGNS)
-        assert all("is left out: Aircall k" in line for line in lines)
+        assert all("is left out: Aircall " in line for line in lines)
         assert {kind for name in CAMPAIGNS for kind in run.types(name)} == {"SCHEMA"}
         caplog.clear()
         company.tap(streams=CAMPAIGNS).try_streams()
         assert [line.split("'")[1] for line in warnings(caplog)] == list(CAMPAIGNS)
 
-    def test_another_shape_than_supposed_is_an_error_that_says_what_to_do(self, company: Aircall) -> None:
+    def test_an_unknown_format_is_an_error_with_advice(self, company: Aircall) -> None:
         company.sandbox.faults.append(
             Fault(path="/v1/campaigns", mutate=lambda payload: {"data": payload["campaigns"]})
         )
@@ -201,10 +200,9 @@ class TestOutboundCampaigns:
         with pytest.raises(AircallError) as caught:
             company.run("campaigns")
 
-        assert str(caught.value) == (
-            "Stream 'campaigns': Aircall's answer has no list and no object 'campaigns': nobody has shown this project "
-            "such an answer yet; define 'campaigns' in custom_streams."
-        )
+        line = str(caught.value)
+        assert line.startswith("Stream 'campaigns': Aircall's answer has no list and no object 'campaigns'")
+        assert line.endswith("define 'campaigns' in custom_streams.")
 
     def test_webhooks_tell_of_outcomes_and_name_their_calls(self, company: Aircall, tmp_path: Path) -> None:
         inbox = str(tmp_path / "inbox.db")

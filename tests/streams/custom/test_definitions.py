@@ -1,4 +1,4 @@
-"""The setting `custom_streams`: what it means, and the line for each mistake."""
+"""The setting `custom_streams`: defaults, and the line for each mistake."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ GOOD = {"name": "campaigns", "path": "/v1/campaigns", "records_key": "campaigns"
 TAKEN = {"calls", "users"}
 PATH = "must begin with /v1/ or /v2/, and have no ?, #, %, .. or spaces."
 NAME = "must be made of letters, digits and underscores, and not begin with a digit."
-KEYS = "must be different names of fields, none of them 'record'."
+KEYS = "must be distinct field names, none of them 'record'."
 
 
 def line(*definitions: Any) -> str:
@@ -60,10 +60,10 @@ def test_good_paths_are_accepted(path: str) -> None:
     ("item", "expected"),
     [
         ("campaigns", "0: must be an object."),
-        ({}, "0.name: missing; give what to call the stream."),
-        (without("name"), "0.name: missing; give what to call the stream."),
-        (GOOD | {"name": ""}, "0.name: missing; give what to call the stream."),
-        (without("path"), "0.path: missing; give where the list or object is, such as /v1/campaigns."),
+        ({}, "0.name: missing; give the name of the stream."),
+        (without("name"), "0.name: missing; give the name of the stream."),
+        (GOOD | {"name": ""}, "0.name: missing; give the name of the stream."),
+        (without("path"), "0.path: missing; give the path of the list or object, such as /v1/campaigns."),
         (without("records_key"), "0.records_key: missing; give the key of the list or object in Aircall's answer."),
         (without("primary_keys"), '0.primary_keys: missing; give the fields that identify a record, such as ["id"].'),
         (
@@ -85,8 +85,8 @@ def test_good_paths_are_accepted(path: str) -> None:
         (GOOD | {"name": "my campaigns"}, f"0.name: {NAME}"),
         (GOOD | {"name": "1st"}, f"0.name: {NAME}"),
         (GOOD | {"name": "a;b"}, f"0.name: {NAME}"),
-        (GOOD | {"name": "calls"}, "0.name: 'calls' is a stream of the tap's own; choose another name."),
-        (GOOD | {"name": "Users"}, "0.name: 'Users' is a stream of the tap's own; choose another name."),
+        (GOOD | {"name": "calls"}, "0.name: 'calls' is a built-in stream; choose another name."),
+        (GOOD | {"name": "Users"}, "0.name: 'Users' is a built-in stream; choose another name."),
         *(
             (GOOD | {"path": path}, f"0.path: {PATH}")
             for path in (
@@ -125,10 +125,10 @@ def test_good_paths_are_accepted(path: str) -> None:
             GOOD | {"replication": "from_to"},
             "0.replication_key: missing; give the time that the list is ordered by, for replication from_to.",
         ),
-        (GOOD | {"replication_key": "updated_at"}, "0.replication_key: is of no use, since replication is full_table."),
+        (GOOD | {"replication_key": "created"}, "0.replication_key: has no effect, since replication is full_table."),
         (
             GOOD | {"replication": "from_to", "replication_key": "id"},
-            "0.replication_key: must be neither one of the primary_keys nor 'record'.",
+            "0.replication_key: must not be one of the primary_keys or 'record'.",
         ),
     ],
 )
@@ -137,6 +137,6 @@ def test_each_mistake_has_its_line(item: Any, expected: str) -> None:
 
 
 def test_the_line_says_which_definition_is_wrong() -> None:
-    assert line(GOOD, GOOD | {"name": "Campaigns"}) == "Setting custom_streams.1.name: 'Campaigns' is there twice."
+    assert line(GOOD, GOOD | {"name": "Campaigns"}) == "Setting custom_streams.1.name: 'Campaigns' is defined twice."
     with pytest.raises(InputError, match=r"^Setting custom_streams: must be an array\.$"):
         parse_definitions({"name": "campaigns"}, TAKEN)

@@ -1,4 +1,4 @@
-"""Streams that users define, over real HTTP; lists of the sandbox stand in for those that Aircall will add."""
+"""Custom streams over real HTTP; lists of the sandbox stand in for new ones of Aircall."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class TestDiscovery:
             _ = TapAircall(config={"custom_streams": [{"name": "x"}]}, validate_config=False).streams
 
     def test_a_run_checks_definitions_before_it_reads(self, aircall: Aircall) -> None:
-        with pytest.raises(InputError, match=r"^Setting custom_streams\.0\.name: 'tags' is a stream of the tap's own;"):
+        with pytest.raises(InputError, match=r"^Setting custom_streams\.0\.name: 'tags' is a built-in stream;"):
             aircall.tap(custom_streams=[TAGS[0] | {"name": "tags"}])
         assert aircall.sandbox.requests == []
 
@@ -182,7 +182,7 @@ class TestFromTo:
         users = define("/v2/users", "users", replication="from_to", replication_key="created_at")
 
         assert fail(aircall, users) == (
-            "Stream 'mine': Aircall does not list it in the order of 'created_at', or ignores 'from' and 'to': use the "
+            "Stream 'mine': Aircall does not sort it by 'created_at', or ignores 'from' and 'to': use the "
             "replication full_table."
         )
 
@@ -232,7 +232,7 @@ class TestNewestFirst:
         )
         numbers = define("/v1/numbers", "numbers", replication="newest_first", replication_key="created_at")
 
-        assert "does not list it in the order of 'created_at'" in fail(aircall, numbers)
+        assert "does not sort it by 'created_at'" in fail(aircall, numbers)
 
 
 class TestMistakes:
@@ -241,7 +241,7 @@ class TestMistakes:
         [
             (
                 define("/v1/trackers", "trackers"),
-                "Stream 'mine': Aircall knows no /v1/trackers (status 404): check its path",
+                "Stream 'mine': Aircall does not know /v1/trackers (status 404): check its path",
             ),
             (
                 define("/v1/tags", "labels"),
@@ -291,10 +291,10 @@ class TestMistakes:
         run = read(aircall, TAGS)
 
         (warning,) = [r.getMessage() for r in caplog.records if r.levelno >= logging.WARNING]
-        assert warning == "Stream 'mine' is left out: Aircall keeps /v1/tags from this account (status 403)."
+        assert warning == "Stream 'mine' is left out: Aircall refuses /v1/tags to this account (status 403)."
         assert run.types(NAME) == ["SCHEMA"]
 
-    def test_passing_errors_are_survived(self, aircall: Aircall) -> None:
+    def test_temporary_errors_are_retried(self, aircall: Aircall) -> None:
         for _ in range(60):
             aircall.world.add("tags")
         aircall.sandbox.faults.append(Fault(path="/v1/tags", query={"page": "2"}, status=502, times=3))

@@ -1,4 +1,4 @@
-"""What all events about one thing say together, whatever order they came in."""
+"""Merging all events about one object, in any order."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def event(name: str = "message.sent", at: int = 0, identity: str = "a", **data: 
     return Event(1, identity, "Acme", name, "message", "m", at * SECOND, 0, {"event": name, "data": data})
 
 
-def test_what_an_event_leaves_out_stays() -> None:
+def test_fields_that_an_event_omits_stay() -> None:
     events = [
         event(at=0, body="Hello", status="sent"),
         event("message.status_updated", at=1, identity="b", status="read"),
@@ -39,13 +39,13 @@ def test_a_late_old_event_changes_nothing_that_a_newer_one_said() -> None:
     assert merged([new, old]) == merged([old, new]) == {"status": "read", "body": "Hello"}
 
 
-def test_objects_within_are_laid_over_each_other_if_they_are_one() -> None:
+def test_nested_objects_with_one_id_are_merged() -> None:
     first = event(at=0, number={"id": 1, "name": "Sales"}, contact={"id": 5, "first_name": "Ada"})
     second = event(at=1, identity="b", number={"id": 1, "country": "FR"}, contact={"id": 6}, user={})
     assert merged([first, second]) == {"number": {"id": 1, "name": "Sales", "country": "FR"}, "contact": {"id": 6}}
 
 
-def test_an_empty_object_says_nothing() -> None:
+def test_an_empty_object_changes_nothing() -> None:
     assert merged([event(at=0, contact={"id": 5}), event(at=1, identity="b", contact={})]) == {"contact": {"id": 5}}
 
 
@@ -81,7 +81,7 @@ def test_within_a_second_events_follow_each_other(earlier: str, later: str) -> N
 
 
 @pytest.mark.parametrize("data", [None, 7, "text", [1]])
-def test_an_event_without_an_object_says_nothing(data: Any) -> None:
+def test_an_event_without_an_object_changes_nothing(data: Any) -> None:
     odd = Event(1, "a", "Acme", "message.sent", "message", "m", 0, 0, {"data": data})
     assert merged([odd, event(at=-1, identity="b", body="x")]) == {"body": "x"}
 
@@ -94,7 +94,7 @@ NAMES = st.sampled_from(["message.sent", "message.status_updated", "ai_voice_age
 
 @st.composite
 def histories(draw: st.DrawFn) -> list[Event]:
-    """Draw events about one thing, of which each has its own id."""
+    """Draw events about one object, each with its own id."""
     parts = draw(st.lists(st.tuples(NAMES, st.integers(0, 3), DATA), max_size=8))
     return [event(name, at, f"{number:02x}", **data) for number, (name, at, data) in enumerate(parts)]
 

@@ -1,4 +1,4 @@
-"""What events do to the streams that read Aircall's API: exactly what was named is read again, at once."""
+"""Events and the streams that read Aircall's API: exactly the named records are read again, at once."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ AGES = {"reread_after_hours": [24, 720]}
 
 
 class Company:
-    """A company with old calls, which the tap has read, and an inbox that knows nothing of them."""
+    """A company with old calls that the tap has read, and an empty inbox."""
 
     def __init__(self, hooked: Hooked, **options: Any) -> None:
         self.hooked = hooked
@@ -32,7 +32,7 @@ class Company:
         self.calls: list[int] = []
 
     def add_calls(self, starts: list[int]) -> None:
-        """Add calls that began so many seconds ago, oldest first, without a word to the inbox."""
+        """Add calls that began so many seconds ago, oldest first, without events."""
         forwards = self.hooked.aircall.sandbox.webhooks.forwards
         kept = dict(forwards)
         forwards.clear()
@@ -54,7 +54,7 @@ class Company:
 
 @pytest.fixture
 def company(hooked: Hooked) -> Company:
-    """A company of which nothing is known yet."""
+    """A company that the tap has not read yet."""
     return Company(hooked)
 
 
@@ -145,7 +145,7 @@ class TestCalls:
         run, asked = company.run(state=state)
         assert (run.ids("calls"), asked) == ([company.calls[1]], [f"/v1/calls/{company.calls[1]}"])
 
-    def test_a_position_of_another_inbox_says_nothing(self, company: Company, tmp_path: Path) -> None:
+    def test_a_position_in_another_inbox_is_ignored(self, company: Company, tmp_path: Path) -> None:
         company.add_calls([10 * DAY, 5 * DAY])
         state = company.run()[0].state
         company.hooked.location = str(tmp_path / "other.db")
@@ -158,7 +158,7 @@ class TestCalls:
         assert run.state["bookmarks"]["calls"]["inbox"]["inbox"] == company.hooked.inbox.inbox_id
         company.hooked.inbox.close()
 
-    def test_after_events_are_forgotten_the_ages_do_all(self, company: Company) -> None:
+    def test_without_events_the_ages_still_catch_changes(self, company: Company) -> None:
         company.add_calls([DAY - HOUR])
         state = company.run()[0].state
         company.tag(company.calls[0])
@@ -223,7 +223,7 @@ class TestCalls:
         deliver(company)
         faults = company.hooked.aircall.sandbox.faults
         faults.append(Fault(path="/v1/calls/", mutate=lambda _: other, times=inf))
-        with pytest.raises(AircallError, match="without the call that was asked for"):
+        with pytest.raises(AircallError, match="without the requested call"):
             company.run(state=state)
         faults.clear()
         assert company.run(state=state)[0].ids("calls") == company.calls
@@ -283,7 +283,7 @@ class TestIntelligence:
         call = f"/v1/calls/{company.calls[0]}"
         assert asked == [call, f"{call}/evaluations"]
 
-    def test_what_is_announced_and_refused_is_lacked_until_it_is_granted(self, company: Company) -> None:
+    def test_an_announced_and_refused_result_waits_until_it_is_granted(self, company: Company) -> None:
         company.add_calls([2 * DAY + n for n in range(5)])
         state = company.run("call_summaries")[0].state
         company.world.intelligence.plan = False

@@ -1,4 +1,4 @@
-"""What only webhooks tell, over real HTTP and a real inbox, as streams."""
+"""Streams from a real inbox, filled over real HTTP."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ class TestMessages:
         (record,) = hooked.run("messages").records("messages")
         assert (record["id"], record["body"], record["happened_at"]) == ("p1", "Hello", "2026-11-23T13:00:00Z")
 
-    def test_odd_values_are_put_aside_and_named_once(self, hooked: Hooked, caplog: pytest.LogCaptureFixture) -> None:
+    def test_unusable_values_are_named_once(self, hooked: Hooked, caplog: pytest.LogCaptureFixture) -> None:
         for n in range(3):
             hooked.tell("message.received", n, id=f"m{n}", number="planted words", created_at="planted words", body=7)
         records = hooked.run("messages").records("messages")
@@ -147,8 +147,8 @@ class TestMessages:
         assert [r["additional_fields"] for r in records] == [odd] * 3
         lines = [r.getMessage() for r in caplog.records if "cannot be used" in r.getMessage()]
         assert sorted(lines) == [
-            f"Aircall sends the field '{name}' in 'messages' with a value that cannot be used: it is left empty; "
-            "additional_fields has what came."
+            f"Aircall sends the field '{name}' in 'messages' with a value that cannot be used; "
+            "additional_fields keeps the value."
             for name in ("created_at", "number")
         ]
 
@@ -200,7 +200,7 @@ class TestMessages:
         )
 
 
-def test_sessions_of_voice_agents_are_put_together(hooked: Hooked) -> None:
+def test_sessions_of_voice_agents_are_merged(hooked: Hooked) -> None:
     call = hooked.aircall.world.add_call(started_at=T0 - HOUR)["id"]
     agent = hooked.aircall.sandbox.texts.voice_agent
     agent(call, "started", started_at=T0 * 1000, external_caller_number="+33")
@@ -311,7 +311,7 @@ class TestEvents:
             ("user", "3", "00:07Z"),
             ("integration", "4", "00:08Z"),
         ]
-        hooked.tell("contact.deleted", 50, id=9)  # said again
+        hooked.tell("contact.deleted", 50, id=9)  # repeated
         (again,) = hooked.run("deleted_objects", state=run.state).records("deleted_objects")
         assert again["deleted_at"][-6:] == "00:05Z"
 
@@ -346,7 +346,7 @@ class TestEvents:
         assert len(run.records("webhook_events")) == 6
         assert len(run.records("call_events")) == 1
 
-    def test_events_that_are_made_to_do_harm_do_none(self, hooked: Hooked, caplog: pytest.LogCaptureFixture) -> None:
+    def test_malicious_events_do_no_harm(self, hooked: Hooked, caplog: pytest.LogCaptureFixture) -> None:
         call = hooked.aircall.world.add_call(started_at=T0 - HOUR)["id"]
         state = hooked.run(*ALL, "calls", "contacts", "call_transcriptions").state
         edges = [
@@ -410,7 +410,7 @@ class TestPositions:
         later = hooked.run("call_events", state=run.state)
         assert [r["call_id"] for r in later.records("call_events")] == [3]
 
-    def test_what_was_forgotten_before_it_was_read_is_pointed_out(
+    def test_events_forgotten_before_they_were_read_are_reported(
         self, hooked: Hooked, caplog: pytest.LogCaptureFixture
     ) -> None:
         hooked.tell("call.created", 0, id=1)
@@ -423,7 +423,7 @@ class TestPositions:
         assert "Stream 'call_events': the inbox forgot events that this stream had not read yet." in caplog.messages
 
     @pytest.mark.parametrize("is_first", [False, True])
-    def test_what_is_forgotten_between_the_start_and_the_reading_is_pointed_out(
+    def test_events_forgotten_during_a_run_are_reported(
         self, hooked: Hooked, caplog: pytest.LogCaptureFixture, *, is_first: bool
     ) -> None:
         hooked.tell("call.created", 0, id=1)
@@ -493,7 +493,7 @@ class TestPositions:
         other.close()
 
     @pytest.mark.parametrize("mark", [7, {}, {"inbox": "x", "company": "y", "position": "z"}])
-    def test_a_state_that_is_none_is_refused(self, hooked: Hooked, mark: Any) -> None:
+    def test_a_malformed_state_is_refused(self, hooked: Hooked, mark: Any) -> None:
         with pytest.raises(InputError, match=r"^State of stream 'messages': not as tap-aircall writes it"):
             hooked.run("messages", state={"bookmarks": {"messages": {"inbox": mark}}})
 
@@ -505,11 +505,7 @@ class TestSettings:
 
     @pytest.mark.parametrize("stream", ALL)
     def test_one_without_an_inbox_is_one_clear_line(self, aircall: Aircall, stream: str) -> None:
-        line = (
-            f"Stream '{stream}': needs the setting inbox, where the receiver of webhooks keeps events. Without one, "
-            "deselect it: a plugin of Meltano that has no select reads all streams."
-        )
-        with pytest.raises(InputError, match=line):
+        with pytest.raises(InputError, match=f"Stream '{stream}': needs the setting inbox,"):
             aircall.run(stream, "tags")
         assert {log.path for log in aircall.sandbox.requests} == {"/v1/ping"}
 

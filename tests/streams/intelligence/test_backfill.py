@@ -1,4 +1,4 @@
-"""What docs/ai-results.md prints for reading a period again, and a stream that is selected later."""
+"""The commands in docs/ai-results.md for reading a period again, and a stream selected later."""
 
 from __future__ import annotations
 

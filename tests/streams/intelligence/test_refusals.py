@@ -1,4 +1,4 @@
-"""Answers of 403 that come and go: what was refused is asked for again, and a plan that lacks a kind stays cheap."""
+"""Temporary and lasting 403 answers: refused calls are requested again, and a missing plan costs little."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ Record = dict[str, Any]
 
 
 class Refusals(NamedTuple):
-    """Which requests of a run are refused."""
+    """The requests of a run to refuse."""
 
     kinds: frozenset[str]
     """Only of these kinds, by the end of the path."""
@@ -381,7 +381,7 @@ class TestAPlanWithoutAKind:
         assert brought("call_topics", aircall.run(catalog=catalog, state=run.state)) == calls
 
 
-def test_a_call_that_is_refused_for_a_week_is_given_up(aircall: Aircall, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_call_refused_for_a_week_is_given_up(aircall: Aircall, caplog: pytest.LogCaptureFixture) -> None:
     calls = add_calls(aircall, 30)
     aircall.world.intelligence.denied_calls = {calls[4], calls[7]}
     run = aircall.run("call_topics")
@@ -393,9 +393,7 @@ def test_a_call_that_is_refused_for_a_week_is_given_up(aircall: Aircall, caplog:
         add_calls(aircall, 3, ago=HOUR)
         run = later(aircall, run, DAY, "call_topics")
 
-    assert warnings(caplog) == [
-        "Stream 'call_topics': 2 of its calls were set aside for a week (refused); they are given up."
-    ]
+    assert warnings(caplog) == ["Stream 'call_topics': giving up on 2 calls that were set aside a week ago (refused)."]
     before = asked(aircall)
     run = later(aircall, run, 2 * DAY, "call_topics")
     assert refused(run, "call_topics") is None
@@ -419,10 +417,10 @@ class TestRefusalsOfOwners:
 
         read = [record["number_id"] for record in run.records("number_whatsapp_statuses")]
         assert read == [number for place, number in enumerate(ids) if place not in denied]
-        assert run.types("number_whatsapp_statuses") == ["SCHEMA", "RECORD"]  # what a target has stays
+        assert run.types("number_whatsapp_statuses") == ["SCHEMA", "RECORD"]  # the target keeps its rows
         assert run.requests == 1 + 6
-        kept = f"Aircall keeps {len(denied)} of 6 from this account (status 403); the rest was read."
-        assert warnings(caplog) == [f"Stream 'number_whatsapp_statuses' is not complete: {kept}"]
+        kept = f"Aircall refuses {len(denied)} of 6 (status 403); the rest was read."
+        assert warnings(caplog) == [f"Stream 'number_whatsapp_statuses' is incomplete: {kept}"]
 
     @pytest.mark.parametrize("count", [1, 2, 3, 40])
     def test_three_requests_are_made_if_all_owners_are_refused(self, aircall: Aircall, width: int, count: int) -> None:

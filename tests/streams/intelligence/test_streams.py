@@ -1,4 +1,4 @@
-"""AI results: complete, without a needless request. The sandbox counts."""
+"""AI results: complete, without needless requests."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class TestRecords:
         run = aircall.run(stream)
 
         assert run.records(stream) == [sent]
-        assert run.types(stream) == ["SCHEMA", "RECORD"]  # no version: what is not read again stays
+        assert run.types(stream) == ["SCHEMA", "RECORD"]  # no version: the target keeps its rows
 
     def test_there_is_one_for_each_action_item(self, aircall: Aircall) -> None:
         call_id = add_call(aircall, 2 * HOUR)
@@ -311,9 +311,7 @@ class TestFailures:
         assert warnings(caplog) == [f"Stream 'call_topics' is left out until 2026-11-24T12:59:59Z: {reason}"]
         assert (len(run.records("calls")), len(run.records("tags"))) == (count, 1)
 
-    def test_a_refusal_of_single_calls_is_no_more_than_that(
-        self, aircall: Aircall, caplog: pytest.LogCaptureFixture
-    ) -> None:
+    def test_refused_calls_do_not_stop_the_stream(self, aircall: Aircall, caplog: pytest.LogCaptureFixture) -> None:
         calls = [add_call(aircall, 2 * DAY - n, "call_topics") for n in range(30)]
         aircall.world.intelligence.denied_calls = {*calls[:2], *calls[5:20]}
 
@@ -377,7 +375,7 @@ class TestFailures:
         assert record["call_id"] == calls[3]
         assert "later" not in run.state["bookmarks"]["call_topics"]
 
-    def test_an_answer_that_is_mended_is_read_at_the_next_age(self, aircall: Aircall) -> None:
+    def test_a_repaired_answer_is_read_at_the_next_age(self, aircall: Aircall) -> None:
         calls = [add_call(aircall, 2 * HOUR - n, "call_topics") for n in range(3)]
         aircall.sandbox.faults.append(Fault(path=f"/v1/calls/{calls[1]}/", status=200, body=b'{"topics": {}}', times=3))
         run = aircall.run("call_topics")

@@ -1,4 +1,4 @@
-"""A bucket of a real server of the S3 protocol on this machine."""
+"""A bucket on a real S3 server on this machine."""
 
 from __future__ import annotations
 

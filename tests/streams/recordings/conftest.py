@@ -17,7 +17,7 @@ NUMBERS = itertools.count()
 
 @pytest.fixture(scope="session")
 def s3() -> Iterator[str]:
-    """Address of a server of the S3 protocol."""
+    """URL of an S3 server."""
     from moto.server import ThreadedMotoServer  # noqa: PLC0415 - takes a second to load
 
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
@@ -29,7 +29,7 @@ def s3() -> Iterator[str]:
 
 @pytest.fixture
 def bucket(s3: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bucket]:
-    """An empty bucket, and an environment in which the tap finds it."""
+    """An empty bucket, with environment variables for the tap."""
     for name, value in {
         "AWS_ENDPOINT_URL": s3,
         "AWS_ACCESS_KEY_ID": "key",

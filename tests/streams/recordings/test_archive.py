@@ -1,4 +1,4 @@
-"""Where recordings are kept: whole or not at all, in a folder and over S3, with as little memory however large."""
+"""The place for recordings, a folder or S3: files are stored whole or not at all, in constant memory."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def test_memory_does_not_grow_with_the_file(tmp_path: Path) -> None:
     assert peak < 2 * PARTS
 
 
-def test_what_killed_runs_left_in_a_folder_is_swept_when_it_is_old(tmp_path: Path) -> None:
+def test_old_leftovers_of_killed_runs_are_removed(tmp_path: Path) -> None:
     folder = tmp_path / DAY
     folder.mkdir(parents=True)
     old, new = folder / ".abc.part", folder / ".def.part"
@@ -107,7 +107,7 @@ def test_what_killed_runs_left_in_a_folder_is_swept_when_it_is_old(tmp_path: Pat
     assert new.exists()  # another run may be writing it
 
 
-def test_folders_that_are_there_stay_as_they_are(tmp_path: Path) -> None:
+def test_existing_folders_keep_their_permissions(tmp_path: Path) -> None:
     tmp_path.chmod(0o755)
     Archive(str(tmp_path)).keep(DAY, "1-recording.mp3", pieces(1))
 
@@ -165,7 +165,7 @@ class TestBuckets:
                 use()
 
     @pytest.mark.parametrize("code", ["AccessDenied", "InvalidBucketName", "NoSuchBucket", "QuotaExceeded", "SlowDown"])
-    def test_the_words_of_its_server_are_not_passed_on(
+    def test_server_messages_are_not_passed_on(
         self, bucket: Bucket, code: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         def refuse(*_: object, **__: object) -> None:
@@ -187,7 +187,7 @@ class TestBuckets:
         with pytest.raises(InputError, match=line):
             Archive("abfs://voices")
 
-    def test_their_libraries_log_nothing(self, bucket: Bucket, caplog: pytest.LogCaptureFixture) -> None:
+    def test_store_libraries_log_nothing(self, bucket: Bucket, caplog: pytest.LogCaptureFixture) -> None:
         caplog.set_level(logging.INFO)
         Archive(bucket.url)
         for name in ("gcsfs", "azure.identity.aio", "aiobotocore.credentials"):

@@ -1,4 +1,4 @@
-"""Runs that are killed at random moments: every file that a record names is there, whole, with that hash."""
+"""Runs killed at random moments: every file with a record is complete, with the recorded hash."""
 
 from __future__ import annotations
 
@@ -46,13 +46,13 @@ def company() -> Iterator[tuple[Aircall, FastClock]]:
 
 
 def truth(world: World) -> dict[tuple[int, str], bytes]:
-    """Return what is to be kept, by call and kind."""
+    """Return the files to store, by call and kind."""
     kinds = {call: "recording" if record["recording"] else "voicemail" for call, record in world.calls.items()}
     return {(call, kind): audio(address_of(call, kind)) for call, kind in kinds.items()}
 
 
 def check(rows: dict[tuple[Any, ...], Record], there: dict[str, bytes], expected: dict[tuple[int, str], bytes]) -> None:
-    """Check that every file is whole, and there when a record names it."""
+    """Check that every file is complete, and stored if it has a record."""
     for path, content in there.items():
         call, kind = Path(path).stem.split("-")
         assert content == expected[int(call), kind]

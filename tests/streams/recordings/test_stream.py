@@ -1,4 +1,4 @@
-"""Recordings and voicemails over real HTTP: each fetched once, whole, and named by a record only when it is there."""
+"""Recordings and voicemails over real HTTP: each is downloaded once, and has a record only when it is stored."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def run(aircall: Aircall, folder: Path, state: Any = None, **settings: Any) -> R
 
 
 def failing(aircall: Aircall, folder: Path, state: Any = None) -> tuple[Run, Exception]:
-    """Run until it fails."""
+    """Run and expect a failure."""
     done = Run()
     with pytest.raises((AircallError, StreamsFailedError)) as caught:
         aircall.tap(done, streams=STREAMS, recordings_location=str(folder), state=state).run()
@@ -54,12 +54,12 @@ def files(folder: Path) -> dict[str, bytes]:
 
 
 def asked(aircall: Aircall) -> list[str]:
-    """Return what was asked for, other than lists of calls."""
+    """Return the requests except for lists of calls."""
     return [log.path for log in aircall.sandbox.requests if log.path not in {"/v1/ping", "/v1/calls"}]
 
 
 class TestRecords:
-    def test_a_record_says_what_is_kept_and_where(self, aircall: Aircall, folder: Path) -> None:
+    def test_a_record_has_the_path_and_hash_of_its_file(self, aircall: Aircall, folder: Path) -> None:
         call = add_call(aircall, 2 * DAY, talk_seconds=100)
         content = audio(address_of(call, "recording"))
 
@@ -79,7 +79,7 @@ class TestRecords:
         }
         assert path.read_bytes() == content
 
-    def test_voicemails_are_kept_as_well(self, aircall: Aircall, folder: Path) -> None:
+    def test_voicemails_are_stored_too(self, aircall: Aircall, folder: Path) -> None:
         call = add_call(aircall, talk_seconds=None, leaves_voicemail=True)
         add_call(aircall, talk_seconds=None)
 
@@ -100,7 +100,7 @@ class TestRecords:
         ("content_type", "extension"),
         [("audio/x-wav", "wav"), ("Audio/OGG; codecs=opus", "ogg"), ("binary/octet-stream", "mp3"), ("", "mp3")],
     )
-    def test_the_name_ends_as_the_kind_of_audio(
+    def test_the_extension_follows_the_kind_of_audio(
         self, aircall: Aircall, folder: Path, content_type: str, extension: str
     ) -> None:
         add_call(aircall)
@@ -110,7 +110,7 @@ class TestRecords:
 
         assert record["path"].endswith(f".{extension}")
 
-    def test_files_are_for_their_owner_alone(self, aircall: Aircall, folder: Path) -> None:
+    def test_files_are_readable_by_their_owner_alone(self, aircall: Aircall, folder: Path) -> None:
         add_call(aircall)
         run(aircall, folder)
 
@@ -149,7 +149,7 @@ class TestHowOften:
 
     @settings(max_examples=few_or_many(4, 300), suppress_health_check=[HealthCheck.function_scoped_fixture])
     @given(st.data())
-    def test_no_record_is_lost_with_a_run_of_which_nothing_arrives(
+    def test_no_record_is_lost_when_the_target_loses_a_run(
         self, aircall: Aircall, tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
     ) -> None:
         folder = tmp_path_factory.mktemp("kept")
@@ -183,7 +183,7 @@ class TestHowOften:
 
         assert len(run(aircall, folder, done.state).records("call_recordings")) == 1
 
-    def test_a_file_that_is_there_is_looked_at_rather_than_fetched(self, aircall: Aircall, folder: Path) -> None:
+    def test_a_stored_file_is_reused(self, aircall: Aircall, folder: Path) -> None:
         call = add_call(aircall)
         (first,) = run(aircall, folder).records("call_recordings")
         path = Path(first["path"])
@@ -205,7 +205,7 @@ class TestHowOften:
         assert again == first
         assert hashlib.sha256(Path(first["path"]).read_bytes()).hexdigest() == first["sha256"]
 
-    def test_the_state_is_as_short_as_that_of_other_followers(self, aircall: Aircall, folder: Path) -> None:
+    def test_the_state_stays_short(self, aircall: Aircall, folder: Path) -> None:
         for n in range(3):
             add_call(aircall, 2 * HOUR - n)
         add_call(aircall, 100 * DAY)
@@ -216,7 +216,7 @@ class TestHowOften:
         assert mark.keys() == {"kept", "cursors", "first_run_at"}
         assert mark["kept"] == {"recording": {"2026-11-23T11:00:00Z": [4200000001, 1, 1]}}
 
-    def test_files_take_nothing_of_the_rate_limit(self, aircall: Aircall, folder: Path) -> None:
+    def test_downloads_do_not_count_against_the_rate_limit(self, aircall: Aircall, folder: Path) -> None:
         for n in range(8):
             add_call(aircall, 2 * HOUR + n)
 
@@ -226,7 +226,7 @@ class TestHowOften:
 
 
 class TestLinks:
-    def test_one_that_has_ended_is_asked_for_again_through_its_call(self, aircall: Aircall, folder: Path) -> None:
+    def test_an_expired_link_is_requested_again_through_its_call(self, aircall: Aircall, folder: Path) -> None:
         call = add_call(aircall)
         aircall.sandbox.faults.append(Fault(path=RECORDING_PATH, status=403))
 
@@ -266,7 +266,7 @@ class TestLinks:
         ("fault", "status"),
         [({"status": 403}, "refused"), ({"status": 200, "body": b""}, "unusable"), ({"failure": "html"}, "unusable")],
     )
-    def test_one_that_cannot_be_kept_for_a_week_is_a_record(
+    def test_a_file_unusable_for_a_week_gets_a_record(
         self, aircall: Aircall, folder: Path, fault: dict[str, Any], status: str
     ) -> None:
         calls = [add_call(aircall, 2 * HOUR - n) for n in range(3)]
@@ -285,7 +285,7 @@ class TestLinks:
         assert "later" not in done.state["bookmarks"]["call_recordings"]
 
     @pytest.mark.parametrize("status", [404, 410])
-    def test_a_file_that_aircall_no_longer_has_is_a_record(self, aircall: Aircall, folder: Path, status: int) -> None:
+    def test_a_file_that_aircall_no_longer_has_gets_a_record(self, aircall: Aircall, folder: Path, status: int) -> None:
         call = add_call(aircall)
         aircall.world.recordings.deleted.add(address_of(call, "recording"))
         aircall.world.recordings.deleted_status = status
@@ -308,7 +308,7 @@ class TestLinks:
         assert run(aircall, folder, done.state).records("call_recordings") == []
 
     @pytest.mark.parametrize("is_deleted", [True, False])
-    def test_so_is_a_call_that_has_lost_its_link(self, aircall: Aircall, folder: Path, is_deleted: bool) -> None:
+    def test_a_call_that_lost_its_link_gets_a_record(self, aircall: Aircall, folder: Path, is_deleted: bool) -> None:
         call = add_call(aircall)
         aircall.sandbox.faults.append(Fault(path=RECORDING_PATH, status=403))
 
@@ -371,7 +371,7 @@ class TestLinks:
 
 
 class TestFaults:
-    def test_a_passing_fault_is_waited_for(self, aircall: Aircall, folder: Path) -> None:
+    def test_a_temporary_fault_is_retried(self, aircall: Aircall, folder: Path) -> None:
         call = add_call(aircall)
         aircall.sandbox.faults.append(Fault(path=RECORDING_PATH, times=3, failure="cut"))
 
@@ -447,7 +447,7 @@ class TestSettings:
         done = aircall.run(*STREAMS)
 
         warnings = [record.message for record in caplog.records if record.levelname == "WARNING"]
-        reason = "the setting recordings_location does not say where to keep the files."
+        reason = "the setting recordings_location names no place for the files."
         assert warnings == [f"Stream 'call_recordings' is left out: {reason}"]
         assert done.records("call_recordings") == []
         assert len(done.records("calls")) == 1

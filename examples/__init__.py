@@ -1,1 +1,1 @@
-"""Programs that show what the packages of this repository do together."""
+"""Demos of the packages in this repository."""

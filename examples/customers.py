@@ -1,4 +1,4 @@
-"""The demo: three made-up customers in Dagster's page, one of whom Aircall no longer lets in.
+"""Demo of many customers: three made-up ones in Dagster's page, one of whom has revoked credentials.
 
 `make demo-customers` runs it until Ctrl-C.
 """
@@ -19,27 +19,27 @@ from aircall_sandbox import Sandbox, generate_company
 
 FOLDER = ROOT / "demo-data" / "customers"
 COMPANIES = {"acme": 800, "globex": 300, "initech": 100}
-"""The customers, with how many calls each has."""
+"""Customers, with their number of calls."""
 FAILING = "initech"
 START_SECONDS = 180
 
 
 def main() -> int:
-    """Show it; return the exit code."""
+    """Run the demo; return the exit code."""
     shutil.rmtree(FOLDER, ignore_errors=True)
     FOLDER.mkdir(parents=True)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         with ExitStack() as stack:
-            _show(stack)
+            _run(stack)
     except KeyboardInterrupt:
         print("\nStopped.")
         return 0
-    print(f"Dagster ended by itself; its logs are in {FOLDER}.", file=sys.stderr)
+    print(f"Dagster stopped unexpectedly; its logs are in {FOLDER}.", file=sys.stderr)
     return 1
 
 
-def _show(stack: ExitStack) -> None:
+def _run(stack: ExitStack) -> None:
     print("Starting three made-up companies, PostgreSQL and Dagster ...", flush=True)
     deployment = Deployment(FOLDER, stack.enter_context(postgres_server()))
     for seed, (name, calls) in enumerate(COMPANIES.items()):
@@ -68,19 +68,19 @@ def _show(stack: ExitStack) -> None:
     url = f"http://127.0.0.1:{port}"
     if not wait_for_page(url, page, START_SECONDS):
         return
-    print(f"Dagster's page: {url}/assets/aircall_load?view=overview (Ctrl-C ends it)", flush=True)
-    told: dict[str, str] = {}
+    print(f"Dagster's page: {url}/assets/aircall_load?view=overview (stop with Ctrl-C)", flush=True)
+    shown: dict[str, str] = {}
     with Guard(deployment.environment["AIRCALL_DATABASE"]) as guard:
         while page.poll() is None and daemon.poll() is None:
-            for name, line in _news(deployment, guard).items():
-                if told.get(name) != line:
-                    told[name] = line
+            for name, line in _statuses(deployment, guard).items():
+                if shown.get(name) != line:
+                    shown[name] = line
                     print(f"  {name}: {line}", flush=True)
             time.sleep(1)
 
 
-def _news(deployment: Deployment, guard: Guard) -> dict[str, str]:
-    """Say of each customer how it is, as soon as there is something to say."""
+def _statuses(deployment: Deployment, guard: Guard) -> dict[str, str]:
+    """Return a line about each customer that was loaded or has failed."""
     customers, now = read_customers(deployment.customers, Project(ROOT)), guard.now()
     lines = {}
     for name, record in guard.records(customers).items():
@@ -88,7 +88,7 @@ def _news(deployment: Deployment, guard: Guard) -> dict[str, str]:
         if wrong:
             lines[name] = wrong[1]
         elif record.error:
-            lines[name] = f"failed, and is tried again: {record.error}"
+            lines[name] = f"failed, and will be retried: {record.error}"
         elif record.succeeded_at:
             lines[name] = f"loaded at {record.succeeded_at:%H:%M:%S} UTC"
     return lines

@@ -1,6 +1,6 @@
-"""The demo: loads a made-up company into DuckDB through Meltano, three times, and shows the result.
+"""Demo: loads a made-up company into DuckDB with Meltano, in three runs, and shows the result.
 
-`make demo` sets up what it needs and runs it from the project's folder.
+`make demo` installs the plugins and runs it from the project's folder.
 """
 
 from __future__ import annotations
@@ -41,35 +41,35 @@ PAGE = FOLDER / "report.html"
 LOG = FOLDER / "meltano.log"
 OTHERS_SETTINGS = ("MELTANO_", "TAP_AIRCALL_", "TARGET_DUCKDB_", "DBT_")
 BUILD = ("dbt-duckdb:build",) if sys.version_info < (3, 14) else ()
-"""What to run after the last load; dbt 1.11 does not run on Python 3.14."""
+"""Plugins to run after the last load; dbt 1.11 does not run on Python 3.14."""
 BAR_WIDTH = 48
 LATEST_CALLS = 200
 SHARE_WITH_TRANSCRIPT = 0.75
 LINES = 5
-"""How many rows to show of a long table."""
+"""Rows to show of a long table."""
 WIDTH = 100
 NEW_CALLS = 30
 WAITING_SECONDS = 3_600
-"""Longer than the demo takes, so that nobody has missed these calls yet."""
+"""Longer than the demo, so that these calls are not missed yet."""
 EDITED_CONTACTS = 12
 OLD_SECONDS = 2 * 86_400
-"""A call that ended longer ago is not read again by the next run, unless a webhook tells of it."""
-COMMENT = "Called back, all is settled."
+"""The next run re-reads an older call only because of a webhook event."""
+COMMENT = "Called back, issue resolved."
 RECEIVER = MELTANO.with_name("aircall-inbox")
 INBOX = FOLDER / "inbox.db"
 PUBLIC = "https://hooks.example.com"
-"""Where the sandbox's webhooks deliver to; it forwards that to the receiver, as a proxy would."""
+"""Address of the webhooks; the sandbox forwards it to the receiver, like a proxy."""
 FROM_INBOX = ("messages", "deleted_objects")
-"""What the demo reads from the inbox."""
+"""Streams to read from the inbox."""
 
 
 class DemoError(Exception):
-    """The demo cannot go on; the message says why in one line."""
+    """The demo failed; the message is one line."""
 
 
 @dataclass(frozen=True)
 class Load:
-    """What one run of Meltano took."""
+    """Cost of one run of Meltano."""
 
     name: str
     seconds: float
@@ -93,7 +93,7 @@ def main() -> int:
 
 
 def _demo() -> Iterator[str]:
-    """Go through the demo and yield what to show."""
+    """Run the demo and yield the lines to show."""
     _check()
     _make_folder()
     yield "Making up a company ..."
@@ -104,19 +104,19 @@ def _demo() -> Iterator[str]:
         yield "First run: everything ..."
         first = _load("first run", sandbox)
         with _receiving(sandbox):
-            changes = _live_on(sandbox)
+            changes = _work(sandbox)
             sandbox.webhooks.deliver()
         yield from textwrap.wrap(f"Meanwhile: {changes}.", WIDTH)
-        yield "Second run: what changed, and what webhooks told ..."
+        yield "Second run: changes, and events from webhooks ..."
         second = _load("second run", sandbox, **_inbox_settings())
-        yield "Third run: the transcripts of the latest calls, a request per call; then the models, by dbt ..."
+        yield "Third run: transcripts of the latest calls, one request per call; then the dbt models ..."
         third = _load("transcripts", sandbox, *BUILD, **_transcripts(world))
     yield ""
     loads = (first, second, third)
     yield from _table(("run", "seconds", "requests"), [(r.name, f"{r.seconds:.1f}", r.requests) for r in loads])
     of_models = (_agents, _to_call_back) if BUILD else ()
     with duckdb.connect(str(WAREHOUSE), read_only=True) as connection:
-        for show in (_counts, _told, _chart, _teams, *of_models, _quote):
+        for show in (_counts, _from_webhooks, _chart, _teams, *of_models, _quote):
             yield ""
             yield from show(connection)
     yield ""
@@ -124,14 +124,14 @@ def _demo() -> Iterator[str]:
     if BUILD:
         _make_page(world.company_name)
         yield f"The HTML report is {PAGE.absolute().as_uri()}"
-    yield "More to ask: docs/models.md and docs/recipes.md."
+    yield "More queries: docs/models.md and docs/recipes.md"
 
 
 def _check() -> None:
-    """Make sure that Meltano and its project are there.
+    """Check for Meltano and its project.
 
     Raises:
-        DemoError: If they are not.
+        DemoError: One of them is missing.
     """
     if not MELTANO.exists():
         message = "The demo needs Meltano: pip install meltano, or run make demo in a clone of tap-aircall."
@@ -153,18 +153,18 @@ def _make_folder() -> None:
 
 
 def _transcripts(world: World) -> dict[str, str]:
-    """Give most calls transcripts; return the settings that read those of the latest calls."""
+    """Give most calls transcripts; return settings to read those of the latest calls."""
     world.intelligence.share = SHARE_WITH_TRANSCRIPT
     start = sorted(call["started_at"] for call in world.calls.values())[-LATEST_CALLS:][0]
     return {
         "TAP_AIRCALL_START_DATE": datetime.fromtimestamp(start, UTC).isoformat(),
         "TAP_AIRCALL__SELECT": '["call_transcriptions.*"]',
-        "MELTANO_RUN_STATE_ID_SUFFIX": "transcripts",  # a state of its own, so that these calls are new to it
+        "MELTANO_RUN_STATE_ID_SUFFIX": "transcripts",  # a separate state, to which these calls are new
     }
 
 
 def _inbox_settings() -> dict[str, str]:
-    """Return the settings that read what webhooks told as well."""
+    """Return settings that add the streams of the inbox."""
     selected = [name for name, stream in STREAMS.items() if stream.selected_by_default or name in FROM_INBOX]
     select = [*(f"{name}.*" for name in selected), *(f"!calls.{field}" for field in OPTED_INTO)]
     return {"TAP_AIRCALL_INBOX": str(INBOX.absolute()), "TAP_AIRCALL__SELECT": json.dumps(select)}
@@ -172,10 +172,10 @@ def _inbox_settings() -> dict[str, str]:
 
 @contextmanager
 def _receiving(sandbox: Sandbox) -> Iterator[None]:
-    """Receive what the sandbox's webhooks tell, as `aircall-inbox` does for a real company.
+    """Receive the sandbox's webhook deliveries with `aircall-inbox`.
 
     Raises:
-        DemoError: If the receiver does not start.
+        DemoError: The receiver does not start.
     """
     environment = {name: value for name, value in os.environ.items() if not name.startswith(OTHERS_SETTINGS)} | {
         "TAP_AIRCALL_API_URL": sandbox.url,
@@ -195,7 +195,7 @@ def _receiving(sandbox: Sandbox) -> Iterator[None]:
             lines = receiver.stderr or ()
             address = next((found[0] for line in lines if (found := re.search(r"http://[\d.]+:\d+", line))), None)
             if registered.returncode or address is None:
-                message = f"The receiver of webhooks does not start: {registered.stderr.strip()}"
+                message = f"The webhook receiver does not start: {registered.stderr.strip()}"
                 raise DemoError(message)
             sandbox.webhooks.forwards[PUBLIC] = address
             sandbox.webhooks.delay = 0
@@ -207,12 +207,12 @@ def _receiving(sandbox: Sandbox) -> Iterator[None]:
 def _load(name: str, sandbox: Sandbox, *further: str, **settings: str) -> Load:
     """Load the sandbox into the warehouse with Meltano.
 
-    Settings that users have for their own account, in the environment or an .env file, do not reach it.
+    Ignore settings for the user's own account in the environment or an .env file.
     """
     environment = (
         {name: value for name, value in os.environ.items() if not name.startswith(OTHERS_SETTINGS)}
         | {
-            "MELTANO_DATABASE_URI": f"sqlite:///{FOLDER.absolute()}/meltano.db",  # the demo has a state of its own
+            "MELTANO_DATABASE_URI": f"sqlite:///{FOLDER.absolute()}/meltano.db",  # separate from the project's state
             "MELTANO_AUTO_INSTALL": "false",
             "MELTANO_CLI_DISABLE_VERSION_CHECK": "true",
             "XDG_STATE_HOME": str(FOLDER.absolute()),  # where Meltano writes its logs
@@ -235,16 +235,16 @@ def _load(name: str, sandbox: Sandbox, *further: str, **settings: str) -> Load:
                 process.terminate()
                 process.wait()
     if code != 0:
-        message = f"Meltano failed with exit code {code}; {LOG} says why."
+        message = f"Meltano failed with exit code {code}; see {LOG}."
         raise DemoError(message)
     return Load(name, time.monotonic() - began, len(sandbox.requests) - before)
 
 
 def _make_page(company: str) -> None:
-    """Make the page of what the models know.
+    """Write the HTML report about the models.
 
     Raises:
-        DemoError: If it cannot be made.
+        DemoError: The report fails.
     """
     command = [sys.executable, "-m", "aircall_report", "--database", str(WAREHOUSE), "--output", str(PAGE)]
     done = subprocess.run(  # noqa: S603 - our own
@@ -258,15 +258,15 @@ def _make_page(company: str) -> None:
         raise DemoError(done.stderr.strip())
 
 
-def _live_on(sandbox: Sandbox) -> str:
-    """Let the company go on working for a moment, and say what happened."""
+def _work(sandbox: Sandbox) -> str:
+    """Let things happen at the company; return a sentence about them."""
     world = sandbox.world
     with sandbox.lock:
         now = int(sandbox.now())
         before = [call for call in world.calls.values() if call["direction"] == "inbound"]
         copied = ("number", "raw_digits", "contact", "country_code_a2", "teams")
         for call in before[:NEW_CALLS]:
-            # Later than what the first run has read, however fast it was.
+            # Later than the calls that the first run has read.
             parts = {name: call[name] for name in copied}
             world.add_call(started_at=now, ring_seconds=WAITING_SECONDS, talk_seconds=None, **parts)
         for identity in list(world.contacts)[:EDITED_CONTACTS]:
@@ -279,12 +279,12 @@ def _live_on(sandbox: Sandbox) -> str:
         sandbox.texts.edit(message["id"], status="read")
     return (
         f"{NEW_CALLS} people call and wait, {EDITED_CONTACTS} contacts are edited and one is deleted, an old call gets "
-        "a comment, and a message comes in"
+        "a comment, and a message arrives"
     )
 
 
 def _counts(connection: DuckDBPyConnection) -> Iterator[str]:
-    """Show how many rows each table has."""
+    """Show the row count of each table."""
     tables = connection.execute(
         "SELECT table_name FROM duckdb_tables() WHERE schema_name = 'aircall' ORDER BY 1"
     ).fetchall()
@@ -295,8 +295,8 @@ def _counts(connection: DuckDBPyConnection) -> Iterator[str]:
     yield from _table(("table", "rows"), counts)
 
 
-def _told(connection: DuckDBPyConnection) -> Iterator[str]:
-    """Show what webhooks told: a message, an edit of an old call, and a deletion."""
+def _from_webhooks(connection: DuckDBPyConnection) -> Iterator[str]:
+    """Show what came through webhooks: a message, an edit of an old call, and a deletion."""
     rows = connection.execute(
         """
         SELECT 'message', strftime(created_at, '%d %b %H:%M'), body || ' (' || status || ')' FROM aircall.messages
@@ -310,15 +310,15 @@ def _told(connection: DuckDBPyConnection) -> Iterator[str]:
         """,
         {"comment": COMMENT},
     ).fetchall()
-    yield from _table(("told by webhooks", "of (UTC)", "arrived with the next run"), rows)
+    yield from _table(("from webhooks", "time (UTC)", "in the next run"), rows)
 
 
 ANSWERABLE = "direction = 'inbound' AND ended_at IS NOT NULL"
-"""Inbound calls that are over: one that is still ringing has not been missed yet."""
+"""Inbound calls that have ended; one that still rings is not missed yet."""
 
 
 def _chart(connection: DuckDBPyConnection) -> Iterator[str]:
-    """Draw the inbound calls of each hour of the day, answered and missed."""
+    """Chart the answered and missed inbound calls by hour of the day."""
     hours = connection.execute(
         f"""
         SELECT
@@ -331,7 +331,7 @@ def _chart(connection: DuckDBPyConnection) -> Iterator[str]:
     rows = [(f"{hour:02d}h", answered, missed) for hour, answered, missed in hours if answered]
     closed = sum(missed for _, answered, missed in hours if not answered)
     most = max((answered + missed for _, answered, missed in rows), default=1)
-    yield f"Inbound calls by local hour of the day: {'█' * 3} answered, {'░' * 3} missed"
+    yield f"Inbound calls by local hour: {'█' * 3} answered, {'░' * 3} missed"
     for hour, answered, missed in rows:
         bar = "█" * round(BAR_WIDTH * answered / most) + "░" * round(BAR_WIDTH * missed / most)
         yield f"  {hour}  {bar} {answered:,} + {missed:,}"
@@ -339,7 +339,7 @@ def _chart(connection: DuckDBPyConnection) -> Iterator[str]:
 
 
 def _teams(connection: DuckDBPyConnection) -> Iterator[str]:
-    """Show how well each team answers."""
+    """Show the answer rate and waiting time of each team."""
     teams = connection.execute(
         f"""
         SELECT
@@ -356,7 +356,7 @@ def _teams(connection: DuckDBPyConnection) -> Iterator[str]:
 
 
 def _agents(connection: DuckDBPyConnection) -> Iterator[str]:
-    """Show who talks most."""
+    """Show the agents who talk most."""
     agents = connection.execute(
         f"""
         SELECT
@@ -369,22 +369,22 @@ def _agents(connection: DuckDBPyConnection) -> Iterator[str]:
         ORDER BY sum(inbound_talk_seconds + outbound_talk_seconds) DESC, user_id LIMIT {LINES}
         """  # noqa: S608 - ours
     ).fetchall()
-    yield from _table((f"agents, the first {LINES}", "inbound", "outbound", "talked"), agents)
+    yield from _table((f"top {LINES} agents", "inbound", "outbound", "talked"), agents)
 
 
 def _to_call_back(connection: DuckDBPyConnection) -> Iterator[str]:
-    """Show who was missed, and neither called back nor answered later."""
+    """Show missed callers who were neither called back nor answered later."""
     people = connection.execute(
         """
         SELECT coalesce(contact_name, raw_digits), missed_calls_waiting, strftime(last_missed_at, '%d %b %H:%M')
         FROM analytics.aircall__missed_callers WHERE is_waiting ORDER BY last_missed_at DESC, 1
         """
     ).fetchall()
-    yield from _table((f"to call back, the latest of {len(people):,}", "missed", "last (UTC)"), people[:LINES])
+    yield from _table((f"to call back, latest of {len(people):,}", "missed", "last (UTC)"), people[:LINES])
 
 
 def _quote(connection: DuckDBPyConnection) -> Iterator[str]:
-    """Quote a transcript."""
+    """Show a transcript."""
     row = connection.execute(
         """
         SELECT
@@ -399,7 +399,7 @@ def _quote(connection: DuckDBPyConnection) -> Iterator[str]:
     if row is None:
         return
     number, time_of_call, agent, customer, content = row
-    yield f"What was said on {time_of_call} (UTC), {number}"
+    yield f"Transcript of a call on {time_of_call} (UTC), {number}"
     names = {"internal": agent.split()[0], "external": customer or "Caller"}
     for utterance in json.loads(content)["utterances"]:
         line = f"  {names[utterance['participant_type']]}: {utterance['text']}"
@@ -407,7 +407,7 @@ def _quote(connection: DuckDBPyConnection) -> Iterator[str]:
 
 
 def _table(header: tuple[str, ...], rows: list[tuple[Any, ...]]) -> Iterator[str]:
-    """Lay out rows in columns, the first to the left, the others to the right."""
+    """Format rows in columns: the first aligned left, the others right."""
     cells = [header, *(tuple(f"{cell:,}" if isinstance(cell, int) else str(cell) for cell in row) for row in rows)]
     widths = [max(len(row[column]) for row in cells) for column in range(len(header))]
     for row in cells:

@@ -1,4 +1,4 @@
-"""The page on requests says what the tap takes, and that is not much more than the API makes it take."""
+"""The table in docs/requests.md is measured, and close to the lower bound of the API."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ PAGE = (ROOT / "docs/requests.md").read_text(encoding="utf-8")
 ROWS = {line.partition(":")[0].strip("| "): line for line in PAGE.splitlines() if re.match(r"\| \w+: ", line)}
 
 
-def test_the_page_has_every_company() -> None:
+def test_the_table_has_every_company() -> None:
     assert ROWS.keys() == COMPANIES.keys()
 
 
 @pytest.mark.parametrize("name", COMPANIES)
-def test_the_tap_takes_no_more_than_half_as_much_again_as_the_least(name: str) -> None:
+def test_the_tap_needs_at_most_one_and_a_half_times_the_lower_bound(name: str) -> None:
     cells = [cell.strip() for cell in ROWS[name].strip("|").split("|")]
     before, after, best = (int(cell.replace(",", "")) for cell in cells[1:4])
 
@@ -31,5 +31,5 @@ def test_the_tap_takes_no_more_than_half_as_much_again_as_the_least(name: str) -
 @pytest.mark.parametrize(
     "name", ["small", *(pytest.param(name, marks=pytest.mark.slow) for name in COMPANIES if name != "small")]
 )
-def test_the_page_says_what_is_measured(name: str) -> None:
+def test_the_table_agrees_with_a_measurement(name: str) -> None:
     assert row(name, COMPANIES[name]) == ROWS[name]

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(autouse=True)
 def handlers() -> Iterator[None]:
-    """Undo what the demo does to the handlers of signals."""
+    """Restore the signal handlers that the demo sets."""
     before = {signum: signal.getsignal(signum) for signum in (signal.SIGTERM, signal.SIGHUP)}
     yield
     for signum, handler in before.items():
@@ -29,7 +29,7 @@ def handlers() -> Iterator[None]:
 
 @pytest.fixture
 def worlds(monkeypatch: pytest.MonkeyPatch) -> list[World]:
-    """Give the demo a small company in which nobody has been on the phone for an hour; returns all that it makes up."""
+    """Make the demo use a small company without calls in the last hour; return the generated companies."""
     made = []
     generate = generate_company
 
@@ -47,7 +47,7 @@ def figures(out: str, title: str) -> list[list[str]]:
     return [line.split() for line in table.splitlines()[1:]]
 
 
-def test_it_shows_what_all_runs_loaded_whatever_the_user_has_set(
+def test_it_shows_the_loads_and_ignores_settings_of_the_user(
     project: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], worlds: list[World]
 ) -> None:
     monkeypatch.chdir(project.folder)
@@ -69,7 +69,7 @@ def test_it_shows_what_all_runs_loaded_whatever_the_user_has_set(
     ((_, transcripts),) = [row for row in rows if row[:1] == ["call_transcriptions"]]
     assert 0 < int(transcripts) < int(requests) < 200
     world = worlds[-1]
-    loaded = list(world.calls.values())[:300]  # those who called during the demo are still waiting
+    loaded = list(world.calls.values())[:300]  # the calls during the demo are still ringing
     inbound = [call for call in loaded if call["direction"] == "inbound" and call["ended_at"]]
     missed = [call for call in inbound if not call["answered_at"]]
     *hours, others = figures(out, "Inbound calls by local hour")
@@ -77,17 +77,17 @@ def test_it_shows_what_all_runs_loaded_whatever_the_user_has_set(
     assert sum(int(row[-1]) for row in [*hours, others]) == len(missed)
     teams = Counter(team["name"] for call in inbound for team in call["teams"])
     assert {" ".join(row[:-6]): int(row[-6]) for row in figures(out, "team  ")} == teams
-    told = [" ".join(row) for row in figures(out, "told by webhooks")]
-    assert [line.split()[0] for line in told] == ["message", "comment", "deletion"]
-    assert told[0].endswith("Where is my order? (read)")
-    assert told[1].endswith(demo.COMMENT)
-    assert (told[2].split()[4], len(worlds[-1].contacts)) == ("contact", 59)
-    assert len(figures(out, "agents, the first 5")) == 5
+    events = [" ".join(row) for row in figures(out, "from webhooks")]
+    assert [line.split()[0] for line in events] == ["message", "comment", "deletion"]
+    assert events[0].endswith("Where is my order? (read)")
+    assert events[1].endswith(demo.COMMENT)
+    assert (events[2].split()[4], len(worlds[-1].contacts)) == ("contact", 59)
+    assert len(figures(out, "top 5 agents")) == 5
     waiting = never_called_back(world, loaded)
-    assert f"to call back, the latest of {len(waiting)} " in out
-    shown = [" ".join(row[-4:]) for row in figures(out, "to call back, the latest of")]
+    assert f"to call back, latest of {len(waiting)} " in out
+    shown = [" ".join(row[-4:]) for row in figures(out, "to call back, latest of")]
     assert shown == [f"{count} {at.strftime('%d %b %H:%M')}" for _, _, count, at in waiting[:5]]
-    said = [line.split(": ", 1) for line in out.split("What was said on")[1].splitlines()[1:] if ": " in line]
+    said = [line.split(": ", 1) for line in out.split("Transcript of a call on")[1].splitlines()[1:] if ": " in line]
     agents = {user["name"].split()[0] for user in world.kinds["users"].values()}
     assert len(said) > 3
     assert all(speaker.strip() in agents for speaker, _ in said[::2])
@@ -100,7 +100,7 @@ def test_it_shows_what_all_runs_loaded_whatever_the_user_has_set(
 
 
 @pytest.mark.usefixtures("worlds")
-def test_a_run_that_fails_is_one_clear_line(
+def test_a_failed_run_is_one_line(
     project: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(project.folder)
@@ -108,10 +108,10 @@ def test_a_run_that_fails_is_one_clear_line(
 
     assert demo.main() == 1
 
-    assert capsys.readouterr().err == "Meltano failed with exit code 1; demo-data/meltano.log says why.\n"
+    assert capsys.readouterr().err == "Meltano failed with exit code 1; see demo-data/meltano.log.\n"
 
 
-def test_without_meltano_it_says_so(
+def test_missing_meltano_is_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -125,7 +125,7 @@ def test_without_meltano_it_says_so(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_folder_that_cannot_be_written_to_is_one_clear_line(
+def test_an_unwritable_folder_is_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)

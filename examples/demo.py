@@ -107,7 +107,7 @@ def _demo() -> Iterator[str]:
             changes = _work(sandbox)
             sandbox.webhooks.deliver()
         yield from textwrap.wrap(f"Meanwhile: {changes}.", WIDTH)
-        yield "Second run: changes, and events from webhooks ..."
+        yield "Second run: changes, and events that webhooks sent ..."
         second = _load("second run", sandbox, **_inbox_settings())
         yield "Third run: transcripts of the latest calls, one request per call; then the dbt models ..."
         third = _load("transcripts", sandbox, *BUILD, **_transcripts(world))

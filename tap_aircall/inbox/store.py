@@ -521,12 +521,17 @@ class Inbox:
     @contextmanager
     def _writing(self) -> Iterator[sa.Connection]:
         """Run a transaction that overlaps with no other writer's, and check that it went to the current file."""
-        with _explained(), self.engine.begin() as connection:
-            self._take_turn(connection)
-            yield connection
-            info = connection.info
-        if self._file is not None and not _is_whole(self._file, info):
-            self.engine.dispose()  # the next connection opens the current file
+        whole = False
+        try:
+            with _explained(), self.engine.begin() as connection:
+                self._take_turn(connection)
+                yield connection
+                info = connection.info
+            whole = self._file is None or _is_whole(self._file, info)
+        finally:
+            if not whole:
+                self.engine.dispose()  # the next connection opens the current file
+        if not whole:
             message = f"{SETTING}: {self._file} was removed, replaced, cut or made read-only while it was in use."
             raise InboxError(message)
 

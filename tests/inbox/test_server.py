@@ -424,6 +424,7 @@ def test_what_a_company_has_in_the_store_is_bounded_and_costs_others_nothing(
 BREAKS: dict[str, Callable[[Path], object]] = {
     "removed": lambda file: file.unlink(),
     "renamed": lambda file: file.rename(file.with_suffix(".old")),
+    "emptied": lambda file: file.rename(file.with_suffix(".old")) and file.touch(),
     "replaced": lambda file: shutil.copy(file, file.with_suffix(".new")) and file.with_suffix(".new").replace(file),
     "cut": lambda file: os.truncate(file, 0),
     "read-only": lambda file: file.chmod(0o400),
@@ -443,6 +444,11 @@ def test_nothing_is_answered_that_went_to_a_file_which_nobody_finds(
     if how == "replaced":
         with closing(Inbox.open(str(tmp_path / "inbox.db"), create=False)) as inbox:
             assert ids(inbox) == [1, 2]
+    if (old := tmp_path / "inbox.old").exists():
+        old.replace(tmp_path / "inbox.db")
+        receiver.clock.now += 1
+        receiver.get(HEALTH)  # may notice that it was replaced once more
+        assert receiver.post(delivery(3)).status_code == 200
 
 
 def test_its_health_writes_each_time(receiver: Running, tmp_path: Path) -> None:

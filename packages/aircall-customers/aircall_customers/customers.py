@@ -94,7 +94,7 @@ def _read_yaml(path: Path) -> Any:
     except yaml.reader.ReaderError as error:
         message = f"{path} is not text in UTF-8"
         raise CustomersError(message) from error
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, RecursionError) as error:  # recursion: nested too deeply
         mark = getattr(error, "problem_mark", None)
         message = f"{path} is not YAML{f' (line {mark.line + 1})' if mark else ''}"
         raise CustomersError(message) from error
@@ -218,7 +218,8 @@ class Customer(_Strict):
 
 class _List(_Strict):
     defaults: dict[str, Any] = {}
-    customers: dict[str, dict[str, Any]] = {}
+    customers: dict[str, dict[str, Any]]
+    """Required, so that a file that was cut or emptied does not remove every customer."""
 
 
 def read_customers(path: Path, project: Project) -> dict[str, Customer]:

@@ -56,7 +56,10 @@ customers:
 @pytest.mark.parametrize(
     ("text", "mistake"),
     [
+        ("", "customers: Field required"),
+        ("defaults: {schedule: '@daily'}", "customers: Field required"),
         ("customers: [", "is not YAML (line 1)"),
+        pytest.param("customers: " + "[" * 5000, "is not YAML", id="nested too deeply"),
         ("customers: [acme]", "customers: Input should be a valid dictionary"),
         ("clients: {}", "clients: Extra inputs are not permitted"),
         ("customers: {acme: {schema: acme}}", "customer acme: credentials: Field required"),

@@ -424,7 +424,7 @@ def test_what_a_company_has_in_the_store_is_bounded_and_costs_others_nothing(
 BREAKS: dict[str, Callable[[Path], object]] = {
     "removed": lambda file: file.unlink(),
     "renamed": lambda file: file.rename(file.with_suffix(".old")),
-    "emptied": lambda file: file.rename(file.with_suffix(".old")) and file.touch(),
+    "emptied": lambda file: (file.rename(file.with_suffix(".old")), file.write_bytes(b"")),
     "replaced": lambda file: shutil.copy(file, file.with_suffix(".new")) and file.with_suffix(".new").replace(file),
     "cut": lambda file: os.truncate(file, 0),
     "read-only": lambda file: file.chmod(0o400),

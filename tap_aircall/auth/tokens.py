@@ -28,7 +28,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 MARGIN_SECONDS = 120.0
-"""How long before they expire tokens are renewed; shorter-lived ones are renewed when Aircall refuses them."""
+"""How long before they expire tokens are renewed."""
+SHORTEST_LIFETIME_SECONDS = 600.0
+"""Tokens with a shorter one are renewed when Aircall refuses them: the margin would take up too much of it."""
 ANCESTORS = 64
 """How many fingerprints of earlier tokens to keep, to recognize those in the config."""
 LOCK_SECONDS = 600.0
@@ -67,7 +69,7 @@ class Tokens(msgspec.Struct, frozen=True, kw_only=True):
         Without a refresh token in the answer, the previous one stays. `expires_in` may be missing, a number or text.
 
         Args:
-            payload: The decode_entry answer.
+            payload: The decoded answer.
             now: UNIX seconds.
 
         Raises:
@@ -301,9 +303,9 @@ def _token(value: Any) -> str | None:
 
 
 def _seconds(value: Any) -> float | None:
-    """Return a lifetime in seconds; None if it is unusable, or too short to renew in time."""
+    """Return a lifetime in seconds; None if it is unusable, or too short to renew ahead of time."""
     try:
         seconds = 0.0 if isinstance(value, bool) else float(value)
     except (TypeError, ValueError, OverflowError):
         return None
-    return seconds if MARGIN_SECONDS < seconds < LONGEST_LIFETIME_SECONDS else None
+    return seconds if SHORTEST_LIFETIME_SECONDS <= seconds < LONGEST_LIFETIME_SECONDS else None

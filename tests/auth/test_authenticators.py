@@ -129,11 +129,12 @@ class TestRenewal:
         assert app.oauth.grants == ["refresh_token"] * 2
         assert {log.status for log in app.sandbox.requests} == {200}
 
-    def test_of_a_token_that_lives_for_a_minute_happens_when_aircall_refuses_it(self, app: App) -> None:
-        app.oauth.lifetime = 60
+    @pytest.mark.parametrize("lifetime", [60, 125])
+    def test_of_a_token_that_lives_for_minutes_happens_when_aircall_refuses_it(self, app: App, lifetime: int) -> None:
+        app.oauth.lifetime = lifetime
         refresh = app.refresh_token()
 
-        for seconds, grants in ((0, 1), (59, 1), (2, 2)):
+        for seconds, grants in ((0, 1), (lifetime - 1, 1), (2, 2)):
             app.clock.now += seconds
             app.run(**refresh)
             assert len(app.oauth.grants) == grants

@@ -1,4 +1,4 @@
-"""A command that the receiver runs when events have come, such as the load that brings them into the warehouse."""
+"""The command that the receiver runs after events arrive, such as a load into the warehouse."""
 
 from __future__ import annotations
 
@@ -20,35 +20,35 @@ if TYPE_CHECKING:
     from tap_aircall.reading.clock import Clock
 
 LOOK_SECONDS = 1.0
-"""How often to look whether events came."""
+"""Interval of the checks for new events."""
 EVERY_SECONDS = 60.0
-"""It begins no sooner than so long after it last began; after failures, twice as long each time."""
+"""Minimum time between two starts, and the first back-off after a failure; it doubles with each further one."""
 LONGEST_PAUSE_SECONDS = 3600.0
-"""However often it has failed."""
+"""Longest back-off."""
 POLL_SECONDS = 0.1
-"""How often to look whether it has ended."""
+"""Interval of the checks whether the command has ended."""
 GRACE_SECONDS = 10.0
-"""How long it may take to end when the receiver does, before it is killed."""
+"""How long the command may take to exit after SIGTERM, before it is killed."""
 LEADER = "trap '' HUP INT TERM; read -r _; kill -s KILL 0"
-"""The shell command that leads its process group, and kills all of that when our end of its input is closed: at the
-end of a run, and however this process ends."""
+"""Shell command that leads the process group. It kills the group once our end of its input closes: after each run, and
+whenever this process ends."""
 
 logger = logging.getLogger(__name__)
 
 
 class FollowUp:
-    """Runs a command whenever events came that it has not seen: at most once a minute, and never twice at once.
+    """Runs a command after new events: at most once a minute, and one run at a time.
 
-    It also runs at the start if there are any events, since nobody knows what became of them. When it fails, it is run
-    again, after a pause.
+    It also runs at the start if the inbox has any events, since they may not have been loaded. After a failure, it is
+    retried with back-off.
 
     Args:
-        command: The command, with its arguments quoted as in a shell.
-        position: Returns the position of the last event.
-        clock: Where time comes from.
+        command: The command, quoted as in a shell.
+        position: Returns the position of the latest event.
+        clock: This machine's clock.
 
     Raises:
-        InputError: If there is no such command.
+        InputError: If the command does not exist.
     """
 
     def __init__(self, command: str, position: Callable[[], int], clock: Clock) -> None:
@@ -57,12 +57,12 @@ class FollowUp:
         except ValueError as error:
             raise InputError(f"Option --then: cannot be split into words: {error}.") from None
         if not self._words or shutil.which(self._words[0]) is None:
-            raise InputError(f"Option --then: there is no command {shlex.join(self._words[:1])}.")
+            raise InputError(f"Option --then: command {shlex.join(self._words[:1])} not found.")
         self._position = position
         self._clock = clock
 
     def watch(self, ended: threading.Event) -> None:
-        """Look for events and run the command, until an event is set; then, end a command that is under way."""
+        """Run the command after new events until `ended` is set; then stop a run in progress."""
         done, failures, next_at = 0, 0, self._clock.monotonic()
         while not ended.is_set():
             now = self._clock.monotonic()
@@ -76,17 +76,17 @@ class FollowUp:
                     failures += 1
                     pause = min(EVERY_SECONDS * 2 ** (failures - 1), LONGEST_PAUSE_SECONDS)
                     next_at = self._clock.monotonic() + pause
-                    logger.warning("Option --then: %s It is run again in %.0f minutes.", problem, pause / 60)
+                    logger.warning("Option --then: %s Next try in %.0f minutes.", problem, pause / 60)
                 elif there > done:
                     done, failures, next_at = there, 0, now + EVERY_SECONDS
             self._clock.wait(LOOK_SECONDS, ended)
 
     def run(self, ended: threading.Event) -> str | None:
-        """Run the command to its end, or until the receiver ends; return what went wrong, if anything did."""
+        """Run the command until it ends or `ended` is set; return what went wrong, or None."""
         try:
             with (
                 subprocess.Popen(["/bin/sh", "-c", LEADER], stdin=subprocess.PIPE, process_group=0) as leader,  # noqa: S603
-                subprocess.Popen(  # noqa: S603 - what the user wants
+                subprocess.Popen(  # noqa: S603 - the user's command
                     self._words, stdin=subprocess.DEVNULL, process_group=leader.pid
                 ) as process,
             ):
@@ -96,7 +96,11 @@ class FollowUp:
                     os.killpg(leader.pid, signal.SIGTERM)
                     with suppress(subprocess.TimeoutExpired):
                         process.wait(GRACE_SECONDS)
-                leader.communicate()  # its input ends
+                leader.communicate()  # closes its input
         except OSError as error:
             return f"the command cannot be run: {reason_of(error)}."
-        return f"the command ended with {process.returncode}." if process.returncode and not ended.is_set() else None
+        return (
+            f"the command failed with exit code {process.returncode}."
+            if process.returncode and not ended.is_set()
+            else None
+        )

@@ -36,7 +36,7 @@ class Day(FakeClock):
 def runs(monkeypatch: pytest.MonkeyPatch, seconds: float, position: Callable[[int], int], *codes: int) -> list[int]:
     """Return the seconds in which a command was begun that takes 5 s, and ends with these codes and then with 0."""
     clock, begun, left = Day(seconds), [], list(codes)
-    problems = {0: None, 1: "the command ended with 1."}
+    problems = {0: None, 1: "the command failed with exit code 1."}
 
     def take(_self: FollowUp, _ended: Event) -> str | None:
         begun.append(int(clock.now - NOW))
@@ -62,7 +62,7 @@ def test_it_backs_off_while_it_fails(monkeypatch: pytest.MonkeyPatch, caplog: py
     assert [later - sooner - 5 for sooner, later in itertools.pairwise(begun)] == [
         *(60, 120, 240, 480, 960, 1920, 3600, 3600)
     ]
-    assert caplog.messages[1] == "Option --then: the command ended with 1. It is run again in 2 minutes."
+    assert caplog.messages[1] == "Option --then: the command failed with exit code 1. Next try in 2 minutes."
 
 
 def test_a_store_that_cannot_be_read_counts_as_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -78,8 +78,8 @@ def test_a_store_that_cannot_be_read_counts_as_a_failure(monkeypatch: pytest.Mon
     ("command", "problem"),
     [
         ("true", None),
-        ("sh -c 'exit 3'", "the command ended with 3."),
-        ("sh -c 'kill -9 $$'", "the command ended with -9."),
+        ("sh -c 'exit 3'", "the command failed with exit code 3."),
+        ("sh -c 'kill -9 $$'", "the command failed with exit code -9."),
         ("/gone", "the command cannot be run: No such file or directory."),
     ],
 )
@@ -99,5 +99,5 @@ def test_a_command_that_does_not_end_is_killed(monkeypatch: pytest.MonkeyPatch) 
 
 @pytest.mark.parametrize("command", ["", "no-such-command x", "true 'x"])
 def test_a_command_that_is_none_is_told(command: str) -> None:
-    with pytest.raises(InputError, match=r"^Option --then: (there is no command|cannot be split into words)"):
+    with pytest.raises(InputError, match=r"^Option --then: (command |cannot be split into words)"):
         FollowUp(command, lambda: 1, FakeClock())

@@ -1,4 +1,4 @@
-"""Views over the tables of all customers: one for each table, in each warehouse."""
+"""Views that unite the tables of all customers: one per table and warehouse."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from aircall_customers.customers import Customer, Project
 
 NAME = "all_customers"
-"""The schema of the views in PostgreSQL; in DuckDB, where each customer has a file, the file that they are in."""
+"""Name of the views' schema in PostgreSQL, and of their file in DuckDB, where each customer has its own file."""
 IN_POSTGRES = """
 SELECT relname, attname, format_type(atttypid, atttypmod) FROM pg_attribute JOIN pg_class ON pg_class.oid = attrelid
 WHERE relnamespace = to_regnamespace(quote_ident(%s)) AND relkind = 'r' AND attnum > 0 AND NOT attisdropped
@@ -30,12 +30,12 @@ WHERE database_name = 'customer' AND schema_name = ? ORDER BY table_name, column
 
 
 class Place(NamedTuple):
-    """Where the tables of a customer are."""
+    """The location of a customer's tables."""
 
     customer: str
     schema: str
     file: Path
-    """In DuckDB."""
+    """Used in DuckDB only."""
 
 
 class Table(NamedTuple):
@@ -44,20 +44,20 @@ class Table(NamedTuple):
     customer: str
     name: str
     relation: str
-    """What to select from."""
+    """SQL to select from."""
     columns: dict[str, str]
-    """The type of each."""
+    """Types by column."""
 
 
 def make_views(customers: Iterable[Customer], project: Project) -> Iterator[str]:
-    """Make a view of each table over all customers in a warehouse, in place of the one before.
+    """Create or replace the views in each warehouse.
 
     Args:
-        customers: Whose tables; those that a customer lacks are passed over.
+        customers: The customers; a customer without some table is left out of its view.
         project: The Meltano project that loads them.
 
     Yields:
-        A line on each warehouse, and on each customer who is in neither DuckDB nor PostgreSQL.
+        A line about each warehouse, and about each customer in neither DuckDB nor PostgreSQL.
 
     Raises:
         CustomersError: If a warehouse refuses.
@@ -88,7 +88,7 @@ def _address(values: Mapping[str, object]) -> str:
 
 
 def _in_postgres(address: str, places: Sequence[Place]) -> int:
-    """Make the views in a schema; return how many."""
+    """Create the views in a schema; return their number."""
     try:
         with psycopg.connect(address) as connection:
             tables: list[Table] = []
@@ -98,14 +98,14 @@ def _in_postgres(address: str, places: Sequence[Place]) -> int:
             connection.execute(f"CREATE SCHEMA IF NOT EXISTS {NAME}".encode())
             for name, query in (views := _views(tables)).items():
                 connection.execute(f"DROP VIEW IF EXISTS {NAME}.{name}; CREATE VIEW {NAME}.{name} AS {query}".encode())
-    except psycopg.Error as error:  # what it says of an address may have the password
+    except psycopg.Error as error:  # its text may contain the password
         message = f"PostgreSQL refuses the views: {error.diag.message_primary or type(error).__name__}."
         raise CustomersError(message) from error
     return len(views)
 
 
 def _in_duckdb(places: Sequence[Place]) -> int:
-    """Make the views in a file in the working directory; return how many."""
+    """Create the views in a file in the working directory; return their number."""
     try:
         import duckdb  # noqa: PLC0415 - only where customers are in DuckDB
     except ModuleNotFoundError as error:
@@ -138,7 +138,7 @@ def _tables(place: Place, columns: Iterable[tuple[str, str, str]], relation: str
 
 
 def _views(tables: Iterable[Table]) -> dict[str, str]:
-    """Return the query of each view by its name, with all columns that any of its tables has."""
+    """Return the views' queries by name; each has all columns that any of its tables has."""
     by_name: dict[str, list[Table]] = {}
     for table in tables:
         by_name.setdefault(table.name, []).append(table)

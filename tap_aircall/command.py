@@ -617,7 +617,8 @@ def opened(
     Raises:
         InputError: If the config or the store cannot be used.
     """
-    from tap_aircall.inbox.store import PATIENCE_SECONDS, Inbox  # noqa: PLC0415 - need the extra
+    from tap_aircall.inbox.databases import PATIENCE_SECONDS  # noqa: PLC0415 - needs the extra
+    from tap_aircall.inbox.store import Inbox  # noqa: PLC0415
     from tap_aircall.inbox.webhooks import Webhooks  # noqa: PLC0415
     from tap_aircall.tap import TapAircall  # noqa: PLC0415
 

@@ -4,17 +4,13 @@ It is a log read by position. A reader that has seen a position never misses a l
 before they take positions until these are visible. (A PostgreSQL sequence alone assigns 6 before 7, but may show 7
 first.) A position is never reused, even after events were forgotten.
 
-Every error here is one line, which quotes neither an event nor the password in a URL.
+Every error is one line, which quotes neither an event nor the password in a URL.
 """
 
 from __future__ import annotations
 
-import errno
 import itertools
 import logging
-import os
-import sqlite3
-import tempfile
 import time
 import uuid
 from collections import Counter
@@ -27,8 +23,21 @@ import filelock
 import msgspec
 import sqlalchemy as sa
 
-from tap_aircall.errors import InboxError, InputError, needs_extra, reason_of
+from tap_aircall.errors import InboxError, InputError, needs_extra
 from tap_aircall.http.decoding import decode
+from tap_aircall.inbox.databases import (
+    DAMAGED,
+    NO_LOCKS,
+    PATIENCE_SECONDS,
+    SETTING,
+    has_locks,
+    is_current,
+    postgres_engine,
+    sqlite_engine,
+    translated_errors,
+    url_of_file,
+    url_of_server,
+)
 from tap_aircall.inbox.deliveries import LARGEST_BODY, MOST_VALUES
 from tap_aircall.reading.conform import to_id
 from tap_aircall.reading.times import told_milliseconds
@@ -40,15 +49,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-SETTING = "Setting inbox"
-PATIENCE_SECONDS = 30.0
-"""Limit of the wait for other writers."""
-RETRY_SECONDS = 0.01
-"""Wait before switching a file to WAL is retried; the switch takes a few milliseconds."""
 DAY = 86_400_000
 """In milliseconds. Some programs write a time on the first day of 1970 for none."""
-CONNECT_SECONDS = 5
-"""Time-out of connecting to a database server."""
 BATCH = 200
 """Events to read or forget at once."""
 BATCH_BYTES = 2 * LARGEST_BODY
@@ -62,16 +64,14 @@ MOST_NAMED = 10
 IDS = 500
 """Ids in one query."""
 LOCK, REGISTERING = 0x616972_63616C6C, 0x616972_63616C6D
-"""Numbers of the advisory locks that those who write to PostgreSQL, and who register, take in turn."""
+"""Keys of PostgreSQL's advisory locks for writing, and for registering a webhook."""
 SIZE, FORGOTTEN = "size:", "forgotten:"
-"""How keys begin, before the name of a company, for the bytes of its bodies and the last position that is forgotten."""
+"""Prefixes of keys, before a company's name: bytes of its bodies, and the last position forgotten."""
 _KEPT = ("message.*", "group_message.*", "ai_voice_agent.*")
 """Events that `Inbox.forget` keeps: messages and sessions are merged from all their events, and exist nowhere else."""
 
 logger = logging.getLogger(__name__)
 
-_DAMAGED = f"{SETTING}: the store is damaged; restore it from a copy."
-_NO_LOCKS = f"{SETTING}: the store cannot be used: {reason_of(OSError(errno.ENOLCK, ''))}."
 
 _metadata = sa.MetaData()
 _meta = sa.Table(
@@ -236,19 +236,19 @@ class Inbox:
             InputError: If it is unusable, or there is none and `create` is false.
         """
         file = None if "://" in location else Path(location).absolute()
-        url = _url(location) if file is None else _url_of_file(file, create=create)
+        url = url_of_server(location) if file is None else url_of_file(file, create=create)
         try:
-            engine = _postgres(url, patience) if file is None else _sqlite(url, file, patience)
+            engine = postgres_engine(url, patience) if file is None else sqlite_engine(url, file, patience)
         except ModuleNotFoundError as error:
             message = needs_extra(f"{SETTING}: PostgreSQL", "inbox")
             raise InputError(message) from error
         inbox = cls(engine, file, patience)
         try:
-            with _explained():
+            with translated_errors():
                 inbox._prepare(create=create)
         except InboxError as error:
-            if file is not None and not _has_locks(file.parent):  # which looks to SQLite like a lock of another process
-                raise InputError(_NO_LOCKS) from None
+            if file is not None and not has_locks(file.parent):  # which looks to SQLite like a lock of another process
+                raise InputError(NO_LOCKS) from None
             raise InputError(str(error)) from None
         finally:
             engine.dispose()  # so that forked processes share no connection
@@ -259,7 +259,7 @@ class Inbox:
         """A random identifier of this store and its copies."""
         inbox_id = self._value("inbox_id")
         if not inbox_id:
-            raise InboxError(_DAMAGED)
+            raise InboxError(DAMAGED)
         return inbox_id
 
     def close(self) -> None:
@@ -293,7 +293,7 @@ class Inbox:
 
     def forgotten_position(self, company: str) -> int:
         """Return the highest position of a company's forgotten events; 0 if there are none."""
-        with _explained():
+        with translated_errors():
             return int(self._value(FORGOTTEN + company) or 0)
 
     def event_id(self, position: int) -> str | None:
@@ -440,7 +440,7 @@ class Inbox:
             InboxError: If another process does not finish.
         """
         with ExitStack() as stack:
-            with _explained():
+            with translated_errors():
                 if self._file is not None:
                     lock = filelock.FileLock(f"{self._file}.lock", timeout=self._patience, mode=0o600)
                     stack.enter_context(lock)
@@ -515,7 +515,7 @@ class Inbox:
 
     @contextmanager
     def _reading(self) -> Iterator[sa.Connection]:
-        with _explained(), self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        with translated_errors(), self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             yield connection
 
     @contextmanager
@@ -523,11 +523,11 @@ class Inbox:
         """Run a transaction that overlaps with no other writer's, and check that it went to the current file."""
         whole = False
         try:
-            with _explained(), self.engine.begin() as connection:
+            with translated_errors(), self.engine.begin() as connection:
                 self._take_turn(connection)
                 yield connection
                 info = connection.info
-            whole = self._file is None or _is_whole(self._file, info)
+            whole = self._file is None or is_current(self._file, info)
         finally:
             if not whole:
                 self.engine.dispose()  # the next connection opens the current file
@@ -612,127 +612,6 @@ class Inbox:
         return int(version)
 
 
-def _url(location: str) -> sa.URL:
-    """Parse a URL.
-
-    Raises:
-        InputError: If it is not one of a PostgreSQL database.
-    """
-    scheme, _, rest = location.partition("://")
-    if scheme not in {"postgresql", "postgres", "postgresql+psycopg"}:
-        message = f"{SETTING}: must be the path of a file, or begin with postgresql://."
-        raise InputError(message)
-    try:
-        return sa.make_url(f"postgresql+psycopg://{rest}")
-    except (sa.exc.ArgumentError, ValueError):
-        message = f"{SETTING}: is no address of a database, such as postgresql://user:password@host/name."
-        raise InputError(message) from None
-
-
-def _url_of_file(path: Path, *, create: bool) -> sa.URL:
-    """Return the URL of a file, and create the file if asked to.
-
-    Raises:
-        InputError: If it does not exist or cannot be opened.
-    """
-    try:
-        if create:  # readable by its owner alone; SQLite's other files inherit that
-            os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
-        else:
-            path.stat()
-    except FileNotFoundError:
-        message = f"{SETTING}: there is no file {path}; aircall-inbox serve makes it."
-        if create:
-            message = f"{SETTING}: there is no folder {path.parent}."
-        raise InputError(message) from None
-    except (OSError, ValueError) as error:
-        message = f"{SETTING}: {path} cannot be opened: {getattr(error, 'strerror', None) or 'no path'}."
-        raise InputError(message) from None
-    return sa.URL.create("sqlite", database=path.as_uri(), query={"mode": "rw", "uri": "true"})
-
-
-def _is_whole(path: Path, info: dict[str, Any]) -> bool:
-    """Return whether a file is still the one that a connection has open; writes to a replaced file are lost."""
-    try:
-        opened, found = info["file"], path.stat()
-    except OSError:
-        return False
-    info["file"] = found
-    return os.path.samestat(opened, found) and found.st_size >= opened.st_size and bool(found.st_mode & 0o222)
-
-
-def _has_locks(folder: Path) -> bool:
-    """Return whether a folder's file system seems to have the locks that SQLite needs."""
-    try:
-        import fcntl  # noqa: PLC0415 - not on every platform
-
-        with tempfile.TemporaryFile(dir=folder) as file:
-            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except ImportError:
-        return True
-    except OSError as error:
-        return reason_of(error) not in _NO_LOCKS
-    return True
-
-
-def _sqlite(url: sa.URL, path: Path, patience: float) -> sa.Engine:
-    # Transactions are begun explicitly: Python begins them only at the first write, which may be too late.
-    arguments = {"timeout": patience, "isolation_level": None}
-    engine = sa.create_engine(url, connect_args=arguments, hide_parameters=True)
-
-    @sa.event.listens_for(engine, "do_connect")
-    def _connecting(_dialect: Any, record: Any, _arguments: Any, _options: Any) -> None:
-        record.info["file"] = path.stat()  # before opening, so that a replacement is noticed
-
-    @sa.event.listens_for(engine, "connect")
-    def _connected(connection: sqlite3.Connection, _record: Any) -> None:
-        _use_wal(connection, patience)
-        for pragma in ("synchronous=FULL", "fullfsync=ON"):
-            connection.execute(f"PRAGMA {pragma}")
-
-    return engine
-
-
-def _use_wal(connection: sqlite3.Connection, patience: float) -> None:
-    """Switch a new file to WAL, which is permanent.
-
-    SQLite's own time-out is not enough: if two processes switch a file together, one fails at once with "busy".
-    """
-    give_up_at = time.monotonic() + patience
-    while True:
-        try:
-            connection.execute("PRAGMA journal_mode=WAL")
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() >= give_up_at:
-                raise
-            time.sleep(RETRY_SECONDS)
-        else:
-            return
-
-
-def _postgres(url: sa.URL, patience: float) -> sa.Engine:
-    # With a limit for a server that vanishes silently.
-    arguments = {
-        "connect_timeout": CONNECT_SECONDS,
-        "tcp_user_timeout": int(patience * 1000),
-        **{name: value for name, value in url.query.items() if name in {"connect_timeout", "tcp_user_timeout"}},
-    }
-    engine = sa.create_engine(url, connect_args=arguments, pool_pre_ping=True, hide_parameters=True)
-
-    @sa.event.listens_for(engine, "connect")
-    def _connected(connection: Any, _record: Any) -> None:
-        with connection.cursor() as cursor:
-            cursor.execute(f"SET statement_timeout = {int(patience * 1000)}")
-            cursor.execute("SET timezone = 'UTC'")
-            # Without it, the database could lose events that Aircall was told are stored.
-            cursor.execute("SHOW synchronous_commit")
-            if cursor.fetchone() == ("off",):
-                cursor.execute("SET synchronous_commit = on")
-        connection.commit()
-
-    return engine
-
-
 def _bounded(rows: Iterable[sa.Row[Any]]) -> Iterator[list[int]]:
     """Split rows of positions and sizes into batches that fit the limits; yield the positions."""
     part: list[int] = []
@@ -769,66 +648,3 @@ def _are(kinds: Iterable[str]) -> sa.ColumnElement[bool]:
             else name == kind
         )
     return sa.or_(*conditions) if conditions else sa.true()
-
-
-@contextmanager
-def _explained() -> Iterator[None]:
-    """Translate errors into one line.
-
-    Raises:
-        InboxError: Instead of SQLAlchemy's errors, which quote data, and of errors about damaged values.
-    """
-    try:
-        yield
-    except sa.exc.SQLAlchemyError as error:
-        cause = getattr(error, "orig", None) or error
-        if getattr(cause, "sqlite_errorname", "") == "SQLITE_IOERR_LOCK":
-            raise InboxError(_NO_LOCKS) from None
-        reason = _of_sqlite(cause) if isinstance(cause, sqlite3.Error) else _of_postgres(cause)
-        message = f"{SETTING}: the store {reason}."
-        raise InboxError(message) from None
-    except filelock.Timeout:
-        message = f"{SETTING}: another process is registering a webhook, and does not finish; is one stuck?"
-        raise InboxError(message) from None
-    except OSError as error:
-        message = f"{SETTING}: the store cannot be used: {reason_of(error)}."
-        raise InboxError(message) from None
-    except ValueError:
-        raise InboxError(_DAMAGED) from None
-
-
-def _of_sqlite(error: sqlite3.Error) -> str:
-    name = getattr(error, "sqlite_errorname", None) or type(error).__name__
-    reasons = {
-        "SQLITE_BUSY": "is kept locked by another process",
-        "SQLITE_LOCKED": "is kept locked by another process",
-        "SQLITE_FULL": "cannot grow: disk full",
-        "SQLITE_READONLY": "may not be written to",
-        "SQLITE_PERM": "may not be written to",
-        "SQLITE_CANTOPEN": "cannot be opened",
-        "SQLITE_CORRUPT": "is damaged",
-        "SQLITE_NOTADB": "is no SQLite file",
-    }
-    known = (reason for prefix, reason in reasons.items() if name.startswith(prefix))
-    return next(known, f"cannot be used ({name})")
-
-
-def _of_postgres(error: BaseException) -> str:
-    state = getattr(error, "sqlstate", None) or ""
-    reasons = {
-        "28": "refuses the user or the password",
-        "3D": "has no such database",
-        "42501": "does not allow this user what is needed",
-        "25006": "is a copy that may not be written to",
-        "53100": "cannot grow: disk full",
-        "57014": "takes too long",
-        "55P03": "takes too long",
-    }
-    known = (reason for prefix, reason in reasons.items() if state.startswith(prefix))
-    if not state:
-        # If it cannot connect, psycopg gives the reason only in its message, which may name users and hosts.
-        text = str(error)
-        if "password" in text or "authentication" in text:
-            return reasons["28"]
-        return reasons["3D" if "database" in text else "28"] if "does not exist" in text else "cannot be reached"
-    return next(known, f"cannot be used (SQLSTATE {state})")

@@ -1,0 +1,219 @@
+"""The databases behind the store: how to open them, and their errors in one line.
+
+No message quotes an event, or the password in a URL.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import sqlite3
+import tempfile
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import filelock
+import sqlalchemy as sa
+
+from tap_aircall.errors import InboxError, InputError, reason_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+SETTING = "Setting inbox"
+PATIENCE_SECONDS = 30.0
+"""Limit of the wait for other writers."""
+RETRY_SECONDS = 0.01
+"""Wait before switching a file to WAL is retried; the switch takes a few milliseconds."""
+CONNECT_SECONDS = 5
+"""Time-out of connecting to a database server."""
+DAMAGED = f"{SETTING}: the store is damaged; restore it from a copy."
+NO_LOCKS = f"{SETTING}: the store cannot be used: {reason_of(OSError(errno.ENOLCK, ''))}."
+
+
+def url_of_server(location: str) -> sa.URL:
+    """Parse a URL.
+
+    Raises:
+        InputError: If it is not one of a PostgreSQL database.
+    """
+    scheme, _, rest = location.partition("://")
+    if scheme not in {"postgresql", "postgres", "postgresql+psycopg"}:
+        message = f"{SETTING}: must be the path of a file, or begin with postgresql://."
+        raise InputError(message)
+    try:
+        return sa.make_url(f"postgresql+psycopg://{rest}")
+    except (sa.exc.ArgumentError, ValueError):
+        message = f"{SETTING}: is no address of a database, such as postgresql://user:password@host/name."
+        raise InputError(message) from None
+
+
+def url_of_file(path: Path, *, create: bool) -> sa.URL:
+    """Return the URL of a file, and create the file if asked to.
+
+    Raises:
+        InputError: If it does not exist or cannot be opened.
+    """
+    try:
+        if create:  # readable by its owner alone; SQLite's other files inherit that
+            os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+        else:
+            path.stat()
+    except FileNotFoundError:
+        message = f"{SETTING}: there is no file {path}; aircall-inbox serve makes it."
+        if create:
+            message = f"{SETTING}: there is no folder {path.parent}."
+        raise InputError(message) from None
+    except (OSError, ValueError) as error:
+        message = f"{SETTING}: {path} cannot be opened: {getattr(error, 'strerror', None) or 'no path'}."
+        raise InputError(message) from None
+    return sa.URL.create("sqlite", database=path.as_uri(), query={"mode": "rw", "uri": "true"})
+
+
+def is_current(path: Path, info: dict[str, Any]) -> bool:
+    """Return whether a file is still the one that a connection has open; writes to a replaced file are lost."""
+    try:
+        opened, found = info["file"], path.stat()
+    except OSError:
+        return False
+    info["file"] = found
+    return os.path.samestat(opened, found) and found.st_size >= opened.st_size and bool(found.st_mode & 0o222)
+
+
+def has_locks(folder: Path) -> bool:
+    """Return whether a folder's file system seems to have the locks that SQLite needs."""
+    try:
+        import fcntl  # noqa: PLC0415 - not on every platform
+
+        with tempfile.TemporaryFile(dir=folder) as file:
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except ImportError:
+        return True
+    except OSError as error:
+        return reason_of(error) not in NO_LOCKS
+    return True
+
+
+def sqlite_engine(url: sa.URL, path: Path, patience: float) -> sa.Engine:
+    """Return an engine for a file, whose connections wait `patience` seconds for other writers."""
+    # Transactions are begun explicitly: Python begins them only at the first write, which may be too late.
+    arguments = {"timeout": patience, "isolation_level": None}
+    engine = sa.create_engine(url, connect_args=arguments, hide_parameters=True)
+
+    @sa.event.listens_for(engine, "do_connect")
+    def _connecting(_dialect: Any, record: Any, _arguments: Any, _options: Any) -> None:
+        record.info["file"] = path.stat()  # before opening, so that a replacement is noticed
+
+    @sa.event.listens_for(engine, "connect")
+    def _connected(connection: sqlite3.Connection, _record: Any) -> None:
+        _use_wal(connection, patience)
+        for pragma in ("synchronous=FULL", "fullfsync=ON"):
+            connection.execute(f"PRAGMA {pragma}")
+
+    return engine
+
+
+def _use_wal(connection: sqlite3.Connection, patience: float) -> None:
+    """Switch a new file to WAL, which is permanent.
+
+    SQLite's own time-out is not enough: if two processes switch a file together, one fails at once with "busy".
+    """
+    give_up_at = time.monotonic() + patience
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() >= give_up_at:
+                raise
+            time.sleep(RETRY_SECONDS)
+        else:
+            return
+
+
+def postgres_engine(url: sa.URL, patience: float) -> sa.Engine:
+    """Return an engine for a server, whose statements take at most `patience` seconds."""
+    # With a limit for a server that vanishes silently.
+    arguments = {
+        "connect_timeout": CONNECT_SECONDS,
+        "tcp_user_timeout": int(patience * 1000),
+        **{name: value for name, value in url.query.items() if name in {"connect_timeout", "tcp_user_timeout"}},
+    }
+    engine = sa.create_engine(url, connect_args=arguments, pool_pre_ping=True, hide_parameters=True)
+
+    @sa.event.listens_for(engine, "connect")
+    def _connected(connection: Any, _record: Any) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute(f"SET statement_timeout = {int(patience * 1000)}")
+            cursor.execute("SET timezone = 'UTC'")
+            # Without it, the database could lose events that Aircall was told are stored.
+            cursor.execute("SHOW synchronous_commit")
+            if cursor.fetchone() == ("off",):
+                cursor.execute("SET synchronous_commit = on")
+        connection.commit()
+
+    return engine
+
+
+@contextmanager
+def translated_errors() -> Iterator[None]:
+    """Translate errors into one line.
+
+    Raises:
+        InboxError: Instead of SQLAlchemy's errors, which quote data, and of errors about damaged values.
+    """
+    try:
+        yield
+    except sa.exc.SQLAlchemyError as error:
+        cause = getattr(error, "orig", None) or error
+        if getattr(cause, "sqlite_errorname", "") == "SQLITE_IOERR_LOCK":
+            raise InboxError(NO_LOCKS) from None
+        reason = _of_sqlite(cause) if isinstance(cause, sqlite3.Error) else _of_postgres(cause)
+        message = f"{SETTING}: the store {reason}."
+        raise InboxError(message) from None
+    except filelock.Timeout:
+        message = f"{SETTING}: another process is registering a webhook, and does not finish; is one stuck?"
+        raise InboxError(message) from None
+    except OSError as error:
+        message = f"{SETTING}: the store cannot be used: {reason_of(error)}."
+        raise InboxError(message) from None
+    except ValueError:
+        raise InboxError(DAMAGED) from None
+
+
+def _of_sqlite(error: sqlite3.Error) -> str:
+    name = getattr(error, "sqlite_errorname", None) or type(error).__name__
+    reasons = {
+        "SQLITE_BUSY": "is kept locked by another process",
+        "SQLITE_LOCKED": "is kept locked by another process",
+        "SQLITE_FULL": "cannot grow: disk full",
+        "SQLITE_READONLY": "may not be written to",
+        "SQLITE_PERM": "may not be written to",
+        "SQLITE_CANTOPEN": "cannot be opened",
+        "SQLITE_CORRUPT": "is damaged",
+        "SQLITE_NOTADB": "is no SQLite file",
+    }
+    known = (reason for prefix, reason in reasons.items() if name.startswith(prefix))
+    return next(known, f"cannot be used ({name})")
+
+
+def _of_postgres(error: BaseException) -> str:
+    state = getattr(error, "sqlstate", None) or ""
+    reasons = {
+        "28": "refuses the user or the password",
+        "3D": "has no such database",
+        "42501": "does not allow this user what is needed",
+        "25006": "is a copy that may not be written to",
+        "53100": "cannot grow: disk full",
+        "57014": "takes too long",
+        "55P03": "takes too long",
+    }
+    known = (reason for prefix, reason in reasons.items() if state.startswith(prefix))
+    if not state:
+        # If it cannot connect, psycopg gives the reason only in its message, which may name users and hosts.
+        text = str(error)
+        if "password" in text or "authentication" in text:
+            return reasons["28"]
+        return reasons["3D" if "database" in text else "28"] if "does not exist" in text else "cannot be reached"
+    return next(known, f"cannot be used (SQLSTATE {state})")

@@ -1,6 +1,6 @@
-"""The databases behind the store: how to open them, and their errors in one line.
+"""Opens the databases behind the store, and reduces their errors to one line.
 
-No message quotes an event, or the password in a URL.
+No message quotes an event or the password in a URL.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 
 SETTING = "Setting inbox"
 PATIENCE_SECONDS = 30.0
-"""Limit of the wait for other writers."""
+"""Time limit of the wait for other writers."""
 RETRY_SECONDS = 0.01
-"""Wait before switching a file to WAL is retried; the switch takes a few milliseconds."""
+"""Wait before a retry of the switch to WAL, which takes a few milliseconds."""
 CONNECT_SECONDS = 5
 """Time-out of connecting to a database server."""
 DAMAGED = f"{SETTING}: the store is damaged; restore it from a copy."
@@ -37,7 +37,7 @@ def url_of_server(location: str) -> sa.URL:
     """Parse a URL.
 
     Raises:
-        InputError: If it is not one of a PostgreSQL database.
+        InputError: If it is not the URL of a PostgreSQL database.
     """
     scheme, _, rest = location.partition("://")
     if scheme not in {"postgresql", "postgres", "postgresql+psycopg"}:
@@ -46,23 +46,23 @@ def url_of_server(location: str) -> sa.URL:
     try:
         return sa.make_url(f"postgresql+psycopg://{rest}")
     except (sa.exc.ArgumentError, ValueError):
-        message = f"{SETTING}: is no address of a database, such as postgresql://user:password@host/name."
+        message = f"{SETTING}: must be the URL of a database, such as postgresql://user:password@host/name."
         raise InputError(message) from None
 
 
 def url_of_file(path: Path, *, create: bool) -> sa.URL:
-    """Return the URL of a file, and create the file if asked to.
+    """Return the URL of a file; create the file if `create` is true.
 
     Raises:
         InputError: If it does not exist or cannot be opened.
     """
     try:
-        if create:  # readable by its owner alone; SQLite's other files inherit that
+        if create:  # readable only by its owner; SQLite's other files inherit that
             os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
         else:
             path.stat()
     except FileNotFoundError:
-        message = f"{SETTING}: there is no file {path}; aircall-inbox serve makes it."
+        message = f"{SETTING}: there is no file {path}; aircall-inbox serve creates it."
         if create:
             message = f"{SETTING}: there is no folder {path.parent}."
         raise InputError(message) from None
@@ -73,7 +73,7 @@ def url_of_file(path: Path, *, create: bool) -> sa.URL:
 
 
 def is_current(path: Path, info: dict[str, Any]) -> bool:
-    """Return whether a file is still the one that a connection has open; writes to a replaced file are lost."""
+    """Return whether a connection still has the current file open; writes to a replaced file are lost."""
     try:
         opened, found = info["file"], path.stat()
     except OSError:
@@ -83,7 +83,7 @@ def is_current(path: Path, info: dict[str, Any]) -> bool:
 
 
 def has_locks(folder: Path) -> bool:
-    """Return whether a folder's file system seems to have the locks that SQLite needs."""
+    """Return whether a folder's file system seems to support the locks that SQLite needs."""
     try:
         import fcntl  # noqa: PLC0415 - not on every platform
 
@@ -97,8 +97,8 @@ def has_locks(folder: Path) -> bool:
 
 
 def sqlite_engine(url: sa.URL, path: Path, patience: float) -> sa.Engine:
-    """Return an engine for a file, whose connections wait `patience` seconds for other writers."""
-    # Transactions are begun explicitly: Python begins them only at the first write, which may be too late.
+    """Return an engine for a file; its connections wait up to `patience` seconds for other writers."""
+    # The store begins transactions itself: Python begins them only at the first write, which may be too late.
     arguments = {"timeout": patience, "isolation_level": None}
     engine = sa.create_engine(url, connect_args=arguments, hide_parameters=True)
 
@@ -116,9 +116,9 @@ def sqlite_engine(url: sa.URL, path: Path, patience: float) -> sa.Engine:
 
 
 def _use_wal(connection: sqlite3.Connection, patience: float) -> None:
-    """Switch a new file to WAL, which is permanent.
+    """Switch a file to WAL, permanently.
 
-    SQLite's own time-out is not enough: if two processes switch a file together, one fails at once with "busy".
+    SQLite's own time-out does not apply: if two processes switch a file at the same time, one fails at once as "busy".
     """
     give_up_at = time.monotonic() + patience
     while True:
@@ -133,8 +133,8 @@ def _use_wal(connection: sqlite3.Connection, patience: float) -> None:
 
 
 def postgres_engine(url: sa.URL, patience: float) -> sa.Engine:
-    """Return an engine for a server, whose statements take at most `patience` seconds."""
-    # With a limit for a server that vanishes silently.
+    """Return an engine for a server; its statements may take up to `patience` seconds."""
+    # Also limits the wait for a server that vanishes silently.
     arguments = {
         "connect_timeout": CONNECT_SECONDS,
         "tcp_user_timeout": int(patience * 1000),
@@ -147,7 +147,7 @@ def postgres_engine(url: sa.URL, patience: float) -> sa.Engine:
         with connection.cursor() as cursor:
             cursor.execute(f"SET statement_timeout = {int(patience * 1000)}")
             cursor.execute("SET timezone = 'UTC'")
-            # Without it, the database could lose events that Aircall was told are stored.
+            # If it is off, a crash could lose events for which Aircall got a 200.
             cursor.execute("SHOW synchronous_commit")
             if cursor.fetchone() == ("off",):
                 cursor.execute("SET synchronous_commit = on")
@@ -158,10 +158,10 @@ def postgres_engine(url: sa.URL, patience: float) -> sa.Engine:
 
 @contextmanager
 def translated_errors() -> Iterator[None]:
-    """Translate errors into one line.
+    """Translate errors of databases, files and locks into one line.
 
     Raises:
-        InboxError: Instead of SQLAlchemy's errors, which quote data, and of errors about damaged values.
+        InboxError: In place of SQLAlchemy's errors, which quote data, and of errors about files and damaged values.
     """
     try:
         yield
@@ -173,7 +173,7 @@ def translated_errors() -> Iterator[None]:
         message = f"{SETTING}: the store {reason}."
         raise InboxError(message) from None
     except filelock.Timeout:
-        message = f"{SETTING}: another process is registering a webhook, and does not finish; is one stuck?"
+        message = f"{SETTING}: another process has been registering a webhook for too long; is it stuck?"
         raise InboxError(message) from None
     except OSError as error:
         message = f"{SETTING}: the store cannot be used: {reason_of(error)}."
@@ -185,14 +185,14 @@ def translated_errors() -> Iterator[None]:
 def _of_sqlite(error: sqlite3.Error) -> str:
     name = getattr(error, "sqlite_errorname", None) or type(error).__name__
     reasons = {
-        "SQLITE_BUSY": "is kept locked by another process",
-        "SQLITE_LOCKED": "is kept locked by another process",
+        "SQLITE_BUSY": "is locked by another process",
+        "SQLITE_LOCKED": "is locked by another process",
         "SQLITE_FULL": "cannot grow: disk full",
-        "SQLITE_READONLY": "may not be written to",
-        "SQLITE_PERM": "may not be written to",
+        "SQLITE_READONLY": "is not writable",
+        "SQLITE_PERM": "is not writable",
         "SQLITE_CANTOPEN": "cannot be opened",
         "SQLITE_CORRUPT": "is damaged",
-        "SQLITE_NOTADB": "is no SQLite file",
+        "SQLITE_NOTADB": "is not an SQLite file",
     }
     known = (reason for prefix, reason in reasons.items() if name.startswith(prefix))
     return next(known, f"cannot be used ({name})")
@@ -201,10 +201,10 @@ def _of_sqlite(error: sqlite3.Error) -> str:
 def _of_postgres(error: BaseException) -> str:
     state = getattr(error, "sqlstate", None) or ""
     reasons = {
-        "28": "refuses the user or the password",
+        "28": "rejects the user or the password",
         "3D": "has no such database",
-        "42501": "does not allow this user what is needed",
-        "25006": "is a copy that may not be written to",
+        "42501": "does not grant this user the privileges that it needs",
+        "25006": "is a read-only replica",
         "53100": "cannot grow: disk full",
         "57014": "takes too long",
         "55P03": "takes too long",

@@ -1,7 +1,7 @@
 """Parses deliveries, the requests that Aircall sends to a webhook (facts: Webhooks and Messages).
 
-A delivery need only be a JSON object with a token and the name of an event, so that events and fields which Aircall
-adds later are kept too.
+A delivery is any JSON object with a token and the name of an event, so that events and fields that Aircall adds later
+are kept too.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from tap_aircall.http.decoding import DEEPEST, is_deep
 from tap_aircall.reading.times import told_milliseconds
 
 DELIVERIES = "/aircall"
-"""Path of webhooks registered without one; the receiver accepts any."""
+"""Default path of webhooks; the receiver accepts any."""
 WEBHOOK = "webhook"
 """Kind of a webhook's token."""
 MESSAGES = "messages"
@@ -24,12 +24,12 @@ MESSAGES = "messages"
 _NAME = {WEBHOOK: "event", MESSAGES: "event_name"}
 
 LARGEST_BODY = 2**20
-"""Bytes of a body. A complete call has some ten thousand."""
+"""Maximum size of a body in bytes. A complete call has some ten thousand."""
 MOST_VALUES = 100_000
-"""Values in a body, counted by their separators. A transcript of hours has some ten thousand; empty objects can take a
-hundred times the memory of their JSON."""
+"""Maximum number of values in a body, counted by their separators. A transcript of hours has some ten thousand; empty
+objects can take a hundred times the memory of their JSON."""
 LONGEST_NAME = 200
-"""Characters of the name of an event, or of an id."""
+"""Maximum number of characters in the name of an event, or in an id."""
 
 _OBJECTS = {
     "call": ("call", ("id",)),
@@ -51,20 +51,20 @@ _OBJECTS = {
     "outbound_campaign": ("call", ("call_id",)),
     "realtime_transcription": ("call", ("call_id", "call.id")),
 }
-"""By family of events: the type of their object, and the fields of `data` that may hold its id."""
+"""Type of the object, and fields of `data` that may hold its id, by family of events."""
 
 _ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
 """Writes ASCII, so that every database can store even NUL and lone surrogates."""
 _SIGNED = re.compile(r'"(https?://[^"?#\\]*)[?#][^"\\]*(?:\\.[^"\\]*)*"')
-"""A URL in an encoded body. Its query may be a signature that differs in each delivery of an event."""
+"""A URL with a query in an encoded body. The query may be a signature that differs with each delivery of an event."""
 
 
 class NoEventError(ValueError):
-    """A body is not an event; the message says why, without quoting it."""
+    """A body is not an event. The message is the reason, and does not quote the body."""
 
 
 class Row(NamedTuple):
-    """A delivery as it is stored, without the position; see `store.Event`."""
+    """A delivery in the form in which it is stored, without its position; see `store.Event`."""
 
     event_id: str
     company: str
@@ -84,13 +84,13 @@ class Delivery:
         body: The body, which should be a JSON object.
 
     Raises:
-        NoEventError: If it is not, or has a duplicate name in an object, too many values or levels, or unusable numbers
-            or bytes.
+        NoEventError: If it is not a JSON object in UTF-8, has an object with duplicate names, too many values or
+            levels, or a number that is not finite or far too long.
     """
 
     def __init__(self, body: bytes) -> None:
         self._inexact: list[str] = []
-        """Numbers, as written, that a float does not reproduce."""
+        """Numbers that a float does not reproduce, as written."""
         if sum(map(body.count, (b",", b"{", b"["))) > MOST_VALUES:
             message = "too many values"
             raise NoEventError(message)
@@ -102,7 +102,7 @@ class Delivery:
                 parse_constant=_no_number,
             )
         except UnicodeDecodeError:
-            message = "not text in UTF-8"
+            message = "not UTF-8 text"
         except json.JSONDecodeError:
             message = "not JSON"
         except RecursionError:
@@ -113,7 +113,7 @@ class Delivery:
             message = "a number with thousands of digits"  # which Python refuses
         else:
             message = "" if isinstance(payload, dict) else "not an object"
-            # Counting is faster, and rules out most deliveries.
+            # Counting first is faster, and suffices for most deliveries.
             if not message and body.count(b"{") + body.count(b"[") > DEEPEST and is_deep(payload):
                 message = "nested too deeply"
         if message:
@@ -125,11 +125,11 @@ class Delivery:
 
     @property
     def is_knock(self) -> bool:
-        """Whether it has nothing but a token, and so only asks whether this is the right receiver."""
+        """Whether it has only a token: a check that it arrives at the right receiver."""
         return not self._payload
 
     def row(self, company: str, kind: str, received_at: int) -> Row:
-        """Return the event as it is stored.
+        """Return the event in the form in which it is stored.
 
         Args:
             company: The company of the token.
@@ -171,7 +171,7 @@ class Delivery:
 
 
 def fingerprint(token: str) -> str:
-    """Return the SHA-256 of a token in hexadecimal, which is stored in its place."""
+    """Return the SHA-256 of a token in hexadecimal; it is stored in place of the token."""
     return hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest()
 
 
@@ -190,7 +190,7 @@ def about(event: str, data: Any) -> tuple[str | None, str | None]:
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Build an object without duplicate names: of two values, one would be lost, and two events could look the same."""
+    """Build an object, without duplicate names: one value would be lost, and two events could look the same."""
     made = dict(pairs)
     if len(made) < len(pairs):
         message = "the same name twice in one object"

@@ -20,18 +20,18 @@ if TYPE_CHECKING:
     from tap_aircall.reading.clock import Clock
 
 LOOK_SECONDS = 1.0
-"""Interval of the checks for new events."""
+"""Interval between checks for new events."""
 EVERY_SECONDS = 60.0
-"""Minimum time between two starts, and the first back-off after a failure; it doubles with each further one."""
+"""Minimum time between two starts, and the first back-off after a failure; it doubles with each further failure."""
 LONGEST_PAUSE_SECONDS = 3600.0
 """Longest back-off."""
 POLL_SECONDS = 0.1
-"""Interval of the checks whether the command has ended."""
+"""Interval between checks whether the command has exited."""
 GRACE_SECONDS = 10.0
-"""How long the command may take to exit after SIGTERM, before it is killed."""
+"""Time limit for the command to exit after SIGTERM; then it is killed."""
 LEADER = "trap '' HUP INT TERM; read -r _; kill -s KILL 0"
-"""Shell command that leads the process group. It kills the group once our end of its input closes: after each run, and
-whenever this process ends."""
+"""Shell command that leads the process group. It kills the group when its input closes: after each run, and whenever
+this process ends."""
 
 logger = logging.getLogger(__name__)
 
@@ -39,8 +39,8 @@ logger = logging.getLogger(__name__)
 class FollowUp:
     """Runs a command after new events: at most once a minute, and one run at a time.
 
-    It also runs at the start if the inbox has any events, since they may not have been loaded. After a failure, it is
-    retried with back-off.
+    It also runs the command at the start if the inbox has any events, since they may not have been loaded. After a
+    failure, it retries with back-off.
 
     Args:
         command: The command, quoted as in a shell.

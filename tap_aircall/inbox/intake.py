@@ -1,6 +1,6 @@
-"""Group commit: stores events that arrive together in one transaction, since each commit waits for the disk.
+"""Group commit: stores events that arrive together in one transaction, since every commit waits for the disk.
 
-Events that arrive during a commit go into the next.
+Events that arrive during a commit go into the next one.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from tap_aircall.inbox.deliveries import Row
 
 MOST_AT_ONCE = 500
-"""Events in one commit; storing them takes a fraction of the time that Aircall waits."""
+"""Events per commit; storing them takes a fraction of Aircall's time-out."""
 GATHERING_SECONDS = 0.005
-"""Wait for more events before a commit, which costs as much as storing several."""
+"""Wait for more events before a commit, whose cost hardly depends on their number."""
 
 logger = logging.getLogger(__name__)
 
@@ -30,7 +30,7 @@ class Intake:
     """Queues events for group commit.
 
     Args:
-        append: Stores events durably; raises an `InboxError` if it cannot. Called in another thread.
+        append: Stores events durably, or raises an `InboxError`. Called in another thread.
     """
 
     def __init__(self, append: Callable[[Sequence[Row]], None]) -> None:
@@ -41,7 +41,7 @@ class Intake:
         self._is_failing = False
 
     async def keep(self, row: Row) -> None:
-        """Store an event, and return once it is durable. Cancelling drops it if it is still queued.
+        """Store an event; return once it is durable. If cancelled, drop it unless its commit has begun.
 
         Raises:
             InboxError: If it could not be stored.
@@ -74,7 +74,7 @@ class Intake:
             self._thread.shutdown(wait=False)
 
     def _next(self) -> list[tuple[Row, asyncio.Future[None]]]:
-        """Take the events for the next commit, without cancelled ones."""
+        """Take the events for the next commit, skipping cancelled ones."""
         batch: list[tuple[Row, asyncio.Future[None]]] = []
         while self._waiting and len(batch) < MOST_AT_ONCE:
             row, stored = self._waiting.popleft()
@@ -88,7 +88,7 @@ class Intake:
             self._append(rows)
         except InboxError as error:
             if not self._is_failing:
-                line = "%s Deliveries are refused until it works again; Aircall sends them once more."
+                line = "%s Deliveries are refused until it works again; Aircall sends them again later."
                 logger.error(line, error)  # noqa: TRY400 - the reason is in the line
             self._is_failing = True
             return error

@@ -1,7 +1,7 @@
-"""The receiver's HTTP server: accepts deliveries, and responds 200 once they are stored durably.
+"""The receiver's HTTP server: accepts deliveries, and responds with 200 once they are stored durably.
 
-It is open to the internet and trusts nothing: bodies have limits of size and time, idle connections are closed under
-load, and deliveries without a valid token leave no trace. It logs neither bodies nor tokens.
+It is exposed to the internet and trusts nothing: it limits the size and duration of bodies, closes idle connections
+under load, and keeps nothing of a delivery without a valid token. It never logs bodies or tokens.
 """
 
 from __future__ import annotations
@@ -40,40 +40,40 @@ if TYPE_CHECKING:
     from tap_aircall.reading.clock import Clock
 
 OPEN_FILES = 16_384
-"""Files and connections that the server may have open, if the system permits."""
+"""Maximum number of open files and connections, if the system permits that many."""
 HEALTH = "/health"
 
 LARGEST_REFUSED = 8 * LARGEST_BODY
-"""Bytes to read of a body that is too large: a client that is still sending does not see the response."""
+"""Bytes to read of a body that is too large, since a client that is still sending does not see the response."""
 MOST_DELIVERIES = 1_000
-"""Deliveries being read or waiting to be stored. More could not be stored in time, and would delay all."""
+"""Deliveries being read or waiting to be stored. More could not be stored in time, and would delay the others."""
 MOST_IN_HAND = 128 * LARGEST_BODY
-"""Bytes of all bodies being read or waiting to be stored."""
+"""Total bytes of the bodies being read or waiting to be stored."""
 LARGEST_SHARE = MOST_IN_HAND // 2
 """Bytes of one company's bodies waiting to be stored."""
 SMALLEST_SHARE = MOST_IN_HAND // MOST_DELIVERIES
-"""Bytes that a smaller body counts as."""
+"""Bytes that a body counts for at least."""
 GIB = 2**30
 STORE_SECONDS = 3.5
-"""Time limit to store an event. Aircall's own is 5 s (facts: Deliveries)."""
+"""Time limit for storing an event. Aircall waits 5 s for the response (facts: Deliveries)."""
 BODY_SECONDS = 10.0
-"""Time limit for a body. Aircall gives up after half of it."""
+"""Time limit for reading a body. Aircall gives up after half of it."""
 SILENCE_SECONDS = 10.0
-"""Time limit for a new connection to send a request."""
+"""Time limit for the first request on a connection."""
 KEPT_SECONDS = 150.0
-"""How long an idle connection is kept: longer than by proxies, which might reuse it just as it closes."""
+"""Time limit of an idle connection: longer than that of proxies, which could otherwise reuse it just as it closes."""
 MOST_CONNECTIONS = 5_000
 """Above this, the connection that has been idle longest is closed."""
 BACKLOG = 2_048
 """Connections waiting to be accepted."""
 KNOWN_SECONDS = 10.0
-"""How long to cache the tokens in the store, to which other processes add."""
+"""How long to cache the tokens in the store; other processes may add some."""
 UNKNOWN_SECONDS = 1.0
-"""How long to cache them for an unknown token, which may be new."""
+"""How long to cache them when a token is unknown, since it may be new."""
 NEWS_SECONDS = 60.0
 """Interval between log lines about refused deliveries."""
 LAST_SECONDS = 15
-"""Time to finish accepted deliveries on shutdown."""
+"""Time limit for finishing accepted deliveries on shutdown."""
 
 logger = logging.getLogger(__name__)
 
@@ -83,7 +83,7 @@ class RefusedError(Exception):
 
     Args:
         status: Status of the response.
-        reason: Its message.
+        reason: Message in the response.
     """
 
     def __init__(self, status: HTTPStatus, reason: str) -> None:
@@ -114,8 +114,8 @@ class Tokens:
         """Return the webhook of a token.
 
         Raises:
-            RefusedError: If it is unknown, or its company has too much in the store.
-            InboxError: If the store cannot be asked for new ones.
+            RefusedError: If the token is unknown, or its company has reached its limit in the store.
+            InboxError: If the tokens cannot be read from the store.
         """
         for seconds in (KNOWN_SECONDS, UNKNOWN_SECONDS):
             await self._refresh(seconds)
@@ -125,13 +125,13 @@ class Tokens:
                 if hmac.compare_digest(webhook.fingerprint, fingerprint or "")
             ]
             if webhooks and webhooks[0].company in self._full:
-                raise RefusedError(HTTPStatus.SERVICE_UNAVAILABLE, "Too much of this company is kept; try again.")
+                raise RefusedError(HTTPStatus.SERVICE_UNAVAILABLE, "This company's inbox is full; try again later.")
             if webhooks:
                 return webhooks[0]
-        raise RefusedError(HTTPStatus.UNAUTHORIZED, "There is no such token.")
+        raise RefusedError(HTTPStatus.UNAUTHORIZED, "Unknown token.")
 
     async def _refresh(self, seconds: float) -> None:
-        """Read the tokens again if the cache is this many seconds old."""
+        """Reload the tokens if the cache is this many seconds old."""
         if self._monotonic() - self._read_at < seconds:
             return
         async with self._reading:
@@ -140,7 +140,7 @@ class Tokens:
                 sizes = await asyncio.to_thread(self._inbox.sizes)
                 full = {company for company, size in sizes.items() if size >= self._largest}
                 for company in full - self._full:
-                    line = "%s has %.1f GiB in the inbox, and nothing more is taken: aircall-inbox forget makes room."
+                    line = "%s has %.1f GiB in the inbox: deliveries are refused until aircall-inbox forget makes room."
                     logger.error(line, company, sizes[company] / GIB)
                 self._full = full
                 self._read_at = self._monotonic()
@@ -150,9 +150,9 @@ class Receiver:
     """The ASGI app.
 
     Args:
-        inbox: Where events are kept.
-        clock: Where time comes from.
-        largest: How many bytes of events one company may have there, or a little more.
+        inbox: The store of events.
+        clock: This machine's clock.
+        largest: Approximate limit of bytes of one company's events in the store.
     """
 
     def __init__(self, inbox: Inbox, clock: Clock, largest: float = math.inf) -> None:
@@ -162,11 +162,11 @@ class Receiver:
         self._deliveries = 0
         self._in_hand = 0
         self._shares: Counter[str] = Counter()
-        """Bytes that each company has waiting to be stored."""
+        """Bytes of bodies waiting to be stored, by company."""
         self._refused: dict[int, int] = {}
         self._told_at = float("-inf")
         self._health: tuple[float, bool] = (float("-inf"), False)
-        # Any path, whatever a webhook was registered with and a proxy made of it: the token identifies the webhook.
+        # Any path, since a proxy may rewrite it; the token identifies the webhook.
         routes = [
             Route(HEALTH, self._say_health, methods=["GET"]),
             Route("/{path:path}", self._deliver, methods=["POST"]),
@@ -193,7 +193,7 @@ class Receiver:
     async def _refuse_method(self, _request: Request, error: Exception) -> Response:
         """Respond to a request that is not a delivery, such as one that a proxy redirected."""
         status = HTTPStatus(error.status_code if isinstance(error, HTTPException) else HTTPStatus.METHOD_NOT_ALLOWED)
-        return self._refusal(status, "Deliveries are posted.")
+        return self._refusal(status, "Send deliveries by POST.")
 
     async def _deliver(self, request: Request) -> Response:
         try:
@@ -203,20 +203,20 @@ class Receiver:
         except ClientDisconnect:
             return self._refusal(HTTPStatus.BAD_REQUEST, "The body ended early.")
         except NoEventError as reason:
-            return self._refusal(HTTPStatus.BAD_REQUEST, f"This is no event: {reason}.")
+            return self._refusal(HTTPStatus.BAD_REQUEST, f"Not an event: {reason}.")
         except (InboxError, TimeoutError):
-            return self._refusal(HTTPStatus.SERVICE_UNAVAILABLE, "This cannot be stored at the moment; try again.")
+            return self._refusal(HTTPStatus.SERVICE_UNAVAILABLE, "The event cannot be stored right now; try again.")
 
     async def _take(self, request: Request) -> Response:
         """Return the response once a delivery is stored durably.
 
         Raises:
             RefusedError, NoEventError: If it is refused.
-            ClientDisconnect: If the client is gone.
-            InboxError, TimeoutError: If it could not be stored, or not in time.
+            ClientDisconnect: If the client has disconnected.
+            InboxError, TimeoutError: If it could not be stored in time.
         """
         if self._deliveries >= MOST_DELIVERIES:
-            raise RefusedError(HTTPStatus.SERVICE_UNAVAILABLE, "Too much is on its way; try again.")
+            raise RefusedError(HTTPStatus.SERVICE_UNAVAILABLE, "The receiver is overloaded; try again.")
         held: list[bytes] = []
         self._deliveries += 1
         try:
@@ -231,7 +231,7 @@ class Receiver:
         """Read a body into a list of pieces.
 
         Raises:
-            RefusedError: If it is too large or too slow, or memory is short.
+            RefusedError: If it is too large or too slow, or too many bytes are being read.
         """
         size, declared = 0, request.headers.get("content-length", "")
         too_large = RefusedError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "The body is too large.")
@@ -246,7 +246,7 @@ class Receiver:
                     if size > LARGEST_BODY:
                         continue
                     if self._in_hand + len(piece) > MOST_IN_HAND:
-                        raise RefusedError(HTTPStatus.SERVICE_UNAVAILABLE, "Too much is on its way; try again.")
+                        raise RefusedError(HTTPStatus.SERVICE_UNAVAILABLE, "The receiver is overloaded; try again.")
                     self._in_hand += len(piece)
                     held.append(piece)
         except TimeoutError:
@@ -263,7 +263,7 @@ class Receiver:
         row = delivery.row(webhook.company, webhook.kind, int(self._clock.time() * 1000))
         share = max(len(body), SMALLEST_SHARE)
         if self._shares[webhook.company] + share > LARGEST_SHARE:
-            raise RefusedError(HTTPStatus.SERVICE_UNAVAILABLE, "Too much of this company is on its way; try again.")
+            raise RefusedError(HTTPStatus.SERVICE_UNAVAILABLE, "Too many deliveries for this company; try again.")
         self._shares[webhook.company] += share
         try:
             await self._intake.keep(row)
@@ -272,7 +272,7 @@ class Receiver:
         return Response()
 
     def _refusal(self, status: HTTPStatus, reason: str) -> Response:
-        """Return the response to a refused delivery, and log now and then how many there were."""
+        """Return the response to a refused delivery; log the number of refusals from time to time."""
         self._refused[status] = self._refused.get(status, 0) + 1
         now = self._clock.monotonic()
         if now - self._told_at >= NEWS_SECONDS:
@@ -282,11 +282,11 @@ class Receiver:
             self._told_at = now
         headers = {"Retry-After": "60"} if status == HTTPStatus.SERVICE_UNAVAILABLE else {}
         if status in {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.REQUEST_ENTITY_TOO_LARGE}:
-            headers["Connection"] = "close"  # more of the body may be on the way
+            headers["Connection"] = "close"  # the rest of the body may still arrive
         return JSONResponse({"error": reason}, status, headers)
 
     async def _say_health(self, _request: Request) -> Response:
-        """Report whether the store can be written; it is checked once a second at most."""
+        """Respond whether the store is writable; check it at most once a second."""
         async with self._checking:
             checked_at, is_well = self._health
             if self._clock.monotonic() - checked_at >= 1:
@@ -298,11 +298,11 @@ class Receiver:
                 self._health = self._clock.monotonic(), is_well
         if is_well:
             return JSONResponse({"status": "ok"})
-        return JSONResponse({"status": "the store cannot be written"}, HTTPStatus.SERVICE_UNAVAILABLE)
+        return JSONResponse({"status": "the store is not writable"}, HTTPStatus.SERVICE_UNAVAILABLE)
 
 
 class ImpatientProtocol(H11Protocol):
-    """Closes idle connections, on which uvicorn waits forever."""
+    """Closes idle connections; uvicorn alone would wait for their first request forever."""
 
     silent: ClassVar[dict[ImpatientProtocol, None]] = {}
     """Idle connections, longest idle first."""
@@ -351,7 +351,7 @@ class ImpatientProtocol(H11Protocol):
 
 
 class Server(uvicorn.Server):
-    """Serves a receiver until a signal ends it.
+    """Serves a receiver until a signal arrives.
 
     Args:
         receiver: The receiver.
@@ -361,7 +361,7 @@ class Server(uvicorn.Server):
         key: File with its key, unless it is in the same file.
 
     Raises:
-        InputError: If it cannot listen there, or the certificate is unusable.
+        InputError: If the server cannot listen on the port, or the certificate is unusable.
     """
 
     def __init__(
@@ -390,7 +390,7 @@ class Server(uvicorn.Server):
         )
         be_discreet()
         for name in ("uvicorn.error", "uvicorn.access", "uvicorn.asgi"):
-            logging.getLogger(name).setLevel(logging.ERROR)  # our lines say the same
+            logging.getLogger(name).setLevel(logging.ERROR)  # the receiver logs the same itself
         try:
             config.load()
         except OSError as error:
@@ -403,8 +403,8 @@ class Server(uvicorn.Server):
         self.url = f"{scheme}://{name}:{self.listener.getsockname()[1]}"
 
     def serve_until_signal(self) -> None:
-        """Log the URL, serve, and finish accepted deliveries when a signal arrives."""
-        # From here on, not only once uvicorn listens. It raises the signal again at the end.
+        """Log the URL and serve; when a signal arrives, finish the accepted deliveries and return."""
+        # Handle signals from now on; uvicorn does so only once it listens, and raises the signal again at the end.
         before = {each: signal.signal(each, self.handle_exit) for each in (signal.SIGINT, signal.SIGTERM)}
         try:
             logger.info("Receiving at %s.", self.url)
@@ -418,28 +418,28 @@ def _listen(host: str, port: int) -> socket.socket:
     """Listen on a port.
 
     Raises:
-        InputError: If that is not possible.
+        InputError: If the host or port cannot be used.
     """
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         with ExitStack() as stack:
-            # With its protocol, or asyncio would not set TCP_NODELAY, and responses would take 40 ms longer.
+            # Without the protocol, asyncio would not set TCP_NODELAY, and responses would take 40 ms longer.
             listener = stack.enter_context(socket.socket(family, kind, protocol))
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listener.bind(address)
             listener.listen(BACKLOG)
             stack.pop_all()
     except (OSError, OverflowError, UnicodeError) as error:
-        reason = (error.strerror if isinstance(error, OSError) else None) or "there is no such place"
+        reason = (error.strerror if isinstance(error, OSError) else None) or "invalid host or port"
         message = f"Options --host and --port: cannot listen on {host}, port {port}: {reason}."
         raise InputError(message) from None
     return listener
 
 
 def allow_open_files() -> None:
-    """Raise the system's limit of open files and connections as far as needed and permitted."""
+    """Raise the process's limit of open files as far as needed and permitted."""
     with suppress(ImportError, OSError, ValueError):
-        import resource  # noqa: PLC0415 - not everywhere
+        import resource  # noqa: PLC0415 - not on every platform
 
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         most = OPEN_FILES if hard == resource.RLIM_INFINITY else min(OPEN_FILES, hard)

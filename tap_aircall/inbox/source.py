@@ -1,7 +1,7 @@
 """Reads the inbox in a run of the tap, and keeps positions in the state.
 
-A run reads the events of one company up to a fixed position, so that all streams see the same events. The state names
-the inbox and the company with each position, which means nothing in another inbox.
+A run reads the events of one company up to a fixed position, so that all streams see the same events. Each position in
+the state comes with the inbox and the company, since it means nothing in another inbox.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Mark(NamedTuple):
     position: int
     """Position of the last event read; 0 for none."""
     event: str | None = None
-    """Its identifier, since a restored inbox may give its position to another event; None if unknown."""
+    """Identifier of that event, since a restored inbox may reuse its position; None if unknown."""
 
     @classmethod
     def parse(cls, state: Mapping[str, Any]) -> Mark | None:
@@ -51,7 +51,7 @@ class EventSource:
 
     Args:
         location: The setting `inbox`.
-        company: The setting `inbox_company`; empty for the only one there.
+        company: The setting `inbox_company`; empty for the only company in the inbox.
 
     Raises:
         InputError: If the inbox is unusable, or the company is ambiguous.
@@ -62,16 +62,16 @@ class EventSource:
         self._inbox = _open(location)
         try:
             self.company = _chosen(self._inbox.companies(), company)
-            """The company; empty if there are no events yet."""
+            """Name of the company; empty if the inbox has none yet."""
             self.through = self._inbox.last_position(self.company)
             """Position of the last event to read."""
-        except BaseException:  # signals too: nobody else could close it
+        except BaseException:  # including signals: nothing else could close it
             self._inbox.close()
             raise
 
     @property
     def forgotten(self) -> int:
-        """Up to this position, some events have been forgotten."""
+        """Position up to which events may have been forgotten."""
         return self._inbox.forgotten_position(self.company)
 
     def resume(self, mark: Mark | None, stream: str) -> int:
@@ -82,25 +82,25 @@ class EventSource:
             stream: Its name.
 
         Raises:
-            InputError: If the state is of another inbox or company, or ahead of this inbox.
+            InputError: If the state belongs to another inbox or company, or is ahead of this inbox.
         """
         if mark is None:
             return 0
         if (problem := self._problem_with(mark)) is not None:
-            message = f"State of stream '{stream}': {problem}; restore what fits together, or start without."
+            message = f"State of stream '{stream}': {problem}; restore a matching state and inbox, or remove this one."
             raise InputError(message)
         return mark.position
 
     def _problem_with(self, mark: Mark) -> str | None:
         if mark.inbox != self._inbox.inbox_id:
-            return f"its position is of another inbox than the one that setting {SETTING} names"
+            return f"its position belongs to another inbox than that of setting {SETTING}"
         if mark.company != self.company:
-            return f"its position is of another company than setting {COMPANY_SETTING} names"
+            return f"its position belongs to another company than that of setting {COMPANY_SETTING}"
         if mark.position > self.through:
-            return f"its position {mark.position} lies beyond the inbox, which ends at {self.through}"
+            return f"its position {mark.position} is beyond the end of the inbox at {self.through}"
         there = self._inbox.event_id(mark.position)
         if mark.event not in {None, there} and (there is not None or mark.position > self.forgotten):
-            return "its position is of another event: an older copy of the inbox was restored, and went on"
+            return "its position now has another event: an older copy of the inbox was restored and continued"
         return None
 
     def mark(self, position: int | None = None) -> dict[str, Any]:
@@ -119,10 +119,10 @@ class EventSource:
         """Read events since a stream's last run, for a stream that does not depend on the inbox.
 
         Args:
-            state: The stream's state. If it has no position in this inbox, it gets one at once, so that a run that dies
-                does not lose the time of the last run.
-            since: Without a position, events from this UNIX second on are read; None for none, since the stream reads
-                everything anyway.
+            state: The stream's state. If it has no position in this inbox, one is added at once, so that a run that
+                crashes does not lose the time of the last run.
+            since: UNIX second at which to start if the state has no position; None to read no events, for a stream
+                that reads everything anyway.
             kinds: Patterns of event names.
         """
         mark = Mark.parse(state)
@@ -133,7 +133,7 @@ class EventSource:
             yield from events
 
     def _before(self, since: int, kinds: Collection[str]) -> int:
-        """Return the position of the last event before the first that happened at a UNIX second or later."""
+        """Return the position before the first event that happened at a UNIX second or later."""
         before = 0
         for events in self.events(0, kinds):
             for event in events:
@@ -157,7 +157,7 @@ class EventSource:
     def histories(
         self, object_type: str, object_ids: Collection[str], kinds: Collection[str], until: int
     ) -> Iterator[list[Event]]:
-        """Read the events about objects, up to where this run reads; see `Inbox.histories`."""
+        """Read the events about objects, up to the last position of this run; see `Inbox.histories`."""
         return self._inbox.histories(
             self.company, object_type, object_ids, kinds=kinds, through=self.through, until=until
         )
@@ -180,12 +180,12 @@ def _chosen(companies: list[str], wanted: str) -> str:
     """Return the company to read.
 
     Raises:
-        InputError: If it is not in the inbox, or none is named and there are several.
+        InputError: If it is not in the inbox, or none is named and the inbox has several.
     """
     names = ", ".join(one_line(name) for name in companies)
     if wanted and wanted not in companies:
-        advice = hint(wanted, companies, f"there are {names}." if companies else "there is none yet.")
-        message = f"Setting {COMPANY_SETTING}: the inbox has no '{one_line(wanted)}'; {advice}"
+        advice = hint(wanted, companies, f"it has {names}." if companies else "it has no company yet.")
+        message = f"Setting {COMPANY_SETTING}: the inbox has no company '{one_line(wanted)}'; {advice}"
         raise InputError(message)
     if len(companies) > 1 and not wanted:
         message = f"Setting {COMPANY_SETTING}: missing; the inbox has several companies ({names})."

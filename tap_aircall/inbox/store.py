@@ -1,10 +1,10 @@
 """The store of events: a SQLite file, or a PostgreSQL database that several receivers share.
 
-It is a log read by position. A reader that has seen a position never misses a lower one: writers take turns, from
-before they take positions until these are visible. (A PostgreSQL sequence alone assigns 6 before 7, but may show 7
-first.) A position is never reused, even after events were forgotten.
+The store is a log that readers follow by position. A reader that has seen a position never misses a lower one: each
+writer holds a lock from before it assigns positions until they are visible. (With a PostgreSQL sequence alone,
+position 7 may become visible before 6.) Positions are never reused, even after events are forgotten.
 
-Every error is one line, which quotes neither an event nor the password in a URL.
+Error messages are one line, and never quote an event or the password in a URL.
 """
 
 from __future__ import annotations
@@ -50,23 +50,23 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 DAY = 86_400_000
-"""In milliseconds. Some programs write a time on the first day of 1970 for none."""
+"""Milliseconds. Some programs write a time on 1 January 1970 where there is none."""
 BATCH = 200
-"""Events to read or forget at once."""
+"""Events per query that reads or deletes them."""
 BATCH_BYTES = 2 * LARGEST_BODY
-"""Limit of bytes of their bodies, unless a single one has more."""
+"""Bytes of bodies per batch; only a single larger body may exceed it."""
 PAUSE_SECONDS = 0.05
-"""Pause for other writers between two batches to forget, each of which takes a fraction of it."""
+"""Pause between deletions, to let other writers in; a deletion takes a fraction of it."""
 MOST_OF_ONE = 1_000
-"""Events about one object to merge, the latest; a message has a handful, of a few kB each."""
+"""Limit of events merged for one object, latest first; a message has a handful, of a few kB each."""
 MOST_NAMED = 10
-"""Unusable events to name in the log."""
+"""Limit of unusable events named in the log."""
 IDS = 500
-"""Ids in one query."""
+"""Ids per query."""
 LOCK, REGISTERING = 0x616972_63616C6C, 0x616972_63616C6D
-"""Keys of PostgreSQL's advisory locks for writing, and for registering a webhook."""
+"""Keys of the PostgreSQL advisory locks for writing and for registering a webhook."""
 SIZE, FORGOTTEN = "size:", "forgotten:"
-"""Prefixes of keys, before a company's name: bytes of its bodies, and the last position forgotten."""
+"""Prefixes of keys in `meta`, each before a company's name: bytes of its bodies, and its last forgotten position."""
 _KEPT = ("message.*", "group_message.*", "ai_voice_agent.*")
 """Events that `Inbox.forget` keeps: messages and sessions are merged from all their events, and exist nowhere else."""
 
@@ -131,8 +131,8 @@ def _insert(value: str, source: str) -> sa.TextClause:
     """Return the statement that inserts rows.
 
     Args:
-        value: SQL for a column of a row, by `place` and `type`.
-        source: SQL for all rows as JSON arrays.
+        value: Template of the SQL for one column, with `place` and `type`.
+        source: SQL for the rows, as JSON arrays.
     """
     names = ", ".join(column.name for column in _GIVEN)
     values = ", ".join(value.format(place=place, type=column.type) for place, column in enumerate(_GIVEN))
@@ -144,7 +144,7 @@ _INSERT = {
     "sqlite": _insert("json_extract(value, '$[{place}]')", "json_each(:rows) WHERE true ORDER BY key"),
     "postgresql": _insert("CAST(value->>{place} AS {type})", "json_array_elements(CAST(:rows AS json))"),
 }
-"""Inserts all rows from one JSON value: row by row, each would wait for the server's other threads."""
+"""Inserts all rows from one JSON value; inserted one by one, each would wait for the server's other threads."""
 
 
 def _first_schema(connection: sa.Connection) -> None:
@@ -159,7 +159,7 @@ def _count_bytes(connection: sa.Connection) -> None:
 
 
 MIGRATIONS = (_first_schema, _count_bytes)
-"""What leads from each version of the schema to the next; `meta` says how many of them a store has behind it."""
+"""Migrations of the schema, in order; `meta` records how many have been applied."""
 
 
 class Event(NamedTuple):
@@ -169,9 +169,9 @@ class Event(NamedTuple):
     event_id: str
     company: str
     event: str
-    """Its name, such as `call.tagged`."""
+    """Name of the event, such as `call.tagged`."""
     object_type: str | None
-    """Type of its object, such as `call`; None if unknown."""
+    """Type of the object, such as `call`; None if unknown."""
     object_id: str | None
     happened_at: int
     """UNIX milliseconds, according to Aircall."""
@@ -182,17 +182,17 @@ class Event(NamedTuple):
 
     @property
     def data(self) -> dict[str, Any]:
-        """Its `data`; empty if that is not an object."""
+        """The `data` of the delivery; empty if it is not an object."""
         data = self.body.get("data")
         return data if isinstance(data, dict) else {}
 
     @property
     def number(self) -> int | None:
-        """The id of its object as a number; None if it is not one."""
+        """The id of the object as a number; None if it is not numeric."""
         return to_id(self.object_id)
 
     def second(self, name: str) -> int | None:
-        """Return a time in its `data` (UNIX seconds); None if missing or implausible."""
+        """Return a time from `data` in UNIX seconds; None if missing or implausible."""
         told = told_milliseconds(self.data.get(name))
         return None if told is None or told < DAY else told // 1000
 
@@ -208,7 +208,7 @@ class Webhook(NamedTuple):
     """Aircall's id; None for the messages of a number in proxy mode."""
     url: str
     events: list[str]
-    """The events to deliver; empty for all."""
+    """Names of the events to deliver; empty for all."""
     registered_at: int
     """UNIX milliseconds."""
 
@@ -221,7 +221,7 @@ class Inbox:
         self._file = file
         self._patience = patience
         self._unusable = 0
-        """Unusable events so far."""
+        """Number of unusable events so far."""
 
     @classmethod
     def open(cls, location: str, *, create: bool, patience: float = PATIENCE_SECONDS) -> Inbox:
@@ -233,7 +233,7 @@ class Inbox:
             patience: Seconds to wait for other writers.
 
         Raises:
-            InputError: If it is unusable, or there is none and `create` is false.
+            InputError: If the store is unusable, or does not exist and `create` is false.
         """
         file = None if "://" in location else Path(location).absolute()
         url = url_of_server(location) if file is None else url_of_file(file, create=create)
@@ -247,7 +247,7 @@ class Inbox:
             with translated_errors():
                 inbox._prepare(create=create)
         except InboxError as error:
-            if file is not None and not has_locks(file.parent):  # which looks to SQLite like a lock of another process
+            if file is not None and not has_locks(file.parent):  # SQLite takes this for another process's lock
                 raise InputError(NO_LOCKS) from None
             raise InputError(str(error)) from None
         finally:
@@ -266,10 +266,10 @@ class Inbox:
         """Close all connections."""
         self.engine.dispose()
 
-    # For those who read
+    # For readers
 
     def companies(self) -> list[str]:
-        """Return the companies with webhooks or events, sorted."""
+        """Return the names of all companies with webhooks or events, sorted."""
         with self._reading() as connection:
             companies = set(connection.scalars(sa.select(_webhooks.c.company).distinct()))
             first = sa.select(sa.func.min(_events.c.company))
@@ -346,8 +346,7 @@ class Inbox:
             until: Leave out objects that have an event after this position.
 
         Yields:
-            The events about one object, in the order of their positions: the latest, up to `MOST_OF_ONE` and
-            `BATCH_BYTES`.
+            The latest events about one object, up to `MOST_OF_ONE` and `BATCH_BYTES`, in the order of their positions.
 
         Raises:
             InboxError: If the store cannot be read.
@@ -386,10 +385,10 @@ class Inbox:
     # For the receiver
 
     def append(self, rows: Sequence[Row]) -> None:
-        """Store events durably: they are on disk when this returns. Idempotent.
+        """Store events durably: they are on disk when the method returns. Idempotent.
 
         Raises:
-            InboxError: If they could not be stored, or only some of them.
+            InboxError: If some or all of them could not be stored.
         """
         with self._writing() as connection:
             insert = _INSERT[self.engine.dialect.name]
@@ -406,7 +405,7 @@ class Inbox:
             return [Webhook(*row) for row in connection.execute(sa.select(_webhooks).order_by(*order))]
 
     def sizes(self) -> dict[str, int]:
-        """Return how many bytes the events of each company have, by its name."""
+        """Return the size of each company's events in bytes, by company."""
         wanted = sa.select(_meta).where(sa.func.substr(_meta.c.key, 1, len(SIZE)) == SIZE)
         with self._reading() as connection:
             return {row.key.removeprefix(SIZE): int(row.value) for row in connection.execute(wanted)}
@@ -424,20 +423,20 @@ class Inbox:
             connection.execute(_webhooks.delete().where(_webhooks.c.fingerprint == fingerprint))
 
     def check(self) -> None:
-        """Check that the store can be written, with a new value each time, since SQLite skips writes of the same value.
+        """Check that the store is writable.
 
         Raises:
-            InboxError: If it cannot.
+            InboxError: If it is not.
         """
         with self._writing() as connection:
-            self._set(connection, "checked", uuid.uuid4().hex)
+            self._set(connection, "checked", uuid.uuid4().hex)  # a new value; SQLite skips writes that change nothing
 
     @contextmanager
     def registering(self) -> Iterator[None]:
-        """Keep other processes from registering webhooks meanwhile.
+        """Hold a lock that keeps other processes from registering webhooks.
 
         Raises:
-            InboxError: If another process does not finish.
+            InboxError: If another process holds the lock for too long.
         """
         with ExitStack() as stack:
             with translated_errors():
@@ -450,7 +449,7 @@ class Inbox:
             yield
 
     def last_event(self, company: str) -> tuple[str, int] | None:
-        """Return the name of a company's last event, and when it arrived (UNIX milliseconds); None if there is none."""
+        """Return the name of a company's last event and when it arrived (UNIX milliseconds); None without events."""
         last = sa.select(_events.c.event, _events.c.received_at).where(_events.c.company == company)
         with self._reading() as connection:
             row = connection.execute(last.order_by(_events.c.position.desc()).limit(1)).first()
@@ -487,7 +486,7 @@ class Inbox:
             everything: Whether to delete events of messages and sessions too.
 
         Returns:
-            How many were deleted.
+            The number of deleted events.
         """
         old = sa.select(_events.c.position, _SIZE).where(_events.c.company == company, _events.c.received_at < before)
         if not everything:
@@ -507,7 +506,7 @@ class Inbox:
                 self._grow(connection, company, -sum(row.size for row in found))
             time.sleep(PAUSE_SECONDS)
 
-    # Within
+    # Internals
 
     @property
     def _is_sqlite(self) -> bool:
@@ -520,7 +519,7 @@ class Inbox:
 
     @contextmanager
     def _writing(self) -> Iterator[sa.Connection]:
-        """Run a transaction that overlaps with no other writer's, and check that it went to the current file."""
+        """Run a transaction while no other writer runs one, and check that it went to the current file."""
         whole = False
         try:
             with translated_errors(), self.engine.begin() as connection:
@@ -532,7 +531,7 @@ class Inbox:
             if not whole:
                 self.engine.dispose()  # the next connection opens the current file
         if not whole:
-            message = f"{SETTING}: {self._file} was removed, replaced, cut or made read-only while it was in use."
+            message = f"{SETTING}: {self._file} was removed, replaced, truncated or made read-only while in use."
             raise InboxError(message)
 
     def _take_turn(self, connection: sa.Connection) -> None:
@@ -550,7 +549,7 @@ class Inbox:
         return [Event._make((*row[:-1], self._body(row.position, row.body))) for row in there]
 
     def _body(self, position: int, text: str) -> dict[str, Any]:
-        """Decode a body; return an empty one if it is damaged, or beyond the receiver's current limits."""
+        """Decode a body; return an empty one if it is damaged or exceeds the receiver's current limits."""
         try:
             body = decode(text.encode()) if sum(map(text.count, ",{[")) <= MOST_VALUES else None
         except ValueError:
@@ -559,7 +558,7 @@ class Inbox:
             return body
         self._unusable += 1
         if self._unusable <= MOST_NAMED:
-            logger.warning("%s: the event at position %d cannot be used, and is set aside.", SETTING, position)
+            logger.warning("%s: the event at position %d cannot be used and is set aside.", SETTING, position)
         return {}
 
     def _value(self, key: str, connection: sa.Connection | None = None) -> str | None:
@@ -570,7 +569,7 @@ class Inbox:
             return reading.scalar(wanted)
 
     def _grow(self, connection: sa.Connection, company: str, size: int) -> None:
-        """Note that a company has so many bytes more."""
+        """Add to the recorded size of a company's events, in bytes."""
         key = SIZE + company
         self._set(connection, key, str(int(self._value(key, connection) or 0) + size))
 
@@ -582,7 +581,7 @@ class Inbox:
         """Create or migrate the schema.
 
         Raises:
-            InputError: If the store is another program's or a later version's, or needs migration and `create` is
+            InputError: If another program or a later version made the store, or it must be migrated and `create` is
                 false.
         """
         with self.engine.connect() as connection:
@@ -590,7 +589,7 @@ class Inbox:
         if version == len(MIGRATIONS):
             return
         if not create:
-            message = f"{SETTING}: there is no inbox, or an old one; aircall-inbox serve makes it."
+            message = f"{SETTING}: missing or of an older version; aircall-inbox serve creates or migrates it."
             raise InputError(message)
         with self._writing() as connection:
             version = self._version(connection)  # another process may have been faster
@@ -604,16 +603,16 @@ class Inbox:
             return 0
         version = self._value("schema", connection) if there == set(_metadata.tables) else None
         if version is None:
-            message = f"{SETTING}: has tables of another program; name another place."
+            message = f"{SETTING}: the database has tables of another program; choose another one."
             raise InputError(message)
         if int(version) > len(MIGRATIONS):
-            message = f"{SETTING}: a later version of tap-aircall made it; update this one."
+            message = f"{SETTING}: a later version of tap-aircall made the store; upgrade this one."
             raise InputError(message)
         return int(version)
 
 
 def _bounded(rows: Iterable[sa.Row[Any]]) -> Iterator[list[int]]:
-    """Split rows of positions and sizes into batches that fit the limits; yield the positions."""
+    """Yield the positions of rows in batches within the limits."""
     part: list[int] = []
     size = 0
     for row in rows:
@@ -627,12 +626,12 @@ def _bounded(rows: Iterable[sa.Row[Any]]) -> Iterator[list[int]]:
 
 
 def _parts(items: list[T], size: int) -> Iterator[list[T]]:
-    """Split a list into parts of this size."""
+    """Split a list into parts of the given size."""
     return (items[at : at + size] for at in range(0, len(items), size))
 
 
 def _are(kinds: Iterable[str]) -> sa.ColumnElement[bool]:
-    """Return the condition that an event matches one of these names; `*` matches any text."""
+    """Return the condition that an event has one of these names; `*` matches any text."""
     conditions = []
     for kind in kinds:
         start, star, end = kind.partition("*")

@@ -1,4 +1,4 @@
-"""Manages a company's webhooks: in Aircall, through its API, and in the inbox, by the fingerprint of their token."""
+"""Manages a company's webhooks: in Aircall, through the API, and in the inbox, by the fingerprints of their tokens."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ PATH = "/v1/webhooks"
 NAME = "tap-aircall inbox"
 """Name of the webhook in Aircall's dashboard."""
 EVERY_SECONDS = 600.0
-"""Interval between checks that webhooks are active. Aircall keeps deliveries for one that it deactivated for 12 hours
-(facts: Deliveries)."""
+"""Interval between checks that webhooks are active. Aircall keeps the events of a disabled webhook for 12 hours (facts:
+Deliveries)."""
 AGAIN_SECONDS = 2.0
-"""Wait for the receiver to notice a new token; it does not query the store for every unknown one."""
+"""Wait for the receiver to learn of a new token: it caches tokens."""
 KNOCKS = 3
-"""Attempts to verify that a URL leads here."""
+"""Attempts to verify that a URL leads to this receiver."""
 KNOCK_SECONDS = 10.0
 """Time-out of an attempt. Aircall waits half as long."""
 REDIRECT = 3
@@ -49,7 +49,7 @@ logger = logging.getLogger(__name__)
 
 
 class Aircall(Protocol):
-    """The methods used of `http.client.AircallClient`."""
+    """The methods of `http.client.AircallClient` that this module uses."""
 
     def get(self, path: str, params: Mapping[str, str], parse: Callable[[Any], T]) -> T:
         """Send a GET request."""
@@ -84,7 +84,7 @@ class AircallsWebhook(NamedTuple):
         record = record if isinstance(record, dict) else {}
         webhook_id, url, events, token = (record.get(name) for name in ("webhook_id", "url", "events", "token"))
         if not isinstance(webhook_id, str) or not webhook_id.replace("-", "").isalnum() or not isinstance(url, str):
-            message = "Aircall answered with a webhook that has no webhook_id or no url."
+            message = "Aircall's response has a webhook without a webhook_id or url."
             raise ResponseError(message)
         return cls(
             webhook_id=webhook_id,
@@ -103,7 +103,7 @@ class Webhooks:
         aircall: The client, with the company's credentials.
         inbox: The store.
         clock: This machine's clock.
-        company: Name of the company in the inbox; empty for its name in Aircall.
+        company: Name of the company in the inbox; empty to use its name in Aircall.
     """
 
     def __init__(self, aircall: Aircall, inbox: Inbox, clock: Clock, company: str) -> None:
@@ -117,11 +117,11 @@ class Webhooks:
         """Name of the company in the inbox.
 
         Raises:
-            InputError: If neither the settings nor Aircall have a valid name.
+            InputError: If neither the settings nor Aircall give a valid name.
         """
         name = self._company or self._aircall.get("/v1/company", {}, _company_name)
         if not 0 < len(name) <= LONGEST_NAME or not name.isprintable():
-            message = f"Setting inbox_company: give a name of {LONGEST_NAME} characters at most."
+            message = f"Setting inbox_company: give a printable name of at most {LONGEST_NAME} characters."
             raise InputError(message)
         return name
 
@@ -151,10 +151,10 @@ class Webhooks:
         return {webhook.webhook_id: webhook for webhook in webhooks}
 
     def register(self, url: str, events: Sequence[str]) -> Webhook:
-        """Register a webhook in Aircall and the inbox; one with the same URL is reused, and gets these events.
+        """Register a webhook in Aircall and in the inbox. A webhook with the same URL is reused, and gets these events.
 
-        Processes that do so at the same time take turns, and end up with the same webhook. One that was killed may have
-        left a second one, which is removed.
+        Processes that register at the same time take turns, and end up with the same webhook. A duplicate that a killed
+        process left behind is removed.
 
         Args:
             url: The https URL.
@@ -176,7 +176,7 @@ class Webhooks:
         for spare in there[1:]:
             if spare.name == NAME:
                 self._remove(spare.webhook_id)
-                logger.warning("Removed webhook %s, a second one for the same address.", spare.webhook_id)
+                logger.warning("Removed webhook %s, a duplicate with the same URL.", spare.webhook_id)
         try:
             if there:
                 made = self._switch_on(there[0], events)
@@ -186,14 +186,14 @@ class Webhooks:
                 # Not retried: if the response is lost, repeating the command finds the webhook.
                 made = self._aircall.post(PATH, wish, _webhook, attempts=1)
         except RejectedRequestError as error:
-            named = f"there must be events named {one_line(', '.join(events))}, " if events else ""
+            named = f"these must be names of events: {one_line(', '.join(events))}; " if events else ""
             message = (
-                f"Aircall does not make the webhook (status {error.status}): {named}the address must be https with a "
-                "certificate that browsers accept, and a company has 100 webhooks at most."
+                f"Aircall refuses the webhook (status {error.status}): {named}the URL must be https with a certificate "
+                "that browsers accept, and a company can have at most 100 webhooks."
             )
             raise RejectedRequestError(message, error.status) from error
         if made.token is None:
-            message = "Aircall answered with a webhook that has no token; repeat the command."
+            message = "Aircall's response has a webhook without a token; repeat the command."
             raise ResponseError(message)
         return self._know(made.token, WEBHOOK, made.webhook_id, url, events)
 
@@ -202,7 +202,7 @@ class Webhooks:
 
         Args:
             token: The token from the number's messaging configuration.
-            url: Its callback URL, for `status`.
+            url: Callback URL of the number, which `status` shows.
 
         Returns:
             Its entry in the inbox.
@@ -210,7 +210,7 @@ class Webhooks:
         return self._know(token, MESSAGES, None, url, [])
 
     def problem_at(self, url: str, token: str | None = None) -> str:
-        """Send a delivery without an event to a URL; return what is wrong, or an empty string if it reached this inbox.
+        """Send a delivery without an event to a URL; return the problem, or an empty string if it reached this inbox.
 
         Args:
             url: The URL.
@@ -222,7 +222,7 @@ class Webhooks:
         if token is None:
             token = next((each.token for each in self.in_aircall().values() if each.url == url), None)
         knock = requests.Request("POST", url, json={"token": token})
-        name, place = "The answer of the address", urlsplit(url).netloc
+        name, place = "The response from the URL", urlsplit(url).netloc
         with Session(user_agent=NAME, timeout=KNOCK_SECONDS, at_once=1) as session:
             for _ in range(KNOCKS):
                 with session.open(knock, name=name, place=place, shown=place) as incoming:
@@ -234,15 +234,15 @@ class Webhooks:
             if status == HTTPStatus.OK and decode(body) == {"inbox": self._inbox.inbox_id}:
                 return ""
         if status == HTTPStatus.OK:
-            return "something else answers there"
+            return "the URL leads to another program"
         if status == HTTPStatus.UNAUTHORIZED:
-            return "a receiver answers there that has another inbox"
-        return f"the answer is status {status}" + (", a redirect" if status // 100 == REDIRECT else "")
+            return "the URL leads to a receiver with another inbox"
+        return f"the response has status {status}" + (", a redirect" if status // 100 == REDIRECT else "")
 
     def unregister(self) -> list[Webhook]:
-        """Remove and return all of the company's webhooks in the inbox, from Aircall too.
+        """Remove all of the company's webhooks from Aircall and the inbox, and return them.
 
-        Later deliveries are refused, including those already on their way.
+        Later deliveries are refused, including those in transit.
         """
         gone = self.known
         for webhook in gone:
@@ -255,10 +255,10 @@ class Webhooks:
         try:
             self._aircall.delete(f"{PATH}/{webhook_id}")
         except NotFoundError:
-            logger.info("Webhook %s was not there any more.", webhook_id)
+            logger.info("Webhook %s no longer exists.", webhook_id)
 
     def look_after(self) -> None:
-        """Reactivate webhooks that Aircall has deactivated, and warn about these and missing ones."""
+        """Enable webhooks that Aircall has disabled; warn about them and about missing ones."""
         known = [webhook for webhook in self.known if webhook.webhook_id is not None]
         if not known:
             return
@@ -266,24 +266,24 @@ class Webhooks:
         for webhook in known:
             aircalls = there.get(str(webhook.webhook_id))
             if aircalls is None:
-                line = "Aircall knows no webhook %s any more: nothing comes from it. To make a new one: register."
+                line = "Webhook %s was deleted in Aircall, so its events do not arrive; register creates a new one."
                 logger.warning(line, webhook.webhook_id)
             elif not aircalls.is_active:
                 self._switch_on(aircalls, webhook.events)
                 line = (
-                    "Aircall had switched off webhook %s, since deliveries failed; it is on again. Aircall sends what "
-                    "happened up to 12 hours after that."
+                    "Aircall had disabled webhook %s because deliveries failed; it is enabled again. Aircall sends the "
+                    "events that it missed, up to 12 hours of them."
                 )
                 logger.warning(line, webhook.webhook_id)
 
     def watch(self, ended: threading.Event) -> None:
-        """Look after the webhooks, again and again, until an event is set."""
+        """Look after the webhooks at regular intervals until `ended` is set."""
         while not ended.is_set():
             try:
                 self.look_after()
             except TapAircallError as error:
                 if not ended.is_set():
-                    line = "It is unknown whether webhooks are active: %s The next look is in %.0f minutes."
+                    line = "Cannot check whether webhooks are active: %s Next check in %.0f minutes."
                     logger.warning(line, error, EVERY_SECONDS / 60)
             self._clock.wait(EVERY_SECONDS, ended)
 
@@ -299,7 +299,7 @@ class Webhooks:
 
 
 def _events(events: Sequence[str]) -> dict[str, list[str]]:
-    """Return the field for events in a request; without it, all are sent (facts: Webhooks)."""
+    """Return the field of a request that names events; without it, Aircall sends all (facts: Webhooks)."""
     return {"events": list(events)} if events else {}
 
 
@@ -311,6 +311,6 @@ def _company_name(payload: Any) -> str:
     company = payload.get("company") if isinstance(payload, dict) else None
     name = company.get("name") if isinstance(company, dict) else None
     if not isinstance(name, str):
-        message = "Aircall answered without the name of the company; give it one in the setting inbox_company."
+        message = "Aircall's response lacks the name of the company; name it in the setting inbox_company."
         raise ResponseError(message)
     return one_line(name)

@@ -67,7 +67,7 @@ def test_events_that_differ_have_different_ids(one: dict[str, Any], other: dict[
         ('"\\u00e9"', '"e\\u0301"'),
     ],
 )
-def test_values_that_only_look_alike_are_told_apart(one: str, other: str) -> None:
+def test_values_that_only_look_alike_have_different_ids(one: str, other: str) -> None:
     ids = {
         Delivery(b'{"event": "call.created", "data": %s}' % value.encode()).row("Acme", WEBHOOK, NOW).event_id
         for value in (one, other)
@@ -79,7 +79,7 @@ def test_values_that_only_look_alike_are_told_apart(one: str, other: str) -> Non
 LINK = "https://files.example.com/a%20b.wav"
 
 
-def test_links_that_are_signed_anew_leave_an_event_the_same() -> None:
+def test_new_signatures_in_links_do_not_change_the_id() -> None:
     def links(end: str) -> dict[str, Any]:
         return event(data={"recording": f"{LINK}{end}", "media": [{"presigned_url": f"{LINK}{end}"}], "x": "planted"})
 
@@ -89,12 +89,12 @@ def test_links_that_are_signed_anew_leave_an_event_the_same() -> None:
     assert json.loads(row(links("?a")).body)["data"]["recording"] == f"{LINK}?a"
 
 
-def test_the_same_event_of_two_companies_is_two() -> None:
+def test_the_same_event_of_two_companies_has_two_ids() -> None:
     assert row(event()).event_id != row(event(), company="Other").event_id
 
 
 @given(bodies)
-def test_everything_is_kept_but_the_token(body: dict[str, Any]) -> None:
+def test_everything_but_the_token_is_kept(body: dict[str, Any]) -> None:
     kept = row(body).body
 
     assert typed(json.loads(kept)) == typed({name: value for name, value in body.items() if name != "token"})
@@ -102,12 +102,12 @@ def test_everything_is_kept_but_the_token(body: dict[str, Any]) -> None:
     assert "\0" not in kept
 
 
-def test_a_token_within_the_data_is_data() -> None:
+def test_a_nested_token_is_data() -> None:
     assert json.loads(row(event(data={"token": "kept"})).body)["data"] == {"token": "kept"}
 
 
 @given(st.binary() | st.text().map(str.encode))
-def test_no_bytes_can_do_anything_but_be_refused(body: bytes) -> None:
+def test_any_bytes_parse_or_raise_the_one_error(body: bytes) -> None:
     with suppress(NoEventError):
         Delivery(body)
 
@@ -118,7 +118,7 @@ def test_no_bytes_can_do_anything_but_be_refused(body: bytes) -> None:
         (b"", "not JSON"),
         (b'{"event": "call.created"', "not JSON"),
         (b'{"event": "call.created"} {}', "not JSON"),
-        (b'{"event": "\xff"}', "not text in UTF-8"),
+        (b'{"event": "\xff"}', "not UTF-8 text"),
         (b'{"event": "call\0created"}', "not JSON"),
         (b"[]", "not an object"),
         (b'"call.created"', "not an object"),
@@ -136,7 +136,7 @@ def test_no_bytes_can_do_anything_but_be_refused(body: bytes) -> None:
         (b'{"data": [%s0]}' % (b"0," * 100_000), "too many values"),
     ],
 )
-def test_what_is_no_event_is_told_why(body: bytes, reason: str) -> None:
+def test_a_body_that_is_not_an_event_is_refused_with_the_reason(body: bytes, reason: str) -> None:
     with pytest.raises(NoEventError) as caught:
         Delivery(body)
 
@@ -151,7 +151,7 @@ def test_an_event_has_a_name(name: Any) -> None:
     assert str(caught.value) == "no event"
 
 
-def test_messages_of_a_number_in_proxy_mode_have_a_name_of_another_field() -> None:
+def test_numbers_in_proxy_mode_name_the_event_in_another_field() -> None:
     body = {"event_name": "message.updated", "timestamp": NOW, "token": "secret", "data": {"id": "1779"}}
 
     assert row(body, kind=MESSAGES)[2:7] == ("message.updated", None, "message", "1779", NOW)
@@ -160,11 +160,11 @@ def test_messages_of_a_number_in_proxy_mode_have_a_name_of_another_field() -> No
 
 
 @pytest.mark.parametrize("token", [None, 1, ["secret"], {"secret": 1}, True])
-def test_only_text_is_a_token(token: Any) -> None:
+def test_a_token_must_be_text(token: Any) -> None:
     assert Delivery(json.dumps(event(token=token)).encode()).fingerprint is None
 
 
-def test_a_token_leaves_its_fingerprint_only() -> None:
+def test_only_the_fingerprint_of_a_token_is_kept() -> None:
     delivery = Delivery(json.dumps(event(token="hush \ud800")).encode())
 
     assert delivery.fingerprint == fingerprint("hush \ud800")
@@ -202,7 +202,7 @@ def test_a_token_leaves_its_fingerprint_only() -> None:
         ("realtime_transcription.utterances_received", {"call": 8}, (None, None)),
     ],
 )
-def test_what_an_event_is_about_is_found(name: str, data: Any, expected: tuple[str | None, str | None]) -> None:
+def test_the_object_of_an_event_is_identified(name: str, data: Any, expected: tuple[str | None, str | None]) -> None:
     assert row(event(name, data=data))[4:6] == expected
 
 
@@ -228,9 +228,9 @@ def test_what_an_event_is_about_is_found(name: str, data: Any, expected: tuple[s
         ([], NOW),
     ],
 )
-def test_a_time_is_understood_in_every_form(timestamp: Any, expected: int) -> None:
+def test_a_time_is_parsed_in_every_format(timestamp: Any, expected: int) -> None:
     assert row(event(timestamp=timestamp)).happened_at == expected
 
 
-def test_a_resource_that_is_no_name_does_not_matter() -> None:
+def test_an_invalid_resource_is_ignored() -> None:
     assert [row(event(resource=value)).resource for value in ("call", 5, "a\0b", None)] == ["call", None, None, None]

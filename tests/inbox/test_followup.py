@@ -48,7 +48,7 @@ def runs(monkeypatch: pytest.MonkeyPatch, seconds: float, position: Callable[[in
     return begun
 
 
-def test_it_runs_at_most_once_a_minute_and_only_when_events_came(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_runs_at_most_once_a_minute_and_only_after_new_events(monkeypatch: pytest.MonkeyPatch) -> None:
     came = [0, 10, 11, 12, 500, 503]  # one comes while it runs: that run may have missed it
 
     assert runs(monkeypatch, 3000, lambda now: sum(each <= now for each in came)) == [0, 60, 500, 560]
@@ -56,7 +56,9 @@ def test_it_runs_at_most_once_a_minute_and_only_when_events_came(monkeypatch: py
     assert runs(monkeypatch, 3000, lambda _: 0) == []
 
 
-def test_it_backs_off_while_it_fails(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+def test_it_backs_off_while_the_command_fails(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     begun = runs(monkeypatch, 30_000, lambda _: 1, *[1] * 8)
 
     assert [later - sooner - 5 for sooner, later in itertools.pairwise(begun)] == [
@@ -65,7 +67,7 @@ def test_it_backs_off_while_it_fails(monkeypatch: pytest.MonkeyPatch, caplog: py
     assert caplog.messages[1] == "Option --then: the command failed with exit code 1. Next try in 2 minutes."
 
 
-def test_a_store_that_cannot_be_read_counts_as_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unreadable_store_counts_as_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
     def position(now: int) -> int:
         if now < 100:
             raise InboxError("Setting inbox: the store is damaged.")
@@ -83,13 +85,13 @@ def test_a_store_that_cannot_be_read_counts_as_a_failure(monkeypatch: pytest.Mon
         ("/gone", "the command cannot be run: No such file or directory."),
     ],
 )
-def test_it_tells_how_the_command_ended(command: str, problem: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_command_is_described(command: str, problem: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "which", lambda name: name)
 
     assert FollowUp(command, lambda: 1, FakeClock()).run(Event()) == problem
 
 
-def test_a_command_that_does_not_end_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_command_that_ignores_sigterm_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(followup, "GRACE_SECONDS", 0.1)
     ended = Event()
     ended.set()
@@ -98,6 +100,6 @@ def test_a_command_that_does_not_end_is_killed(monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.mark.parametrize("command", ["", "no-such-command x", "true 'x"])
-def test_a_command_that_is_none_is_told(command: str) -> None:
+def test_an_invalid_command_is_refused(command: str) -> None:
     with pytest.raises(InputError, match=r"^Option --then: (command |cannot be split into words)"):
         FollowUp(command, lambda: 1, FakeClock())

@@ -45,10 +45,10 @@ def survive(aircall: Aircall, location: str, receivers: int, seed: int) -> None:
 
 
 @pytest.mark.timeout(1800)
-def test_a_receiver_that_is_killed_loses_nothing_and_stores_nothing_twice(aircall: Aircall, tmp_path: Path) -> None:
+def test_a_killed_receiver_loses_and_duplicates_nothing(aircall: Aircall, tmp_path: Path) -> None:
     survive(aircall, str(tmp_path / "inbox.db"), receivers=1, seed=1)
 
 
 @pytest.mark.timeout(1800)
-def test_three_receivers_on_one_database_that_are_killed_lose_nothing(aircall: Aircall, postgres: Postgres) -> None:
+def test_three_killed_receivers_on_one_database_lose_nothing(aircall: Aircall, postgres: Postgres) -> None:
     survive(aircall, postgres.url, receivers=3, seed=2)

@@ -52,7 +52,7 @@ def test_the_page_names_every_command() -> None:
     assert set(re.findall(r"^\| `(\w+)", PAGE, re.MULTILINE)) == set(command.commands.commands)
 
 
-def test_the_command_of_the_service_is_one(tmp_path: Path) -> None:
+def test_the_service_runs_a_valid_command(tmp_path: Path) -> None:
     words = shlex.split(unit()["Service"]["ExecStart"])
     config = tmp_path / "config.json"
     config.write_text(json.dumps({"user": "id", "password": "token"}), encoding="utf-8")
@@ -64,7 +64,7 @@ def test_the_command_of_the_service_is_one(tmp_path: Path) -> None:
     assert command.commands.resolve_command(context, [words[3]])[0] == "serve"
 
 
-def test_the_service_keeps_tokens_where_it_may_write_and_nobody_else_reads(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_service_keeps_tokens_in_a_private_writable_folder(monkeypatch: pytest.MonkeyPatch) -> None:
     service = unit()["Service"]
     monkeypatch.setenv(*service["Environment"].split("="))
 
@@ -138,7 +138,7 @@ def receivers(tmp_path: Path, make_receiver: Callable[..., Running]) -> Iterator
 
 @pytest.mark.skipif(not CADDY, reason="Caddy is not on this machine")
 @pytest.mark.parametrize("text", blocks("caddy"), ids=range(2))
-def test_caddy_passes_deliveries_on(
+def test_caddy_forwards_deliveries(
     receivers: list[Running], certificate: tuple[str, str], tmp_path: Path, text: str
 ) -> None:
     port = free_port()
@@ -154,7 +154,7 @@ def test_caddy_passes_deliveries_on(
 
 
 @pytest.mark.skipif(not NGINX, reason="nginx is not on this machine")
-def test_nginx_passes_deliveries_on(receivers: list[Running], certificate: tuple[str, str], tmp_path: Path) -> None:
+def test_nginx_forwards_deliveries(receivers: list[Running], certificate: tuple[str, str], tmp_path: Path) -> None:
     port = free_port()
     (text,) = blocks("nginx")
     text = text.replace("listen 443 ssl", f"listen 127.0.0.1:{port} ssl")

@@ -52,7 +52,7 @@ def asked(aircall: Aircall) -> list[tuple[str, str]]:
     return requests
 
 
-def test_a_webhook_is_made_and_known_by_the_fingerprint_of_its_token(
+def test_a_registered_webhook_is_stored_by_the_fingerprint_of_its_token(
     aircall: Aircall, inbox: Inbox, webhooks: Webhooks
 ) -> None:
     made = webhooks.register(URL, ["call.tagged", "call.ended"])
@@ -73,7 +73,7 @@ def test_a_webhook_is_made_and_known_by_the_fingerprint_of_its_token(
     assert inbox.webhooks() == [made]
 
 
-def test_to_register_again_takes_over_what_is_there(aircall: Aircall, inbox: Inbox, webhooks: Webhooks) -> None:
+def test_registering_again_reuses_the_webhook(aircall: Aircall, inbox: Inbox, webhooks: Webhooks) -> None:
     first = webhooks.register(URL, [])
     everything = in_sandbox(aircall)[0]["events"]
 
@@ -89,9 +89,7 @@ def test_to_register_again_takes_over_what_is_there(aircall: Aircall, inbox: Inb
     assert [each["url"] for each in in_sandbox(aircall)] == [URL, URL + "2"]
 
 
-def test_a_webhook_whose_making_was_not_answered_is_not_made_twice(
-    aircall: Aircall, inbox: Inbox, webhooks: Webhooks
-) -> None:
+def test_a_lost_response_does_not_create_a_second_webhook(aircall: Aircall, inbox: Inbox, webhooks: Webhooks) -> None:
     webhooks.in_aircall()
     aircall.sandbox.faults.append(Fault(path="/v1/webhooks", failure="cut", after=1))
     with pytest.raises(UnavailableError):
@@ -119,9 +117,7 @@ def test_processes_that_register_at_once_end_up_with_one_webhook(aircall: Aircal
     assert len(in_sandbox(aircall)) == len(inbox.webhooks()) == 1
 
 
-def test_a_second_webhook_that_a_killed_process_left_is_removed(
-    aircall: Aircall, inbox: Inbox, webhooks: Webhooks
-) -> None:
+def test_a_duplicate_from_a_killed_process_is_removed(aircall: Aircall, inbox: Inbox, webhooks: Webhooks) -> None:
     aircall.world.add("webhooks", url=URL, custom_name=NAME)
     aircall.world.add("webhooks", url=URL, custom_name="of somebody else")
     first = webhooks.register(URL, [])
@@ -142,18 +138,18 @@ def public(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, str]:
     return {"certificate": str(tmp_path / "certificate.pem")}
 
 
-def test_an_address_proves_itself_by_a_delivery(
+def test_a_test_delivery_shows_where_a_url_leads(
     aircall: Aircall, inbox: Inbox, webhooks: Webhooks, make_receiver: Callable[..., Running], public: dict[str, str]
 ) -> None:
     receiver = make_receiver(inbox, **public)
     made = webhooks.register(f"{receiver.url}/hooks/", [])
 
     assert webhooks.problem_at(made.url) == ""
-    assert webhooks.problem_at(made.url, "wrong") == "a receiver answers there that has another inbox"
+    assert "another inbox" in webhooks.problem_at(made.url, "wrong")
     assert aircall.clock.waits == [AGAIN_SECONDS] * KNOCKS  # it might have been a new one
     inbox.remove_webhook(made.fingerprint)
     receiver.clock.now += 10
-    assert webhooks.problem_at(made.url) == "a receiver answers there that has another inbox"
+    assert "another inbox" in webhooks.problem_at(made.url)
     receiver.stop()
     with pytest.raises(TransientError, match="connection refused"):
         webhooks.problem_at(made.url)
@@ -162,42 +158,37 @@ def test_an_address_proves_itself_by_a_delivery(
 @pytest.mark.parametrize(
     ("status", "problem"),
     [
-        (200, "something else answers there"),
-        (307, "the answer is status 307, a redirect"),
-        (404, "the answer is status 404"),
+        (200, "another program"),
+        (307, "status 307, a redirect"),
+        (404, "status 404"),
     ],
 )
-def test_an_address_that_leads_elsewhere_is_told(webhooks: Webhooks, status: int, problem: str) -> None:
+def test_a_url_that_leads_elsewhere_is_described(webhooks: Webhooks, status: int, problem: str) -> None:
     with receiver() as server:
         server.status = status
-        assert webhooks.problem_at(server.url, "s3cret") == problem
-
-
-REFUSED = r"^Aircall does not make the webhook \(status 400\): "
+        assert problem in webhooks.problem_at(server.url, "s3cret")
 
 
 @pytest.mark.parametrize(
-    ("url", "events", "line"),
-    [
-        ("http://hooks.example.net", [], "the address must"),
-        (URL, ["call.taged"], "there must be events named call.taged, the address must"),
-    ],
+    ("url", "events", "names"),
+    [("http://hooks.example.net", [], "https"), (URL, ["call.taged"], "call.taged")],
 )
-def test_what_aircall_refuses_is_explained(
-    webhooks: Webhooks, inbox: Inbox, url: str, events: list[str], line: str
+def test_the_error_for_a_refused_webhook_names_the_likely_causes(
+    webhooks: Webhooks, inbox: Inbox, url: str, events: list[str], names: str
 ) -> None:
-    with pytest.raises(RejectedRequestError, match=REFUSED + line):
+    with pytest.raises(RejectedRequestError, match=rf"\(status 400\).* {names}") as caught:
         webhooks.register(url, events)
+    assert caught.value.status == 400
     assert inbox.webhooks() == []
 
 
-def test_other_events_are_refused_where_there_is_a_webhook(webhooks: Webhooks) -> None:
+def test_unknown_events_are_refused_for_an_existing_webhook(webhooks: Webhooks) -> None:
     webhooks.register(URL, [])
-    with pytest.raises(RejectedRequestError, match=REFUSED + "there must be events named call.taged,"):
+    with pytest.raises(RejectedRequestError, match=r"call\.taged"):
         webhooks.register(URL, ["call.taged"])
 
 
-def test_an_inactive_webhook_is_switched_on_again_with_its_events(
+def test_a_disabled_webhook_is_enabled_with_its_events(
     aircall: Aircall, webhooks: Webhooks, caplog: pytest.LogCaptureFixture
 ) -> None:
     webhooks.register(URL, ["call.tagged"])
@@ -218,26 +209,24 @@ def test_an_inactive_webhook_is_switched_on_again_with_its_events(
         ("GET", "/v1/webhooks"),
         *(("PUT", f"/v1/webhooks/{each['webhook_id']}") for each in (mine, mine_too)),
     ]
-    assert [record.getMessage() for record in caplog.records if record.levelname == "WARNING"] == [
-        f"Aircall had switched off webhook {each['webhook_id']}, since deliveries failed; it is on again. "
-        "Aircall sends what happened up to 12 hours after that."
-        for each in (mine, mine_too)
+    assert [record.args for record in caplog.records if record.levelname == "WARNING"] == [
+        (each["webhook_id"],) for each in (mine, mine_too)
     ]
 
 
-def test_a_webhook_that_is_gone_is_told(aircall: Aircall, webhooks: Webhooks, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_webhook_deleted_in_aircall_is_named(
+    aircall: Aircall, webhooks: Webhooks, caplog: pytest.LogCaptureFixture
+) -> None:
     made = webhooks.register(URL, [])
     aircall.world.kinds["webhooks"].clear()
 
     webhooks.look_after()
 
     assert in_sandbox(aircall) == []
-    assert [record.getMessage() for record in caplog.records if record.levelname == "WARNING"] == [
-        f"Aircall knows no webhook {made.webhook_id} any more: nothing comes from it. To make a new one: register."
-    ]
+    assert [record.args for record in caplog.records if record.levelname == "WARNING"] == [(made.webhook_id,)]
 
 
-def test_nothing_is_asked_where_there_is_nothing_to_look_after(aircall: Aircall, webhooks: Webhooks) -> None:
+def test_without_webhooks_there_are_no_requests(aircall: Aircall, webhooks: Webhooks) -> None:
     webhooks.register_messages("s3cret", URL)
     asked(aircall)
 
@@ -260,7 +249,7 @@ class Watchman(FakeClock):
             interrupt.set()
 
 
-def test_a_look_every_ten_minutes_survives_failures(
+def test_checks_every_ten_minutes_survive_failures(
     aircall: Aircall, inbox: Inbox, webhooks: Webhooks, caplog: pytest.LogCaptureFixture
 ) -> None:
     made = webhooks.register(URL, [])
@@ -275,12 +264,12 @@ def test_a_look_every_ten_minutes_survives_failures(
     assert watchman.waits == [EVERY_SECONDS] * 3 == [600] * 3
     assert asked(aircall) == [("GET", "/v1/webhooks")] * 3
     (line,) = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
-    assert line.startswith("It is unknown whether webhooks are active: Aircall knows no /v1/webhooks (status 404)")
-    assert line.endswith("The next look is in 10 minutes.")
+    assert "/v1/webhooks (status 404)" in line
+    assert line.endswith("in 10 minutes.")
     assert inbox.webhooks() == [made]
 
 
-def test_unregistered_webhooks_are_gone_on_both_sides(aircall: Aircall, inbox: Inbox, webhooks: Webhooks) -> None:
+def test_unregistered_webhooks_are_deleted_on_both_sides(aircall: Aircall, inbox: Inbox, webhooks: Webhooks) -> None:
     made = [webhooks.register(URL + end, []) for end in ("", "2")]
     messages = webhooks.register_messages("s3cret", f"{URL}/messages")
     aircall.world.add("webhooks", url="https://other.example.net")
@@ -296,7 +285,7 @@ def test_unregistered_webhooks_are_gone_on_both_sides(aircall: Aircall, inbox: I
     assert webhooks.unregister() == []
 
 
-def test_a_webhook_that_cannot_be_removed_stays_known(aircall: Aircall, inbox: Inbox, webhooks: Webhooks) -> None:
+def test_a_webhook_that_cannot_be_deleted_stays_registered(aircall: Aircall, inbox: Inbox, webhooks: Webhooks) -> None:
     made = webhooks.register(URL, [])
     aircall.sandbox.faults.append(Fault(path=f"/v1/webhooks/{made.webhook_id}", status=403, times=1))
 
@@ -306,18 +295,18 @@ def test_a_webhook_that_cannot_be_removed_stays_known(aircall: Aircall, inbox: I
     assert inbox.webhooks() == [made]
 
 
-def test_tokens_of_messages_are_known_as_such(inbox: Inbox, webhooks: Webhooks) -> None:
+def test_tokens_of_numbers_in_proxy_mode_are_stored(inbox: Inbox, webhooks: Webhooks) -> None:
     made = webhooks.register_messages("s3cret", f"{URL}/messages")
 
     assert inbox.webhooks() == [made]
     assert (made.fingerprint, made.kind, made.webhook_id) == (fingerprint("s3cret"), MESSAGES, None)
 
 
-def test_the_setting_names_the_company_before_aircall_does(aircall: Aircall, inbox: Inbox) -> None:
+def test_the_setting_overrides_aircalls_name_of_the_company(aircall: Aircall, inbox: Inbox) -> None:
     client = aircall.tap().this_run.client
     assert Webhooks(client, inbox, aircall.clock, "Mine").register(URL, []).company == "Mine"
     assert ("GET", "/v1/company") not in asked(aircall)
-    with pytest.raises(InputError, match="Setting inbox_company: give a name of 200 characters at most"):
+    with pytest.raises(InputError, match=r"Setting inbox_company: .* 200 characters"):
         _ = Webhooks(client, inbox, aircall.clock, "x" * 201).company
     client.close()
 
@@ -333,7 +322,7 @@ def test_the_setting_names_the_company_before_aircall_does(aircall: Aircall, inb
         [],
     ],
 )
-def test_an_answer_that_is_no_webhook_is_not_believed(
+def test_a_response_without_a_valid_webhook_is_refused(
     aircall: Aircall, inbox: Inbox, webhooks: Webhooks, lie: Any
 ) -> None:
     webhooks.in_aircall()

@@ -92,7 +92,7 @@ def _read_yaml(path: Path) -> Any:
         message = f"{path} cannot be read: {error.strerror}"
         raise CustomersError(message) from error
     except yaml.reader.ReaderError as error:
-        message = f"{path} is not text in UTF-8"
+        message = f"{path} is not UTF-8 text"
         raise CustomersError(message) from error
     except (yaml.YAMLError, RecursionError) as error:  # recursion: nested too deeply
         mark = getattr(error, "problem_mark", None)

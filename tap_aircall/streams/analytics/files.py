@@ -144,6 +144,6 @@ def _explained() -> Iterator[None]:
     try:
         yield
     except UnicodeDecodeError as error:
-        raise ReportError("The file is not text in UTF-8.") from error
+        raise ReportError("The file is not UTF-8 text.") from error
     except csv.Error as error:
         raise ReportError(f"The file is not valid CSV: {one_line(str(error))}") from error

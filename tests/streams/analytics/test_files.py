@@ -62,7 +62,7 @@ def test_a_zip_file_is_recognized_without_its_suffix() -> None:
 @pytest.mark.parametrize(
     ("content", "zipped", "line"),
     [
-        (b"A\n\xff", False, "The file is not text in UTF-8."),
+        (b"A\n\xff", False, "The file is not UTF-8 text."),
         (b"A\n1\0\n", False, "The file is not text: it has NUL in it."),
         ("A\n1\n".encode("utf-16-le"), False, "The file is not text: it has NUL in it."),
         (b"A\n" + b"1," * 600_000, False, "The file has a row of more than 1,048,576 characters."),

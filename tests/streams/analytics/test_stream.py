@@ -343,7 +343,7 @@ class TestFailures:
     @pytest.mark.parametrize(
         ("content", "reason"),
         [
-            (b"Cell\n\xff\xfe", "The file is not text in UTF-8."),
+            (b"Cell\n\xff\xfe", "The file is not UTF-8 text."),
             (b'Cell\n"a', "The file is not valid CSV: unexpected end of data"),
             (b"PK\x03\x04 and nothing more", "The zip file is damaged, or of a kind that cannot be read."),
             (MISPLACED, "The zip file is damaged, or of a kind that cannot be read."),

@@ -28,13 +28,13 @@ def test_fields_that_an_event_omits_stay() -> None:
     assert merged(events) == {"body": "Hello", "status": "read"}
 
 
-def test_null_empties_a_field_and_a_later_value_fills_it_again() -> None:
+def test_null_clears_a_field_and_a_later_value_sets_it_again() -> None:
     told = event(at=0, body="Hello"), event(at=1, identity="b", body=None), event(at=2, identity="c", body="Again")
     assert merged(told[:2]) == {"body": None}
     assert merged(told) == {"body": "Again"}
 
 
-def test_a_late_old_event_changes_nothing_that_a_newer_one_said() -> None:
+def test_a_late_event_does_not_override_a_newer_one() -> None:
     new, old = event(at=9, identity="b", status="read"), event(at=1, status="sent", body="Hello")
     assert merged([new, old]) == merged([old, new]) == {"status": "read", "body": "Hello"}
 
@@ -58,7 +58,7 @@ def test_an_empty_object_changes_nothing() -> None:
         ({"status": "sent"}, {"status": "failed"}),
     ],
 )
-def test_within_a_second_its_own_time_and_then_its_status_decides(earlier: Record, later: Record) -> None:
+def test_within_a_second_the_objects_time_and_then_its_status_decide(earlier: Record, later: Record) -> None:
     name = "message.status_updated"
     for ids in ("ab", "ba"):
         events = [event(name, identity=ids[0], **earlier), event(name, identity=ids[1], **later)]
@@ -100,14 +100,14 @@ def histories(draw: st.DrawFn) -> list[Event]:
 
 
 @given(histories(), st.data())
-def test_any_order_and_any_repetition_gives_the_same(history: list[Event], data: st.DataObject) -> None:
+def test_order_and_repetition_do_not_matter(history: list[Event], data: st.DataObject) -> None:
     repeated = data.draw(st.lists(st.sampled_from(history), max_size=8)) if history else []
     shuffled = data.draw(st.permutations([*history, *repeated]))
     assert merged(shuffled) == merged(history)
 
 
 @given(histories())
-def test_each_field_has_what_the_latest_event_with_it_said(history: list[Event]) -> None:
+def test_each_field_has_its_latest_value(history: list[Event]) -> None:
     said: Record = {}
     for each in sorted(history, key=lambda e: e.happened_at):
         for field, value in each.body["data"].items():

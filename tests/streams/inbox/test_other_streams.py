@@ -64,7 +64,7 @@ def deliver(company: Company) -> None:
 
 
 class TestCalls:
-    def test_an_edit_is_read_with_the_next_run_by_one_request(self, company: Company) -> None:
+    def test_the_next_run_reads_an_edit_with_one_request(self, company: Company) -> None:
         company.add_calls([10 * DAY + n * HOUR for n in range(200)])
         state = company.run()[0].state
 
@@ -78,7 +78,7 @@ class TestCalls:
         assert run.requests == quiet.requests + 1
         assert company.run(state=run.state)[0].records("calls") == []
 
-    def test_calls_that_began_one_after_the_other_are_read_by_the_page(self, company: Company) -> None:
+    def test_neighbouring_calls_are_read_by_the_page(self, company: Company) -> None:
         company.add_calls([10 * DAY + n * 60 for n in range(500)])
         state = company.run()[0].state
 
@@ -115,7 +115,7 @@ class TestCalls:
         assert sorted(run.ids("calls")) == [company.calls[5], company.calls[110]]
         assert asked == [f"/v1/calls/{company.calls[110]}"]
 
-    def test_what_is_read_anyway_costs_nothing_more(self, company: Company) -> None:
+    def test_calls_that_are_read_anyway_cost_nothing_extra(self, company: Company) -> None:
         company.add_calls([10 * DAY])
         state = company.run()[0].state
         new = [company.world.add_call(started_at=T0 + 300 + n)["id"] for n in range(20)]
@@ -126,7 +126,7 @@ class TestCalls:
         without, _ = company.run(state=state, inbox=None)
         assert without.requests == run.requests
 
-    def test_without_an_inbox_all_is_as_before(self, company: Company) -> None:
+    def test_without_an_inbox_nothing_changes(self, company: Company) -> None:
         company.add_calls([10 * DAY, 5 * DAY])
         first, _ = company.run(inbox=None)
         assert "inbox" not in first.state["bookmarks"]["calls"]
@@ -134,7 +134,7 @@ class TestCalls:
         deliver(company)
         assert company.run(state=first.state, inbox=None)[0].records("calls") == []
 
-    def test_a_state_without_a_position_counts_what_happened_since_its_run(self, company: Company) -> None:
+    def test_a_state_without_a_position_starts_at_its_last_run(self, company: Company) -> None:
         company.add_calls([10 * DAY, 5 * DAY])
         company.tag(company.calls[0])
         deliver(company)
@@ -169,7 +169,7 @@ class TestCalls:
         company.hooked.aircall.clock.now += 2 * HOUR
         assert company.run(state=run.state)[0].ids("calls") == company.calls
 
-    def test_calls_that_are_gone_or_never_listed_are_no_error(self, company: Company) -> None:
+    def test_deleted_and_unlisted_calls_are_not_errors(self, company: Company) -> None:
         company.add_calls([10 * DAY, 8 * DAY, 5 * DAY])
         state = company.run()[0].state
         company.tag(*company.calls)
@@ -181,7 +181,7 @@ class TestCalls:
         assert sorted(run.ids("calls")) == company.calls[1:]
         assert company.run(state=run.state)[1] == []
 
-    def test_calls_outside_of_what_is_extracted_are_left_alone(self, company: Company) -> None:
+    def test_calls_outside_the_extracted_period_are_ignored(self, company: Company) -> None:
         company.options["start_date"] = "2026-11-15T00:00:00Z"
         company.add_calls([10 * DAY, 5 * DAY])
         state = company.run()[0].state
@@ -191,7 +191,7 @@ class TestCalls:
         run, _ = company.run(state=state)
         assert run.ids("calls") == [company.calls[1]]
 
-    def test_the_position_moves_only_when_all_is_read(self, company: Company) -> None:
+    def test_the_position_advances_only_after_reading_everything(self, company: Company) -> None:
         company.add_calls([10 * DAY + n * 3 * HOUR for n in range(60)])
         state = company.run()[0].state
         company.tag(*company.calls[::6])
@@ -203,7 +203,7 @@ class TestCalls:
             again, _ = company.run(state=last)
             assert set(dead.ids("calls")) | set(again.ids("calls")) >= set(company.calls[::6])
 
-    def test_a_failure_on_the_way_leaves_the_position(self, company: Company) -> None:
+    def test_a_failure_does_not_advance_the_position(self, company: Company) -> None:
         company.add_calls([10 * DAY])
         state = company.run()[0].state
         company.tag(*company.calls)
@@ -214,9 +214,7 @@ class TestCalls:
         assert company.run(state=state)[0].ids("calls") == company.calls
 
     @pytest.mark.parametrize("other", [{}, {"call": None}, {"call": {"id": 1}}, []])
-    def test_an_answer_that_is_not_the_call_asked_for_fails_the_stream_and_leaves_the_position(
-        self, company: Company, other: Any
-    ) -> None:
+    def test_a_response_with_another_call_fails_the_stream(self, company: Company, other: Any) -> None:
         company.add_calls([10 * DAY])
         state = company.run()[0].state
         company.tag(*company.calls)
@@ -228,7 +226,7 @@ class TestCalls:
         faults.clear()
         assert company.run(state=state)[0].ids("calls") == company.calls
 
-    def test_flags_go_along(self, company: Company) -> None:
+    def test_reread_calls_have_the_fields_that_need_a_flag(self, company: Company) -> None:
         company.add_calls([10 * DAY])
         contact = company.world.add_contact(created_at=T0 - DAY)
         deliver(company)
@@ -240,7 +238,7 @@ class TestCalls:
 
 
 class TestIntelligence:
-    def test_what_is_announced_is_asked_for_once(self, company: Company) -> None:
+    def test_an_announced_result_is_read_once(self, company: Company) -> None:
         company.add_calls([4 * DAY, 10 * 60])
         intelligence = company.world.intelligence
         deliver(company)
@@ -259,7 +257,7 @@ class TestIntelligence:
         run, asked = company.run("calls", "call_transcriptions", state=run.state)
         assert [path for path in asked if "transcription" in path] == []
 
-    def test_an_edit_of_what_people_edit_is_asked_for_at_once(self, company: Company) -> None:
+    def test_an_edited_result_is_reread_at_once(self, company: Company) -> None:
         company.add_calls([4 * DAY])
         intelligence = company.world.intelligence
         intelligence.add(company.calls[0], "playbook_result")
@@ -272,7 +270,7 @@ class TestIntelligence:
         assert asked == [f"/v1/calls/{company.calls[0]}/playbook_result"]
         assert company.run("call_playbook_results", "call_topics", state=run.state)[1] == []
 
-    def test_a_call_that_is_followed_anyway_is_asked_for_once(self, company: Company) -> None:
+    def test_a_followed_call_is_read_once(self, company: Company) -> None:
         company.add_calls([4 * DAY])
         state = company.run("calls", "call_evaluations")[0].state
         company.tag(*company.calls)
@@ -283,7 +281,7 @@ class TestIntelligence:
         call = f"/v1/calls/{company.calls[0]}"
         assert asked == [call, f"{call}/evaluations"]
 
-    def test_an_announced_and_refused_result_waits_until_it_is_granted(self, company: Company) -> None:
+    def test_a_refused_announced_result_is_read_once_permitted(self, company: Company) -> None:
         company.add_calls([2 * DAY + n for n in range(5)])
         state = company.run("call_summaries")[0].state
         company.world.intelligence.plan = False
@@ -297,7 +295,7 @@ class TestIntelligence:
         run, _ = company.run("call_summaries", state=run.state)
         assert sorted(r["call_id"] for r in run.records("call_summaries")) == company.calls
 
-    def test_realtime_transcriptions_are_not_announced_by_those_made_later(self, company: Company) -> None:
+    def test_events_of_async_transcriptions_do_not_announce_realtime_ones(self, company: Company) -> None:
         company.options["transcription_mode"] = "realtime"
         company.add_calls([4 * DAY])
         state = company.run("call_transcriptions")[0].state
@@ -307,7 +305,7 @@ class TestIntelligence:
 
 
 class TestContacts:
-    def test_one_whose_time_did_not_move_is_read_by_its_id(self, company: Company) -> None:
+    def test_a_contact_whose_updated_at_did_not_change_is_read_by_id(self, company: Company) -> None:
         ids = [company.world.add_contact(created_at=T0 - DAY + n)["id"] for n in range(5)]
         deliver(company)
         state = company.run("contacts")[0].state
@@ -319,7 +317,7 @@ class TestContacts:
         assert [r["phone_numbers"] for r in run.records("contacts") if r["id"] == ids[1]] == [phones]
         assert company.run("contacts", state=run.state)[1] == []
 
-    def test_one_that_the_list_shows_anyway_costs_nothing_more(self, company: Company) -> None:
+    def test_a_listed_contact_costs_nothing_extra(self, company: Company) -> None:
         ids = [company.world.add_contact(created_at=T0 - DAY + n)["id"] for n in range(5)]
         deliver(company)
         state = company.run("contacts")[0].state
@@ -329,7 +327,7 @@ class TestContacts:
         run, asked = company.run("contacts", state=state)
         assert (run.ids("contacts")[0], asked) == (ids[1], [])
 
-    def test_one_that_is_gone_or_not_shared_is_no_error(self, company: Company) -> None:
+    def test_a_deleted_or_unshared_contact_is_not_an_error(self, company: Company) -> None:
         ids = [company.world.add_contact(created_at=T0 - DAY + n)["id"] for n in range(5)]
         deliver(company)
         state = company.run("contacts")[0].state
@@ -342,7 +340,7 @@ class TestContacts:
         assert [r["object_id"] for r in run.records("deleted_objects")] == [str(ids[1])]
         assert not {ids[1], ids[2]} & set(run.ids("contacts"))
 
-    def test_a_whole_reading_asks_for_none(self, company: Company) -> None:
+    def test_a_full_reading_reads_no_contact_by_id(self, company: Company) -> None:
         ids = [company.world.add_contact(created_at=T0 - DAY + n)["id"] for n in range(5)]
         deliver(company)
         company.hooked.tell("contact.updated", 300, id=ids[2])

@@ -42,7 +42,7 @@ def last(records: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
 
 
 class TestMessages:
-    def test_a_message_is_what_all_deliveries_about_it_say(self, hooked: Hooked) -> None:
+    def test_a_message_is_merged_from_all_its_events(self, hooked: Hooked) -> None:
         number = hooked.aircall.world.add("numbers", name="Sales")
         texts = hooked.aircall.sandbox.texts
         media = [{"file_name": "a.png", "file_type": "image/png", "presigned_url": "https://example.com/a?x"}]
@@ -61,7 +61,7 @@ class TestMessages:
         assert {record[name] for name in ("created_at", "updated_at", "sent_at")} == {"2026-11-23T13:00:00Z"}
         assert run.requests == 0
 
-    def test_later_runs_read_what_is_new(self, hooked: Hooked) -> None:
+    def test_later_runs_read_new_messages(self, hooked: Hooked) -> None:
         texts = hooked.aircall.sandbox.texts
         first = texts.add(body="first")["id"]
         texts.add(body="second")
@@ -86,7 +86,7 @@ class TestMessages:
         (record,) = hooked.run("messages", state=run.state).records("messages")
         assert (record["id"], record["body"], record["status"]) == (first, None, "received")
 
-    def test_any_order_and_repetition_ends_in_the_same(self, hooked: Hooked, tmp_path: Path) -> None:
+    def test_order_and_repetition_of_deliveries_do_not_matter(self, hooked: Hooked, tmp_path: Path) -> None:
         texts = hooked.aircall.sandbox.texts
         ids = [texts.add(body=str(n))["id"] for n in range(5)]
         for status in ("delivered", "read"):
@@ -111,12 +111,12 @@ class TestMessages:
             hooked.inbox.close()
             assert {key: (r["status"], r["body"]) for key, r in last(records).items()} == expected
 
-    def test_a_message_comes_once_a_run_however_much_happened_to_it(self, hooked: Hooked) -> None:
+    def test_a_run_emits_a_message_once(self, hooked: Hooked) -> None:
         hooked.put(*(said("message.status_updated", n, id=f"m{n % 3}", status=str(n)) for n in range(1_000)))
         records = hooked.run("messages").records("messages")
         assert sorted((r["id"], r["status"]) for r in records) == [("m0", "999"), ("m1", "997"), ("m2", "998")]
 
-    def test_a_run_that_dies_repeats_and_loses_nothing(self, hooked: Hooked) -> None:
+    def test_after_a_killed_run_nothing_is_lost(self, hooked: Hooked) -> None:
         hooked.put(*(said("message.received", n, id=f"m{n:03d}", body=str(n)) for n in range(500)))
         found: dict[str, dict[str, Any]] = {}
         state, deaths = None, 0
@@ -132,7 +132,7 @@ class TestMessages:
                 assert {f"m{n:03d}" for n in range(done)} <= found.keys()
         assert (deaths, sorted(found)) == (4, [f"m{n:03d}" for n in range(500)])
 
-    def test_those_of_a_number_in_proxy_mode_are_messages_too(self, hooked: Hooked) -> None:
+    def test_messages_of_numbers_in_proxy_mode_are_read(self, hooked: Hooked) -> None:
         body = {"event_name": "message.received", "timestamp": T0 * 1000, "data": {"id": "p1", "body": "Hello"}}
         hooked.put(body, kind=MESSAGES)
         (record,) = hooked.run("messages").records("messages")
@@ -180,7 +180,7 @@ class TestMessages:
             ({"mood": 1}, {"additional_fields": {"mood": 1}}),
         ],
     )
-    def test_a_value_takes_the_form_of_its_field(
+    def test_a_value_is_converted_to_the_type_of_its_field(
         self, hooked: Hooked, told: dict[str, Any], kept: dict[str, Any]
     ) -> None:
         hooked.tell("message.received", 0, id="m1", **told)
@@ -188,7 +188,7 @@ class TestMessages:
         common = {"id", "position", "happened_at"}
         assert {name: value for name, value in record.items() if name not in common} == kept
 
-    def test_group_messages_have_either_name_of_their_id(self, hooked: Hooked) -> None:
+    def test_group_messages_have_their_id_under_either_name(self, hooked: Hooked) -> None:
         sent = hooked.aircall.sandbox.texts.add_to_group(direction="outbound")
         hooked.deliver()
         hooked.tell("group_message.status_updated", 60, group_message_id=sent["id"], status="delivered")
@@ -220,9 +220,7 @@ def test_sessions_of_voice_agents_are_merged(hooked: Hooked) -> None:
 
 
 class TestEvents:
-    def test_call_events_say_when_a_call_rang_was_declined_held_and_transferred_and_by_whom(
-        self, hooked: Hooked
-    ) -> None:
+    def test_call_events_have_the_time_and_user_of_each_step(self, hooked: Hooked) -> None:
         ada, bob = ({"id": n, "name": f"User {n}"} for n in (1, 2))
         hooked.tell("call.ringing_on_agent", 1, id=7, user=ada, status="initial", contact={})
         hooked.tell("call.agent_declined", 4, id=7, user=ada)
@@ -248,7 +246,7 @@ class TestEvents:
         assert [tag["created_at"][-6:] for tag in record["tags"]] == ["00:00Z", "00:01Z"]
         assert record["additional_fields"]["tags[]"] == ["x"]
 
-    def test_user_events_have_the_deprecated_form_only_where_there_is_no_other(self, hooked: Hooked) -> None:
+    def test_user_events_have_v1_only_without_a_v2_twin(self, hooked: Hooked) -> None:
         hooked.tell("user.opened.v2", 1, id=5, name="Ada")
         hooked.tell("user.opened", 2, id=5, name="Ada")
         hooked.tell("user.opened", 2, id=6)
@@ -262,7 +260,7 @@ class TestEvents:
             ("user.wut_start", 5, "00:01Z"),
         ]
 
-    def test_twins_are_told_apart_from_those_that_happen_twice(self, hooked: Hooked) -> None:
+    def test_events_that_happen_twice_are_not_twins(self, hooked: Hooked) -> None:
         user = hooked.aircall.world.add("users")["id"]
         hooked.aircall.world.edit("users", user, availability_status="unavailable", substatus="On a break")
         hooked.deliver()
@@ -275,7 +273,7 @@ class TestEvents:
     @given(
         logins=st.lists(st.tuples(st.booleans(), st.integers(0, 2), st.integers(-10, 10)), max_size=5), data=st.data()
     )
-    def test_a_login_in_both_forms_is_one_whatever_order_they_come_in(
+    def test_twins_are_one_record_in_either_order(
         self, hooked: Hooked, logins: list[tuple[bool, int, int]], data: st.DataObject
     ) -> None:
         told: list[tuple[str, int, str]] = []
@@ -299,7 +297,7 @@ class TestEvents:
         found = [(r["event"], to_seconds(r["happened_at"]) - T0, r["substatus"]) for r in rows.values()]
         assert sorted(found) == sorted(expected)
 
-    def test_deleted_objects_say_what_was_deleted_and_when_once(self, hooked: Hooked) -> None:
+    def test_deleted_objects_have_one_record_per_object(self, hooked: Hooked) -> None:
         hooked.tell("contact.created", 0, id=9)
         hooked.tell("contact.deleted", 5, id=9)
         hooked.tell("user.deleted.v2", 7, id=3)
@@ -339,7 +337,7 @@ class TestEvents:
         assert len(record["event_id"]) == 32
 
     @pytest.mark.parametrize("data", [None, [], "x", {"id": {}}, {"user": 7, "id": 2**70}])
-    def test_nothing_that_an_event_says_ends_a_stream(self, hooked: Hooked, data: Any) -> None:
+    def test_no_event_ends_a_stream(self, hooked: Hooked, data: Any) -> None:
         for event in ("call.x", "message.x", "group_message.x", "user.x", "contact.deleted", "ai_voice_agent.ended"):
             hooked.put({"event": event, "data": data})
         run = hooked.run(*ALL)
@@ -381,7 +379,7 @@ class TestEvents:
 
 
 class TestPositions:
-    def test_a_batch_is_emitted_before_the_state_says_so(self, hooked: Hooked) -> None:
+    def test_a_batch_is_emitted_before_its_state(self, hooked: Hooked) -> None:
         hooked.put(*(said("call.created", n, id=n) for n in range(450)))
         run = hooked.run("call_events")
         emitted = 0
@@ -393,7 +391,7 @@ class TestPositions:
         assert emitted == 450
         assert len([s for s in run.states if s["bookmarks"]["call_events"]]) >= 3
 
-    def test_what_arrives_during_a_run_waits_for_the_next(self, hooked: Hooked) -> None:
+    def test_events_that_arrive_during_a_run_wait_for_the_next(self, hooked: Hooked) -> None:
         hooked.tell("call.created", 0, id=1)
         hooked.aircall.world.add("tags")
 
@@ -455,7 +453,7 @@ class TestPositions:
 
     @given(restored=st.integers(0, 9), more=st.integers(1, 30))
     @settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
-    def test_a_restore_is_noticed_however_much_came_since(self, hooked_to: Hooked, restored: int, more: int) -> None:
+    def test_a_restore_is_noticed_even_after_more_events(self, hooked_to: Hooked, restored: int, more: int) -> None:
         hooked = hooked_to
         is_file = hooked.inbox.engine.dialect.name == "sqlite"
         before = hooked.inbox.last_position(COMPANY)
@@ -472,23 +470,23 @@ class TestPositions:
         hooked.put(*(said("message.sent", 60 + n, id=f"new {before} {n}") for n in range(more)))
 
         with pytest.raises(
-            InputError, match=r"^State of stream 'messages': its position (is of another event|.* beyond)"
+            InputError, match=r"^State of stream 'messages': its position (now has another event|.* beyond)"
         ):
             hooked.run("messages", state=state)
 
-    def test_a_state_of_another_inbox_or_of_a_later_time_is_refused(self, hooked: Hooked, tmp_path: Path) -> None:
+    def test_a_state_of_another_inbox_or_ahead_of_it_is_refused(self, hooked: Hooked, tmp_path: Path) -> None:
         hooked.tell("message.sent", 0, id="m")
         state = hooked.run("messages").state
         other = Inbox.open(str(tmp_path / "other.db"), create=True)
         hooked.location, hooked.inbox = str(tmp_path / "other.db"), other
         hooked.tell("message.sent", 0, id="m")
-        with pytest.raises(InputError, match=r"^State of stream 'messages': its position is of another inbox than "):
+        with pytest.raises(InputError, match=r"^State of stream 'messages': .* another inbox"):
             hooked.run("messages", state=state)
         state["bookmarks"]["messages"]["inbox"] |= {"inbox": other.inbox_id, "position": 2}
-        with pytest.raises(InputError, match=r"^State of stream 'messages': its position 2 lies beyond the inbox"):
+        with pytest.raises(InputError, match=r"^State of stream 'messages': its position 2 "):
             hooked.run("messages", state=state)
         state["bookmarks"]["messages"]["inbox"] |= {"position": 1, "company": "Globex"}
-        with pytest.raises(InputError, match=r"^State of stream 'messages': its position is of another company than "):
+        with pytest.raises(InputError, match=r"^State of stream 'messages': .* another company"):
             hooked.run("messages", state=state)
         other.close()
 
@@ -504,31 +502,31 @@ class TestSettings:
         assert not [name for name in ALL if tap.streams[name].selected]
 
     @pytest.mark.parametrize("stream", ALL)
-    def test_one_without_an_inbox_is_one_clear_line(self, aircall: Aircall, stream: str) -> None:
+    def test_a_stream_without_an_inbox_is_one_clear_line(self, aircall: Aircall, stream: str) -> None:
         with pytest.raises(InputError, match=f"Stream '{stream}': needs the setting inbox,"):
             aircall.run(stream, "tags")
         assert {log.path for log in aircall.sandbox.requests} == {"/v1/ping"}
 
-    def test_an_inbox_that_is_not_there_is_one_clear_line(self, hooked: Hooked) -> None:
+    def test_a_missing_inbox_is_one_clear_line(self, hooked: Hooked) -> None:
         for stream in ("messages", "calls", "contacts", "call_topics"):
             with pytest.raises(InputError, match=r"^Setting inbox: there is no file /nowhere"):
                 hooked.run(stream, inbox="/nowhere.db")
 
-    def test_with_several_companies_one_has_to_be_named(self, hooked: Hooked) -> None:
+    def test_with_several_companies_one_must_be_named(self, hooked: Hooked) -> None:
         hooked.tell("call.created", 0, id=1)
         hooked.tell("call.created", 0, "Globex", id=2)
         with pytest.raises(InputError, match=r"^Setting inbox_company: missing; .* several companies \(Acme, Globex\)"):
             hooked.run("call_events")
-        with pytest.raises(InputError, match=r"^Setting inbox_company: the inbox has no 'Globe'; did you mean Globex"):
+        with pytest.raises(InputError, match=r"^Setting inbox_company: .* 'Globe'; did you mean Globex"):
             hooked.run("call_events", inbox_company="Globe")
         run = hooked.run("call_events", inbox_company="Globex")
         assert [r["call_id"] for r in run.records("call_events")] == [2]
 
-    def test_an_inbox_without_events_gives_none_and_no_state(self, hooked: Hooked) -> None:
+    def test_an_empty_inbox_gives_no_records_and_no_state(self, hooked: Hooked) -> None:
         run = hooked.run(*ALL)
         assert [run.records(stream) for stream in ALL] == [[]] * len(ALL)
         assert not any(run.state["bookmarks"].values())
 
-    def test_a_test_of_the_connection_reads_one(self, hooked: Hooked) -> None:
+    def test_a_connection_test_reads_one_record(self, hooked: Hooked) -> None:
         hooked.tell("call.created", 0, id=1)
         hooked.aircall.tap(inbox=hooked.location, streams=ALL).try_streams()

@@ -109,7 +109,7 @@ def test_a_list_and_its_files_are_read_in_every_encoding_of_unicode(listed: Path
     listed.write_text(f"customers: {{acme: {{credentials: {{file: {key}}}, schema: é}}}}", encoding=encoding)
 
     if encoding == "latin-1":
-        with pytest.raises(CustomersError, match=r"customers\.yml is not text in UTF-8$"):
+        with pytest.raises(CustomersError, match=r"customers\.yml is not UTF-8 text$"):
             read_customers(listed, PROJECT)
         with pytest.raises(CustomersError, match=r"key\.json is not JSON$"):
             Credentials(file=key).read(PROJECT.plugins["tap-aircall"])

@@ -1,6 +1,6 @@
-{# What is checked before a model is built, so that a mart that is right is never replaced by one that is not. #}
+{# Checks before a model is built, so that a bad load never replaces a good mart. #}
 
-{# All settings, once, as soon as dbt reads the project. #}
+{# Validate all settings once, when dbt parses the project. #}
 {% macro check_settings() -%}
   {%- do aircall.time_zone() -%}
   {%- do aircall.sla_seconds() -%}
@@ -13,13 +13,13 @@
   {%- endif -%}
 {%- endmacro %}
 
-{# dbt puts names between quotes as they are. #}
+{# Validate a name, since dbt quotes names without escaping them. #}
 {% macro check_name(variable, value) -%}
   {%- set is_right = modules.re.fullmatch('[\\w$ .:-]+', value) -%}
   {{ return(aircall.must(variable, value, is_right, 'a name of letters, digits, spaces and _ $ . : -')) }}
 {%- endmacro %}
 
-{# That there are calls at all: a wrong schema or warehouse has none. #}
+{# Check that the table of calls exists; it is missing in a wrong schema or warehouse. #}
 {% macro check_source() -%}
   {%- if execute and flags.WHICH in ['build', 'run'] and not aircall.loaded('calls') -%}
     {%- set expected = graph.sources['source.aircall.aircall.calls'] -%}
@@ -30,13 +30,13 @@
   {%- endif -%}
 {%- endmacro %}
 
-{# Before a mart is replaced. #}
+{# Check that a mart with rows is not replaced by an empty one. #}
 {% macro check_rows() -%}
   {%- if execute and not aircall.allow_empty() -%}
     {%- set mart = adapter.get_relation(this.database, this.schema, this.identifier) -%}
     {%- if mart and aircall.has_rows(mart) and not aircall.has_rows('(' ~ model.compiled_code ~ ')') -%}
       {{ exceptions.raise_compiler_error(
-        this.identifier ~ ' has rows and would have none: see what was loaded last, or set DBT_AIRCALL_ALLOW_EMPTY '
+        this.identifier ~ ' has rows and would become empty: check the last load, or set DBT_AIRCALL_ALLOW_EMPTY '
         ~ '(aircall_allow_empty) to true for one build.'
       ) }}
     {%- endif -%}

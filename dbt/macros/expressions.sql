@@ -1,33 +1,33 @@
-{# What models say often, in words that all warehouses know. #}
+{# Expressions that models share, in SQL that all warehouses understand. #}
 
-{# An expression as a type. #}
+{# Cast an expression to a type. #}
 {% macro typed(expression, type) -%}
   {{ return("cast(" ~ expression ~ " as " ~ aircall.sql_type(type) ~ ")") }}
 {%- endmacro %}
 
-{# Whether a type is one of text, such as `varchar(16)`. #}
+{# Whether a type is a text type, such as `varchar(16)`. #}
 {% macro is_text(data_type) -%}
   {{ return(data_type.split('(')[0] in ['text', 'varchar', 'character varying', 'string']) }}
 {%- endmacro %}
 
-{# Whether a text has a value, or an item of a list that it spells. #}
+{# Whether a text is not empty; if it is JSON, neither null nor an empty list or object. #}
 {% macro is_present(text) -%}
   {{ return("coalesce(" ~ text ~ ", '[]') not in ('', '[]', '{}', 'null')") }}
 {%- endmacro %}
 
-{# A text as another type; null where it is not of that form. #}
+{# Convert a text to another type; null if its format does not fit. #}
 {% macro parsed(text, type) -%}
   {%- set form = aircall.form(type) -%}
   {%- set value = aircall.typed(text, type) -%}
   {{ return("case when " ~ aircall.matches(text, form) ~ " then " ~ value ~ " end" if form else value) }}
 {%- endmacro %}
 
-{# 1 for a text that `parsed` has to leave out, and else 0. #}
+{# 1 for a text that `parsed` cannot convert, otherwise 0. #}
 {% macro unreadable(text, type) -%}
   {{ return("case when coalesce(" ~ text ~ ", '') = '' or " ~ aircall.matches(text, aircall.form(type)) ~ " then 0 else 1 end") }}
 {%- endmacro %}
 
-{# The regular expression of the texts that every warehouse reads alike as a type; none where all are. #}
+{# The regular expression of the texts that every warehouse converts to a type in the same way; none if all are. #}
 {% macro form(type) -%}
   {%- set year = '(19|20|21)[0-9][0-9]' -%}
   {%- set month_and_day = '((0[13578]|1[02])-(0[1-9]|[12][0-9]|3[01])|(0[469]|11)-(0[1-9]|[12][0-9]|30)|02-(0[1-9]|1[0-9]|2[0-8]))' -%}
@@ -52,22 +52,22 @@
   {{ return("coalesce(cast(sum(case when " ~ condition ~ " then " ~ value ~ " end) as bigint), 0)") }}
 {%- endmacro %}
 
-{# Whole seconds from one time to another, but 0 where the other comes first. #}
+{# Whole seconds from one time to another; 0 if the second is earlier. #}
 {% macro seconds_after(begin, end) -%}
   {{ return("case when " ~ end ~ " < " ~ begin ~ " then 0 else " ~ aircall.seconds_between(begin, end) ~ " end") }}
 {%- endmacro %}
 
-{# Whole seconds from the beginning of 1970 in UTC to a time. #}
+{# UNIX seconds of a time. #}
 {% macro epoch(time) -%}
   {{ return(aircall.seconds_between(aircall.typed("'1970-01-01 00:00:00+00:00'", 'time'), time)) }}
 {%- endmacro %}
 
-{# The beginning of the quarter of an hour in which a second lies, both counted from 1970. #}
+{# Start of the quarter hour that contains a second, both in UNIX seconds. #}
 {% macro quarter_of(second) -%}
   {{ return("(" ~ second ~ " - mod(" ~ second ~ ", 900))") }}
 {%- endmacro %}
 
-{# A phone number in one spelling, to compare; null where the caller hides it. #}
+{# A phone number in a normalized form for comparison; null if the caller hides it. #}
 {% macro phone_key(digits) -%}
   {{ return(
     "case when lower(" ~ digits ~ ") <> 'anonymous' then nullif(" ~ aircall.without(digits, '[^0-9A-Za-z@:]') ~ ", '') end"
@@ -75,14 +75,14 @@
 {%- endmacro %}
 
 {#
-  The number in E.164, such as +33123456789; null unless that is certain.
+  The number in E.164, such as +33123456789; null if it is ambiguous.
 
-  key: what `phone_key` makes of the digits.
-  country: the country of the company's number, in which digits without a calling code are dialled.
+  key: the result of `phone_key` for the digits.
+  country: the country of the company's number; digits without a calling code belong to it.
 #}
 {% macro e164(digits, key, country) -%}
   {%- set code = '(1|7|2[07]|3[0-469]|4[013-9]|5[1-8]|6[0-6]|8[1246]|9[0-58]|(2[1-689]|3[578]|42|5[09]|6[7-9]|8[0578]|9[679])[0-9])' -%}
-  {#- After a calling code, a 0 belongs to the number in a few countries alone; elsewhere it is only dialled at home. #}
+  {#- In a few countries, a 0 after the calling code is part of the number; elsewhere, it is a national prefix. #}
   {%- set is_international = aircall.matches(key, '[1-9][0-9]{6,14}') ~ ' and (not ' ~ aircall.matches(key, code ~ '0[0-9]*')
     ~ ' or ' ~ aircall.matches(key, '(39|225|229|242|378)[0-9]*') ~ ')' -%}
   {%- set national = [
@@ -110,7 +110,7 @@
   {{ return("case " ~ cases | join(' ') ~ " end") }}
 {%- endmacro %}
 
-{# Texts one after another, where a null counts as none. #}
+{# Concatenate texts; nulls count as empty. #}
 {% macro concatenated(texts) -%}
   {%- set parts = [] -%}
   {%- for text in texts -%}
@@ -119,12 +119,12 @@
   {{ return("(" ~ (parts | join(" || ")) ~ ")") }}
 {%- endmacro %}
 
-{# A first and a last name as one text; null where there is neither. #}
+{# First and last name as one text; null if both are missing. #}
 {% macro full_name(first, last) -%}
   {{ return("nullif(trim" ~ aircall.concatenated([first, "' '", last]) ~ ", '')") }}
 {%- endmacro %}
 
-{# The texts of a group as one; null where there are none. #}
+{# The texts of a group, joined; null if there are none. #}
 {% macro listed(text, separator, order) -%}
   {{ return("nullif(" ~ dbt.listagg(text, separator, "order by " ~ order) ~ ", '')") }}
 {%- endmacro %}

@@ -1,4 +1,4 @@
-{# The figures of a group of calls, as the marts by day and hour have them. Calls that go on still are not counted. #}
+{# Figures of a group of calls, for the marts by day and hour. Ongoing calls are not counted. #}
 {% macro inbound_metrics() %}
   {{ aircall.count_if("direction = 'inbound'") }} as inbound_calls,
   {{ aircall.count_if("direction = 'inbound' and is_answered") }} as answered_calls,
@@ -25,7 +25,7 @@
   {{ aircall.sum_if("direction = 'outbound'", "talk_seconds") }} as outbound_talk_seconds
 {%- endmacro %}
 
-{# How long users did what, in a group of rows of int_aircall__quarters. Calls alone tell of calls alone. #}
+{# Seconds that users spent in each state, for a group of rows of int_aircall__quarters; null if only calls are known. #}
 {% macro state_seconds() %}
   {%- set is_known = aircall.count_if("is_presence_known") ~ " > 0" %}
   {{ is_known }} as is_presence_known,
@@ -35,7 +35,7 @@
   {%- endfor %}
 {%- endmacro %}
 
-{# The share of the time in which users were busy or free that they were busy, from 0 to 1. #}
+{# Busy time as a share of busy and free time, from 0 to 1. #}
 {% macro occupancy() -%}
   {%- set busy = aircall.typed("on_call_seconds + after_call_work_seconds", 'number') -%}
   {{ return(busy ~ " / nullif(on_call_seconds + after_call_work_seconds + available_seconds, 0)") }}

@@ -1,19 +1,18 @@
 {#
-  What a company sets: a variable of its dbt project, or an environment variable, which Meltano hands over. Each is
-  checked before it comes near SQL.
+  Settings: variables of the dbt project, or environment variables, which Meltano passes on. Each is validated before it
+  is used in SQL.
 
-  aircall_time_zone: where days and hours begin; an IANA name.
-  aircall_sla_seconds: within how many seconds an inbound call is to be answered.
-  aircall_callback_hours: for how many hours after a missed call an outbound call still returns it.
+  aircall_time_zone: time zone of days and hours; an IANA name.
+  aircall_sla_seconds: limit of seconds to answer an inbound call.
+  aircall_callback_hours: hours after a missed call in which an outbound call counts as a callback.
   aircall_business_hours: opening hours in that time zone by day of the week, 1 for Monday, such as
-    {"1": ["09:00", "18:00"]}. Where there are none, what Aircall says of a call is all that is known.
-  aircall_stale_after_hours: after how many hours without a load a test fails; 0 for never.
-  aircall_allow_empty: whether a mart that has rows may be replaced by one that has none.
+    {"1": ["09:00", "18:00"]}. Without them, only the information in each call counts.
+  aircall_stale_after_hours: hours without a load after which a test fails; 0 for never.
+  aircall_allow_empty: whether a mart with rows may be replaced by one without.
 
-  aircall_loader_deletes: whether the loader removes or marks what Aircall no longer has. By default that of each
-    warehouse does, but for BigQuery's.
+  aircall_loader_deletes: whether the loader removes or marks deleted objects. By default true, except for BigQuery.
 
-  Where the tap's streams lie says models/staging/sources.yml.
+  The location of the tap's tables is configured in models/staging/sources.yml.
 #}
 
 {% macro time_zone() -%}
@@ -38,7 +37,7 @@
   {{ return(aircall.must(aircall.names_of('allow_empty'), value, value in ['true', 'false'], 'true or false') == 'true') }}
 {%- endmacro %}
 
-{# By the day of the week: the minutes of the day at which the company opens and closes. #}
+{# Opening and closing times in minutes of the day, by day of the week. #}
 {% macro business_hours() -%}
   {%- set setting = aircall.setting('business_hours', '{}') -%}
   {%- set days = fromjson(setting) if setting is string else setting -%}
@@ -57,7 +56,7 @@
   {{ return(found) }}
 {%- endmacro %}
 
-{# A variable of dbt, or else of the environment. #}
+{# A dbt variable; if it is not set, the environment variable. #}
 {% macro setting(name, default) -%}
   {{ return(var('aircall_' ~ name, env_var('DBT_AIRCALL_' ~ name | upper, '') or default)) }}
 {%- endmacro %}
@@ -71,10 +70,10 @@
   {{ return('DBT_AIRCALL_' ~ name | upper ~ ' (aircall_' ~ name ~ ')') }}
 {%- endmacro %}
 
-{# A value that is right, or an error that names the variable and its form. #}
+{# Return a valid value, or raise an error with the names of the variable and its format. #}
 {% macro must(variable, value, is_right, form) -%}
   {%- if not is_right -%}
-    {{ exceptions.raise_compiler_error(variable ~ ' is ' ~ tojson(value | string) ~ ', but has to be ' ~ form ~ '.') }}
+    {{ exceptions.raise_compiler_error(variable ~ ' is ' ~ tojson(value | string) ~ ', but must be ' ~ form ~ '.') }}
   {%- endif -%}
   {{ return(value) }}
 {%- endmacro %}

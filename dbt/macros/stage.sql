@@ -1,6 +1,6 @@
 {#
-  The relation of a stream; none where it was never loaded. `source` is for dbt's graph alone: in the project of a user
-  who has a source of the same name, it returns theirs.
+  The relation of a stream; none if it was never loaded. `source` is called only for dbt's graph: in a project that has
+  a source of the same name, it would return that one.
 #}
 {% macro loaded(stream) -%}
   {%- do source('aircall', stream) -%}
@@ -13,7 +13,7 @@
   {%- endif -%}
 {%- endmacro %}
 
-{# A query for the time at which anything was last loaded, where the loader says so. #}
+{# A query for the time of the last load of any stream, if the loader records it. #}
 {% macro last_load() -%}
   {%- set loads = ['select ' ~ aircall.nothing('time') ~ ' as loaded_at'] -%}
   {%- for source in graph.sources.values() if source.package_name == 'aircall' -%}
@@ -26,7 +26,7 @@
   select max(loaded_at) as loaded_at from ({{ loads | join(' union all ') }}) as loads
 {%- endmacro %}
 
-{# The columns of a relation by their names in lower case: warehouses differ in how they spell them. #}
+{# The columns of a relation by name in lower case, since warehouses differ in case. #}
 {% macro loaded_columns(relation) -%}
   {%- set columns = {} -%}
   {%- for column in (adapter.get_columns_in_relation(relation) if relation else []) -%}
@@ -38,8 +38,8 @@
 {%- endmacro %}
 
 {#
-  Where a path such as `user.id` lies in a loaded table, as the column and the steps that are left to go in it: in
-  `user`, or in `user__id` where the loader flattened objects. None where there is no such column.
+  The column that holds a path such as `user.id`, and the remaining steps of the path: `user`, or `user__id` if the
+  loader flattens objects. None if there is no such column.
 #}
 {% macro find_column(columns, path) -%}
   {%- set steps = path.split('.') -%}
@@ -52,16 +52,16 @@
 {%- endmacro %}
 
 {#
-  The select statement of a staging model: it has the columns of the model whether or not the stream, or the field of
-  it, was ever loaded. Rows that the loader marked as deleted are left out; where it does not, those that the newest
-  reading of a whole list did not have. A table without any of the fields is an error. A text, or a value in JSON, that
-  cannot be read as the type of its column is null, and counts in `unreadable_values`.
+  The select statement of a staging model. It has all columns of the model, even if the stream or a field was never
+  loaded. It leaves out rows that the loader marked as deleted, or, if it does not mark any, rows that the last reading
+  of a whole list lacked. A table without any of the fields is an error. A text or a JSON value that cannot be converted
+  to the type of its column becomes null, and counts in `unreadable_values`.
 
   fields: a list of [path, type, name]. The path is a column, or a column and a field of the object in it, such as
     `user.id`. The type is one of `sql_type`, or `present`: whether there is a value, or an item of a list.
-  object_type: what `deleted_objects` calls the stream's objects; those that it lists are left out, unless
-    Aircall listed them again later.
-  items: a path to a list, each item of which makes a row. Paths that begin with `item.` are fields of it, and
+  object_type: the type of the stream's objects in `deleted_objects`; objects in it are left out, unless Aircall listed
+    them again later.
+  items: a path to a list, of which each item becomes a row. Paths that begin with `item.` are fields of the item, and
     `item` is the item itself; `position` counts from 1.
 #}
 {% macro stage(stream, fields, object_type=none, items=none) -%}
@@ -87,7 +87,7 @@
   {%- endfor -%}
   {%- if relation and not (found.any or list) -%}
     {%- do exceptions.raise_compiler_error(
-      relation ~ " has no column that " ~ stream ~ " is expected to have, such as " ~ fields[0][0] ~ ". Its columns are: "
+      relation ~ " has none of the columns of " ~ stream ~ ", such as " ~ fields[0][0] ~ ". Its columns are: "
       ~ (columns.values() | map(attribute='name') | join(', '))
     ) -%}
   {%- endif -%}
@@ -118,7 +118,7 @@
           and deleted.object_id = {{ aircall.typed('source.' ~ columns['id'].sql, 'text') }}
           {%- set read = columns.get('_sdc_extracted_at') %}
           {%- if read %}
-          -- Five minutes, since clocks differ, and what was listed before may be read a moment later.
+          -- Five minutes, since clocks differ, and an object listed before its deletion may be read a moment later.
           and coalesce({{ aircall.seconds_between('deleted.deleted_at', aircall.time_in(read)) }} < 300, true)
           {%- endif %}
       )
@@ -153,7 +153,7 @@
   {{ return('false' if type == 'present' else aircall.typed('null', type)) }}
 {%- endmacro %}
 
-{# A field at a place that `find_column` found, as a type. What it needs of the loaded table is added to `inner`. #}
+{# Convert the field at a place from `find_column` to a type. The columns that it needs are added to `inner`. #}
 {% macro field(inner, place, type) -%}
   {%- if not place -%}
     {{ return(aircall.nothing(type)) }}
@@ -174,25 +174,25 @@
   {{ return(aircall.to_time(value, place.column.type) if type == 'time' else aircall.typed(value, type)) }}
 {%- endmacro %}
 
-{# The time in a column of the loaded table; null where a text is none. #}
+{# The time in a column of the loaded table; null if a text is not a time. #}
 {% macro time_in(column) -%}
   {%- set value = aircall.known('source.' ~ column.sql, column) -%}
   {{ return(aircall.parsed(value, 'time') if aircall.is_text(column.type) else aircall.to_time(value, column.type)) }}
 {%- endmacro %}
 
-{# The value of a column that holds no text: a loader that stores all as text may have an empty one for null. #}
+{# The value of a column; null for an empty text, which a loader that stores everything as text may use for null. #}
 {% macro known(value, column) -%}
   {{ return("nullif(" ~ value ~ ", '')" if aircall.is_text(column.type) else value) }}
 {%- endmacro %}
 
-{# A column as JSON, which is added to `inner`. #}
+{# Add a column as JSON to `inner`, and return its name. #}
 {% macro nested(inner, column) -%}
   {%- set alias = 'json_' ~ (column.name | lower) -%}
   {%- do inner.update({alias: aircall.to_json(aircall.known('source.' ~ column.sql, column), column.type)}) -%}
   {{ return(alias) }}
 {%- endmacro %}
 
-{# What lies in JSON some steps down, as a type. #}
+{# Convert the value at a path in JSON to a type. #}
 {% macro json_at(json, steps, type) -%}
   {%- if type == 'json' or (type == 'present' and not steps) -%}
     {%- set sql = namespace(json=json) -%}

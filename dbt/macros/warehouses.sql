@@ -1,14 +1,14 @@
 {#
-  All that differs between warehouses. The rest of the package is SQL that DuckDB, PostgreSQL, Snowflake and BigQuery
-  read alike. A form that begins with `default__` is the one that most of them share, DuckDB always.
+  Everything that differs between warehouses. The rest of the package is SQL that DuckDB, PostgreSQL, Snowflake and
+  BigQuery share. Macros that begin with `default__` are for DuckDB and for all warehouses without their own.
 
-  A nested column is made JSON once, by `to_json`, whatever the loader made of it: JSON, a struct, a list or text. Four
-  verbs read that: `json_field`, `json_object`, `json_item` and `json_items`.
+  `to_json` converts a nested column to JSON once, whatever the loader stored: JSON, a struct, a list or text. Four
+  macros read that JSON: `json_field`, `json_object`, `json_item` and `json_items`.
 
   `data_type` is the type of a loaded column in lower case, as the adapter names it.
 #}
 
-{# A type, by the name that the models use for it. A time is in UTC: with its zone in PostgreSQL, elsewhere without. #}
+{# The type for a name that the models use. Times are in UTC; their type has a time zone only in PostgreSQL. #}
 {% macro sql_type(name) -%}
   {{ return(adapter.dispatch('sql_types', 'aircall')()[name]) }}
 {%- endmacro %}
@@ -32,7 +32,7 @@
   {{ return(dict(aircall.default__sql_types(), number='float64', text='string')) }}
 {%- endmacro %}
 
-{# A loaded column as a time. One without a zone is in UTC, as the tap sent it. #}
+{# Convert a loaded column to a time. Without a time zone it is in UTC, as the tap sends it. #}
 {% macro to_time(column, data_type) -%}
   {{ return(adapter.dispatch('to_time', 'aircall')(column, data_type)) }}
 {%- endmacro %}
@@ -56,7 +56,7 @@
   {{ return(aircall.typed("convert_timezone('UTC', " ~ column ~ ")" if has_zone else column, 'time')) }}
 {%- endmacro %}
 
-{# A loaded column as JSON. #}
+{# Convert a loaded column to JSON. #}
 {% macro to_json(column, data_type) -%}
   {{ return(adapter.dispatch('to_json', 'aircall')(column, data_type)) }}
 {%- endmacro %}
@@ -97,7 +97,7 @@
   {{ return("to_json_string(" ~ json ~ ")") }}
 {%- endmacro %}
 
-{# A field of an object as text, where it is no object. #}
+{# A scalar field of an object, as text. #}
 {% macro json_field(object, key) -%}
   {{ return(adapter.dispatch('json_field', 'aircall')(object, key)) }}
 {%- endmacro %}
@@ -114,7 +114,7 @@
   {{ return("json_value(" ~ object ~ ", '$." ~ key ~ "')") }}
 {%- endmacro %}
 
-{# An object or list in an object. #}
+{# An object or list in an object, as JSON. #}
 {% macro json_object(object, key) -%}
   {{ return(adapter.dispatch('json_object', 'aircall')(object, key)) }}
 {%- endmacro %}
@@ -131,7 +131,7 @@
   {{ return("json_query(" ~ object ~ ", '$." ~ key ~ "')") }}
 {%- endmacro %}
 
-{# An item of a list as text, where it is no object. #}
+{# A scalar item of a list, as text. #}
 {% macro json_item(item) -%}
   {{ return(adapter.dispatch('json_item', 'aircall')(item)) }}
 {%- endmacro %}
@@ -152,7 +152,7 @@
   {{ return("json_value(" ~ item ~ ")") }}
 {%- endmacro %}
 
-{# A query: the rows of `loaded`, each as often as its list has items, with `item`, and its `position` from 1. #}
+{# A query with a row per item of each list in `loaded`: the row, the `item`, and its `position` from 1. #}
 {% macro json_items(list) -%}
   {{ return(adapter.dispatch('json_items', 'aircall')(list)) }}
 {%- endmacro %}
@@ -185,7 +185,7 @@
   ) }}
 {%- endmacro %}
 
-{# A time by the clock of a time zone. #}
+{# A time in local time of a time zone. #}
 {% macro local_time(time, zone=none) -%}
   {{ return(adapter.dispatch('local_time', 'aircall')(time, zone or aircall.time_zone())) }}
 {%- endmacro %}
@@ -240,7 +240,7 @@
   {{ return("timestamp_diff(" ~ end ~ ", " ~ begin ~ ", microsecond) / 1000000") }}
 {%- endmacro %}
 
-{# The time so many whole seconds after 1970 began in UTC. #}
+{# The time of UNIX seconds. #}
 {% macro time_at(seconds) -%}
   {{ return(adapter.dispatch('time_at', 'aircall')(seconds)) }}
 {%- endmacro %}
@@ -261,7 +261,7 @@
   {{ return("timestamp_seconds(" ~ seconds ~ ")") }}
 {%- endmacro %}
 
-{# Whether all of a text is of the form of a regular expression. #}
+{# Whether a regular expression matches the whole text. #}
 {% macro matches(text, form) -%}
   {{ return(adapter.dispatch('matches', 'aircall')(text, "'^(" ~ form ~ ")$'")) }}
 {%- endmacro %}
@@ -282,7 +282,7 @@
   {{ return("regexp_contains(" ~ text ~ ", " ~ form ~ ")") }}
 {%- endmacro %}
 
-{# A text without what matches a pattern. #}
+{# A text without the matches of a pattern. #}
 {% macro without(text, pattern) -%}
   {{ return(adapter.dispatch('without', 'aircall')(text, pattern)) }}
 {%- endmacro %}
@@ -299,7 +299,7 @@
   {{ return("regexp_replace(" ~ text ~ ", '" ~ pattern ~ "', '')") }}
 {%- endmacro %}
 
-{# A line break as a literal, on one line. #}
+{# A line break, as a literal on one line. #}
 {% macro line_break() -%}
   {{ return(adapter.dispatch('line_break', 'aircall')()) }}
 {%- endmacro %}
@@ -316,7 +316,7 @@
   {{ return("'\\n'") }}
 {%- endmacro %}
 
-{# Whether the loader removes or marks rows when ACTIVATE_VERSION says that a list was read whole. #}
+{# Whether the loader removes or marks old rows at ACTIVATE_VERSION, after a list was read whole. #}
 {% macro loader_deletes() -%}
   {{ return(var('aircall_loader_deletes', adapter.dispatch('loader_deletes', 'aircall')())) }}
 {%- endmacro %}

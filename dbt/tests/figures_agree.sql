@@ -1,4 +1,4 @@
--- Figures that mean the same: each mart that has one says what the calls say.
+-- Figures of the marts that differ from the same figures counted from the calls.
 {%- set figures = {
   'inbound_calls': ["direction = 'inbound'", '1'],
   'answered_calls': ["direction = 'inbound' and is_answered", '1'],

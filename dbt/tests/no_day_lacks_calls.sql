@@ -1,2 +1,2 @@
--- Days of which Aircall had more calls than are here.
+-- Days on which calls are missing here.
 select * from {{ ref('aircall', 'aircall__completeness') }} where not is_complete

@@ -1,4 +1,4 @@
--- Or dbt reads another warehouse than the loader writes to, or nothing is loaded any more.
+-- If this fails, loads have stopped, or dbt reads another warehouse than the loader writes to.
 select last_load_at
 from {{ ref('aircall', 'aircall__freshness') }}
 where {{ aircall.stale_after_hours() }} > 0

@@ -1,4 +1,4 @@
--- Values that are null because they are not of the type of their column, such as a cost of abc.
+-- Values that became null because they do not fit the type of their column, such as a cost of abc.
 {{ config(severity='warn') }}
 {%- set models = [
   'ai_voice_agent_sessions', 'call_action_items', 'call_ai_voice_agents', 'call_comments', 'call_counts',

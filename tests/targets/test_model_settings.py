@@ -75,9 +75,7 @@ def test_settings_are_checked_before_they_come_near_sql(tmp_path: Path) -> None:
     for (name, value), (is_right, said, _) in zip(wrong, found, strict=False):
         line = f"DBT_AIRCALL_{name.upper()} (aircall_{name}) is "
         assert not is_right, (name, value)
-        assert [each.strip().startswith(line) for each in said.splitlines() if ", but has to be " in each] == [True], (
-            said
-        )
+        assert [each.strip().startswith(line) for each in said.splitlines() if ", but must be " in each] == [True], said
     assert [is_right for is_right, _, _ in found[len(wrong) :]] == [True] * len(RIGHT) + [False] * len(names)
 
 

@@ -1,11 +1,11 @@
 {%- set so_far = "over (partition by user_id order by second)" -%}
 
--- What users did, from one sign of them to the next: calls of theirs, events of the inbox, and polls of who is free,
--- which also end what a lost event would have. A state that nothing ends is over after a day.
+-- The states of users, each from one signal to the next. Signals are calls, events from the inbox, and polls of
+-- availabilities, which make up for lost events. Without a next signal, a state ends after a day.
 
 with calls as (
 
-  -- An outbound call keeps its user busy from its start. Who handed a call over was on it until then.
+  -- An outbound call occupies its user from its start. A user who handed a call over was on it until then.
   select
     *,
     case when direction = 'outbound' then started_at else answered_at end as began_at,
@@ -37,7 +37,7 @@ events as (
 
 signs as (
 
-  -- Of what a sign says nothing, it has null. A reason is empty where there is none.
+  -- Null stands for what a signal does not tell, an empty reason for no reason.
   select
     user_id, {{ aircall.epoch('began_at') }} as second, 'call' as told_by, 1 as calls, 1 as begins,
     cast(null as integer) as is_online, cast(null as integer) as is_open, cast(null as integer) as is_after_call,
@@ -74,7 +74,7 @@ signs as (
 
 seconds as (
 
-  -- Events of one second come in no order. Two that say the opposite leave things as they were.
+  -- Events of the same second have no order. Two that contradict each other change nothing.
   select
     user_id,
     second,
@@ -92,7 +92,7 @@ seconds as (
 
 followed as (
 
-  -- The latest value so far is the last digit, in binary, of the greatest number so far.
+  -- The latest value so far is the last binary digit of the greatest number so far.
   select
     user_id,
     second,

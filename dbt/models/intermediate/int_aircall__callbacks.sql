@@ -1,10 +1,10 @@
-{#- Backwards, so that the least position so far is the next one. #}
+{#- In descending order, so that the smallest position so far is the next one. #}
 {%- set later -%}
   over (partition by caller_key order by position desc rows between unbounded preceding and 1 preceding)
 {%- endset -%}
 
--- For each missed call of a caller who can be called: what came next between them and the company. Calls are put in
--- order by their start, and by id where several began in the same second.
+-- The next calls between the company and the caller after each missed call, unless the number is hidden. Calls are
+-- ordered by start, and by id within a second.
 
 with calls as (
 

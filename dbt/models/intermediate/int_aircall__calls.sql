@@ -16,7 +16,7 @@ voice_agents as (
 
   select
     call_id,
-    -- Escalated: the agent handed the call over to people.
+    -- Escalated means that the AI voice agent handed the call over to a person.
     {{ aircall.count_if("end_reason = 'escalated' or escalation_reason is not null") }} > 0 as was_escalated
   from {{ ref('aircall', 'stg_aircall__call_ai_voice_agents') }}
   group by call_id
@@ -32,10 +32,10 @@ calls as (
     calls.answered_at is not null as is_answered,
     calls.ended_at is not null as is_ended,
     calls.direction = 'inbound' and calls.answered_at is null and calls.ended_at is not null as is_missed,
-    -- An event is sent some time after what it tells, so that one that came late says nothing.
+    -- An event has the time of its sending, so one outside of the call is no use.
     case when events.rang_at between calls.started_at and calls.answered_at then events.rang_at end as rang_at,
     events.transferred_at,
-    -- The API shows a transfer that failed as if it had not.
+    -- The API shows a failed transfer like a successful one.
     case
       when events.not_transferred_at is null then true
       else coalesce(events.transferred_at > events.not_transferred_at, false)
@@ -55,8 +55,8 @@ timed as (
     cast(extract(hour from started_at_local) as integer) as call_hour,
     cast({{ aircall.day_of_week('started_at_local') }} as integer) as day_of_week,
     cast(extract(hour from started_at_local) * 60 + extract(minute from started_at_local) as integer) as minute_of_day,
-    -- Aircall keeps the last of several users. Where the API still shows the one who handed the call over, the last is
-    -- whom they handed it to. Neither missed nor outbound transferred calls have a main user.
+    -- Of several users, Aircall shows the last. If it still shows the one who handed the call over, the main user is the
+    -- one who received it. Missed calls and transferred outbound calls have no main user.
     case
       when is_missed then null
       when direction = 'outbound' and was_transferred and coalesce(transferred_by_id, transferred_to_id) is not null

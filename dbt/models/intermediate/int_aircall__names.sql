@@ -1,5 +1,5 @@
--- Users, numbers and teams, also those that Aircall has deleted since: their calls still tell who they were. The name
--- is the present one, or else that in the latest call.
+-- Users, numbers and teams, including deleted ones, whose names are still in their calls. The name is the current one,
+-- or that in the latest call.
 
 with current_names as (
 
@@ -46,7 +46,7 @@ select
   coalesce(current_names.kind, latest.kind) as kind,
   coalesce(current_names.id, latest.id) as id,
   coalesce(current_names.name, latest.name) as name,
-  -- Where the list of all was never loaded, nobody can tell.
+  -- Null if the list was never loaded.
   case when current_names.id is not null then false when known.kind is not null then true end as is_deleted
 from current_names
 full join (select * from latest where position = 1) as latest

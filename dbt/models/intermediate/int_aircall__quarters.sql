@@ -1,5 +1,5 @@
--- What users did, and calls that are over, cut where quarter hours begin: as they do on every clock, so that hours and
--- days of the company are made of them. Without a user, it is a call. Nothing is longer than a day.
+-- The states of users, and the ended calls (rows without a user), split at quarter hours. Quarter hours begin at the
+-- same time in every time zone, so hours and days in any zone can be added up from them. No row exceeds a day.
 
 with stretches as (
 

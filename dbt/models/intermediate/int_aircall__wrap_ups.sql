@@ -1,7 +1,7 @@
 {%- set by_user = "over (partition by user_id order by happened_at, event desc)" -%}
 
--- How long users were busy with a call after its end, as far as the inbox tells: from `user.wut_start` to the next
--- `user.wut_end` of the user, for the call of theirs that ended last before, within a minute.
+-- After-call work, from the events in the inbox: from `user.wut_start` to the next `user.wut_end` of the same user. It
+-- belongs to the last call of the user that ended within the minute before.
 
 with events as (
 

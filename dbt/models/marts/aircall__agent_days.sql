@@ -37,7 +37,7 @@ handed_over as (
 
 ),
 
--- What only the inbox tells.
+-- Only known from the inbox.
 rung as (
 
   select

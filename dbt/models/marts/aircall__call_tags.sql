@@ -1,4 +1,4 @@
--- A tag that somebody took off and put on again counts once.
+-- A tag that was removed and added again counts once.
 with tagged as (
 
   select

@@ -1,4 +1,4 @@
--- Aircall counts by the day in UTC, whatever the time zone of the company.
+-- Aircall's counts are of UTC days, whatever the time zone of the company.
 with calls as (
 
   select cast({{ aircall.local_time('started_at', 'UTC') }} as date) as date, count(*) as calls

@@ -5,7 +5,7 @@ with told as (
 
 ),
 
--- How many more or fewer there are from a second on, each quarter hour by itself.
+-- The change in the number of calls and agents at each second, within a quarter hour.
 changes as (
 
   select

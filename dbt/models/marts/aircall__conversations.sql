@@ -14,7 +14,7 @@ with transcripts as (
 
 sentiments as (
 
-  -- The worst of the parties outside of the company, where there were several.
+  -- The worst among the external parties.
   select
     call_id,
     case min(case sentiment when 'NEGATIVE' then 1 when 'NEUTRAL' then 2 when 'POSITIVE' then 3 end)

@@ -1,4 +1,4 @@
--- What a question is made of is not documented, so it stays as it is.
+-- The fields of a question are not documented, so it stays as received.
 with loaded as (
 
   select call_id, position as scorecard_position, scorecard, questions

@@ -1,4 +1,4 @@
-{# Columns that are a key together: none of them is null, and no two rows have the same. #}
+{# The columns form a key: none of them is null, and no two rows have the same values. #}
 {% test unique_together(model, columns) %}
 select {{ columns | join(', ') }}, count(*) as row_count
 from {{ model }}

@@ -334,6 +334,13 @@ def _maps(customer: Customer, tap: Plugin) -> dict[str, Any]:
     return {MAPS: every | {name: rules | added if isinstance(rules, dict) else rules for name, rules in own.items()}}
 
 
+def _identity(path: Path) -> str:
+    """Return the same for all paths of a file: what exists of it by device and inode, since it may have hard links."""
+    there = next(each for each in (path, *path.parents) if os.access(each, os.F_OK))
+    status = there.stat()
+    return f"{status.st_dev}:{status.st_ino}/{path.relative_to(there)}"
+
+
 class Project:
     """A Meltano project, read from its files.
 
@@ -413,7 +420,7 @@ class Project:
         """Normalize a setting that names a place."""
         text = self._expand(value)
         is_path = re.search("dir|file|folder|path", name) and "://" not in text
-        return str(self.path(value) if is_path else text).casefold()
+        return (_identity(self.path(value)) if is_path else text).casefold()
 
     def environment(self, customer: Customer, folder: Path, inbox: str | None = None) -> dict[str, str]:
         """Return the environment variables with which Meltano loads and builds a customer.

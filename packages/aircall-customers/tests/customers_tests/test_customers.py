@@ -189,9 +189,13 @@ def test_no_two_customers_lead_to_one_schema_or_file_however_it_is_written(
         assert len(read_customers(listed, PROJECT)) == 2
 
 
-def test_a_link_and_a_plugin_that_inherits_lead_where_the_others_do(tmp_path: Path, listed: Path) -> None:
+@pytest.mark.parametrize("path", ["there/x", "there/X", "hard"])
+def test_a_link_and_a_plugin_that_inherits_lead_where_the_others_do(tmp_path: Path, listed: Path, path: str) -> None:
     (tmp_path / "there").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "there")
+    if path == "hard":
+        (tmp_path / "there/x").touch()
+        (tmp_path / "hard").hardlink_to(tmp_path / "there/x")
     (tmp_path / "meltano.yml").write_text(
         """
 plugins:
@@ -202,10 +206,10 @@ plugins:
 """
     )
     listed.write_text(
-        """
+        f"""
 customers:
-  a: {target: target-file--link, credentials: {environment: A}}
-  b: {target: target-file, target_settings: {filepath: there/x}, credentials: {environment: B}}
+  a: {{target: target-file--link, credentials: {{environment: A}}}}
+  b: {{target: target-file, target_settings: {{filepath: {path}}}, credentials: {{environment: B}}}}
 """
     )
 

@@ -206,6 +206,7 @@ class TokenFile(TokenStore):
         with contextlib.ExitStack() as stack:
             with self._translated_errors():
                 self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+                self._lock_path.touch(mode=0o600)  # a file that cannot be created looks locked to filelock
                 # A new one each time: a lock of filelock belongs to the thread that created it.
                 stack.enter_context(filelock.FileLock(self._lock_path, timeout=LOCK_SECONDS, mode=0o600))
                 stack.callback(self._draft.unlink, missing_ok=True)

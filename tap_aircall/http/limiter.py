@@ -162,6 +162,7 @@ class SharedFile(Memory):
             with suppress(Timeout):
                 self._mutex.acquire(blocking=False)
                 return
+            Path(self._mutex.lock_file).stat()  # a file that cannot be created looks locked to filelock
             if closed.is_set():
                 raise RunEndedError
             seconds = self._clock.monotonic() - began

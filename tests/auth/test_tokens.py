@@ -182,6 +182,11 @@ class TestStore:
 
         assert (path.stat().st_mode, path.stat().st_ino) == (before.st_mode, before.st_ino)
 
+    @pytest.mark.skipif(not Path("/proc/self").exists(), reason="there is no /proc")
+    def test_a_place_where_no_file_can_be_created_is_not_taken_for_a_lock(self) -> None:
+        with pytest.raises(InputError, match=r"kept in /proc/tokens\.json .*: No such file or directory"):
+            keep(TokenFile(Path("/proc/tokens.json"), API, "app"), tokens(1))
+
     @pytest.mark.parametrize("location", ["/", "~nosuchuser/tokens.json", "a\0b", "loop/tokens.json"])
     def test_a_path_that_names_no_file_is_refused(self, tmp_path: Path, location: str) -> None:
         (tmp_path / "loop").symlink_to("loop")

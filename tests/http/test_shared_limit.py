@@ -195,6 +195,13 @@ def test_a_file_system_without_locks_is_told_at_once(
     assert (str(caught.value).startswith(start), clock.waits) == (True, [])
 
 
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="there is no /proc")
+def test_a_place_where_no_file_can_be_created_is_not_taken_for_a_lock(clock: FakeClock) -> None:
+    with pytest.raises(InputError, match="the file /proc/limit cannot be used: No such file or directory"):
+        RateLimiter(60, clock, "/proc/limit")
+    assert clock.waits == []
+
+
 def test_a_full_disk_is_told_and_leaves_nothing_behind(
     location: str, monkeypatch: pytest.MonkeyPatch, clock: FakeClock
 ) -> None:

@@ -167,6 +167,17 @@ class OneLineCommand(click.Command):
         sys.exit(1)
 
 
+class Amount(click.FloatRange):
+    """A number in a range, which NaN is not."""
+
+    @override
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        number: float = super().convert(value, param, ctx)
+        if math.isnan(number):
+            self.fail(f"{number} is not in the range {self._describe_range()}.", param, ctx)
+        return number
+
+
 class OneLineGroup(OneLineCommand, click.Group):
     """Commands under one name."""
 
@@ -436,7 +447,7 @@ def commands(context: click.Context, config: Given) -> None:
     "--most-gib",
     default=16.0,
     show_default=True,
-    type=click.FloatRange(min=0.001),
+    type=Amount(min=0.001),
     help="Maximum GiB of events that each company may store; further deliveries are refused.",
 )
 @click.pass_obj
@@ -570,7 +581,11 @@ def unregister(config: Given) -> None:
 
 @commands.command()
 @click.option(
-    "--older-than", required=True, type=click.FloatRange(min=0), metavar="DAYS", help="Age of the events to delete."
+    "--older-than",
+    required=True,
+    type=Amount(min=0, max=LONGEST_DAYS),
+    metavar="DAYS",
+    help="Age of the events to delete.",
 )
 @click.option(
     "--everything",
@@ -581,9 +596,11 @@ def unregister(config: Given) -> None:
 @click.pass_obj
 def forget(config: Given, older_than: float, *, everything: bool) -> None:
     """Delete old events of the company in the setting inbox_company, or of all companies."""
-    if not older_than <= LONGEST_DAYS:  # nor NaN
-        raise InputError(f"Option --older-than: must be a number of days from 0 to {LONGEST_DAYS:,}.")
+    from tap_aircall.inbox.source import chosen  # noqa: PLC0415 - takes its time
+
     with opened(config) as (tap, inbox, _):
+        if wanted := tap.this_run.settings.inbox_company:
+            chosen(inbox.companies(), wanted)
         before = int(tap.this_run.clock.time() * 1000 - older_than * DAY)
         for company in companies(tap, inbox):
             click.echo(f"{company}: forgot {inbox.forget(company, before, everything=everything):,} events.")

@@ -61,7 +61,7 @@ class EventSource:
     def __init__(self, location: str, company: str) -> None:
         self._inbox = _open(location)
         try:
-            self.company = _chosen(self._inbox.companies(), company)
+            self.company = chosen(self._inbox.companies(), company)
             """Name of the company; empty if the inbox has none yet."""
             self.through = self._inbox.last_position(self.company)
             """Position of the last event to read."""
@@ -176,7 +176,7 @@ def _open(location: str) -> Inbox:
     return Inbox.open(location, create=False)
 
 
-def _chosen(companies: list[str], wanted: str) -> str:
+def chosen(companies: list[str], wanted: str) -> str:
     """Return the company to read.
 
     Raises:

@@ -519,11 +519,13 @@ def _path(config: Mapping[str, Any], name: str) -> str:
     """Expand a leading `~`; leave anything else, such as a URL, unchanged."""
     text = str(config.get(name, ""))
     try:
-        return str(Path(text).expanduser()) if text.startswith("~") else text
-    except RuntimeError as error:
-        raise InputError(
-            f"Setting {name}: there is no home folder {one_line(Path(text).parts[0])}; use an absolute path."
-        ) from error
+        path = Path(text).expanduser()
+        if text and "://" not in text:
+            path.absolute()  # fails if it is relative to a folder that was removed
+    except (OSError, RuntimeError) as error:
+        folder = f"home folder {one_line(Path(text).parts[0])}" if text.startswith("~") else "working folder"
+        raise InputError(f"Setting {name}: there is no {folder}; use an absolute path.") from error
+    return str(path) if text.startswith("~") else text
 
 
 def _url(config: Mapping[str, Any], name: str, *, query: bool = False) -> str:

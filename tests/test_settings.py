@@ -218,6 +218,17 @@ def test_a_path_may_begin_with_a_tilde(name: str, monkeypatch: pytest.MonkeyPatc
     )
 
 
+@pytest.mark.parametrize("name", ["rate_limit_store", "inbox", "recordings_location"])
+def test_a_path_relative_to_a_folder_that_was_removed_is_refused(
+    name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    assert refusal({**GOOD, name: "x"}) == f"Setting {name}: there is no working folder; use an absolute path."
+    make({**GOOD, "inbox": "postgresql://host/inbox"})
+
+
 class TestVariables:
     @pytest.fixture(autouse=True)
     def credentials(self, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -390,7 +390,11 @@ class AircallStream(RESTStream[Any]):
         return page.records
 
     def read_one(self, envelope: str, params: Query, identity: int) -> Record | None:
-        """Read one object by its id; return None if this account has or sees no such object."""
+        """Read one object by its id; return None if this account has or sees no such object.
+
+        Raises:
+            AircallError: If it cannot be read, or Aircall no longer accepts the credentials.
+        """
 
         def parse(payload: Any) -> Record:
             found = payload.get(envelope) if isinstance(payload, dict) else None
@@ -400,7 +404,10 @@ class AircallStream(RESTStream[Any]):
 
         try:
             return self.client.get(path_of(f"{self.path}/{{}}", identity), params, parse)
-        except (NotFoundError, ForbiddenError):
+        except NotFoundError:
+            return None
+        except ForbiddenError:
+            self.client.ping()  # the credentials may be rejected, rather than this object
             return None
 
     def parse_page(self, query: Query, payload: Any) -> Page:

@@ -66,13 +66,11 @@ class Archive:
     """
 
     def __init__(self, location: str) -> None:
-        protocol, is_url, _ = location.partition("://")
+        protocol, is_url, path = location.partition("://")
         self._location = location.rstrip("/") or "/"
         self._options = PUT[protocol] if is_url and protocol in PUT else None
-        if is_url and self._options is None:
-            raise InputError(
-                f"Setting {SETTING}: must be a folder, or a URL that begins with {', '.join(PUT)} and ://."
-            )
+        if is_url and (self._options is None or not path.strip("/")):
+            raise InputError(f"Setting {SETTING}: must be a folder, or a URL such as s3://bucket, gs:// or abfs://.")
         self._system = _file_system(protocol if is_url else "file")
         self._names_of = lru_cache(DAYS_REMEMBERED)(self._list)
 
@@ -88,6 +86,19 @@ class Archive:
             StorageError: If it cannot be listed.
         """
         return self._names_of(day)
+
+    def check(self, day: str) -> None:
+        """Check that the files of a day can be listed, and that a folder can take new ones; leaves nothing behind.
+
+        Raises:
+            StorageError: If not.
+        """
+        self.names_of(day)
+        if self.is_folder:
+            folder = Path(self._path(day)).absolute()
+            there = next(each for each in folder.parents if each.exists())
+            with self._explained(), tempfile.TemporaryFile(dir=there):
+                pass
 
     def keep(self, day: str, name: str, pieces: Iterable[bytes]) -> Kept:
         """Store a file.

@@ -23,7 +23,6 @@ from typing_extensions import override
 from tap_aircall.errors import (
     AircallError,
     ExpiredError,
-    NotFoundError,
     RejectedRequestError,
     ResponseError,
     StorageError,
@@ -31,12 +30,10 @@ from tap_aircall.errors import (
     TransientError,
     UnavailableError,
 )
-from tap_aircall.http.addresses import path_of
 from tap_aircall.reading.cursors import BEGINNING
 from tap_aircall.reading.later import YOUNG_SECONDS, Reason, ids_to_state, parse_ids
 from tap_aircall.reading.times import to_rfc3339, to_seconds
 from tap_aircall.streams.calls.details import CallDetails, is_followed, upgrade_followed
-from tap_aircall.streams.calls.stream import Calls
 from tap_aircall.streams.recordings.archive import SETTING, Archive, Kept
 
 if TYPE_CHECKING:
@@ -97,7 +94,7 @@ class CallRecordings(CallDetails):
     name = "call_recordings"
     cost = "one per 50 calls, at each age; one for each link that expired before the file was fetched"
     primary_keys = ("call_id", "kind")
-    path = "/v1/calls/{}"
+    path = "/v1/calls"
     envelope = "call"
     state_keys = (*CallDetails.state_keys, KEPT)
     rereads = True
@@ -106,6 +103,7 @@ class CallRecordings(CallDetails):
     def __init__(self, tap: Tap, run: Run) -> None:
         super().__init__(tap, run)
         self._archive: Archive | None = None
+        self._read_call = partial(self.read_one, self.envelope, {})
         self._kept: dict[str, dict[int, int]] = {kind: {} for kind in KINDS}
         """Calls with stored files, by kind: their starts, rounded down to the hour (UNIX seconds)."""
         self._forgotten = BEGINNING
@@ -128,7 +126,7 @@ class CallRecordings(CallDetails):
         self.prepare()
         if self._archive is None:
             raise StorageError(f"Setting {SETTING}: missing; name a place for the files.")
-        self._archive.names_of(_day_of(int(self.clock.time())))
+        self._archive.check(_day_of(int(self.clock.time())))
         return []
 
     @override
@@ -183,8 +181,7 @@ class CallRecordings(CallDetails):
 
     @override
     def details_again(self, calls: Sequence[int]) -> Generator[list[Record], None, bool]:
-        read = partial(self.sibling(Calls).read_one, self.envelope, {})
-        for call_id, call in zip(calls, self.client.in_flight(read, calls), strict=True):
+        for call_id, call in zip(calls, self.client.in_flight(self._read_call, calls), strict=True):
             if call is None:
                 self._later.settle(call_id)
             else:
@@ -271,18 +268,9 @@ class CallRecordings(CallDetails):
 
     def _link_of(self, wanted: Wanted) -> str | None:
         """Request a call's link again; None if the call is gone or has none."""
-
-        def parse(payload: Any) -> str | None:
-            call = payload.get(self.envelope) if isinstance(payload, dict) else None
-            if not isinstance(call, dict) or call.get("id") != wanted.call["id"]:
-                raise ResponseError("Aircall answered with the wrong call.")
-            link = call.get(wanted.kind)
-            return link if isinstance(link, str) and link else None
-
-        try:
-            return self.client.get(path_of(self.path, wanted.call["id"]), {}, parse)
-        except NotFoundError:
-            return None
+        call = self._read_call(wanted.call["id"]) or {}
+        link = call.get(wanted.kind)
+        return link if isinstance(link, str) and link else None
 
     def _record(self, wanted: Wanted, kept: Kept | None, content_type: str | None, status: str = "gone") -> Record:
         return {

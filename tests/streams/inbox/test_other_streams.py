@@ -181,6 +181,23 @@ class TestCalls:
         assert sorted(run.ids("calls")) == company.calls[1:]
         assert company.run(state=run.state)[1] == []
 
+    @pytest.mark.parametrize("stream", ["calls", "contacts"])
+    def test_one_that_is_refused_is_left_out_only_if_the_credentials_are_still_accepted(
+        self, company: Company, stream: str
+    ) -> None:
+        company.add_calls([10 * DAY])
+        contacts = [company.world.add_contact(created_at=T0 - days * DAY)["id"] for days in (2, 1)]
+        named = {"calls": company.calls[0], "contacts": contacts[0]}[stream]
+        state = company.run(stream)[0].state
+        company.hooked.tell(f"{stream[:-1]}.updated", 300, id=named)
+        faults = company.hooked.aircall.sandbox.faults
+        faults += [Fault(path=f"/v1/{stream}/", status=403), Fault(path="/v1/ping", status=403, after=1)]
+        with pytest.raises(AircallError, match=r"^Stream '.*': Aircall rejects the credentials for /v1/ping "):
+            company.run(stream, state=state)
+        assert named in company.run(stream, state=state)[0].ids(stream)
+        faults.append(Fault(path=f"/v1/{stream}/", status=403))
+        assert named not in company.run(stream, state=state)[0].ids(stream)
+
     def test_calls_outside_the_extracted_period_are_ignored(self, company: Company) -> None:
         company.options["start_date"] = "2026-11-15T00:00:00Z"
         company.add_calls([10 * DAY, 5 * DAY])

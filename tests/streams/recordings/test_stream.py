@@ -307,6 +307,14 @@ class TestLinks:
         assert asked(aircall).count(f"/v1/calls/{call}") == 1
         assert run(aircall, folder, done.state).records("call_recordings") == []
 
+    def test_a_call_that_may_not_be_read_again_has_no_new_link(self, aircall: Aircall, folder: Path) -> None:
+        call = add_call(aircall)
+        aircall.sandbox.faults += [Fault(path=path, status=403) for path in (RECORDING_PATH, f"/v1/calls/{call}")]
+
+        (record,) = run(aircall, folder).records("call_recordings")
+
+        assert record["status"] == "gone"
+
     @pytest.mark.parametrize("is_deleted", [True, False])
     def test_a_call_that_lost_its_link_gets_a_record(self, aircall: Aircall, folder: Path, is_deleted: bool) -> None:
         call = add_call(aircall)
@@ -452,10 +460,16 @@ class TestSettings:
         assert done.records("call_recordings") == []
         assert len(done.records("calls")) == 1
 
-    def test_a_place_of_another_kind_is_refused(self, aircall: Aircall) -> None:
-        line = r"^Setting recordings_location: must be a folder, or a URL that begins with s3, gs, abfs and ://\.$"
+    @pytest.mark.parametrize("place", ["ftp://example.com/recordings", "s3://", "gs:///"])
+    def test_a_place_of_another_kind_is_refused(self, aircall: Aircall, place: str) -> None:
+        line = r"^Setting recordings_location: must be a folder, or a URL such as s3://bucket, gs:// or abfs://\.$"
         with pytest.raises(InputError, match=line):
-            aircall.run(*STREAMS, recordings_location="ftp://example.com/recordings")
+            aircall.run(*STREAMS, recordings_location=place)
+
+    @pytest.mark.skipif(not Path("/proc/self").exists(), reason="there is no /proc")
+    def test_a_test_of_the_connection_fails_where_no_file_can_be_created(self, aircall: Aircall) -> None:
+        with pytest.raises(AircallError, match="no files can be kept in /proc/kept: No such file or directory"):
+            aircall.tap(streams=STREAMS, recordings_location="/proc/kept").try_streams()
 
     def test_a_test_of_the_connection_looks_at_the_place_and_fetches_nothing(
         self, aircall: Aircall, folder: Path

@@ -22,19 +22,21 @@ FORMATS = {"date": "2026-05-20", "date-time": "2026-03-02T08:15:30Z"}
 
 
 def catalog(*streams: str, **settings: Any) -> dict[str, Any]:
-    """Return the catalog with only these streams selected."""
-    catalog: dict[str, Any] = json.loads(_discovered(json.dumps(settings, sort_keys=True)))
+    """Return the catalog with only these streams, selected; without any, all streams, deselected."""
+    entries = _discovered(json.dumps(settings, sort_keys=True))
+    catalog: dict[str, Any] = {"streams": [json.loads(entries[name]) for name in streams or entries]}
     for entry in catalog["streams"]:
         for item in entry["metadata"]:
             if item["breadcrumb"] == []:
-                item["metadata"]["selected"] = entry["tap_stream_id"] in streams
+                item["metadata"]["selected"] = bool(streams)
     return catalog
 
 
 @cache
-def _discovered(settings: str) -> str:
-    """Discover the catalog once, since that takes longer than most runs in tests."""
-    return json.dumps(TapAircall(config=json.loads(settings), validate_config=False).catalog_dict)
+def _discovered(settings: str) -> dict[str, str]:
+    """Discover the entries of the catalog once, since that takes longer than most runs in tests."""
+    entries = TapAircall(config=json.loads(settings), validate_config=False).catalog_dict["streams"]
+    return {entry["tap_stream_id"]: json.dumps(entry) for entry in entries}
 
 
 def summary(catalog: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,7 +10,6 @@ import json
 import random
 from collections import deque
 from dataclasses import dataclass
-from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeVar
 from unittest import mock
 
@@ -337,15 +336,6 @@ class DirectClient(AircallClient):
             yield first()
 
 
-@cache
-def _catalog(streams: Sequence[str]) -> str:
-    """Return a catalog of only some streams, for a fast start."""
-    needed = {*streams, *(("users",) if "user_numbers" in streams else ())}
-    return json.dumps(
-        {"streams": [entry for entry in catalog(*streams)["streams"] if entry["tap_stream_id"] in needed]}
-    )
-
-
 def outcomes(
     company: Company, warehouse: Warehouse, streams: Sequence[str], plans: Iterable[Plan], events: Sequence[Event] = ()
 ) -> Iterator[Outcome]:
@@ -375,7 +365,7 @@ def outcomes(
         tap = TapAircall(
             config={"user": "id", "password": "token", "owned_lists_every_hours": 0},
             state=json.loads(json.dumps(before.state)) or None,
-            catalog=json.loads(_catalog(streams)),
+            catalog=catalog(*streams),
             clock=company.clock,
             message_writer=Recorder(written, plan.die_after),
         )

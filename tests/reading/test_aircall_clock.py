@@ -81,12 +81,6 @@ def is_refused(aircall: Aircall, warehouse: Warehouse, catalog: Record, **option
     return False
 
 
-def only_calls(aircall: Aircall) -> Record:
-    catalog = aircall.catalog("calls")
-    catalog["streams"] = [entry for entry in catalog["streams"] if entry["tap_stream_id"] == "calls"]
-    return catalog
-
-
 def check_all_arrived(aircall: Aircall, warehouse: Warehouse) -> None:
     table = warehouse.tables.get("calls", {})
     assert {key for (key,) in table} == set(aircall.world.calls)
@@ -120,7 +114,7 @@ RUN = st.fixed_dictionaries(
 def test_no_call_is_lost(ages: list[float], runs: list[dict[str, Any]]) -> None:
     """Single answers lie or say nothing, this machine's clock is wrong, and calls show up late within the trail."""
     with company() as (aircall, clock):
-        sandbox, warehouse, catalog = aircall.sandbox, Warehouse(), only_calls(aircall)
+        sandbox, warehouse, catalog = aircall.sandbox, Warehouse(), aircall.catalog("calls")
         for run in runs:
             for after, late in run["late"]:
                 began = int(clock.now) + after
@@ -171,7 +165,7 @@ def test_a_machine_whose_clock_is_wrong_loses_no_new_call(
 ) -> None:
     aircall, clock = wrong
     steady_calls(aircall, 540 * 20)
-    warehouse, catalog, clock.ahead = Warehouse(), only_calls(aircall), ahead
+    warehouse, catalog, clock.ahead = Warehouse(), aircall.catalog("calls"), ahead
     for _ in range(6):
         clock.now += 1_801
         load(aircall, warehouse, catalog, reread_after_hours=ages)

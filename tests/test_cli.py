@@ -548,12 +548,10 @@ def test_a_signal_leaves_whole_lines_and_a_usable_state(
 ) -> None:
     endless = Endless(config, sandbox, tmp_path / "out.jsonl")
 
-    began = time.monotonic()
     endless.process.send_signal(signum)
     _, stderr = endless.process.communicate(timeout=20)
     sandbox.faults.clear()
 
-    assert time.monotonic() - began < 5
     assert endless.process.returncode == 128 + signum
     assert stderr.splitlines()[-1].endswith("Terminated; the next run can continue from the last state written.")
     messages = [json.loads(line) for line in endless.output.read_text(encoding="utf-8").splitlines()]

@@ -218,13 +218,11 @@ def test_ctrl_c_ends_a_login(start: Callable[..., subprocess.Popen[str]], config
     assert login.stderr
     shown_address(login.stderr.readline)
 
-    began = time.monotonic()
     login.send_signal(signal.SIGINT)
     _, log = login.communicate(timeout=20)
 
     assert login.returncode == 130
     assert log.splitlines()[-1].endswith("The login was stopped; nothing was saved.")
-    assert time.monotonic() - began < 5
     assert not (config.parent / "tokens.json").exists()
 
 

@@ -18,6 +18,10 @@ from tests.people import Admin
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+pytestmark = pytest.mark.timeout(60)
+NEVER_SECONDS = 3_600
+"""A wait that does not end by itself in the time of a test."""
+
 
 class SignalError(BaseException):
     """What the signal handler raises in these tests."""
@@ -51,13 +55,13 @@ def login() -> None:
 
 
 def budget() -> None:
-    Clock().wait(20, threading.Event())
+    Clock().wait(NEVER_SECONDS, threading.Event())
 
 
 def answer() -> None:
     with ThreadPoolExecutor(1) as pool:
         ended = threading.Event()
-        future = pool.submit(ended.wait, 20)
+        future = pool.submit(ended.wait, NEVER_SECONDS)
         try:
             result_of(future)
         finally:
@@ -67,12 +71,8 @@ def answer() -> None:
 @pytest.mark.usefixtures("_signal_soon")
 @pytest.mark.parametrize("wait", [login, budget, answer])
 def test_a_signal_ends_a_wait(wait: Callable[[], None]) -> None:
-    began = time.monotonic()
-
     with pytest.raises(SignalError):
         wait()
-
-    assert time.monotonic() - began < 5
 
 
 def test_an_event_ends_a_wait() -> None:
@@ -80,9 +80,9 @@ def test_an_event_ends_a_wait() -> None:
     threading.Timer(0.7, interrupt.set).start()
     began = time.monotonic()
 
-    Clock().wait(20, interrupt)
+    Clock().wait(NEVER_SECONDS, interrupt)
 
-    assert 0.6 < time.monotonic() - began < 5
+    assert time.monotonic() - began > 0.6
 
 
 def test_a_wait_lasts_as_long_as_asked() -> None:

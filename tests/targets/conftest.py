@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import yaml
 
 from aircall_sandbox import Sandbox, generate_company
 
@@ -31,6 +32,18 @@ EXECUTABLES = {"target-duckdb": "target-duckdb-exact", "target-postgres": "targe
 def executable(name: str) -> Path:
     """Return the path of a target that `meltano install` installed."""
     return PLUGINS / f"loaders/{name}/venv/bin/{EXECUTABLES.get(name, name)}"
+
+
+def definition(name: str) -> dict[str, Any]:
+    """Return the definition of a loader for Meltano."""
+    files = [ROOT / "meltano.yml", *(ROOT / "meltano").glob("*.meltano.yml")]
+    plugins = [each for file in files for each in yaml.safe_load(file.read_text("utf-8"))["plugins"].get("loaders", [])]
+    return next((plugin for plugin in plugins if plugin["name"] == name), {"settings": []})
+
+
+def settings(name: str) -> dict[str, Any]:
+    """Return what the definition of a loader sets."""
+    return {setting["name"]: setting["value"] for setting in definition(name)["settings"] if "value" in setting}
 
 
 @pytest.fixture

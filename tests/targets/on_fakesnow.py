@@ -1,26 +1,43 @@
-"""Runs in the environment .venv/emulators/snowflake: target-snowflake or queries, on
-fakesnow's databases in files.
+"""Run target-snowflake or dbt on fakesnow, in the environment of `snowflake.txt`.
 
-    python -m tests.targets.on_fakesnow FOLDER load CONFIG MESSAGES...
-    python -m tests.targets.on_fakesnow FOLDER query FILE SQL...
+    python on_fakesnow.py FOLDER load CONFIG MESSAGES...
+    python on_fakesnow.py FOLDER dbt ARGUMENTS...
 
-The target's own DDL, casts and MERGE run. What fakesnow 0.12.1 lacks is bent: files are read into a table rather than
-put on a stage, the rows that MERGE reads from them are kept in a table before it, a session has a schema, and streams
-load in turn.
+The folder has the databases, and what the target or dbt wrote is left there in `tables.pickle`.
+
+The target's own DDL, casts and MERGE run. fakesnow 0.12.1 is bent in these ways:
+
+- It has no stage: files are read into a table, and the rows that MERGE reads from them are kept in a table before it.
+- SQLAlchemy's sessions are given a schema, and streams and models are written in turn: schemas that are made at the
+  same time collide.
+- FLATTEN counts the items of all rows together, a VARIANT that is cast to text keeps its quotes unless it was just
+  taken out of an object, and sums of decimals are floats.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import pickle
 import sys
 from pathlib import Path
+from string import Template
 from typing import Any
 from urllib.parse import urlsplit
 from uuid import uuid4
 
 import fakesnow
+import fakesnow.macros
+import fakesnow.transforms
 import snowflake.connector
+from sqlglot import exp
+
+INDEX = {
+    "(row_number() OVER () - 1)": "(e.i - 1)",
+    "-> x AS JSON))": "-> x AS JSON), i := NULL::BIGINT)",
+    "lambda x: struct_pack(k := NULL::VARCHAR, v := x)": "lambda x, i: struct_pack(k := NULL::VARCHAR, v := x, i := i)",
+    "AS e(k, v)": "AS e(k, v, i)",
+}
 
 
 def load(config: str, *paths: str) -> None:
@@ -80,20 +97,53 @@ def load(config: str, *paths: str) -> None:
             target.listen(file)
 
 
-def query(path: str, *statements: str) -> None:
-    """Write the rows of each query to a file, as a list of objects in one line; names as Snowflake has them."""
-    cursor = snowflake.connector.connect(database="RAW", schema="AIRCALL").cursor()
-    with Path(path).open("w", encoding="utf-8") as file:
-        for statement in statements:
-            cursor.execute(statement)
-            names = [column.name for column in cursor.description]
-            rows = [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
-            file.write(json.dumps(rows, default=str) + "\n")
+def items_as_text(node: exp.Expr) -> exp.Expr:
+    """Take a VARIANT that is text out of its quotes."""
+    if isinstance(node, exp.Cast) and node.to.this in exp.DataType.TEXT_TYPES and node.this.name.lower() == "item":
+        return exp.JSONExtractScalar(this=node.this, expression=exp.JSONPath(expressions=[exp.JSONPathRoot()]))
+    return node
+
+
+def dbt(*arguments: str) -> None:
+    """Build models."""
+    from dbt.cli.main import dbtRunner
+
+    sql = fakesnow.macros.FS_FLATTEN.template
+    for old, new in INDEX.items():
+        assert old in sql
+        sql = sql.replace(old, new)
+    fakesnow.macros.FS_FLATTEN = Template(sql)
+    fakesnow.transforms.flatten_value_cast_as_varchar = items_as_text
+    fakesnow.transforms.numeric_agg_implicit_cast = lambda node: node
+    if not dbtRunner().invoke([*arguments, "--threads", "1"]).success:
+        raise SystemExit(1)
+
+
+def keep(schema: str, path: Path) -> None:
+    """Write what the tables of a schema hold to a file, and the types of columns; names in lower case."""
+    cursor = snowflake.connector.connect(database="RAW", schema=schema).cursor(snowflake.connector.DictCursor)
+
+    def rows(sql: str) -> list[dict[str, Any]]:
+        return [{name.lower(): value for name, value in row.items()} for row in cursor.execute(sql).fetchall()]
+
+    columns = rows(f"SELECT * FROM RAW.INFORMATION_SCHEMA.COLUMNS WHERE table_schema = '{schema}'")
+    names = [
+        row["table_name"]
+        for row in rows(
+            f"SELECT * FROM RAW.INFORMATION_SCHEMA.TABLES WHERE table_schema = '{schema}' AND table_type = 'BASE TABLE'"
+        )
+    ]
+    types = {(row["table_name"].lower(), row["column_name"].lower()): row["data_type"] for row in columns}
+    path.write_bytes(pickle.dumps(({name.lower(): rows(f"SELECT * FROM {name}") for name in names}, types)))
 
 
 if __name__ == "__main__":
     folder, command, *rest = sys.argv[1:]
-    with fakesnow.patch(db_path=folder):
-        {"load": load, "query": query}[command](*rest)
+    databases = Path(folder, "databases")
+    databases.mkdir(exist_ok=True)
+    run, schema = {"load": (load, "AIRCALL"), "dbt": (dbt, "ANALYTICS")}[command]
+    with fakesnow.patch(db_path=databases):
+        run(*rest)
+        keep(schema, Path(folder, "tables.pickle"))
         sys.stdout.flush()
         os._exit(0)  # fakesnow closes what threads may still use

@@ -8,7 +8,6 @@ from __future__ import annotations
 import ast
 import csv
 import json
-import pickle
 import re
 import shutil
 import subprocess
@@ -22,13 +21,12 @@ import duckdb
 import psycopg
 import psycopg.rows
 import pytest
-import yaml
 
 from tests.slow import RUN_SLOW
-from tests.targets.conftest import PLUGINS, ROOT, executable
+from tests.targets import emulators
+from tests.targets.conftest import PLUGINS, ROOT, definition, executable, settings
 from tests.targets.recording import TEXTS
 from tests.targets.recording import recording as recording  # noqa: PLC0414
-from tests.targets.snowflake import PYTHON, Snowflake
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -67,18 +65,6 @@ class Loaded:
     server: str
     types: Mapping[tuple[str, str], str] = field(default_factory=dict)
     """The type of each column, by table and column, as far as there are types."""
-
-
-def definition(name: str) -> Record:
-    """Return the definition of a loader for Meltano."""
-    files = [ROOT / "meltano.yml", *(ROOT / "meltano").glob("*.meltano.yml")]
-    plugins = [each for file in files for each in yaml.safe_load(file.read_text("utf-8"))["plugins"].get("loaders", [])]
-    return next((plugin for plugin in plugins if plugin["name"] == name), {"settings": []})
-
-
-def settings(name: str) -> Record:
-    """Return what the definition of a loader sets."""
-    return {setting["name"]: setting["value"] for setting in definition(name)["settings"] if "value" in setting}
 
 
 def load(command: Path, config: Record, runs: Iterable[Run], folder: Path) -> None:
@@ -145,18 +131,14 @@ def in_plain_postgres(recording: Recording, folder: Path, request: pytest.Fixtur
 
 
 def in_snowflake(recording: Recording, folder: Path, _request: pytest.FixtureRequest) -> Loaded:
-    snowflake = Snowflake(folder)
-    snowflake.load(*(run.messages for run in recording.runs), **settings("target-snowflake"))
-    found = snowflake.query(
-        *(f"select * from {stream}" for stream in recording.streams),
-        "select table_name, column_name, data_type from raw.information_schema.columns",
-    )
-    *tables, types = ([{name.lower(): value for name, value in row.items()} for row in rows] for rows in found)
+    emulators.load("snowflake", folder, settings("target-snowflake"), (run.messages for run in recording.runs))
+    tables, types = emulators.tables(folder)
+    python = emulators.python_of("snowflake")
     return Loaded(
-        dict(zip(recording.streams, tables, strict=True)),
-        f"meltanolabs-target-snowflake {version(PYTHON, 'meltanolabs-target-snowflake')}",
-        f"emulator fakesnow {version(PYTHON, 'fakesnow')}",
-        {(row["table_name"].lower(), row["column_name"].lower()): row["data_type"] for row in types},
+        {stream: tables[stream] for stream in recording.streams},
+        f"meltanolabs-target-snowflake {version(python, 'meltanolabs-target-snowflake')}",
+        f"emulator fakesnow {version(python, 'fakesnow')}",
+        types,
     )
 
 
@@ -164,24 +146,17 @@ def in_bigquery(recording: Recording, folder: Path, _request: pytest.FixtureRequ
     plugin = definition("target-bigquery")
     if not (python := shutil.which(plugin["python"])):
         pytest.skip(f"target-bigquery needs {plugin['python']}")
-    target, emulator = folder / "target/bin/python", Path(sys.prefix) / "emulators/bigquery/bin/python"
+    target = folder / "target/bin/python"
     uv = (Path(sys.executable).with_name("uv"), "--quiet", "--no-config")
     subprocess.run([*uv, "venv", "--python", python, folder / "target"], check=True)
     subprocess.run([*uv, "pip", "install", "--python", target, *plugin["pip_url"].split()], check=True)
-    paths = [folder / "config.json", folder / "run0.jsonl", folder / "run1.jsonl"]
-    paths[0].write_text(json.dumps(settings("target-bigquery") | {"project": "warehouse"}), encoding="utf-8")
-    for path, run in zip(paths[1:], recording.runs, strict=True):
-        path.write_text("".join(json.dumps(message) + "\n" for message in run.messages), encoding="utf-8")
-    ours, theirs = (Path(__file__).with_name(f"{name}.py") for name in ("emulated_bigquery", "on_bqemulator"))
-    quiet = ("-P", "-W", "ignore")
-    command: tuple[str | Path, ...] = (emulator, *quiet, ours, folder, "load", target, *quiet, theirs, *paths)
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder)
-    assert done.returncode == 0, done.stderr[-3000:]
-    tables, types = pickle.loads((folder / "loaded.pickle").read_bytes())  # noqa: S301 - our own
+    runs = (run.messages for run in recording.runs)
+    emulators.load("bigquery", folder, settings("target-bigquery"), runs, target)
+    tables, types = emulators.tables(folder)
     return Loaded(
         {stream: tables.get(stream, []) for stream in recording.streams},
         f"z3-target-bigquery {version(target, 'z3-target-bigquery')}",
-        f"emulator bqemulator {version(emulator, 'bqemulator')}",
+        f"emulator bqemulator {version(emulators.python_of('bigquery'), 'bqemulator')}",
         types,
     )
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import pickle
 import re
 import shutil
 import subprocess
@@ -12,7 +11,6 @@ import sys
 import tomllib
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import duckdb
@@ -28,20 +26,20 @@ from tap_aircall.streams.registry import STREAMS as STREAMS_OF_TAP
 from tap_aircall.tap import TapAircall
 from tests.clock import FakeClock
 from tests.conftest import Aircall
-from tests.targets import agents
+from tests.targets import agents, emulators
 from tests.targets.answers import OPEN, ZONE, Answers, Told, iso
-from tests.targets.conftest import PLUGINS, ROOT, executable
+from tests.targets.conftest import PLUGINS, ROOT, executable, settings
 from tests.targets.crm import wrong_crms
 from tests.targets.dialects import faults
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
+    from pathlib import Path
 
     from tests.postgres import Postgres
 
 Record = dict[str, Any]
 DBT = PLUGINS / "utilities/dbt-duckdb/venv/bin/dbt"
-EMULATORS = Path(sys.prefix) / "emulators"
 STREAMS = (
     *(
         "calls",
@@ -391,17 +389,17 @@ def in_postgres(messages: Iterable[Record], folder: Path, postgres: Postgres) ->
 
 
 def emulated(warehouse: str, messages: Iterable[Record], folder: Path) -> Warehouse:
-    """Leave it for an emulator, which is there only while dbt runs."""
-    (folder / "tables.json").write_text(json.dumps(tables(messages)), encoding="utf-8")
+    """Load it into Snowflake's emulator, or leave it for that of BigQuery, which is there only while dbt runs."""
+    if warehouse == "snowflake":
+        emulators.load(warehouse, folder, settings("target-snowflake"), [messages])
+    else:
+        (folder / "tables.json").write_text(json.dumps(tables(messages)), encoding="utf-8")
 
     def query(sql: str) -> list[Record]:
-        marts: dict[str, list[Record]] = pickle.loads((folder / "marts.pickle").read_bytes())  # noqa: S301 - our own
-        return marts[sql.rsplit(".", maxsplit=1)[-1]]
+        return emulators.tables(folder)[0][sql.rsplit(".", maxsplit=1)[-1]]
 
     environment = {"DBT_TARGET": warehouse, "TARGET_SNOWFLAKE_DATABASE": "raw", "DBT_WARN_ERROR_OPTIONS": "{}"}
-    script = Path(__file__).with_name(f"emulated_{warehouse}.py")
-    python = EMULATORS / warehouse / "bin/python"
-    return Warehouse(warehouse, environment, query, command=(python, "-P", "-W", "ignore", script, folder))
+    return Warehouse(warehouse, environment, query, command=(*emulators.command(warehouse, folder), "dbt"))
 
 
 def tables(messages: Iterable[Record]) -> dict[str, Any]:
@@ -424,7 +422,11 @@ def tables(messages: Iterable[Record]) -> dict[str, Any]:
 
 @needs_dbt
 @pytest.mark.parametrize(
-    "name", ["DuckDB", "PostgreSQL", "Snowflake", pytest.param("BigQuery", marks=pytest.mark.slow)]
+    "name",
+    [
+        *("DuckDB", "PostgreSQL", "Snowflake"),
+        pytest.param("BigQuery", marks=[pytest.mark.slow, pytest.mark.timeout(3600)]),
+    ],
 )
 def test_the_models_say_what_is_true(
     name: str, company: Company, tmp_path: Path, request: pytest.FixtureRequest

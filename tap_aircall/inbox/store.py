@@ -423,12 +423,13 @@ class Inbox:
             connection.execute(_webhooks.delete().where(_webhooks.c.fingerprint == fingerprint))
 
     def check(self) -> None:
-        """Check that the store is writable.
+        """Check that events can be stored.
 
         Raises:
             InboxError: If it is not.
         """
         with self._writing() as connection:
+            connection.execute(_INSERT[self.engine.dialect.name], {"rows": "[]"})
             self._set(connection, "checked", uuid.uuid4().hex)  # a new value; SQLite skips writes that change nothing
 
     @contextmanager

@@ -466,6 +466,10 @@ def test_health_is_whether_the_store_is_writable(receiver: Running, tmp_path: Pa
         done = receiver.get(HEALTH)
         assert (done.status_code, done.json()) == (503, {"status": "the store is not writable"})
         other.rollback()
+        for old, new, status in (("events", "gone", 503), ("gone", "events", 200)):
+            other.execute(f"ALTER TABLE {old} RENAME TO {new}")
+            receiver.clock.now += 1
+            assert receiver.get(HEALTH).status_code == status
     receiver.clock.now += 1
     assert receiver.get(HEALTH).status_code == 200
     assert ids(receiver.inbox) == []

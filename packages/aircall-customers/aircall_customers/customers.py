@@ -45,6 +45,8 @@ URL = "sqlalchemy_url"
 """A database loader's setting that overrides all others about the place."""
 MAPS = "stream_maps"
 """The setting of the tap for the SDK's maps, which add a column to each row."""
+LONGEST_NAME = 63
+"""Bytes of a schema's name in PostgreSQL, which cuts longer ones."""
 COLUMN = "aircall_customer"
 """The column that says whose row it is."""
 FILE = "filepath"
@@ -72,6 +74,13 @@ class _Loader(yaml.SafeLoader):
                 raise CustomersError(message)
             keys.add(str(key.value))
         return super().construct_mapping(node, deep)
+
+    @override
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        try:
+            return super().construct_object(node, deep)
+        except (AttributeError, LookupError, ValueError) as error:  # a tag, such as !!int, that does not fit
+            raise yaml.constructor.ConstructorError(None, None, str(error), node.start_mark) from error
 
 
 _Loader.add_implicit_resolver("tag:yaml.org,2002:int", re.compile(r"-?(?:0|[1-9][0-9]*)$"), list("-0123456789"))
@@ -374,11 +383,15 @@ class Project:
             for setting in plugin.settings
         }
         for customer in customers:
-            for place in self._places(customer) if customer.target in self.plugins else ():
-                first = places.setdefault(place, customer.name)
-                if first != customer.name:
-                    mistakes.append(f"customer {customer.name}: loads into the {place[0]} of {first}")
-            if foreign := sorted(self.variables(customer) & taken.keys()):
+            try:
+                for place in self._places(customer) if customer.target in self.plugins else ():
+                    first = places.setdefault(place, customer.name)
+                    if first != customer.name:
+                        mistakes.append(f"customer {customer.name}: loads into the {place[0]} of {first}")
+            except CustomersError as error:
+                mistakes.append(f"customer {customer.name}: {error}")
+            own = f"environment {customer.credentials.environment}"
+            if foreign := sorted(name for name in self.variables(customer) if taken.setdefault(name, own) != own):
                 owner = taken[foreign[0]]
                 mistakes.append(f"customer {customer.name}: {foreign[0]} belongs to {owner}; name another environment")
         return mistakes
@@ -400,7 +413,8 @@ class Project:
             return
         schema = str(customer.schema_name or target.value(SCHEMA)).casefold()
         for ending in ("", "_analytics", "_analytics_staging") if customer.build else ("",):
-            yield ("schema", *address, f"{schema}{ending}")
+            name = f"{schema}{ending}".encode()[:LONGEST_NAME]
+            yield ("schema", *address, name)
 
     def target_values(self, customer: Customer) -> dict[str, Any]:
         """Return the settings of a customer's loader that have a value, whoever gives it."""
@@ -410,8 +424,16 @@ class Project:
         return {name: value for name, value in values.items() if value}
 
     def path(self, value: object) -> Path:
-        """Return what a setting that holds a path leads to."""
-        return (self.folder / Path(self._expand(value)).expanduser()).resolve()
+        """Return what a setting that holds a path leads to.
+
+        Raises:
+            CustomersError: If there can be no such file.
+        """
+        try:
+            return (self.folder / Path(self._expand(value)).expanduser()).resolve()
+        except (OSError, RuntimeError, ValueError) as error:  # a loop of links, an unknown home, NUL
+            message = f"no file can be there: {value!r}"
+            raise CustomersError(message) from error
 
     def _expand(self, value: object) -> str:
         return os.path.expandvars(str(value).replace("$MELTANO_PROJECT_ROOT", str(self.folder)))

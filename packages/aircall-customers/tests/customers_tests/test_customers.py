@@ -60,6 +60,7 @@ customers:
         ("defaults: {schedule: '@daily'}", "customers: Field required"),
         ("customers: [", "is not YAML (line 1)"),
         pytest.param("customers: " + "[" * 5000, "is not YAML", id="nested too deeply"),
+        *((f"customers: {{acme: !!{tag} x}}", "is not YAML (line 1)") for tag in ("int", "bool", "timestamp", "float")),
         ("customers: [acme]", "customers: Input should be a valid dictionary"),
         ("clients: {}", "clients: Extra inputs are not permitted"),
         ("customers: {acme: {schema: acme}}", "customer acme: credentials: Field required"),
@@ -79,6 +80,24 @@ customers:
         (
             "customers: {ours: {credentials: {environment: AIRCALL}}}",
             "customer ours: AIRCALL_INBOX belongs to this deployment; name another environment",
+        ),
+        (
+            HEAD + "}, other: {credentials: {environment: ACME_CUSTOM}, schema: other}}",
+            "customer other: ACME_CUSTOM_STREAMS belongs to environment ACME; name another environment",
+        ),
+        *(
+            (
+                HEAD + f', target: target-duckdb, target_settings: {{filepath: "{path}"}}}}}}',
+                "customer acme: no file can be there: ",
+            )
+            for path in ("~nosuchuser/x", "a\\0b")
+        ),
+        (
+            (
+                f"customers: {{a: {{credentials: {{environment: A}}, schema: {'x' * 63}y}}, "
+                f"b: {{credentials: {{environment: B}}, schema: {'x' * 63}z}}}}"
+            ),
+            "customer b: loads into the schema of a",  # PostgreSQL cuts names
         ),
         (HEAD + ", schedule: hourly}}", "customer acme: schedule: 'hourly' is none of @hourly, @daily and no cron"),
         (

@@ -8,6 +8,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 # No settings of this machine or a parent folder, but its certificates; what builds packages is locked, too.
 UV_SETTINGS := UV_NO_CONFIG=1 UV_SYSTEM_CERTS=1 UV_BUILD_CONSTRAINT=requirements.lock
+# The caller's environment neither redirects packages nor requires hashes of the project itself, which has none.
+unexport PIP_USER PIP_TARGET PIP_PREFIX PIP_ROOT UV_REQUIRE_HASHES
 UV := $(UV_SETTINGS) $(BIN)/uv
 READY := $(VENV)/ready
 PLUGINS := $(VENV)/plugins-ready

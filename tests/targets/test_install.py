@@ -70,6 +70,12 @@ def test_an_umlaut_in_the_path_needs_a_locale_that_has_it(tmp_path: Path) -> Non
         assert make(tmp_path / folder, "help", LC_ALL=locale).returncode == 0
 
 
+def test_the_environment_does_not_decide_where_packages_go() -> None:
+    names = ("PIP_USER", "PIP_TARGET", "PIP_PREFIX", "PIP_ROOT", "UV_REQUIRE_HASHES")
+    shown = make(ROOT, "--eval", "show: ; @env", "show", **dict.fromkeys(("PIP_INDEX_URL", *names), "1")).stdout
+    assert [name for name in ("PIP_INDEX_URL", *names) if f"{name}=" in shown] == ["PIP_INDEX_URL"]
+
+
 def test_every_step_has_its_settings_from_the_makefile() -> None:
     steps = make(ROOT, "--always-make", "--dry-run", "install", "lock").stdout.splitlines()
     installing = [step for step in steps if re.search(r"\.venv/bin/(uv|meltano) ", step)]

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import logging
-import os
 import shlex
 import shutil
-import signal
 import subprocess
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from tap_aircall.errors import InboxError, InputError, reason_of
+from tap_aircall.inbox.groups import end_group, process_group
 
 if TYPE_CHECKING:
     import threading
@@ -28,11 +26,7 @@ LONGEST_PAUSE_SECONDS = 3600.0
 POLL_SECONDS = 0.1
 """Interval between checks whether the command has exited."""
 GRACE_SECONDS = 10.0
-"""Time limit for the command to exit after SIGTERM; then it is killed."""
-LEADER = "trap '' HUP INT TERM; read -r _; kill -s KILL 0"
-"""Shell command that leads the process group. It kills the group when its input closes: after each run, and whenever
-this process ends."""
-
+"""Time limit for the command to exit after SIGTERM, and for its children to end after SIGKILL."""
 logger = logging.getLogger(__name__)
 
 
@@ -85,18 +79,12 @@ class FollowUp:
         """Run the command until it ends or `ended` is set; return what went wrong, or None."""
         try:
             with (
-                subprocess.Popen(["/bin/sh", "-c", LEADER], stdin=subprocess.PIPE, process_group=0) as leader,  # noqa: S603
-                subprocess.Popen(  # noqa: S603 - the user's command
-                    self._words, stdin=subprocess.DEVNULL, process_group=leader.pid
-                ) as process,
+                process_group() as group,
+                subprocess.Popen(self._words, stdin=subprocess.DEVNULL, process_group=group) as process,  # noqa: S603 - the user's command
             ):
                 while process.poll() is None and not ended.wait(POLL_SECONDS):
                     pass
-                if process.poll() is None:
-                    os.killpg(leader.pid, signal.SIGTERM)
-                    with suppress(subprocess.TimeoutExpired):
-                        process.wait(GRACE_SECONDS)
-                leader.communicate()  # closes its input
+                end_group(group, process, GRACE_SECONDS)
         except OSError as error:
             return f"the command cannot be run: {reason_of(error)}."
         return (

@@ -23,6 +23,7 @@ from pydantic import BaseModel, NonNegativeInt, StringConstraints, ValidationErr
 import aircall_customers
 from aircall_customers.customers import OWN, TAP, CustomersError, Project, read_customers
 from aircall_customers.guard import CLAIM, DATABASE, DATABASE_HANDLE, Claim, Guard, GuardError, Outcome
+from tap_aircall.inbox.groups import end_group, process_group
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -37,8 +38,6 @@ LOOK_SECONDS = 0.2
 """Interval of the checks on Meltano, the parent process and signals."""
 GRACE_SECONDS = 60.0
 """How long Meltano may take to exit after SIGTERM, and again after SIGKILL."""
-LEADER = "trap '' HUP INT TERM; read -r _; kill -s KILL 0"
-"""Shell command that leads Meltano's process group. It kills the group once our end of its input closes."""
 LONGEST_LINE = 500
 """Length to which errors are cut, in characters."""
 BUILDING = "InvokerCommand"
@@ -326,7 +325,7 @@ class Meltano:
             SupersededError: If the claim was lost.
         """
         began = time.monotonic()
-        with Stop() as stop, _group() as group, tempfile.TemporaryFile() as address:
+        with Stop() as stop, process_group() as group, tempfile.TemporaryFile() as address:
             address.write(database.encode())
             address.flush()
             process = subprocess.Popen(  # noqa: S603 - Meltano
@@ -352,7 +351,7 @@ class Meltano:
                         next_check = time.monotonic() + CHECK_SECONDS
                         guard.check(claim)
             finally:
-                _end_group(group, process)
+                end_group(group, process, GRACE_SECONDS)
             reader.join(GRACE_SECONDS)
             if not reader.is_alive():
                 process.stdout.close()
@@ -404,44 +403,6 @@ def _print(line: str) -> None:
 def _one_line(text: str) -> str:
     """Return a text as one printable line, cut to `LONGEST_LINE`."""
     return " ".join("".join(each if each.isprintable() else " " for each in text).split())[:LONGEST_LINE]
-
-
-@contextlib.contextmanager
-def _group() -> Iterator[int]:
-    """Create a process group that ends with this process, however it ends; yield its id."""
-    with subprocess.Popen(  # noqa: S603 - the shell
-        ["/bin/sh", "-c", LEADER],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        process_group=0,
-    ) as leader:
-        yield leader.pid
-
-
-def _end_group(group: int, process: subprocess.Popen[str]) -> None:
-    """Terminate a process, then kill its group; return once nothing of it runs, or after the grace period."""
-    if process.poll() is None:
-        os.killpg(group, signal.SIGTERM)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(GRACE_SECONDS)
-    until = time.monotonic() + GRACE_SECONDS
-    while time.monotonic() < until:
-        os.killpg(group, signal.SIGKILL)
-        process.poll()
-        if not _runs(group):
-            break
-        time.sleep(0.02)
-
-
-def _runs(group: int) -> bool:
-    """Return whether any process of a group is running; zombies, which may never be reaped, do not count."""
-    for process in Path("/proc").glob("[0-9]*/stat"):
-        with contextlib.suppress(OSError):
-            state, _, its_group = process.read_bytes().rpartition(b")")[2].split()[:3]
-            if int(its_group) == group and state not in b"ZX":
-                return True
-    return False
 
 
 class Stop:

@@ -24,10 +24,11 @@ STATE = "dev:tap-aircall-to-target:acme"
 
 
 def cut_off(database: str) -> None:
-    """End the connections of those who hold a customer."""
+    """End the connections of those who hold a customer, and wait until the server has freed their locks."""
     with psycopg.connect(database, autocommit=True) as admin:
         admin.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND pid <> pg_backend_pid()"
+            "SELECT pg_terminate_backend(pid, 60000) FROM pg_locks"
+            " WHERE locktype = 'advisory' AND pid <> pg_backend_pid()"
         )
 
 

@@ -13,7 +13,9 @@ from aircall_sandbox import Fault
 from tap_aircall.auth.authenticators import BasicAuthenticator
 from tap_aircall.errors import (
     AircallError,
+    BlockedError,
     CredentialsError,
+    ForbiddenError,
     LoginNeededError,
     NotFoundError,
     RejectedRequestError,
@@ -24,6 +26,7 @@ from tap_aircall.http.client import ATTEMPTS, ATTEMPTS_BEFORE_FIRST_RESPONSE, Ai
 from tap_aircall.http.limiter import RateLimiter
 from tap_aircall.reading.clock import AircallClock
 from tests.clock import NOW, FakeClock
+from tests.messages import refused
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -115,7 +118,7 @@ def test_an_error_may_say_how_often_to_ask(
         error.attempts = attempts
         raise error
 
-    with pytest.raises(ResponseError, match=r"^a short page$"):
+    with pytest.raises(ResponseError):
         client.get("/v1/calls", {}, parse)
     assert client.requests_sent == requests_mock.call_count == sent
 
@@ -129,7 +132,7 @@ def test_what_cannot_be_signed_is_not_sent(clock: FakeClock, requests_mock: requ
 
     client = make_client("https://api.aircall.io", clock, authenticator=Ended("", ""))
 
-    with pytest.raises(LoginNeededError, match=r"^log in again$"):
+    with pytest.raises(LoginNeededError):
         client.ping()
     assert client.requests_sent == requests_mock.call_count == 0
 
@@ -143,7 +146,7 @@ def test_all_requests_have_a_limit(clock: FakeClock, requests_mock: requests_moc
     client.ping()
     apart.ping()
 
-    with pytest.raises(UnavailableError, match=" 3 requests "):
+    with refused(UnavailableError, 3):
         client.ping()
     assert (client.requests_sent, apart.requests_sent, requests_mock.call_count) == (3, 2, 3)
 
@@ -166,7 +169,7 @@ def test_gives_up_after_some_minutes_with_the_reason(aircall: Aircall, client: A
     ping(client)
     aircall.sandbox.faults.append(Fault(status=503, times=100))
 
-    with pytest.raises(UnavailableError, match=r" /v1/ping .* 503\.$"):
+    with refused(UnavailableError, "/v1/ping", 503):
         ping(client)
     assert client.requests_sent == 1 + ATTEMPTS
     assert 120 < aircall.clock.now - NOW < 300
@@ -177,30 +180,30 @@ def test_gives_up_sooner_when_no_request_ever_succeeded(clock: FakeClock) -> Non
         port = unused.getsockname()[1]
     client = make_client(f"http://127.0.0.1:{port}", clock)
 
-    with pytest.raises(UnavailableError, match=r" \(setting api_url\) .* connection refused\.$"):
+    with refused(UnavailableError, "api_url", "refused"):
         ping(client)
     assert client.requests_sent == ATTEMPTS_BEFORE_FIRST_RESPONSE
     assert clock.now - NOW < 10
 
 
 @pytest.mark.parametrize(
-    ("status", "kind", "text"),
+    ("status", "kind", "facts"),
     [
-        (401, CredentialsError, "settings user and password"),
-        (403, CredentialsError, "settings user and password"),
-        (404, NotFoundError, "/v1/ping .* 404"),
-        (400, RejectedRequestError, "/v1/ping .* 400"),
-        (410, RejectedRequestError, "/v1/ping .* 410"),
-        (301, RejectedRequestError, "/v1/ping .* 301"),
+        (401, CredentialsError, ["user", "password"]),
+        (403, ForbiddenError, ["user", "password"]),
+        (404, NotFoundError, ["/v1/ping", 404]),
+        (400, RejectedRequestError, ["/v1/ping", 400]),
+        (410, RejectedRequestError, ["/v1/ping", 410]),
+        (301, RejectedRequestError, ["/v1/ping", 301]),
     ],
 )
 def test_does_not_repeat_what_is_refused(
-    aircall: Aircall, client: AircallClient, status: int, kind: type[AircallError], text: str
+    aircall: Aircall, client: AircallClient, status: int, kind: type[AircallError], facts: list[object]
 ) -> None:
     fault = Fault(status=status, times=9, body=b'{"error": "+33612345678"}', headers={"Location": "/v1/company"})
     aircall.sandbox.faults.append(fault)
 
-    with pytest.raises(kind, match=text) as caught:
+    with refused(kind, *facts) as caught:
         ping(client)
     assert client.requests_sent == 1
     assert "+33612345678" not in str(caught.value)
@@ -255,7 +258,7 @@ def test_a_limit_that_never_ends_ends_the_run(make_aircall: Callable[..., Aircal
     aircall.sandbox.faults.append(Fault(status=429, times=1000))
     client = make_client(aircall.sandbox.url, aircall.clock)
 
-    with pytest.raises(UnavailableError, match="requests_per_minute"):
+    with refused(BlockedError, "requests_per_minute"):
         ping(client)
 
 

@@ -17,6 +17,7 @@ from tap_aircall.errors import ExpiredError, RejectedRequestError, ResponseError
 from tap_aircall.http.downloads import ATTEMPTS, IN_MEMORY
 from tests.damage import damaged
 from tests.http.test_client import make_client, ping
+from tests.messages import refused
 from tests.slow import few_or_many
 
 if TYPE_CHECKING:
@@ -90,7 +91,7 @@ def test_it_is_tried_again_for_half_a_minute(
     assert 15 <= sum(aircall.clock.waits) <= 31
 
     aircall.sandbox.faults.append(Fault(path=FILE_PATH, times=ATTEMPTS, **failure))
-    with pytest.raises(UnavailableError, match=r" 127\.0\.0\.1 "):
+    with refused(UnavailableError, "127.0.0.1"):
         client.downloader.fetch(url, LARGEST)
 
 
@@ -113,7 +114,7 @@ def test_an_encoding_that_nobody_asked_for_is_named(aircall: Aircall, client: Ai
     url = address(CONTENT)
     send(aircall, "br", CONTENT, times=ATTEMPTS)
 
-    with pytest.raises(UnavailableError, match="compression"):
+    with refused(UnavailableError, "127.0.0.1", "compression"):
         fetched(client, url)
 
 
@@ -154,7 +155,7 @@ def test_it_follows_no_redirect(aircall: Aircall, client: AircallClient, address
 
 
 def test_a_file_that_is_too_large_is_given_up(client: AircallClient, address: Any) -> None:
-    with pytest.raises(ResponseError, match=r" 127\.0\.0\.1 .* 10 bytes\.$"):
+    with refused(ResponseError, "127.0.0.1", 10):
         client.downloader.fetch(address(b"A" * 11), 10)
 
 
@@ -179,7 +180,7 @@ def test_a_file_that_is_too_large_is_given_up(client: AircallClient, address: An
 def test_an_address_that_is_not_safe_is_refused(aircall: Aircall, api_url: str, url: str) -> None:
     client = make_client(api_url, aircall.clock)
 
-    with pytest.raises(ResponseError, match="https"):
+    with refused(ResponseError, "https"):
         client.downloader.fetch(url, LARGEST)
     client.close()
 
@@ -226,11 +227,8 @@ class TestRedirects:
         url = address(b"A")
         redirect(aircall, location)
 
-        with pytest.raises(ResponseError, match=r"^Aircall gave a URL "):
+        with refused(ResponseError, "URL"):
             receive(client, url)
-
-
-PRIVATE = "^Aircall gave a URL .* private network"
 
 
 class TestPrivateNetworks:
@@ -261,7 +259,7 @@ class TestPrivateNetworks:
         ],
     )
     def test_no_file_comes_from_one(self, far: AircallClient, host: str) -> None:
-        with pytest.raises(ResponseError, match=PRIVATE):
+        with refused(ResponseError, "network"):
             far.downloader.fetch(f"https://{host}/x.csv", LARGEST)
 
     @pytest.mark.parametrize("found", [["10.0.0.1"], ["93.184.216.34", "10.0.0.1"], ["fd00::1"], ["127.0.0.1"]])
@@ -274,7 +272,7 @@ class TestPrivateNetworks:
         monkeypatch.setattr(socket, "getaddrinfo", look_up)
         monkeypatch.setattr(socket, "socket", None)  # nothing is sent
 
-        with pytest.raises(ResponseError, match=PRIVATE):
+        with refused(ResponseError, "network"):
             far.downloader.fetch("https://files.example.com/x.csv", LARGEST)
 
     def test_nor_from_one_that_leads_there_the_next_moment(
@@ -288,7 +286,7 @@ class TestPrivateNetworks:
 
         monkeypatch.setattr(socket, "getaddrinfo", look_up)
 
-        with pytest.raises(ResponseError, match=PRIVATE):
+        with refused(ResponseError, "network"):
             far.downloader.fetch(f"https://files.example.com:{port}/x.csv", LARGEST)
         assert aircall.sandbox.requests == []
 
@@ -299,14 +297,14 @@ class TestPrivateNetworks:
         found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port))]
         monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
 
-        with pytest.raises(ResponseError, match=PRIVATE):
+        with refused(ResponseError, "network"):
             client.downloader.fetch(f"https://files.example.com:{port}/x.csv", LARGEST)
 
     def test_a_proxy_may_be_on_one(self, aircall: Aircall, far: AircallClient, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
 
-        with pytest.raises(UnavailableError, match="variable HTTPS_PROXY"):
+        with refused(UnavailableError, "HTTPS_PROXY"):
             far.downloader.fetch("https://files.example.com/x.csv", LARGEST)
-        with pytest.raises(ResponseError, match=PRIVATE):
+        with refused(ResponseError, "network"):
             far.downloader.fetch("https://192.168.1.1/x.csv", LARGEST)
         assert aircall.sandbox.requests == []

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import gzip
 import logging
+import os
 import sys
 import tempfile
 import time
@@ -22,6 +24,7 @@ from tap_aircall.http import client as client_module
 from tap_aircall.http import downloads
 from tests.hostile import Hostile
 from tests.http.test_client import make_client
+from tests.messages import names, refused
 from tests.slow import few_or_many
 
 if TYPE_CHECKING:
@@ -96,16 +99,13 @@ def test_a_malformed_answer_is_asked_for_again_and_ends_in_one_line(
         assert use(client, server.url) in ({}, b"{}")
         assert server.connections == 4
         server.connections = -100
-        with pytest.raises(UnavailableError) as raised:
+        with refused(UnavailableError) as raised:
             use(client, server.url)
         client.close()
 
-    about = "Aircall's response to /v1/calls" if use is ask else "The file from 127.0.0.1"
-    where = f"{server.url} (setting api_url)" if use is ask else "127.0.0.1"
-    ends = {f"{about} is not valid HTTP.", f"{about} is damaged or truncated."}
-    ends |= {f"{about} has a compression that the tap did not ask for."}
-    assert str(raised.value) in {*ends, f"The connection to {where} failed: it was closed."}
-    assert "planted" not in caplog.text
+    line = str(raised.value)
+    assert names(line, "127.0.0.1") if use is fetch else names(line, "/v1/calls") or names(line, server.url, "api_url")
+    assert "planted" not in caplog.text + line
     assert {record.name.split(".")[0] for record in caplog.records} == {"tap_aircall"}
 
 
@@ -170,9 +170,9 @@ def test_where_a_redirect_leads_is_not_even_looked_at(clock: FakeClock, location
 
     with Hostile(answer) as server:
         client = make_client(server.url, clock)
-        with pytest.raises(ResponseError, match=r"/v1/calls .* more than "):
+        with refused(ResponseError, "/v1/calls", client_module.LARGEST_RESPONSE):
             ask(client, server.url)
-        with pytest.raises(RejectedRequestError, match=r" 127\.0\.0\.1 .* 302\.$"):
+        with refused(RejectedRequestError, "127.0.0.1", 302):
             fetch(client, server.url)
         client.close()
 
@@ -182,7 +182,7 @@ def test_where_a_redirect_leads_is_not_even_looked_at(clock: FakeClock, location
 def test_a_file_without_a_known_end_is_refused(clock: FakeClock) -> None:
     with Hostile(OK + b"\r\n" + CSV) as server:
         client = make_client(server.url, clock)
-        with pytest.raises(UnavailableError, match=r" 127\.0\.0\.1 .* length"):
+        with refused(UnavailableError, "127.0.0.1", "length"):
             fetch(client, server.url)
         client.close()
 
@@ -199,13 +199,12 @@ def test_an_answer_that_unpacks_to_gigabytes_is_given_up_in_little_memory(
     with Hostile(bomb) as server:
         client = make_client(server.url, clock)
         tracemalloc.start()
-        with pytest.raises(ResponseError) as raised:
+        with refused(ResponseError, "/v1/calls", 2**20):
             ask(client, server.url)
         _, most = tracemalloc.get_traced_memory()
         tracemalloc.stop()
         client.close()
 
-    assert str(raised.value) == "Aircall's response to /v1/calls has more than 1,048,576 bytes."
     assert clock.waits == []
     assert most < 8 * 2**20
 
@@ -213,7 +212,7 @@ def test_an_answer_that_unpacks_to_gigabytes_is_given_up_in_little_memory(
 def test_a_file_is_measured_as_it_is_unpacked(clock: FakeClock) -> None:
     with Hostile(whole(gzip.compress(bytes(2**24)), b"Content-Encoding: gzip")) as server:
         client = make_client(server.url, clock)
-        with pytest.raises(ResponseError, match=r" 127\.0\.0\.1 .* 1,048,576 bytes\.$"):
+        with refused(ResponseError, "127.0.0.1", 2**20):
             fetch(client, server.url)
         client.close()
 
@@ -293,12 +292,9 @@ def test_an_answer_that_drips_has_an_end_for_whoever_uses_the_session(clock: Fak
 def test_an_answer_that_drips_is_reported_as_such(clock: FakeClock) -> None:
     with Hostile(dripping(OK + b"\r\n", b" ")) as server:
         client = make_client(server.url, clock, timeout=0.1)
-        with pytest.raises(UnavailableError) as raised:
+        with refused(UnavailableError, "/v1/calls", 0.3, "request_timeout"):
             ask(client, server.url)
         client.close()
-
-    line = "Aircall's response to /v1/calls took longer than 0.3 s (3 times the setting request_timeout)."
-    assert str(raised.value) == line
 
 
 @pytest.mark.timeout(60)
@@ -340,12 +336,9 @@ def test_a_folder_that_is_missing_is_named_with_its_variable(
 
     with Hostile(whole(bytes(100))) as server:
         client = make_client(server.url, clock)
-        with pytest.raises(InputError) as raised:
+        with refused(InputError, "TMPDIR", tmp_path / "gone", os.strerror(errno.ENOENT)):
             fetch(client, server.url)
         client.close()
-
-    expected = f"Variable TMPDIR: cannot store files in {tmp_path / 'gone'}: No such file or directory."
-    assert str(raised.value) == expected
 
 
 @pytest.mark.parametrize("size", [100, 100_000])
@@ -358,11 +351,9 @@ def test_a_disk_that_is_full_is_named_with_its_variable(
 
     with Hostile(whole(bytes(size))) as server:
         client = make_client(server.url, clock)
-        with pytest.raises(InputError) as raised:
+        with refused(InputError, "TMPDIR", "/a/disk", os.strerror(errno.ENOSPC)):
             fetch(client, server.url)
         client.close()
-
-    assert str(raised.value) == "Variable TMPDIR: cannot store files in /a/disk: disk full (No space left on device)."
 
 
 # JSON
@@ -374,8 +365,6 @@ def test_a_disk_that_is_full_is_named_with_its_variable(
 def test_json_nested_too_deeply_is_reported_as_such(clock: FakeClock, body: bytes, depth: int) -> None:
     with Hostile(whole(body % (b"[" * depth + b"]" * depth))) as server:
         client = make_client(server.url, clock)
-        with pytest.raises(AircallError) as raised:
+        with refused(ResponseError, "/v1/calls", "JSON"):
             ask(client, server.url)
         client.close()
-
-    assert str(raised.value) == "Aircall answered /v1/calls with JSON nested too deeply."

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import itertools
 import logging
-import re
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -11,6 +10,7 @@ import pytest
 from tap_aircall.errors import RunEndedError
 from tap_aircall.http.limiter import RateLimiter
 from tests.clock import FakeClock, WatchedClock
+from tests.messages import each_names
 
 
 def sent(limiter: RateLimiter, clock: FakeClock, requests: int) -> list[float]:
@@ -113,7 +113,7 @@ class TestLines:
         clock.now += 18
         sent(limiter, clock, 2)
 
-        assert caplog.messages == ["Waiting for the rate limit, 43 s."]
+        each_names(caplog.messages, (43,))
 
     def test_a_short_wait_says_nothing(self, caplog: pytest.LogCaptureFixture) -> None:
         clock = FakeClock()
@@ -143,7 +143,7 @@ class TestLines:
 
         assert 5 <= len(at) <= 20
         assert all(later - earlier >= 30 for earlier, later in itertools.pairwise(at))
-        assert all(re.fullmatch(r"Waiting for the rate limit, \d\d s\.", line) for line in caplog.messages)
+        assert len(caplog.messages) == len(at)
 
     def test_a_pause_that_aircall_asked_for_is_reported_once(self, caplog: pytest.LogCaptureFixture) -> None:
         clock = FakeClock()

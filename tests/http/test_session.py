@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import os
@@ -19,6 +20,7 @@ from tap_aircall.auth.authenticators import BasicAuthenticator
 from tap_aircall.errors import InputError, UnavailableError
 from tests.hostile import Hostile
 from tests.http.test_client import make_client
+from tests.messages import refused
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -119,7 +121,7 @@ def test_a_proxy_of_the_environment_is_used(
 def test_an_invalid_address_is_blamed_on_the_setting(clock: FakeClock) -> None:
     client = make_client("http://a..b", clock)
 
-    with pytest.raises(UnavailableError, match=r" http://a\.\.b \(setting api_url\) "):
+    with refused(UnavailableError, "http://a..b", "api_url"):
         client.ping()
 
 
@@ -144,9 +146,7 @@ def test_the_host_of_a_file_decides_whether_a_proxy_is_used(
 
 
 @pytest.mark.parametrize("variable", ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"])
-@pytest.mark.parametrize(
-    ("content", "reason"), [(None, "No such file or directory"), ("no certificate", "it holds no certificates")]
-)
+@pytest.mark.parametrize(("content", "facts"), [(None, [os.strerror(errno.ENOENT)]), ("no certificate", [])])
 def test_certificates_that_cannot_be_used_are_named_with_their_variable(
     *,
     clock: FakeClock,
@@ -154,7 +154,7 @@ def test_certificates_that_cannot_be_used_are_named_with_their_variable(
     tmp_path: Path,
     variable: str,
     content: str | None,
-    reason: str,
+    facts: list[str],
 ) -> None:
     path = tmp_path / "authority.pem"
     if content is not None:
@@ -163,16 +163,15 @@ def test_certificates_that_cannot_be_used_are_named_with_their_variable(
     client = make_client("https://127.0.0.1:9", clock)
 
     for use in (client.ping, lambda: client.downloader.fetch("https://127.0.0.1:9/file", 100)):
-        with pytest.raises(InputError) as raised:
+        with refused(InputError, variable, path, *facts):
             use()
-        assert str(raised.value) == f"Variable {variable}: the certificates in {path} cannot be used: {reason}."
     client.close()
 
 
 def test_credentials_that_no_header_can_carry_are_not_shown(clock: FakeClock, caplog: pytest.LogCaptureFixture) -> None:
     with Hostile() as server:
         client = make_client(server.url, clock, authenticator=Bearer("planted-token\nX-Other: planted words"))
-        with caplog.at_level(logging.DEBUG), pytest.raises(InputError, match=r"^The credentials: ") as raised:
+        with caplog.at_level(logging.DEBUG), refused(InputError, "credentials") as raised:
             client.ping()
         client.close()
 
@@ -182,7 +181,7 @@ def test_credentials_that_no_header_can_carry_are_not_shown(clock: FakeClock, ca
 
 @pytest.mark.parametrize("agent", ["tap\u2013aircall", "tap\nX-Other: 1", "tap\x00"])
 def test_a_user_agent_that_no_header_can_carry_is_blamed_on_the_setting(clock: FakeClock, agent: str) -> None:
-    with pytest.raises(InputError, match=r"^Setting user_agent: "):
+    with refused(InputError, "user_agent"):
         make_client("http://127.0.0.1:9", clock, user_agent=agent)
 
 
@@ -209,9 +208,9 @@ def fetch_a_file(client: AircallClient, url: str) -> Any:
 USES = {"API": ask_for_calls, "file": fetch_a_file}
 
 
-def place(use: str, url: str) -> str:
+def place(use: str, url: str) -> list[str]:
     """Return what an error calls a server."""
-    return f"{url} (setting api_url)" if use == "API" else "127.0.0.1"
+    return [url, "api_url"] if use == "API" else ["127.0.0.1"]
 
 
 @pytest.mark.parametrize("use", USES)
@@ -227,12 +226,10 @@ def test_a_refused_certificate_ends_the_run_at_once(
 ) -> None:
     with Hostile(tls=certify(host, is_trusted=is_trusted)) as server:
         client = make_client(server.url, clock)
-        with pytest.raises(UnavailableError) as raised:
+        with refused(UnavailableError, *place(use, server.url), reason):
             USES[use](client, server.url)
         client.close()
 
-    line = f"The connection to {place(use, server.url)} failed: its certificate is not accepted ({reason})."
-    assert str(raised.value) == line
     assert (server.connections, server.requests, clock.waits) == (1, [], [])
 
 
@@ -300,12 +297,9 @@ def test_a_lasting_tls_fault_is_reported_as_one(
 ) -> None:
     with Hostile(tls=certify(), before_tls=TLS_FAULTS[fault]) as server:
         client = make_client(server.url, clock)
-        with pytest.raises(UnavailableError) as raised:
+        with refused(UnavailableError, *place(use, server.url), "TLS"):
             USES[use](client, server.url)
         client.close()
-
-    expected = f"The connection to {place(use, server.url)} failed: TLS, which secures it, broke off."
-    assert str(raised.value) == expected
 
 
 def test_a_host_that_cannot_be_resolved_is_named(clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -315,27 +309,21 @@ def test_a_host_that_cannot_be_resolved_is_named(clock: FakeClock, monkeypatch: 
     monkeypatch.setattr(socket, "getaddrinfo", look_up)
     client = make_client("https://api.aircal.io", clock)
 
-    with pytest.raises(
-        UnavailableError, match=r"^The connection to \S+ \(setting api_url\) failed: its name cannot be"
-    ):
+    with refused(UnavailableError, "https://api.aircal.io", "api_url", "name"):
         client.ping()
 
 
 @pytest.mark.parametrize(
-    ("answer", "reason"),
-    [
-        (b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n", "it answered with status 407"),
-        (b"", "it was closed"),
-    ],
+    ("answer", "facts"),
+    [(b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n", [407]), (b"", [])],
 )
 def test_a_proxy_that_refuses_to_connect_is_named(
-    clock: FakeClock, monkeypatch: pytest.MonkeyPatch, answer: bytes, reason: str
+    clock: FakeClock, monkeypatch: pytest.MonkeyPatch, answer: bytes, facts: list[int]
 ) -> None:
     with Hostile(answer) as server:
         monkeypatch.setenv("HTTPS_PROXY", f"http://user:s3cret@{server.host}")
         client = make_client("https://api.aircall.example", clock)
-        with pytest.raises(UnavailableError) as raised:
+        with refused(UnavailableError, "https://api.aircall.example", "api_url", "HTTPS_PROXY", *facts) as raised:
             client.ping()
 
-    where = "https://api.aircall.example (setting api_url) through a proxy (variable HTTPS_PROXY)"
-    assert str(raised.value) == f"The connection to {where} failed: {reason}."
+    assert "s3cret" not in str(raised.value)

@@ -16,6 +16,7 @@ from tap_aircall import schemas
 from tap_aircall.errors import ResponseError
 from tap_aircall.reading.conform import DEEPEST, Misfit, conform, is_recognised, looks_secret
 from tap_aircall.schemas.notation import ADDITIONAL_FIELDS, completed, has, integer, open_object
+from tests.messages import refused
 from tests.streams.test_schemas import FORMATS, STREAMS, keys_of
 
 if TYPE_CHECKING:
@@ -281,16 +282,11 @@ def test_what_is_nested_too_deep_is_cut_and_named() -> None:
     assert ("body" + ".a" * DEEPEST, Misfit.UNUSABLE) in reported
 
 
-@pytest.mark.parametrize("sent", [{}, {"id": None}])
-def test_a_key_that_is_missing_is_named(sent: Record) -> None:
-    with pytest.raises(ResponseError, match="without its 'id'"):
+@pytest.mark.parametrize("sent", [{}, *({"id": value} for value in (None, "s3cr3t", 2**63, [7], {"id": 7}, True, 7.5))])
+def test_a_key_that_is_missing_or_unusable_is_named_without_its_value(sent: Record) -> None:
+    with refused(ResponseError, "'id'") as raised:
         conformed(sent, KEYED)
-
-
-@pytest.mark.parametrize("value", ["s3cr3t", 2**63, [7], {"id": 7}, True, 7.5])
-def test_a_key_that_cannot_be_used_is_named_without_its_value(value: Any) -> None:
-    with pytest.raises(ResponseError, match="'id' cannot be used"):
-        conformed({"id": value}, KEYED)
+    assert "s3cr3t" not in str(raised.value)
 
 
 def test_a_key_is_converted_like_any_field() -> None:

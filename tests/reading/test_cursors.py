@@ -14,6 +14,7 @@ from tap_aircall.reading.clock import TRAIL_SECONDS
 from tap_aircall.reading.cursors import Cursors, Window
 from tap_aircall.reading.states import CLOCK_TOLERANCE_SECONDS
 from tap_aircall.reading.times import to_rfc3339
+from tests.messages import refused
 
 HOUR = 3600
 DAY = 24 * HOUR
@@ -201,7 +202,7 @@ def test_a_dropped_age_costs_nothing_more() -> None:
     ],
 )
 def test_a_state_without_times_is_refused(state: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match=r"not a time|invalid literal"):
+    with refused(ValueError):
         run(state, T0)
 
 

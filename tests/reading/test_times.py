@@ -7,7 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tap_aircall.reading.times import from_milliseconds, parse_setting, to_milliseconds, to_rfc3339, to_seconds
+from tap_aircall.reading.times import (
+    NOT_A_TIME,
+    from_milliseconds,
+    parse_setting,
+    to_milliseconds,
+    to_rfc3339,
+    to_seconds,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,7 +45,7 @@ def test_times_leave_as_rfc_3339_in_utc(value: Any, expected: str) -> None:
 )
 def test_anything_but_a_time_is_an_error_that_hides_the_value(value: Any) -> None:
     for convert in (to_rfc3339, to_seconds, to_milliseconds):
-        with pytest.raises(ValueError, match=r"^not a time$"):
+        with pytest.raises(ValueError, match=f"^{NOT_A_TIME}$"):
             convert(value)
 
 
@@ -64,7 +71,7 @@ def outcome(convert: Callable[[Any], Any], value: Any) -> Any:
     try:
         return convert(value)
     except ValueError as error:
-        assert str(error) == "not a time"  # noqa: PT017 - it may raise nothing as well
+        assert str(error) == NOT_A_TIME  # noqa: PT017 - it may raise nothing as well
         return None
 
 

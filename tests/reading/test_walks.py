@@ -16,6 +16,7 @@ from tap_aircall.errors import MisorderedError, ResponseError, UnreadableError
 from tap_aircall.reading import walks
 from tap_aircall.reading.pages import Gap, Page, ShortPageError
 from tap_aircall.reading.walks import AscendingWalk
+from tests.messages import refused
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -152,12 +153,12 @@ def test_costs_at_most_one_request_more_for_a_hundred_pages(calls: int) -> None:
 
 
 def test_ten_thousand_calls_in_one_second_are_an_error() -> None:
-    with pytest.raises(UnreadableError, match="10,000 calls"):
+    with refused(UnreadableError, 10_000, "calls"):
         walk(Model(spread((1, 3), (2, 10_001))))
 
 
 def test_a_total_that_stays_too_high_is_a_gap_if_by_little_and_else_an_error() -> None:
-    with pytest.raises(ResponseError, match=r"of 134 .* 14 or more"):
+    with refused(ResponseError, 134, 14):
         walk(Model(spread((1, 60), (5, 60)), total=lambda n: n + 14))
     (gap,) = [step.gap for step in walk(Model(spread((1, 60), (5, 60)), total=lambda n: n + 1)) if step.gap]
     assert gap == Gap(None, 10**9, 121, 120)
@@ -174,7 +175,7 @@ def test_bounds_that_are_ignored_are_an_error() -> None:
     model = Model(spread((1, 1), (2, 1), (9, 1)))
     model.first = -100
 
-    with pytest.raises(MisorderedError, match="ignores 'from' and 'to'"):
+    with refused(MisorderedError, "from", "to"):
         walk(model, after=8, until=9)
 
 
@@ -360,7 +361,7 @@ def test_only_a_list_that_hides_more_than_a_tenth_is_broken(
         steps = walk(model)
         assert (len(ids(steps)), missing(steps)) == (shown, counted - shown)
     else:
-        with pytest.raises(ResponseError, match="list of calls contradicts itself"):
+        with refused(ResponseError, "calls"):
             walk(model)
 
 
@@ -382,9 +383,9 @@ def test_records_without_id_or_time_are_set_aside_and_hide_nothing() -> None:
 
 
 def test_a_page_on_which_many_records_are_odd_has_another_shape_and_is_an_error_without_a_value() -> None:
-    with pytest.raises(ResponseError, match=r"records .* 'id' or 'started_at'"):
+    with refused(ResponseError, "records", "id", "started_at"):
         walk(Model([{"id": None, "started_at": n} for n in range(10)]))
-    with pytest.raises(ResponseError, match=r"records .* 'id' or 'started_at'"):
+    with refused(ResponseError, "records", "id", "started_at"):
         walk(Model([{"id": [n] if n < 2 else n, "started_at": n} for n in range(19)]))
 
 
@@ -416,7 +417,7 @@ class TestWholeList:
 
         model = Stuck(spread((1, 170)), total=lambda _: None, linked=linked)
 
-        with pytest.raises(ResponseError, match="list of tags contradicts itself"):
+        with refused(ResponseError, "tags"):
             whole(model)
 
     def test_believes_a_list_without_pages_that_gives_all_of_it_each_time(self) -> None:
@@ -450,7 +451,7 @@ class TestWholeList:
     def test_refuses_a_list_that_aircall_cuts(self) -> None:
         model = Model(spread(*((second, 1) for second in range(10_001))))
 
-        with pytest.raises(UnreadableError, match="10,000 tags"):
+        with refused(UnreadableError, 10_000, "tags"):
             self.read(model)
 
 

@@ -16,6 +16,7 @@ from tap_aircall.streams.maps import NAMES
 from tap_aircall.streams.registry import STREAMS
 from tap_aircall.tap import TapAircall
 from tests.clock import NOW
+from tests.messages import check, refused
 from tests.slow import few_or_many
 from tests.targets.test_personal_data import PRINTED
 
@@ -26,20 +27,6 @@ PHONE = "+33 6 12 34 56 78"
 """Planted; see tests/leaks.py."""
 T0 = int(NOW)
 CAMPAIGNS = {"name": "campaigns", "path": "/v1/campaigns", "records_key": "campaigns", "primary_keys": ["id"]}
-NONE_SUCH = "--discover lists them."
-NO_FIELD = "which is not a field of the stream; did you mean raw_digits?"
-NOT_WITHIN = "must be null or an expression; a map cannot reach into an object."
-OF_FIELDS = "must be an array of names of fields, [] for no key."
-AN_ALIAS = "must be a name, or an expression such as __stream_name__ + '_raw'."
-OWN = "give them different names."
-FAILS = "(setting stream_maps) fails for a record"
-
-
-def key(name: str) -> str:
-    return (
-        f'removes \'{name}\', which is part of the key; keep it ("{name}": "{name}"), or name other fields in '
-        "__key_properties__."
-    )
 
 
 def make(maps: Any, **config: Any) -> TapAircall:
@@ -48,76 +35,70 @@ def make(maps: Any, **config: Any) -> TapAircall:
 
 
 @pytest.mark.parametrize(
-    ("maps", "line"),
+    ("maps", "place", "named"),
     [
-        ({"cals": None}, "cals: there is no stream 'cals'; did you mean calls?"),
-        ({"cals": {"raw_digits": None}}, "cals: there is no stream 'cals'; did you mean calls?"),
-        ({"Calls": {"raw_digits": None}}, "Calls: there is no stream 'Calls'; did you mean calls?"),
-        ({"xyz_*": None}, f"xyz_*: there is no stream 'xyz_*'; {NONE_SUCH}"),
-        ({"__esle__": None}, "__esle__: there is no stream '__esle__'; did you mean __else__?"),
-        ({"copy": {"__source__": "cals"}}, "copy: there is no stream 'cals'; did you mean calls?"),
-        ({"calls": {"raw_digit": None}}, "calls.raw_digit: there is no such field; did you mean raw_digits?"),
-        ({"calls": {"raw_digit": "__NULL__"}}, "calls.raw_digit: there is no such field; did you mean raw_digits?"),
-        ({"call?": {"raw_digit": None}}, "call?.raw_digit: there is no such field; did you mean raw_digits?"),
-        ({"calls": {"user.name": None}}, "calls.user.name: there is no such field; did you mean user?"),
-        ({"calls": 7}, "calls: must be null or an object."),
-        ({"calls": {"user": {"name": None}}}, f"calls.user: {NOT_WITHIN}"),
-        ({"calls": {"__else__": {}}}, "calls.__else__: must be null."),
-        ({"__else__": "id"}, "__else__: must be null."),
-        ({"calls": {"__key_properties__": "id"}}, f"calls.__key_properties__: {OF_FIELDS}"),
-        ({"calls": {"__key_properties__": None}}, f"calls.__key_properties__: {OF_FIELDS}"),
-        ({"calls": {"__source__": None}}, "calls.__source__: must be the name of a stream."),
-        *(({"calls": {"__alias__": alias}}, f"calls.__alias__: {AN_ALIAS}") for alias in ("", None, "a b", "1x")),
-        ({"calls": {"__filter__": ["id"]}}, "calls.__filter__: must be an expression."),
-        ({"calls": {"xyz": None}}, f"calls.xyz: there is no such field; {NONE_SUCH}"),
-        ({"calls": {"x": "md5(raw_digit)"}}, f"calls.x: uses 'raw_digit', {NO_FIELD}"),
-        ({"calls": {"x": "record['raw_digit']"}}, f"calls.x: uses 'raw_digit', {NO_FIELD}"),
-        ({"calls": {"x": "_.get('raw_digit')"}}, f"calls.x: uses 'raw_digit', {NO_FIELD}"),
-        (
-            {"calls": {"raw_digit": "md5(self)"}},
-            "calls.raw_digit: uses 'self', which is not a field of the stream; --discover lists the fields.",
-        ),
-        ({"calls": {"__filter__": "raw_digit"}}, f"calls.__filter__: uses 'raw_digit', {NO_FIELD}"),
-        ({"calls": {"__filters__": "id > 1"}}, "calls.__filters__: unknown; did you mean __filter__?"),
-        ({"calls": {"id": None}}, f"calls: {key('id')}"),
-        ({"calls": {"cost": "cost", "__else__": None}}, f"calls: {key('id')}"),
-        ({"calls": {"__key_properties__": ["idd"]}}, f"calls: {key('idd')}"),
+        ({"cals": None}, "cals", "calls"),
+        ({"cals": {"raw_digits": None}}, "cals", "calls"),
+        ({"Calls": {"raw_digits": None}}, "Calls", "calls"),
+        ({"xyz_*": None}, "xyz_*", "--discover"),
+        ({"__esle__": None}, "__esle__", "__else__"),
+        ({"copy": {"__source__": "cals"}}, "copy", "calls"),
+        ({"calls": {"raw_digit": None}}, "calls.raw_digit", "raw_digits"),
+        ({"calls": {"raw_digit": "__NULL__"}}, "calls.raw_digit", "raw_digits"),
+        ({"call?": {"raw_digit": None}}, "call?.raw_digit", "raw_digits"),
+        ({"calls": {"user.name": None}}, "calls.user.name", "user"),
+        ({"calls": 7}, "calls", "null"),
+        ({"calls": {"user": {"name": None}}}, "calls.user", "null"),
+        ({"calls": {"__else__": {}}}, "calls.__else__", "null"),
+        ({"__else__": "id"}, "__else__", "null"),
+        ({"calls": {"__key_properties__": "id"}}, "calls.__key_properties__", "[]"),
+        ({"calls": {"__key_properties__": None}}, "calls.__key_properties__", "[]"),
+        ({"calls": {"__source__": None}}, "calls.__source__", "stream"),
+        *(({"calls": {"__alias__": alias}}, "calls.__alias__", "__stream_name__") for alias in ("", None, "a b", "1x")),
+        ({"calls": {"__filter__": ["id"]}}, "calls.__filter__", "expression"),
+        ({"calls": {"xyz": None}}, "calls.xyz", "--discover"),
         *(
-            ({"calls": {"x": text}}, "calls.x: is not a valid expression.")
+            ({"calls": {"x": text}}, "calls.x", "raw_digits")
+            for text in ("md5(raw_digit)", "record['raw_digit']", "_.get('raw_digit')")
+        ),
+        ({"calls": {"raw_digit": "md5(self)"}}, "calls.raw_digit", "'self'"),
+        ({"calls": {"__filter__": "raw_digit"}}, "calls.__filter__", "raw_digits"),
+        ({"calls": {"__filters__": "id > 1"}}, "calls.__filters__", "__filter__"),
+        ({"calls": {"id": None}}, "calls", '"id": "id"'),
+        ({"calls": {"cost": "cost", "__else__": None}}, "calls", '"id": "id"'),
+        ({"calls": {"__key_properties__": ["idd"]}}, "calls", '"idd": "idd"'),
+        *(
+            ({"calls": {"x": text}}, "calls.x", "expression")
             for text in ("", "1 +", "x = 1", "1; 2", "\0", "(" * 500, "'secret seed' +")
         ),
-        ({"campaigns": {"phone": None, "id": None}}, f"campaigns: {key('id')}"),
+        ({"campaigns": {"phone": None, "id": None}}, "campaigns", '"id": "id"'),
     ],
 )  # fmt: skip
-def test_a_map_of_something_unknown_is_refused_by_name(maps: dict[str, Any], line: str) -> None:
-    with pytest.raises(InputError) as caught:
+def test_a_map_of_something_unknown_is_refused_by_name(maps: dict[str, Any], place: str, named: str) -> None:
+    with refused(InputError, f"stream_maps.{place}:", named) as raised:
         make(maps)
-
-    assert str(caught.value) == f"Setting stream_maps.{line}"
+    assert "secret" not in str(raised.value)
 
 
 @pytest.mark.parametrize(
-    ("maps", "line"),
+    ("maps", "named"),
     [
-        ({"calls": {"__alias__": "contacts"}}, f"'calls' and 'contacts' would both be 'contacts'; {OWN}"),
-        ({"user*": {"__alias__": "people"}}, f"'users' and 'user_availabilities' would both be 'people'; {OWN}"),
-        ({"calls": {"__alias__": "2 + 3"}}, "the __alias__ of 'calls' is not a usable name."),
-        ({"calls": {"__alias__": "'a\\nb'"}}, "the __alias__ of 'calls' is not a usable name."),
+        ({"calls": {"__alias__": "contacts"}}, ["'calls'", "'contacts'"]),
+        ({"user*": {"__alias__": "people"}}, ["'users'", "'user_availabilities'", "'people'"]),
+        ({"calls": {"__alias__": "2 + 3"}}, ["'calls'", "__alias__"]),
+        ({"calls": {"__alias__": "'a\\nb'"}}, ["'calls'", "__alias__"]),
     ],
-)  # fmt: skip
-def test_two_streams_cannot_have_one_name(maps: dict[str, Any], line: str) -> None:
-    with pytest.raises(InputError) as caught:
+)
+def test_two_streams_cannot_have_one_name(maps: dict[str, Any], named: list[str]) -> None:
+    with refused(InputError, "stream_maps", *named):
         make(maps)
-
-    assert str(caught.value) == f"Setting stream_maps: {line}"
 
 
 def test_flattening_that_mixes_columns_is_refused_where_the_stream_is_selected() -> None:
     flat = {"flattening_enabled": True, "flattening_max_depth": 1, "flattening_separator": "_"}
     make({}, streams=["calls"], **flat)
 
-    line = "Setting flattening_separator: gives two columns of stream 'call_events' the same name;"
-    with pytest.raises(InputError, match=line):
+    with refused(InputError, "flattening_separator", "call_events"):
         make({}, streams=["calls", "call_events"], **flat)
 
 
@@ -150,33 +131,29 @@ def test_expressions_may_use_the_names_that_the_sdk_offers() -> None:
 
 
 @pytest.mark.parametrize(
-    ("maps", "line"),
+    ("maps", "named"),
     [
-        ({"raw_digits": "int(self)"}, f"its map of field 'raw_digits' {FAILS}: ValueError."),
-        ({"raw_digits": "self + 1"}, f"its map of field 'raw_digits' {FAILS}: TypeError."),
-        ({"x": "record[raw_digits]"}, f"its map of field 'x' {FAILS}: KeyError."),
-        ({"x": "duration / 0"}, f"its map of field 'x' {FAILS}: ZeroDivisionError."),
-        ({"x": "1 / 0", "y": "1 / 0", "z": "id"}, f"its map of field 'x' or field 'y' {FAILS}: ZeroDivisionError."),
-        ({"x": "(lambda: raw_digits)()"}, f"its map of field 'x' {FAILS}: FeatureNotAvailable."),
-        ({"__filter__": "raw_digits > 1"}, f"its map of __filter__ {FAILS}: TypeError."),
-        (
-            {"x": "md5(cost)"},
-            f"its map of field 'x' {FAILS}: the record has no 'cost'; use record.get() for optional fields.",
-        ),
+        ({"raw_digits": "int(self)"}, ["'raw_digits'", "ValueError"]),
+        ({"raw_digits": "self + 1"}, ["'raw_digits'", "TypeError"]),
+        ({"x": "record[raw_digits]"}, ["'x'", "KeyError"]),
+        ({"x": "duration / 0"}, ["'x'", "ZeroDivisionError"]),
+        ({"x": "1 / 0", "y": "1 / 0", "z": "id"}, ["'x'", "'y'", "ZeroDivisionError"]),
+        ({"x": "(lambda: raw_digits)()"}, ["'x'", "FeatureNotAvailable"]),
+        ({"__filter__": "raw_digits > 1"}, ["__filter__", "TypeError"]),
+        ({"x": "md5(cost)"}, ["'x'", "'cost'", "record.get()"]),
     ],
-)  # fmt: skip
+)
 def test_a_failing_map_leaks_nothing_of_the_record(
-    aircall: Aircall, caplog: pytest.LogCaptureFixture, maps: dict[str, Any], line: str
+    aircall: Aircall, caplog: pytest.LogCaptureFixture, maps: dict[str, Any], named: list[str]
 ) -> None:
     call = aircall.world.add_call(started_at=T0 - 90_000, raw_digits=PHONE)
     call.pop("cost", None)
     aircall.world.calls[call["id"]].pop("cost", None)
 
-    with caplog.at_level(logging.DEBUG), pytest.raises(InputError) as caught:
+    with caplog.at_level(logging.DEBUG), refused(InputError, "'calls'", "stream_maps", *named) as raised:
         aircall.run("calls", stream_maps={"calls": maps})
 
-    assert str(caught.value) == f"Stream 'calls': {line}"
-    assert PHONE not in caplog.text
+    assert PHONE not in caplog.text + str(raised.value)
 
 
 NAMES_DRAWN = st.sampled_from(
@@ -202,9 +179,8 @@ def test_a_removed_field_never_leaves_the_tap(aircall: Aircall, maps: dict[str, 
     try:
         run = aircall.run("calls", "contacts", stream_maps=maps)
     except InputError as error:
-        line = str(error)
-        assert line.startswith(("Setting stream_maps", "Stream '"))
-        assert "\n" not in line
+        check(error, InputError, "stream_maps")
+        assert "\n" not in str(error)  # noqa: PT017 - it may raise nothing as well
         return
     for pattern, rules in maps.items():
         if pattern in {"calls", "*", "c*"} and (rules is None or rules == "__NULL__"):

@@ -15,6 +15,7 @@ from tap_aircall.errors import ReportError
 from tap_aircall.streams.analytics import files
 from tap_aircall.streams.analytics.files import parse
 from tests.damage import damaged
+from tests.messages import refused
 from tests.slow import few_or_many
 
 if TYPE_CHECKING:
@@ -60,24 +61,25 @@ def test_a_zip_file_is_recognized_without_its_suffix() -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "zipped", "line"),
+    ("content", "zipped", "facts"),
     [
-        (b"A\n\xff", False, "The file is not UTF-8 text."),
-        (b"A\n1\0\n", False, "The file is not text: it has NUL in it."),
-        ("A\n1\n".encode("utf-16-le"), False, "The file is not text: it has NUL in it."),
-        (b"A\n" + b"1," * 600_000, False, "The file has a row of more than 1,048,576 characters."),
-        (b'A\n"1', False, "The file is not valid CSV: unexpected end of data"),
-        (b"A\n" + b"1" * 200_000, False, "The file is not valid CSV: field larger than field limit (131072)"),
-        (b"A\n1\n", True, "The zip file is damaged, or of a kind that cannot be read."),
-        (archive(("report.csv", b"A\n1\n"))[:-10], True, "The zip file is damaged, or of a kind that cannot be read."),
-        (archive(), True, "The zip file has 0 files instead of one."),
-        (archive(("a.csv", b""), ("b.csv", b"")), True, "The zip file has 2 files instead of one."),
+        (b"A\n\xff", False, ["UTF-8"]),
+        (b"A\n1\0\n", False, ["NUL"]),
+        ("A\n1\n".encode("utf-16-le"), False, ["NUL"]),
+        (b"A\n" + b"1," * 600_000, False, ["row", 2**20]),
+        (b'A\n"1', False, ["CSV", "unexpected end of data"]),  # the reason is Python's, as in the next
+        (b"A\n" + b"1" * 200_000, False, ["CSV", "field larger than field limit (131072)"]),
+        (b"A\n1\n", True, ["zip"]),
+        (archive(("report.csv", b"A\n1\n"))[:-10], True, ["zip"]),
+        (archive(("report.csv", b"A\n1\n"), method=zipfile.ZIP_BZIP2), True, ["zip"]),  # needs much memory
+        (archive(("report.csv", b"A\n1\n"), method=zipfile.ZIP_LZMA), True, ["zip"]),
+        (archive(), True, ["zip", 0]),
+        (archive(("a.csv", b""), ("b.csv", b"")), True, ["zip", 2]),
     ],
 )
-def test_an_unreadable_file_gets_one_line(content: bytes, zipped: bool, line: str) -> None:
-    with pytest.raises(ReportError) as caught:
+def test_an_unreadable_file_gets_one_line(content: bytes, zipped: bool, facts: list[object]) -> None:
+    with refused(ReportError, *facts):
         rows(content, zipped=zipped)
-    assert str(caught.value) == line
 
 
 def test_a_zip_file_with_a_wrong_checksum_is_refused() -> None:
@@ -85,14 +87,14 @@ def test_a_zip_file_with_a_wrong_checksum_is_refused() -> None:
     place = content.index(b"PK\x01\x02") + 16  # where the directory of the archive keeps it
     broken = content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :]
 
-    with pytest.raises(ReportError, match="damaged"):
+    with refused(ReportError, "zip"):
         rows(broken, zipped=True)
 
 
 def test_a_zip_file_that_would_fill_the_disk_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(files, "LARGEST_FILE", 1_000)
 
-    with pytest.raises(ReportError, match=r"^The zip file holds more than 1,000 bytes\.$"):
+    with refused(ReportError, "zip", 1_000):
         rows(archive(("report.csv", b"A\n" + b"1\n" * 1000)), zipped=True)
 
 
@@ -121,9 +123,7 @@ def test_a_file_is_read_a_row_at_a_time(monkeypatch: pytest.MonkeyPatch, *, zipp
 )
 def test_a_web_page_or_an_error_is_not_taken_for_a_report(content: bytes) -> None:
     for file in (content, archive(("report.csv", content))):
-        with pytest.raises(
-            ReportError, match=r"^The file is a page or an error \(HTML, XML or JSON\) instead of CSV\.$"
-        ):
+        with refused(ReportError, "HTML", "XML", "JSON"):
             rows(file)
 
 
@@ -136,12 +136,6 @@ def test_a_fault_at_the_end_of_a_file_yields_no_rows(fault: bytes) -> None:
     for file in (content, archive(("report.csv", content))):
         with pytest.raises(ReportError):
             next(parse(io.BytesIO(file), zipped=False))
-
-
-@pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
-def test_memory_hungry_compression_methods_are_refused(method: int) -> None:
-    with pytest.raises(ReportError, match="of a kind that cannot be read"):
-        rows(archive(("report.csv", b"A\n1\n"), method=method))
 
 
 CELL = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=8)

@@ -6,6 +6,7 @@ import hashlib
 import importlib
 import logging
 import os
+import re
 import sys
 import time
 import tracemalloc
@@ -17,6 +18,7 @@ from s3fs.errors import translate_boto_error
 
 from tap_aircall.errors import InputError, StorageError, TransientError
 from tap_aircall.streams.recordings.archive import ABANDONED_SECONDS, PARTS, Archive
+from tests.messages import refused
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -122,8 +124,7 @@ def test_a_missing_extra_is_named(protocol: str, monkeypatch: pytest.MonkeyPatch
     known = vars(importlib.import_module("fsspec.registry"))["_registry"]
     monkeypatch.delitem(known, protocol, raising=False)
 
-    line = rf"^Setting recordings_location: {protocol}:// needs the extra {protocol}: pip install '\.\[{protocol}\]'"
-    with pytest.raises(InputError, match=line):
+    with refused(InputError, "recordings_location", f"{protocol}://", f"pip install '.[{protocol}]'"):
         Archive(f"{protocol}://voices")
 
 
@@ -142,15 +143,15 @@ class TestBuckets:
         assert again.records("call_recordings") == [record]
 
     @pytest.mark.parametrize(
-        ("variable", "value", "reason"),
+        ("variable", "value", "named"),
         [
-            ("AWS_ENDPOINT_URL", None, "there is no such bucket"),
-            ("AWS_ENDPOINT_URL", "http://127.0.0.1:9", "its server cannot be reached"),
-            ("AWS_ACCESS_KEY_ID", "", "finds no credentials in the environment"),
+            ("AWS_ENDPOINT_URL", None, "bucket"),
+            ("AWS_ENDPOINT_URL", "http://127.0.0.1:9", "server"),
+            ("AWS_ACCESS_KEY_ID", "", "credentials"),
         ],
     )
     def test_one_that_cannot_be_used_is_one_line(
-        self, bucket: Bucket, variable: str, value: str | None, reason: str, monkeypatch: pytest.MonkeyPatch
+        self, bucket: Bucket, variable: str, value: str | None, named: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
         monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
@@ -159,9 +160,8 @@ class TestBuckets:
             monkeypatch.setenv(variable, value)
         url = bucket.url if value is not None else "s3://nowhere/"
 
-        line = rf"^Setting recordings_location: no files can be kept in {url.rstrip('/')}: {reason}\.$"
         for use in (lambda: Archive(url).names_of(DAY), lambda: Archive(url).keep(DAY, "1-recording.mp3", pieces(1))):
-            with pytest.raises(StorageError, match=line):
+            with refused(StorageError, "recordings_location", url.rstrip("/"), named):
                 use()
 
     @pytest.mark.parametrize("code", ["AccessDenied", "InvalidBucketName", "NoSuchBucket", "QuotaExceeded", "SlowDown"])
@@ -175,16 +175,14 @@ class TestBuckets:
         archive = Archive(bucket.url)
         monkeypatch.setattr(vars(archive)["_system"], "put_file", refuse)
 
-        with pytest.raises(StorageError, match=rf"^Setting \w+: no files can be kept in {bucket.url}: [A-Za-z/ ]+\.$"):
+        with refused(StorageError, "recordings_location", bucket.url) as raised:
             archive.keep(DAY, "1-recording.mp3", pieces(1))
+        assert not re.search("forged|\n|33 6", str(raised.value))
 
     def test_azure_without_its_variables_is_one_line(self, monkeypatch: pytest.MonkeyPatch) -> None:
         for name in [name for name in os.environ if name.startswith("AZURE_")]:
             monkeypatch.delenv(name)
-        line = (
-            r"^Setting recordings_location: abfs:// finds no credentials in the environment; see docs/recordings\.md\.$"
-        )
-        with pytest.raises(InputError, match=line):
+        with refused(InputError, "recordings_location", "abfs://", "docs/recordings.md"):
             Archive("abfs://voices")
 
     def test_store_libraries_log_nothing(self, bucket: Bucket, caplog: pytest.LogCaptureFixture) -> None:

@@ -14,6 +14,7 @@ from typing_extensions import override
 from aircall_customers.alerts import announce
 from aircall_customers.customers import Customer
 from aircall_customers.guard import Guard, Outcome
+from tests.messages import refused
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -100,8 +101,9 @@ def test_an_alert_that_is_not_taken_is_sent_later_and_never_elsewhere(
     with hook.running() as address:
         monkeypatch.setenv("AIRCALL_ALERT_URL", address)
         hook.status = status
-        with pytest.raises(ConnectionError, match=rf"^Alerts cannot be sent to AIRCALL_ALERT_URL \({kind}\)\.$"):
+        with refused(ConnectionError, "AIRCALL_ALERT_URL", kind) as raised:
             announce({"acme": ACME}, guard)
+        assert address not in str(raised.value)
         hook.status = 200
         told = announce({"acme": ACME}, guard)
 

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from aircall_customers.guard import Claim, Guard, GuardError, Outcome, RefusedError, SupersededError
 from aircall_customers.local import make_database
+from tests.messages import refused
 from tests.slow import few_or_many
 
 if TYPE_CHECKING:
@@ -48,12 +49,10 @@ def write(guard: Guard, claim: Claim | None, value: int) -> None:
 
 def test_a_second_run_of_a_customer_is_refused_with_one_line(connect: Callable[[], Guard]) -> None:
     with connect().claim("acme", "machine 1"):
-        with pytest.raises(RefusedError) as refused, connect().claim("acme", "machine 2"):
+        with refused(RefusedError, "acme", "machine 1"), connect().claim("acme", "machine 2"):
             pass
         with connect().claim("globex", "machine 2") as other:
             assert other == Claim("globex", 1)
-
-    assert str(refused.value) == "Customer acme is being loaded already (machine 1); this run ends."
 
 
 def test_a_run_that_was_killed_keeps_nobody_waiting_and_counts_as_a_failure(
@@ -87,7 +86,7 @@ def test_nothing_is_written_by_a_run_that_another_has_followed(connect: Callable
             lambda: machine.end(first, Outcome()),
         ]
         for attempt in attempts:
-            with pytest.raises(SupersededError, match="Customer acme: run 1 lost its claim; this run ends"):
+            with refused(SupersededError, "acme", 1):
                 attempt()
         assert other.state(STATE, second) == {"value": 2}
 
@@ -121,7 +120,7 @@ def test_a_person_may_change_a_state_only_while_no_run_is_under_way(connect: Cal
     guard, person = connect(), connect()
     with guard.claim("acme", "machine 1") as claim:
         write(guard, claim, 1)
-        with pytest.raises(RefusedError, match="Customer acme is being loaded; change its state when that has ended"):
+        with refused(RefusedError, "acme"):
             write(person, None, 2)
         assert guard.state(STATE, claim) == {"value": 1}
 
@@ -179,19 +178,18 @@ def test_machines_that_begin_at_the_same_time_make_the_tables_once(postgres_serv
     ["postgresql://me:secret@127.0.0.1:1/none", "nonsense secret", "postgresql://[secret", "host=/none/secret"],
 )
 def test_a_database_that_cannot_be_used_gets_one_line_without_its_address(address: str) -> None:
-    with pytest.raises(GuardError) as refused:
+    with refused(GuardError, "AIRCALL_DATABASE") as raised:
         Guard(address)
 
-    assert "AIRCALL_DATABASE" in str(refused.value)
-    assert "secret" not in str(refused.value)
-    assert "\n" not in str(refused.value)
+    assert "secret" not in str(raised.value)
+    assert "\n" not in str(raised.value)
 
 
 def test_a_lost_connection_ends_the_run(connect: Callable[[], Guard], database: str) -> None:
     guard = connect()
     with guard.claim("acme", "machine 1") as claim:
         cut_off(database)
-        with pytest.raises(SupersededError, match="the database is gone"):
+        with refused(SupersededError, "acme", "database"):
             guard.check(claim)
 
     with connect().claim("acme", "machine 2") as claim:

@@ -22,6 +22,7 @@ from aircall_customers.run import Place, Report, calls_until, run, working_folde
 from aircall_sandbox import Sandbox, generate_company
 from customers_tests import pipeline
 from customers_tests.test_guard import cut_off
+from tests.messages import each_names, names
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -179,12 +180,11 @@ def test_a_second_run_is_refused_with_one_line_and_the_first_goes_on(site: Site,
     out, _ = first.communicate(timeout=PATIENCE_SECONDS)
 
     assert (code, output) == (1, "")
-    assert errors.startswith("Customer acme is being loaded already (")
-    assert errors.endswith("); this run ends.\n")
-    assert errors.count("\n") == 1
+    each_names(errors.splitlines(), ("acme",))
     assert first.returncode == 1
     record = guard.records()["acme"]
-    assert (record.epoch, record.error_kind, record.error) == (1, "Stopped", "The run was stopped (SIGTERM).")
+    assert (record.epoch, record.error_kind) == (1, "Stopped")
+    assert names(str(record.error), "SIGTERM")
     assert site.left == []
     assert out is not None
 
@@ -222,7 +222,7 @@ def test_a_load_ends_when_the_worker_that_began_it_is_gone(site: Site, guard: Gu
     worker.wait()
     wait_for(lambda: guard.records()["acme"].run is None and not guard.records()["acme"].is_held)
 
-    assert guard.records()["acme"].error == "The run worker is gone; its load was ended."
+    assert names(str(guard.records()["acme"].error), "worker")
     assert processes_of(str(site.folder / "work")) == []
     wait_for(lambda: site.left == [])
 
@@ -236,7 +236,7 @@ def test_a_load_ends_when_its_claim_is_lost(site: Site, connect: Callable[[], Gu
         _, errors = process.communicate(timeout=PATIENCE_SECONDS)
 
     assert process.returncode == 1
-    assert errors == "Customer acme: the database is gone, and the claim with it; this run ends.\n"
+    each_names(errors.splitlines(), ("acme", "database"))
     assert processes_of(str(site.folder / "work")) == []
     assert site.left == []
 
@@ -378,10 +378,7 @@ def test_a_database_that_restarts_during_a_load_is_one_line(site: Site, guard: G
 
     _, _, errors = site.run("load", "acme")
 
-    assert errors.startswith(
-        ("The database of AIRCALL_DATABASE cannot be used (AdminShutdown): ", "Customer acme: the database is gone, ")
-    )
-    assert errors.count("\n") == 1
+    each_names(errors.splitlines(), ("database",) if "acme" in errors else ("AIRCALL_DATABASE", "AdminShutdown"))
     assert site.left == []
     assert guard.records()["acme"].was_killed
 
@@ -392,7 +389,8 @@ def test_orphans_that_nobody_reaps_keep_no_load_waiting(site: Site, guard: Guard
     done = subprocess.run(command, env=site.environment, capture_output=True, text=True, timeout=60, check=False)
 
     assert done.stdout.splitlines()[-1] == "zombies: True"
-    assert (done.stderr, done.returncode) == ("Meltano ended with 1 and no word.\n", 1)
+    each_names(done.stderr.splitlines(), ("Meltano", 1))
+    assert done.returncode == 1
     assert guard.records()["acme"].is_held is False
 
 
@@ -401,7 +399,7 @@ def test_a_load_whose_worker_was_gone_before_it_looked_ends(site: Site, guard: G
 
     load.communicate(timeout=PATIENCE_SECONDS)
 
-    assert guard.records()["acme"].error == "The run worker is gone; its load was ended."
+    assert names(str(guard.records()["acme"].error), "worker")
     assert processes_of(str(site.folder / "work")) == []
 
 
@@ -411,14 +409,11 @@ def test_what_cannot_be_begun_is_said_in_one_line(site: Site, monkeypatch: pytes
         monkeypatch.setenv(name, value)
     place = Place.from_environment()
 
-    assert run("nobody", place).error == f"{site.folder}/customers.yml has no customer nobody."
-    assert run("acme", place).error == (
-        "Customer acme: variables ACME_...: no credentials are there, such as user and password."
-    )
-    assert site.run("load", "acme", AIRCALL_DATABASE="")[::2] == (
-        1,
-        "AIRCALL_DATABASE is missing: the address of a PostgreSQL database, such as postgresql://host/name.\n",
-    )
+    assert names(str(run("nobody", place).error), site.folder / "customers.yml", "nobody")
+    assert names(str(run("acme", place).error), "acme", "ACME_", "user", "password")
+    code, _, errors = site.run("load", "acme", AIRCALL_DATABASE="")
+    assert code == 1
+    each_names(errors.splitlines(), ("AIRCALL_DATABASE", "postgresql://host/name"))
 
 
 def test_a_working_folder_is_the_runs_own(tmp_path: Path) -> None:

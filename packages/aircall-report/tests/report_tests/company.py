@@ -405,7 +405,10 @@ def large(company: Company, *, calls: int) -> None:
           false as is_callback
         from (
           select i, utc, utc + interval 1 hour as local
-          from (select i, timestamp '2026-11-24 19:00' - to_seconds(i * 75) as utc from range({calls}) as t(i))
+          from (
+            select i, timestamp '2026-11-24 19:00' - to_seconds(i * {15_000_000 // calls}) as utc
+            from range({calls}) as t(i)
+          )
         )
         """
     )

@@ -15,6 +15,7 @@ import signal
 import sys
 import textwrap
 import threading
+import warnings
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -107,6 +108,8 @@ def inbox() -> None:
 def prepare() -> None:
     """Let a signal simply end the process while it loads a command: nothing has started yet."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+    # The SDK loads joblib, which nothing here uses, and which warns where shared memory is missing or full.
+    warnings.filterwarnings("ignore", message=".* joblib will operate in serial mode")
     if sys.__stderr__ is None:
         # It is closed. The next file or connection would get its descriptor, and so its lines.
         sys.stderr = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - for the whole run

@@ -115,13 +115,18 @@ class SharedFile(Memory):
                 f"{SETTING}: must be the path of a file, for taps on one machine; machines cannot share a limit."
             )
         super().__init__(clock)
-        self._path = Path(path).absolute()
+        try:
+            self._path = Path(path).resolve()  # follow links, since the file is replaced
+        except (OSError, RuntimeError) as error:
+            raise InputError(f"{SETTING}: {path} is a loop of links; name a file.") from error
         self._mutex = FileLock(f"{self._path}.lock")
         # FileLock would create folders.
         if not self._path.parent.is_dir():
             raise InputError(f"{SETTING}: there is no folder {self._path.parent}.")
         if self._path.is_dir():
             raise InputError(f"{SETTING}: {self._path} is a folder; name a file in it.")
+        if self._path.exists() and not self._path.is_file():
+            raise InputError(f"{SETTING}: {self._path} is no plain file; name another.")
 
     @override
     def now(self) -> float:

@@ -442,7 +442,7 @@ class Inbox:
         with ExitStack() as stack:
             with translated_errors():
                 if self._file is not None:
-                    lock = filelock.FileLock(f"{self._file}.lock", timeout=self._patience, mode=0o600)
+                    lock = filelock.FileLock(f"{self._file.resolve()}.lock", timeout=self._patience, mode=0o600)
                     stack.enter_context(lock)
                 else:
                     connection = stack.enter_context(self.engine.begin())

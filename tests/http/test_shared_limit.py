@@ -182,6 +182,20 @@ def test_a_file_system_without_locks_is_told_at_once(
     assert clock.waits == []
 
 
+def test_what_is_replaced_is_a_plain_file_that_links_may_lead_to(tmp_path: Path, clock: FakeClock) -> None:
+    (tmp_path / "link").symlink_to("budget.json")
+    for limiter in [RateLimiter(60, clock, str(tmp_path / name)) for name in ("link", "budget.json")]:
+        limiter.acquire()
+    assert len(json.loads((tmp_path / "link").read_text())["requests"]) == 2
+    assert (tmp_path / "link").is_symlink()
+    (tmp_path / "loop").symlink_to("loop")
+    with pytest.raises(InputError, match=r"^Setting rate_limit_store: .*/loop "):
+        RateLimiter(60, clock, str(tmp_path / "loop"))
+    os.mkfifo(tmp_path / "fifo")
+    with pytest.raises(InputError, match=r"/fifo is no plain file; name another\.$"):
+        RateLimiter(60, clock, str(tmp_path / "fifo"))
+
+
 @pytest.mark.skipif(not Path("/proc/self").exists(), reason="there is no /proc")
 def test_a_place_where_no_file_can_be_created_is_not_taken_for_a_lock(clock: FakeClock) -> None:
     with refused(InputError, "/proc/limit", os.strerror(errno.ENOENT)):

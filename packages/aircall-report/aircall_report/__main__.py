@@ -88,11 +88,14 @@ def make(
 
 
 def _save(path: Path, text: str) -> None:
-    """Replace a file atomically: readers see the old content or the new."""
+    """Replace a file atomically: readers see the old content or the new. A device is written to instead."""
+    is_device = path.exists() and not path.is_file()
+    path = path if is_device else path.resolve()
     beside = path.with_name(f".{path.name}.{token_hex(8)}")
     try:
-        beside.write_text(text, encoding="utf-8")
-        beside.replace(path)
+        (path if is_device else beside).write_text(text, encoding="utf-8")
+        if not is_device:
+            beside.replace(path)
     except OSError as error:
         message = f"The file {one_line(str(path))} cannot be written: {error.strerror}."
         raise ReportError(message) from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -63,6 +64,17 @@ def test_whoever_writes_a_page_at_the_same_time_under_the_same_process_number_it
 
     assert (tmp_path / "report.html").read_text("utf-8") in texts
     assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
+
+
+def test_a_link_or_a_device_gets_the_page_and_stays(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to("report.html")
+    os.mkfifo(tmp_path / "device")
+    reader = os.open(tmp_path / "device", os.O_RDONLY | os.O_NONBLOCK)
+    for name in ("link", "device"):
+        command._save(tmp_path / name, name)  # noqa: SLF001
+    assert (os.read(reader, 100), (tmp_path / "device").is_fifo()) == (b"device", True)
+    os.close(reader)
+    assert ((tmp_path / "report.html").read_text("utf-8"), (tmp_path / "link").is_symlink()) == ("link", True)
 
 
 def test_it_takes_the_settings_of_the_models_from_their_variables(

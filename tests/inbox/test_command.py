@@ -25,6 +25,7 @@ from tap_aircall.inbox.webhooks import AircallsWebhook, Webhooks
 from tests.clock import FakeClock
 from tests.conftest import Aircall
 from tests.inbox.conftest import delivery, ids
+from tests.messages import each_names, names, refused, warnings
 from tests.slow import few_or_many
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ def serving(config: Path, *options: str) -> Iterator[tuple[subprocess.Popen[str]
         assert process.stderr
         try:
             for line in process.stderr:
-                if found := re.search(r"Receiving at (http://\S+)\.$", line):
+                if found := re.search(r" (http://\S+)\.$", line):
                     yield process, found[1]
                     break
             else:
@@ -82,31 +83,22 @@ def test_from_the_webhook_to_the_event_and_back(
             run("--config", config, "register", "--url", URL)
             (webhook,) = aircall.world.kinds["webhooks"].values()
             identity = webhook["webhook_id"]
-            assert capsys.readouterr().out == f"Webhook {identity} of Acme delivers all events to {URL}/aircall.\n"
-            assert "arrive: The connection to localhost:1 failed: connection refused." in caplog.text
+            each_names(capsys.readouterr().out.splitlines(), (identity, "Acme", f"{URL}/aircall"))
+            each_names(warnings(caplog)[-1:], ("localhost:1", "refused"))
         assert requests.post(f"{url}/aircall", data=delivery(1, token=webhook["token"]), timeout=60).status_code == 200
         webhook["active"] = False
         run("--config", config, "status")
-        size, company, state = capsys.readouterr().out.splitlines()
-        assert re.fullmatch(r"The inbox has 0\.\d MiB\.", size)
-        assert re.fullmatch(
-            r"Acme: last event call\.tagged at 20\S+Z; 1 events in the last hour, 0\.0 per hour in the last day\.",
-            company,
-        )
-        assert state == (
-            f"Webhook {identity} of Acme, {URL}/aircall: disabled by Aircall; serve or register enables it"
-        )
+        shown = capsys.readouterr().out.splitlines()
+        facts = (identity, "Acme", f"{URL}/aircall", "serve", "register")  # which enable it again
+        each_names(shown, ("MiB",), ("Acme", "call.tagged", 1, "0.0"), facts)
         process.send_signal(signal.SIGTERM)
         _, log = process.communicate(timeout=60)
         assert process.returncode == 0
-        assert log.splitlines()[-1].endswith("Stopped. Everything answered with 200 is stored.")
+        assert names(log.splitlines()[-1], "INFO", 200)
 
     run("--config", config, "unregister")
     run("--config", config, "unregister")
-    assert capsys.readouterr().out.splitlines() == [
-        f"Removed {identity}, which delivered to {URL}/aircall.",
-        "No webhook of Acme is registered.",
-    ]
+    each_names(capsys.readouterr().out.splitlines(), (identity, f"{URL}/aircall"), ("Acme",))
     assert aircall.world.kinds["webhooks"] == {}
     with closing(Inbox.open(str(config.parent / "inbox.db"), create=False)) as inbox:
         assert ids(inbox) == [1]
@@ -164,14 +156,14 @@ def test_forget_deletes_old_events_and_messages_only_when_asked(
                 inbox.append([Delivery(delivery(number, event=name)).row(company, WEBHOOK, 1_600_000_000_000)])
 
         run("--config", config, "forget", "--older-than", 90)
-        assert capsys.readouterr().out == "Acme: forgot 1 events.\nZoo: forgot 1 events.\n"
+        each_names(capsys.readouterr().out.splitlines(), ("Acme", 1), ("Zoo", 1))
         assert ids(inbox) == [1]
         change(config, inbox_company="Zoo")
         run("--config", config, "forget", "--older-than", 90, "--everything")
-        assert capsys.readouterr().out == "Zoo: forgot 1 events.\n"
+        each_names(capsys.readouterr().out.splitlines(), ("Zoo", 1))
         assert (ids(inbox), ids(inbox, "Zoo")) == ([1], [])
         change(config, inbox_company="Zooo")
-        with pytest.raises(InputError, match=r"^Setting inbox_company: the inbox has no 'Zooo'; "):
+        with refused(InputError, "inbox_company", "Zooo"):
             run("--config", config, "forget", "--older-than", 90)
 
 
@@ -187,46 +179,37 @@ def test_a_failure_is_one_line_and_an_exit_code(config: Path) -> None:
         [*on_full_disk, COMMAND, "--config", config, "serve"], capture_output=True, text=True, check=False, timeout=60
     )
 
-    (line,) = done.stderr.splitlines()
-    assert line.endswith(" | ERROR    | aircall-inbox                  | Setting inbox: the store cannot be reached.")
+    each_names(done.stderr.splitlines(), ("ERROR", "aircall-inbox", "Setting inbox"))
     assert (done.returncode, done.stdout) == (1, "")
 
 
 @pytest.mark.parametrize(
-    ("arguments", "settings", "line"),
+    ("arguments", "settings", "named"),
     [
-        (["status"], {}, r"^Setting inbox: there is no file .*inbox\.db; aircall-inbox serve "),
-        (
-            ["status"],
-            {"inbox": None},
-            r"^Setting inbox: missing; name a file, or the URL of a PostgreSQL database\.$",
-        ),
-        (["serve"], {"inbox": "/missing/inbox.db"}, r"^Setting inbox: there is no folder /missing\.$"),
-        (["serve", "--key", "key.pem"], {}, r"^Option --key: needs --certificate\.$"),
-        (
-            ["register", "--url", "http://a.b"],
-            {},
-            r"^Option --url: must be a public URL that begins with https://\.$",
-        ),
-        (["register", "--url", URL, "--messages"], {}, r"^Option --messages: no token on standard input\.$"),
-        (["unregister"], {"password": None}, r"^Setting password: missing; give the API id \(user\) and API token"),
+        (["status"], {}, ["Setting inbox", "inbox.db", "aircall-inbox serve"]),
+        (["status"], {"inbox": None}, ["Setting inbox", "PostgreSQL"]),
+        (["serve"], {"inbox": "/missing/inbox.db"}, ["Setting inbox", "/missing"]),
+        (["serve", "--key", "key.pem"], {}, ["--key", "--certificate"]),
+        (["register", "--url", "http://a.b"], {}, ["--url", "https://"]),
+        (["register", "--url", URL, "--messages"], {}, ["--messages", "token"]),
+        (["unregister"], {"password": None}, ["Setting password", "user"]),
     ],
     ids=range(7),
 )
 def test_bad_input_is_one_line(
-    config: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], settings: dict[str, Any], line: str
+    config: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], settings: dict[str, Any], named: list[str]
 ) -> None:
     monkeypatch.setattr(sys, "stdin", io.StringIO(""))
     change(config, **settings)
 
-    with pytest.raises(InputError, match=line):
+    with refused(InputError, *named):
         run("--config", config, *arguments)
 
 
 @pytest.mark.parametrize("option", [("forget", "--older-than"), ("serve", "--most-gib")])
 @pytest.mark.parametrize("number", ["nan", "-nan", "-1", "-inf"])
 def test_a_number_out_of_range_is_refused(config: Path, option: tuple[str, str], number: str) -> None:
-    with pytest.raises(click.BadParameter, match=r"is not in the range"):
+    with pytest.raises(click.BadParameter, match=r"is not in the range"):  # the text is Click's
         run("--config", config, *option, number)
 
 
@@ -236,15 +219,12 @@ def test_events_older_than_aircall_are_refused(config: Path, days: str) -> None:
         run("--config", config, "forget", "--older-than", days)
 
 
-@pytest.mark.parametrize(
-    ("problem", "line"),
-    [("", None), ("status 307", r"^Option --url: registered, but .*: status 307\.$")],
-)
+@pytest.mark.parametrize("problem", ["", "status 307"])
 def test_register_fails_if_the_url_leads_elsewhere(
-    aircall: Aircall, config: Path, monkeypatch: pytest.MonkeyPatch, problem: str, line: str | None
+    aircall: Aircall, config: Path, monkeypatch: pytest.MonkeyPatch, problem: str
 ) -> None:
     monkeypatch.setattr(Webhooks, "problem_at", lambda *_: problem)
-    with pytest.raises(InputError, match=line) if line else nullcontext():
+    with refused(InputError, "--url", problem) if problem else nullcontext():
         run("--config", config, "register", "--url", URL)
     assert len(aircall.world.kinds["webhooks"]) == 1
 
@@ -267,26 +247,22 @@ def test_a_url_without_a_path_gets_one(url: str, expected: str) -> None:
     "url", ["http://a.b", "https://", "a.b", "https://u:p@a.b", "https://a.b/\n", "https://[", "https://a.b:x"]
 )
 def test_a_url_must_be_public_https(url: str) -> None:
-    with pytest.raises(InputError, match="must be a public URL that begins with https://"):
+    with refused(InputError, "--url", "https://"):
         command.checked_url(url, "/aircall")
 
 
 def test_status_describes_the_state_of_a_webhook() -> None:
     active = AircallsWebhook("id", URL, is_active=True, events=[], token=None, name=None)
-
-    assert [
+    states = [
         command.state_of(active, "id", is_mine=True),
         command.state_of(active._replace(is_active=False), "id", is_mine=True),
         command.state_of(None, "id", is_mine=True),
         command.state_of(None, None, is_mine=True),
         command.state_of(active, "id", is_mine=False),
-    ] == [
-        "active",
-        "disabled by Aircall; serve or register enables it",
-        "deleted in Aircall; register creates a new one",
-        "accepted",
-        "belongs to another company; use its config",
     ]
+
+    assert len(set(states)) == len(states)
+    each_names(states, (), ("serve", "register"), ("register",), (), ("config",))
 
 
 def test_a_missing_extra_is_named(
@@ -298,5 +274,4 @@ def test_a_missing_extra_is_named(
     with pytest.raises(SystemExit):
         command.commands.main(["--config", str(config), "serve"])
 
-    line = "aircall-inbox, which uses uvicorn, needs the extra inbox: pip install '.[inbox]' in a clone of tap-aircall."
-    assert caplog.messages[-1] == line
+    assert names(caplog.messages[-1], "aircall-inbox", "uvicorn", "pip install '.[inbox]'")

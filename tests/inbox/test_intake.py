@@ -12,6 +12,7 @@ from tap_aircall.inbox import intake
 from tap_aircall.inbox.deliveries import WEBHOOK, Delivery, Row
 from tap_aircall.inbox.intake import Intake
 from tests.inbox.conftest import delivery
+from tests.messages import names
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -93,7 +94,7 @@ def test_a_failed_commit_fails_its_events_and_the_next_one_is_tried(caplog: pyte
         for failure in (InboxError("The disk is full."), InboxError("The disk is full.")):
             disk.failure = failure
             for task in await kept(taking, 1, 2):
-                with pytest.raises(InboxError, match="The disk is full"):
+                with pytest.raises(InboxError):
                     await task
         disk.failure = None
         await asyncio.gather(*await kept(taking, 1, 2))
@@ -102,7 +103,7 @@ def test_a_failed_commit_fails_its_events_and_the_next_one_is_tried(caplog: pyte
 
     assert disk.commits == [[row(1), row(2)]]
     assert [record.levelname for record in caplog.records] == ["ERROR", "INFO"]
-    assert caplog.messages[0].startswith("The disk is full. ")
+    assert names(caplog.messages[0], "The disk is full.")
 
 
 def test_an_unexpected_failure_does_not_end_the_intake() -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -22,6 +23,7 @@ from tap_aircall.inbox.deliveries import LARGEST_BODY, MESSAGES
 from tap_aircall.inbox.server import HEALTH, LARGEST_REFUSED, Receiver, Server, allow_open_files
 from tap_aircall.inbox.store import Inbox
 from tests.inbox.conftest import SECRET, delivery, event, ids, known
+from tests.messages import each_names, refused
 
 if TYPE_CHECKING:
     import socket
@@ -120,7 +122,8 @@ def test_a_request_without_a_valid_token_learns_nothing(receiver: Running) -> No
 
     answers = [receiver.post(body) for body in bodies]
 
-    assert {(done.status_code, done.text) for done in answers} == {(401, '{"error":"Unknown token."}')}
+    assert {done.status_code for done in answers} == {401}
+    assert len({done.content for done in answers}) == 1
     assert {frozenset(done.headers) for done in answers} == {frozenset(answers[0].headers)}
     assert ids(receiver.inbox) == []
 
@@ -507,10 +510,7 @@ def test_refusals_are_counted_in_the_log(receiver: Running, caplog: pytest.LogCa
     receiver.clock.now += server.NEWS_SECONDS
     receiver.post(b"{}")
 
-    assert [record.getMessage() for record in caplog.records] == [
-        "Deliveries refused: 1 with 400.",
-        "Deliveries refused: 1 with 400, 3 with 401, 1 with 405.",
-    ]
+    each_names(caplog.messages, ("1 with 400",), ("1 with 400", "3 with 401", "1 with 405"))
 
 
 @pytest.fixture(scope="module")
@@ -539,25 +539,24 @@ def test_it_serves_https_with_a_certificate(
 
 
 @pytest.mark.parametrize(
-    ("options", "line"),
+    ("options", "named"),
     [
-        ({"certificate": "missing.pem"}, "Options --certificate and --key: cannot be used: No such file or directory."),
-        ({"certificate": "text.pem"}, "Options --certificate and --key: cannot be used: "),
-        ({"host": "256.0.0.1"}, "Options --host and --port: cannot listen on 256.0.0.1, port 0: "),
-        ({"host": "x" * 300}, "Options --host and --port: cannot listen on x"),
+        ({"certificate": "missing.pem"}, ["--certificate", "--key", os.strerror(errno.ENOENT)]),
+        ({"certificate": "text.pem"}, ["--certificate", "--key"]),
+        ({"host": "256.0.0.1"}, ["--host", "--port", "256.0.0.1", 0]),
+        ({"host": "x" * 300}, ["--host", "--port"]),
     ],
     ids=range(4),
 )
 def test_unusable_options_are_refused(
-    tmp_path: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch, options: dict[str, Any], line: str
+    tmp_path: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch, options: dict[str, Any], named: list[object]
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "text.pem").write_text("hello", encoding="utf-8")
-    with closing(Inbox.open("inbox.db", create=True)) as inbox, pytest.raises(InputError) as caught:
+    with closing(Inbox.open("inbox.db", create=True)) as inbox, refused(InputError, *named):
         Server(Receiver(inbox, clock), **options)
-    assert str(caught.value).startswith(line)
 
 
 def test_a_port_in_use_is_refused(receiver: Running) -> None:
-    with pytest.raises(InputError, match="Address already in use"):
+    with refused(InputError, receiver.port, os.strerror(errno.EADDRINUSE)):
         Server(Receiver(receiver.inbox, receiver.clock), port=receiver.port)

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from aircall_sandbox import Fault
-from tap_aircall.errors import AircallError
+from tap_aircall.errors import AircallError, ForbiddenError, ResponseError
 from tap_aircall.inbox.store import Inbox
+from tests.messages import refused
 from tests.streams.inbox.conftest import COMPANY, T0
 
 if TYPE_CHECKING:
@@ -192,7 +193,7 @@ class TestCalls:
         company.hooked.tell(f"{stream[:-1]}.updated", 300, id=named)
         faults = company.hooked.aircall.sandbox.faults
         faults += [Fault(path=f"/v1/{stream}/", status=403), Fault(path="/v1/ping", status=403, after=1)]
-        with pytest.raises(AircallError, match=r"^Stream '.*': Aircall rejects the credentials for /v1/ping "):
+        with refused(ForbiddenError, "/v1/ping", stream=stream):
             company.run(stream, state=state)
         assert named in company.run(stream, state=state)[0].ids(stream)
         faults.append(Fault(path=f"/v1/{stream}/", status=403))
@@ -238,7 +239,7 @@ class TestCalls:
         deliver(company)
         faults = company.hooked.aircall.sandbox.faults
         faults.append(Fault(path="/v1/calls/", mutate=lambda _: other, times=inf))
-        with pytest.raises(AircallError, match="without the requested call"):
+        with refused(ResponseError, "call", stream="calls"):
             company.run(state=state)
         faults.clear()
         assert company.run(state=state)[0].ids("calls") == company.calls

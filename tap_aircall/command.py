@@ -39,6 +39,7 @@ from tap_aircall.errors import (
 )
 from tap_aircall.http.decoding import is_deep
 from tap_aircall.http.logs import be_brief, be_discreet
+from tap_aircall.reading.times import DAY_MILLISECONDS, HOUR_MILLISECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -47,22 +48,19 @@ if TYPE_CHECKING:
     from tap_aircall.inbox.webhooks import AircallsWebhook, Webhooks
     from tap_aircall.tap import TapAircall
 
-NAME = "aircall-inbox"
+PROGRAM = "aircall-inbox"
 ABOUT_WIDTH = 90
 """Characters per line of a description."""
 SERVER_PATIENCE_SECONDS = 3.0
 """How long the server waits for other writers: less than Aircall waits for an answer."""
-LAST_SECONDS = 5.0
+LAST_CHECK_SECONDS = 5.0
 """How long the server, when it stops, waits for a check of the webhooks in progress."""
 SWITCH_SECONDS = 0.0005
 """How soon a busy server yields to the thread that stores. A commit would take several of Python's default 5 ms."""
-HOUR = 3_600_000
-"""Milliseconds."""
-DAY = 24 * HOUR
 LONGEST_DAYS = 10_000
 """Reaches back to before Aircall's first event."""
 
-logger = logging.getLogger(NAME)
+logger = logging.getLogger(PROGRAM)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -416,12 +414,12 @@ def _about_setting(name: str, definition: Mapping[str, Any]) -> list[str]:
 
 
 @click.group(
-    NAME,
+    PROGRAM,
     cls=OneLineGroup,
     context_settings={"help_option_names": ["--help"]},
     help="Receive events from Aircall's webhooks, and store them for tap-aircall. See docs/inbox.md.",
 )
-@click.version_option(package_name="tap-aircall", prog_name=NAME, message="%(prog)s v%(version)s")
+@click.version_option(package_name="tap-aircall", prog_name=PROGRAM, message="%(prog)s v%(version)s")
 @click.option(
     "--config",
     multiple=True,
@@ -469,7 +467,7 @@ def serve(
     Deliveries may arrive at any path; /health reports whether the store is writable. Every ten minutes, webhooks that
     Aircall has disabled are enabled again.
     """
-    from tap_aircall.inbox.followup import GRACE_SECONDS, FollowUp  # noqa: PLC0415 - need the extra
+    from tap_aircall.inbox.followup import EXIT_SECONDS, FollowUp  # noqa: PLC0415 - need the extra
     from tap_aircall.inbox.server import GIB, Receiver, Server, allow_open_files  # noqa: PLC0415 - takes its time
 
     if key and not certificate:
@@ -486,13 +484,13 @@ def serve(
         for thread in threads:
             thread.start()
         if not inbox.webhooks():
-            logger.warning("No webhook is registered yet, so nothing is accepted. Run %s register.", NAME)
+            logger.warning("No webhook is registered yet, so nothing is accepted. Run %s register.", PROGRAM)
         sys.setswitchinterval(SWITCH_SECONDS)
         server.serve_until_signal()
         ended.set()
         tap.this_run.client.close()
         for thread in threads:
-            thread.join(LAST_SECONDS + GRACE_SECONDS)
+            thread.join(LAST_CHECK_SECONDS + EXIT_SECONDS)
         logger.info("Stopped. Everything answered with 200 is stored.")
 
 
@@ -556,9 +554,10 @@ def status(config: Given) -> None:
         for company in inbox.companies():
             last = inbox.last_event(company)
             said = "no event yet" if last is None else f"last event {last[0]} at {moment(last[1])}"
-            count, day = inbox.count_since(company, now - HOUR), inbox.count_since(company, now - DAY)
+            hour = inbox.count_since(company, now - HOUR_MILLISECONDS)
+            day = inbox.count_since(company, now - DAY_MILLISECONDS)
             click.echo(
-                f"{company}: {said}; {count:,} events in the last hour, {day / 24:,.1f} per hour in the last day."
+                f"{company}: {said}; {hour:,} events in the last hour, {day / 24:,.1f} per hour in the last day."
             )
         known, mine = inbox.webhooks(), webhooks.company
         there = webhooks.in_aircall() if known else {}
@@ -567,7 +566,7 @@ def status(config: Given) -> None:
             state = state_of(there.get(each.webhook_id or ""), each.webhook_id, is_mine=each.company == mine)
             click.echo(f"Webhook {place}: {state}")
         if not known:
-            click.echo(f"No webhook is registered. Run {NAME} register.")
+            click.echo(f"No webhook is registered. Run {PROGRAM} register.")
 
 
 @commands.command()
@@ -604,7 +603,7 @@ def forget(config: Given, older_than: float, *, everything: bool) -> None:
     with opened(config) as (tap, inbox, _):
         if wanted := tap.this_run.settings.inbox_company:
             chosen(inbox.companies(), wanted)
-        before = int(tap.this_run.clock.time() * 1000 - older_than * DAY)
+        before = int(tap.this_run.clock.time() * 1000 - older_than * DAY_MILLISECONDS)
         for company in companies(tap, inbox):
             click.echo(f"{company}: forgot {inbox.forget(company, before, everything=everything):,} events.")
 

@@ -19,7 +19,7 @@ from singer_sdk.plugin_base import JSONSchemaValidator
 
 from tap_aircall.errors import InputError, hint, one_line
 from tap_aircall.http.addresses import is_loopback
-from tap_aircall.reading.times import parse_setting
+from tap_aircall.reading.times import HOUR_SECONDS, parse_setting
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
     from jsonschema import ValidationError
 
-SECONDS_PER_HOUR = 3600
 LONGEST_AGE_HOURS = 100_000
 """Eleven years; Aircall serves six months of calls."""
 MOST_IN_FLIGHT = 100
@@ -302,10 +301,8 @@ class Settings:
             auth=auth,
             start=None if start is None else math.ceil(start.timestamp()),
             end=None if end is None else math.floor(end.timestamp()),
-            reread_after_seconds=tuple(
-                max(1, round(hours * SECONDS_PER_HOUR)) for hours in config["reread_after_hours"]
-            ),
-            owned_lists_every_seconds=config["owned_lists_every_hours"] * SECONDS_PER_HOUR,
+            reread_after_seconds=tuple(max(1, round(hours * HOUR_SECONDS)) for hours in config["reread_after_hours"]),
+            owned_lists_every_seconds=config["owned_lists_every_hours"] * HOUR_SECONDS,
             requests_per_minute=config["requests_per_minute"],
             rate_limit_store=_path(config, "rate_limit_store"),
             inbox=_path(config, "inbox"),

@@ -21,11 +21,12 @@ from tap_aircall.errors import (
 )
 from tap_aircall.reading.clock import Clock
 from tap_aircall.reading.states import bookmarks_of
+from tap_aircall.reading.times import DAY_SECONDS
 from tap_aircall.settings import DEFINITION, Settings, from_environment, problems
 from tap_aircall.streams import maps, registry
 from tap_aircall.streams.base import AircallStream
 from tap_aircall.streams.custom.definitions import SETTING, parse_definitions
-from tap_aircall.streams.custom.stream import MARK
+from tap_aircall.streams.custom.stream import CUSTOM
 from tap_aircall.streams.progress import summary
 from tap_aircall.streams.registry import PARENTS, STREAMS, TAKEN, all_streams
 from tap_aircall.streams.run import Run
@@ -42,7 +43,7 @@ VARIABLES = "TAP_AIRCALL_"
 API_URL = DEFINITION["properties"]["api_url"]["default"]
 MOST_A_MINUTE = 120
 """Aircall's rate limit for a company, all integrations together (facts: Rate limit)."""
-SERVED_SECONDS = 185 * 86_400
+SERVED_SECONDS = 185 * DAY_SECONDS
 """Six months; Aircall serves no older calls (facts: Calls)."""
 
 
@@ -159,7 +160,7 @@ class TapAircall(Tap):
             InputError: If it is not a state of this tap.
         """
         bookmarks = bookmarks_of(state)
-        if unknown := sorted(name for name in bookmarks.keys() - self.streams.keys() if MARK not in bookmarks[name]):
+        if unknown := sorted(name for name in bookmarks.keys() - self.streams.keys() if CUSTOM not in bookmarks[name]):
             raise InputError(f"State: has unknown streams ({', '.join(unknown)}); is it another tap's?")
         super().load_state(state)
         for stream in self.aircall_streams:

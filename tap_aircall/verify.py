@@ -35,6 +35,7 @@ from tap_aircall.http.trace import OTHER, Trace, shown_name, template
 from tap_aircall.reading import walks
 from tap_aircall.reading.conform import Misfit, conform
 from tap_aircall.reading.pages import PAGE_SIZE, TOLERANCE_SECONDS, Page, stamp
+from tap_aircall.reading.times import DAY_SECONDS
 from tap_aircall.reading.walks import LAST_PAGE
 from tap_aircall.schemas.notation import ADDITIONAL_FIELDS
 from tap_aircall.streams.calls.stream import Calls
@@ -52,13 +53,13 @@ if TYPE_CHECKING:
 logger = logging.getLogger("tap-aircall")
 
 MOST_REQUESTS = 60
-ATTEMPTS = 2
+ATTEMPTS_PER_REQUEST = 2
 """Attempts per request; a persistent fault is a result, so there is no point in waiting for its end."""
 WINDOW_PAGES = 8
 """Pages of calls in the window to read: enough for a total to change meanwhile."""
 WALK_PAGES = 16
 """Maximum pages of a walk, to leave requests for the other checks."""
-DECADE = 3_650 * 86_400
+DECADE = 3_650 * DAY_SECONDS
 CLOCKS_SECONDS = 60
 """Clocks further apart than this count as a difference."""
 OLDEST_DAYS = 190
@@ -98,8 +99,8 @@ def verify(run: Run, streams: Sequence[AircallStream], made_by: str) -> None:
         TapAircallError: If Aircall differs in a way that could lose data.
     """
     client, trace = run.client, Trace(run.clock)
-    client.most_requests, client.most_attempts, client.on_response = MOST_REQUESTS, ATTEMPTS, trace.note
-    client.ping(attempts=ATTEMPTS)
+    client.most_requests, client.most_attempts, client.on_response = MOST_REQUESTS, ATTEMPTS_PER_REQUEST, trace.note
+    client.ping(attempts=ATTEMPTS_PER_REQUEST)
     verification = Verification(run, streams)
     findings = verification.findings()
     click.echo("\n".join([f"{made_by} sent {client.requests_sent} requests to Aircall:", "", *table(findings), ""]))
@@ -271,7 +272,7 @@ class Verification:
         if not oldest:
             self._judge(what, None, unseen="there are no calls")
             return
-        days = (self._run.aircall_clock.reached() - stamp(oldest[0], "started_at", "calls")) // 86_400
+        days = (self._run.aircall_clock.reached() - stamp(oldest[0], "started_at", "calls")) // DAY_SECONDS
         self._judge(what, days <= OLDEST_DAYS, f"the oldest is {days} days old")
 
     def _check_contacts(self) -> None:

@@ -15,7 +15,7 @@ from tap_aircall.errors import RUN_TERMINATED, TerminatedError
 if TYPE_CHECKING:
     from singer_sdk.singerlib.encoding.simple import Message
 
-GRACE_SECONDS = 5.0
+LINE_SECONDS = 5.0
 """How long a terminated run may take to finish a line for a slow target."""
 
 
@@ -53,7 +53,7 @@ class InterruptibleWriter(MsgSpecWriter):
         self._terminated = terminated = TerminatedError(signum, self.last_words)
         if not self._writing:
             raise terminated
-        timer = threading.Timer(GRACE_SECONDS, os._exit, (terminated.exit_code,))
+        timer = threading.Timer(LINE_SECONDS, os._exit, (terminated.exit_code,))
         timer.daemon = True
         timer.start()
 

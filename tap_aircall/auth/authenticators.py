@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from tap_aircall.reading.clock import Clock
 
 BEARER = "Bearer "
-GRACE_SECONDS = 5.0
+RENEWAL_SECONDS = 5.0
 """How long the end of a run waits for a renewal in progress."""
 LOGIN = "tap-aircall --config <your config> --login"
 
@@ -133,7 +133,7 @@ class OAuthAuthenticator(Authenticator):
     def close(self) -> None:
         self._worker.shutdown(wait=False, cancel_futures=True)
         # A signal may have stopped the requester before it got the renewal's future, so wait for the lock instead.
-        if self._renewing.acquire(timeout=GRACE_SECONDS):
+        if self._renewing.acquire(timeout=RENEWAL_SECONDS):
             self._renewing.release()
 
     def _renewed(self, refused: Tokens) -> Tokens:

@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
     from tap_aircall.auth.tokens import Tokens
 
-SETTING = "Setting oauth_settings_location"
+PREFIX = "Setting oauth_settings_location"
 SCHEMES = ("postgresql", "postgres")
 CONNECTION: dict[str, Any] = {"autocommit": True, "connect_timeout": 10, "tcp_user_timeout": 60_000}
-ATTEMPTS = 30
+SAVE_ATTEMPTS = 30
 """How often to try to save new tokens: Aircall does not grant them twice."""
-PAUSE_SECONDS = 2.0
+SAVE_PAUSE_SECONDS = 2.0
 
 TABLE = """CREATE TABLE IF NOT EXISTS tap_aircall_tokens (
     customer text, app text, entry text NOT NULL, PRIMARY KEY (customer, app)
@@ -53,10 +53,10 @@ class TokenDatabase(TokenStore):
         self._address, _, name = location.partition("#")
         if self._address.partition("://")[0] not in SCHEMES:
             raise InputError(
-                f"{SETTING}: must be the path of a file, or the URL of a database, postgresql://...#customer."
+                f"{PREFIX}: must be the path of a file, or the URL of a database, postgresql://...#customer."
             )
         if not name:
-            raise InputError(f"{SETTING}: the URL must end with # and the name of the customer whose tokens these are.")
+            raise InputError(f"{PREFIX}: the URL must end with # and the name of the customer whose tokens these are.")
         self._key = (unquote(name), f"{api_url} {client_id}")
 
     @property
@@ -76,7 +76,7 @@ class TokenDatabase(TokenStore):
             return None if row is None else decode_entry(row[0].encode())
         except (ValueError, RecursionError) as error:
             raise InputError(
-                f"{SETTING}: the row of {self._key[0]} holds no tokens of tap-aircall; {ADVICE}."
+                f"{PREFIX}: the row of {self._key[0]} holds no tokens of tap-aircall; {ADVICE}."
             ) from error
 
     @override
@@ -84,14 +84,14 @@ class TokenDatabase(TokenStore):
         # Even if the lock's connection has broken: the previous refresh token is used up.
         entry = (*self._key, msgspec.json.encode(tokens).decode())
         with self._translated_errors():
-            for attempt in range(1, ATTEMPTS + 1):
+            for attempt in range(1, SAVE_ATTEMPTS + 1):
                 try:
                     with self._connected() as connection:
                         connection.execute(UPSERT, entry)
                 except psycopg.OperationalError:
-                    if attempt == ATTEMPTS:
+                    if attempt == SAVE_ATTEMPTS:
                         raise
-                    time.sleep(PAUSE_SECONDS)
+                    time.sleep(SAVE_PAUSE_SECONDS)
                 else:
                     return
 
@@ -129,9 +129,9 @@ class TokenDatabase(TokenStore):
             ) from error
         except psycopg.OperationalError as error:
             raise UnavailableError(
-                f"{SETTING}: the database cannot be reached; check the URL, and whether it is up."
+                f"{PREFIX}: the database cannot be reached; check the URL, and whether it is up."
             ) from error
         except psycopg.Error as error:
             raise InputError(
-                f"{SETTING}: the database refuses ({type(error).__name__}); may its user create tables and write?"
+                f"{PREFIX}: the database refuses ({type(error).__name__}); may its user create tables and write?"
             ) from error

@@ -31,7 +31,7 @@ from tap_aircall.reading.clock import timeouts
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-PATIENCE_SECONDS = 300.0
+LOGIN_SECONDS = 300.0
 """How long to wait for the person."""
 ANSWERED = "Aircall's answer has arrived. You can close this window; the terminal shows whether you are logged in."
 NOT_THE_ANSWER = "This is not the answer to the login in the terminal. Open the address shown there."
@@ -144,12 +144,12 @@ class Login:
 
     def _wait_for(self) -> _Answer:
         try:
-            for timeout in timeouts(PATIENCE_SECONDS):
+            for timeout in timeouts(LOGIN_SECONDS):
                 with contextlib.suppress(queue.Empty):
                     return self._answers.get(timeout=timeout)
         finally:
             self._is_over = True
-        raise LoginFailedError(f"Nobody logged in within {PATIENCE_SECONDS / 60:g} minutes; please start again.")
+        raise LoginFailedError(f"Nobody logged in within {LOGIN_SECONDS / 60:g} minutes; please start again.")
 
     def _show_address(self) -> None:
         person = self._person

@@ -41,7 +41,7 @@ LONGEST_LIFETIME_SECONDS = 1e9
 """Thirty years; a longer lifetime counts as unlimited."""
 LONGEST_TOKEN = 4_096
 """Characters; servers refuse headers much longer than this."""
-LARGEST_FILE = 2**24
+LARGEST_TOKEN_FILE = 2**24
 """Bytes of a token file; enough for a thousand apps."""
 ADVICE = "name another file, or remove this one and log in again"
 
@@ -221,7 +221,7 @@ class TokenFile(TokenStore):
             return {}
         if not stat.S_ISREG(status.st_mode):
             raise OSError(errno.EINVAL, "it is not a plain file; name another file")
-        if status.st_size > LARGEST_FILE:
+        if status.st_size > LARGEST_TOKEN_FILE:
             raise msgspec.ValidationError
         content = self.path.read_bytes()
         entries = msgspec.json.decode(content.decode(json.detect_encoding(content)), type=dict[str, msgspec.Raw])

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 AUTOMATIC = zlib.MAX_WBITS | 32
 """Lets zlib detect gzip or zlib format. Both have a checksum, so damage is noticed."""
-DEEPEST = 100
+DEEPEST_INPUT = 100
 """Levels of nesting allowed in input: ten times those of any catalog or event."""
 _BACKSLASH = b"\\"
 _NUL = b"\\u0000"
@@ -90,9 +90,9 @@ def decode(body: bytes) -> Any:
 
 
 def is_deep(value: Any) -> bool:
-    """Return whether a decoded value has more than `DEEPEST` levels of nesting."""
+    """Return whether a decoded value has more than `DEEPEST_INPUT` levels of nesting."""
     level = [value]
-    for _ in range(DEEPEST):
+    for _ in range(DEEPEST_INPUT):
         inner = (each.values() if isinstance(each, dict) else each for each in level if isinstance(each, dict | list))
         level = [item for items in inner for item in items]
     return bool(level)

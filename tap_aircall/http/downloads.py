@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-ATTEMPTS = 6
+DOWNLOAD_ATTEMPTS = 6
 IN_MEMORY = 8 * 2**20
 """Bytes of a file kept in memory; a larger one is written to disk as it arrives."""
 
@@ -43,7 +43,7 @@ EXPIRED = {
     HTTPStatus.NOT_FOUND,
     HTTPStatus.GONE,
 }
-REDIRECTS = {
+REDIRECT_STATUSES = {
     HTTPStatus.MOVED_PERMANENTLY,
     HTTPStatus.FOUND,
     HTTPStatus.SEE_OTHER,
@@ -111,7 +111,7 @@ class Downloader:
                 return self._receive(url, take, redirects)
             except TransientError as error:
                 failures += 1
-                self._limiter.wait_after(error, failures=failures, attempts=ATTEMPTS)
+                self._limiter.wait_after(error, failures=failures, attempts=DOWNLOAD_ATTEMPTS)
 
     def _receive(self, url: str, take: Callable[[Incoming], T], redirects: int) -> T:
         for left in range(redirects, -1, -1):
@@ -119,7 +119,7 @@ class Downloader:
             request = requests.Request("GET", url)
             with self._session.open(request, name=f"The file from {host}", place=host, shown=host) as incoming:
                 location = incoming.headers.get("Location")
-                if not (left and incoming.status in REDIRECTS and location):
+                if not (left and incoming.status in REDIRECT_STATUSES and location):
                     self._raise_for_status(incoming.status, host)
                     if not incoming.shows_its_end:
                         raise TransientError(

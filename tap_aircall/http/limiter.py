@@ -42,15 +42,15 @@ OTHERS_WINDOW = 600_000
 requests a minute, the window is ten minutes."""
 LONGEST_BACKOFF_SECONDS = 60.0
 """Longest back-off before a retry."""
-LOG_INTERVAL_SECONDS = 30.0
+WAITING_LOG_SECONDS = 30.0
 NOTICEABLE_SECONDS = 10.0
 """Waits that add up to less than this between two log lines are not logged."""
-SETTING = "Setting rate_limit_store"
+PREFIX = "Setting rate_limit_store"
 LOCK_INTERVAL_SECONDS = 0.05
 """Time between two tries to get the lock, which others usually hold for some milliseconds."""
-SILENCE_SECONDS = 5.0
+FILE_LOCK_WARNING_SECONDS = 5.0
 """Wait for the lock that is worth a warning."""
-PATIENCE_SECONDS = 300.0
+FILE_LOCK_SECONDS = 300.0
 """Limit of the wait for the lock: a process that holds it longer hangs."""
 
 logger = logging.getLogger(__name__)
@@ -112,21 +112,21 @@ class SharedFile(Memory):
     def __init__(self, path: str, clock: Clock) -> None:
         if "://" in path:
             raise InputError(
-                f"{SETTING}: must be the path of a file, for taps on one machine; machines cannot share a limit."
+                f"{PREFIX}: must be the path of a file, for taps on one machine; machines cannot share a limit."
             )
         super().__init__(clock)
         try:
             self._path = Path(path).resolve()  # follow links, since the file is replaced
         except (OSError, RuntimeError) as error:
-            raise InputError(f"{SETTING}: {path} is a loop of links; name a file.") from error
+            raise InputError(f"{PREFIX}: {path} is a loop of links; name a file.") from error
         self._mutex = FileLock(f"{self._path}.lock")
         # FileLock would create folders.
         if not self._path.parent.is_dir():
-            raise InputError(f"{SETTING}: there is no folder {self._path.parent}.")
+            raise InputError(f"{PREFIX}: there is no folder {self._path.parent}.")
         if self._path.is_dir():
-            raise InputError(f"{SETTING}: {self._path} is a folder; name a file in it.")
+            raise InputError(f"{PREFIX}: {self._path} is a folder; name a file in it.")
         if self._path.exists() and not self._path.is_file():
-            raise InputError(f"{SETTING}: {self._path} is no plain file; name another.")
+            raise InputError(f"{PREFIX}: {self._path} is no plain file; name another.")
 
     @override
     def now(self) -> float:
@@ -154,10 +154,10 @@ class SharedFile(Memory):
             finally:
                 self._mutex.release()
         except OSError as error:
-            raise InputError(f"{SETTING}: the file {self._path} cannot be used: {reason_of(error)}.") from error
+            raise InputError(f"{PREFIX}: the file {self._path} cannot be used: {reason_of(error)}.") from error
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise InputError(
-                f"{SETTING}: the file {self._path} is not one of request times; delete it, or name another one."
+                f"{PREFIX}: the file {self._path} is not one of request times; delete it, or name another one."
             ) from error
 
     def _lock(self, closed: Event) -> None:
@@ -171,15 +171,15 @@ class SharedFile(Memory):
             if closed.is_set():
                 raise RunEndedError
             seconds = self._clock.monotonic() - began
-            if seconds >= PATIENCE_SECONDS:
+            if seconds >= FILE_LOCK_SECONDS:
                 raise InputError(
-                    f"{SETTING}: another process has held {self._mutex.lock_file} for {seconds:.0f} s; end the process "
+                    f"{PREFIX}: another process has held {self._mutex.lock_file} for {seconds:.0f} s; end the process "
                     "that hangs, or name another file."
                 )
-            if silent and seconds >= SILENCE_SECONDS:
+            if silent and seconds >= FILE_LOCK_WARNING_SECONDS:
                 silent = False
                 line = "Waiting for another process to release %s (setting rate_limit_store), for %.0f s at most."
-                logger.warning(line, self._mutex.lock_file, PATIENCE_SECONDS)
+                logger.warning(line, self._mutex.lock_file, FILE_LOCK_SECONDS)
             self._clock.wait(LOCK_INTERVAL_SECONDS, closed)
 
 
@@ -227,7 +227,7 @@ class RateLimiter:
         """Block requests for this many seconds, ten minutes at most; never shortens a pause."""
         if self._closed.is_set():
             return
-        self._next_line = self._clock.monotonic() + LOG_INTERVAL_SECONDS  # the caller has logged it
+        self._next_line = self._clock.monotonic() + WAITING_LOG_SECONDS  # the caller has logged it
         with self._lock, self._store.opened(self._closed) as count:
             now = self._milliseconds(count)
             count.paused_until = max(count.paused_until, now + min(math.ceil(seconds * 1000), LONGEST_PAUSE))
@@ -285,9 +285,9 @@ class RateLimiter:
     def _say(self, seconds: float) -> None:
         """Log a long wait, or many short ones."""
         now = self._clock.monotonic()
-        if now >= self._waited_since + LOG_INTERVAL_SECONDS:
+        if now >= self._waited_since + WAITING_LOG_SECONDS:
             self._waited_since, self._waited = now, 0.0
         self._waited += seconds
         if self._waited >= NOTICEABLE_SECONDS and now >= self._next_line:
-            self._next_line = now + LOG_INTERVAL_SECONDS
+            self._next_line = now + WAITING_LOG_SECONDS
             logger.info("Waiting for the rate limit, %.0f s.", self._waited)

@@ -25,7 +25,7 @@ from tap_aircall.errors import AircallError
 from tap_aircall.http import decoding
 from tap_aircall.http.client import RESET_IN_MILLISECONDS_FROM
 from tap_aircall.reading.clock import seconds_of
-from tap_aircall.reading.times import to_seconds
+from tap_aircall.reading.times import DAY_SECONDS, to_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from tap_aircall.reading.clock import Clock
 
 FORMAT = 1
-FILE = "aircall-verify.jsonl"
+TRACE_FILE = "aircall-verify.jsonl"
 LARGE = 253_402_300_800
 """An integer from here on is not a time in seconds: it would be the year 10000."""
 ABSENT = "absent"
@@ -44,12 +44,11 @@ OTHER = "(other)"
 """Stands for the name of a field that might be data."""
 NEAR_SECONDS = 3
 """Distances up to this stay exact; order and bounds are exact to two seconds."""
-DAY = 86_400
 MOST_FIELDS = 1_000
 """Limit of fields shown for a response."""
 MOST_RECORDS = 500
 """Limit of ids and times shown for a list."""
-DEEPEST = 20
+DEEPEST_SHOWN = 20
 ID_KEYS = ("id", "webhook_id")
 """Fields that may identify a record; the first present is used."""
 ID_KINDS = {"integer", "large integer", "integer in text", "text"}
@@ -162,9 +161,9 @@ class Trace:
             OSError: If the file cannot be written.
         """
         text = "".join(f"{line}\n" for line in self.lines(tap))
-        stem, _, ending = FILE.partition(".")
+        stem, _, ending = TRACE_FILE.partition(".")
         for number in itertools.count(1):
-            path = folder / (FILE if number == 1 else f"{stem}-{number}.{ending}")
+            path = folder / (TRACE_FILE if number == 1 else f"{stem}-{number}.{ending}")
             with suppress(FileExistsError):
                 descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
                 with os.fdopen(descriptor, "w", encoding="utf-8") as file:
@@ -282,7 +281,7 @@ def squeezed(distances: Iterable[int]) -> dict[int, int]:
         for distance in (abs(each) for each in everything if each * sign > 0):
             gap = distance - before
             last = abs(shown[before * sign])
-            far = max(last + NEAR_SECONDS + 1, distance // DAY * DAY)
+            far = max(last + NEAR_SECONDS + 1, distance // DAY_SECONDS * DAY_SECONDS)
             shown[distance * sign] = sign * (last + gap if gap <= NEAR_SECONDS else far)
             before = distance
     return shown
@@ -296,7 +295,7 @@ def _fields(payload: Any) -> dict[str, dict[str, int]]:
         if path not in found and len(found) >= MOST_FIELDS:
             return
         found.setdefault(path, Counter())[kind_of(value)] += 1
-        if depth == DEEPEST:
+        if depth == DEEPEST_SHOWN:
             return
         if isinstance(value, dict):
             for name, inner in value.items():

@@ -22,15 +22,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-SETTING = "Setting inbox"
+PREFIX = "Setting inbox"
 PATIENCE_SECONDS = 30.0
 """Time limit of the wait for other writers."""
 RETRY_SECONDS = 0.01
 """Wait before a retry of the switch to WAL, which takes a few milliseconds."""
 CONNECT_SECONDS = 5
 """Time-out of connecting to a database server."""
-DAMAGED = f"{SETTING}: the store is damaged; restore it from a copy."
-NO_LOCKS = f"{SETTING}: the store cannot be used: {reason_of(OSError(errno.ENOLCK, ''))}."
+DAMAGED = f"{PREFIX}: the store is damaged; restore it from a copy."
+NO_LOCKS = f"{PREFIX}: the store cannot be used: {reason_of(OSError(errno.ENOLCK, ''))}."
 
 
 def url_of_server(location: str) -> sa.URL:
@@ -41,12 +41,12 @@ def url_of_server(location: str) -> sa.URL:
     """
     scheme, _, rest = location.partition("://")
     if scheme not in {"postgresql", "postgres", "postgresql+psycopg"}:
-        message = f"{SETTING}: must be the path of a file, or begin with postgresql://."
+        message = f"{PREFIX}: must be the path of a file, or begin with postgresql://."
         raise InputError(message)
     try:
         return sa.make_url(f"postgresql+psycopg://{rest}")
     except (sa.exc.ArgumentError, ValueError):
-        message = f"{SETTING}: must be the URL of a database, such as postgresql://user:password@host/name."
+        message = f"{PREFIX}: must be the URL of a database, such as postgresql://user:password@host/name."
         raise InputError(message) from None
 
 
@@ -62,12 +62,12 @@ def url_of_file(path: Path, *, create: bool) -> sa.URL:
         else:
             path.stat()
     except FileNotFoundError:
-        message = f"{SETTING}: there is no file {path}; aircall-inbox serve creates it."
+        message = f"{PREFIX}: there is no file {path}; aircall-inbox serve creates it."
         if create:
-            message = f"{SETTING}: there is no folder {path.parent}."
+            message = f"{PREFIX}: there is no folder {path.parent}."
         raise InputError(message) from None
     except (OSError, ValueError) as error:
-        message = f"{SETTING}: {path} cannot be opened: {getattr(error, 'strerror', None) or 'no path'}."
+        message = f"{PREFIX}: {path} cannot be opened: {getattr(error, 'strerror', None) or 'no path'}."
         raise InputError(message) from None
     return sa.URL.create("sqlite", database=path.as_uri(), query={"mode": "rw", "uri": "true"})
 
@@ -170,13 +170,13 @@ def translated_errors() -> Iterator[None]:
         if getattr(cause, "sqlite_errorname", "") == "SQLITE_IOERR_LOCK":
             raise InboxError(NO_LOCKS) from None
         reason = _of_sqlite(cause) if isinstance(cause, sqlite3.Error) else _of_postgres(cause)
-        message = f"{SETTING}: the store {reason}."
+        message = f"{PREFIX}: the store {reason}."
         raise InboxError(message) from None
     except filelock.Timeout:
-        message = f"{SETTING}: another process has been registering a webhook for too long; is it stuck?"
+        message = f"{PREFIX}: another process has been registering a webhook for too long; is it stuck?"
         raise InboxError(message) from None
     except OSError as error:
-        message = f"{SETTING}: the store cannot be used: {reason_of(error)}."
+        message = f"{PREFIX}: the store cannot be used: {reason_of(error)}."
         raise InboxError(message) from None
     except ValueError:
         raise InboxError(DAMAGED) from None

@@ -12,7 +12,7 @@ import math
 import re
 from typing import Any, NamedTuple, TypeGuard
 
-from tap_aircall.http.decoding import DEEPEST, is_deep
+from tap_aircall.http.decoding import DEEPEST_INPUT, is_deep
 from tap_aircall.reading.times import told_milliseconds
 
 DELIVERIES = "/aircall"
@@ -114,7 +114,7 @@ class Delivery:
         else:
             message = "" if isinstance(payload, dict) else "not an object"
             # Counting first is faster, and suffices for most deliveries.
-            if not message and body.count(b"{") + body.count(b"[") > DEEPEST and is_deep(payload):
+            if not message and body.count(b"{") + body.count(b"[") > DEEPEST_INPUT and is_deep(payload):
                 message = "nested too deeply"
         if message:
             raise NoEventError(message)

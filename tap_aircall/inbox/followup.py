@@ -17,15 +17,15 @@ if TYPE_CHECKING:
 
     from tap_aircall.reading.clock import Clock
 
-LOOK_SECONDS = 1.0
+EVENT_POLL_SECONDS = 1.0
 """Interval between checks for new events."""
-EVERY_SECONDS = 60.0
+START_INTERVAL_SECONDS = 60.0
 """Minimum time between two starts, and the first back-off after a failure; it doubles with each further failure."""
 LONGEST_PAUSE_SECONDS = 3600.0
 """Longest back-off."""
-POLL_SECONDS = 0.1
+EXIT_POLL_SECONDS = 0.1
 """Interval between checks whether the command has exited."""
-GRACE_SECONDS = 10.0
+EXIT_SECONDS = 10.0
 """Time limit for the command to exit after SIGTERM, and for its children to end after SIGKILL."""
 logger = logging.getLogger(__name__)
 
@@ -68,12 +68,12 @@ class FollowUp:
                     problem = str(error)
                 if problem is not None:
                     failures += 1
-                    pause = min(EVERY_SECONDS * 2 ** (failures - 1), LONGEST_PAUSE_SECONDS)
+                    pause = min(START_INTERVAL_SECONDS * 2 ** (failures - 1), LONGEST_PAUSE_SECONDS)
                     next_at = self._clock.monotonic() + pause
                     logger.warning("Option --then: %s Next try in %.0f minutes.", problem, pause / 60)
                 elif there > done:
-                    done, failures, next_at = there, 0, now + EVERY_SECONDS
-            self._clock.wait(LOOK_SECONDS, ended)
+                    done, failures, next_at = there, 0, now + START_INTERVAL_SECONDS
+            self._clock.wait(EVENT_POLL_SECONDS, ended)
 
     def run(self, ended: threading.Event) -> str | None:
         """Run the command until it ends or `ended` is set; return what went wrong, or None."""
@@ -82,9 +82,9 @@ class FollowUp:
                 process_group() as group,
                 subprocess.Popen(self._words, stdin=subprocess.DEVNULL, process_group=group) as process,  # noqa: S603 - the user's command
             ):
-                while process.poll() is None and not ended.wait(POLL_SECONDS):
+                while process.poll() is None and not ended.wait(EXIT_POLL_SECONDS):
                     pass
-                end_group(group, process, GRACE_SECONDS)
+                end_group(group, process, EXIT_SECONDS)
         except OSError as error:
             return f"the command cannot be run: {reason_of(error)}."
         return (

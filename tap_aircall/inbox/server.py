@@ -58,9 +58,9 @@ STORE_SECONDS = 3.5
 """Time limit for storing an event. Aircall waits 5 s for the response (facts: Deliveries)."""
 BODY_SECONDS = 10.0
 """Time limit for reading a body. Aircall gives up after half of it."""
-SILENCE_SECONDS = 10.0
+FIRST_REQUEST_SECONDS = 10.0
 """Time limit for the first request on a connection."""
-KEPT_SECONDS = 150.0
+IDLE_SECONDS = 150.0
 """Time limit of an idle connection: longer than that of proxies, which could otherwise reuse it just as it closes."""
 MOST_CONNECTIONS = 5_000
 """Above this, the connection that has been idle longest is closed."""
@@ -70,9 +70,9 @@ KNOWN_SECONDS = 10.0
 """How long to cache the tokens in the store; other processes may add some."""
 UNKNOWN_SECONDS = 1.0
 """How long to cache them when a token is unknown, since it may be new."""
-NEWS_SECONDS = 60.0
+REFUSALS_LOG_SECONDS = 60.0
 """Interval between log lines about refused deliveries."""
-LAST_SECONDS = 15
+SHUTDOWN_SECONDS = 15
 """Time limit for finishing accepted deliveries on shutdown."""
 
 logger = logging.getLogger(__name__)
@@ -275,7 +275,7 @@ class Receiver:
         """Return the response to a refused delivery; log the number of refusals from time to time."""
         self._refused[status] = self._refused.get(status, 0) + 1
         now = self._clock.monotonic()
-        if now - self._told_at >= NEWS_SECONDS:
+        if now - self._told_at >= REFUSALS_LOG_SECONDS:
             counts = ", ".join(f"{count:,} with {each}" for each, count in sorted(self._refused.items()))
             logger.warning("Deliveries refused: %s.", counts)
             self._refused.clear()
@@ -311,7 +311,7 @@ class ImpatientProtocol(H11Protocol):
     @override
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self._await_request(SILENCE_SECONDS)
+        self._await_request(FIRST_REQUEST_SECONDS)
         if len(self.connections) > MOST_CONNECTIONS:
             longest = next(iter(self.silent))
             del self.silent[longest]
@@ -327,7 +327,7 @@ class ImpatientProtocol(H11Protocol):
     def on_response_complete(self) -> None:
         super().on_response_complete()
         if not self._has_request():
-            self._await_request(KEPT_SECONDS)
+            self._await_request(IDLE_SECONDS)
 
     @override
     def connection_lost(self, exc: Exception | None) -> None:
@@ -383,8 +383,8 @@ class Server(uvicorn.Server):
             access_log=False,
             server_header=False,
             backlog=BACKLOG,
-            timeout_keep_alive=int(KEPT_SECONDS),
-            timeout_graceful_shutdown=LAST_SECONDS,
+            timeout_keep_alive=int(IDLE_SECONDS),
+            timeout_graceful_shutdown=SHUTDOWN_SECONDS,
             ssl_certfile=certificate,
             ssl_keyfile=key,
         )

@@ -29,7 +29,7 @@ from tap_aircall.inbox.databases import (
     DAMAGED,
     NO_LOCKS,
     PATIENCE_SECONDS,
-    SETTING,
+    PREFIX,
     has_locks,
     is_current,
     postgres_engine,
@@ -40,7 +40,7 @@ from tap_aircall.inbox.databases import (
 )
 from tap_aircall.inbox.deliveries import LARGEST_BODY, MOST_VALUES
 from tap_aircall.reading.conform import to_id
-from tap_aircall.reading.times import told_milliseconds
+from tap_aircall.reading.times import DAY_MILLISECONDS, told_milliseconds
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -49,17 +49,15 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-DAY = 86_400_000
-"""Milliseconds. Some programs write a time on 1 January 1970 where there is none."""
 BATCH = 200
 """Events per query that reads or deletes them."""
 BATCH_BYTES = 2 * LARGEST_BODY
 """Bytes of bodies per batch; only a single larger body may exceed it."""
-PAUSE_SECONDS = 0.05
+FORGET_PAUSE_SECONDS = 0.05
 """Pause between deletions, to let other writers in; a deletion takes a fraction of it."""
 MOST_OF_ONE = 1_000
 """Limit of events merged for one object, latest first; a message has a handful, of a few kB each."""
-MOST_NAMED = 10
+MOST_UNUSABLE_NAMED = 10
 """Limit of unusable events named in the log."""
 IDS = 500
 """Ids per query."""
@@ -194,7 +192,9 @@ class Event(NamedTuple):
     def second(self, name: str) -> int | None:
         """Return a time from `data` in UNIX seconds; None if missing or implausible."""
         told = told_milliseconds(self.data.get(name))
-        return None if told is None or told < DAY else told // 1000
+        if told is None or told < DAY_MILLISECONDS:  # some programs write 1 January 1970 for no time
+            return None
+        return told // 1000
 
 
 class Webhook(NamedTuple):
@@ -240,7 +240,7 @@ class Inbox:
         try:
             engine = postgres_engine(url, patience) if file is None else sqlite_engine(url, file, patience)
         except ModuleNotFoundError as error:
-            message = needs_extra(f"{SETTING}: PostgreSQL", "inbox")
+            message = needs_extra(f"{PREFIX}: PostgreSQL", "inbox")
             raise InputError(message) from error
         inbox = cls(engine, file, patience)
         try:
@@ -505,7 +505,7 @@ class Inbox:
                 forgotten = self._value(FORGOTTEN + company, connection)
                 self._set(connection, FORGOTTEN + company, str(max(last, int(forgotten or 0))))
                 self._grow(connection, company, -sum(row.size for row in found))
-            time.sleep(PAUSE_SECONDS)
+            time.sleep(FORGET_PAUSE_SECONDS)
 
     # Internals
 
@@ -532,7 +532,7 @@ class Inbox:
             if not whole:
                 self.engine.dispose()  # the next connection opens the current file
         if not whole:
-            message = f"{SETTING}: {self._file} was removed, replaced, truncated or made read-only while in use."
+            message = f"{PREFIX}: {self._file} was removed, replaced, truncated or made read-only while in use."
             raise InboxError(message)
 
     def _take_turn(self, connection: sa.Connection) -> None:
@@ -558,8 +558,8 @@ class Inbox:
         if isinstance(body, dict):
             return body
         self._unusable += 1
-        if self._unusable <= MOST_NAMED:
-            logger.warning("%s: the event at position %d cannot be used and is set aside.", SETTING, position)
+        if self._unusable <= MOST_UNUSABLE_NAMED:
+            logger.warning("%s: the event at position %d cannot be used and is set aside.", PREFIX, position)
         return {}
 
     def _value(self, key: str, connection: sa.Connection | None = None) -> str | None:
@@ -590,7 +590,7 @@ class Inbox:
         if version == len(MIGRATIONS):
             return
         if not create:
-            message = f"{SETTING}: missing or of an older version; aircall-inbox serve creates or migrates it."
+            message = f"{PREFIX}: missing or of an older version; aircall-inbox serve creates or migrates it."
             raise InputError(message)
         with self._writing() as connection:
             version = self._version(connection)  # another process may have been faster
@@ -604,10 +604,10 @@ class Inbox:
             return 0
         version = self._value("schema", connection) if there == set(_metadata.tables) else None
         if version is None:
-            message = f"{SETTING}: the database has tables of another program; choose another one."
+            message = f"{PREFIX}: the database has tables of another program; choose another one."
             raise InputError(message)
         if int(version) > len(MIGRATIONS):
-            message = f"{SETTING}: a later version of tap-aircall made the store; upgrade this one."
+            message = f"{PREFIX}: a later version of tap-aircall made the store; upgrade this one."
             raise InputError(message)
         return int(version)
 

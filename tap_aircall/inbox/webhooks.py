@@ -30,10 +30,10 @@ if TYPE_CHECKING:
 S = TypeVar("S")
 T = TypeVar("T")
 
-PATH = "/v1/webhooks"
-NAME = "tap-aircall inbox"
+WEBHOOKS_PATH = "/v1/webhooks"
+WEBHOOK_NAME = "tap-aircall inbox"
 """Name of the webhook in Aircall's dashboard."""
-EVERY_SECONDS = 600.0
+CHECK_INTERVAL_SECONDS = 600.0
 """Interval between checks that webhooks are active. Aircall keeps the events of a disabled webhook for 12 hours (facts:
 Deliveries)."""
 AGAIN_SECONDS = 2.0
@@ -136,7 +136,7 @@ class Webhooks:
         def read(queries: Iterable[Query]) -> Iterator[Page]:
             for query in queries:
                 try:
-                    yield self._aircall.get(PATH, query, partial(parse, query))
+                    yield self._aircall.get(WEBHOOKS_PATH, query, partial(parse, query))
                 except ShortPageError as error:
                     yield error.page
 
@@ -174,7 +174,7 @@ class Webhooks:
         there = [webhook for webhook in self.in_aircall().values() if webhook.url == url]
         there.sort(key=lambda webhook: webhook.webhook_id not in known)
         for spare in there[1:]:
-            if spare.name == NAME:
+            if spare.name == WEBHOOK_NAME:
                 self._remove(spare.webhook_id)
                 logger.warning("Removed webhook %s, a duplicate with the same URL.", spare.webhook_id)
         try:
@@ -182,9 +182,9 @@ class Webhooks:
                 made = self._switch_on(there[0], events)
                 made = made if made.token else there[0]
             else:
-                wish = {"url": url, "custom_name": NAME, **_events(events)}
+                wish = {"url": url, "custom_name": WEBHOOK_NAME, **_events(events)}
                 # Not retried: if the response is lost, repeating the command finds the webhook.
-                made = self._aircall.post(PATH, wish, _webhook, attempts=1)
+                made = self._aircall.post(WEBHOOKS_PATH, wish, _webhook, attempts=1)
         except RejectedRequestError as error:
             named = f"these must be names of events: {one_line(', '.join(events))}; " if events else ""
             message = (
@@ -223,7 +223,7 @@ class Webhooks:
             token = next((each.token for each in self.in_aircall().values() if each.url == url), None)
         knock = requests.Request("POST", url, json={"token": token})
         name, place = "The response from the URL", urlsplit(url).netloc
-        with Session(user_agent=NAME, timeout=KNOCK_SECONDS, at_once=1) as session:
+        with Session(user_agent=WEBHOOK_NAME, timeout=KNOCK_SECONDS, at_once=1) as session:
             for _ in range(KNOCKS):
                 with session.open(knock, name=name, place=place, shown=place) as incoming:
                     status, body = incoming.status, b"".join(incoming.pieces(LARGEST_BODY))
@@ -253,7 +253,7 @@ class Webhooks:
 
     def _remove(self, webhook_id: str) -> None:
         try:
-            self._aircall.delete(f"{PATH}/{webhook_id}")
+            self._aircall.delete(f"{WEBHOOKS_PATH}/{webhook_id}")
         except NotFoundError:
             logger.info("Webhook %s no longer exists.", webhook_id)
 
@@ -284,12 +284,12 @@ class Webhooks:
             except TapAircallError as error:
                 if not ended.is_set():
                     line = "Cannot check whether webhooks are active: %s Next check in %.0f minutes."
-                    logger.warning(line, error, EVERY_SECONDS / 60)
-            self._clock.wait(EVERY_SECONDS, ended)
+                    logger.warning(line, error, CHECK_INTERVAL_SECONDS / 60)
+            self._clock.wait(CHECK_INTERVAL_SECONDS, ended)
 
     def _switch_on(self, webhook: AircallsWebhook, events: Sequence[str]) -> AircallsWebhook:
         wish = {"url": webhook.url, **({"custom_name": webhook.name} if webhook.name else {}), **_events(events)}
-        return self._aircall.put(f"{PATH}/{webhook.webhook_id}", wish, _webhook)
+        return self._aircall.put(f"{WEBHOOKS_PATH}/{webhook.webhook_id}", wish, _webhook)
 
     def _know(self, token: str, kind: str, webhook_id: str | None, url: str, events: Sequence[str]) -> Webhook:
         now = int(self._clock.time() * 1000)

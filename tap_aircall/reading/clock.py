@@ -11,6 +11,8 @@ from concurrent.futures import wait
 from datetime import UTC
 from typing import TYPE_CHECKING, TypeVar
 
+from tap_aircall.reading.times import DAY_SECONDS
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from concurrent.futures import Future
@@ -24,7 +26,7 @@ TRAIL_SECONDS = 60
 """A state stays this far behind the present, since Aircall may list a record late without a sign.
 
 It covers replication lag at Aircall and a second or two of error in the clock. The next run reads this time again."""
-ABSURD_SECONDS = 86_400
+ABSURD_SECONDS = DAY_SECONDS
 """If the two clocks differ by more, one of them is plainly wrong."""
 
 logger = logging.getLogger(__name__)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 SMALLEST, LARGEST = -(2**63), 2**63 - 1
 """The range of a 64-bit integer, the largest type of most databases."""
-DEEPEST = 100
+DEEPEST_VALUE = 100
 """Levels of nesting kept where no schema describes a value; well below Python's recursion limit."""
 _INTEGER = re.compile(r"-?(0|[1-9][0-9]{0,18})")
 _SECRET = re.compile("token|secret|password|signature", re.IGNORECASE)
@@ -223,7 +223,7 @@ class _Conformer:
             hides: Whether to drop fields that look like secrets.
             depth: How many levels it is nested in.
         """
-        if (depth >= DEEPEST and isinstance(value, dict | list)) or _kind(value) == "endless":
+        if (depth >= DEEPEST_VALUE and isinstance(value, dict | list)) or _kind(value) == "endless":
             self.on_misfit(path, Misfit.UNUSABLE)
             return None
         if isinstance(value, list):

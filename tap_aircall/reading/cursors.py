@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tap_aircall.reading.clock import TRAIL_SECONDS
 from tap_aircall.reading.states import CLOCK_TOLERANCE_SECONDS
-from tap_aircall.reading.times import to_rfc3339, to_seconds
+from tap_aircall.reading.times import DAY_SECONDS, to_rfc3339, to_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -28,9 +28,9 @@ NEW = 0
 BEGINNING = -(2**62)
 """Position of a cursor that has read nothing."""
 
-LATE = 86_400
+LATE = DAY_SECONDS
 """Seconds by which Aircall may list a call late, at most."""
-OLD = 30 * 86_400
+OLD = 30 * DAY_SECONDS
 """Seconds after which a call may disappear from Aircall's list while it is read."""
 
 POSITIONS = "cursors"

@@ -13,7 +13,8 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tap_aircall.reading.pages import Gap
-from tap_aircall.reading.times import to_rfc3339, to_seconds
+from tap_aircall.reading.states import ASKED_AT
+from tap_aircall.reading.times import DAY_SECONDS, to_rfc3339, to_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -22,10 +23,9 @@ KEY = "later"
 """Key of the items in a stream's state."""
 GAPS = "gaps"
 """Key of the gaps in a stream's state."""
-ASKED_AT = "asked_at"
-WEEK_SECONDS = 7 * 86_400
+WEEK_SECONDS = 7 * DAY_SECONDS
 """After this, an item is retried for the last time."""
-YOUNG_SECONDS = 3 * 86_400
+YOUNG_SECONDS = 3 * DAY_SECONDS
 """For this long, Aircall may still produce a missing result."""
 SOON_SECONDS = 20 * 60
 """An item is first retried after this; Aircall recalculates a call until then."""

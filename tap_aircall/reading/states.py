@@ -24,6 +24,8 @@ SINGER_KEYS = frozenset(
     }
 )
 """Keys that the SDK writes into a stream's state; the tap resumes from the bookmark of another tap."""
+ASKED_AT = "asked_at"
+"""State key: the time of the last reading, or of the last request for what Aircall refuses."""
 CLOCK_TOLERANCE_SECONDS = 600
 """Seconds that the clock may be ahead when a state is written; a later state is refused."""
 PAGES_PER_STATE = 10

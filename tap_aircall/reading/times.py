@@ -11,6 +11,10 @@ from typing import Any
 
 NOT_A_TIME = "not a time"
 """The whole error message: the value may be personal data."""
+HOUR_SECONDS = 3_600
+DAY_SECONDS = 86_400
+HOUR_MILLISECONDS = 1_000 * HOUR_SECONDS
+DAY_MILLISECONDS = 1_000 * DAY_SECONDS
 MILLISECONDS_FROM = 10**11
 """A number in a webhook from here on is in milliseconds: as seconds, it would be the year 5138."""
 LAST_MILLISECONDS = 4_102_444_800_000

@@ -46,7 +46,7 @@ LAST_PAGE = CAP // PAGE_SIZE
 SLACK_SECONDS = (TOLERANCE_SECONDS, 1)
 """Seconds before the last record at which to start again, since the order is only that exact. Where two seconds have
 more records than a chunk, one must do."""
-PATIENCE = 10
+MOST_RETRIES = 10
 """Readings in a row that may find nothing new before a list is said to contradict itself."""
 
 
@@ -118,7 +118,7 @@ def whole_list(read: Reader, key: str, name: str) -> Iterator[Step]:
         UnreadableError: If it has more than 10,000 records.
     """
     given: set[Any] = set()
-    for _ in range(1 + PATIENCE):
+    for _ in range(1 + MOST_RETRIES):
         here: set[Any] = set()
         shown, hidden, total, shrank = 0, 0, None, False
         for number, page in pages(read, {}, name):
@@ -167,7 +167,7 @@ def behind_tokens(ask: Callable[[Query], Any], envelope: str, key: str, name: st
     """
     given: set[Any] = set()
     before: Gap | None = None
-    for _ in range(1 + PATIENCE):
+    for _ in range(1 + MOST_RETRIES):
         tokens: set[str] = set()
         query: Query = {}
         idle = 0
@@ -186,7 +186,7 @@ def behind_tokens(ask: Callable[[Query], Any], envelope: str, key: str, name: st
             info = info if isinstance(info, dict) else {}
             following = str(info.get("nextToken") or "")
             idle = 0 if len(given) > known else idle + 1
-            if not following or following in tokens or idle > PATIENCE:
+            if not following or following in tokens or idle > MOST_RETRIES:
                 break
             tokens.add(following)
             query = {"token": following}
@@ -394,7 +394,7 @@ class AscendingWalk:
         given: dict[Any, int] = {}
         passed = Gap(after, until, 0, 0)
         idle, planned = 0, 1
-        while idle <= PATIENCE:
+        while idle <= MOST_RETRIES:
             known = len(given)
             chunk = Chunk(anchor, until, given)
             end = yield from self._chunk(chunk, passed, until, planned)

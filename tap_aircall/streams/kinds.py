@@ -15,6 +15,7 @@ from tap_aircall.errors import AircallError, ForbiddenError, NotFoundError, Resp
 from tap_aircall.http.addresses import path_of
 from tap_aircall.reading import states
 from tap_aircall.reading.conform import without
+from tap_aircall.reading.states import ASKED_AT
 from tap_aircall.reading.times import to_rfc3339, to_seconds
 from tap_aircall.reading.walks import Step
 from tap_aircall.streams.access import Access
@@ -24,10 +25,6 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 
     from tap_aircall.reading.pages import Page, Query, Record
-
-
-ASKED_AT = "asked_at"
-"""State key: when an owned stream was last read."""
 
 
 class ReferenceStream(AircallStream):

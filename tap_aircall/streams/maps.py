@@ -54,7 +54,7 @@ def _parsed(text: str) -> ast.Expression | None:
         return None
 
 
-OPTIONS: Mapping[str, tuple[Callable[[Any], bool], str]] = {
+MAP_OPTIONS: Mapping[str, tuple[Callable[[Any], bool], str]] = {
     MAPPER_ALIAS_OPTION: (_is_alias, "a name, or an expression such as __stream_name__ + '_raw'"),
     MAPPER_ELSE_OPTION: (_is_null, "null"),
     MAPPER_FILTER_OPTION: (lambda rule: rule is None or isinstance(rule, str), "an expression"),
@@ -93,7 +93,7 @@ def check(maps: Mapping[str, Any], streams: Iterable[AircallStream]) -> None:
             _check_option(place, name, rules)
             continue
         if isinstance(rules, dict):
-            for option in OPTIONS.keys() & rules.keys():
+            for option in MAP_OPTIONS.keys() & rules.keys():
                 _check_option(f"{place}.{option}", option, rules[option])
         elif not _is_null(rules):
             raise InputError(f"{place}: must be null or an object.")
@@ -122,7 +122,7 @@ def _check_removal(maps: Mapping[str, Any], stream: str) -> None:
 
 
 def _check_option(place: str, option: str, rule: Any) -> None:
-    is_right, form = OPTIONS[option]
+    is_right, form = MAP_OPTIONS[option]
     if not is_right(rule):
         raise InputError(f"{place}: must be {form}.")
 
@@ -132,15 +132,15 @@ def _check_fields(place: str, rules: Mapping[str, Any], sources: list[AircallStr
     schemas = [schema for stream in sources for schema in (stream.schema, stream.effective_schema)]
     fields = {name for schema in schemas for name in schema["properties"]}
     is_open = any(stream.is_open for stream in sources)
-    removed = {name for name, rule in rules.items() if name not in OPTIONS and _is_null(rule)}
+    removed = {name for name, rule in rules.items() if name not in MAP_OPTIONS and _is_null(rule)}
     for name, rule in rules.items():
-        if name.startswith("__") and name not in OPTIONS:
-            advice = hint(name, OPTIONS, f"there are {', '.join(OPTIONS)}.")
+        if name.startswith("__") and name not in MAP_OPTIONS:
+            advice = hint(name, MAP_OPTIONS, f"there are {', '.join(MAP_OPTIONS)}.")
             raise InputError(f"{place}.{one_line(name)}: unknown; {advice}")
         if name in removed and name not in fields and not is_open:
             advice = hint(name, fields, "--discover lists them.")
             raise InputError(f"{place}.{one_line(name)}: there is no such field; {advice}")
-        if (name == MAPPER_FILTER_OPTION and rule is not None) or (name not in OPTIONS and name not in removed):
+        if (name == MAPPER_FILTER_OPTION and rule is not None) or (name not in MAP_OPTIONS and name not in removed):
             names = NAMES | fields | ({"self"} if name in fields or is_open else set())
             _check_expression(f"{place}.{one_line(name)}", rule, None if is_open else names)
     there = {*rules} - removed if MAPPER_ELSE_OPTION in rules else {*rules, *fields} - removed

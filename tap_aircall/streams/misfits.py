@@ -7,7 +7,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from tap_aircall.errors import LONGEST_TEXT, one_line
-from tap_aircall.reading.conform import DEEPEST, Misfit
+from tap_aircall.reading.conform import DEEPEST_VALUE, Misfit
 from tap_aircall.schemas.notation import ADDITIONAL_FIELDS, has
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class Misfits:
         """Return whether the catalog selects a field, given its path from `conform`; unknown fields are selected."""
         if has(self._stream.schema, path) and not has(self._stream.effective_schema, path):
             return False  # the catalog is older than the field
-        names = path.replace("[]", "").split(".", DEEPEST)[:DEEPEST]  # deeper fields follow their ancestors
+        names = path.replace("[]", "").split(".", DEEPEST_VALUE)[:DEEPEST_VALUE]  # deeper fields follow their ancestors
         return self._stream.mask[tuple(part for name in names for part in ("properties", name))]
 
     def report(self, path: str, kind: Misfit) -> None:

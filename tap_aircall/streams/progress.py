@@ -10,6 +10,8 @@ import math
 import sys
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from tap_aircall.reading.times import HOUR_SECONDS
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -18,8 +20,8 @@ if TYPE_CHECKING:
     from tap_aircall.http.client import AircallClient
     from tap_aircall.reading.clock import Clock
 
-LOG_INTERVAL_SECONDS = 30.0
-COSTLY_SECONDS = 3600
+PROGRESS_LOG_SECONDS = 30.0
+COSTLY_SECONDS = HOUR_SECONDS
 """Duration from which on a run that takes a request per call, user or number gets a warning."""
 
 
@@ -46,7 +48,7 @@ class Progress:
         """Duration; None before the end."""
         self._total = 0
         self._began = clock.monotonic()
-        self._next_line = self._began + LOG_INTERVAL_SECONDS
+        self._next_line = self._began + PROGRESS_LOG_SECONDS
         self._was_shown = False
         self._bar: tqdm[Any] | None = None
 
@@ -67,7 +69,7 @@ class Progress:
             self._bar.set_postfix_str(self._cost(), refresh=False)
             self._bar.update(records)
         elif self._clock.monotonic() >= self._next_line:
-            self._next_line = self._clock.monotonic() + LOG_INTERVAL_SECONDS
+            self._next_line = self._clock.monotonic() + PROGRESS_LOG_SECONDS
             self._was_shown = True
             of_total = f" of {self._total:,}" if self._total else ""
             self._logger.info("%s: %s%s records, %s", self._stream, f"{self.records:,}", of_total, self._cost())

@@ -88,7 +88,7 @@ def test_a_lock_that_stays_held_is_told(address: str, monkeypatch: pytest.Monkey
 def test_new_tokens_are_saved_even_if_the_connection_breaks_meanwhile(
     address: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(database, "PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr(database, "SAVE_PAUSE_SECONDS", 0.0)
     one = store(address)
     with one.locked():
         with psycopg.connect(address, autocommit=True) as admin:

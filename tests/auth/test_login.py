@@ -472,7 +472,7 @@ class TestFailures:
         assert paths(aircall) == []
 
     def test_a_login_that_nobody_answers_is_given_up(self, callback: str, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("tap_aircall.auth.login.PATIENCE_SECONDS", 0.05)
+        monkeypatch.setattr("tap_aircall.auth.login.LOGIN_SECONDS", 0.05)
 
         with pytest.raises(LoginFailedError, match="Nobody logged in within"):
             Login(DASHBOARD, "app", callback, Admin(None, at_terminal=False)).run()

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from aircall_sandbox import Fault
 from aircall_sandbox.analytics import EXPORT_PATH, FILE_PATH
 from tap_aircall.errors import ExpiredError, RejectedRequestError, ResponseError, UnavailableError
-from tap_aircall.http.downloads import ATTEMPTS, IN_MEMORY
+from tap_aircall.http.downloads import DOWNLOAD_ATTEMPTS, IN_MEMORY
 from tests.damage import damaged
 from tests.http.test_client import make_client, ping
 from tests.messages import refused
@@ -85,7 +85,7 @@ def test_it_is_tried_again_for_half_a_minute(
     aircall: Aircall, client: AircallClient, address: Any, failure: dict[str, Any]
 ) -> None:
     url = address(b"A" * 1000)
-    aircall.sandbox.faults.append(Fault(path=FILE_PATH, times=ATTEMPTS - 1, **failure))
+    aircall.sandbox.faults.append(Fault(path=FILE_PATH, times=DOWNLOAD_ATTEMPTS - 1, **failure))
     with client.downloader.fetch(url, LARGEST) as file:
         assert len(file.read()) == 1000
     assert 15 <= sum(aircall.clock.waits) <= 31
@@ -112,7 +112,7 @@ def fetched(client: AircallClient, url: str) -> bytes:
 
 def test_an_encoding_that_nobody_asked_for_is_named(aircall: Aircall, client: AircallClient, address: Any) -> None:
     url = address(CONTENT)
-    send(aircall, "br", CONTENT, times=ATTEMPTS)
+    send(aircall, "br", CONTENT, times=DOWNLOAD_ATTEMPTS)
 
     with refused(UnavailableError, "127.0.0.1", "compression"):
         fetched(client, url)
@@ -124,12 +124,12 @@ def test_a_damaged_encoded_file_arrives_whole_or_not_at_all(
     aircall: Aircall, client: AircallClient, address: Any, data: st.DataObject
 ) -> None:
     url, coding = address(b""), data.draw(st.sampled_from(sorted(CODED)))
-    send(aircall, coding, data.draw(damaged(CODED[coding])), times=ATTEMPTS)
+    send(aircall, coding, data.draw(damaged(CODED[coding])), times=DOWNLOAD_ATTEMPTS)
 
     try:
         assert fetched(client, url) == CONTENT
     except UnavailableError:
-        assert sum(1 for log in aircall.sandbox.requests if url.endswith(log.path)) == ATTEMPTS
+        assert sum(1 for log in aircall.sandbox.requests if url.endswith(log.path)) == DOWNLOAD_ATTEMPTS
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 410])

@@ -12,10 +12,11 @@ from hypothesis import example, given
 
 from aircall_sandbox.replay import EXAMPLES, Replay
 from tap_aircall.http.client import Response
-from tap_aircall.http.trace import DAY, OTHER, Trace, kind_of, shown_name, squeezed, template
+from tap_aircall.http.trace import OTHER, Trace, kind_of, shown_name, squeezed, template
+from tap_aircall.reading.times import DAY_SECONDS
 from tests.clock import NOW, FakeClock
 
-distances = st.lists(st.integers(-3 * DAY, 10) | st.integers(-40, 0), max_size=30)
+distances = st.lists(st.integers(-3 * DAY_SECONDS, 10) | st.integers(-40, 0), max_size=30)
 
 
 def traced(body: Any, path: str = "/v1/calls", **headers: str) -> dict[str, Any]:
@@ -135,7 +136,7 @@ def test_times_keep_their_order_their_day_and_their_near_neighbours_and_nothing_
         gap = after - before
         kept = shown[after] - shown[before]
         assert kept == gap if gap <= 3 else kept > 3
-    assert all(abs(shown[each]) // DAY == abs(each) // DAY for each in drawn)
+    assert all(abs(shown[each]) // DAY_SECONDS == abs(each) // DAY_SECONDS for each in drawn)
     assert squeezed(shown[each] for each in drawn) == {shown[each]: shown[each] for each in [*drawn, 0]}
 
 

@@ -97,7 +97,7 @@ def test_a_failed_command_is_described(command: str, fact: object, monkeypatch: 
 
 
 def test_a_command_that_ignores_sigterm_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(followup, "GRACE_SECONDS", 0.1)
+    monkeypatch.setattr(followup, "EXIT_SECONDS", 0.1)
     ended = Event()
     ended.set()
 

@@ -269,8 +269,8 @@ def test_a_thousand_idle_connections_do_not_stop_deliveries(receiver: Running) -
 
 @pytest.mark.parametrize("said", [b"", b"POST /aircall HTTP/1.1\r\nHost:"])
 def test_an_idle_connection_is_closed(receiver: Running, monkeypatch: pytest.MonkeyPatch, said: bytes) -> None:
-    monkeypatch.setattr(server, "SILENCE_SECONDS", 0.05)
-    monkeypatch.setattr(server, "KEPT_SECONDS", 0.05)
+    monkeypatch.setattr(server, "FIRST_REQUEST_SECONDS", 0.05)
+    monkeypatch.setattr(server, "IDLE_SECONDS", 0.05)
     with receiver.connect() as connection:
         connection.sendall(said)
         assert ended(connection)
@@ -507,7 +507,7 @@ def test_refusals_are_counted_in_the_log(receiver: Running, caplog: pytest.LogCa
     for body in (b"hello", b"{}", b"{}", b"hello"):
         receiver.post(body)
     receiver.get("/aircall")  # what a redirect makes of a delivery
-    receiver.clock.now += server.NEWS_SECONDS
+    receiver.clock.now += server.REFUSALS_LOG_SECONDS
     receiver.post(b"{}")
 
     each_names(caplog.messages, ("1 with 400",), ("1 with 400", "3 with 401", "1 with 405"))

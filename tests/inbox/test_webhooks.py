@@ -20,7 +20,7 @@ from tap_aircall.errors import (
 )
 from tap_aircall.inbox.deliveries import MESSAGES, fingerprint
 from tap_aircall.inbox.store import Inbox, Webhook
-from tap_aircall.inbox.webhooks import AGAIN_SECONDS, EVERY_SECONDS, KNOCKS, NAME, Webhooks
+from tap_aircall.inbox.webhooks import AGAIN_SECONDS, CHECK_INTERVAL_SECONDS, KNOCKS, WEBHOOK_NAME, Webhooks
 from tests.clock import FakeClock
 from tests.messages import each_names, names, refused, warnings
 from tests.receiving import receiver
@@ -126,13 +126,13 @@ def test_processes_that_register_at_once_end_up_with_one_webhook(aircall: Aircal
 
 
 def test_a_duplicate_from_a_killed_process_is_removed(aircall: Aircall, inbox: Inbox, webhooks: Webhooks) -> None:
-    aircall.world.add("webhooks", url=URL, custom_name=NAME)
+    aircall.world.add("webhooks", url=URL, custom_name=WEBHOOK_NAME)
     aircall.world.add("webhooks", url=URL, custom_name="of somebody else")
     first = webhooks.register(URL, [])
-    aircall.world.add("webhooks", url=URL, custom_name=NAME)
+    aircall.world.add("webhooks", url=URL, custom_name=WEBHOOK_NAME)
 
     assert webhooks.register(URL, []).webhook_id == first.webhook_id
-    assert [each["custom_name"] for each in in_sandbox(aircall)] == [NAME, "of somebody else"]
+    assert [each["custom_name"] for each in in_sandbox(aircall)] == [WEBHOOK_NAME, "of somebody else"]
     assert [each.webhook_id for each in inbox.webhooks()] == [first.webhook_id]
 
 
@@ -261,7 +261,7 @@ def test_checks_every_ten_minutes_survive_failures(
     Webhooks(client, inbox, watchman, "Acme").watch(threading.Event())
     client.close()
 
-    assert watchman.waits == [EVERY_SECONDS] * 3 == [600] * 3
+    assert watchman.waits == [CHECK_INTERVAL_SECONDS] * 3 == [600] * 3
     assert asked(aircall) == [("GET", "/v1/webhooks")] * 3
     each_names(warnings(caplog), ("/v1/webhooks", 404, "10 minutes"))
     assert inbox.webhooks() == [made]

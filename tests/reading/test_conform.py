@@ -14,7 +14,7 @@ from jsonschema import Draft202012Validator
 
 from tap_aircall import schemas
 from tap_aircall.errors import ResponseError
-from tap_aircall.reading.conform import DEEPEST, Misfit, conform, is_recognised, looks_secret
+from tap_aircall.reading.conform import DEEPEST_VALUE, Misfit, conform, is_recognised, looks_secret
 from tap_aircall.schemas.notation import ADDITIONAL_FIELDS, completed, has, integer, open_object
 from tests.messages import refused
 from tests.streams.test_schemas import FORMATS, STREAMS, keys_of
@@ -276,10 +276,10 @@ def test_what_is_nested_too_deep_is_cut_and_named() -> None:
 
     record, reported = conformed(sent)
 
-    assert record["body"] == record[ADDITIONAL_FIELDS]["mood"] == nested(None, DEEPEST)
-    assert json.loads(record["user"]["name"]) == nested(None, DEEPEST)
-    assert record[ADDITIONAL_FIELDS]["numbers[]"] == [nested(None, DEEPEST)]
-    assert ("body" + ".a" * DEEPEST, Misfit.UNUSABLE) in reported
+    assert record["body"] == record[ADDITIONAL_FIELDS]["mood"] == nested(None, DEEPEST_VALUE)
+    assert json.loads(record["user"]["name"]) == nested(None, DEEPEST_VALUE)
+    assert record[ADDITIONAL_FIELDS]["numbers[]"] == [nested(None, DEEPEST_VALUE)]
+    assert ("body" + ".a" * DEEPEST_VALUE, Misfit.UNUSABLE) in reported
 
 
 @pytest.mark.parametrize("sent", [{}, *({"id": value} for value in (None, "s3cr3t", 2**63, [7], {"id": 7}, True, 7.5))])

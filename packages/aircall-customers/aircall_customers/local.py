@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 HERE = Path(__file__).parent
 ROOT = HERE.parents[2]
 """The checkout, with the Meltano project that `make install` has set up."""
-GRACE_SECONDS = 30
+SHUTDOWN_SECONDS = 30
 
 
 @contextmanager
@@ -116,7 +116,7 @@ class Deployment:
         for process in self._processes:
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGINT)
-        until = time.monotonic() + GRACE_SECONDS
+        until = time.monotonic() + SHUTDOWN_SECONDS
         for process in self._processes:
             with suppress(subprocess.TimeoutExpired):
                 process.wait(max(until - time.monotonic(), 0.1))

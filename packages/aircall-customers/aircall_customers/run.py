@@ -34,9 +34,9 @@ if TYPE_CHECKING:
 
 CHECK_SECONDS = 5.0
 """Interval of the checks that the claim is still valid."""
-LOOK_SECONDS = 0.2
+STOP_POLL_SECONDS = 0.2
 """Interval of the checks on Meltano, the parent process and signals."""
-GRACE_SECONDS = 60.0
+STOP_SECONDS = 60.0
 """How long Meltano may take to exit after SIGTERM, and again after SIGKILL."""
 LONGEST_LINE = 500
 """Length to which errors are cut, in characters."""
@@ -44,8 +44,8 @@ BUILDING = "InvokerCommand"
 """Meltano's type of a step that runs a command, as a build does."""
 UNINSTALLED = "LoginNeeded"
 REJECTED = {"Credentials", "Forbidden"}
-"""Kinds of errors that mark a customer: `UNINSTALLED` at once, the others after `PATIENCE` times in a row."""
-PATIENCE = 3
+"""Kinds of errors that mark a customer: `UNINSTALLED` at once, the others after `REJECTIONS` times in a row."""
+REJECTIONS = 3
 
 
 class Place(NamedTuple):
@@ -208,7 +208,7 @@ def _end(guard: Guard, claim: Claim, report: Report) -> None:
         Outcome(
             error_kind=report.error_kind,
             error=report.error,
-            is_final=report.error_kind == UNINSTALLED or (is_rejected and failures >= PATIENCE - 1),
+            is_final=report.error_kind == UNINSTALLED or (is_rejected and failures >= REJECTIONS - 1),
             calls_until=until,
         ),
     )
@@ -346,13 +346,13 @@ class Meltano:
             next_check = began + CHECK_SECONDS
             try:
                 while process.poll() is None and reason is None:
-                    reason = stop.wait(LOOK_SECONDS)
+                    reason = stop.wait(STOP_POLL_SECONDS)
                     if time.monotonic() >= next_check:
                         next_check = time.monotonic() + CHECK_SECONDS
                         guard.check(claim)
             finally:
-                end_group(group, process, GRACE_SECONDS)
-            reader.join(GRACE_SECONDS)
+                end_group(group, process, STOP_SECONDS)
+            reader.join(STOP_SECONDS)
             if not reader.is_alive():
                 process.stdout.close()
         report.seconds = round(time.monotonic() - began, 1)

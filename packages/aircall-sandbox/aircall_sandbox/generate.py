@@ -93,7 +93,7 @@ BEFORE_TEAMS = {"out_of_opening_hours", "abandoned_in_ivr"}
 """Reasons of calls that reach no team."""
 WITH_VOICEMAIL = {"out_of_opening_hours", "no_available_agent", "agents_did_not_answer"}
 ANONYMOUS = "anonymous"
-PATIENCE = 4 * DAY
+CALLBACK_SECONDS = 4 * DAY
 """Seconds after which nobody calls back."""
 INFORMATION = (
     "Prefers to be called in the morning.",
@@ -465,7 +465,7 @@ class _Maker:
 
     def _whom_to_call(self, line: _Line, started_at: int) -> _Party:
         """Draw whom to call, and the subject; perhaps those of the first missed call."""
-        while line.missed and line.missed[0].at < started_at - PATIENCE:
+        while line.missed and line.missed[0].at < started_at - CALLBACK_SECONDS:
             line.missed.popleft()
         if line.missed and self.chance(0.6):
             _, party = line.missed.popleft()

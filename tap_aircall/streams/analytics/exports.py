@@ -29,18 +29,18 @@ if TYPE_CHECKING:
     from tap_aircall.http.client import AircallClient
     from tap_aircall.reading.clock import Clock
 
-PATH = "/v1/analytics/report/export"
+EXPORT_PATH = "/v1/analytics/report/export"
 AHEAD = 10
 """Days of a report to request at once."""
 FIRST_POLL_SECONDS = 15.0
 POLL_SECONDS = 60.0
-PATIENCE_SECONDS = 30 * 60.0
+EXPORT_SECONDS = 30 * 60.0
 """Limit for making an export."""
-MOST_REQUESTS = 3
+REQUESTS_PER_EXPORT = 3
 """Requests for an export that Aircall forgets."""
-MOST_DOWNLOADS = 3
+DOWNLOADS_PER_EXPORT = 3
 """Download addresses to try per file."""
-LOG_INTERVAL_SECONDS = 60.0
+EXPORT_LOG_SECONDS = 60.0
 ADDRESS = re.compile(r"[^\s\"']+://[^\s\"']*")
 """A URL in Aircall's message: it may give access to a file, so it is not logged."""
 
@@ -125,7 +125,7 @@ class Reports:
             "exportOptions": {"format": "CSV"},
         }
         try:
-            export = self._client.post(PATH, {"input": wish}, Export.parse)
+            export = self._client.post(EXPORT_PATH, {"input": wish}, Export.parse)
         except RejectedRequestError as error:
             raise ReportError("Aircall refuses to export this day; is start_date too early?") from error
         except ForbiddenError as error:
@@ -159,17 +159,17 @@ class Reports:
         due, requests = asked_at + FIRST_POLL_SECONDS, 1
         while export.status not in {"COMPLETED", "FAILED"}:  # PENDING, or an unknown status
             now = self._clock.monotonic()
-            if now - asked_at >= PATIENCE_SECONDS:
-                raise ReportError(f"Aircall has not made it within {PATIENCE_SECONDS / 60:.0f} minutes.")
+            if now - asked_at >= EXPORT_SECONDS:
+                raise ReportError(f"Aircall has not made it within {EXPORT_SECONDS / 60:.0f} minutes.")
             if due > now >= self._next_line:
-                self._next_line = now + LOG_INTERVAL_SECONDS
+                self._next_line = now + EXPORT_LOG_SECONDS
                 logger.info("Waiting for Aircall to make %s of %s.", report, day)
             self._client.limiter.wait(max(0.0, due - now))
             try:
                 export = self._poll(export)
             except NotFoundError as error:
                 requests += 1
-                if requests > MOST_REQUESTS:
+                if requests > REQUESTS_PER_EXPORT:
                     raise ReportError("Aircall forgot the export before it was ready.") from error
                 export = self.ask(report, day)
             due = self._clock.monotonic() + POLL_SECONDS
@@ -179,14 +179,14 @@ class Reports:
 
     def _poll(self, export: Export) -> Export:
         try:
-            return self._client.get(f"{PATH}/{export.identity}", {}, Export.parse)
+            return self._client.get(f"{EXPORT_PATH}/{export.identity}", {}, Export.parse)
         except (ForbiddenError, RejectedRequestError) as error:
             raise ReportError("Aircall does not show the export.") from error
 
     def _download(self, export: Export) -> IO[bytes]:
         """Download the file, with a new address if one has expired; an empty file is requested twice."""
         was_empty = False
-        for _ in range(MOST_DOWNLOADS):
+        for _ in range(DOWNLOADS_PER_EXPORT):
             if export.url is None:
                 break
             try:

@@ -20,6 +20,7 @@ from contextlib import closing, contextmanager
 from typing import IO, TYPE_CHECKING
 
 from tap_aircall.errors import ReportError, one_line
+from tap_aircall.http.session import PIECE
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator
@@ -28,8 +29,6 @@ LARGEST_FILE = 2 * 2**30
 """Bytes of one day's report, zipped or unzipped; no company has so many calls."""
 IN_MEMORY = 8 * 2**20
 """Bytes from which on an unzipped file goes to disk."""
-PIECE = 2**16
-"""Bytes to unzip at a time."""
 LONGEST_ROW = 2**20
 """Characters; limits memory, which holds one row."""
 METHODS = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}

@@ -22,7 +22,7 @@ REREAD_DAYS = 3
 """Last days to read again, since Aircall still changes them."""
 HISTORY = timedelta(days=183)
 """Days to read without a start_date."""
-REPORTS = "reports"
+REPORTS_KEY = "reports"
 
 
 class Position(msgspec.Struct, frozen=True):
@@ -52,7 +52,7 @@ class AnalyticsReports(AircallStream):
     cost = "two per report and day, and one a minute until Aircall has made it"
     primary_keys = ("report_name", "report_date", "row_number")
     replication_key = "report_date"
-    state_keys = (REPORTS,)
+    state_keys = (REPORTS_KEY,)
     selected_by_default = False
 
     @override
@@ -88,7 +88,7 @@ class AnalyticsReports(AircallStream):
 
     @override
     def parse_state(self, state: Mapping[str, Any]) -> dict[str, Position]:
-        return msgspec.convert(state.get(REPORTS, {}), dict[str, Position], str_keys=True)
+        return msgspec.convert(state.get(REPORTS_KEY, {}), dict[str, Position], str_keys=True)
 
     def _reports(self) -> Reports:
         return Reports(self.client, self.clock, timezone=self.settings.analytics_timezone)
@@ -116,7 +116,7 @@ class AnalyticsReports(AircallStream):
             yield [self._record(report, day, number, None)]
         self._positions[report] = before.after(day, count)
         if not self.is_full_table:
-            self.write_state({REPORTS: msgspec.to_builtins(self._positions, str_keys=True)})
+            self.write_state({REPORTS_KEY: msgspec.to_builtins(self._positions, str_keys=True)})
 
     def _record(self, report: str, day: date, number: int, row: Record | None) -> Record:
         return {"report_name": report, "report_date": day.isoformat(), "row_number": number, "row": row}

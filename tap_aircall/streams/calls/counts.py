@@ -16,7 +16,7 @@ from tap_aircall.errors import ResponseError
 from tap_aircall.reading import states
 from tap_aircall.reading.cursors import FIRST_RUN, POSITIONS, Cursors, Window
 from tap_aircall.reading.pages import Page
-from tap_aircall.reading.times import to_rfc3339
+from tap_aircall.reading.times import DAY_SECONDS, to_rfc3339
 from tap_aircall.reading.walks import CAP, crowded
 from tap_aircall.streams.base import AircallStream
 
@@ -25,10 +25,9 @@ if TYPE_CHECKING:
 
     from tap_aircall.reading.pages import Query, Record
 
-DAY = 86_400
-AGES = (DAY, 7 * DAY, 30 * DAY)
+AGES = (DAY_SECONDS, 7 * DAY_SECONDS, 30 * DAY_SECONDS)
 """Seconds after a day's end when it is counted again."""
-SURELY_SERVED = 175 * DAY
+SURELY_SERVED = 175 * DAY_SECONDS
 """Seconds for which Aircall certainly serves calls; the exact limit is unknown (facts: Calls)."""
 
 
@@ -63,7 +62,7 @@ class CallCounts(AircallStream):
 
     @override
     def sample(self) -> list[Record]:
-        return [self._counted(self.began_at // DAY - 1)]
+        return [self._counted(self.began_at // DAY_SECONDS - 1)]
 
     @override
     def parse_state(self, state: Mapping[str, Any]) -> Cursors:
@@ -74,8 +73,8 @@ class CallCounts(AircallStream):
             state.get("replication_key_value"),
             ages=AGES,
             now=self.began_at,
-            start=None if settings.start is None else -(-settings.start // DAY) * DAY,
-            end=None if settings.end is None else (settings.end + 1) // DAY * DAY - 1,
+            start=None if settings.start is None else -(-settings.start // DAY_SECONDS) * DAY_SECONDS,
+            end=None if settings.end is None else (settings.end + 1) // DAY_SECONDS * DAY_SECONDS - 1,
             horizon=self.began_at,
         )
 
@@ -88,9 +87,9 @@ class CallCounts(AircallStream):
 
     def _days_of(self, window: Window) -> range:
         """Return the days (since 1970) that end within a window and that Aircall serves whole."""
-        begin = None if window.after is None else (window.after + 1) // DAY
-        end = (window.until + 1) // DAY
-        if begin is None or begin * DAY < self.began_at - SURELY_SERVED:
+        begin = None if window.after is None else (window.after + 1) // DAY_SECONDS
+        end = (window.until + 1) // DAY_SECONDS
+        if begin is None or begin * DAY_SECONDS < self.began_at - SURELY_SERVED:
             first = self._first_day()
             begin = end if first is None else max(begin or first, first)
         return range(begin, end)
@@ -104,13 +103,13 @@ class CallCounts(AircallStream):
             raise ResponseError("Aircall counts calls but does not show the oldest.")
         oldest = page.times[0]
         is_cut = oldest < self.began_at - SURELY_SERVED
-        return oldest // DAY + is_cut
+        return oldest // DAY_SECONDS + is_cut
 
     def _counted(self, day: int) -> Record:
         """Count the calls of a day (since 1970)."""
         return {
-            "date": datetime.fromtimestamp(day * DAY, UTC).date().isoformat(),
-            "calls": self._total(day * DAY - 1, _last_second_of(day)),
+            "date": datetime.fromtimestamp(day * DAY_SECONDS, UTC).date().isoformat(),
+            "calls": self._total(day * DAY_SECONDS - 1, _last_second_of(day)),
             "counted_at": to_rfc3339(self.aircall_clock.reached()),
         }
 
@@ -139,4 +138,4 @@ class CallCounts(AircallStream):
 
 
 def _last_second_of(day: int) -> int:
-    return (day + 1) * DAY - 1
+    return (day + 1) * DAY_SECONDS - 1

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from tap_aircall.reading.walks import Step
     from tap_aircall.streams.run import Run
 
-MARK = "custom"
+CUSTOM = "custom"
 """State key of a custom stream, which may be gone from the settings later."""
 ID, TIME = "id", "time"
 """Fields of a packed record that walks read."""
@@ -82,7 +82,7 @@ class CustomStream(AircallStream):
 
     definition: ClassVar[Definition]
     is_open = True
-    state_keys: ClassVar[tuple[str, ...]] = (MARK,)
+    state_keys: ClassVar[tuple[str, ...]] = (CUSTOM,)
 
     def __init__(self, tap: Tap, run: Run) -> None:
         super().__init__(tap, run, schema_of(self.definition))
@@ -90,7 +90,7 @@ class CustomStream(AircallStream):
     @override
     def prepare(self) -> None:
         super().prepare()
-        self.stream_state[MARK] = True
+        self.stream_state[CUSTOM] = True
 
     @override
     def read_pages(self, queries: Iterable[Query]) -> Iterator[Page]:

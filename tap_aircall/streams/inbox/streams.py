@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from tap_aircall.inbox.store import Event
     from tap_aircall.reading.pages import Record
 
-SECRETS = frozenset({"token"})
+SECRET_FIELDS = frozenset({"token"})
 TWIN_MILLISECONDS = 10_000
 """Largest time between twins: one event in the deprecated and in the current form."""
 TWIN_POSITIONS = 1_000
@@ -118,7 +118,7 @@ class WebhookEvents(InboxStream):
     def records_of(self, events: Sequence[Event]) -> Iterable[Record]:
         for event in events:
             told = {name: getattr(event, name) for name in ("company", "object_type", "object_id")}
-            body = without(SECRETS, event.body)
+            body = without(SECRET_FIELDS, event.body)
             yield _envelope(event) | told | {"resource": body.get("resource"), "body": body}
 
 

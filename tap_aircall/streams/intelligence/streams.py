@@ -28,7 +28,8 @@ from tap_aircall.reading import later, states
 from tap_aircall.reading.conform import is_recognised
 from tap_aircall.reading.cursors import POSITIONS
 from tap_aircall.reading.later import YOUNG_SECONDS, Later, Reason, ids_to_state, parse_ids
-from tap_aircall.reading.times import to_rfc3339, to_seconds
+from tap_aircall.reading.states import ASKED_AT
+from tap_aircall.reading.times import DAY_SECONDS, HOUR_SECONDS, to_rfc3339, to_seconds
 from tap_aircall.streams.access import Access
 from tap_aircall.streams.calls.details import CallDetails, is_followed, upgrade_followed
 from tap_aircall.streams.calls.stream import Calls
@@ -43,13 +44,10 @@ if TYPE_CHECKING:
     from tap_aircall.reading.pages import Query, Record
     from tap_aircall.streams.run import Run
 
-HOUR = 3600
-DAY = 86_400
 FOUND, REFUSED, GRANTED = "found", "refused", "granted"
 """State keys: calls already read; when Aircall refused the whole kind; whether it ever granted any of it."""
-ASKED_AT = "asked_at"
 BAD_REQUEST = 400
-ATTEMPTS = 3
+SHAPE_ATTEMPTS = 3
 """Attempts before a call with an answer of unknown shape is set aside."""
 
 
@@ -84,7 +82,7 @@ class CallIntelligence(CallDetails):
         cursors = super().begin()
         self._access = Access(self.client)
         asked_at = _asked_at(self.stream_state)
-        if not states.is_due(asked_at, DAY, self._now):
+        if not states.is_due(asked_at, DAY_SECONDS, self._now):
             raise _refused(asked_at or self._now, is_expected=True)
         self._found = parse_ids(self.stream_state.get(FOUND, {}))
         self._announced = self._announced_calls(cursors)
@@ -113,7 +111,7 @@ class CallIntelligence(CallDetails):
     @override
     def to_state(self, cursors: Cursors) -> dict[str, Any]:
         through = cursors.position_at(cursors.ages[-1])  # no cursor reads calls up to here again
-        self._found = {each: start for each, start in self._found.items() if start + HOUR > through}
+        self._found = {each: start for each, start in self._found.items() if start + HOUR_SECONDS > through}
         granted = {GRANTED: True} if self._access.is_granted else {}
         return {**super().to_state(cursors), FOUND: ids_to_state(self._found) or None, **granted}
 
@@ -205,7 +203,9 @@ class CallIntelligence(CallDetails):
                 self._later.settle(call_id)
                 yield [{**record, "call_id": call_id} for record in answer]
                 if not self.rereads:
-                    self._found[call_id] = (self._now if start is None else to_seconds(start)) // HOUR * HOUR
+                    self._found[call_id] = (
+                        (self._now if start is None else to_seconds(start)) // HOUR_SECONDS * HOUR_SECONDS
+                    )
 
     def _ask(self, call_id: int) -> list[Record] | ResponseError | None:
         """Request the results of one call; None if there are none, or none yet."""
@@ -230,7 +230,7 @@ class CallIntelligence(CallDetails):
             call_id = event.number
             if call_id is not None and (self.rereads or call_id not in self._found):
                 # Without a start in the event, an estimate that is early enough.
-                calls[call_id] = event.second("call_created_at") or event.happened_at // 1000 - DAY
+                calls[call_id] = event.second("call_created_at") or event.happened_at // 1000 - DAY_SECONDS
         return calls
 
     def _raise_refused(self) -> None:
@@ -249,7 +249,7 @@ class CallIntelligence(CallDetails):
             return None
         if not self.is_recognised(found):
             raise ResponseError(
-                f"Aircall answered without the object '{self.envelope}'.", found=payload, attempts=ATTEMPTS
+                f"Aircall answered without the object '{self.envelope}'.", found=payload, attempts=SHAPE_ATTEMPTS
             )
         return [found]
 
@@ -275,7 +275,7 @@ def _refused_before(state: Mapping[str, Any]) -> tuple[dict[int, int], int | Non
 
 
 def _refused(asked_at: int, *, is_expected: bool) -> StreamUnavailableError:
-    until = to_rfc3339(asked_at + DAY)
+    until = to_rfc3339(asked_at + DAY_SECONDS)
     return StreamUnavailableError(
         f"is left out until {until}: Aircall refuses it (status 403); the company's plan may lack it.",
         is_expected=is_expected,
@@ -370,7 +370,7 @@ class CallActionItems(EditedIntelligence):
             return None
         if not isinstance(items, list) or not all(map(self.is_recognised, items)):
             raise ResponseError(
-                f"Aircall answered without the list '{self.envelope}'.", found=payload, attempts=ATTEMPTS
+                f"Aircall answered without the list '{self.envelope}'.", found=payload, attempts=SHAPE_ATTEMPTS
             )
         return items
 

@@ -18,6 +18,8 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 from tap_aircall.errors import AircallError, InputError, StorageError, needs_extra, one_line, reason_of
+from tap_aircall.http.session import PIECE
+from tap_aircall.reading.times import DAY_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -25,8 +27,6 @@ if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
 
 SETTING = "recordings_location"
-PIECE = 2**16
-"""Bytes to read at once."""
 PARTS = 8 * 2**20
 """Bytes of a multipart upload's part; less than fsspec's, so that memory stays flat."""
 PUT: dict[str, dict[str, Any]] = {
@@ -40,7 +40,7 @@ LIBRARIES = ("adlfs", "aiobotocore", "azure", "botocore", "fsspec", "gcsfs", "go
 NO_CREDENTIALS = "finds no credentials in the environment"
 ASIDE = ".part"
 """Suffix of incomplete files."""
-ABANDONED_SECONDS = 86_400
+ABANDONED_SECONDS = DAY_SECONDS
 """Age of an incomplete file that a killed run must have left."""
 DAYS_REMEMBERED = 64
 

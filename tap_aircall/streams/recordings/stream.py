@@ -32,7 +32,7 @@ from tap_aircall.errors import (
 )
 from tap_aircall.reading.cursors import BEGINNING
 from tap_aircall.reading.later import YOUNG_SECONDS, Reason, ids_to_state, parse_ids
-from tap_aircall.reading.times import to_rfc3339, to_seconds
+from tap_aircall.reading.times import HOUR_SECONDS, to_rfc3339, to_seconds
 from tap_aircall.streams.calls.details import CallDetails, is_followed, upgrade_followed
 from tap_aircall.streams.recordings.archive import SETTING, Archive, Kept
 
@@ -48,10 +48,9 @@ if TYPE_CHECKING:
 
 KINDS = ("recording", "voicemail")
 """Kinds of files, and the call's fields with their links."""
-HOUR = 3600
 LARGEST = 2 * 2**30
 """Bytes of a file; more than a day of uncompressed speech."""
-REDIRECTS = 3
+MOST_REDIRECTS = 3
 GONE = {HTTPStatus.NOT_FOUND, HTTPStatus.GONE}
 KEPT = "kept"
 """State key: calls whose files are stored."""
@@ -148,7 +147,7 @@ class CallRecordings(CallDetails):
 
     @override
     def to_state(self, cursors: Cursors) -> dict[str, Any]:
-        forgotten = _forgotten_by(cursors) - HOUR
+        forgotten = _forgotten_by(cursors) - HOUR_SECONDS
         self._kept = {
             kind: {call_id: start for call_id, start in ids.items() if start > forgotten}
             for kind, ids in self._kept.items()
@@ -172,7 +171,7 @@ class CallRecordings(CallDetails):
             if (record := self._record_or_none(each, outcome)) is None:
                 waiting.add(each.call["id"])
             else:
-                self._kept[each.kind][each.call["id"]] = each.started_at // HOUR * HOUR
+                self._kept[each.kind][each.call["id"]] = each.started_at // HOUR_SECONDS * HOUR_SECONDS
                 self.progress.add(0, size=record["bytes"] or 0)
                 yield [record]
         for call in calls:
@@ -243,7 +242,7 @@ class CallRecordings(CallDetails):
         while link is not None:
             try:
                 take = partial(self._store, wanted, link)
-                kept, content_type = self.client.downloader.receive(link, take, redirects=REDIRECTS)
+                kept, content_type = self.client.downloader.receive(link, take, redirects=MOST_REDIRECTS)
             except ExpiredError as error:
                 if has_asked and error.status not in GONE:
                     raise

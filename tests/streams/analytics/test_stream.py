@@ -12,7 +12,7 @@ from aircall_sandbox import Fault
 from aircall_sandbox.analytics import EXPORT_PATH, FILE_PATH
 from tap_aircall.errors import InputError, StreamError
 from tap_aircall.settings import REPORTS
-from tap_aircall.streams.analytics.exports import AHEAD, PATIENCE_SECONDS, POLL_SECONDS
+from tap_aircall.streams.analytics.exports import AHEAD, EXPORT_SECONDS, POLL_SECONDS
 from tests.clock import NOW
 from tests.conftest import Run
 from tests.inboxes import fill
@@ -336,7 +336,7 @@ class TestFailures:
 
         assert names(line, CALLS, "2026-11-20", 30)
         assert positions(run) == {STATUS: "2026-11-22"}
-        assert PATIENCE_SECONDS <= aircall.clock.now - NOW < PATIENCE_SECONDS + POLL_SECONDS
+        assert EXPORT_SECONDS <= aircall.clock.now - NOW < EXPORT_SECONDS + POLL_SECONDS
 
     @pytest.mark.parametrize(
         ("content", "reason"),

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from tap_aircall.inbox.store import Inbox
-    from tap_aircall.inbox.webhooks import AircallsWebhook, Webhooks
+    from tap_aircall.inbox.webhooks import AircallsWebhook, CompanyWebhooks
     from tap_aircall.tap import TapAircall
 
 PROGRAM = "aircall-inbox"
@@ -528,8 +528,8 @@ def register(config: Given, url: str, events: str | None, *, messages: bool) -> 
         check_delivery(webhooks, url)
 
 
-def check_delivery(webhooks: Webhooks, url: str, token: str | None = None) -> None:
-    """Check that a delivery to a URL arrives in this inbox; see `Webhooks.problem_at`.
+def check_delivery(webhooks: CompanyWebhooks, url: str, token: str | None = None) -> None:
+    """Check that a delivery to a URL arrives in this inbox; see `CompanyWebhooks.problem_at`.
 
     Raises:
         InputError: If it does not.
@@ -622,7 +622,7 @@ def last_position(tap: TapAircall, inbox: Inbox) -> int:
 @contextmanager
 def opened(
     config: Given, *, create: bool = False, patience: float | None = None
-) -> Iterator[tuple[TapAircall, Inbox, Webhooks]]:
+) -> Iterator[tuple[TapAircall, Inbox, CompanyWebhooks]]:
     """Open the inbox that the config names.
 
     Args:
@@ -638,7 +638,7 @@ def opened(
     """
     from tap_aircall.inbox.databases import PATIENCE_SECONDS  # noqa: PLC0415 - needs the extra
     from tap_aircall.inbox.store import Inbox  # noqa: PLC0415
-    from tap_aircall.inbox.webhooks import Webhooks  # noqa: PLC0415
+    from tap_aircall.inbox.webhooks import CompanyWebhooks  # noqa: PLC0415
     from tap_aircall.tap import TapAircall  # noqa: PLC0415
 
     tap = TapAircall(config=config.config, parse_env_config=config.parse_env)
@@ -646,7 +646,11 @@ def opened(
         raise InputError("Setting inbox: missing; name a file, or the URL of a PostgreSQL database.")
     inbox = Inbox.open(tap.this_run.settings.inbox, create=create, patience=patience or PATIENCE_SECONDS)
     try:
-        yield tap, inbox, Webhooks(tap.this_run.client, inbox, tap.this_run.clock, tap.this_run.settings.inbox_company)
+        yield (
+            tap,
+            inbox,
+            CompanyWebhooks(tap.this_run.client, inbox, tap.this_run.clock, tap.this_run.settings.inbox_company),
+        )
     finally:
         tap.this_run.client.close()
         inbox.close()

@@ -23,7 +23,7 @@ from tap_aircall.auth.tokens import TokenFile, Tokens
 from tap_aircall.http.limiter import RateLimiter
 from tap_aircall.inbox.deliveries import WEBHOOK, Delivery
 from tap_aircall.inbox.store import Inbox
-from tap_aircall.inbox.webhooks import Webhooks
+from tap_aircall.inbox.webhooks import CompanyWebhooks
 from tap_aircall.reading.clock import Clock
 from tap_aircall.streams.recordings.archive import ASIDE, Archive
 from tap_aircall.tap import TapAircall
@@ -110,7 +110,7 @@ def register(me: Me) -> None:
     """Have Aircall make the webhook."""
     tap = TapAircall(config=me.config)
     with closing(Inbox.open(me.config["inbox"], create=True)) as inbox:
-        webhooks = Webhooks(tap.this_run.client, inbox, Clock(), COMPANY)
+        webhooks = CompanyWebhooks(tap.this_run.client, inbox, Clock(), COMPANY)
         me.say("webhook", webhooks.register(URL, []).webhook_id)
     tap.this_run.client.close()
 
@@ -218,7 +218,7 @@ def survive(
             assert set(told["webhook"]) == in_aircall == {each.webhook_id for each in inbox.webhooks()}
         if register in roles:  # what a killed one has left, the next one notices
             client = aircall.tap().this_run.client
-            last = Webhooks(client, inbox, Clock(), COMPANY).register(URL, [])
+            last = CompanyWebhooks(client, inbox, Clock(), COMPANY).register(URL, [])
             client.close()
             assert {last.webhook_id} == set(aircall.world.kinds["webhooks"])
             assert [last] == inbox.webhooks()

@@ -63,7 +63,7 @@ class NoEventError(ValueError):
     """A body is not an event. The message is the reason, and does not quote the body."""
 
 
-class Row(NamedTuple):
+class EventRow(NamedTuple):
     """A delivery in the form in which it is stored, without its position; see `store.Event`."""
 
     event_id: str
@@ -128,7 +128,7 @@ class Delivery:
         """Whether it has only a token: a check that it arrives at the right receiver."""
         return not self._payload
 
-    def row(self, company: str, kind: str, received_at: int) -> Row:
+    def row(self, company: str, kind: str, received_at: int) -> EventRow:
         """Return the event in the form in which it is stored.
 
         Args:
@@ -149,7 +149,7 @@ class Delivery:
         digest.update(_SIGNED.sub(r'"\1"', body).encode())
         resource = payload.get("resource")
         object_type, object_id = about(event, payload.get("data"))
-        return Row(
+        return EventRow(
             event_id=digest.hexdigest()[:32],
             company=company,
             event=event,

@@ -16,7 +16,7 @@ from tap_aircall.errors import InboxError
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from tap_aircall.inbox.deliveries import Row
+    from tap_aircall.inbox.deliveries import EventRow
 
 MOST_AT_ONCE = 500
 """Events per commit; storing them takes a fraction of Aircall's time-out."""
@@ -33,14 +33,14 @@ class Intake:
         append: Stores events durably, or raises an `InboxError`. Called in another thread.
     """
 
-    def __init__(self, append: Callable[[Sequence[Row]], None]) -> None:
+    def __init__(self, append: Callable[[Sequence[EventRow]], None]) -> None:
         self._append = append
-        self._waiting: deque[tuple[Row, asyncio.Future[None]]] = deque()
+        self._waiting: deque[tuple[EventRow, asyncio.Future[None]]] = deque()
         self._arrived = asyncio.Event()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="store")
         self._is_failing = False
 
-    async def keep(self, row: Row) -> None:
+    async def keep(self, row: EventRow) -> None:
         """Store an event; return once it is durable. If cancelled, drop it unless its commit has begun.
 
         Raises:
@@ -73,16 +73,16 @@ class Intake:
         finally:
             self._thread.shutdown(wait=False)
 
-    def _next(self) -> list[tuple[Row, asyncio.Future[None]]]:
+    def _next(self) -> list[tuple[EventRow, asyncio.Future[None]]]:
         """Take the events for the next commit, skipping cancelled ones."""
-        batch: list[tuple[Row, asyncio.Future[None]]] = []
+        batch: list[tuple[EventRow, asyncio.Future[None]]] = []
         while self._waiting and len(batch) < MOST_AT_ONCE:
             row, stored = self._waiting.popleft()
             if not stored.done():
                 batch.append((row, stored))
         return batch
 
-    def _store(self, rows: Sequence[Row]) -> InboxError | None:
+    def _store(self, rows: Sequence[EventRow]) -> InboxError | None:
         """Store events, and log when the store starts to fail and when it recovers."""
         try:
             self._append(rows)

@@ -78,7 +78,7 @@ SHUTDOWN_SECONDS = 15
 logger = logging.getLogger(__name__)
 
 
-class RefusedError(Exception):
+class RefusedDeliveryError(Exception):
     """A delivery is refused.
 
     Args:
@@ -91,7 +91,7 @@ class RefusedError(Exception):
         self.status = status
 
 
-class Tokens:
+class WebhookTokens:
     """The tokens that authenticate deliveries, by fingerprint.
 
     Args:
@@ -114,7 +114,7 @@ class Tokens:
         """Return the webhook of a token.
 
         Raises:
-            RefusedError: If the token is unknown, or its company has reached its limit in the store.
+            RefusedDeliveryError: If the token is unknown, or its company has reached its limit in the store.
             InboxError: If the tokens cannot be read from the store.
         """
         for seconds in (KNOWN_SECONDS, UNKNOWN_SECONDS):
@@ -125,10 +125,12 @@ class Tokens:
                 if hmac.compare_digest(webhook.fingerprint, fingerprint or "")
             ]
             if webhooks and webhooks[0].company in self._full:
-                raise RefusedError(HTTPStatus.SERVICE_UNAVAILABLE, "This company's inbox is full; try again later.")
+                raise RefusedDeliveryError(
+                    HTTPStatus.SERVICE_UNAVAILABLE, "This company's inbox is full; try again later."
+                )
             if webhooks:
                 return webhooks[0]
-        raise RefusedError(HTTPStatus.UNAUTHORIZED, "Unknown token.")
+        raise RefusedDeliveryError(HTTPStatus.UNAUTHORIZED, "Unknown token.")
 
     async def _refresh(self, seconds: float) -> None:
         """Reload the tokens if the cache is this many seconds old."""
@@ -179,7 +181,7 @@ class Receiver:
     @asynccontextmanager
     async def _live(self, _app: Starlette) -> AsyncIterator[None]:
         """Run the intake while the app runs."""
-        self._tokens = Tokens(self._inbox, self._largest, self._clock.monotonic)
+        self._tokens = WebhookTokens(self._inbox, self._largest, self._clock.monotonic)
         self._intake = Intake(self._inbox.append)
         self._checking = asyncio.Lock()
         storing = asyncio.create_task(self._intake.run())
@@ -198,7 +200,7 @@ class Receiver:
     async def _deliver(self, request: Request) -> Response:
         try:
             return await self._take(request)
-        except RefusedError as refused:
+        except RefusedDeliveryError as refused:
             return self._refusal(refused.status, str(refused))
         except ClientDisconnect:
             return self._refusal(HTTPStatus.BAD_REQUEST, "The body ended early.")
@@ -211,12 +213,12 @@ class Receiver:
         """Return the response once a delivery is stored durably.
 
         Raises:
-            RefusedError, NoEventError: If it is refused.
+            RefusedDeliveryError, NoEventError: If it is refused.
             ClientDisconnect: If the client has disconnected.
             InboxError, TimeoutError: If it could not be stored in time.
         """
         if self._deliveries >= MOST_DELIVERIES:
-            raise RefusedError(HTTPStatus.SERVICE_UNAVAILABLE, "The receiver is overloaded; try again.")
+            raise RefusedDeliveryError(HTTPStatus.SERVICE_UNAVAILABLE, "The receiver is overloaded; try again.")
         held: list[bytes] = []
         self._deliveries += 1
         try:
@@ -231,10 +233,10 @@ class Receiver:
         """Read a body into a list of pieces.
 
         Raises:
-            RefusedError: If it is too large or too slow, or too many bytes are being read.
+            RefusedDeliveryError: If it is too large or too slow, or too many bytes are being read.
         """
         size, declared = 0, request.headers.get("content-length", "")
-        too_large = RefusedError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "The body is too large.")
+        too_large = RefusedDeliveryError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "The body is too large.")
         if declared.isdecimal() and int(declared[:18]) > LARGEST_REFUSED:
             raise too_large
         try:
@@ -246,11 +248,13 @@ class Receiver:
                     if size > LARGEST_BODY:
                         continue
                     if self._in_hand + len(piece) > MOST_IN_HAND:
-                        raise RefusedError(HTTPStatus.SERVICE_UNAVAILABLE, "The receiver is overloaded; try again.")
+                        raise RefusedDeliveryError(
+                            HTTPStatus.SERVICE_UNAVAILABLE, "The receiver is overloaded; try again."
+                        )
                     self._in_hand += len(piece)
                     held.append(piece)
         except TimeoutError:
-            raise RefusedError(HTTPStatus.REQUEST_TIMEOUT, "The body took too long.") from None
+            raise RefusedDeliveryError(HTTPStatus.REQUEST_TIMEOUT, "The body took too long.") from None
         if size > LARGEST_BODY:
             raise too_large
 
@@ -263,7 +267,9 @@ class Receiver:
         row = delivery.row(webhook.company, webhook.kind, int(self._clock.time() * 1000))
         share = max(len(body), SMALLEST_SHARE)
         if self._shares[webhook.company] + share > LARGEST_SHARE:
-            raise RefusedError(HTTPStatus.SERVICE_UNAVAILABLE, "Too many deliveries for this company; try again.")
+            raise RefusedDeliveryError(
+                HTTPStatus.SERVICE_UNAVAILABLE, "Too many deliveries for this company; try again."
+            )
         self._shares[webhook.company] += share
         try:
             await self._intake.keep(row)

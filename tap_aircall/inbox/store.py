@@ -45,7 +45,7 @@ from tap_aircall.reading.times import DAY_MILLISECONDS, told_milliseconds
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Sequence
 
-    from tap_aircall.inbox.deliveries import Row
+    from tap_aircall.inbox.deliveries import EventRow
 
 T = TypeVar("T")
 
@@ -384,7 +384,7 @@ class Inbox:
 
     # For the receiver
 
-    def append(self, rows: Sequence[Row]) -> None:
+    def append(self, rows: Sequence[EventRow]) -> None:
         """Store events durably: they are on disk when the method returns. Idempotent.
 
         Raises:

@@ -96,7 +96,7 @@ class AircallsWebhook(NamedTuple):
         )
 
 
-class Webhooks:
+class CompanyWebhooks:
     """The webhooks of one company.
 
     Args:

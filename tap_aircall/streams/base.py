@@ -32,7 +32,7 @@ from tap_aircall.reading.conform import conform
 from tap_aircall.reading.pages import PAGE_SIZE, Page, ShortPageError
 from tap_aircall.reading.times import to_rfc3339
 from tap_aircall.streams.misfits import Misfits
-from tap_aircall.streams.progress import Progress, Row, forecast
+from tap_aircall.streams.progress import Progress, SummaryRow, forecast
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
@@ -181,7 +181,7 @@ class AircallStream(RESTStream[Any]):
                 for stream_map in self.stream_maps:
                     stream_map.transform(processed)
 
-    def row(self) -> Row:
+    def row(self) -> SummaryRow:
         """Return this stream's row in the summary of the run."""
         notes = [
             self.left_out or "",
@@ -189,7 +189,9 @@ class AircallStream(RESTStream[Any]):
             *(f"{count:,} {what}" for what, count in self.set_aside.items()),
         ]
         seconds = self.progress.seconds or 0.0
-        return Row(self.name, self.progress.records, self.client.requests_sent, seconds, "; ".join(filter(None, notes)))
+        return SummaryRow(
+            self.name, self.progress.records, self.client.requests_sent, seconds, "; ".join(filter(None, notes))
+        )
 
     @property
     def given_state(self) -> Mapping[str, Any]:

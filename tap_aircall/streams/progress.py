@@ -99,7 +99,7 @@ class Progress:
         return text
 
 
-class Row(NamedTuple):
+class SummaryRow(NamedTuple):
     """One stream in the summary of a run."""
 
     stream: str
@@ -109,7 +109,7 @@ class Row(NamedTuple):
     note: str = ""
 
 
-def summary(rows: Sequence[Row], requests: int, seconds: float) -> list[str]:
+def summary(rows: Sequence[SummaryRow], requests: int, seconds: float) -> list[str]:
     """Return the lines that sum up a run.
 
     Args:

@@ -21,7 +21,7 @@ from tap_aircall import command
 from tap_aircall.errors import InputError
 from tap_aircall.inbox.deliveries import WEBHOOK, Delivery
 from tap_aircall.inbox.store import Inbox
-from tap_aircall.inbox.webhooks import AircallsWebhook, Webhooks
+from tap_aircall.inbox.webhooks import AircallsWebhook, CompanyWebhooks
 from tests.clock import FakeClock
 from tests.conftest import Aircall
 from tests.inbox.conftest import delivery, ids

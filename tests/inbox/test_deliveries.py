@@ -8,7 +8,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from tap_aircall.inbox.deliveries import MESSAGES, WEBHOOK, Delivery, NoEventError, Row, fingerprint
+from tap_aircall.inbox.deliveries import MESSAGES, WEBHOOK, Delivery, EventRow, NoEventError, fingerprint
 from tap_aircall.reading.times import LAST_MILLISECONDS
 from tests.inbox.conftest import event
 from tests.messages import refused
@@ -24,7 +24,7 @@ names = st.text(max_size=6).filter(lambda name: name not in {"token", "event"})
 bodies = st.dictionaries(names, values, max_size=5).map(lambda fields: event() | fields)
 
 
-def row(body: dict[str, Any], *, company: str = "Acme", kind: str = WEBHOOK) -> Row:
+def row(body: dict[str, Any], *, company: str = "Acme", kind: str = WEBHOOK) -> EventRow:
     return Delivery(json.dumps(body).encode()).row(company, kind, NOW)
 
 

@@ -9,7 +9,7 @@ import pytest
 from tap_aircall.errors import InboxError
 from tap_aircall.http.logs import be_discreet
 from tap_aircall.inbox import intake
-from tap_aircall.inbox.deliveries import WEBHOOK, Delivery, Row
+from tap_aircall.inbox.deliveries import WEBHOOK, Delivery, EventRow
 from tap_aircall.inbox.intake import Intake
 from tests.inbox.conftest import delivery
 from tests.messages import names
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
 
-def row(number: int) -> Row:
+def row(number: int) -> EventRow:
     return Delivery(delivery(number)).row("Acme", WEBHOOK, 0)
 
 
@@ -26,12 +26,12 @@ class Disk:
     """Stores as slowly as a test wants."""
 
     def __init__(self) -> None:
-        self.commits: list[list[Row]] = []
+        self.commits: list[list[EventRow]] = []
         self.began = threading.Event()
         self.may_go_on = threading.Event()
         self.failure: Exception | None = None
 
-    def append(self, rows: Sequence[Row]) -> None:
+    def append(self, rows: Sequence[EventRow]) -> None:
         self.began.set()
         assert self.may_go_on.wait(60)
         if self.failure is not None:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from tap_aircall.inbox.deliveries import Row
+    from tap_aircall.inbox.deliveries import EventRow
     from tests.clock import FakeClock
     from tests.inbox.conftest import Running
     from tests.postgres import Postgres
@@ -362,7 +362,7 @@ def test_a_store_that_hangs_gets_503(
     inbox.add_webhook(known())
     may_go_on, append = threading.Event(), inbox.append
 
-    def slow(rows: Sequence[Row]) -> None:
+    def slow(rows: Sequence[EventRow]) -> None:
         assert may_go_on.wait(60)
         append(rows)
 

@@ -37,7 +37,7 @@ HOUR = 3_600_000
 EVERYTHING = 10**15
 
 
-def rows(ids: Iterable[Any], name: str = "call.tagged", *, company: str = "Acme", at: int = NOW) -> list[Row]:
+def rows(ids: Iterable[Any], name: str = "call.tagged", *, company: str = "Acme", at: int = NOW) -> list[EventRow]:
     bodies = (json.dumps(event(name, data={"id": each})).encode() for each in ids)
     return [Delivery(body).row(company, WEBHOOK, at) for body in bodies]
 

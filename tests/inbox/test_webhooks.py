@@ -20,7 +20,7 @@ from tap_aircall.errors import (
 )
 from tap_aircall.inbox.deliveries import MESSAGES, fingerprint
 from tap_aircall.inbox.store import Inbox, Webhook
-from tap_aircall.inbox.webhooks import AGAIN_SECONDS, CHECK_INTERVAL_SECONDS, KNOCKS, WEBHOOK_NAME, Webhooks
+from tap_aircall.inbox.webhooks import AGAIN_SECONDS, CHECK_INTERVAL_SECONDS, KNOCKS, WEBHOOK_NAME, CompanyWebhooks
 from tests.clock import FakeClock
 from tests.messages import each_names, names, refused, warnings
 from tests.receiving import receiver
@@ -42,10 +42,10 @@ def inbox(tmp_path: Path) -> Iterator[Inbox]:
 
 
 @pytest.fixture
-def webhooks(aircall: Aircall, inbox: Inbox) -> Iterator[Webhooks]:
+def webhooks(aircall: Aircall, inbox: Inbox) -> Iterator[CompanyWebhooks]:
     aircall.world.company_name = "Acme"
     client = aircall.tap().this_run.client
-    yield Webhooks(client, inbox, aircall.clock, "")
+    yield CompanyWebhooks(client, inbox, aircall.clock, "")
     client.close()
 
 
@@ -61,7 +61,7 @@ def asked(aircall: Aircall) -> list[tuple[str, str]]:
 
 
 def test_a_registered_webhook_is_stored_by_the_fingerprint_of_its_token(
-    aircall: Aircall, inbox: Inbox, webhooks: Webhooks
+    aircall: Aircall, inbox: Inbox, webhooks: CompanyWebhooks
 ) -> None:
     made = webhooks.register(URL, ["call.tagged", "call.ended"])
 
@@ -81,7 +81,7 @@ def test_a_registered_webhook_is_stored_by_the_fingerprint_of_its_token(
     assert inbox.webhooks() == [made]
 
 
-def test_registering_again_reuses_the_webhook(aircall: Aircall, inbox: Inbox, webhooks: Webhooks) -> None:
+def test_registering_again_reuses_the_webhook(aircall: Aircall, inbox: Inbox, webhooks: CompanyWebhooks) -> None:
     first = webhooks.register(URL, [])
     everything = in_sandbox(aircall)[0]["events"]
 
@@ -97,7 +97,9 @@ def test_registering_again_reuses_the_webhook(aircall: Aircall, inbox: Inbox, we
     assert [each["url"] for each in in_sandbox(aircall)] == [URL, URL + "2"]
 
 
-def test_a_lost_response_does_not_create_a_second_webhook(aircall: Aircall, inbox: Inbox, webhooks: Webhooks) -> None:
+def test_a_lost_response_does_not_create_a_second_webhook(
+    aircall: Aircall, inbox: Inbox, webhooks: CompanyWebhooks
+) -> None:
     webhooks.in_aircall()
     aircall.sandbox.faults.append(Fault(path="/v1/webhooks", failure="cut", after=1))
     with pytest.raises(UnavailableError):
@@ -116,7 +118,7 @@ def test_processes_that_register_at_once_end_up_with_one_webhook(aircall: Aircal
 
     def register(location: str) -> Webhook:
         with closing(Inbox.open(location, create=True)) as mine:
-            return Webhooks(aircall.tap().this_run.client, mine, aircall.clock, "Acme").register(URL, [])
+            return CompanyWebhooks(aircall.tap().this_run.client, mine, aircall.clock, "Acme").register(URL, [])
 
     with ThreadPoolExecutor(3) as pool:
         made = list(pool.map(register, [str(inbox.engine.url.database).removeprefix("file://")] * 3))
@@ -125,7 +127,9 @@ def test_processes_that_register_at_once_end_up_with_one_webhook(aircall: Aircal
     assert len(in_sandbox(aircall)) == len(inbox.webhooks()) == 1
 
 
-def test_a_duplicate_from_a_killed_process_is_removed(aircall: Aircall, inbox: Inbox, webhooks: Webhooks) -> None:
+def test_a_duplicate_from_a_killed_process_is_removed(
+    aircall: Aircall, inbox: Inbox, webhooks: CompanyWebhooks
+) -> None:
     aircall.world.add("webhooks", url=URL, custom_name=WEBHOOK_NAME)
     aircall.world.add("webhooks", url=URL, custom_name="of somebody else")
     first = webhooks.register(URL, [])
@@ -147,7 +151,11 @@ def public(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, str]:
 
 
 def test_a_test_delivery_shows_where_a_url_leads(
-    aircall: Aircall, inbox: Inbox, webhooks: Webhooks, make_receiver: Callable[..., Running], public: dict[str, str]
+    aircall: Aircall,
+    inbox: Inbox,
+    webhooks: CompanyWebhooks,
+    make_receiver: Callable[..., Running],
+    public: dict[str, str],
 ) -> None:
     receiver = make_receiver(inbox, **public)
     made = webhooks.register(f"{receiver.url}/hooks/", [])
@@ -182,14 +190,14 @@ def test_the_error_for_a_refused_webhook_names_the_likely_causes(
     assert inbox.webhooks() == []
 
 
-def test_unknown_events_are_refused_for_an_existing_webhook(webhooks: Webhooks) -> None:
+def test_unknown_events_are_refused_for_an_existing_webhook(webhooks: CompanyWebhooks) -> None:
     webhooks.register(URL, [])
     with refused(RejectedRequestError, 400, "call.taged"):
         webhooks.register(URL, ["call.taged"])
 
 
 def test_a_disabled_webhook_is_enabled_with_its_events(
-    aircall: Aircall, webhooks: Webhooks, caplog: pytest.LogCaptureFixture
+    aircall: Aircall, webhooks: CompanyWebhooks, caplog: pytest.LogCaptureFixture
 ) -> None:
     webhooks.register(URL, ["call.tagged"])
     webhooks.register(URL + "2", [])
@@ -215,7 +223,7 @@ def test_a_disabled_webhook_is_enabled_with_its_events(
 
 
 def test_a_webhook_deleted_in_aircall_is_named(
-    aircall: Aircall, webhooks: Webhooks, caplog: pytest.LogCaptureFixture
+    aircall: Aircall, webhooks: CompanyWebhooks, caplog: pytest.LogCaptureFixture
 ) -> None:
     made = webhooks.register(URL, [])
     aircall.world.kinds["webhooks"].clear()
@@ -226,7 +234,7 @@ def test_a_webhook_deleted_in_aircall_is_named(
     assert [record.args for record in caplog.records if record.levelname == "WARNING"] == [(made.webhook_id,)]
 
 
-def test_without_webhooks_there_are_no_requests(aircall: Aircall, webhooks: Webhooks) -> None:
+def test_without_webhooks_there_are_no_requests(aircall: Aircall, webhooks: CompanyWebhooks) -> None:
     webhooks.register_messages("s3cret", URL)
     asked(aircall)
 
@@ -250,7 +258,7 @@ class Watchman(FakeClock):
 
 
 def test_checks_every_ten_minutes_survive_failures(
-    aircall: Aircall, inbox: Inbox, webhooks: Webhooks, caplog: pytest.LogCaptureFixture
+    aircall: Aircall, inbox: Inbox, webhooks: CompanyWebhooks, caplog: pytest.LogCaptureFixture
 ) -> None:
     made = webhooks.register(URL, [])
     aircall.sandbox.faults.append(Fault(path="/v1/webhooks", status=404, times=1))
@@ -258,7 +266,7 @@ def test_checks_every_ten_minutes_survive_failures(
     asked(aircall)
 
     client = aircall.tap().this_run.client
-    Webhooks(client, inbox, watchman, "Acme").watch(threading.Event())
+    CompanyWebhooks(client, inbox, watchman, "Acme").watch(threading.Event())
     client.close()
 
     assert watchman.waits == [CHECK_INTERVAL_SECONDS] * 3 == [600] * 3
@@ -267,11 +275,13 @@ def test_checks_every_ten_minutes_survive_failures(
     assert inbox.webhooks() == [made]
 
 
-def test_unregistered_webhooks_are_deleted_on_both_sides(aircall: Aircall, inbox: Inbox, webhooks: Webhooks) -> None:
+def test_unregistered_webhooks_are_deleted_on_both_sides(
+    aircall: Aircall, inbox: Inbox, webhooks: CompanyWebhooks
+) -> None:
     made = [webhooks.register(URL + end, []) for end in ("", "2")]
     messages = webhooks.register_messages("s3cret", f"{URL}/messages")
     aircall.world.add("webhooks", url="https://other.example.net")
-    others = Webhooks(aircall.tap().this_run.client, inbox, aircall.clock, "Zoo").register_messages(
+    others = CompanyWebhooks(aircall.tap().this_run.client, inbox, aircall.clock, "Zoo").register_messages(
         "s3cret of Zoo", URL
     )
     del aircall.world.kinds["webhooks"][made[0].webhook_id]
@@ -283,7 +293,9 @@ def test_unregistered_webhooks_are_deleted_on_both_sides(aircall: Aircall, inbox
     assert webhooks.unregister() == []
 
 
-def test_a_webhook_that_cannot_be_deleted_stays_registered(aircall: Aircall, inbox: Inbox, webhooks: Webhooks) -> None:
+def test_a_webhook_that_cannot_be_deleted_stays_registered(
+    aircall: Aircall, inbox: Inbox, webhooks: CompanyWebhooks
+) -> None:
     made = webhooks.register(URL, [])
     aircall.sandbox.faults.append(Fault(path=f"/v1/webhooks/{made.webhook_id}", status=403, times=1))
 
@@ -293,7 +305,7 @@ def test_a_webhook_that_cannot_be_deleted_stays_registered(aircall: Aircall, inb
     assert inbox.webhooks() == [made]
 
 
-def test_tokens_of_numbers_in_proxy_mode_are_stored(inbox: Inbox, webhooks: Webhooks) -> None:
+def test_tokens_of_numbers_in_proxy_mode_are_stored(inbox: Inbox, webhooks: CompanyWebhooks) -> None:
     made = webhooks.register_messages("s3cret", f"{URL}/messages")
 
     assert inbox.webhooks() == [made]
@@ -302,7 +314,7 @@ def test_tokens_of_numbers_in_proxy_mode_are_stored(inbox: Inbox, webhooks: Webh
 
 def test_the_setting_overrides_aircalls_name_of_the_company(aircall: Aircall, inbox: Inbox) -> None:
     client = aircall.tap().this_run.client
-    assert Webhooks(client, inbox, aircall.clock, "Mine").register(URL, []).company == "Mine"
+    assert CompanyWebhooks(client, inbox, aircall.clock, "Mine").register(URL, []).company == "Mine"
     assert ("GET", "/v1/company") not in asked(aircall)
     with refused(InputError, "inbox_company", 200):
         _ = Webhooks(client, inbox, aircall.clock, "x" * 201).company
@@ -321,7 +333,7 @@ def test_the_setting_overrides_aircalls_name_of_the_company(aircall: Aircall, in
     ],
 )
 def test_a_response_without_a_valid_webhook_is_refused(
-    aircall: Aircall, inbox: Inbox, webhooks: Webhooks, lie: Any
+    aircall: Aircall, inbox: Inbox, webhooks: CompanyWebhooks, lie: Any
 ) -> None:
     webhooks.in_aircall()
     aircall.sandbox.faults.append(Fault(path="/v1/webhooks", mutate=lambda _: lie, after=1))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from aircall_report.database import ReportError, reading
+from aircall_report.database import PageError, reading
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def test_postgresql_is_read_only(postgres: Postgres) -> None:
     with (
         reading(postgres.url.replace("+psycopg", "")) as database,
-        pytest.raises(ReportError, match=r"cannot execute CREATE TABLE in a read-only transaction"),
+        pytest.raises(PageError, match=r"cannot execute CREATE TABLE in a read-only transaction"),
     ):
         database.rows("create table mine (id bigint)")
     assert postgres.query("select count(*) from information_schema.tables where table_schema = 'public'") == [(0,)]

@@ -265,7 +265,7 @@ def working_folder(folders: Path, claim: Claim) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-class Line(BaseModel):
+class LogLine(BaseModel):
     """The fields of a line of Meltano's log that matter here; other lines are passed on as text."""
 
     name: str = "meltano"
@@ -316,7 +316,7 @@ class Meltano:
             "TMPDIR": str(folder),
         }
         self._target = target
-        self._errors: list[Line] = []
+        self._errors: list[LogLine] = []
 
     def run(self, guard: Guard, claim: Claim, report: Report, database: str) -> None:
         """Run until Meltano ends or has to be stopped, and fill in the report.
@@ -365,7 +365,7 @@ class Meltano:
         """Pass on Meltano's log line by line, and keep what the report needs."""
         for text in output:
             try:
-                line = Line.model_validate_json(text)
+                line = LogLine.model_validate_json(text)
             except ValidationError:
                 _print(text.rstrip())
                 continue

@@ -29,7 +29,7 @@ WHERE database_name = 'customer' AND schema_name = ? ORDER BY table_name, column
 """
 
 
-class Place(NamedTuple):
+class TablesLocation(NamedTuple):
     """The location of a customer's tables."""
 
     customer: str
@@ -62,10 +62,10 @@ def make_views(customers: Iterable[Customer], project: Project) -> Iterator[str]
     Raises:
         CustomersError: If a warehouse refuses.
     """
-    warehouses: dict[str | None, list[Place]] = {}
+    warehouses: dict[str | None, list[TablesLocation]] = {}
     for customer in customers:
         values = project.target_values(customer)
-        place = Place(
+        place = TablesLocation(
             customer.name, str(customer.schema_name or values.get(SCHEMA)), project.path(values.get(FILE, ""))
         )
         if FILE in values:
@@ -87,7 +87,7 @@ def _address(values: Mapping[str, object]) -> str:
     return psycopg.conninfo.make_conninfo(**{names[name]: str(values[name]) for name in names if name in values})
 
 
-def _in_postgres(address: str, places: Sequence[Place]) -> int:
+def _in_postgres(address: str, places: Sequence[TablesLocation]) -> int:
     """Create the views in a schema; return their number."""
     try:
         with psycopg.connect(address) as connection:
@@ -104,7 +104,7 @@ def _in_postgres(address: str, places: Sequence[Place]) -> int:
     return len(views)
 
 
-def _in_duckdb(places: Sequence[Place]) -> int:
+def _in_duckdb(places: Sequence[TablesLocation]) -> int:
     """Create the views in a file in the working directory; return their number."""
     try:
         import duckdb  # noqa: PLC0415 - only where customers are in DuckDB
@@ -131,7 +131,7 @@ def _in_duckdb(places: Sequence[Place]) -> int:
     return len(views)
 
 
-def _tables(place: Place, columns: Iterable[tuple[str, str, str]], relation: str) -> Iterator[Table]:
+def _tables(place: TablesLocation, columns: Iterable[tuple[str, str, str]], relation: str) -> Iterator[Table]:
     for name, found in groupby(columns, key=lambda each: each[0]):
         types = {column: type_ for _, column, type_ in found if column != COLUMN}
         yield Table(place.customer, name, relation.format(name=_name(name), text=_text(name)), types)

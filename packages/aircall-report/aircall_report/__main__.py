@@ -10,7 +10,7 @@ from secrets import token_hex
 import click
 
 from aircall_report.content import gather
-from aircall_report.database import ReportError, one_line, reading
+from aircall_report.database import PageError, one_line, reading
 from aircall_report.marts import Marts
 from aircall_report.page import write
 
@@ -24,7 +24,7 @@ def main() -> int:
     except click.ClickException as error:
         click.echo(f"{NAME}: {error.format_message()}", err=True)
         return error.exit_code
-    except ReportError as error:
+    except PageError as error:
         click.echo(str(error), err=True)
         return 1
     except click.Abort:
@@ -98,7 +98,7 @@ def _save(path: Path, text: str) -> None:
             beside.replace(path)
     except OSError as error:
         message = f"The file {one_line(str(path))} cannot be written: {error.strerror}."
-        raise ReportError(message) from error
+        raise PageError(message) from error
     finally:
         beside.unlink(missing_ok=True)
 

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
-from aircall_report.database import ReportError, one_line
+from aircall_report.database import PageError, one_line
 from aircall_report.figures import Figures, count
 from aircall_report.wording import clock
 
@@ -66,7 +66,7 @@ def gather(
         anonymous: Whether names of people are left out.
 
     Raises:
-        ReportError: If the models were built with another time zone or SLA, or cannot be read.
+        PageError: If the models were built with another time zone or SLA, or cannot be read.
     """
     span = marts.span(now)
     zone = _zone(time_zone, span)
@@ -96,11 +96,11 @@ def _zone(name: str | None, span: Span | None) -> tzinfo:
         zone = ZoneInfo(name)
     except (ValueError, OSError, KeyError) as error:  # what zoneinfo raises for names that are none
         message = f"There is no time zone {one_line(name)}: write a name such as Europe/Paris."
-        raise ReportError(message) from error
+        raise PageError(message) from error
     if span and span.latest_call.astimezone(zone).utcoffset() != span.offset:
         message = (
             f"The models were built with another time zone than {one_line(name)}: at the latest call, their clock "
             f"was {clock(span.offset)}. Give theirs with --time-zone, or in DBT_AIRCALL_TIME_ZONE."
         )
-        raise ReportError(message)
+        raise PageError(message)
     return zone

@@ -20,7 +20,7 @@ LONGEST_TEXT = 200
 """Length to which foreign text in a message is cut, in characters."""
 
 
-class ReportError(Exception):
+class PageError(Exception):
     """The page cannot be made; the message is the one line that the user sees."""
 
 
@@ -53,7 +53,7 @@ class Database:
         """Return the rows of a query.
 
         Raises:
-            ReportError: If it fails, which it does where the models are not those of this version.
+            PageError: If it fails, which it does where the models are not those of this version.
         """
         try:
             found: list[tuple[Any, ...]] = self._connection.execute(query).fetchall()
@@ -61,7 +61,7 @@ class Database:
             message = (
                 f"The models cannot be read ({_first_line(error)}). If an older version built them, build them anew."
             )
-            raise ReportError(message) from error
+            raise PageError(message) from error
         return found
 
 
@@ -74,7 +74,7 @@ def reading(location: str) -> Iterator[Database]:
             of libpq, such as PGPASSWORD.
 
     Raises:
-        ReportError: If it cannot be opened.
+        PageError: If it cannot be opened.
     """
     opened = _postgres(location) if location.startswith(POSTGRES) else _duckdb(location)
     with opened as database:
@@ -87,17 +87,17 @@ def _duckdb(location: str) -> Iterator[Database]:
     if "://" in location:
         # It may hold a password, so that it is not repeated.
         message = "The database is neither a file nor a URL that begins with postgresql://."
-        raise ReportError(message)
+        raise PageError(message)
     path = Path(location)
     if not path.is_file():
         message = f"There is no file {one_line(location)}."
-        raise ReportError(message)
+        raise PageError(message)
     try:
         # Views that somebody else made shall read no other files.
         connection = duckdb.connect(str(path), read_only=True, config={"enable_external_access": False})
     except duckdb.Error as error:
         message = f"DuckDB cannot open {one_line(location)}: {_first_line(error)}"
-        raise ReportError(message) from error
+        raise PageError(message) from error
     with connection:
         connection.execute("begin transaction")
         yield Database(connection, duckdb.Error)
@@ -110,13 +110,13 @@ def _postgres(location: str) -> Iterator[Database]:
         connection = psycopg.connect(location, connect_timeout=CONNECT_SECONDS)
     except psycopg.OperationalError as error:
         message = f"PostgreSQL cannot be reached: {_first_line(error)}"
-        raise ReportError(message) from error
+        raise PageError(message) from error
     except (psycopg.Error, ValueError) as error:
         # What the package says of it would repeat parts of the URL, such as the password.
         message = (
             "The URL of the database is not one that PostgreSQL understands: postgresql://user@host:5432/database."
         )
-        raise ReportError(message) from error
+        raise PageError(message) from error
     with connection:
         connection.read_only = True
         connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ

@@ -12,7 +12,7 @@ from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from aircall_report.database import ReportError, one_line
+from aircall_report.database import PageError, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -138,7 +138,7 @@ class Sentiments(NamedTuple):
     score: int
 
 
-class Messages(NamedTuple):
+class MessageCount(NamedTuple):
     """Messages of a channel in a direction."""
 
     number_id: int | None
@@ -231,7 +231,7 @@ class Marts:
         anonymous: Whether names and phone numbers of people are left where they are.
 
     Raises:
-        ReportError: If they were not built yet.
+        PageError: If they were not built yet.
     """
 
     def __init__(self, database: Database, schema: str, *, sla_seconds: int, anonymous: bool) -> None:
@@ -245,7 +245,7 @@ class Marts:
                 f"There are no models in the schema {one_line(schema)}: build them, by meltano run dbt-duckdb:build or "
                 "dbt-postgres:build, or name their schema with --schema."
             )
-            raise ReportError(message)
+            raise PageError(message)
 
     def span(self, now: datetime) -> Span | None:
         """Return which days to look at; nothing if there are no calls that are over.
@@ -279,7 +279,7 @@ class Marts:
         """Make sure that the models were built with the SLA that the page is going to name.
 
         Raises:
-            ReportError: If the calls say otherwise.
+            PageError: If the calls say otherwise.
         """
         (found,) = self._select(
             {
@@ -295,7 +295,7 @@ class Marts:
                 f"The models were built with another SLA than {sla} s: give theirs with --sla-seconds, or in "
                 "DBT_AIRCALL_SLA_SECONDS."
             )
-            raise ReportError(message)
+            raise PageError(message)
 
     def days(self, span: Span) -> Iterator[tuple[int | None, date, Tally]]:
         """Yield the figures of each number and day."""
@@ -433,7 +433,7 @@ class Marts:
         for row in self._select(columns, "conversations", _within(span), groups=3):
             yield Sentiments(**row)
 
-    def messages(self, span: Span) -> Iterator[Messages]:
+    def messages(self, span: Span) -> Iterator[MessageCount]:
         """Yield how many messages there are of each number, age, channel and direction."""
         columns = _number_and_age(span, "message_date") | {
             "channel": "case when kind = 'group' then 'group' else channel end",
@@ -441,7 +441,7 @@ class Marts:
             "messages": "count(*)",
         }
         for row in self._select(columns, "messages", _within(span, "message_date"), groups=4):
-            yield Messages(**row | {"channel": _text(row["channel"])})
+            yield MessageCount(**row | {"channel": _text(row["channel"])})
 
     def waiting(self) -> dict[int | None, int]:
         """Return how many callers wait, by the number that they called last."""

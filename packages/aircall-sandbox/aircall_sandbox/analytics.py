@@ -44,7 +44,7 @@ RELATIVE = {"LAST_MONTH", "LAST_WEEK", "THIS_MONTH", "THIS_WEEK", "TODAY", "YEST
 
 
 @dataclass
-class Export:
+class ExportJob:
     """A report about some days."""
 
     identity: str
@@ -87,9 +87,9 @@ class Analytics:
     """Rows in place of made-up ones."""
     files: dict[str, bytes] = field(default_factory=dict)
     """Contents in place of CSV."""
-    exports: dict[str, Export] = field(default_factory=dict)
+    exports: dict[str, ExportJob] = field(default_factory=dict)
     """All requested exports, in order."""
-    _addresses: dict[str, tuple[Export, float]] = field(default_factory=dict)
+    _addresses: dict[str, tuple[ExportJob, float]] = field(default_factory=dict)
 
     def answer(self, method: str, path: str, body: Any, now: float) -> Answer:
         """Answer an authorized request for an export."""
@@ -122,7 +122,7 @@ class Analytics:
         self.exports[export.identity] = export
         return Answer(201, self._status(export, now))
 
-    def _parse(self, fields: Mapping[str, Any], now: float) -> Export:
+    def _parse(self, fields: Mapping[str, Any], now: float) -> ExportJob:
         filters, options = fields["filter"], fields.get("exportOptions", {})
         dates, timezone = filters["dateFilter"], filters["timezone"]
         ZoneInfo(timezone)
@@ -138,13 +138,13 @@ class Analytics:
             raise ValueError(message)
         identity = str(uuid.uuid5(uuid.NAMESPACE_OID, f"{fields['reportName']} {first} {len(self.exports)}"))
         name = options.get("exportName", f"{fields['reportName'].lower()}-{first}")
-        return Export(identity, fields["reportName"], first, last, timezone, now, name)
+        return ExportJob(identity, fields["reportName"], first, last, timezone, now, name)
 
     @staticmethod
-    def _pending(export: Export) -> Record:
+    def _pending(export: ExportJob) -> Record:
         return {"exportID": export.identity, "createdAt": _time(export.created_at), "status": "PENDING"}
 
-    def _status(self, export: Export, now: float) -> Record:
+    def _status(self, export: ExportJob, now: float) -> Record:
         answer = self._pending(export)
         if now < export.created_at + _of(self.slow, export, self.seconds):
             return answer
@@ -163,7 +163,7 @@ class Analytics:
             "downloadUrlExpiresAt": _time(until),
         }
 
-    def _content(self, export: Export) -> bytes:
+    def _content(self, export: ExportJob) -> bytes:
         content: bytes | None = _of(self.files, export, None)
         if content is None:
             rows = _of(self.rows, export, None)
@@ -175,7 +175,7 @@ class Analytics:
             archive.writestr(f"{export.name}.csv", content)
         return packed.getvalue()
 
-    def _rows(self, export: Export) -> Iterator[dict[str, str]]:
+    def _rows(self, export: ExportJob) -> Iterator[dict[str, str]]:
         """Make up rows: one per call, or one per user and day."""
         zone = ZoneInfo(export.timezone)
         if export.report == "CALLS_HISTORY":
@@ -202,7 +202,7 @@ class Analytics:
                 }
 
 
-def _of(mapping: Mapping[str, Any], export: Export, default: Any) -> Any:
+def _of(mapping: Mapping[str, Any], export: ExportJob, default: Any) -> Any:
     return next((mapping[key] for key in export.keys if key in mapping), default)
 
 

@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from aircall_sandbox.messages import RequestLog
     from aircall_sandbox.oauth import OAuth
     from aircall_sandbox.texts import Texts
-    from aircall_sandbox.webhooks import Webhooks
+    from aircall_sandbox.webhooks import WebhookService
     from aircall_sandbox.world import World
 
     Handler = Callable[[Request, Any], Any]
@@ -60,7 +60,7 @@ class Controlled(Protocol):
     world: World
     oauth: OAuth
     analytics: Analytics
-    webhooks: Webhooks
+    webhooks: WebhookService
     texts: Texts
     requests: list[RequestLog]
     faults: list[Fault]

@@ -63,7 +63,7 @@ _NOT_IN_DELIVERIES = (
 )
 
 
-class Event(NamedTuple):
+class WebhookEvent(NamedTuple):
     """An event to deliver."""
 
     name: str
@@ -72,7 +72,7 @@ class Event(NamedTuple):
     """Seconds from the change until Aircall sends it."""
 
 
-def of_change(kind: str, before: Record | None, after: Record | None) -> Iterator[Event]:
+def of_change(kind: str, before: Record | None, after: Record | None) -> Iterator[WebhookEvent]:
     """Yield the events of a change.
 
     Args:
@@ -89,17 +89,17 @@ def of_change(kind: str, before: Record | None, after: Record | None) -> Iterato
         case "users":
             for name, data in _of_user(before, after):
                 for twin in (f"user.{name}", f"user.{name}.v2"):  # the deprecated event and its successor
-                    yield Event(twin, data)
+                    yield WebhookEvent(twin, data)
         case "numbers":
             yield from _of_number(before, after)
         case "outcomes" if after is not None:
-            yield Event("outbound_campaign.outcome_recorded", after)
+            yield WebhookEvent("outbound_campaign.outcome_recorded", after)
         case "results" if after is not None and after["kind"] in OF_RESULTS:
             name = OF_RESULTS[after["kind"]]
             updated = name.replace("created", "updated")
             data = without(after, "kind", "ready_in")
             if before is None or updated in EVENTS:
-                yield Event(name if before is None else updated, data, after["ready_in"])
+                yield WebhookEvent(name if before is None else updated, data, after["ready_in"])
 
 
 def call_data(call: Record) -> Record:
@@ -116,22 +116,22 @@ def call_data(call: Record) -> Record:
     return defaults | shown | {name: call[name] or {} for name in ("user", "contact", "number")}
 
 
-def _of_call(before: Record | None, after: Record) -> Iterator[Event]:
+def _of_call(before: Record | None, after: Record) -> Iterator[WebhookEvent]:
     data = call_data(after)
     status = None if before is None else before["status"]
     if before is None:
-        yield Event("call.created", data)
+        yield WebhookEvent("call.created", data)
         if after["user"]:
-            yield Event("call.ringing_on_agent", data)
+            yield WebhookEvent("call.ringing_on_agent", data)
     if after["answered_at"] and status in {None, "initial"} and after["status"] != "initial":
-        yield Event("call.answered", data)
+        yield WebhookEvent("call.answered", data)
     if after["status"] == "done" and status != "done":
-        yield Event("call.hungup", data)
-        yield Event("call.ended", data, ENDED_AFTER)
+        yield WebhookEvent("call.hungup", data)
+        yield WebhookEvent("call.ended", data, ENDED_AFTER)
         if after["voicemail"]:
-            yield Event("call.voicemail_left", data, ENDED_AFTER)
+            yield WebhookEvent("call.voicemail_left", data, ENDED_AFTER)
         if after["recording"] or after["voicemail"]:
-            yield Event("call.comm_assets_generated", data, ASSETS_AFTER)
+            yield WebhookEvent("call.comm_assets_generated", data, ASSETS_AFTER)
     if before is None:
         return
     tags, tags_before = ({tag["id"] for tag in call["tags"]} for call in (after, before))
@@ -144,15 +144,15 @@ def _of_call(before: Record | None, after: Record) -> Iterator[Event]:
         ("transferred", bool(after["transferred_to"]) and after["transferred_to"] != before["transferred_to"]),
     ):
         if is_so:
-            yield Event(f"call.{name}", data)
+            yield WebhookEvent(f"call.{name}", data)
 
 
-def _of_contact(before: Record | None, after: Record | None) -> Iterator[Event]:
+def _of_contact(before: Record | None, after: Record | None) -> Iterator[WebhookEvent]:
     if after is not None:
         times = {name: _text(after[name]) for name in ("created_at", "updated_at")}
-        yield Event("contact.created" if before is None else "contact.updated", after | times)
+        yield WebhookEvent("contact.created" if before is None else "contact.updated", after | times)
     elif before is not None:
-        yield Event("contact.deleted", {"id": before["id"]})
+        yield WebhookEvent("contact.deleted", {"id": before["id"]})
 
 
 def _of_user(before: Record | None, after: Record | None) -> Iterator[tuple[str, Record]]:
@@ -178,12 +178,12 @@ def _of_user(before: Record | None, after: Record | None) -> Iterator[tuple[str,
             yield ("wut_start" if here == "after_call_work" else "wut_end"), data
 
 
-def _of_number(before: Record | None, after: Record | None) -> Iterator[Event]:
+def _of_number(before: Record | None, after: Record | None) -> Iterator[WebhookEvent]:
     if after is None or before is None:
         if known := after or before:
-            yield Event("number.created" if before is None else "number.deleted", known)
+            yield WebhookEvent("number.created" if before is None else "number.deleted", known)
     elif after["availability_status"] != before["availability_status"]:
-        yield Event("number.closed" if after["availability_status"] == "closed" else "number.opened", after)
+        yield WebhookEvent("number.closed" if after["availability_status"] == "closed" else "number.opened", after)
 
 
 def _text(seconds: float) -> str:

@@ -48,7 +48,7 @@ DELAY = 60
 NO_PLAN = Answer(403, {"error": "Forbidden", "troubleshoot": "The company is not active"})
 
 
-class Company(Protocol):
+class ResultsSource(Protocol):
     """The parts of a company that results are made from."""
 
     now: float
@@ -68,7 +68,7 @@ class Intelligence:
         company: The company.
     """
 
-    def __init__(self, company: Company) -> None:
+    def __init__(self, company: ResultsSource) -> None:
         self.plan = True
         """Whether the company has the AI plan."""
         self.denied_calls: set[int] = set()

@@ -28,7 +28,7 @@ from aircall_sandbox.messages import FORBIDDEN, NO_SUCH_PATH, UNAUTHORIZED, Answ
 from aircall_sandbox.oauth import OAuth
 from aircall_sandbox.recordings import RECORDING_PATH
 from aircall_sandbox.texts import Texts
-from aircall_sandbox.webhooks import Webhooks
+from aircall_sandbox.webhooks import WebhookService
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -97,7 +97,7 @@ class Sandbox:
         self.latency = latency
         self.oauth = OAuth(world, self.now, self.lock, mode=oauth)
         self.analytics = Analytics(world, lambda: self.url)
-        self.webhooks = Webhooks(world, self.now, self.lock, seed=seed)
+        self.webhooks = WebhookService(world, self.now, self.lock, seed=seed)
         self.texts = Texts(world, self.webhooks, self.now)
         self._delivers = delivers
         self._ended = threading.Event()

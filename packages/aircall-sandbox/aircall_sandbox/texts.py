@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from aircall_sandbox.templates import Record
-    from aircall_sandbox.webhooks import Webhooks
+    from aircall_sandbox.webhooks import WebhookService
     from aircall_sandbox.world import World
 
 NUMBER_FIELDS = ("availability_status", "country", "digits", "id", "name", "time_zone")
@@ -29,7 +29,7 @@ class Texts:
         now: Returns the sandbox's time in UNIX seconds.
     """
 
-    def __init__(self, world: World, webhooks: Webhooks, now: Callable[[], float]) -> None:
+    def __init__(self, world: World, webhooks: WebhookService, now: Callable[[], float]) -> None:
         self.messages: dict[str, Record] = {}
         """Messages and group messages in their latest state, by id."""
         self._world = world

@@ -82,7 +82,7 @@ class _Delivery:
     attempts: int = 0
 
 
-class Webhooks:
+class WebhookService:
     """The webhooks of a company, and pending deliveries.
 
     Args:

@@ -217,9 +217,9 @@ def test_the_sensor_of_alerts_tells_of_a_customer_that_is_marked_once(
 
 def deliver(inbox: Inbox, company: str) -> None:
     """Put an event into the inbox."""
-    from tap_aircall.inbox.deliveries import Row
+    from tap_aircall.inbox.deliveries import EventRow
 
-    inbox.append([Row("e1", company, "call.tagged", "call", "call", "1", 1, 1, "{}")])
+    inbox.append([EventRow("e1", company, "call.tagged", "call", "call", "1", 1, 1, "{}")])
 
 
 def guard_now(guard: Guard, later: timedelta) -> None:

@@ -52,7 +52,7 @@ PROGRAM = "aircall-inbox"
 ABOUT_WIDTH = 90
 """Characters per line of a description."""
 SERVER_PATIENCE_SECONDS = 3.0
-"""How long the server waits for other writers: less than Aircall waits for an answer."""
+"""How long the server waits for other writers: less than Aircall waits for a response."""
 LAST_CHECK_SECONDS = 5.0
 """How long the server, when it stops, waits for a check of the webhooks in progress."""
 SWITCH_SECONDS = 0.0005
@@ -148,7 +148,7 @@ class OneLineCommand(click.Command):
             case TerminatedError():
                 self.logger.error(error.line)
                 logging.shutdown()
-                # Threads may still wait for an answer that is no longer needed.
+                # Threads may still wait for a response that is no longer needed.
                 os._exit(error.exit_code)
             case ModuleNotFoundError():
                 self.fail(needs_extra(f"{self.name}, which uses {error.name},", "inbox"))
@@ -491,7 +491,7 @@ def serve(
         tap.this_run.client.close()
         for thread in threads:
             thread.join(LAST_CHECK_SECONDS + EXIT_SECONDS)
-        logger.info("Stopped. Everything answered with 200 is stored.")
+        logger.info("Stopped. Every delivery that got a 200 is stored.")
 
 
 @commands.command()

@@ -90,7 +90,7 @@ class CredentialsError(AircallError):
 
 
 class ForbiddenError(CredentialsError):
-    """Aircall answers 403: it rejects the credentials, or they may not see this one resource.
+    """Aircall responds with 403: it rejects the credentials, or they may not see this one resource.
 
     A stream that not every account has may treat it as "not available". An expired OAuth token is ruled out before.
     """
@@ -113,7 +113,7 @@ class RejectedRequestError(AircallError):
 
     Args:
         message: The message.
-        status: HTTP status of the answer.
+        status: HTTP status of the response.
     """
 
     def __init__(self, message: str, status: int) -> None:
@@ -134,11 +134,11 @@ class UnavailableError(AircallError):
 
 
 class BlockedError(UnavailableError):
-    """Aircall keeps answering all requests of the company with 429."""
+    """Aircall keeps responding to all requests of the company with 429."""
 
 
 class ResponseError(AircallError):
-    """Aircall answered with data that does not have the documented shape.
+    """Aircall responded with data that does not have the documented shape.
 
     Args:
         message: The message.

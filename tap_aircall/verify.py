@@ -1,11 +1,11 @@
 """Checks on a real account that Aircall behaves as the tap expects: `tap-aircall --config ... --verify`.
 
 Nobody in this project has an account. Users who have one can check, and send us the results: a table, and a trace of
-all requests and answers (`tap_aircall.http.trace`). Both contain field names, counts and clock differences, no data.
+all requests and responses (`tap_aircall.http.trace`). Both contain field names, counts and clock differences, no data.
 The check takes at most `MOST_REQUESTS` requests; what does not fit is "not seen".
 
 Lists are read by the same walks as in a run, with the same checks. Extra requests, such as for records just outside the
-bounds of a walk, are evaluated without trusting the answer.
+bounds of a walk, are evaluated without trusting the response.
 """
 
 from __future__ import annotations
@@ -111,8 +111,8 @@ def verify(run: Run, streams: Sequence[AircallStream], made_by: str) -> None:
         click.echo(f"There is no trace, because the working directory is not writable: {error.strerror}.")
     else:
         click.echo(
-            f"Please send us {written}. The trace lists all requests and answers, without ids or values of fields. It "
-            "is plain text, so you can read it before you send it."
+            f"Please send us {written}. The trace lists all requests and responses, without ids or values of fields. "
+            "It is plain text, so you can read it before you send it."
         )
     counts = Counter(finding.verdict for finding in findings)
     if loses := counts[Verdict.LOSES]:
@@ -187,7 +187,7 @@ class Verification:
         if ahead is not None:
             seen = f"Aircall's clock is {ahead:+.0f} s from this machine's"
         is_near = ahead is not None and abs(ahead) <= CLOCKS_SECONDS
-        self._judge("answers have the time (header `Date`)", is_near, seen)
+        self._judge("responses have the time (header `Date`)", is_near, seen)
 
     def _check_calls(self) -> None:
         until = self._run.aircall_clock.horizon()
@@ -347,7 +347,7 @@ class Verification:
         """Request a page of a list, without the checks of a walk.
 
         Raises:
-            ResponseError: If the answer has no list, or a record without an id.
+            ResponseError: If the response has no list, or a record without an id.
         """
 
         def parse(payload: Any) -> Page:

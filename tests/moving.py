@@ -1,7 +1,7 @@
 """A company that changes while a tap reads it, without a network between them.
 
-Events happen *at* a request: just before Aircall answers it. So all changes between the requests of a run are a list of
-events, which Hypothesis can draw and repeat. Pages are short, for many page boundaries.
+Events happen *at* a request: just before Aircall responds to it. So all changes between the requests of a run are a
+list of events, which Hypothesis can draw and repeat. Pages are short, for many page boundaries.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from aircall_sandbox.intelligence import ResultKind
-    from aircall_sandbox.messages import Answer
+    from aircall_sandbox.messages import ApiResponse
     from aircall_sandbox.templates import Kind
 
 T = TypeVar("T")
@@ -136,11 +136,11 @@ class Company:
         self.ever = {(stream, key) for stream, records in there.items() for key in records}
         return {stream: {key: dict(record) for key, record in of.items()} for stream, of in there.items()}
 
-    def answer(self, path: str, params: Mapping[str, str]) -> Answer:
-        """Answer a request."""
+    def respond(self, path: str, params: Mapping[str, str]) -> ApiResponse:
+        """ApiResponse a request."""
         if path.count("/") == 2:
             self._gap = None  # the gap between two requests for a list ends
-        return self._api.answer(path, params, ())
+        return self._api.respond(path, params, ())
 
     def note_starts(self) -> None:
         """Record the `started_at` of each call."""
@@ -149,8 +149,8 @@ class Company:
 
     def ai_result(self, stream: str, call: int) -> Any:
         """Return an AI result of a call; None if there is none."""
-        answer = self._api.answer(f"/v1/calls/{call}/{AI_RESULTS[stream]}", {}, ())
-        return answer.payload if answer.status == 200 else None
+        response = self._api.respond(f"/v1/calls/{call}/{AI_RESULTS[stream]}", {}, ())
+        return response.payload if response.status == 200 else None
 
     # Events
 
@@ -279,7 +279,7 @@ def _pick(keys: Iterable[Any], which: int) -> Any:
 
 
 class DirectClient(AircallClient):
-    """Calls a company without HTTP. Concurrent requests are answered in random order."""
+    """Calls a company without HTTP. Concurrent requests get responses in random order."""
 
     def __init__(self, company: Company, at_request: Callable[[int], None], width: int) -> None:
         clock = company.clock
@@ -310,13 +310,13 @@ class DirectClient(AircallClient):
     def get(self, path: str, params: Mapping[str, str], parse: Callable[[Any], T]) -> T:
         self.requests_sent += 1
         self._at_request(self.requests_sent)
-        answer = self._company.answer(path, params)
-        if answer.status == 404:
+        response = self._company.respond(path, params)
+        if response.status == 404:
             raise NotFoundError(path)
-        if answer.status == 403:
+        if response.status == 403:
             raise ForbiddenError(path)
-        assert answer.status == 200, answer
-        return parse(msgspec.json.decode(msgspec.json.encode(answer.payload)))
+        assert response.status == 200, response
+        return parse(msgspec.json.decode(msgspec.json.encode(response.payload)))
 
     @override
     def in_flight(self, function: Callable[[S], T], items: Iterable[S]) -> Iterator[T]:

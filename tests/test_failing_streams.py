@@ -76,8 +76,8 @@ STREAMS_OF = {
 FAULTS: list[tuple[dict[str, Any], type[AircallError], str]] = [
     ({"status": 410}, RejectedRequestError, "refuses {}"),
     ({"status": 403}, CredentialsError, "Aircall rejects the credentials for {}"),
-    ({"status": 500}, UnavailableError, "Aircall answered {}"),
-    ({"mutate": lambda _: []}, ResponseError, "Aircall answered without "),
+    ({"status": 500}, UnavailableError, "Aircall responded to {}"),
+    ({"mutate": lambda _: []}, ResponseError, "Aircall responded without "),
 ]
 
 
@@ -139,7 +139,7 @@ def test_a_failing_list_that_several_streams_need_is_waited_for_once(small: Airc
 
     assert isinstance(error, StreamsFailedError)
     assert sorted(each.line for each in error.errors) == [
-        f"Stream '{name}': Aircall answered /v2/users with status 500."
+        f"Stream '{name}': Aircall responded to /v2/users with status 500."
         for name in ("dialer_campaigns", "user_numbers", "users")
     ]
     assert small.clock.now - began < 300

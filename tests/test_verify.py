@@ -132,7 +132,7 @@ def test_an_empty_account_has_nothing_to_see(
     found = verified(aircall, capsys)
 
     assert {what for what, (verdict, _) in found.items() if verdict != "not seen"} == {
-        "answers have the time (header `Date`)",
+        "responses have the time (header `Date`)",
         "position 10,000 of a list can be read",
         "positions beyond it are refused with status 400",
         "company: records match the schema",
@@ -369,12 +369,12 @@ def test_the_clocks_are_compared(
 
     found = verified(company, capsys)
 
-    assert found["answers have the time (header `Date`)"] == (
+    assert found["responses have the time (header `Date`)"] == (
         verdict,
         f"Aircall's clock is {seconds:+} s from this machine's",
     )
     monkeypatch.setattr(company.sandbox, "date", lambda _: None)
-    assert verified(company, capsys)["answers have the time (header `Date`)"][0] == "differs"
+    assert verified(company, capsys)["responses have the time (header `Date`)"][0] == "differs"
 
 
 def test_a_fault_that_stays_costs_no_more_requests_than_there_are(
@@ -384,7 +384,7 @@ def test_a_fault_that_stays_costs_no_more_requests_than_there_are(
 
     found = verified(company, capsys)
 
-    assert found["teams: records match the schema"] == ("not seen", "Aircall answered /v1/teams with status 500.")
+    assert found["teams: records match the schema"] == ("not seen", "Aircall responded to /v1/teams with status 500.")
 
 
 def test_rejected_credentials_end_it(company: Aircall, capsys: pytest.CaptureFixture[str]) -> None:
@@ -428,7 +428,7 @@ def test_ids_are_not_in_the_table(company: Aircall, capsys: pytest.CaptureFixtur
 
     found = verified(company, capsys)
 
-    line = "Aircall answered /v2/users/{id}/numbers with status 500."
+    line = "Aircall responded to /v2/users/{id}/numbers with status 500."
     assert found["user_numbers: records match the schema"] == ("not seen", line)
 
 

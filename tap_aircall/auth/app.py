@@ -147,7 +147,7 @@ class OAuthApp:
 
         Raises:
             LoginNeededError: If Aircall refuses, with the message `refused`.
-            UnavailableError: If it cannot be reached, or its answer has no token.
+            UnavailableError: If it cannot be reached, or its response has no token.
         """
         app = {"client_id": self.settings.client_id, "client_secret": self.settings.client_secret}
         try:

@@ -3,7 +3,7 @@
 If the callback URL is on this machine, a small server receives the code. Otherwise the person pastes the address that
 the browser ended on. Nothing is written to standard output, which is for Singer messages.
 
-Any web page and any local process can reach that server, so only an answer with the `state` of this login counts.
+Any web page and any local process can reach that server, so only a response with the `state` of this login counts.
 Anything else gets status 400, and the login keeps waiting.
 """
 
@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 
 LOGIN_SECONDS = 300.0
 """How long to wait for the person."""
-ANSWERED = "Aircall's answer has arrived. You can close this window; the terminal shows whether you are logged in."
-NOT_THE_ANSWER = "This is not the answer to the login in the terminal. Open the address shown there."
+ARRIVED = "Aircall's response has arrived. You can close this window; the terminal shows whether you are logged in."
+NOT_OURS = "This response does not belong to the login in the terminal. Open the URL shown there."
 PAGE_HEADERS = {
     "Content-Type": "text/plain; charset=utf-8",
     "Cache-Control": "no-store",
@@ -46,11 +46,11 @@ FAILURES = {
     "access_denied": "Access was denied on Aircall's page; nothing was changed.",
     NO_MORE_INPUT: "Standard input ended before the browser's address was pasted: log in at a terminal.",
 }
-"""Messages for the `error` of an answer."""
+"""Messages for the `error` of a response."""
 FAILED = "Aircall's page ended with an error; check oauth_client_id and callback_url."
 
-_Answer: TypeAlias = dict[str, str]
-"""The fields of an answer: `code` or `error`, and others."""
+_Response: TypeAlias = dict[str, str]
+"""The fields of an authorization response: `code` or `error`, and others."""
 
 
 class Person:
@@ -106,7 +106,7 @@ class Login:
         self._person = person
         self._callback = urlsplit(callback_url)
         self._is_local = self._callback.scheme == "http" and is_loopback(self._callback.hostname or "")
-        self._answers: queue.Queue[_Answer] = queue.Queue()  # only the first counts
+        self._responses: queue.Queue[_Response] = queue.Queue()  # only the first counts
         self._is_over = False
 
     def run(self) -> str:
@@ -122,31 +122,31 @@ class Login:
             self._show_address()
             if self._person.can_type() or not self._is_local:
                 threading.Thread(target=self._read_pasted, daemon=True).start()
-            answer = self._wait_for()
-        if "code" in answer:
-            return answer["code"]
-        raise LoginFailedError(FAILURES.get(answer["error"], FAILED))
+            response = self._wait_for()
+        if "code" in response:
+            return response["code"]
+        raise LoginFailedError(FAILURES.get(response["error"], FAILED))
 
-    def answer_in(self, address: str) -> _Answer | None:
-        """Return the answer to this login in an address that a browser ended on; None if it has none."""
+    def response_in(self, address: str) -> _Response | None:
+        """Return the response to this login in the URL on which the browser ended; None if it has none."""
         try:
             fields = parse_qs(urlsplit(address).query)
         except ValueError:
             return None
-        answer = {name: values[0] for name, values in fields.items() if len(values) == 1}
-        given = answer.get("state", "").encode(errors="replace")
+        response = {name: values[0] for name, values in fields.items() if len(values) == 1}
+        given = response.get("state", "").encode(errors="replace")
         is_ours = secrets.compare_digest(given, self._state.encode())
-        return answer if is_ours and ("code" in answer or "error" in answer) else None
+        return response if is_ours and ("code" in response or "error" in response) else None
 
-    def take(self, answer: _Answer) -> None:
-        """End the wait with an answer. Thread-safe."""
-        self._answers.put(answer)
+    def take(self, response: _Response) -> None:
+        """End the wait with a response. Thread-safe."""
+        self._responses.put(response)
 
-    def _wait_for(self) -> _Answer:
+    def _wait_for(self) -> _Response:
         try:
             for timeout in timeouts(LOGIN_SECONDS):
                 with contextlib.suppress(queue.Empty):
-                    return self._answers.get(timeout=timeout)
+                    return self._responses.get(timeout=timeout)
         finally:
             self._is_over = True
         raise LoginFailedError(f"Nobody logged in within {LOGIN_SECONDS / 60:g} minutes; please start again.")
@@ -168,10 +168,10 @@ class Login:
             )
 
     def _read_pasted(self) -> None:
-        """Read lines until one is the answer, or the browser has delivered it."""
+        """Read lines until one is the response, or the browser has delivered it."""
         while (line := self._person.read_line()) and not self._is_over:
-            if answer := self.answer_in(line.strip()):
-                self.take(answer)
+            if response := self.response_in(line.strip()):
+                self.take(response)
                 return
             if line.strip():
                 self._person.tell(
@@ -224,16 +224,16 @@ class _CallbackHandler(BaseHTTPRequestHandler):
     timeout = 10  # seconds; browsers open idle connections in advance
 
     def do_GET(self) -> None:
-        answer = self.server.login.answer_in(self.path)
+        response = self.server.login.response_in(self.path)
         try:
-            self.send_response(HTTPStatus.OK if answer else HTTPStatus.BAD_REQUEST)
+            self.send_response(HTTPStatus.OK if response else HTTPStatus.BAD_REQUEST)
             for name, value in PAGE_HEADERS.items():
                 self.send_header(name, value)
             self.end_headers()
-            self.wfile.write((ANSWERED if answer else NOT_THE_ANSWER).encode())
+            self.wfile.write((ARRIVED if response else NOT_OURS).encode())
         finally:
-            if answer:  # only now: the process may exit before the browser has its page
-                self.server.login.take(answer)
+            if response:  # only now: the process may exit before the browser has its page
+                self.server.login.take(response)
 
     @override
     def log_message(self, format: str, *args: object) -> None:

@@ -64,12 +64,12 @@ class Tokens(msgspec.Struct, frozen=True, kw_only=True):
         return "Tokens()"
 
     def granted(self, payload: Any, now: float) -> Tokens:
-        """Return the tokens in an answer of the token endpoint.
+        """Return the tokens in a response of the token endpoint.
 
-        Without a refresh token in the answer, the previous one stays. `expires_in` may be missing, a number or text.
+        Without a refresh token in the response, the previous one stays. `expires_in` may be missing, a number or text.
 
         Args:
-            payload: The decoded answer.
+            payload: The decoded response.
             now: UNIX seconds.
 
         Raises:
@@ -77,16 +77,16 @@ class Tokens(msgspec.Struct, frozen=True, kw_only=True):
             UnavailableError: If a token in it can never be used. A retry would not help, and may use up the refresh
                 token.
         """
-        answer = payload if isinstance(payload, dict) else {}
+        response = payload if isinstance(payload, dict) else {}
         try:
-            access, refresh = _token(answer.get("access_token")), _token(answer.get("refresh_token"))
+            access, refresh = _token(response.get("access_token")), _token(response.get("refresh_token"))
         except ValueError as error:
             raise UnavailableError(
                 f"Aircall granted a token that cannot be used: it has {error}. Please log in again."
             ) from error
         if access is None:
-            raise ResponseError("Aircall answered the request for a token without one.")
-        lifetime = _seconds(answer.get("expires_in"))
+            raise ResponseError("Aircall responded to the request for a token without one.")
+        lifetime = _seconds(response.get("expires_in"))
         return Tokens(
             access_token=access,
             refresh_token=refresh or self.refresh_token,

@@ -241,7 +241,9 @@ class AircallClient:
             try:
                 return parse(_decode(body, request.path))
             except RecursionError:
-                self._failed(request, ResponseError(f"Aircall answered {request.path} with JSON nested too deeply."))
+                self._failed(
+                    request, ResponseError(f"Aircall responded to {request.path} with JSON nested too deeply.")
+                )
             except (TransientError, ResponseError) as error:
                 self._failed(request, error)
 
@@ -286,7 +288,7 @@ class AircallClient:
             if status == HTTPStatus.OK:
                 return False
             if status not in REJECTED:
-                raise TransientError(f"Aircall answered {PING} with status {status}.")
+                raise TransientError(f"Aircall responded to {PING} with status {status}.")
         return self.authenticator.renew(response.credentials)
 
     def _send(self, request: _Request, credentials: str | None = None) -> Response:
@@ -364,7 +366,7 @@ class AircallClient:
         if status == HTTPStatus.NOT_FOUND:
             raise NotFoundError(f"Aircall knows no {path} (status 404): check the setting api_url.")
         if status == HTTPStatus.REQUEST_TIMEOUT or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-            raise TransientError(f"Aircall answered {path} with status {status}.")
+            raise TransientError(f"Aircall responded to {path} with status {status}.")
         raise RejectedRequestError(
             f"Aircall refuses {path} with status {status}: is the setting api_url right?", status
         )
@@ -395,6 +397,6 @@ def _decode(body: bytes, path: str) -> Any:
     try:
         return decoding.decode(body)
     except msgspec.ValidationError as error:
-        raise ResponseError(f"Aircall answered {path} with a number of over 4,300 digits.") from error
+        raise ResponseError(f"Aircall responded to {path} with a number of over 4,300 digits.") from error
     except msgspec.DecodeError as error:
-        raise TransientError(f"Aircall answered {path} with something that is not JSON.") from error
+        raise TransientError(f"Aircall responded to {path} with something that is not JSON.") from error

@@ -154,7 +154,7 @@ class Downloader:
     def _raise_for_status(status: int, host: str) -> None:
         if status == HTTPStatus.OK:
             return
-        message = f"The server {host} answered with status {status}."
+        message = f"The server {host} responded with status {status}."
         if status in EXPIRED:
             raise ExpiredError(message, status)
         if status in PASSING or status >= HTTPStatus.INTERNAL_SERVER_ERROR:

@@ -301,9 +301,9 @@ def _broken_connection(causes: Iterable[BaseException]) -> str:
             case ssl.SSLError():
                 return "TLS, which secures it, broke off"
             case TimeoutError():
-                return "it did not answer in time"
+                return "it did not respond in time"
             case OSError() if tunnel := _TUNNEL.match(str(cause)):
-                return f"it answered with status {tunnel[1]}"
+                return f"it responded with status {tunnel[1]}"
             case OSError():
                 return os.strerror(cause.errno).lower() if cause.errno else "it was closed"
     return ""

@@ -106,7 +106,7 @@ class Page(NamedTuple):
         """
         records = payload.get(envelope) if isinstance(payload, dict) else None
         if not isinstance(records, list) or not {*map(type, records)} <= {dict}:
-            raise ResponseError(f"Aircall answered without the list '{envelope}'.")
+            raise ResponseError(f"Aircall responded without the list '{envelope}'.")
         meta = payload.get("meta")
         if not isinstance(meta, dict):
             meta = {}

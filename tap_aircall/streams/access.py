@@ -1,4 +1,4 @@
-"""Access to resources that are requested one by one: the one rule for 403 answers."""
+"""Access to resources that are requested one by one: the one rule for 403 responses."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Access:
     """Whether this account may see one kind of resource.
 
     A 403 may mean that the plan lacks the kind, that this one item is off limits, or a temporary fault (facts: Results
-    of Aircall's AI). A single answer cannot tell, so the first few items are requested one at a time.
+    of Aircall's AI). A single response cannot tell, so the first few items are requested one at a time.
 
     Args:
         client: Sends the requests.
@@ -55,7 +55,7 @@ class Access:
             items: The items.
 
         Yields:
-            Each item, in order, with its answer or refusal; nothing once the kind is refused.
+            Each item, in order, with its result or refusal; nothing once the kind is refused.
 
         Raises:
             AircallError: Any error of `function` but `ForbiddenError`.
@@ -72,13 +72,13 @@ class Access:
         for place in sorted({n * (len(items) - 1) // gaps for n in range(ENOUGH_REFUSALS)}) if items else ():
             if self.is_granted or self.is_refused:
                 break
-            early[place] = answer = attempt(items[place])
-            if isinstance(answer, ForbiddenError):
+            early[place] = result = attempt(items[place])
+            if isinstance(result, ForbiddenError):
                 self.refusals += 1
             else:
                 self.is_granted = True
         if self.is_refused:
             return
         places = range(len(items))
-        answers = self._client.in_flight(lambda n: early[n] if n in early else attempt(items[n]), places)
-        yield from zip(items, answers, strict=True)
+        results = self._client.in_flight(lambda n: early[n] if n in early else attempt(items[n]), places)
+        yield from zip(items, results, strict=True)

@@ -76,7 +76,7 @@ class AircallStream(RESTStream[Any]):
     path: str
     """Path of the list or object, with its version."""
     envelope: ClassVar[str]
-    """Key of the list or object in the answer."""
+    """Key of the list or object in the response."""
     cost: ClassVar[str]
     """Requests per run, as text for the documentation."""
     primary_keys: Sequence[str] = ()
@@ -402,7 +402,7 @@ class AircallStream(RESTStream[Any]):
             found = payload.get(envelope) if isinstance(payload, dict) else None
             if isinstance(found, dict) and found.get("id") == identity:
                 return found
-            raise ResponseError(f"Aircall answered without the requested {envelope}.")
+            raise ResponseError(f"Aircall responded without the requested {envelope}.")
 
         try:
             return self.client.get(path_of(f"{self.path}/{{}}", identity), params, parse)
@@ -413,7 +413,7 @@ class AircallStream(RESTStream[Any]):
             return None
 
     def parse_page(self, query: Query, payload: Any) -> Page:
-        """Parse and check the page in a decoded answer.
+        """Parse and check the page in a decoded response.
 
         Raises:
             ResponseError: If there is none, or it contradicts itself or the query.

@@ -171,7 +171,7 @@ class OwnedStream(AircallStream):
         return self.client.in_flight(self.read_of, owners)
 
     def read_of(self, owner: int) -> list[Record]:
-        """Read what one owner has; nothing if Aircall answers 404."""
+        """Read what one owner has; nothing if Aircall responds with 404."""
         try:
             return [{**record, self.owner_key: owner} for record in self.ask(path_of(self.path, owner))]
         except NotFoundError:
@@ -200,11 +200,11 @@ class OptionalOwnedStream(OwnedStream):
     @override
     def read_each(self, owners: Sequence[int]) -> Iterator[list[Record]]:
         access, refused = Access(self.client), 0
-        for _, answer in access.ask(self.read_of, owners):
-            if isinstance(answer, ForbiddenError):
+        for _, result in access.ask(self.read_of, owners):
+            if isinstance(result, ForbiddenError):
                 refused += 1
             else:
-                yield answer
+                yield result
         if access.is_undecided:
             raise not_granted()
         if refused:
@@ -243,9 +243,9 @@ def not_granted() -> StreamUnavailableError:
 
 
 def _object(found: Any, name: str) -> Record:
-    """Return what was found in an answer, or raise a `ResponseError` if it is not an object."""
+    """Return what was found in a response, or raise a `ResponseError` if it is not an object."""
     if not isinstance(found, dict):
-        raise ResponseError(f"Aircall answered without the object '{name}'.")
+        raise ResponseError(f"Aircall responded without the object '{name}'.")
     return found
 
 

@@ -212,7 +212,7 @@ class Answering(Person):
         self.before(port, state)
         right = {"code": "right", "state": state}
         if self.pastes is None:
-            self.page = answer_to(port, request("GET", "/callback", [*right.items()], "HTTP/1.1"))
+            self.page = response_to(port, request("GET", "/callback", [*right.items()], "HTTP/1.1"))
         else:
             self.pastes.append(f"{self.callback}&{urlencode(right)}")
         return True
@@ -226,15 +226,15 @@ class Answering(Person):
         return f"{self.pastes.pop(0)}\n" if self.pastes else ""
 
 
-def answer_to(port: int, request: bytes) -> bytes:
+def response_to(port: int, request: bytes) -> bytes:
     """Send raw bytes to the callback, and read until it closes the connection."""
-    answer = b""
+    response = b""
     with contextlib.suppress(ConnectionError), socket.create_connection(("127.0.0.1", port), 20) as connection:
         connection.sendall(request)
         connection.shutdown(socket.SHUT_WR)
         while piece := connection.recv(65_536):
-            answer += piece
-    return answer
+            response += piece
+    return response
 
 
 def ends_with_the_right_code(person: Answering) -> None:
@@ -275,7 +275,7 @@ class TestWhatOthersSend:
         answers: list[bytes] = []
 
         def send(port: int, state: str) -> None:
-            answers.extend(answer_to(port, each.replace(b"RIGHT", state.encode())) for each in hostile)
+            answers.extend(response_to(port, each.replace(b"RIGHT", state.encode())) for each in hostile)
 
         ends_with_the_right_code(Answering(a_callback(), send))
 
@@ -424,7 +424,7 @@ class TestFailures:
             oauth = aircall.sandbox.oauth
             grant = {"client_id": oauth.client_id, "client_secret": oauth.client_secret, "redirect_uri": ELSEWHERE}
             code = dict(parse_qsl(urlsplit(address).query))["code"]
-            oauth.answer(grant | {"grant_type": "authorization_code", "code": code})
+            oauth.respond(grant | {"grant_type": "authorization_code", "code": code})
             return address
 
         self.fails_with(log_in, Admin(pastes=use), "which works once", callback_url=ELSEWHERE)
@@ -443,7 +443,7 @@ class TestFailures:
         ("token", "text"),
         [
             ("bogus", "rejects the credentials for /v1/ping"),
-            (None, "^Aircall answered the request for a token without one"),
+            (None, "^Aircall responded to the request for a token without one"),
         ],
     )
     def test_a_token_that_is_no_good_fails_the_login(

@@ -109,8 +109,8 @@ def test_a_record_keeps_its_number_from_answer_to_answer() -> None:
         ("/v1/webhooks/0b7c9f1e-aaaa-bbbb-cccc-1234567890ab", "/v1/webhooks/{id}"),
         ("/v2/users/somebody@example.com/numbers", "/v2/users/{id}/numbers"),
         (
-            "Aircall answered /v2/users/4100000007/numbers with status 500.",
-            "Aircall answered /v2/users/{id}/numbers with status 500.",
+            "Aircall responded to /v2/users/4100000007/numbers with status 500.",
+            "Aircall responded to /v2/users/{id}/numbers with status 500.",
         ),
         ("Aircall knows no /v1/calls/4100000007: check it.", "Aircall knows no /v1/calls/{id} check it."),
     ],

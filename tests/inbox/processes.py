@@ -94,7 +94,7 @@ class Sender(threading.Thread):
     def __init__(self, ports: Sequence[int], first: int, seed: int) -> None:
         super().__init__()
         self.taken: list[int] = []
-        """Numbers of the events that were answered with 200."""
+        """Numbers of the events that got a 200."""
         self.failures = 0
         self._ports = ports
         self._next = first

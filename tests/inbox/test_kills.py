@@ -1,4 +1,4 @@
-"""Receivers are killed under load, again and again. Whatever was answered with 200 is in the stream, once."""
+"""Receivers are killed under load, again and again. Every event that got a 200 is in the stream exactly once."""
 
 from __future__ import annotations
 

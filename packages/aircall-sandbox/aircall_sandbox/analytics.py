@@ -14,7 +14,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
-from aircall_sandbox.messages import FORBIDDEN, NO_SUCH_PATH, Answer
+from aircall_sandbox.messages import FORBIDDEN, NO_SUCH_PATH, ApiResponse
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -91,8 +91,8 @@ class Analytics:
     """All requested exports, in order."""
     _addresses: dict[str, tuple[ExportJob, float]] = field(default_factory=dict)
 
-    def answer(self, method: str, path: str, body: Any, now: float) -> Answer:
-        """Answer an authorized request for an export."""
+    def respond(self, method: str, path: str, body: Any, now: float) -> ApiResponse:
+        """Respond to an authorized request for an export."""
         if not self.plan:
             return FORBIDDEN
         if method == "POST" and path == EXPORT_PATH:
@@ -102,25 +102,25 @@ class Analytics:
             return NO_SUCH_PATH
         export = self.exports.get(identity)
         if export is None or now >= export.created_at + self.kept_seconds:
-            return Answer(404, {"error": "Not Found", "troubleshoot": "No export has this id"})
-        return Answer(200, self._status(export, now))
+            return ApiResponse(404, {"error": "Not Found", "troubleshoot": "No export has this id"})
+        return ApiResponse(200, self._status(export, now))
 
-    def file(self, path: str, authorization: str | None, now: float) -> Answer:
-        """Answer a request for a file as storage does: the address is the credential, and others are refused."""
+    def file(self, path: str, authorization: str | None, now: float) -> ApiResponse:
+        """Respond to a request for a file as storage does: the address is the credential, and others are refused."""
         if authorization is not None:
-            return Answer(400, b"<Error><Code>InvalidArgument</Code></Error>")
+            return ApiResponse(400, b"<Error><Code>InvalidArgument</Code></Error>")
         export, until = self._addresses.get(path.removeprefix(FILE_PATH), (None, 0.0))
         if export is None or now >= until:
-            return Answer(403, b"<Error><Code>AccessDenied</Code></Error>")
-        return Answer(200, self._content(export))
+            return ApiResponse(403, b"<Error><Code>AccessDenied</Code></Error>")
+        return ApiResponse(200, self._content(export))
 
-    def _begin(self, body: Any, now: float) -> Answer:
+    def _begin(self, body: Any, now: float) -> ApiResponse:
         try:
             export = self._parse(body["input"], now)
         except (KeyError, TypeError, ValueError, OSError) as error:
-            return Answer(400, {"error": "Bad Request", "troubleshoot": f"Invalid input: {error}"})
+            return ApiResponse(400, {"error": "Bad Request", "troubleshoot": f"Invalid input: {error}"})
         self.exports[export.identity] = export
-        return Answer(201, self._status(export, now))
+        return ApiResponse(201, self._status(export, now))
 
     def _parse(self, fields: Mapping[str, Any], now: float) -> ExportJob:
         filters, options = fields["filter"], fields.get("exportOptions", {})
@@ -145,16 +145,16 @@ class Analytics:
         return {"exportID": export.identity, "createdAt": _time(export.created_at), "status": "PENDING"}
 
     def _status(self, export: ExportJob, now: float) -> Record:
-        answer = self._pending(export)
+        response = self._pending(export)
         if now < export.created_at + _of(self.slow, export, self.seconds):
-            return answer
+            return response
         reason = _of(self.failing, export, None)
         if reason is not None:
-            return answer | {"status": "FAILED", "errorMessage": reason}
+            return response | {"status": "FAILED", "errorMessage": reason}
         until = now + ADDRESS_SECONDS
         address = f"{export.identity}-{len(self._addresses)}-of-the-sandbox.{'zip' if self.zipped else 'csv'}"
         self._addresses[address] = (export, until)
-        return answer | {
+        return response | {
             "status": "COMPLETED",
             "format": "CSV",
             "exportName": export.name,

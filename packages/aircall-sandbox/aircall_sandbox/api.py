@@ -1,4 +1,4 @@
-"""The API's answers: paths, lists, envelopes and errors, with all oddities in the facts.
+"""The API's responses: paths, lists, envelopes and errors, with all oddities in the facts.
 
 Pure functions of the company's data and a query. Rate limit, credentials and faults are the server's.
 """
@@ -13,7 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
-from aircall_sandbox.messages import NO_SUCH_PATH, UNKNOWN_OBJECT, Answer
+from aircall_sandbox.messages import NO_SUCH_PATH, UNKNOWN_OBJECT, ApiResponse
 from aircall_sandbox.routes import Query, Route, dispatch
 from aircall_sandbox.templates import KINDS, without
 
@@ -35,7 +35,7 @@ UNBOUNDED = (float("-inf"), float("inf"))
 OAUTH_ONLY = "/v1/integrations"
 """Prefix of paths that refuse Basic authentication (facts: Addresses and errors)."""
 
-OVER_CAP = Answer(
+OVER_CAP = ApiResponse(
     400,
     {
         "error": "Bad Request",
@@ -100,14 +100,14 @@ class Listing:
         found = [identity for identity in everything if accepts(identity)]
         return found[self.start : self.start + self.per_page], len(found)
 
-    def answer(self, envelope: str, records: list[Record], total: int, *, links: bool = True) -> Answer:
+    def respond(self, envelope: str, records: list[Record], total: int, *, links: bool = True) -> ApiResponse:
         """Wrap a page. Link the next one even if Aircall would refuse it."""
         meta: Record = {"count": len(records), "total": total, "current_page": self.page, "per_page": self.per_page}
         if links:
             more = self.start + self.per_page < total
             meta["next_page_link"] = self._link(self.page + 1) if more else None
             meta["previous_page_link"] = self._link(self.page - 1) if self.page > 1 else None
-        return Answer(200, {envelope: records, "meta": meta})
+        return ApiResponse(200, {envelope: records, "meta": meta})
 
     def _link(self, page: int) -> str:
         params = {**self.link_params, "per_page": str(self.per_page), "page": str(page)}
@@ -128,8 +128,8 @@ class Api:
         self._reading = itertools.count(1)
         self._routes = self._all_routes()
 
-    def answer(self, path: str, params: Mapping[str, str], tags: Sequence[str]) -> Answer:
-        """Answer a `GET`.
+    def respond(self, path: str, params: Mapping[str, str], tags: Sequence[str]) -> ApiResponse:
+        """Respond to a `GET`.
 
         Args:
             path: Path, including the version.
@@ -141,7 +141,7 @@ class Api:
     def _all_routes(self) -> list[Route]:
         """Return all routes; the first match wins."""
         return [
-            Route("/v1/ping", lambda _: Answer(200, {"ping": "pong"})),
+            Route("/v1/ping", lambda _: ApiResponse(200, {"ping": "pong"})),
             Route("/v1/company", self._company),
             Route("/v1/integrations/me", self._integration),
             Route("/v1/calls", self._calls),
@@ -172,7 +172,7 @@ class Api:
 
     # Calls
 
-    def _calls(self, query: Query, accepts: Callable[[int], bool] | None = None) -> Answer:
+    def _calls(self, query: Query, accepts: Callable[[int], bool] | None = None) -> ApiResponse:
         """List calls: `from` is exclusive, `to` inclusive, both by `started_at` (facts: Lists and pages)."""
         listing = Listing.of(query)
         if listing.page * listing.per_page > CAP:
@@ -180,9 +180,9 @@ class Api:
         first = max(listing.first + 1, self.world.now - RETENTION_SECONDS)
         calls, index = self.world.calls, self.world.calls_by_start
         found, total = listing.select(index, first, listing.last, accepts)
-        return listing.answer("calls", [self._shown_call(calls[identity], query.params) for identity in found], total)
+        return listing.respond("calls", [self._shown_call(calls[identity], query.params) for identity in found], total)
 
-    def _search_calls(self, query: Query) -> Answer:
+    def _search_calls(self, query: Query) -> ApiResponse:
         params, tags = query.params, {_integer(tag, 0) for tag in query.tags}
 
         def accepts(identity: int) -> bool:
@@ -198,7 +198,7 @@ class Api:
         is_filtered = tags or params.keys() & {"direction", "user_id", "phone_number"}
         return self._calls(query, accepts if is_filtered else None)
 
-    def _call(self, query: Query, identity: str) -> Answer:
+    def _call(self, query: Query, identity: str) -> ApiResponse:
         return _one(
             "call", self.world.shown_call(_integer(identity, 0)), lambda call: self._shown_call(call, query.params)
         )
@@ -225,7 +225,7 @@ class Api:
 
     # Contacts
 
-    def _contacts(self, query: Query) -> Answer:
+    def _contacts(self, query: Query) -> ApiResponse:
         """List contacts: both bounds are inclusive, and by `created_at` in any order (facts: Lists and pages)."""
         listing = Listing.of(query)
         if listing.page * listing.per_page > CAP:
@@ -241,9 +241,9 @@ class Api:
                 *UNBOUNDED,
                 lambda identity: listing.first <= contacts[identity]["created_at"] <= listing.last,
             )
-        return listing.answer("contacts", [contacts[identity] for identity in found], total)
+        return listing.respond("contacts", [contacts[identity] for identity in found], total)
 
-    def _search_contacts(self, query: Query) -> Answer:
+    def _search_contacts(self, query: Query) -> ApiResponse:
         params = query.params
         if not params.keys() & {"phone_number", "email"}:
             return self._contacts(query)
@@ -260,12 +260,12 @@ class Api:
 
     # Other objects
 
-    def _company(self, _: Query) -> Answer:
+    def _company(self, _: Query) -> ApiResponse:
         kinds = self.world.kinds
         counts = {f"{kind}_count": len(kinds[kind]) for kind in ("users", "numbers")}
-        return Answer(200, {"company": {"name": self.world.company_name, **counts}})
+        return ApiResponse(200, {"company": {"name": self.world.company_name, **counts}})
 
-    def _integration(self, _: Query) -> Answer:
+    def _integration(self, _: Query) -> ApiResponse:
         """Show the app, installed by the company's first user."""
         numbers, users = self.world.kinds["numbers"], self.world.kinds["users"]
         integration = {
@@ -279,7 +279,7 @@ class Api:
             "numbers_count": len(numbers),
             "user": next((self.world.number_user(identity) for identity in users), None),
         }
-        return Answer(200, {"integration": integration})
+        return ApiResponse(200, {"integration": integration})
 
     def _kind(
         self,
@@ -289,7 +289,7 @@ class Api:
         *,
         bounds: bool = False,
         links: bool = True,
-    ) -> Answer:
+    ) -> ApiResponse:
         listing = Listing.of(query)
         records: Iterable[Record] = self.world.kinds[kind].values()
         if bounds:
@@ -301,22 +301,24 @@ class Api:
         by_email = (user for user in users.values() if user["email"] == identity)
         return users.get(_integer(identity, 0)) or next(by_email, None)
 
-    def _availability_of_user(self, _: Query, identity: str) -> Answer:
+    def _availability_of_user(self, _: Query, identity: str) -> ApiResponse:
         user = self._user(identity)
-        return Answer(200, {"availability": user["availability"]}) if user else UNKNOWN_OBJECT
+        return ApiResponse(200, {"availability": user["availability"]}) if user else UNKNOWN_OBJECT
 
-    def _users_v1(self, query: Query) -> Answer:
+    def _users_v1(self, query: Query) -> ApiResponse:
         return self._retired() or self._kind("users", query, _user_v1, bounds=True)
 
-    def _user_v1(self, _: Query, identity: str) -> Answer:
+    def _user_v1(self, _: Query, identity: str) -> ApiResponse:
         return self._retired() or _one("user", self._user(identity), _user_v1)
 
-    def _retired(self) -> Answer | None:
+    def _retired(self) -> ApiResponse | None:
         if self.retired_users_v1:
-            return Answer(410, {"error": "Gone", "troubleshoot": "This version of users was removed: use /v2/users"})
+            return ApiResponse(
+                410, {"error": "Gone", "troubleshoot": "This version of users was removed: use /v2/users"}
+            )
         return None
 
-    def _numbers_of_user(self, query: Query, identity: str) -> Answer:
+    def _numbers_of_user(self, query: Query, identity: str) -> ApiResponse:
         user = self._user(identity)
         if user is None:
             return UNKNOWN_OBJECT
@@ -324,14 +326,14 @@ class Api:
         numbers = [self.world.call_number(number) for number in ids if number in self.world.kinds["numbers"]]
         return page_of(Listing.of(_unordered(query)), "numbers", numbers)
 
-    def _number(self, _: Query, identity: str) -> Answer:
+    def _number(self, _: Query, identity: str) -> ApiResponse:
         number = self.world.kinds["numbers"].get(_integer(identity, 0))
         if number is None:
             return UNKNOWN_OBJECT
         users = [self.world.number_user(user) for user, ids in self.world.user_numbers.items() if number["id"] in ids]
         return _one("number", number | {"users": users})
 
-    def _one_of(self, kind: Kind, _: Query, identity: str) -> Answer:
+    def _one_of(self, kind: Kind, _: Query, identity: str) -> ApiResponse:
         return _one(kind[:-1], self.world.kinds[kind].get(_integer(identity, 0)))
 
     def _webhook(self, identity: str) -> Record | None:
@@ -340,13 +342,13 @@ class Api:
         return webhooks.get(identity) or next(by_old_id, None)
 
 
-def page_of(listing: Listing, envelope: str, records: list[Record], *, links: bool = True) -> Answer:
+def page_of(listing: Listing, envelope: str, records: list[Record], *, links: bool = True) -> ApiResponse:
     """Return a page of a short list."""
     if listing.page * listing.per_page > CAP:
         return OVER_CAP
     ordered = records[::-1] if listing.descending else records
     page = ordered[listing.start : listing.start + listing.per_page]
-    return listing.answer(envelope, page, len(records), links=links)
+    return listing.respond(envelope, page, len(records), links=links)
 
 
 def _unordered(query: Query) -> Query:
@@ -354,8 +356,8 @@ def _unordered(query: Query) -> Query:
     return query._replace(params=without(dict(query.params), "order", "from", "to"))
 
 
-def _one(envelope: str, record: Record | None, show: Callable[[Record], Record] = dict) -> Answer:
-    return Answer(200, {envelope: show(record)}) if record else UNKNOWN_OBJECT
+def _one(envelope: str, record: Record | None, show: Callable[[Record], Record] = dict) -> ApiResponse:
+    return ApiResponse(200, {envelope: show(record)}) if record else UNKNOWN_OBJECT
 
 
 def _user_v2(user: Record) -> Record:

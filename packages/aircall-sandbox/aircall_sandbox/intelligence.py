@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args
 
 from aircall_sandbox.conversations import SUBJECTS, Conversation
-from aircall_sandbox.messages import UNKNOWN_OBJECT, Answer
+from aircall_sandbox.messages import UNKNOWN_OBJECT, ApiResponse
 from aircall_sandbox.phones import e164
 from aircall_sandbox.routes import Route
 from aircall_sandbox.templates import iso, without
@@ -45,7 +45,7 @@ ENVELOPES: dict[str, str] = {
 """Envelopes by kind; other kinds have none."""
 DELAY = 60
 """Seconds from the end of a call to its results, plus a tenth of its duration."""
-NO_PLAN = Answer(403, {"error": "Forbidden", "troubleshoot": "The company is not active"})
+NO_PLAN = ApiResponse(403, {"error": "Forbidden", "troubleshoot": "The company is not active"})
 
 
 class ResultsSource(Protocol):
@@ -150,14 +150,14 @@ class Intelligence:
     def routes(self) -> list[Route]:
         """Return a route per kind; realtime transcriptions have had none since March 2026."""
         kinds = (kind for kind in RESULT_KINDS if kind != "realtime_transcription")
-        return [Route(f"/v1/calls/*/{kind}", partial(self.answer, kind)) for kind in kinds]
+        return [Route(f"/v1/calls/*/{kind}", partial(self.respond, kind)) for kind in kinds]
 
-    def answer(self, kind: ResultKind, query: Query, call_id: str) -> Answer:
-        """Answer a request for an AI result of a call."""
+    def respond(self, kind: ResultKind, query: Query, call_id: str) -> ApiResponse:
+        """Respond to a request for an AI result of a call."""
         if not self.plan or (call_id.isdigit() and int(call_id) in self.denied_calls):
             return NO_PLAN
         if not call_id.isdigit():
-            return Answer(400, {"error": "Bad Request", "troubleshoot": "The call's id must be a number"})
+            return ApiResponse(400, {"error": "Bad Request", "troubleshoot": "The call's id must be a number"})
         realtime = kind == "transcription" and query.params.get("mode") == "realtime"
         visible_at, payload = self.find("realtime_transcription" if realtime else kind, int(call_id))
         if self._company.shown_call(int(call_id)) is None or visible_at > self._company.now:
@@ -165,7 +165,7 @@ class Intelligence:
         if kind == "playbook_result" and query.params.get("fetch_playbook") != "true":
             payload = without(payload, "playbook")
         envelope = ENVELOPES.get(kind)
-        return Answer(200, {envelope: payload} if envelope and self.is_wrapped else payload)
+        return ApiResponse(200, {envelope: payload} if envelope and self.is_wrapped else payload)
 
 
 def _ready_at(call: Record) -> float:

@@ -1,4 +1,4 @@
-"""Logged requests, and answers."""
+"""Logged requests and responses."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ class RequestLog:
     status: int = 0
 
 
-class Answer(NamedTuple):
+class ApiResponse(NamedTuple):
     """A status and a payload."""
 
     status: int
     payload: Any
 
 
-UNAUTHORIZED = Answer(401, {"message": "Unauthorized"})
-FORBIDDEN = Answer(403, {"message": "Forbidden"})
-NO_SUCH_PATH = Answer(404, {"message": "Not Found"})
-UNKNOWN_OBJECT = Answer(404, {"error": "Not Found", "troubleshoot": "No object has this id"})
+UNAUTHORIZED = ApiResponse(401, {"message": "Unauthorized"})
+FORBIDDEN = ApiResponse(403, {"message": "Forbidden"})
+NO_SUCH_PATH = ApiResponse(404, {"message": "Not Found"})
+UNKNOWN_OBJECT = ApiResponse(404, {"error": "Not Found", "troubleshoot": "No object has this id"})

@@ -14,7 +14,7 @@ from urllib.parse import parse_qsl, urlencode
 from starlette.responses import HTMLResponse, RedirectResponse
 from starlette.routing import Route
 
-from aircall_sandbox.messages import Answer
+from aircall_sandbox.messages import ApiResponse
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -68,7 +68,7 @@ class OAuth:
         self.lifetime = 3600
         """Seconds that an access token lasts, unless it is permanent."""
         self.overrides: dict[str, Any] = {}
-        """Fields of the answer to override, such as `expires_in`; None removes a field."""
+        """Fields of the response to override, such as `expires_in`; None removes a field."""
         self.dead_token_status = 401
         """Status for an invalid token, 401 or 403; unknown for Aircall."""
         self.refusals = 0
@@ -92,11 +92,11 @@ class OAuth:
         now, number = self._now(), next(self._numbers)
         access = f"access-{number:04d}-of-the-sandbox"
         self._access[access] = float("inf") if self.mode == "permanent" else now + self.lifetime
-        answer: dict[str, Any] = {"access_token": access, "token_type": "Bearer", "created_at": int(now)}
+        response: dict[str, Any] = {"access_token": access, "token_type": "Bearer", "created_at": int(now)}
         if self.mode != "permanent":
-            answer |= {"expires_in": self.lifetime, "refresh_token": f"refresh-{number:04d}-of-the-sandbox"}
-            self._refresh.add(answer["refresh_token"])
-        return {name: value for name, value in (answer | self.overrides).items() if value is not None}
+            response |= {"expires_in": self.lifetime, "refresh_token": f"refresh-{number:04d}-of-the-sandbox"}
+            self._refresh.add(response["refresh_token"])
+        return {name: value for name, value in (response | self.overrides).items() if value is not None}
 
     def accepts(self, access_token: str) -> bool:
         """Return whether an access token is valid."""
@@ -112,35 +112,35 @@ class OAuth:
         self._refresh.clear()
         self._codes.clear()
 
-    def answer(self, body: Any) -> Answer:
-        """Answer a request to the token endpoint, given its decoded JSON body; None for another body."""
-        answer = self._grant(body)
-        self.refusals += answer.status != 200  # noqa: PLR2004
-        return answer
+    def respond(self, body: Any) -> ApiResponse:
+        """Respond to a request to the token endpoint, given its decoded JSON body; None for another body."""
+        response = self._grant(body)
+        self.refusals += response.status != 200  # noqa: PLR2004
+        return response
 
-    def _grant(self, body: Any) -> Answer:
+    def _grant(self, body: Any) -> ApiResponse:
         if not isinstance(body, dict):
-            return Answer(400, {"error": "invalid_request"})
+            return ApiResponse(400, {"error": "invalid_request"})
         if (body.get("client_id"), body.get("client_secret")) != (self.client_id, self.client_secret):
-            return Answer(401, {"error": "invalid_client"})
+            return ApiResponse(401, {"error": "invalid_client"})
         match body.get("grant_type"):
             case "authorization_code":
                 callback, ends = self._codes.pop(str(body.get("code")), ("", 0.0))
                 if body.get("redirect_uri") != callback or self._now() >= ends:
-                    return Answer(400, {"error": "invalid_grant"})
+                    return ApiResponse(400, {"error": "invalid_grant"})
             case "refresh_token":
                 token = body.get("refresh_token")
                 if token not in self._refresh:
-                    return Answer(400, {"error": "invalid_grant"})
+                    return ApiResponse(400, {"error": "invalid_grant"})
                 if self.mode == "rotating":
                     self._refresh.remove(token)
             case _:
-                return Answer(400, {"error": "unsupported_grant_type"})
+                return ApiResponse(400, {"error": "unsupported_grant_type"})
         self.grants.append(body["grant_type"])
         tokens = self.tokens()
         if body["grant_type"] == "refresh_token" and self.mode == "expiring":
             self._refresh.discard(tokens.pop("refresh_token", ""))
-        return Answer(200, tokens)
+        return ApiResponse(200, tokens)
 
     async def _page(self, request: Request) -> Response:
         params = (

@@ -10,7 +10,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from aircall_sandbox.messages import UNKNOWN_OBJECT, Answer
+from aircall_sandbox.messages import UNKNOWN_OBJECT, ApiResponse
 from aircall_sandbox.routes import Route
 from aircall_sandbox.templates import without
 
@@ -31,7 +31,7 @@ Resource = Literal[
     "campaign_outcomes",
 ]
 RESOURCES: tuple[Resource, ...] = get_args(Resource)
-DENIED = Answer(403, {"error": "Forbidden", "troubleshoot": "This feature is not part of the company's plan"})
+DENIED = ApiResponse(403, {"error": "Forbidden", "troubleshoot": "This feature is not part of the company's plan"})
 TOKEN_PAGE = 10
 """Default page size of WhatsApp templates; `limit` overrides it."""
 LARGEST_PAGE = 100
@@ -81,8 +81,8 @@ class OptionalResources:
             Route("/v1/campaigns/*/call_outcomes", partial(self._of_campaign, "call_outcomes")),
         ]
 
-    def _one(self, resource: Resource, show: Callable[[Any, Query], Any], query: Query, identity: str) -> Answer:
-        """Answer a request for a resource of one user or number.
+    def _one(self, resource: Resource, show: Callable[[Any, Query], Any], query: Query, identity: str) -> ApiResponse:
+        """Respond to a request for a resource of one user or number.
 
         Args:
             resource: The resource.
@@ -93,29 +93,29 @@ class OptionalResources:
         if resource in self.denied or (identity.isdigit() and int(identity) in self.denied_ids):
             return DENIED
         found = getattr(self, resource).get(int(identity)) if identity.isdigit() else None
-        return UNKNOWN_OBJECT if found is None else Answer(200, show(found, query))
+        return UNKNOWN_OBJECT if found is None else ApiResponse(200, show(found, query))
 
     def _in(self, envelope: str) -> Callable[[Any, Query], Any]:
         """Return a function that wraps an object in an envelope, if `is_wrapped`."""
         return lambda found, _: {envelope: found} if self.is_wrapped else found
 
-    def _list(self, resource: Resource, envelope: str, query: Query) -> Answer:
+    def _list(self, resource: Resource, envelope: str, query: Query) -> ApiResponse:
         return DENIED if resource in self.denied else _paged(envelope, getattr(self, resource), query)
 
-    def _campaigns(self, query: Query) -> Answer:
+    def _campaigns(self, query: Query) -> ApiResponse:
         if "campaigns" in self.denied:
             return DENIED
         shown = [without(each, "contacts", "call_outcomes") for each in self.campaigns.values()]
         return _paged("campaigns", shown, query)
 
-    def _of_campaign(self, part: str, query: Query, identity: str) -> Answer:
+    def _of_campaign(self, part: str, query: Query, identity: str) -> ApiResponse:
         if "campaigns" in self.denied:
             return DENIED
         campaign = self.campaigns.get(identity)
         return UNKNOWN_OBJECT if campaign is None else _paged(part, campaign[part], query)
 
 
-def _paged(envelope: str, found: list[Record], query: Query) -> Answer:
+def _paged(envelope: str, found: list[Record], query: Query) -> ApiResponse:
     """Return a page of a list."""
     page, size = int(query.params.get("page", 1)), min(LARGEST_PAGE, int(query.params.get("per_page", 20)))
     records, total = found[(page - 1) * size : page * size], len(found)
@@ -128,7 +128,7 @@ def _paged(envelope: str, found: list[Record], query: Query) -> Answer:
         "next_page_link": link.format(page + 1) if page * size < total else None,
         "previous_page_link": link.format(page - 1) if page > 1 else None,
     }
-    return Answer(200, {envelope: records, "meta": meta})
+    return ApiResponse(200, {envelope: records, "meta": meta})
 
 
 def _phone_numbers(campaign: Record, _: Query) -> Record:

@@ -12,7 +12,7 @@ import random
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
-from aircall_sandbox.messages import Answer
+from aircall_sandbox.messages import ApiResponse
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -75,8 +75,8 @@ class Recordings:
             return path
         return f"{self.root()}{path}?{urlencode(params | {'signature': _sign(path, params)})}"
 
-    def file(self, url: str, authorization: str | None, now: float) -> tuple[Answer, dict[str, str]]:
-        """Answer a request as storage does: the link is the credential, and others are refused.
+    def file(self, url: str, authorization: str | None, now: float) -> tuple[ApiResponse, dict[str, str]]:
+        """Respond to a request as storage does: the link is the credential, and others are refused.
 
         Args:
             url: The requested URL.
@@ -84,20 +84,20 @@ class Recordings:
             now: UNIX seconds.
 
         Returns:
-            The answer and its headers.
+            The response and its headers.
         """
         parts = urlsplit(url)
         path, params = parts.path, {name: values[-1] for name, values in parse_qs(parts.query).items()}
         signature = params.pop("signature", "")
         xml = {"content-type": "application/xml"}
         if authorization is not None:
-            return Answer(400, b"<Error><Code>InvalidArgument</Code></Error>"), xml
+            return ApiResponse(400, b"<Error><Code>InvalidArgument</Code></Error>"), xml
         if not hmac.compare_digest(signature, _sign(path, params)) or now >= int(params["expires"]):
-            return Answer(403, DENIED), xml
+            return ApiResponse(403, DENIED), xml
         if path in self.deleted:
-            return Answer(self.deleted_status, MISSING), xml
+            return ApiResponse(self.deleted_status, MISSING), xml
         content = self.files.get(path)
-        return Answer(200, audio(path) if content is None else content), {"content-type": self.content_type}
+        return ApiResponse(200, audio(path) if content is None else content), {"content-type": self.content_type}
 
 
 def _sign(path: str, params: dict[str, str]) -> str:

@@ -1,7 +1,7 @@
 """Replays an account from a trace of `tap-aircall --verify`, with made-up values.
 
-A request gets the answers of the same request in the trace, ids and times apart, one after another, and then the last
-one again. The made-up company answers requests that are not in the trace.
+A request gets the responses to the same request in the trace, apart from ids and times, one after another, and then the
+last one again. The made-up company responds to requests that are not in the trace.
 """
 
 from __future__ import annotations
@@ -82,25 +82,25 @@ class Replay(Fault):
 
     @override
     def __post_init__(self) -> None:
-        """Index the answers by request."""
+        """Index the responses by request."""
         super().__post_init__()
         self._began = int(self.clock())
-        self._answers: dict[str, list[dict[str, Any]]] = {}
+        self._responses: dict[str, list[dict[str, Any]]] = {}
         for line in self.lines:
-            self._answers.setdefault(_key(line["path"], line["query"]), []).append(line)
+            self._responses.setdefault(_key(line["path"], line["query"]), []).append(line)
         self._paths = {
             line["path"]: re.compile(re.escape(line["path"]).replace(r"\{id\}", "[^/]+")) for line in self.lines
         }
 
     @override
     def hits(self, path: str, query: Mapping[str, str]) -> bool:
-        """Take on the next answer to a request; return whether there is one."""
+        """Advance to the next response to a request; return whether there is one."""
         keys = (_key(known, query) for known in self._paths if self._paths[known].fullmatch(path))
-        key = next((key for key in keys if key in self._answers), "")
-        answers = self._answers.get(key)
-        if answers is None:
+        key = next((key for key in keys if key in self._responses), "")
+        responses = self._responses.get(key)
+        if responses is None:
             return False
-        line = answers[min(self._counts[key], len(answers) - 1)]
+        line = responses[min(self._counts[key], len(responses) - 1)]
         self._counts[key] += 1
         self.status, self.failure = line["status"], None
         if self.status is None:
@@ -113,7 +113,7 @@ class Replay(Fault):
         return True
 
     def date(self, now: float) -> str | None:
-        """Return the `Date` header of the last answer; None if it had none."""
+        """Return the `Date` header of the last response; None if it had none."""
         return None if self._ahead is None else email.utils.formatdate(now + self._ahead, usegmt=True)
 
     def _limits(self, limits: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -131,7 +131,7 @@ def _key(path: str, query: Mapping[str, Any]) -> str:
 
 
 def _payload(line: Mapping[str, Any], began: int) -> Any:
-    """Make up an answer with the fields of one in a trace.
+    """Make up a response with the fields of one in a trace.
 
     The trace does not assign kinds of values to records: the first records get the kind that comes first.
     """

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from aircall_sandbox.messages import Answer
+    from aircall_sandbox.messages import ApiResponse
 
 
 class Query(NamedTuple):
@@ -27,12 +27,12 @@ class Route(NamedTuple):
 
     pattern: str
     """Such as `/v1/users/*/numbers`; a star matches one segment."""
-    handler: Callable[..., Answer]
+    handler: Callable[..., ApiResponse]
     """Takes the query and the segments that the stars match."""
 
 
-def dispatch(routes: Iterable[Route], query: Query) -> Answer | None:
-    """Return the answer of the first route that matches a query; None if none does."""
+def dispatch(routes: Iterable[Route], query: Query) -> ApiResponse | None:
+    """Return the response of the first route that matches a query; None if none does."""
     segments = query.path.strip("/").split("/")
     for pattern, handler in routes:
         pairs = list(zip_longest(pattern.strip("/").split("/"), segments))

@@ -24,7 +24,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from aircall_sandbox import control
 from aircall_sandbox.analytics import EXPORT_PATH, FILE_PATH, Analytics
 from aircall_sandbox.api import OAUTH_ONLY, Api
-from aircall_sandbox.messages import FORBIDDEN, NO_SUCH_PATH, UNAUTHORIZED, Answer, RequestLog
+from aircall_sandbox.messages import FORBIDDEN, NO_SUCH_PATH, UNAUTHORIZED, ApiResponse, RequestLog
 from aircall_sandbox.oauth import OAuth
 from aircall_sandbox.recordings import RECORDING_PATH
 from aircall_sandbox.texts import Texts
@@ -196,54 +196,55 @@ class Sandbox:
             self.world.move_on(self.now())
             fault = next((fault for fault in self.faults if fault.hits(path, query)), None)
             if fault is not None and fault.status is not None:
-                answer, extra = Answer(fault.status, msgspec.Raw(fault.body)), dict(fault.headers)
+                response, extra = ApiResponse(fault.status, msgspec.Raw(fault.body)), dict(fault.headers)
             else:
-                answer, extra = self._answer(request, received, now)
+                response, extra = self._respond(request, received, now)
             if fault is not None and fault.mutate is not None:
-                answer = Answer(answer.status, fault.mutate(msgspec.json.decode(msgspec.json.encode(answer.payload))))
-            body = answer.payload if isinstance(answer.payload, bytes) else msgspec.json.encode(answer.payload)
-            self.requests.append(replace(log, status=answer.status))
+                payload = msgspec.json.decode(msgspec.json.encode(response.payload))
+                response = ApiResponse(response.status, fault.mutate(payload))
+            body = response.payload if isinstance(response.payload, bytes) else msgspec.json.encode(response.payload)
+            self.requests.append(replace(log, status=response.status))
         if self.latency or (fault and fault.delay):
             await asyncio.sleep(self.latency + (fault.delay if fault else 0))
         if fault is not None and fault.failure is not None:
             return _failed(fault.failure, body)
-        return Response(body, answer.status, extra, "application/json")
+        return Response(body, response.status, extra, "application/json")
 
-    def _answer(self, request: Request, body: bytes, now: float) -> tuple[Answer, dict[str, str]]:
-        """Answer like Aircall's edge: rate limit and credentials first."""
+    def _respond(self, request: Request, body: bytes, now: float) -> tuple[ApiResponse, dict[str, str]]:
+        """Respond like Aircall's edge: rate limit and credentials first."""
         if request.url.path.startswith(FILE_PATH):  # storage: no rate limit, no credentials
             return self.analytics.file(request.url.path, request.headers.get("authorization"), now), {}
         if request.url.path.startswith(RECORDING_PATH):  # likewise
             return self.world.recordings.file(str(request.url), request.headers.get("authorization"), now)
         refused = self._count(now)
         if refused is not None:
-            return Answer(429, {"error": "Too Many Requests"}), refused
+            return ApiResponse(429, {"error": "Too Many Requests"}), refused
         authorization = request.headers.get("authorization")
         path = request.url.path
         payload = _json(body, request.headers.get("content-type", ""))
         if path == TOKEN_PATH and request.method == "POST":
-            return self.oauth.answer(payload), {}
+            return self.oauth.respond(payload), {}
         tags = request.query_params.getlist("tags[]")
         known = request.method == "GET"
-        answer = self._api.answer(path, dict(request.query_params), tags) if known else NO_SUCH_PATH
+        response = self._api.respond(path, dict(request.query_params), tags) if known else NO_SUCH_PATH
         if path.startswith(EXPORT_PATH):
-            answer = self.analytics.answer(request.method, path, payload, now)
+            response = self.analytics.respond(request.method, path, payload, now)
         if path == WEBHOOKS_PATH or path.startswith(f"{WEBHOOKS_PATH}/"):
-            answer = self._answer_of_webhooks(request, payload) or answer
-        if answer.payload == {"message": "Not Found"} or authorization is None:
-            return (answer if authorization is not None else UNAUTHORIZED), {}
-        return self._rejection(authorization, path) or answer, {}
+            response = self._response_of_webhooks(request, payload) or response
+        if response.payload == {"message": "Not Found"} or authorization is None:
+            return (response if authorization is not None else UNAUTHORIZED), {}
+        return self._rejection(authorization, path) or response, {}
 
-    def _answer_of_webhooks(self, request: Request, payload: Any) -> Answer | None:
+    def _response_of_webhooks(self, request: Request, payload: Any) -> ApiResponse | None:
         """Change webhooks, if the credentials are valid; None for a request that reads them."""
         authorization, path = request.headers.get("authorization"), request.url.path
         if authorization is None or self._rejection(authorization, path):
             return FORBIDDEN
         is_app = authorization.startswith("Bearer ")
-        return self.webhooks.answer(request.method, path, dict(request.query_params), payload, is_app=is_app)
+        return self.webhooks.respond(request.method, path, dict(request.query_params), payload, is_app=is_app)
 
-    def _rejection(self, authorization: str, path: str) -> Answer | None:
-        """Return the answer to invalid credentials; None for valid ones."""
+    def _rejection(self, authorization: str, path: str) -> ApiResponse | None:
+        """Return the response to invalid credentials; None for valid ones."""
         scheme, _, credentials = authorization.partition(" ")
         if scheme == "Bearer":
             if self.oauth.accepts(credentials):
@@ -277,7 +278,7 @@ class Sandbox:
 def _dated(app: ASGIApp, date: Callable[[], str | None]) -> ASGIApp:
     """Add a `Date` header to all responses of an app."""
 
-    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+    async def respond(scope: Scope, receive: Receive, send: Send) -> None:
         async def send_dated(message: Message) -> None:
             if message["type"] == "http.response.start" and (text := date()) is not None:
                 message["headers"] = [*message["headers"], (b"date", text.encode())]
@@ -285,7 +286,7 @@ def _dated(app: ASGIApp, date: Callable[[], str | None]) -> ASGIApp:
 
         await app(scope, receive, send_dated)
 
-    return answer
+    return respond
 
 
 class _TrackedProtocol(H11Protocol):

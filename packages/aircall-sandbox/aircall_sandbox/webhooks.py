@@ -21,7 +21,7 @@ import requests
 
 from aircall_sandbox.api import Listing, page_of
 from aircall_sandbox.events import EVENTS, of_change
-from aircall_sandbox.messages import NO_SUCH_PATH, UNKNOWN_OBJECT, Answer
+from aircall_sandbox.messages import NO_SUCH_PATH, UNKNOWN_OBJECT, ApiResponse
 from aircall_sandbox.routes import Query
 from aircall_sandbox.templates import without
 
@@ -41,7 +41,7 @@ FAILURES_UNTIL_OFF = 10
 KEPT_SECONDS = 12 * 3_600.0
 """How long deliveries to a deactivated webhook are still tried."""
 TIMEOUT_SECONDS = 5.0
-"""Real seconds to wait for an answer."""
+"""Real seconds to wait for a response."""
 NO_ANSWER = 0
 """Status of a delivery without a response."""
 HEADERS = {
@@ -116,8 +116,10 @@ class WebhookService:
 
     # API
 
-    def answer(self, method: str, path: str, query: Mapping[str, str], body: Any, *, is_app: bool) -> Answer | None:
-        """Answer a request below `/v1/webhooks`.
+    def respond(
+        self, method: str, path: str, query: Mapping[str, str], body: Any, *, is_app: bool
+    ) -> ApiResponse | None:
+        """Respond to a request below `/v1/webhooks`.
 
         Args:
             method: HTTP method.
@@ -127,7 +129,7 @@ class WebhookService:
             is_app: Whether it uses OAuth, and so sees the app's own webhooks only.
 
         Returns:
-            The answer; None if the API can answer, as it does for other objects.
+            The response; None for requests that the API handles like those for other objects.
         """
         fields = body if isinstance(body, dict) else {}
         _, _, *rest = path.strip("/").split("/")
@@ -141,19 +143,19 @@ class WebhookService:
             return self._delete(rest[0]) if method == "DELETE" else self._update(rest[0], query, fields)
         return UNKNOWN_OBJECT if rest else NO_SUCH_PATH
 
-    def _listed_for_app(self, query: Query) -> Answer:
+    def _listed_for_app(self, query: Query) -> ApiResponse:
         own = [webhook for key, webhook in self._webhooks.items() if key in self.of_app]
         return page_of(Listing.of(query), "webhooks", own, links=False)
 
-    def _delete(self, key: str) -> Answer:
+    def _delete(self, key: str) -> ApiResponse:
         del self._webhooks[key]
-        return Answer(204, b"")
+        return ApiResponse(204, b"")
 
     @property
     def _webhooks(self) -> dict[Any, Record]:
         return self._world.kinds["webhooks"]
 
-    def _refused(self, fields: Mapping[str, Any], *, is_new: bool) -> Answer | None:
+    def _refused(self, fields: Mapping[str, Any], *, is_new: bool) -> ApiResponse | None:
         url, events = fields.get("url"), fields.get("events") or []
         if is_new and not url:
             return _bad("url is missing")
@@ -167,14 +169,14 @@ class WebhookService:
             return _bad("too many webhooks")
         return None
 
-    def _create(self, fields: Mapping[str, Any], *, is_app: bool) -> Answer:
+    def _create(self, fields: Mapping[str, Any], *, is_app: bool) -> ApiResponse:
         events = list(fields.get("events") or EVENTS)
         webhook = self._world.add("webhooks", url=fields["url"], events=events)
         if is_app:
             self.of_app.add(webhook["webhook_id"])
-        return Answer(201, {"webhook": without(webhook, "id")})
+        return ApiResponse(201, {"webhook": without(webhook, "id")})
 
-    def _update(self, key: str, query: Mapping[str, str], fields: Mapping[str, Any]) -> Answer:
+    def _update(self, key: str, query: Mapping[str, str], fields: Mapping[str, Any]) -> ApiResponse:
         if refusal := self._refused(fields, is_new=False):
             return refusal
         webhook = self._webhooks[key]
@@ -187,7 +189,7 @@ class WebhookService:
         webhook.update(active=True, events=list(events or EVENTS), url=fields.get("url", webhook["url"]))
         self._failures.pop(key, None)
         self._off_since.pop(key, None)
-        return Answer(200, {"webhook": without(webhook, "id")})
+        return ApiResponse(200, {"webhook": without(webhook, "id")})
 
     # Events
 
@@ -309,5 +311,5 @@ class WebhookService:
             self._push(now + RETRY_SECONDS * (1 + self._random.random()) / 2, delivery)
 
 
-def _bad(reason: str) -> Answer:
-    return Answer(400, {"error": "Bad Request", "troubleshoot": reason})
+def _bad(reason: str) -> ApiResponse:
+    return ApiResponse(400, {"error": "Bad Request", "troubleshoot": reason})

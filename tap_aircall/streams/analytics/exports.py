@@ -58,7 +58,7 @@ class Export(NamedTuple):
 
     @classmethod
     def parse(cls, payload: Any) -> Export:
-        """Parse a decoded answer.
+        """Parse a decoded response.
 
         Raises:
             ResponseError: If it has no id or no status.
@@ -66,7 +66,7 @@ class Export(NamedTuple):
         fields = payload if isinstance(payload, dict) else {}
         identity, status, url = fields.get("exportID"), fields.get("status"), fields.get("downloadUrl")
         if not isinstance(identity, str) or not identity.replace("-", "").isalnum() or not isinstance(status, str):
-            raise ResponseError("Aircall answered without a usable 'exportID' and 'status'.")
+            raise ResponseError("Aircall responded without a usable 'exportID' and 'status'.")
         return cls(
             identity=identity,
             status=status,

@@ -6,7 +6,7 @@ call that can have some: an answered one, or a voicemail. It works without the s
 Its first cursor reads calls that are half an hour old, since Aircall recalculates a call for some minutes after its end
 (facts: Changes after the call); a second one follows a day later, for calls that Aircall showed late. A call is set
 aside and requested again (`reading.later`) if it has not settled, has nothing yet, is refused, or has an unusable
-answer.
+response.
 """
 
 from __future__ import annotations
@@ -46,9 +46,9 @@ NEEDED = ("id", "started_at", "ended_at", "answered_at", "status", "duration", "
 PAGES_SHARED = 64
 """Pages of the list that streams share in a run, with `NEEDED` alone; more would take too much memory."""
 MOST_UNUSABLE = 0.1
-"""Share of unusable answers; more means an API that the tap does not know."""
+"""Share of unusable responses; more means an API that the tap does not know."""
 FEW = 10
-"""Unusable answers to tolerate whatever their share."""
+"""Unusable responses to tolerate whatever their share."""
 
 
 class CallDetails(AircallStream):
@@ -164,7 +164,7 @@ class CallDetails(AircallStream):
             line: What to log the first time.
 
         Raises:
-            ResponseError: If too many answers are unusable.
+            ResponseError: If too many responses are unusable.
         """
         is_news = self._later.add(call_id, reason, self._now)
         if reason is Reason.UNUSABLE:

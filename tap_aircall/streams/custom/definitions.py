@@ -26,7 +26,7 @@ _PATH = re.compile(r"/v[12](/((?!\.{1,2}(/|$))[\w.~@:-]+|\{id\}))+", re.ASCII)
 _REQUIRED = {
     "name": "the name of the stream",
     "path": "the path of the list or object, such as /v1/campaigns",
-    "records_key": "the key of the list or object in Aircall's answer",
+    "records_key": "the key of the list or object in Aircall's response",
     "primary_keys": 'the fields that identify a record, such as ["id"]',
 }
 FIELDS = (*_REQUIRED, "replication", "replication_key", "parent", "parent_key")

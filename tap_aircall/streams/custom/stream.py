@@ -127,17 +127,17 @@ class CustomStream(AircallStream):
             ) from error
 
     def _parse(self, payload: Any) -> Page:
-        """Parse the list or the one object in an answer."""
+        """Parse the list or the one object in a response."""
         key = self.envelope
         found = payload.get(key) if isinstance(payload, dict) else None
         if isinstance(found, dict):
             return Page([found], 1, linked=False)
         if not isinstance(found, list) or not all(isinstance(record, dict) for record in found):
-            raise self._unlike(f"Aircall's answer has no list and no object '{key}'", "its records_key")
+            raise self._unlike(f"Aircall's response has no list and no object '{key}'", "its records_key")
         return Page.parse(payload, key)
 
     def _unlike(self, problem: str, doubt: str) -> UnreadableError:
-        """Return the error for an answer that does not match the definition."""
+        """Return the error for a response that does not match the definition."""
         advice = f"check {doubt} in custom_streams."
         if self.definition.is_built_in:
             advice = f"the tap does not know this format; define '{self.name}' in custom_streams."

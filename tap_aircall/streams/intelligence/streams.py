@@ -48,7 +48,7 @@ FOUND, REFUSED, GRANTED = "found", "refused", "granted"
 """State keys: calls already read; when Aircall refused the whole kind; whether it ever granted any of it."""
 BAD_REQUEST = 400
 SHAPE_ATTEMPTS = 3
-"""Attempts before a call with an answer of unknown shape is set aside."""
+"""Attempts before a call with a response of unknown shape is set aside."""
 
 
 class CallIntelligence(CallDetails):
@@ -150,14 +150,14 @@ class CallIntelligence(CallDetails):
     def sample(self) -> list[Record]:
         for call in self._ready(self.sibling(Calls).first_page, self.aircall_clock.reached()):
             try:
-                answer = self._ask(call["id"])
+                result = self._ask(call["id"])
             except ForbiddenError as error:
                 raise StreamUnavailableError(
                     "is left out: Aircall refuses it (status 403); the company's plan may lack it."
                 ) from error
-            if isinstance(answer, ResponseError):
-                raise answer
-            return [{**record, "call_id": call["id"]} for record in answer or ()]
+            if isinstance(result, ResponseError):
+                raise result
+            return [{**record, "call_id": call["id"]} for record in result or ()]
         return []
 
     @override
@@ -174,14 +174,14 @@ class CallIntelligence(CallDetails):
 
     def _request_results(self, access: Access, calls: Sequence[Record]) -> Iterator[list[Record]]:
         by_id = {call["id"]: call for call in calls}
-        for call_id, answer in access.ask(self._ask, list(by_id)):
+        for call_id, result in access.ask(self._ask, list(by_id)):
             self._asked += 1
             start = self._announced.pop(call_id, None)
-            yield from self._results(call_id, answer, by_id[call_id].get("started_at", start))
+            yield from self._results(call_id, result, by_id[call_id].get("started_at", start))
 
-    def _results(self, call_id: int, answer: list[Record] | AircallError | None, start: Any) -> Iterator[list[Record]]:
+    def _results(self, call_id: int, result: list[Record] | AircallError | None, start: Any) -> Iterator[list[Record]]:
         """Yield the results of a call, or set it aside."""
-        match answer:
+        match result:
             case None:
                 # A call set aside before has a time limit of its own.
                 if call_id in self._later or start is None or to_seconds(start) > self._now - YOUNG_SECONDS:
@@ -193,15 +193,15 @@ class CallIntelligence(CallDetails):
                 self._refused_calls.append(call_id)
             case ResponseError() if self._later.is_last_try(call_id, self._now):
                 self._later.settle(call_id)
-                found = answer.found if isinstance(answer.found, dict) else {"answer": answer.found}
+                found = result.found if isinstance(result.found, dict) else {"answer": result.found}
                 yield [{**found, "call_id": call_id}]
             case ResponseError():
-                self.set_aside_call(call_id, Reason.UNUSABLE, str(answer))
+                self.set_aside_call(call_id, Reason.UNUSABLE, str(result))
             case AircallError():
-                raise answer
+                raise result
             case _:
                 self._later.settle(call_id)
-                yield [{**record, "call_id": call_id} for record in answer]
+                yield [{**record, "call_id": call_id} for record in result]
                 if not self.rereads:
                     self._found[call_id] = (
                         (self._now if start is None else to_seconds(start)) // HOUR_SECONDS * HOUR_SECONDS
@@ -239,17 +239,17 @@ class CallIntelligence(CallDetails):
         raise _refused(self._now, is_expected=False)
 
     def records_of(self, payload: Any) -> list[Record] | None:
-        """Parse the records of an answer, with or without an envelope; None if it is empty.
+        """Parse the records of a response, with or without an envelope; None if it is empty.
 
         Raises:
-            ResponseError: If the answer is not recognised.
+            ResponseError: If the response is not recognised.
         """
         found = payload.get(self.envelope, payload) if isinstance(payload, dict) else payload
         if found is None or found in ({}, []):
             return None
         if not self.is_recognised(found):
             raise ResponseError(
-                f"Aircall answered without the object '{self.envelope}'.", found=payload, attempts=SHAPE_ATTEMPTS
+                f"Aircall responded without the object '{self.envelope}'.", found=payload, attempts=SHAPE_ATTEMPTS
             )
         return [found]
 
@@ -370,7 +370,7 @@ class CallActionItems(EditedIntelligence):
             return None
         if not isinstance(items, list) or not all(map(self.is_recognised, items)):
             raise ResponseError(
-                f"Aircall answered without the list '{self.envelope}'.", found=payload, attempts=SHAPE_ATTEMPTS
+                f"Aircall responded without the list '{self.envelope}'.", found=payload, attempts=SHAPE_ATTEMPTS
             )
         return items
 

@@ -1,4 +1,4 @@
-"""Temporary and lasting 403 answers: refused calls are requested again, and a missing plan costs little."""
+"""Temporary and lasting 403 responses: refused calls are requested again, and a missing plan costs little."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.warehouse import Warehouse
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from aircall_sandbox.messages import Answer
+    from aircall_sandbox.messages import ApiResponse
     from tests.conftest import Aircall, Run
 
 pytestmark = pytest.mark.timeout(few_or_many(120, 1_200))
@@ -85,13 +85,13 @@ class Gatekeeper(Company):
             self.world.intelligence.add(number, kind, payload)
 
     @override
-    def answer(self, path: str, params: Mapping[str, str]) -> Answer:
+    def respond(self, path: str, params: Mapping[str, str]) -> ApiResponse:
         kind: Any = path.rsplit("/", 1)[1]
         if kind in self.asked:
             number = self.asked[kind] = self.asked[kind] + 1
             if any(refusals.befall(kind, number) for refusals in self.refusals):
                 return NO_PLAN
-        return super().answer(path, params)
+        return super().respond(path, params)
 
     def begin_run(self, step: Step) -> None:
         """Set what the run will meet."""

@@ -254,7 +254,7 @@ class TestLinks:
         aircall.sandbox.faults.append(Fault(path=path, times=2, status=403))
         done = run(aircall, folder)
 
-        line = f"call {calls[55]} is set aside: The server 127.0.0.1 answered with status 403."
+        line = f"call {calls[55]} is set aside: The server 127.0.0.1 responded with status 403."
         assert f"Stream 'call_recordings': {line}" in caplog.messages
         assert done.ids("calls") == calls
         assert {record["call_id"] for record in done.records("call_recordings")} == {*calls} - {calls[55]}

@@ -1,4 +1,4 @@
-# `make demo` and `make test` do everything, set-up included, and leave nothing outside this folder but package caches.
+# `make demo` and `make test` set up everything they need, and leave nothing outside this folder except package caches.
 
 .DEFAULT_GOAL := help
 SHELL := bash
@@ -6,7 +6,7 @@ SHELL := bash
 
 VENV := .venv
 BIN := $(VENV)/bin
-# No settings of this machine or a parent folder, but its certificates; what builds packages is locked, too.
+# Ignore the settings of this machine and of parent folders, except for certificates; build tools are locked as well.
 UV_SETTINGS := UV_NO_CONFIG=1 UV_SYSTEM_CERTS=1 UV_BUILD_CONSTRAINT=requirements.lock
 # The caller's environment neither redirects packages nor requires hashes of the project itself, which has none.
 unexport PIP_USER PIP_TARGET PIP_PREFIX PIP_ROOT UV_REQUIRE_HASHES
@@ -16,7 +16,7 @@ PLUGINS := $(VENV)/plugins-ready
 EMULATORS := $(patsubst tests/targets/%.txt,$(VENV)/emulators/%/ready,$(wildcard tests/targets/*.txt))
 PACKAGES := $(wildcard packages/aircall-*)
 PROJECTS := pyproject.toml $(PACKAGES:=/pyproject.toml)
-# Without these, it writes logs to the home directory, and asks the network for news of itself.
+# Without these, it writes logs to the home directory, and checks the network for a new version.
 MELTANO := $(UV_SETTINGS) XDG_STATE_HOME="$(CURDIR)/.meltano/state" MELTANO_CLI_DISABLE_VERSION_CHECK=true \
 	MELTANO_SEND_ANONYMOUS_USAGE_STATS=false MELTANO_CLI_LOG_LEVEL=warning $(BIN)/meltano
 
@@ -25,13 +25,13 @@ ifneq ($(shell case "$$PWD" in (*[!\ -~]*) locale charmap ;; (*) echo UTF-8 ;; e
 $(error The name of this folder needs a UTF-8 locale: set LC_ALL=C.UTF-8)
 endif
 
-# The newest Python that works, for dbt as well; a name on the PATH alone may be a shim that does not.
+# The newest Python that works, also for dbt; run it, since a name on the PATH may be a shim that does not work.
 FIND_PYTHON := for python in $${PYTHON:-} python3.13 python3.12 python3.11 python3.14 python3; do \
 	if "$$python" -c 'import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info < (3, 15))' 2>/dev/null; \
 	then echo "$$python"; exit; fi; done
 
 .PHONY: help
-help: ## Show what there is
+help: ## List the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
 
 .PHONY: demo
@@ -39,14 +39,14 @@ demo: $(PLUGINS) ## Load a made-up company into DuckDB through Meltano, twice, a
 	@$(BIN)/python -m examples.demo
 
 .PHONY: picture
-picture: $(READY) ## Take the screenshot of the demo's HTML report for the documents, with this machine's Chromium
+picture: $(READY) ## Take the documentation's screenshot of the demo's HTML report, with this machine's Chromium
 	@$(BIN)/python -m docs.picture
 
 .PHONY: demo-customers
-demo-customers: $(PLUGINS) ## Load three made-up customers, one of whom fails, in Dagster's page, until Ctrl-C
+demo-customers: $(PLUGINS) ## Load three made-up customers, one of which fails, with Dagster, until Ctrl-C
 	@$(BIN)/python -m examples.customers
 
-# Some from each part of the tap, each fast.
+# A selection of fast tests for each part of the tap.
 QUICK := $(addprefix tests/,test_docs.py test_errors.py test_sdk.py test_settings.py http/test_addresses.py \
 	http/test_decoding.py http/test_limiter.py inbox/test_deliveries.py reading/test_clock.py reading/test_cursors.py \
 	reading/test_conform.py reading/test_later.py reading/test_times.py reading/test_walks.py \
@@ -54,20 +54,20 @@ QUICK := $(addprefix tests/,test_docs.py test_errors.py test_sdk.py test_setting
 	streams/test_directory.py streams/test_schemas.py)
 
 .PHONY: check
-check: $(READY) style ## Check style and types, and run the fast tests: within a minute
+check: $(READY) style ## Check style and types, and run the fast tests, within a minute
 	@$(BIN)/python -m pytest -n 2 -q $(QUICK) $(ARGS)
 
 .PHONY: test
-test: $(PLUGINS) $(EMULATORS) ## Run all tests but the slow ones, with real targets
+test: $(PLUGINS) $(EMULATORS) ## Run all tests except the slow ones, with real targets
 	@$(BIN)/python -m pytest -n 2 $(ARGS)
 
 .PHONY: soak
-soak: $(PLUGINS) $(EMULATORS) ## Run all tests, the slow ones too, and the random ones many times more; for hours
+soak: $(PLUGINS) $(EMULATORS) ## Run all tests, including slow ones, and random ones many times more; takes hours
 	@$(BIN)/python -m pytest -n 2 -m "" $(ARGS)
 
-# Each in its own environment; `compat-sdk` has the newest pre-release of singer-sdk. A command of pyenv, such as
-# python3.12, works only if that version is selected. Meltano gives the tap the newest versions in any case, so
-# `make test` has already run tests/targets with those.
+# Each has its own environment; `compat-sdk` uses the newest pre-release of singer-sdk. A pyenv command such as
+# python3.12 works only if that version is selected. Meltano always installs the newest versions for the tap, so
+# `make test` already runs tests/targets with those.
 COMPAT := .compat
 TRIED := $(filter-out %-customers,$(PACKAGES))
 NEEDS_INSTALL := tests/targets packages/aircall-customers $(wildcard packages/target-*)
@@ -78,7 +78,7 @@ compat-sdk: RESOLUTION := highest
 compat-sdk: CONSTRAINT := singer-sdk>=0.55.0a0
 
 .PHONY: compat
-compat: compat-lowest compat-highest compat-sdk compat-dbt $(COMPAT_PYTHONS) ## Run the tests on every Python here, and with the lowest and highest versions
+compat: compat-lowest compat-highest compat-sdk compat-dbt $(COMPAT_PYTHONS) ## Run the tests on all Pythons of this machine, and with the lowest and highest versions
 
 .PHONY: compat-lowest compat-highest compat-sdk
 compat-lowest compat-highest compat-sdk: compat-%: $(READY)
@@ -91,8 +91,8 @@ compat-lowest compat-highest compat-sdk: compat-%: $(READY)
 	@$(UV) pip install --quiet --python $(COMPAT)/$*/bin/python --no-deps --editable . $(TRIED:%=--editable %)
 	@$(COMPAT)/$*/bin/python -m pytest -n 2 $(NEEDS_INSTALL:%=--ignore %) $(ARGS)
 
-# The loaders stay. The parser that dbt-core 1.12 may use is fetched from elsewhere, as is all of dbt 2; without it, the
-# usual one is used.
+# The loaders stay. The optional parser of dbt-core 1.12 is downloaded from elsewhere, as is all of dbt 2; without it,
+# dbt uses its usual parser.
 .PHONY: compat-dbt
 compat-dbt: DBT := $(COMPAT)/dbt/utilities/dbt-duckdb/venv
 compat-dbt: $(PLUGINS)
@@ -112,7 +112,7 @@ $(COMPAT_PYTHONS): compat-%:
 	$(MAKE) --no-print-directory test PYTHON="$$python" VENV=$(COMPAT)/$* MELTANO_SYS_DIR_ROOT="$(CURDIR)/$(COMPAT)/$*/meltano"
 
 .PHONY: bench
-bench: $(READY) ## Measure CPU beside a plain SDK tap, memory, and the requests of a day
+bench: $(READY) ## Measure CPU time against a plain SDK tap, memory, and the requests of a day
 	@$(BIN)/python -m benchmarks.cpu
 	@$(BIN)/python -m benchmarks.memory
 	@$(BIN)/python -m benchmarks.day
@@ -125,16 +125,16 @@ style: $(READY)
 	@$(BIN)/lint-imports --no-logo >$(VENV)/imports.log || { cat $(VENV)/imports.log; exit 1; }
 
 .PHONY: lint
-lint: style ## Check style, types, dependencies and documents
+lint: style ## Check style, types, dependencies and documentation
 	@for folder in . $(PACKAGES); do (cd $$folder && $(CURDIR)/$(BIN)/deptry .); done
 	@$(MAKE) --no-print-directory docs
 
 .PHONY: docs
-docs: $(READY) ## Build the documents into docs/site, and fail on broken links
+docs: $(READY) ## Build the documentation into docs/site; fail on broken links
 	@$(BIN)/python -m sphinx --quiet --nitpicky --fail-on-warning --keep-going -b html docs docs/site
 
 .PHONY: generate
-generate: $(READY) ## Regenerate what comes from the code, in documents, meltano.yml and tests/snapshot.json
+generate: $(READY) ## Regenerate the parts of the documentation, meltano.yml and tests/snapshot.json that come from the code
 	@$(BIN)/python -m docs.generate
 	@$(BIN)/python -m tests.catalogs
 
@@ -147,29 +147,29 @@ format: $(READY) ## Format the code
 install: $(PLUGINS) $(EMULATORS) ## Set everything up in this folder
 
 .PHONY: lock
-lock: $(READY) ## Choose the newest versions of all dependencies
+lock: $(READY) ## Lock the newest versions of all dependencies
 	@$(UV) pip compile $(PROJECTS) --universal --python-version 3.11 --all-extras --group dev --upgrade \
 		--generate-hashes --no-emit-index-url --custom-compile-command 'make lock' --quiet -o requirements.lock
 
 .PHONY: audit
-audit: $(READY) ## Look up known vulnerabilities of the locked versions, in the network
+audit: $(READY) ## Check the locked versions for known vulnerabilities, over the network
 	@$(BIN)/pip-audit --requirement requirements.lock --require-hashes --disable-pip --strict --progress-spinner off
 
 .PHONY: build
-build: $(READY) ## Build the package into dist/, with the locked tools
+build: $(READY) ## Build the package into dist/ with the locked tools
 	@rm -rf dist
 	@$(BIN)/python -m build --no-isolation
 	@$(BIN)/python -m twine check --strict dist/*
 
 .PHONY: clean
-clean: ## Remove what the other commands made
+clean: ## Remove everything that the other commands created
 	@rm -rf $(VENV) $(COMPAT) .meltano demo-data docs/site .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 $(READY): requirements.lock $(PROJECTS)
 	@python=$$($(FIND_PYTHON)); \
 	if [ -z "$$python" ]; then echo "tap-aircall needs Python 3.11 to 3.14 with its venv module; none was found." >&2; exit 1; fi; \
 	if ! { mkdir -p $(VENV) && touch $(VENV)/.writable; } 2>/dev/null; then \
-		echo "This folder cannot be written to: $$PWD" >&2; exit 1; fi; \
+		echo "This folder is not writable: $$PWD" >&2; exit 1; fi; \
 	if ! $(BIN)/python -m pip --version >/dev/null 2>&1; then echo "Setting up with $$("$$python" --version) ..."; "$$python" -m venv $(VENV); fi
 	@sed -n '/^uv==/,/[^\]$$/p' requirements.lock >$(VENV)/uv.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r $(VENV)/uv.txt \
@@ -184,7 +184,7 @@ $(PLUGINS): $(READY) meltano.yml $(wildcard packages/target-*/pyproject.toml)
 	@touch $@
 
 $(EMULATORS): $(VENV)/emulators/%/ready: tests/targets/%.txt $(READY)
-	@echo "Installing what tests of $* need ..."
+	@echo "Installing the requirements of the tests of $* ..."
 	@$(UV) venv --quiet --clear --python $(BIN)/python $(@D)
 	@$(UV) pip install --quiet --python $(@D)/bin/python -r $<
 	@touch $@

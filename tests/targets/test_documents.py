@@ -472,7 +472,7 @@ def test_the_example_without_an_orchestrator_loads_and_tells_of_a_failure(
         reader.environment["TAP_AIRCALL_PASSWORD"] = "wrong"
         reader.run(f"! {load}", reader.clone)
 
-    assert chat.bodies == [{"text": "The load of Aircall failed with exit code 1; its log says why."}]
+    assert chat.bodies == [{"text": "The load of Aircall failed with exit code 1; see its log."}]
     assert postgres.query("SELECT count(*) FROM aircall.calls") == [(len(live_sandbox.world.calls),)]
     assert postgres.query("SELECT state_id FROM state") == [("prod:tap-aircall-to-target-postgres",)]
 

@@ -58,7 +58,7 @@ FAMILIES = {
     "custom.stream": "[Outbound Campaigns](docs/custom-streams.md#outbound-campaigns), in beta",
     "recordings.stream": "[Recordings and voicemails](docs/recordings.md) as files",
     "calls.counts": "[Daily call counts](docs/verify.md), to check completeness",
-    "inbox.streams": "[Webhook events](docs/webhooks.md), which no request gives",
+    "inbox.streams": "[Webhook events](docs/webhooks.md), which the API does not serve",
 }
 """Headings in the README of optional streams, by module."""
 LIKE = {

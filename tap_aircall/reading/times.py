@@ -51,7 +51,7 @@ def to_seconds(value: Any) -> int:
 
 
 def to_milliseconds(value: Any) -> int:
-    """Convert a time in a webhook to UNIX milliseconds, rounded down (facts: What deliveries hold).
+    """Convert a time in a webhook to UNIX milliseconds, rounded down (facts: Payloads of deliveries).
 
     Args:
         value: UNIX seconds, UNIX milliseconds (from `MILLISECONDS_FROM` on), as a number or a string, or an ISO 8601

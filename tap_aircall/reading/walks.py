@@ -151,7 +151,7 @@ def whole_list(read: Reader, key: str, name: str) -> Iterator[Step]:
 
 
 def behind_tokens(ask: Callable[[Query], Any], envelope: str, key: str, name: str) -> Iterator[Step]:
-    """Read a list that is paged by tokens: WhatsApp templates (facts: What not every account has).
+    """Read a list that is paged by tokens: WhatsApp templates (facts: Optional features).
 
     It ends without a next token, once it has shown as many records as its total; or when two readings in a row lack the
     same number of records, which is a gap.

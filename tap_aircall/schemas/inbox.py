@@ -1,4 +1,4 @@
-"""Fields of streams from webhooks (facts: What deliveries hold)."""
+"""Fields of streams from webhooks (facts: Payloads of deliveries)."""
 
 from __future__ import annotations
 

@@ -213,7 +213,7 @@ class OptionalOwnedStream(OwnedStream):
 
 
 class OwnedObject(OptionalOwnedStream):
-    """One object per owner, with or without an envelope: sources differ (facts: What not every account has)."""
+    """One object per owner, with or without an envelope: sources differ (facts: Optional features)."""
 
     @override
     def ask(self, path: str) -> list[Record]:

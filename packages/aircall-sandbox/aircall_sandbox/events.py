@@ -103,7 +103,7 @@ def of_change(kind: str, before: Record | None, after: Record | None) -> Iterato
 
 
 def call_data(call: Record) -> Record:
-    """Return a call as deliveries contain it (facts: What deliveries hold)."""
+    """Return a call as deliveries contain it (facts: Payloads of deliveries)."""
     shown = without(call, *_NOT_IN_DELIVERIES)
     defaults = {
         "call_uuid": call["sid"],

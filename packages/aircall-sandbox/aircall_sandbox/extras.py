@@ -24,7 +24,7 @@ TEMPLATE_TEXTS = {
 def add_campaigns(world: World) -> None:
     """Give each user of the first team a dialer campaign: contacts they called since its start, and contacts to call.
 
-    See the facts: What not every account has.
+    See the facts: Optional features.
     """
     since = world.now - CAMPAIGN_AGE
     outbound = [call for call in world.calls.values() if call["direction"] == "outbound" and call["started_at"] > since]
@@ -84,7 +84,7 @@ def add_outbound_campaigns(world: World, count: int = 1) -> None:
 def add_messaging(world: World) -> None:
     """Give each number a registration and a messaging configuration, every third WhatsApp, and the company templates.
 
-    See the facts: What not every account has. The rest is made up.
+    See the facts: Optional features. The rest is made up.
     """
     optional = world.optional
     for position, (identity, number) in enumerate(world.kinds["numbers"].items()):

@@ -1,6 +1,6 @@
 """Optional features: campaigns, messaging, WhatsApp and templates.
 
-See the facts: What not every account has. A user or number without the feature gets 404, a company without it 403. The
+See the facts: Optional features. A user or number without the feature gets 404, a company without it 403. The
 form of registration statuses and messaging configurations is unknown: these are made up, and come with or without an
 envelope.
 """

@@ -1,6 +1,6 @@
 """Text messages and AI voice agents, which reach clients through webhooks only.
 
-See the facts: Messages and What deliveries hold. Times alternate between three formats, since sources disagree.
+See the facts: Messages and Payloads of deliveries. Times alternate between three formats, since sources disagree.
 """
 
 from __future__ import annotations

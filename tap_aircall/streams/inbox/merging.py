@@ -60,7 +60,7 @@ def _laid_over(known: Record, said: Record, depth: int) -> Record:
     for name, value in said.items():
         before = result.get(name)
         if value == {}:
-            continue  # no information (facts: What deliveries hold)
+            continue  # no information (facts: Payloads of deliveries)
         if depth and isinstance(value, dict) and isinstance(before, dict) and _are_one(before, value):
             result[name] = _laid_over(before, value, depth - 1)
         else:

@@ -1,4 +1,4 @@
-"""Streams from the inbox: what only webhooks report (facts: What only webhooks tell).
+"""Streams from the inbox: what only webhooks report (facts: Only in webhooks).
 
 Each resumes from its position in the inbox, which only moves past events whose records have been emitted.
 """
@@ -284,7 +284,7 @@ def _envelope(event: Event) -> Record:
 
 
 def _as_documented(record: Record) -> Record:
-    """Return a record with deliveries' fields under their documented names (facts: What deliveries hold)."""
+    """Return a record with deliveries' fields under their documented names (facts: Payloads of deliveries)."""
     changed: Record = {}
     if isinstance(tags := record.get("tags"), list):
         changed["tags"] = [

@@ -54,11 +54,11 @@ ABOUT_WIDTH = 90
 SERVER_PATIENCE_SECONDS = 3.0
 """How long the server waits for other writers: less than Aircall waits for a response."""
 LAST_CHECK_SECONDS = 5.0
-"""How long the server, when it stops, waits for a check of the webhooks in progress."""
+"""How long a stopping server waits for a check of the webhooks in progress."""
 SWITCH_SECONDS = 0.0005
 """How soon a busy server yields to the thread that stores. A commit would take several of Python's default 5 ms."""
 LONGEST_DAYS = 10_000
-"""Reaches back to before Aircall's first event."""
+"""Limit of days; goes back to before Aircall's first event."""
 
 logger = logging.getLogger(PROGRAM)
 
@@ -104,7 +104,7 @@ def inbox() -> None:
 
 
 def prepare() -> None:
-    """Let a signal simply end the process while it loads a command: nothing has started yet."""
+    """Let a signal end the process while it loads a command, since nothing has started yet."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     # The SDK loads joblib, which nothing here uses, and which warns where shared memory is missing or full.
     warnings.filterwarnings("ignore", message=".* joblib will operate in serial mode")
@@ -117,7 +117,7 @@ def prepare() -> None:
 
 
 class OneLineCommand(click.Command):
-    """A command whose every failure is one line and an exit code."""
+    """A command that reports every failure as one line and an exit code."""
 
     logger = logger
 
@@ -505,7 +505,7 @@ def serve(
 )
 @click.pass_obj
 def register(config: Given, url: str, events: str | None, *, messages: bool) -> None:
-    """Create the webhook in Aircall, or take over one that already delivers to this URL.
+    """Create the webhook in Aircall, or reuse one that already delivers to this URL.
 
     Only a fingerprint of its token is stored. You can repeat this safely.
     """

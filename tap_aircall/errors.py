@@ -109,7 +109,7 @@ class NotFoundError(AircallError):
 
 
 class RejectedRequestError(AircallError):
-    """Aircall refuses this request for good (any other 4xx, or a redirect).
+    """Aircall refuses this request permanently (any other 4xx, or a redirect).
 
     Args:
         message: The message.

@@ -1,8 +1,9 @@
 """Checks on a real account that Aircall behaves as the tap expects: `tap-aircall --config ... --verify`.
 
-Nobody in this project has an account. Users who have one can check, and send us the results: a table, and a trace of
-all requests and responses (`tap_aircall.http.trace`). Both contain field names, counts and clock differences, no data.
-The check takes at most `MOST_REQUESTS` requests; what does not fit is "not seen".
+This project has no Aircall account. Users can run the checks on theirs, and send us the results: a table, and a trace
+of all requests and responses (`tap_aircall.http.trace`). Both contain field names, counts and clock differences, but no
+data.
+The checks take at most `MOST_REQUESTS` requests; those that do not fit are "not seen".
 
 Lists are read by the same walks as in a run, with the same checks. Extra requests, such as for records just outside the
 bounds of a walk, are evaluated without trusting the response.
@@ -54,9 +55,9 @@ logger = logging.getLogger("tap-aircall")
 
 MOST_REQUESTS = 60
 ATTEMPTS_PER_REQUEST = 2
-"""Attempts per request; a persistent fault is a result, so there is no point in waiting for its end."""
+"""Attempts per request; a persistent fault is a result, so the check does not wait until it is over."""
 WINDOW_PAGES = 8
-"""Pages of calls in the window to read: enough for a total to change meanwhile."""
+"""Pages of calls in the window to read: enough for a total to change during the reading."""
 WALK_PAGES = 16
 """Maximum pages of a walk, to leave requests for the other checks."""
 DECADE = 3_650 * DAY_SECONDS

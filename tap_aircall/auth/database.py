@@ -23,7 +23,7 @@ PREFIX = "Setting oauth_settings_location"
 SCHEMES = ("postgresql", "postgres")
 CONNECTION: dict[str, Any] = {"autocommit": True, "connect_timeout": 10, "tcp_user_timeout": 60_000}
 SAVE_ATTEMPTS = 30
-"""How often to try to save new tokens: Aircall does not grant them twice."""
+"""Attempts to save new tokens, since Aircall does not grant them twice."""
 SAVE_PAUSE_SECONDS = 2.0
 
 TABLE = """CREATE TABLE IF NOT EXISTS tap_aircall_tokens (
@@ -46,7 +46,7 @@ class TokenDatabase(TokenStore):
         client_id: Client id of the app.
 
     Raises:
-        InputError: If the location is no such URL.
+        InputError: If the location is not such a URL.
     """
 
     def __init__(self, location: str, api_url: str, client_id: str) -> None:
@@ -76,7 +76,7 @@ class TokenDatabase(TokenStore):
             return None if row is None else decode_entry(row[0].encode())
         except (ValueError, RecursionError) as error:
             raise InputError(
-                f"{PREFIX}: the row of {self._key[0]} holds no tokens of tap-aircall; {ADVICE}."
+                f"{PREFIX}: the row of {self._key[0]} has no tokens from tap-aircall; {ADVICE}."
             ) from error
 
     @override
@@ -129,9 +129,9 @@ class TokenDatabase(TokenStore):
             ) from error
         except psycopg.OperationalError as error:
             raise UnavailableError(
-                f"{PREFIX}: the database cannot be reached; check the URL, and whether it is up."
+                f"{PREFIX}: the database cannot be reached; check the URL, and whether the server is running."
             ) from error
         except psycopg.Error as error:
             raise InputError(
-                f"{PREFIX}: the database refuses ({type(error).__name__}); may its user create tables and write?"
+                f"{PREFIX}: the database refuses ({type(error).__name__}); may its user create and write tables?"
             ) from error

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 LOGIN_SECONDS = 300.0
-"""How long to wait for the person."""
+"""Time limit for the person to log in."""
 ARRIVED = "Aircall's response has arrived. You can close this window; the terminal shows whether you are logged in."
 NOT_OURS = "This response does not belong to the login in the terminal. Open the URL shown there."
 PAGE_HEADERS = {
@@ -159,7 +159,7 @@ class Login:
         if not self._is_local:
             person.tell(
                 "The browser will end on an address that begins with the callback_url and contains a code. Paste it\n"
-                "here, whatever the page shows:"
+                "here, even if the page shows an error:"
             )
         elif person.can_type():
             person.tell(

@@ -1,7 +1,7 @@
 """OAuth tokens, and the file that keeps them between runs.
 
-Aircall's access tokens do not expire today, and nobody has seen a refresh token (facts: OAuth). The tap supports both
-anyway.
+Aircall's access tokens do not expire today, and refresh tokens have never been seen (facts: OAuth). The tap supports
+both nevertheless.
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 MARGIN_SECONDS = 120.0
 """How long before they expire tokens are renewed."""
 SHORTEST_LIFETIME_SECONDS = 600.0
-"""Tokens with a shorter one are renewed when Aircall refuses them: the margin would take up too much of it."""
+"""Tokens with a shorter lifetime are renewed only when Aircall rejects them: the margin would be too large a part of
+it."""
 ANCESTORS = 64
 """How many fingerprints of earlier tokens to keep, to recognize those in the config."""
 LOCK_SECONDS = 600.0
@@ -250,7 +251,7 @@ class TokenFile(TokenStore):
         except OSError as error:
             reason = reason_of(error)
         except (msgspec.ValidationError, RecursionError):
-            reason = f"it holds no tokens of tap-aircall; {ADVICE}"
+            reason = f"it has no tokens from tap-aircall; {ADVICE}"
         except ValueError:
             reason = f"it is not JSON; {ADVICE}"
         else:

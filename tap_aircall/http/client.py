@@ -78,10 +78,10 @@ class _Request:
     body: Mapping[str, Any] | None = None
     """JSON to send; may hold secrets."""
     attempts: int = ATTEMPTS
-    """Attempts at most."""
+    """Maximum number of attempts."""
     failures: int = 0
     refusals: int = 0
-    """Responses of 429 so far."""
+    """Number of 429 responses so far."""
     renewed: bool = False
     """Whether the credentials were renewed since it was rejected."""
 
@@ -147,7 +147,7 @@ class AircallClient:
         """Fetches files from presigned URLs, which do not count as requests to Aircall."""
 
     def counting_apart(self) -> AircallClient:
-        """Return this client with a request count of its own; its requests count here too."""
+        """Return this client with its own request count; its requests count here as well."""
         part = copy.copy(self)
         part.requests_sent, part._whole = 0, self  # noqa: SLF001 - of the same class
         return part
@@ -173,7 +173,7 @@ class AircallClient:
             path: Path with its version.
             body: JSON to send.
             parse: As for `get`.
-            attempts: Attempts at most: 1 if Aircall must not act twice on a request whose response was lost.
+            attempts: Maximum number of attempts; 1 if Aircall must not act twice on a request whose response was lost.
 
         Raises:
             AircallError: If retrying would not help or did not.
@@ -197,7 +197,7 @@ class AircallClient:
         """Check that Aircall accepts the credentials.
 
         Args:
-            attempts: Attempts at most.
+            attempts: Maximum number of attempts.
 
         Raises:
             AircallError: If it does not, or cannot be reached.
@@ -205,7 +205,7 @@ class AircallClient:
         self._ask(_Request("GET", PING, {}, attempts=attempts), lambda payload: payload)
 
     def in_flight(self, function: Callable[[S], T], items: Iterable[S]) -> Iterator[T]:
-        """Apply a function that sends requests to each item, several at once.
+        """Apply a function that sends requests to each item, several concurrently.
 
         At most `max_concurrent_requests` items are ahead of the consumer. Closing the iterator cancels those not
         started.

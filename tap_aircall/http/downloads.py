@@ -1,7 +1,7 @@
 """Fetches files from presigned URLs, which are not part of Aircall's API (facts: Reports).
 
 Anyone with such a URL can read the file, so no log or error shows it, and no credentials are sent. To prevent SSRF, the
-tap requires TLS and never connects to a private network, whatever a name resolves to or a server redirects to.
+tap requires TLS and never connects to a private network, even if a name resolves or a server redirects to one.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ class Downloader:
         Args:
             url: Its URL.
             take: Converts the incoming file to the result; called once for each attempt. It need not read to the end.
-            redirects: Redirects to follow at most; each URL must be as safe.
+            redirects: Maximum number of redirects to follow; each URL must be as safe.
 
         Returns:
             The result of `take`.

@@ -33,13 +33,13 @@ SAFETY = 1.01
 """Factor for the window, since latency varies: requests sent within a minute may arrive within less."""
 
 LONGEST_PAUSE = 600_000
-"""In milliseconds."""
+"""Milliseconds."""
 DRIFT = 10_000
-"""In milliseconds: clocks of processes that share a file may differ by this. A later entry is from before a clock was
-set back."""
+"""Milliseconds by which clocks of processes that share a file may differ. A later entry is from before a clock was set
+back."""
 OTHERS_WINDOW = 600_000
-"""In milliseconds: how long to keep requests beyond this limiter's window, for others with a smaller budget. With 0.1
-requests a minute, the window is ten minutes."""
+"""Milliseconds to keep requests beyond this limiter's window, for others with a smaller budget. With 0.1 requests a
+minute, the window is ten minutes."""
 LONGEST_BACKOFF_SECONDS = 60.0
 """Longest back-off before a retry."""
 WAITING_LOG_SECONDS = 30.0
@@ -47,11 +47,11 @@ NOTICEABLE_SECONDS = 10.0
 """Waits that add up to less than this between two log lines are not logged."""
 PREFIX = "Setting rate_limit_store"
 LOCK_INTERVAL_SECONDS = 0.05
-"""Time between two tries to get the lock, which others usually hold for some milliseconds."""
+"""Interval between attempts to get the lock, which others usually hold for some milliseconds."""
 FILE_LOCK_WARNING_SECONDS = 5.0
-"""Wait for the lock that is worth a warning."""
+"""Wait for the lock after which a warning is logged."""
 FILE_LOCK_SECONDS = 300.0
-"""Limit of the wait for the lock: a process that holds it longer hangs."""
+"""Time limit of the wait for the lock; a process that holds it for longer must hang."""
 
 logger = logging.getLogger(__name__)
 
@@ -100,7 +100,7 @@ class SharedFile(Memory):
     """Counts the requests of all processes of this machine in a file, which holds only times.
 
     Args:
-        path: The file, created if missing; locked by a second file beside it.
+        path: The file, created if missing; a second file next to it is its lock.
         clock: This machine's clock.
 
     Raises:
@@ -178,7 +178,7 @@ class SharedFile(Memory):
                 )
             if silent and seconds >= FILE_LOCK_WARNING_SECONDS:
                 silent = False
-                line = "Waiting for another process to release %s (setting rate_limit_store), for %.0f s at most."
+                line = "Waiting for another process to release %s (setting rate_limit_store), for at most %.0f s."
                 logger.warning(line, self._mutex.lock_file, FILE_LOCK_SECONDS)
             self._clock.wait(LOCK_INTERVAL_SECONDS, closed)
 
@@ -192,7 +192,7 @@ class RateLimiter:
     Args:
         requests_per_minute: The budget, above 0; may be a fraction (0.5 is one request in two minutes).
         clock: This machine's clock.
-        path: The file to share; empty to count the requests of this process alone.
+        path: The file to share; empty to count only the requests of this process.
 
     Raises:
         InputError: If the file is unusable; also from `acquire` and `pause`.
@@ -216,7 +216,7 @@ class RateLimiter:
         """Wait until one request may be sent.
 
         Raises:
-            RunEndedError: If the limiter is closed meanwhile.
+            RunEndedError: If the limiter is closed in the meantime.
         """
         with self._turn:  # one thread waits for the window, the others for their turn
             while milliseconds := self._to_wait():
@@ -224,7 +224,7 @@ class RateLimiter:
                 self._clock.wait(milliseconds / 1000, self._closed)
 
     def pause(self, seconds: float) -> None:
-        """Block requests for this many seconds, ten minutes at most; never shortens a pause."""
+        """Block requests for this many seconds, at most ten minutes; never shortens a pause."""
         if self._closed.is_set():
             return
         self._next_line = self._clock.monotonic() + WAITING_LOG_SECONDS  # the caller has logged it
@@ -242,7 +242,7 @@ class RateLimiter:
         Args:
             error: The latest failure.
             failures: Failures so far, including this one.
-            attempts: Attempts at most.
+            attempts: Maximum number of attempts.
 
         Raises:
             UnavailableError: If no attempt is left after a `TransientError`.

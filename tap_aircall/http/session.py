@@ -1,4 +1,4 @@
-"""A hardened `requests` session, for the API and for files, whose errors are one line each.
+"""A hardened `requests` session for the API and for files; its errors are one line each.
 
 It adds what `requests` and urllib3 lack:
 
@@ -244,7 +244,7 @@ class Incoming:
 
 
 def _explained(error: Exception, name: str, place: str, seconds: float, *, has_begun: bool) -> AircallError:
-    """Translate an error of `requests` or urllib3, whose message may hold secrets and is not used.
+    """Translate an error of `requests` or urllib3 without its message, which may contain secrets.
 
     Args:
         error: The error.

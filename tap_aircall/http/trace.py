@@ -39,7 +39,7 @@ TRACE_FILE = "aircall-verify.jsonl"
 LARGE = 253_402_300_800
 """An integer from here on is not a time in seconds: it would be the year 10000."""
 ABSENT = "absent"
-"""In a list of ids or times, stands for a record without the field."""
+"""Placeholder in a list of ids or times for a record without the field."""
 OTHER = "(other)"
 """Stands for the name of a field that might be data."""
 NEAR_SECONDS = 3
@@ -268,7 +268,7 @@ def shown_query(params: Mapping[str, str]) -> dict[str, Any]:
 
 
 def squeezed(distances: Iterable[int]) -> dict[int, int]:
-    """Coarsen distances in seconds as far as the order and bounds of lists allow. Idempotent.
+    """Coarsen distances in seconds, but keep the order and bounds of lists. Idempotent.
 
     Returns:
         The distance to show for each: on the same day, in the same order, and as far from its neighbour if that is

@@ -122,7 +122,7 @@ class EventSource:
             state: The stream's state. If it has no position in this inbox, one is added at once, so that a run that
                 crashes does not lose the time of the last run.
             since: UNIX second at which to start if the state has no position; None to read no events, for a stream
-                that reads everything anyway.
+                that reads everything in any case.
             kinds: Patterns of event names.
         """
         mark = Mark.parse(state)

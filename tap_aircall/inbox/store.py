@@ -319,7 +319,7 @@ class Inbox:
             with self._reading() as connection:
                 page = connection.execute(wanted.where(position > after).order_by(position).limit(BATCH)).all()
             for part in _bounded(page):
-                if events := self._read(part):  # unless forgotten meanwhile
+                if events := self._read(part):  # unless they were forgotten in the meantime
                     yield events
             if len(page) < BATCH:
                 return

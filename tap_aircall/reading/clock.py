@@ -144,7 +144,7 @@ def timeouts(seconds: float = math.inf) -> Iterator[float]:
 
 
 def result_of(future: Future[T]) -> T:
-    """Wait for another thread's result, and handle signals meanwhile."""
+    """Wait for another thread's result, and handle signals while waiting."""
     for timeout in timeouts():
         if wait([future], timeout).done:
             break

@@ -29,7 +29,7 @@ BEGINNING = -(2**62)
 """Position of a cursor that has read nothing."""
 
 LATE = DAY_SECONDS
-"""Seconds by which Aircall may list a call late, at most."""
+"""Maximum number of seconds by which Aircall may list a call late."""
 OLD = 30 * DAY_SECONDS
 """Seconds after which a call may disappear from Aircall's list while it is read."""
 
@@ -50,7 +50,7 @@ class Cursors:
     Args:
         state: The result of `to_state` after an earlier run, or an empty mapping.
         bookmark: The replication key value of that state, if any. If the state has nothing else, as from another tap,
-            the bookmark is also taken for the time of its run.
+            the bookmark also counts as the time of its run.
         ages: Ages in seconds at which to read calls again.
         now: Lower bound of Aircall's time, in UNIX seconds; the lower, the more the next run repeats.
         start: First second to read (UNIX); None for no limit.

@@ -125,7 +125,7 @@ class Later:
         return any(time <= now and (self._asked_at is None or self._asked_at < time) for time in times)
 
     def tried(self, now: int) -> dict[int, Reason]:
-        """Note that all items due at a UNIX second were retried; drop and return those whose time is over."""
+        """Record that all items due at a UNIX second were retried; drop and return those that have expired."""
         self._asked_at = now
         over = {identity: item.reason for identity, item in self._items.items() if item.ends_at <= now}
         for identity in over:

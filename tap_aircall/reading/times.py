@@ -66,7 +66,7 @@ def to_milliseconds(value: Any) -> int:
 
 
 def told_milliseconds(value: Any) -> int | None:
-    """Convert the time of an event to UNIX milliseconds; return None if it is none or implausible."""
+    """Convert the time of an event to UNIX milliseconds; return None if it is not a time or implausible."""
     try:
         moment = to_milliseconds(value)
     except ValueError:

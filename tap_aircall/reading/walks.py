@@ -47,7 +47,7 @@ SLACK_SECONDS = (TOLERANCE_SECONDS, 1)
 """Seconds before the last record at which to start again, since the order is only that exact. Where two seconds have
 more records than a chunk, one must do."""
 MOST_RETRIES = 10
-"""Readings in a row that may find nothing new before a list is said to contradict itself."""
+"""Successive readings that may find nothing new before a list counts as contradictory."""
 
 
 class Step(NamedTuple):
@@ -59,7 +59,7 @@ class Step(NamedTuple):
     """All records up to this UNIX second (inclusive) were yielded; of a walk that goes backwards, from it on. None if
     that is not known yet."""
     last: int | None = None
-    """Latest time (UNIX seconds) of a record yielded so far by a walk that goes forwards."""
+    """Latest time (UNIX seconds) of a record that a forward walk has yielded so far."""
     remaining: int | None = None
     """Records left to read, including this page, according to Aircall."""
     gap: Gap | None = None
@@ -71,19 +71,19 @@ class Step(NamedTuple):
 def pages(read: Reader, params: Query, name: str, *, planned: int = 1) -> Generator[tuple[int, Page]]:
     """Read a list page by page, up to its last page or position 10,000.
 
-    The first page says how many there are; the others are then requested at once.
+    The first page has the total; the other pages are then requested concurrently.
 
     Args:
         read: Reads the pages.
         params: Query parameters.
         name: Name of the list, for errors.
-        planned: Pages to request at once before one has said how many there are.
+        planned: Pages to request concurrently before the total is known.
 
     Yields:
         Page numbers from 1 on, with their pages.
 
     Raises:
-        ResponseError: If a page is empty, though the list goes on.
+        ResponseError: If a page is empty although the list continues.
     """
     number, through = 1, 0
     while number <= LAST_PAGE:
@@ -105,8 +105,8 @@ def pages(read: Reader, params: Query, name: str, *, planned: int = 1) -> Genera
 def whole_list(read: Reader, key: str, name: str) -> Iterator[Step]:
     """Read a short list whole.
 
-    If the total shrinks meanwhile, a deletion may have shifted unread records onto pages already read. If the list ends
-    with fewer records than its total, some did not show. Either way, it is read again, without repeating records.
+    If the total shrinks during the walk, a deletion may have shifted unread records to pages already read. If the list
+    ends with fewer records than its total, some were hidden. Either way, it is read again, without repeating records.
 
     Args:
         read: Reads the pages.
@@ -420,7 +420,7 @@ class AscendingWalk:
             chunk: The chunk; grows.
             passed: Counts of the walk before the anchor.
             until: End of the walk, inclusive.
-            planned: Pages to request before one has said how many there are.
+            planned: Pages to request before the total is known.
 
         Returns:
             How the chunk ended.
@@ -450,7 +450,7 @@ class AscendingWalk:
 
     @staticmethod
     def _anchor(behind: int | None, anchor: int | None) -> int | None:
-        """Step back from a second as far as the last anchor allows."""
+        """Step back from a second, but not beyond the last anchor."""
         if behind is None:
             return anchor
         for slack in SLACK_SECONDS:

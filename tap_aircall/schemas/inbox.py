@@ -56,7 +56,7 @@ TEXT_MESSAGE: Fields = {
         ),
         "The company's number that it went through.",
     ),
-    "user": object_of(picked(USER, "id name email direct_link"), "Who wrote it, or should answer it."),
+    "user": object_of(picked(USER, "id name email direct_link"), "User who wrote it, or who should reply to it."),
 }
 
 
@@ -103,7 +103,7 @@ FIELDS: dict[str, Fields] = {
         "type": text("Kind of message; WhatsApp."),
         "template_content": text("Values for the template, as JSON; WhatsApp."),
         "metadata": open_object("Metadata; WhatsApp."),
-        "parent_id": text("Identifier of the message that it answers; WhatsApp."),
+        "parent_id": text("Identifier of the message that it replies to; WhatsApp."),
         "whatsapp_message_category": text("Billing category, such as utility; WhatsApp."),
         "whatsapp_message_type": text("Kind of message at WhatsApp."),
         "recipient_country": text("Country of the recipient; WhatsApp."),

@@ -26,12 +26,12 @@ EDITED = time("When it was last edited.")
 UTTERANCE: Fields = {
     "start_time": number("Start of the utterance, in seconds from the start of the call."),
     "end_time": number("End of the utterance, in seconds from the start of the call."),
-    "text": text("What was said."),
+    "text": text("The spoken text."),
     "participant_type": text("internal, external or ai_voice_agent."),
     "user_id": integer("Identifier of the user who spoke, if internal."),
     "phone_number": text("Number of the party who spoke, if external."),
     "ai_voice_agent_id": text("Identifier of the AI voice agent that spoke."),
-    "timestamp": number("When it was said; realtime mode."),
+    "timestamp": number("When it was spoken; realtime mode."),
     "duration_ms": integer("Duration in milliseconds; realtime mode."),
     "language": text("Language of the utterance; realtime mode."),
 }
@@ -54,7 +54,7 @@ RESULTS: dict[str, Fields] = {
         "content": object_of(
             {
                 "language": text("Language that was recognized, such as en or fr-FR."),
-                "utterances": objects(UTTERANCE, "What was said, in order."),
+                "utterances": objects(UTTERANCE, "The utterances, in order."),
             },
             "The transcript.",
         ),

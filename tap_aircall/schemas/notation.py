@@ -31,7 +31,7 @@ number = partial(_field, "number")
 integer = partial(_field, "integer", minimum=-(2**63), maximum=2**63 - 1)
 """With the bounds of Aircall's 64-bit ids, from which a target chooses bigint."""
 time = partial(_field, "string", format="date-time")
-"""RFC 3339, whatever Aircall sends."""
+"""RFC 3339, whatever format Aircall uses."""
 day = partial(_field, "string", format="date")
 open_object = partial(_field, "object", properties={}, additionalProperties=True)
 """An object with unknown fields, passed on as it is; target-snowflake needs the empty `properties`."""

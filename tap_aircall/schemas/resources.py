@@ -153,7 +153,7 @@ CALL: Fields = {
     "country_code_a2": text("Country of the other party, ISO 3166-1 alpha-2; undocumented."),
     "pricing_type": text("How the call is priced, such as in_bundle; filled some minutes after its end; undocumented."),
     "number": object_of(NUMBER | FLOW_EDITOR, "Number of the company that the call went through, as it is now."),
-    "user": object_of(USER, "Who took or made the call; null if nobody did."),
+    "user": object_of(USER, "User who took or made the call; null if nobody did."),
     "contact": object_of(CONTACT, "Contact with the other party's number; filled only when this field is selected."),
     "assigned_to": object_of(USER, "Who the call was assigned to for follow-up."),
     "transferred_by": object_of(USER, "Who transferred the call."),

@@ -200,7 +200,7 @@ class AircallStream(RESTStream[Any]):
         return state
 
     def prepare(self) -> None:
-        """Check whatever must not wait until the stream's turn; called for selected streams before any is read."""
+        """Check requirements of a selected stream before any stream is read."""
 
     def check_state(self) -> None:
         """Reject a state that this stream cannot have written.
@@ -287,7 +287,7 @@ class AircallStream(RESTStream[Any]):
 
     @override
     def compare_start_date(self, value: str, start_date_value: str) -> str:
-        return value  # start_date limits calls alone, and may be in any format
+        return value  # start_date limits only calls, and may be in any format
 
     @override
     def get_replication_key_signpost(self, context: Context | None = None) -> None:

@@ -44,7 +44,7 @@ class Backfill(NamedTuple):
 class Contacts(AircallStream):
     """Shared contacts of the company; Aircall shows no others (facts: Contacts).
 
-    The bookmark is the newest `updated_at` that Aircall showed *before* a walk began: the next run finds whatever
+    The bookmark is the newest `updated_at` that Aircall showed *before* a walk began: the next run finds anything that
     changes during the walk. It stays `TRAIL_SECONDS` behind the present, because Aircall may show a change late. A walk
     through all contacts ends with the newest one created before it began, since new ones could hide deletions.
     """

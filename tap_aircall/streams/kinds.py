@@ -1,7 +1,7 @@
-"""Base classes for most resources: a list, one object, or what each user or number has.
+"""Base classes for most resources: a list, a single object, or a list or object for each user or number.
 
-A stream of one of these kinds only declares its place and its keys. Not every user, number or account has every
-resource: a missing one (404) or a forbidden one (403) is normal, gets at most one line in the log, and the run goes on.
+A stream of one of these kinds only declares its path and its keys. Not every user, number or account has every
+resource: a missing one (404) or a forbidden one (403) is normal, and gets at most one line in the log.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Counts and reports values that do not fit a stream's schema: each field once, and only so many fields."""
+"""Counts and logs values that do not fit a stream's schema: each field once, and a limited number of fields."""
 
 from __future__ import annotations
 

@@ -104,7 +104,7 @@ def test_a_row_that_holds_something_else_is_told_without_its_content(address: st
     with psycopg.connect(address, autocommit=True) as admin:
         admin.execute("INSERT INTO tap_aircall_tokens VALUES ('acme', %s, 'secret')", (f"{API} app",))
 
-    with pytest.raises(InputError, match=r"the row of acme holds no tokens") as refused:
+    with pytest.raises(InputError, match=r"the row of acme has no tokens") as refused:
         store(address).load()
 
     assert "secret" not in str(refused.value)

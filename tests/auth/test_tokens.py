@@ -104,9 +104,9 @@ class TestStore:
         ("content", "reason"),
         [
             ("root:x:0:0:root:/root:/bin/sh\n", "it is not JSON"),
-            ("[]", "it holds no tokens of tap-aircall"),
-            ('{"https://api.aircall.io app": {"token": "a"}}', "it holds no tokens of tap-aircall"),
-            (" " * (2**24 + 1), "it holds no tokens of tap-aircall"),
+            ("[]", "it has no tokens from tap-aircall"),
+            ('{"https://api.aircall.io app": {"token": "a"}}', "it has no tokens from tap-aircall"),
+            (" " * (2**24 + 1), "it has no tokens from tap-aircall"),
         ],
     )
     def test_another_file_is_refused_and_left_as_it_is(self, store: TokenFile, content: str, reason: str) -> None:

@@ -35,7 +35,7 @@ def test_without_models_it_says_so_in_one_line(postgres: Postgres, tmp_path: Pat
     )
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == (
-        "There are no models in the schema mine: build them, by meltano run dbt-duckdb:build or dbt-postgres:build, or "
+        "There are no models in the schema mine: build them (meltano run dbt-duckdb:build or dbt-postgres:build), or "
         "name their schema with --schema.\n"
     )
     assert not output.exists()

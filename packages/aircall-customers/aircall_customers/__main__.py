@@ -1,4 +1,4 @@
-"""The command line: `python -m aircall_customers load acme`. Dagster uses it, and so can cron."""
+"""The command line: `python -m aircall_customers load acme`. Dagster uses it; cron can as well."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ def main() -> int:
     """Run the command line; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m aircall_customers", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    load = commands.add_parser("load", help="load what is new of one customer, then run the build that the list names")
+    load = commands.add_parser("load", help="load new data of one customer, then run the build that the list names")
     load.add_argument("--without-build", action="store_true", help="skip the build")
     build = commands.add_parser("build", help="run the build that the list names for one customer")
     for command in (load, build):
         command.add_argument("customer")
     commands.add_parser("status", help="show the state of each customer")
-    commands.add_parser("views", help="make views over the tables of all customers, in DuckDB and PostgreSQL")
+    commands.add_parser("views", help="create views over the tables of all customers, in DuckDB and PostgreSQL")
     options = parser.parse_args()
     try:
         place = Place.from_environment()

@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from aircall_customers.guard import Guard, Record
 
 URL = "AIRCALL_ALERT_URL"
-"""Environment variable: the address that alerts are posted to. It may be secret, as Slack's are."""
+"""Environment variable: URL to send alerts to. It may be secret, as Slack's are."""
 FAILURES = 3
-"""Failures in a row that raise an alert."""
+"""Consecutive failures that cause an alert."""
 SLACK = timedelta(hours=1)
-"""How overdue the second run after a success may be before an alert."""
+"""Tolerated delay of the second run after a success."""
 TIMEOUT_SECONDS = 10
 
 
@@ -43,17 +43,17 @@ def trouble(customer: Customer, record: Record | None, now: datetime) -> tuple[s
 
 
 def announce(customers: Mapping[str, Customer], guard: Guard) -> list[str]:
-    """Post an alert for each customer whose trouble is new or over; again if an earlier one may not have arrived.
+    """Send an alert for each customer whose trouble is new or over; repeat alerts that may not have arrived.
 
     Args:
         customers: All customers, by name.
-        guard: Where their records and past alerts are kept.
+        guard: The guard, with their records and past alerts.
 
     Returns:
-        The names of the customers announced; empty when no address is set.
+        The names of the customers with an alert; empty if no URL is set.
 
     Raises:
-        ConnectionError: If an alert cannot be posted.
+        ConnectionError: If an alert cannot be sent.
     """
     url, told, now = os.environ.get(URL), [], guard.now()
     if not url:
@@ -63,17 +63,17 @@ def announce(customers: Mapping[str, Customer], guard: Guard) -> list[str]:
         subject = wrong[0] if wrong else None
         if subject == record.alerted_for:
             continue
-        line = wrong[1] if wrong else f"{name} is well again."
+        line = wrong[1] if wrong else f"{name} has recovered."
         message = {"text": line, "customer": name, "trouble": subject, "error_kind": record.error_kind}
         try:
-            # No redirects: they could lead to an internal address.
-            answer = requests.post(url, json=message, timeout=TIMEOUT_SECONDS, allow_redirects=False, stream=True)
-            answer.close()
-            answer.raise_for_status()
-            if answer.is_redirect:
+            # No redirects: they could lead to an internal host.
+            response = requests.post(url, json=message, timeout=TIMEOUT_SECONDS, allow_redirects=False, stream=True)
+            response.close()
+            response.raise_for_status()
+            if response.is_redirect:
                 raise requests.TooManyRedirects
         except requests.RequestException as error:
-            # The text of the error would reveal the address.
+            # The text of the error would reveal the URL.
             problem = f"Alerts cannot be sent to {URL} ({type(error).__name__})."
             raise ConnectionError(problem) from None
         guard.alerted(name, subject)

@@ -31,8 +31,8 @@ TAP = "tap-aircall"
 SPREAD = {"@hourly": 60, "@daily": 1_440}
 """Schedules without a fixed minute, and their period in minutes. Each customer gets a minute derived from its name."""
 OWN = ("user", "password", "oauth_access_token", "oauth_refresh_token", "oauth_settings_location")
-"""Settings of the tap that decide whose data it reads. They come from the customer alone, never from the surrounding
-environment: otherwise one company's calls could land in another's schema."""
+"""Settings of the tap that decide whose data it reads. They come only from the customer's entry, never from the
+environment: otherwise, one company's calls could end up in another's schema."""
 SCHEMA = "default_target_schema"
 """The loaders' setting for the schema."""
 SET_BY_RUN = frozenset({"source_schema", "schema", "target_path", "log_path"})
@@ -40,21 +40,21 @@ SET_BY_RUN = frozenset({"source_schema", "schema", "target_path", "log_path"})
 PLACES = re.compile(
     r"account|bucket|catalog|database|dataset.*|dbname|host.*|port|project.*|server|.*(dir|file|folder|location|path|prefix|uri|url)"
 )
-"""Names of loader settings that decide where the data goes; the others decide how."""
+"""Names of loader settings that decide where the data goes."""
 URL = "sqlalchemy_url"
-"""A database loader's setting that overrides all others about the place."""
+"""A database loader's setting that overrides all others for its location."""
 MAPS = "stream_maps"
 """The setting of the tap for the SDK's maps, which add a column to each row."""
 LONGEST_NAME = 63
-"""Bytes of a schema's name in PostgreSQL, which cuts longer ones."""
+"""Bytes of a schema's name in PostgreSQL, which truncates longer ones."""
 COLUMN = "aircall_customer"
-"""The column that says whose row it is."""
+"""The column with the customer's name."""
 FILE = "filepath"
-"""The setting of loaders that write a single file, such as DuckDB's, which one process at a time can open."""
+"""The setting of loaders that write a single file, such as DuckDB's; only one process at a time can open it."""
 
 
 class CustomersError(Exception):
-    """The list, or something that it refers to, cannot be used; the message is one line and names the place."""
+    """The list, or something that it refers to, cannot be used. The message is one line, and names the location."""
 
 
 class _Loader(yaml.SafeLoader):
@@ -70,7 +70,7 @@ class _Loader(yaml.SafeLoader):
         keys: set[str] = set()
         for key, _ in node.value:
             if isinstance(key, yaml.ScalarNode) and key.value in keys:
-                message = f"{key.value} is there twice (line {key.start_mark.line + 1})"
+                message = f"duplicate key {key.value} (line {key.start_mark.line + 1})"
                 raise CustomersError(message)
             keys.add(str(key.value))
         return super().construct_mapping(node, deep)
@@ -90,7 +90,7 @@ def _read_yaml(path: Path) -> Any:
     """Return the content of a file.
 
     Raises:
-        CustomersError: If it cannot be read, with the place.
+        CustomersError: If it cannot be read; names the location.
     """
     try:
         return yaml.load(path.read_bytes(), _Loader)  # noqa: S506 - a safe loader
@@ -114,7 +114,7 @@ def _schedule(text: str) -> str:
         try:
             CronSim(text, datetime(2000, 1, 1))  # noqa: DTZ001 - only tries it
         except CronSimError as error:
-            message = f"{text!r} is none of {', '.join(SPREAD)} and no cron expression"
+            message = f"{text!r} is neither a cron expression nor one of {', '.join(SPREAD)}"
             raise ValueError(message) from error
     return text
 
@@ -124,7 +124,7 @@ class _Strict(BaseModel):
 
 
 class Credentials(_Strict):
-    """Where the credentials of a customer are. They are never in the list."""
+    """The location of a customer's credentials, which are never in the list."""
 
     environment: Annotated[str, StringConstraints(pattern=r"^[A-Za-z]\w*$")] | None = None
     """Prefix of the environment variables: `ACME` for `ACME_USER` and `ACME_PASSWORD`."""
@@ -148,7 +148,7 @@ class Credentials(_Strict):
         """Return the settings of the tap, including secrets.
 
         Raises:
-            CustomersError: If they cannot be read, or hold no credentials.
+            CustomersError: If they cannot be read, or have no credentials.
         """
         if self.file is None:
             names = self.variables(tap)
@@ -164,7 +164,7 @@ class Credentials(_Strict):
                 raise CustomersError(message) from error
         if not (isinstance(values, dict) and any(values.get(name) for name in OWN)):
             place = f"variables {self.environment}_..." if self.environment else f"the file {self.file}"
-            message = f"{place}: no credentials are there, such as user and password"
+            message = f"{place}: no credentials found, such as user and password"
             raise CustomersError(message)
         return values
 
@@ -184,7 +184,7 @@ class Customer(_Strict):
     settings: dict[str, Any] = {}
     """Other settings of the tap, without secrets."""
     name_rows: bool = False
-    """Whether each row has the customer's name, in a column of its own."""
+    """Whether each row has the customer's name in an additional column."""
     schedule: Annotated[str, AfterValidator(_schedule)] = "@hourly"
     """A cron expression in UTC, or `@hourly` or `@daily` at a minute derived from the name."""
     build: str | None = None
@@ -198,7 +198,7 @@ class Customer(_Strict):
     @classmethod
     def _leaves_out_what_the_run_sets(cls, settings: dict[str, Any]) -> dict[str, Any]:
         if given := sorted(settings.keys() & SET_BY_RUN):
-            message = f"{' and '.join(given)} must not be there: each run sets that itself"
+            message = f"{' and '.join(given)} must not be set: each run sets it itself"
             raise ValueError(message)
         return settings
 
@@ -228,7 +228,7 @@ class Customer(_Strict):
 class _List(_Strict):
     defaults: dict[str, Any] = {}
     customers: dict[str, dict[str, Any]]
-    """Required, so that a file that was cut or emptied does not remove every customer."""
+    """Required, so that a truncated or emptied file does not remove every customer."""
 
 
 def read_customers(path: Path, project: Project) -> dict[str, Customer]:
@@ -239,7 +239,7 @@ def read_customers(path: Path, project: Project) -> dict[str, Customer]:
         project: The Meltano project that loads them.
 
     Raises:
-        CustomersError: If it cannot be used, with each mistake and its place.
+        CustomersError: If it cannot be used; names each mistake and its location.
     """
     try:
         listed = _List.model_validate(_read_yaml(path) or {})
@@ -315,7 +315,7 @@ class Plugin(BaseModel):
             message = f"{self.name} has no setting {', '.join(unknown)}"
             raise CustomersError(message)
         if misplaced := [] if secrets else sorted(name for name in values if known[name]):
-            message = f"{', '.join(misplaced)} of {self.name} is secret, and belongs into the environment or a file"
+            message = f"{', '.join(misplaced)} of {self.name} is secret, and belongs in the environment or a file"
             raise CustomersError(message)
         return {
             f"{self.variables}{name.upper()}": value if isinstance(value, str) else json.dumps(value, default=str)
@@ -328,18 +328,18 @@ def _variables(plugin: str) -> str:
 
 
 def _maps(customer: Customer, tap: Plugin) -> dict[str, Any]:
-    """Return the maps that add a column to each row, beside those that there are."""
+    """Return the existing stream maps, with a column added to each row."""
     maps: Any = customer.settings.get(MAPS) or tap.value(MAPS) or {}
     if not customer.name_rows:
         return {}
     try:
         own = dict(json.loads(maps) if isinstance(maps, str) else maps)
     except ValueError as error:
-        message = f"{MAPS} of {tap.name} is no object"
+        message = f"{MAPS} of {tap.name} must be an object"
         raise CustomersError(message) from error
     added = {COLUMN: f"'{customer.name}'"}
-    every = {} if "__else__" in own else {"*": added}  # it leaves out all that have no map
-    # The last map that fits a stream is the one that counts.
+    every = {} if "__else__" in own else {"*": added}  # streams without a map are left out
+    # Of the maps that match a stream, the last one counts.
     return {MAPS: every | {name: rules | added if isinstance(rules, dict) else rules for name, rules in own.items()}}
 
 
@@ -370,11 +370,11 @@ class Project:
                 for plugins in (content.get("plugins") or {}).values():
                     self.plugins |= {each["name"]: Plugin.model_validate(each) for each in plugins}
         except (CustomersError, AttributeError, KeyError, TypeError, ValidationError) as error:
-            message = f"{folder} (AIRCALL_PROJECT) has no meltano.yml that can be used"
+            message = f"{folder} (AIRCALL_PROJECT) has no usable meltano.yml"
             raise CustomersError(message) from error
 
     def conflicts(self, customers: Iterable[Customer]) -> list[str]:
-        """Return a message for each place or environment variable that two customers would share."""
+        """Return a message for each location or environment variable that two customers would share."""
         mistakes: list[str] = []
         places: dict[tuple[object, ...], str] = {}
         taken = {"AIRCALL_INBOX": "this deployment"} | {
@@ -401,7 +401,7 @@ class Project:
         return set(customer.credentials.variables(self.plugins[TAP])) if TAP in self.plugins else set()
 
     def _places(self, customer: Customer) -> Iterator[tuple[object, ...]]:
-        """Yield the places that a customer's load and build write to, normalized."""
+        """Yield the normalized locations that a customer's load and build write to."""
         target = self._plugin(customer.target)
         values = self.target_values(customer)
         found = {name: self._resolve(name, values[name]) for name in sorted(values) if PLACES.fullmatch(name)}
@@ -417,29 +417,29 @@ class Project:
             yield ("schema", *address, name)
 
     def target_values(self, customer: Customer) -> dict[str, Any]:
-        """Return the settings of a customer's loader that have a value, whoever gives it."""
+        """Return the settings of a customer's loader that have a value, from the entry or the project."""
         target = self._plugin(customer.target)
         names = {each.name for each in target.settings} | customer.target_settings.keys()
         values = {name: customer.target_settings.get(name) or target.value(name) for name in names}
         return {name: value for name, value in values.items() if value}
 
     def path(self, value: object) -> Path:
-        """Return what a setting that holds a path leads to.
+        """Return the resolved path of a setting.
 
         Raises:
-            CustomersError: If there can be no such file.
+            CustomersError: If it is not a valid path.
         """
         try:
             return (self.folder / Path(self._expand(value)).expanduser()).resolve()
-        except (OSError, RuntimeError, ValueError) as error:  # a loop of links, an unknown home, NUL
-            message = f"no file can be there: {value!r}"
+        except (OSError, RuntimeError, ValueError) as error:  # a symlink loop, an unknown user, or NUL
+            message = f"invalid path: {value!r}"
             raise CustomersError(message) from error
 
     def _expand(self, value: object) -> str:
         return os.path.expandvars(str(value).replace("$MELTANO_PROJECT_ROOT", str(self.folder)))
 
     def _resolve(self, name: str, value: object) -> str:
-        """Normalize a setting that names a place."""
+        """Normalize a setting that names a location."""
         text = self._expand(value)
         is_path = re.search("dir|file|folder|path", name) and "://" not in text
         return (_identity(self.path(value)) if is_path else text).casefold()
@@ -478,7 +478,7 @@ class Project:
         return variables
 
     def _build_environment(self, customer: Customer, folder: Path) -> dict[str, str]:
-        """Return the build's variables: it reads the customer's schema, and writes to schemas beside it."""
+        """Return the build's variables: it reads the customer's schema, and writes to schemas named after it."""
         if customer.build is None:
             return {}
         plugin = self._plugin(customer.build.partition(":")[0])

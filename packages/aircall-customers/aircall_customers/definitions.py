@@ -185,13 +185,13 @@ def build_definitions(
         job=customer_job,
         minimum_interval_seconds=max(interval, 1) * 2,
         default_status=DefaultSensorStatus.RUNNING,
-        description="Posts to AIRCALL_ALERT_URL when a customer is marked, failing or behind, and when it recovers.",
+        description="Sends an alert to AIRCALL_ALERT_URL if a customer is marked, failing or behind, or recovers.",
     )
     def alerts(_context: SensorEvaluationContext) -> SkipReason:
         place = Place.from_environment()
         with Guard(place.database) as guard:
             told = announce(_listed(place), guard)
-        return SkipReason(f"Announced: {', '.join(told)}." if told else "Nothing to announce.")
+        return SkipReason(f"Alerts sent for: {', '.join(told)}." if told else "No alerts.")
 
     return Definitions(
         assets=[load, build],
@@ -211,7 +211,7 @@ def _listed(place: Place) -> dict[str, Customer]:
 
 
 def _metadata(report: Report) -> dict[str, Any]:
-    """Return the metadata that Dagster's page shows of a load; it charts the numbers."""
+    """Return the metadata of a load for Dagster's page, which plots the numbers."""
     until = datetime.fromisoformat(report.calls_until) if report.calls_until else None
     ended = datetime.fromisoformat(report.ended_at) if report.ended_at else None
     values: dict[str, Any] = {
@@ -231,7 +231,7 @@ def _metadata(report: Report) -> dict[str, Any]:
 
 
 def _observe(context: AssetExecutionContext, report: Report) -> None:
-    """Record an error where Dagster charts it by kind."""
+    """Record an error for Dagster's plots, by kind."""
     metadata: dict[str, Any] = {f"error: {report.error_kind}": 1, "error": report.error or ""}
     context.log_event(AssetObservation(context.asset_key, partition=context.partition_key, metadata=metadata))
 
@@ -255,9 +255,9 @@ def _at_once(instance: DagsterInstance) -> int:
 def _without_dead(
     instance: DagsterInstance, records: Mapping[str, Record], now: datetime, silence: timedelta
 ) -> list[RunRecord]:
-    """Return the runs that are queued or under way; fail those whose worker is dead.
+    """Return the queued and started runs; fail those whose worker is dead.
 
-    Dagster notices a dead worker only where the code server or the cluster watches it. The guard always does.
+    Dagster itself notices a dead worker only if the code server or the cluster watches it.
     """
     alive = []
     for each in instance.get_run_records(RunsFilter(job_name=JOB, statuses=UNFINISHED)):

@@ -1,4 +1,4 @@
-"""Which customers are due for a load, and in which order."""
+"""Decides which customers are due for a load, and in which order."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ FIRST_PAUSE = timedelta(minutes=1)
 """Back-off after a failure; it doubles with each further failure in a row."""
 LONGEST_PAUSE = timedelta(hours=1)
 INBOX_PAUSE = timedelta(minutes=1)
-"""Shortest time between the starts of two runs, when new events ask for one."""
+"""Minimum time between the starts of two runs that new events cause."""
 LONG = timedelta(days=2)
-"""After so long without a success, a load counts as long: it has much to catch up on."""
+"""Time without a success after which a load counts as long, since it has much to catch up on."""
 QUEUE = 2
-"""Longest queue, as a multiple of the runs allowed at once: short queues are fair."""
+"""Longest queue, as a multiple of the maximum number of concurrent runs; short queues are fair."""
 
 
 class Due(NamedTuple):
-    """A customer who is due."""
+    """A customer that is due."""
 
     since: datetime
     name: str
     reason: str
-    """For people to read."""
+    """The reason, for people to read."""
     is_long: bool
     """Whether the load may take hours: a first load, or one after a long pause."""
 
@@ -36,7 +36,7 @@ class Due(NamedTuple):
 def due(customer: Customer, record: Record | None, now: datetime, news: int | None = None) -> Due | None:
     """Return since when and why a customer is due; None if it is not.
 
-    A customer that is marked is never due: it waits for a person.
+    A marked customer is never due: it needs a person.
 
     Args:
         customer: The customer.
@@ -55,7 +55,7 @@ def due(customer: Customer, record: Record | None, now: datetime, news: int | No
     else:
         since, reason = customer.next_after(record.began_at), "on schedule"
         if news is not None and news > (record.inbox_position or 0):
-            since, reason = min((since, reason), (record.began_at + INBOX_PAUSE, "the inbox has news"))
+            since, reason = min((since, reason), (record.began_at + INBOX_PAUSE, "new events in the inbox"))
     is_long = record.succeeded_at is None or now - record.succeeded_at > LONG
     return Due(since, customer.name, reason, is_long) if since <= now else None
 
@@ -82,9 +82,9 @@ def choose(
         records: Their records in the guard, by name.
         now: The current time.
         news: Positions of their latest events in the inbox, by name.
-        busy: Names of customers with a run that is queued or under way.
-        long_loads: How many of those are long loads.
-        at_once: How many runs may be under way at once. Long loads take at most half.
+        busy: Names of customers with a queued or started run.
+        long_loads: Number of long loads among them.
+        at_once: Maximum number of concurrent runs. Long loads get at most half.
     """
     waiting = sorted(
         wanted

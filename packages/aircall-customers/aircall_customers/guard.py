@@ -1,9 +1,9 @@
-"""The guard: one run per customer at a time, each from the state that its predecessor left.
+"""The guard: one run per customer at a time, each starting from the state of the previous one.
 
 It keeps the customers' records and states in one PostgreSQL database, and relies on nothing else:
 
-- A run holds a session-level advisory lock as long as it lives. The server frees the lock when the connection ends,
-  so a killed run blocks nobody.
+- A run holds a session-level advisory lock while it is alive. The server releases the lock when the connection ends, so
+  a killed run does not block others.
 - Each run gets the next epoch, a fencing token. A state is written in a transaction that locks the customer's row and
   checks the epoch. A run that has been superseded can write nothing, even if its machine still believes that it holds
   the lock.
@@ -29,13 +29,13 @@ if TYPE_CHECKING:
 State: TypeAlias = dict[str, Any]
 
 DATABASE = "AIRCALL_DATABASE"
-"""Environment variable: address of the guard's database."""
+"""Environment variable: URL of the guard's database."""
 DATABASE_HANDLE = "AIRCALL_DATABASE_HANDLE"
-"""Environment variable: file descriptor that passes the address to Meltano, but not to tap and target."""
+"""Environment variable: file descriptor that passes the URL to Meltano, but not to tap and target."""
 CLAIM = "AIRCALL_CLAIM"
 """Environment variable: claim of the run that started Meltano; unset when a person runs it."""
 LOCKS = 1_094_930_246
-"""First half of our advisory locks' keys; the second half is the customer's number."""
+"""First half of the guard's advisory lock keys; the second half is the customer's number."""
 SETUP = -1
 """Second half of the key for creating the tables; no customer has this number."""
 CONNECTION: dict[str, Any] = {
@@ -86,7 +86,7 @@ HELD = f"""EXISTS (
 
 
 class GuardError(Exception):
-    """The guard cannot do what was asked; the message is one line and says what to do."""
+    """The guard cannot do what it was asked to; the message is one line with the solution."""
 
 
 class RefusedError(GuardError):
@@ -183,7 +183,7 @@ class Guard:
             self._connection = psycopg.connect(database, autocommit=True, row_factory=tuple_row, **CONNECTION)
             try:
                 self._set_up()
-            except BaseException:  # including signals: nobody else could close it
+            except BaseException:  # including signals: nothing else could close it
                 self._connection.close()
                 raise
         except psycopg.Error as error:
@@ -191,7 +191,7 @@ class Guard:
 
     def _set_up(self) -> None:
         """Create the tables unless they exist."""
-        # Not `to_regclass`: it may answer from a snapshot older than the lock.
+        # Not `to_regclass`, which may use a snapshot older than the lock.
         is_there = "SELECT EXISTS (SELECT FROM pg_class WHERE relname = 'aircall_guard' AND pg_table_is_visible(oid))"
         if not self._value(is_there):
             with self._connection.transaction():
@@ -199,7 +199,7 @@ class Guard:
                 if not self._value(is_there):
                     self._connection.execute(TABLES)
         self.id = str(self._value("SELECT id FROM aircall_guard"))
-        """Distinguishes this guard from others, whose customers may have the same names."""
+        """Identifier of this guard, since customers of another guard may have the same names."""
 
     def __enter__(self) -> Self:
         """Enter a block that closes the connection at its end."""
@@ -240,7 +240,7 @@ class Guard:
 
         Args:
             customer: Its name.
-            run: How to describe this run to others, such as by machine and process.
+            run: Description of this run for others, such as its machine and process.
             schema: The schema that the run loads into.
             inbox_position: Position of the inbox now.
 
@@ -251,7 +251,7 @@ class Guard:
         number = self._value("SELECT number FROM aircall_customers WHERE customer = %s", customer)
         if not self._value("SELECT pg_try_advisory_lock(%s, %s)", LOCKS, number):
             holder = self._value("SELECT run FROM aircall_customers WHERE customer = %s", customer)
-            message = f"Customer {customer} is being loaded already ({holder or 'it has just begun'}); this run ends."
+            message = f"Customer {customer} is already being loaded ({holder or 'it has just begun'}); this run ends."
             raise RefusedError(message)
         try:
             epoch = self._value(
@@ -275,14 +275,16 @@ class Guard:
         """Check that a claim is still valid.
 
         Raises:
-            SupersededError: If it is not, or the database does not answer.
+            SupersededError: If it is not, or the database does not respond.
         """
         try:
             held = self._value(
                 f"SELECT {HELD} AND epoch = %s FROM aircall_customers WHERE customer = %s", claim.epoch, claim.customer
             )
         except GuardError as error:
-            message = f"Customer {claim.customer}: the database is gone, and the claim with it; this run ends."
+            message = (
+                f"Customer {claim.customer}: the database connection was lost, and the claim with it; this run ends."
+            )
             raise SupersededError(message) from error
         if not held:
             raise self._superseded(claim)
@@ -326,10 +328,10 @@ class Guard:
 
         Args:
             state_id: Its name.
-            claim: Of the run that is to begin from it; None to have a look.
+            claim: Claim of the run that starts from it; None to only read it.
 
         Raises:
-            SupersededError: If the claim no longer holds.
+            SupersededError: If the claim is no longer valid.
         """
         if claim is not None:
             self.check(claim)
@@ -366,7 +368,7 @@ class Guard:
 
     @contextmanager
     def writing(self, state_id: str, claim: Claim | None) -> Iterator[None]:
-        """Lock a state for writing: inside the block nobody else writes it or starts from it.
+        """Lock a state for writing: inside the block, nothing else writes it or starts from it.
 
         Args:
             state_id: Its id.
@@ -412,7 +414,7 @@ class Guard:
             (LOCKS, state_id),
         ).fetchone()
         if row and not row[1]:
-            message = f"Customer {row[0]} is being loaded; change its state when that has ended."
+            message = f"Customer {row[0]} is being loaded; change its state after the load."
             raise RefusedError(message)
 
     def _superseded(self, claim: Claim) -> SupersededError:

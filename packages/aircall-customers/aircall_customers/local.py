@@ -1,4 +1,4 @@
-"""A deployment on this machine for the demo and the tests: PostgreSQL from a wheel, and Dagster in a folder.
+"""A local deployment for the demo and the tests: PostgreSQL from a wheel, and Dagster in a folder.
 
 Nothing is reachable from outside: PostgreSQL and the code server listen on sockets in a folder, the page on loopback.
 """
@@ -44,7 +44,7 @@ def postgres_server() -> Iterator[Path]:
     folder = Path(tempfile.mkdtemp(prefix="pg"))  # short, since the path of a socket is limited to about 100 characters
     server = get_server(folder, cleanup_mode="delete")
     with psycopg.connect(host=str(folder), user="postgres", dbname="postgres", autocommit=True) as connection:
-        for setting in ("fsync", "synchronous_commit", "full_page_writes"):  # its data is thrown away anyway
+        for setting in ("fsync", "synchronous_commit", "full_page_writes"):  # its data is temporary
             connection.execute(f"ALTER SYSTEM SET {setting} = off".encode())
         connection.execute("SELECT pg_reload_conf()")
     try:
@@ -65,7 +65,7 @@ class Deployment:
     """A Dagster instance with its files in one folder.
 
     Args:
-        folder: The folder; it holds the list of customers, `customers.yml`.
+        folder: The folder; it contains the list of customers, `customers.yml`.
         server: Folder of a PostgreSQL server's socket.
         prefix: Prefix of the databases' names.
         module: The Dagster project.
@@ -135,7 +135,7 @@ def free_port() -> int:
 
 
 def wait_for_page(url: str, process: Process, seconds: float) -> bool:
-    """Wait until the page answers; return False if the process ends or the time runs out first."""
+    """Wait until the page responds; return False if the process ends or the time runs out first."""
     until = time.monotonic() + seconds
     while process.poll() is None and time.monotonic() < until:
         with suppress(urllib.error.URLError, ConnectionError, TimeoutError):

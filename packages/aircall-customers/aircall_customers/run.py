@@ -33,18 +33,18 @@ if TYPE_CHECKING:
     from aircall_customers.guard import State
 
 CHECK_SECONDS = 5.0
-"""Interval of the checks that the claim is still valid."""
+"""Interval between checks that the claim is still valid."""
 STOP_POLL_SECONDS = 0.2
-"""Interval of the checks on Meltano, the parent process and signals."""
+"""Interval between checks of Meltano, the parent process and signals."""
 STOP_SECONDS = 60.0
-"""How long Meltano may take to exit after SIGTERM, and again after SIGKILL."""
+"""Time limit for Meltano to exit after SIGTERM, and again after SIGKILL."""
 LONGEST_LINE = 500
-"""Length to which errors are cut, in characters."""
+"""Maximum number of characters of an error."""
 BUILDING = "InvokerCommand"
 """Meltano's type of a step that runs a command, as a build does."""
 UNINSTALLED = "LoginNeeded"
 REJECTED = {"Credentials", "Forbidden"}
-"""Kinds of errors that mark a customer: `UNINSTALLED` at once, the others after `REJECTIONS` times in a row."""
+"""Kinds of errors that mark a customer after `REJECTIONS` consecutive runs; `UNINSTALLED` marks it at once."""
 REJECTIONS = 3
 
 
@@ -58,19 +58,19 @@ class Place(NamedTuple):
     work: Path
     """The parent of all working folders."""
     database: str
-    """Address of the guard's database."""
+    """URL of the guard's database."""
     inbox: str | None
     """Location of the inbox; None without one."""
 
     @classmethod
     def from_environment(cls) -> Place:
-        """Read it from environment variables.
+        """Read the place from environment variables.
 
         Raises:
             CustomersError: If a required one is missing.
         """
         if not os.environ.get(DATABASE):
-            message = f"{DATABASE} is missing: the address of a PostgreSQL database, such as postgresql://host/name."
+            message = f"{DATABASE} is missing: the URL of a PostgreSQL database, such as postgresql://host/name."
             raise CustomersError(message)
         work = os.environ.get("AIRCALL_WORK") or Path(tempfile.gettempdir()) / f"aircall-customers-{os.getuid()}"
         return cls(
@@ -84,7 +84,7 @@ class Place(NamedTuple):
 
 @dataclass
 class Report:
-    """Outcome of a run. It holds no secrets and no personal data."""
+    """Outcome of a run, without secrets and personal data."""
 
     customer: str
     run: int
@@ -113,7 +113,7 @@ def run(name: str, place: Place, *, load: bool = True, build: bool = True) -> Re
         build: Whether to run the build, if the list names one.
 
     Returns:
-        The outcome; expected failures are in it rather than raised.
+        The outcome; it contains expected failures, which are not raised.
     """
     report = Report(customer=name, run=0)
     try:
@@ -187,7 +187,7 @@ def _check_streams(customer: Customer, report: Report) -> None:
 
 
 def _environment(claim: Claim, private: set[str], own: Mapping[str, str]) -> dict[str, str]:
-    """Return the run's environment: ours without all private variables, plus the customer's own."""
+    """Return the run's environment: this process's without private variables, plus the customer's."""
     private = private | {f"TAP_AIRCALL_{name.upper()}" for name in OWN}
     common = {
         name: value
@@ -217,7 +217,7 @@ def _end(guard: Guard, claim: Claim, report: Report) -> None:
 
 
 def calls_until(state: State) -> datetime | None:
-    """Return the time up to which a state covers calls; None if it does not say."""
+    """Return the time up to which a state covers calls; None if unknown."""
     for payload in (
         state.get("partial"),
         state.get("completed"),
@@ -240,7 +240,7 @@ def inbox_positions(location: str, customers: Sequence[Customer]) -> dict[str, i
         from tap_aircall.errors import TapAircallError  # noqa: PLC0415 - only where there is an inbox
         from tap_aircall.inbox.store import Inbox  # noqa: PLC0415
     except ModuleNotFoundError as error:
-        message = f"AIRCALL_INBOX needs {error.name}: install the tap with its extra inbox beside aircall-customers."
+        message = f"AIRCALL_INBOX needs {error.name}: install the tap with its extra inbox in this environment."
         raise CustomersError(message) from error
     try:
         with contextlib.closing(Inbox.open(location, create=False)) as inbox:
@@ -266,7 +266,7 @@ def working_folder(folders: Path, claim: Claim) -> Iterator[Path]:
 
 
 class LogLine(BaseModel):
-    """The fields of a line of Meltano's log that matter here; other lines are passed on as text."""
+    """The fields of a line in Meltano's log that matter here; other lines are passed through as text."""
 
     name: str = "meltano"
     """The plugin that wrote it."""
@@ -319,7 +319,7 @@ class Meltano:
         self._errors: list[LogLine] = []
 
     def run(self, guard: Guard, claim: Claim, report: Report, database: str) -> None:
-        """Run until Meltano ends or has to be stopped, and fill in the report.
+        """Run until Meltano exits or must be stopped, and fill in the report.
 
         Raises:
             SupersededError: If the claim was lost.
@@ -362,7 +362,7 @@ class Meltano:
             self._explain(process.returncode, report)
 
     def _read(self, output: IO[str], report: Report) -> None:
-        """Pass on Meltano's log line by line, and keep what the report needs."""
+        """Pass Meltano's log through line by line, and keep the lines that the report needs."""
         for text in output:
             try:
                 line = LogLine.model_validate_json(text)
@@ -376,7 +376,7 @@ class Meltano:
                 self._errors.append(line)
 
     def _explain(self, code: int | None, report: Report) -> None:
-        """Fill in what ended the run: the tap's own error, else the target's, else Meltano's.
+        """Fill in the cause of a failure: the tap's error, or else the target's, or else Meltano's.
 
         Messages of other plugins stay in the log, since they may quote rows.
         """
@@ -386,17 +386,17 @@ class Meltano:
             line = min(of_the_tap, key=lambda line: line.error_stream is not None)
             report.error_kind, report.error, report.error_stream = line.error_kind, line.event, line.error_stream
         elif any(line.name == self._target or "loaders" in line.exit_codes for line in self._errors):
-            report.error_kind, report.error = "Target", f"{self._target} failed; the log of the run says why."
+            report.error_kind, report.error = "Target", f"{self._target} failed; see the log of the run."
         elif any(line.block_type == BUILDING for line in self._errors):
-            report.error_kind, report.error = "Build", "The build failed; the log of the run says why."
+            report.error_kind, report.error = "Build", "The build failed; see the log of the run."
         else:
             report.error_kind = "Meltano"
-            report.error = own[0] if own else f"Meltano ended with {code} and no word."
+            report.error = own[0] if own else f"Meltano exited with code {code}, without a message."
         report.error = _one_line(report.error)
 
 
 def _print(line: str) -> None:
-    with contextlib.suppress(OSError):  # nobody may be reading any more, but Meltano's output has to be drained
+    with contextlib.suppress(OSError):  # the reader may be gone, but Meltano's output must be drained
         print(line, flush=True)
 
 
@@ -406,7 +406,7 @@ def _one_line(text: str) -> str:
 
 
 class Stop:
-    """Tells when the run has to end early: on a signal, or once its parent is gone."""
+    """Detects when the run must end early: on a signal, or once its parent is gone."""
 
     def __init__(self) -> None:
         self._event = threading.Event()
@@ -425,7 +425,7 @@ class Stop:
             signal.signal(number, handler)
 
     def wait(self, seconds: float) -> str | None:
-        """Wait up to a number of seconds; return why the run has to end, or None."""
+        """Wait up to a number of seconds; return why the run must end, or None."""
         self._event.wait(seconds)
         if os.getppid() != aircall_customers.BEGUN_BY:
             return "The run worker is gone; its load was ended."

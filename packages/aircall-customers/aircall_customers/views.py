@@ -1,4 +1,4 @@
-"""Views that unite the tables of all customers: one per table and warehouse."""
+"""Creates views over the tables of all customers: one per table and warehouse."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class TablesLocation(NamedTuple):
     customer: str
     schema: str
     file: Path
-    """Used in DuckDB only."""
+    """Only for DuckDB."""
 
 
 class Table(NamedTuple):
@@ -109,7 +109,7 @@ def _in_duckdb(places: Sequence[TablesLocation]) -> int:
     try:
         import duckdb  # noqa: PLC0415 - only where customers are in DuckDB
     except ModuleNotFoundError as error:
-        message = "Views in DuckDB need duckdb 1.5 or newer: install it beside aircall-customers."
+        message = "Views in DuckDB need duckdb 1.5 or newer: install it in this environment."
         raise CustomersError(message) from error
     draft = Path(f"{NAME}.new")
     draft.unlink(missing_ok=True)

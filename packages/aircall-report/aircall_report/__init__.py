@@ -1,5 +1,5 @@
-"""A page that shows what the models of `dbt/` know: one file, which opens offline.
+"""Makes a single-file HTML report from the models in `dbt/`; it opens offline.
 
-`python -m aircall_report --database warehouse.duckdb --output report.html`. It knows nothing of the tap: it reads
-marts (`marts`), counts (`figures`), draws (`drawing`), says numbers in words (`wording`), and writes (`page`).
+`python -m aircall_report --database warehouse.duckdb --output report.html`. The package does not need the tap: it reads
+the marts (`marts`), counts (`figures`), draws (`drawing`), formats values (`wording`), and renders (`page`).
 """

@@ -18,7 +18,7 @@ NAME = "python -m aircall_report"
 
 
 def main() -> int:
-    """Make the page; return the exit code."""
+    """Make the report; return the exit code."""
     try:
         make.main(prog_name=NAME, standalone_mode=False)
     except click.ClickException as error:
@@ -39,8 +39,8 @@ def main() -> int:
     required=True,
     envvar="AIRCALL_REPORT_DATABASE",
     show_envvar=True,
-    help="Where the models are: path of a DuckDB file, or postgresql://user@host/database. It is read only. Put a URL "
-    "with a password into the variable, where other users of the machine cannot see it.",
+    help="Location of the models: path of a DuckDB file, or postgresql://user@host/database. It is only read. Put a "
+    "URL with a password into the variable, where other users of the machine cannot see it.",
 )
 @click.option("--output", required=True, type=click.Path(dir_okay=False, path_type=Path), help="The file to write.")
 @click.option(
@@ -55,8 +55,7 @@ def main() -> int:
     "--time-zone",
     envvar="DBT_AIRCALL_TIME_ZONE",
     show_envvar=True,
-    help="The time zone that the models were built with, to be named on the page. Without it, the page says what its "
-    "clock is ahead of UTC.",
+    help="Time zone that the models were built with, to show in the report. Default: their offset from UTC.",
 )
 @click.option(
     "--sla-seconds",
@@ -65,14 +64,14 @@ def main() -> int:
     show_default=True,
     envvar="DBT_AIRCALL_SLA_SECONDS",
     show_envvar=True,
-    help="The SLA that the models were built with, in seconds.",
+    help="SLA that the models were built with, in seconds.",
 )
-@click.option("--company", default="", help="Name of the company, to stand at the top.")
+@click.option("--company", default="", help="Name of the company, for the top of the report.")
 @click.option("--anonymous", is_flag=True, help="Leave out names and phone numbers of people.")
 def make(
     *, database: str, output: Path, schema: str, time_zone: str | None, sla_seconds: int, company: str, anonymous: bool
 ) -> None:
-    """Write an HTML report on the marts: a single file that opens offline."""
+    """Make an HTML report from the marts: a single file that opens offline."""
     with reading(database) as opened:
         marts = Marts(opened, schema, sla_seconds=sla_seconds, anonymous=anonymous)
         content = gather(

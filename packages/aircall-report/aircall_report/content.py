@@ -22,18 +22,18 @@ class Content:
     """The content of the page.
 
     Args:
-        company: Its name, or nothing.
-        span: The days that are looked at; none if there are no calls.
-        figures: Of these days.
-        shifts: What each agent did on the last of these days.
-        callers: Those who wait, the latest first.
-        waiting: How many wait, by the number that they called.
-        streams: How fresh they are.
-        complete: Whether calls are lacking.
-        made: The time, by `zone`.
-        zone: The company's.
-        clock: What it is called.
-        sla_seconds: Within which time a call is to be answered.
+        company: Name of the company; may be empty.
+        span: The days in the report; None if there are no calls.
+        figures: The figures of these days.
+        shifts: The shift of each agent on the last of these days.
+        callers: Waiting callers, latest first.
+        waiting: Number of waiting callers, by the number that they called.
+        streams: The age of each stream's data.
+        complete: Whether calls are missing.
+        made: When the report was made, in `zone`.
+        zone: The company's time zone.
+        clock: Its name.
+        sla_seconds: Limit of seconds to answer a call.
         anonymous: Whether names of people are left out.
     """
 
@@ -58,11 +58,11 @@ def gather(
     """Read the marts.
 
     Args:
-        marts: What to read.
-        company: Its name, or nothing.
-        now: The time.
-        time_zone: Name of the zone that the models were built with, where the user says it.
-        sla_seconds: Their SLA.
+        marts: The marts.
+        company: Name of the company; may be empty.
+        now: The current time.
+        time_zone: Name of the time zone that the models were built with; empty if unknown.
+        sla_seconds: SLA that the models were built with.
         anonymous: Whether names of people are left out.
 
     Raises:
@@ -94,8 +94,8 @@ def _zone(name: str | None, span: Span | None) -> tzinfo:
         return timezone(span.offset if span else timedelta())
     try:
         zone = ZoneInfo(name)
-    except (ValueError, OSError, KeyError) as error:  # what zoneinfo raises for names that are none
-        message = f"There is no time zone {one_line(name)}: write a name such as Europe/Paris."
+    except (ValueError, OSError, KeyError) as error:  # what zoneinfo raises for invalid names
+        message = f"There is no time zone {one_line(name)}; use an IANA name such as Europe/Paris."
         raise PageError(message) from error
     if span and span.latest_call.astimezone(zone).utcoffset() != span.offset:
         message = (

@@ -1,6 +1,6 @@
 """Read-only access to a DuckDB file or a PostgreSQL database.
 
-The queries of the report keep to what both understand, and to one snapshot of the data.
+The report's queries use SQL that both understand, and one snapshot of the data.
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ POSTGRES = ("postgresql://", "postgres://")
 CONNECT_SECONDS = 20
 """Time-out for connecting to PostgreSQL."""
 LONGEST_TEXT = 200
-"""Length to which foreign text in a message is cut, in characters."""
+"""Maximum number of characters of foreign text in a message."""
 
 
 class PageError(Exception):
-    """The page cannot be made; the message is the one line that the user sees."""
+    """The report cannot be made; the message is one line for the user."""
 
 
 def one_line(text: str) -> str:
-    """Escape and cut foreign text, so that it can neither break, forge nor flood a line.
+    """Sanitize foreign text, so that it cannot break, forge or flood a line.
 
     Args:
-        text: Words that the report did not choose, such as a name in the data or an option.
+        text: Text from outside the report, such as a name in the data or an option.
 
     Returns:
-        The same in at most `LONGEST_TEXT` characters, each of them printable; runs of anything else become one space.
+        At most `LONGEST_TEXT` printable characters; runs of others become one space.
     """
     line = " ".join("".join(each if each.isprintable() else " " for each in text).split())
     return line if len(line) <= LONGEST_TEXT else line[: LONGEST_TEXT - 1] + "…"
@@ -41,8 +41,8 @@ class Database:
     """An open database.
 
     Args:
-        connection: Of DuckDB or psycopg.
-        failures: What that package raises when a query fails.
+        connection: A connection of DuckDB or psycopg.
+        failures: The exceptions of that package for failed queries.
     """
 
     def __init__(self, connection: Any, failures: type[Exception]) -> None:
@@ -53,13 +53,13 @@ class Database:
         """Return the rows of a query.
 
         Raises:
-            PageError: If it fails, which it does where the models are not those of this version.
+            PageError: If it fails, as with models of another version.
         """
         try:
             found: list[tuple[Any, ...]] = self._connection.execute(query).fetchall()
         except self._failures as error:
             message = (
-                f"The models cannot be read ({_first_line(error)}). If an older version built them, build them anew."
+                f"The models cannot be read ({_first_line(error)}). If an older version built them, build them again."
             )
             raise PageError(message) from error
         return found
@@ -70,8 +70,8 @@ def reading(location: str) -> Iterator[Database]:
     """Open a database for reading.
 
     Args:
-        location: Path of a DuckDB file, or URL of a PostgreSQL database. What a URL leaves out comes from the variables
-            of libpq, such as PGPASSWORD.
+        location: Path of a DuckDB file, or URL of a PostgreSQL database. Parts that a URL omits come from libpq's
+            environment variables, such as PGPASSWORD.
 
     Raises:
         PageError: If it cannot be opened.
@@ -85,7 +85,7 @@ def reading(location: str) -> Iterator[Database]:
 def _duckdb(location: str) -> Iterator[Database]:
     duckdb = importlib.import_module("duckdb")
     if "://" in location:
-        # It may hold a password, so that it is not repeated.
+        # Not quoted, since it may contain a password.
         message = "The database is neither a file nor a URL that begins with postgresql://."
         raise PageError(message)
     path = Path(location)
@@ -93,7 +93,7 @@ def _duckdb(location: str) -> Iterator[Database]:
         message = f"There is no file {one_line(location)}."
         raise PageError(message)
     try:
-        # Views that somebody else made shall read no other files.
+        # So that views made by others cannot read other files.
         connection = duckdb.connect(str(path), read_only=True, config={"enable_external_access": False})
     except duckdb.Error as error:
         message = f"DuckDB cannot open {one_line(location)}: {_first_line(error)}"
@@ -112,7 +112,7 @@ def _postgres(location: str) -> Iterator[Database]:
         message = f"PostgreSQL cannot be reached: {_first_line(error)}"
         raise PageError(message) from error
     except (psycopg.Error, ValueError) as error:
-        # What the package says of it would repeat parts of the URL, such as the password.
+        # The package's message would quote parts of the URL, such as the password.
         message = (
             "The URL of the database is not one that PostgreSQL understands: postgresql://user@host:5432/database."
         )

@@ -1,4 +1,4 @@
-"""Geometry of the charts, in percent of their width and height: they fit any screen, and text keeps its size."""
+"""Geometry of the charts, in percent of their width and height, so that they fit any screen and text keeps its size."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def in_sla(buckets: Sequence[Bucket]) -> Line:
 
 
 def day(hours: Mapping[int, Sequence[int]], first: int, last: int) -> Iterator[tuple[int, Rect]]:
-    """Draw a day of an agent, each hour as a column of what they did in it, one upon the other.
+    """Draw an agent's day, with a stacked column of their states for each hour.
 
     Args:
         hours: Seconds of each state by hour of the day; one hour may have the time of two.
@@ -121,7 +121,7 @@ def day(hours: Mapping[int, Sequence[int]], first: int, last: int) -> Iterator[t
         last: The hour at the right.
 
     Yields:
-        The place of each state among the others, and its part of the column.
+        The index of each state, and its part of the column.
     """
     width = 100 / (last - first + 1)
     for hour, lasted in hours.items():

@@ -15,14 +15,14 @@ if TYPE_CHECKING:
     from aircall_report.marts import Labelled, Marts, Span
 
 NUMBERS_TO_CHOOSE = 12
-"""Limit of numbers with a view of their own; the busiest win."""
+"""Maximum number of numbers with their own view; the busiest ones get it."""
 ROWS = 40
 """Limit of rows in a table."""
 LABELS = 12
 """Limit of tags and of topics."""
 LONGEST_IN_DAYS = 92
 LONGEST_IN_WEEKS = 2 * 366
-"""Longest periods, in days, with a column per day and per week; longer ones get a column per month."""
+"""Longest periods, in days, with a column per day or week; longer ones have a column per month."""
 USUAL_DAYS = 28
 """The period that the page opens with."""
 
@@ -31,7 +31,7 @@ class Period(NamedTuple):
     """A number of days up to the latest.
 
     Args:
-        age: The highest age of what lies in it; see `marts.PERIODS`.
+        age: The highest age of calls in it; see `marts.PERIODS`.
     """
 
     key: str
@@ -72,17 +72,17 @@ class Label:
 
 @dataclass
 class View:
-    """What the page shows for one choice of period and number.
+    """The figures for one choice of period and number.
 
     Args:
-        number: Name of the number whose calls these are; none for all.
-        before: Figures of the period of the same length before, if the data has all of it.
+        number: Name of the number; None for all.
+        before: Figures of the previous period of the same length, if the data covers it.
         hours: Inbound and missed calls by day of the week, 1 for Monday, and hour.
-        numbers: Of all numbers only; so are the teams, since the marts do not have them by number.
-        numbers_left_out: How many are beyond the end of the list; likewise for teams and agents.
+        numbers: Only in the view of all numbers, like teams, which the marts do not have by number.
+        numbers_left_out: How many numbers are beyond the end of the list; the same for teams and agents.
         sentiments: Conversations by sentiment.
-        scored: How many conversations have an expected satisfaction.
-        score: The expected satisfaction from 0 to 100, added up.
+        scored: Number of conversations with a predicted satisfaction.
+        score: Sum of the predicted satisfactions, from 0 to 100 each.
         messages: Messages by channel and direction.
     """
 
@@ -109,12 +109,12 @@ class View:
 
 @dataclass
 class Figures:
-    """All views, and the choices that lead to them.
+    """All views, and the choices that select them.
 
     Args:
         lines: Names of all numbers and of those that can be chosen, by key.
         line_of: The key of each number that can be chosen.
-        views: By the keys of period and line.
+        views: The views by the keys of period and line.
     """
 
     periods: list[Period]
@@ -124,7 +124,7 @@ class Figures:
 
     @property
     def usual(self) -> Period:
-        """The period that the page opens with."""
+        """The period that the report opens with."""
         return next((period for period in self.periods if period.days == USUAL_DAYS), self.periods[-1])
 
 
@@ -143,7 +143,7 @@ def count(marts: Marts, span: Span) -> Figures:
     ranked = sorted(busy, key=lambda number_id: (-busy[number_id], names[number_id], number_id or 0))
     line_of = {number_id: f"number{place}" for place, number_id in enumerate(ranked[:NUMBERS_TO_CHOOSE], 1)}
     if len(line_of) == 1:
-        line_of = {}  # it would show the same as all
+        line_of = {}  # a view of the only number would equal that of all
     lines = {ALL: "All numbers"} | {line_of[number_id]: names[number_id] for number_id in line_of}
     views = {
         (period.key, line): View(period, None if line == ALL else name, line)

@@ -1,7 +1,6 @@
-"""What the report asks the marts, in SQL that DuckDB and PostgreSQL understand alike.
+"""The report's queries of the marts, in SQL that DuckDB and PostgreSQL share.
 
-Names of people are asked for only where they are to be shown. All texts come back fit to be shown: printable, in one
-line, of bounded length.
+They read names of people only to show them. All texts are sanitized: printable, on one line, of limited length.
 """
 
 from __future__ import annotations
@@ -20,11 +19,11 @@ if TYPE_CHECKING:
     from aircall_report.database import Database
 
 HORIZON_DAYS = 5 * 366
-"""How far back from the last day the page looks, whatever there is, so that its size has a bound."""
+"""Days of data in the report, counted back from the last day, to limit its size."""
 OLDEST = date(2010, 1, 1)
-"""Before there was an Aircall: a call that began before is a mistake."""
+"""Aircall did not exist before, so an earlier call is an error in the data."""
 PERIODS = (7, 28, 90)
-"""Lengths in days of the periods that end with the last day. One more is all that the horizon has."""
+"""Lengths in days of the periods that end with the last day. One more period has all days within the horizon."""
 REASONS = (
     "out_of_opening_hours",
     "abandoned_in_ivr",
@@ -36,20 +35,20 @@ REASONS = (
 """Aircall's reasons for missed calls."""
 CALLERS_LISTED = 100
 CALLERS_LISTED_PER_NUMBER = 25
-"""How many of the callers who wait are listed, of all numbers and of each."""
+"""Maximum number of waiting callers listed, for all numbers and for each."""
 WAIT_BOUNDS = (10, 20, 30, 60, 120)
-"""Upper ends in seconds of the classes of the time to answer. The SLA is one more, and the last class has none."""
+"""Upper bounds in seconds of the classes of the time to answer. The SLA is another one; the last class has none."""
 STATES = ("on_call", "after_call_work", "available", "away")
-"""What agents do who are not offline, by the columns of the marts."""
+"""States of agents other than offline, named after the columns of the marts."""
 NAMELESS = "(no name)"
 
 
 @dataclass
 class Tally:
-    """Figures of a group of calls that are over, as the marts define them; times are in seconds.
+    """Figures of a group of ended calls, as the marts define them; times are in seconds.
 
     Args:
-        waits: How many calls were answered in each class of the time to answer.
+        waits: Number of calls in each class of the time to answer.
     """
 
     inbound: int = 0
@@ -69,7 +68,7 @@ class Tally:
     waits: Counter[int] = field(default_factory=Counter)
 
     def add(self, other: Tally) -> None:
-        """Count another group in."""
+        """Add the figures of another group."""
         mine, others = vars(self), vars(other)
         for name in COUNTS:
             mine[name] += others[name]
@@ -94,7 +93,7 @@ COUNTS = {
     "waiting": "count(case when callback_status = 'waiting' then 1 end)",
     "callbacks": "count(case when is_callback then 1 end)",
 }
-"""How `aircall__calls` is counted, by field of a tally. The rules themselves are in its columns."""
+"""Expressions that count rows of `aircall__calls`, by field of a tally. The rules are in its columns."""
 TEAM_COUNTS = {
     "inbound": "inbound_calls",
     "answered": "answered_calls",
@@ -103,7 +102,7 @@ TEAM_COUNTS = {
     "sla_uncertain": "calls_sla_uncertain",
     "waited": "time_to_answer_seconds_total",
 }
-"""How `aircall__team_days` is, likewise."""
+"""The same for `aircall__team_days`."""
 
 
 class Hour(NamedTuple):
@@ -118,7 +117,7 @@ class Hour(NamedTuple):
 
 
 class Labelled(NamedTuple):
-    """Calls that bear a tag or a topic."""
+    """Calls with a tag or a topic."""
 
     number_id: int | None
     age: int
@@ -128,7 +127,7 @@ class Labelled(NamedTuple):
 
 
 class Sentiments(NamedTuple):
-    """Conversations in which the other party felt so, and their expected satisfaction, added up."""
+    """Conversations with a sentiment, and the sum of their predicted satisfaction."""
 
     number_id: int | None
     age: int
@@ -139,7 +138,7 @@ class Sentiments(NamedTuple):
 
 
 class MessageCount(NamedTuple):
-    """Messages of a channel in a direction."""
+    """Number of messages of a channel in a direction."""
 
     number_id: int | None
     age: int
@@ -149,7 +148,7 @@ class MessageCount(NamedTuple):
 
 
 class Caller(NamedTuple):
-    """Somebody who was missed, and neither called back nor answered since."""
+    """A missed caller who has been neither called back nor answered since."""
 
     name: str
     company: str
@@ -167,12 +166,12 @@ class Caller(NamedTuple):
 
 
 class Shift(NamedTuple):
-    """What an agent did on a day.
+    """An agent's day.
 
     Args:
-        began: When they were first anything but offline, by the clock of the company; likewise when they were last.
-        lasted: Seconds of each of `STATES`; None for what only events or polls tell where there are none.
-        busy: Share of the time on calls or in after-call work of that and the time available.
+        began: When they were first not offline, in the company's time zone; `ended` is when they were last.
+        lasted: Seconds in each of `STATES`; None if it is only known from events or polls, and there are none.
+        busy: Time on calls and in after-call work, as a share of that time plus the available time.
         hours: Seconds of each of `STATES` by hour of the day.
     """
 
@@ -186,7 +185,7 @@ class Shift(NamedTuple):
 
 
 class Stream(NamedTuple):
-    """How fresh a stream is; times are in UTC."""
+    """The age of a stream's data; times are in UTC."""
 
     name: str
     is_loaded: bool
@@ -196,7 +195,7 @@ class Stream(NamedTuple):
 
 
 class Completeness(NamedTuple):
-    """How many days Aircall counted, how many of them lack calls here, and the latest of these."""
+    """Number of days with a count from Aircall, number of those with missing calls, and the latest of these."""
 
     days: int
     first: date | None
@@ -207,11 +206,11 @@ class Completeness(NamedTuple):
 
 
 class Span(NamedTuple):
-    """The days that the page looks at, and how many calls lie outside of them.
+    """The days in the report, and the number of calls outside them.
 
     Args:
-        latest_call: When the latest began (UTC).
-        offset: What the clock of the models was ahead of UTC then.
+        latest_call: When the latest call began (UTC).
+        offset: Offset of the models' time zone from UTC at that time.
     """
 
     first: date
@@ -225,13 +224,13 @@ class Marts:
     """The marts of one schema.
 
     Args:
-        database: Where they are.
-        schema: The schema.
+        database: The database.
+        schema: Its schema with the marts.
         sla_seconds: The models' variable `aircall_sla_seconds`.
-        anonymous: Whether names and phone numbers of people are left where they are.
+        anonymous: Whether names and phone numbers of people are not read.
 
     Raises:
-        PageError: If they were not built yet.
+        PageError: If the marts have not been built yet.
     """
 
     def __init__(self, database: Database, schema: str, *, sla_seconds: int, anonymous: bool) -> None:
@@ -242,16 +241,16 @@ class Marts:
         tables = database.rows("select table_schema, table_name from information_schema.tables")
         if (schema, "aircall__calls") not in tables:
             message = (
-                f"There are no models in the schema {one_line(schema)}: build them, by meltano run dbt-duckdb:build or "
-                "dbt-postgres:build, or name their schema with --schema."
+                f"There are no models in the schema {one_line(schema)}: build them (meltano run dbt-duckdb:build or "
+                "dbt-postgres:build), or name their schema with --schema."
             )
             raise PageError(message)
 
     def span(self, now: datetime) -> Span | None:
-        """Return which days to look at; nothing if there are no calls that are over.
+        """Return the days to report on; None without ended calls.
 
         Args:
-            now: The time in UTC. Days that lie in the future everywhere are left out.
+            now: The current time in UTC. Days that are in the future in every time zone are left out.
         """
         limit = now.date() + timedelta(days=1)
         (found,) = self._select({"last": "max(call_date)"}, "calls", f"is_ended and {_between(OLDEST, limit)}")
@@ -276,10 +275,10 @@ class Marts:
         return Span(last=last, latest_call=started, offset=latest["local"] - started.replace(tzinfo=None), **borders)
 
     def check_sla(self) -> None:
-        """Make sure that the models were built with the SLA that the page is going to name.
+        """Check that the models were built with the SLA of the report.
 
         Raises:
-            PageError: If the calls say otherwise.
+            PageError: If the calls show another SLA.
         """
         (found,) = self._select(
             {
@@ -334,7 +333,7 @@ class Marts:
             yield Hour(**row)
 
     def agents(self, span: Span) -> Iterator[tuple[int | None, int, int, Tally]]:
-        """Yield a number, an age, an agent, and the calls whose main user that is."""
+        """Yield a number, an age, an agent, and the calls of which they are the main user."""
         for row in self._select(
             _number_and_age(span) | {"user_id": "main_user_id"} | COUNTS,
             "calls",
@@ -344,7 +343,7 @@ class Marts:
             yield row.pop("number_id"), row.pop("age"), row.pop("user_id"), Tally(**row)
 
     def agent_names(self) -> dict[int, str]:
-        """Return the agents' names, or numbers in their place."""
+        """Return the agents' names; if anonymous, numbers in place of names."""
         found = {
             row["user_id"]: _text(row["name"]) or f"User {row['user_id']}"
             for mart, user in (("agent_shifts", "user"), ("calls", "main_user"))
@@ -360,7 +359,7 @@ class Marts:
         )
 
     def shifts(self, day: date) -> list[Shift]:
-        """Return what each agent did on a day, those who began first before others."""
+        """Return the shift of each agent on a day, in the order of their beginning."""
         names, where = self.agent_names(), f"date = {_day(day)}"
         hours: dict[int, dict[int, list[int]]] = defaultdict(dict)
         lasted = {state: f"{state}_seconds" for state in STATES}
@@ -413,8 +412,8 @@ class Marts:
     def topics(self, span: Span) -> Iterator[Labelled]:
         """Yield the calls of each number, age and topic.
 
-        The mart has the topics of a call in one text, with commas. Where it has more commas than that, it stays whole,
-        since nobody can tell which of them belong to a topic.
+        The mart has the topics of a call as one text, separated by commas. A text with further commas is not split,
+        since they may belong to topics.
         """
         columns = _number_and_age(span) | {"topics": "topics", "count": "topics_count", "calls": "count(*)"}
         for row in self._select(columns, "conversations", f"topics_count > 0 and {_within(span)}", groups=4):
@@ -434,7 +433,7 @@ class Marts:
             yield Sentiments(**row)
 
     def messages(self, span: Span) -> Iterator[MessageCount]:
-        """Yield how many messages there are of each number, age, channel and direction."""
+        """Yield the number of messages by number, age, channel and direction."""
         columns = _number_and_age(span, "message_date") | {
             "channel": "case when kind = 'group' then 'group' else channel end",
             "direction": "direction",
@@ -444,13 +443,13 @@ class Marts:
             yield MessageCount(**row | {"channel": _text(row["channel"])})
 
     def waiting(self) -> dict[int | None, int]:
-        """Return how many callers wait, by the number that they called last."""
+        """Return the number of waiting callers, by the number that they called last."""
         columns = {"number_id": "last_number_id", "callers": "count(*)"}
         found = self._select(columns, "missed_callers", "is_waiting", groups=1)
         return {row["number_id"]: row["callers"] for row in found}
 
     def callers(self) -> list[Caller]:
-        """Return the callers who wait, the latest first: the first of all numbers, and the first of each."""
+        """Return the waiting callers, latest first: the first ones of all numbers, and of each."""
         latest = "order by last_missed_at desc, caller_key"
         columns = {
             "position": f"row_number() over ({latest})",
@@ -477,7 +476,7 @@ class Marts:
         ]
 
     def streams(self) -> list[Stream]:
-        """Return how fresh the streams are."""
+        """Return the age of the streams' data."""
         columns = {
             "name": "stream",
             "is_loaded": "is_loaded",
@@ -491,7 +490,7 @@ class Marts:
         ]
 
     def completeness(self) -> Completeness:
-        """Return whether calls are lacking."""
+        """Return whether calls are missing."""
         columns = {
             "days": "count(*)",
             "first": "min(date)",
@@ -513,10 +512,10 @@ class Marts:
         """Yield the rows of a query by name of the column.
 
         Args:
-            columns: Expressions in SQL by name.
-            mart: What to read.
-            where: What goes after WHERE.
-            groups: By how many of the columns, from the first, to group.
+            columns: SQL expressions by name.
+            mart: Name of the mart.
+            where: SQL after WHERE.
+            groups: Number of leading columns to group by.
         """
         listed = ", ".join(f'{expression} as "{name}"' for name, expression in columns.items())
         grouped = f" group by {', '.join(map(str, range(1, groups + 1)))}" if groups else ""
@@ -545,7 +544,7 @@ def _between(first: date, last: date, column: str = "call_date") -> str:
 
 
 def _age(span: Span, column: str = "call_date") -> str:
-    """Say in SQL which of `PERIODS` is the shortest that a day is in, by its place there."""
+    """Return SQL for the index of the shortest of `PERIODS` that contains a day."""
     cases = (f"when {column} > {_day(span.last - timedelta(days=days))} then {age}" for age, days in enumerate(PERIODS))
     return f"case {' '.join(cases)} else {len(PERIODS)} end"
 
@@ -559,5 +558,5 @@ def _text(value: Any) -> str:
 
 
 def _utc(time: datetime) -> datetime:
-    """Return a time of a mart, which is without a zone in DuckDB, in UTC."""
+    """Return a time of a mart in UTC; in DuckDB, it has no time zone."""
     return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)

@@ -1,7 +1,7 @@
-"""Renders the page: one self-contained file, which loads nothing from any host.
+"""Renders the page: a self-contained file that loads nothing from any host.
 
-All texts of the data are escaped by the template engine. The policy that the page gives the browser allows its own
-script and style by their hashes, and nothing else, so that even a text that got through could do nothing.
+The template engine escapes all text from the data. The page's content security policy allows only its own script and
+style, by their hashes, so that even unescaped text could do nothing.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class Layout:
     def heat_map(self, view: View, *, missed: bool) -> Iterator[tuple[str, list[tuple[str, int]]]]:
         """Yield each hour, with a text and a shade for each day of the week.
 
-        Hours at both ends of the day in which nobody called are left out.
+        Hours without calls at both ends of the day are left out.
         """
         hours = {hour for (_, hour), (inbound, _) in view.hours.items() if inbound}
         most = max((calls[missed] for calls in view.hours.values()), default=0)

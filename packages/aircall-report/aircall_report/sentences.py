@@ -1,4 +1,4 @@
-"""The charts in sentences, for readers who skim and for screen readers."""
+"""Descriptions of the charts, for skimming and for screen readers."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def headline(view: View) -> str:
     """Sum up a view."""
     tally = view.tally
     if not tally.inbound:
-        return "Nobody called."
+        return "There were no calls."
     return (
         f"{say.plural(tally.inbound, 'inbound call')}: {say.share(tally.answered, tally.inbound)} answered, "
         f"{say.number(tally.missed)} missed."
@@ -47,7 +47,7 @@ def in_sla(tally: Tally) -> str:
 def busiest(view: View) -> str:
     """Name the hours with the most calls, and with the most missed calls."""
     if not view.tally.inbound:
-        return "Nobody called."
+        return "There were no calls."
     said = []
     for verb, which in (("come", 0), ("are missed", 1)):
         (day, hour), calls = max(view.hours.items(), key=lambda item: (item[1][which], -item[0][0], -item[0][1]))
@@ -75,7 +75,7 @@ def bucket_said(bucket: Bucket) -> str:
 def over_time(buckets: Sequence[Bucket]) -> str:
     """Sum up the chart of inbound calls over time."""
     most = max(buckets, key=lambda bucket: bucket.tally.inbound)
-    step = "day" if most.first == most.last else "stretch of days"
+    step = "day" if most.first == most.last else "period"
     return (
         f"Columns of answered and missed inbound calls. The busiest {step} is {bucket_said(most)}. The table "
         "below has the figures."
@@ -94,6 +94,6 @@ def in_sla_over_time(buckets: Sequence[Bucket]) -> str:
 
 def waiting(listed: Sequence[Caller], callers: int) -> str:
     """Return how many callers are waiting, and how many of them are listed, as text."""
-    verb = "was missed, and was" if callers == 1 else "were missed, and were"
-    said = f"{say.plural(callers, 'caller')} {verb} neither called back nor answered since, whatever the period."
-    return said if len(listed) == callers else f"{said} Here are the latest {len(listed)}."
+    verb = "was missed, and has been" if callers == 1 else "were missed, and have been"
+    said = f"{say.plural(callers, 'caller')} {verb} neither called back nor answered since, in any period."
+    return said if len(listed) == callers else f"{said} These are the latest {len(listed)}."

@@ -1,6 +1,6 @@
 """Aircall's report exports: requested, polled, downloaded, unzipped and parsed (facts: Reports).
 
-Aircall makes a report in seconds to minutes, so several days are requested at once.
+Aircall makes a report in seconds to minutes, so several days are requested at the same time.
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ if TYPE_CHECKING:
 
 EXPORT_PATH = "/v1/analytics/report/export"
 AHEAD = 10
-"""Days of a report to request at once."""
+"""Days of a report to request at the same time."""
 FIRST_POLL_SECONDS = 15.0
 POLL_SECONDS = 60.0
 EXPORT_SECONDS = 30 * 60.0
-"""Limit for making an export."""
+"""Time limit for Aircall to make an export."""
 REQUESTS_PER_EXPORT = 3
-"""Requests for an export that Aircall forgets."""
+"""Maximum number of requests for an export that Aircall forgets."""
 DOWNLOADS_PER_EXPORT = 3
-"""Download addresses to try per file."""
+"""Maximum number of download URLs to try per export."""
 EXPORT_LOG_SECONDS = 60.0
 ADDRESS = re.compile(r"[^\s\"']+://[^\s\"']*")
 """A URL in Aircall's message: it may give access to a file, so it is not logged."""
@@ -160,7 +160,7 @@ class Reports:
         while export.status not in {"COMPLETED", "FAILED"}:  # PENDING, or an unknown status
             now = self._clock.monotonic()
             if now - asked_at >= EXPORT_SECONDS:
-                raise ReportError(f"Aircall has not made it within {EXPORT_SECONDS / 60:.0f} minutes.")
+                raise ReportError(f"Aircall did not finish it within {EXPORT_SECONDS / 60:.0f} minutes.")
             if due > now >= self._next_line:
                 self._next_line = now + EXPORT_LOG_SECONDS
                 logger.info("Waiting for Aircall to make %s of %s.", report, day)

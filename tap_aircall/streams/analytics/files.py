@@ -26,13 +26,13 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator
 
 LARGEST_FILE = 2 * 2**30
-"""Bytes of one day's report, zipped or unzipped; no company has so many calls."""
+"""Maximum bytes of one day's report, zipped or unzipped; more than any company's calls need."""
 IN_MEMORY = 8 * 2**20
-"""Bytes from which on an unzipped file goes to disk."""
+"""Bytes of an unzipped file to keep in memory; a larger one goes to disk."""
 LONGEST_ROW = 2**20
 """Characters; limits memory, which holds one row."""
 METHODS = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}
-"""Compression methods; others may take gigabytes of memory, and nobody uses them for reports."""
+"""Compression methods; others may take gigabytes of memory, and are unusual for reports."""
 
 
 def parse(file: IO[bytes], *, zipped: bool) -> Iterator[dict[str, str]]:

@@ -44,11 +44,11 @@ DELAY_SECONDS = 30 * 60
 NEEDED = ("id", "started_at", "ended_at", "answered_at", "status", "duration", "recording", "voicemail")
 """Fields of a call that these streams use."""
 PAGES_SHARED = 64
-"""Pages of the list that streams share in a run, with `NEEDED` alone; more would take too much memory."""
+"""Pages of the list that streams share in a run, with only `NEEDED`; more would take too much memory."""
 MOST_UNUSABLE = 0.1
-"""Share of unusable responses; more means an API that the tap does not know."""
+"""Maximum share of unusable responses; a higher one means that the API has changed."""
 FEW = 10
-"""Unusable responses to tolerate whatever their share."""
+"""Unusable responses to tolerate, even if their share is higher."""
 
 
 class CallDetails(AircallStream):

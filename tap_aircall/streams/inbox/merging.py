@@ -1,4 +1,4 @@
-"""Merges all events about one object into one record, whatever order they came in.
+"""Merges all events about an object into one record, in whatever order they arrived.
 
 Deliveries come in any order, and repeatedly (facts: Deliveries). So events are sorted by when they happened, and each
 updates the record: fields that it omits stay, and null empties a field. An old event that comes late never overrides a

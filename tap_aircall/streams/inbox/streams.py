@@ -44,7 +44,7 @@ class InboxStream(AircallStream):
     """Patterns of its events; empty for all."""
 
     _forgotten: int | None = None
-    """Events forgotten up to this position are no loss to this stream."""
+    """Position up to which forgotten events are no loss to this stream."""
     _has_warned = False
     """Whether it has warned of forgotten events."""
 

@@ -1,7 +1,7 @@
 """The place for recordings: a folder or an object store, through fsspec.
 
 A file is stored whole or not at all. In a folder, it is written under a temporary name and renamed once it is on the
-disk; an object store gets it in one put. New folders and files are readable by their owner alone.
+disk; an object store gets it in one put. New folders and files are readable only by their owner.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ PUT: dict[str, dict[str, Any]] = {
 }
 """Upload options of each object store; each store needs the extra of the same name."""
 LIBRARIES = ("adlfs", "aiobotocore", "azure", "botocore", "fsspec", "gcsfs", "google", "s3fs")
-"""Loggers to silence: they log long tracebacks with addresses where the tap logs one line."""
+"""Loggers to silence: they log long tracebacks with URLs where the tap logs one line."""
 NO_CREDENTIALS = "finds no credentials in the environment"
 ASIDE = ".part"
 """Suffix of incomplete files."""
@@ -158,7 +158,7 @@ class Archive:
             folder = posixpath.dirname(path) if self.is_folder else None
             if folder is not None:
                 _make_folder(Path(folder))
-            # Readable by its owner alone, as tempfile makes it.
+            # Readable only by its owner, as tempfile creates it.
             file = tempfile.NamedTemporaryFile(dir=folder, prefix=".", suffix=ASIDE, delete=False)  # noqa: SIM115
         try:
             yield file
@@ -215,7 +215,7 @@ def _reason(error: Exception) -> str:
 
 
 def _make_folder(folder: Path) -> None:
-    """Make a folder and its missing parents, accessible to their owner alone."""
+    """Create a folder and its missing parents, accessible only to their owner."""
     for each in (*reversed(folder.parents), folder):
         if not each.exists():
             each.mkdir(mode=0o700, exist_ok=True)

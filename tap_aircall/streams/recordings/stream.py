@@ -116,7 +116,7 @@ class CallRecordings(CallDetails):
 
     @override
     def pages(self) -> Generator[list[Record]]:
-        _ = self.archive  # there has to be one
+        _ = self.archive  # fails if there is none
         yield from super().pages()
 
     @override
@@ -225,7 +225,7 @@ class CallRecordings(CallDetails):
         """Return whether the initial state would remember a file that has a record.
 
         It forgets old calls. A stored file of such a call has a record: a run that misses the file only sets its call
-        aside, and a later one, whose state knows that, downloads it.
+        aside, and a later run, whose state records that, downloads it.
         """
         return wanted.started_at > self._forgotten or wanted.call["id"] in self._later
 

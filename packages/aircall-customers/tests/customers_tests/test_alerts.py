@@ -88,7 +88,7 @@ def test_each_trouble_is_told_once_and_so_is_its_end(guard: Guard, monkeypatch: 
             "trouble": "marked",
             "error_kind": "Credentials",
         },
-        {"text": "acme is well again.", "customer": "acme", "trouble": None, "error_kind": None},
+        {"text": "acme has recovered.", "customer": "acme", "trouble": None, "error_kind": None},
     ]
 
 

@@ -188,7 +188,7 @@ def test_an_event_in_the_inbox_starts_a_run_soon(
         deliver(inbox, "Acme Ltd")
         guard_now(guard, timedelta(minutes=2))
         wanted = orchestra.due()
-        assert asked(wanted) == [("acme", "the inbox has news")]
+        assert asked(wanted) == [("acme", "new events in the inbox")]
         assert orchestra.do(wanted[0]).success
         guard_now(guard, timedelta(minutes=4))
         assert orchestra.due() == []

@@ -83,7 +83,7 @@ def test_news_in_the_inbox_make_a_customer_due_soon() -> None:
     assert due(customer(schedule="30 * * * *"), fresh, NOW, news=8) == (
         NOW - MINUTE,
         "acme",
-        "the inbox has news",
+        "new events in the inbox",
         False,
     )
     assert due(customer(schedule="30 * * * *"), replace(fresh, began_at=NOW), NOW, news=8) is None

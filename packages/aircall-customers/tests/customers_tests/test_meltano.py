@@ -123,7 +123,7 @@ def test_the_models_of_a_customer_are_built_beside_what_was_loaded(site: Site, p
     assert postgres.query("SELECT count(*) FROM all_customers.calls") == [(len(days),)]
 
     site.write(acme=site.entries["acme"] | {"build_settings": {"target": "none"}})
-    assert site.run("build", "acme")[::2] == (1, "The build failed; the log of the run says why.\n")
+    assert site.run("build", "acme")[::2] == (1, "The build failed; see the log of the run.\n")
 
 
 def meltano(site: Site, *arguments: str) -> str:

@@ -104,8 +104,12 @@ def test_a_bad_option_gets_one_line(company: Company, tmp_path: Path, run: Any) 
         ("--database", "mysql://user:secret@host/db", "The database is neither a file nor a URL that begins with"),
         ("--database", "postgresql://user:secret@[host/db", "The URL of the database is not one that PostgreSQL"),
         ("--database", "postgresql://user:secret@127.0.0.1:1/db", "PostgreSQL cannot be reached: "),
-        ("--schema", 'mi"ne', 'There are no models in the schema mi"ne: build them, by meltano run dbt-duckdb:build'),
-        ("--time-zone", "Europe/Atlantis", "There is no time zone Europe/Atlantis: write a name such as Europe/Paris."),
+        ("--schema", 'mi"ne', 'There are no models in the schema mi"ne: build them (meltano run dbt-duckdb:build'),
+        (
+            "--time-zone",
+            "Europe/Atlantis",
+            "There is no time zone Europe/Atlantis; use an IANA",
+        ),
         ("--time-zone", "../etc/passwd", "There is no time zone ../etc/passwd"),
         (
             "--time-zone",
@@ -134,7 +138,7 @@ def test_models_of_an_older_version_get_one_line(company: Company, tmp_path: Pat
     code, out, err = run("--database", company.path, "--output", tmp_path / "report.html")
     assert (code, out, err.count("\n")) == (1, "", 1)
     assert err.startswith("The models cannot be read (Binder Error: ")
-    assert err.endswith("If an older version built them, build them anew.\n")
+    assert err.endswith("If an older version built them, build them again.\n")
 
 
 def test_an_empty_database_says_that_the_models_are_not_built(tmp_path: Path, run: Any) -> None:
@@ -143,8 +147,8 @@ def test_an_empty_database_says_that_the_models_are_not_built(tmp_path: Path, ru
     code, out, err = run("--database", tmp_path / "new.duckdb", "--output", tmp_path / "report.html")
     assert (code, out) == (1, "")
     assert err == (
-        "There are no models in the schema analytics: build them, by meltano run dbt-duckdb:build or "
-        "dbt-postgres:build, or name their schema with --schema.\n"
+        "There are no models in the schema analytics: build them (meltano run dbt-duckdb:build or "
+        "dbt-postgres:build), or name their schema with --schema.\n"
     )
 
 

@@ -214,7 +214,7 @@ def test_who_is_to_be_called_back(company: Company) -> None:
         ["Unknown", NOTHING, "31 Dec 2025, 23:00", "1", "327 days", "Sales", "Not said"],
     ]
     assert page.opened.tables[caption][1:] == [zoe, *others]
-    assert "3 callers were missed, and were neither called back nor answered since" in page.opened.text
+    assert "3 callers were missed, and have been neither called back nor answered since" in page.opened.text
     assert [page.callers[line].tables[caption][1:] for line in ("number1", "number2")] == [others, [zoe]]
 
 
@@ -236,7 +236,7 @@ def test_many_callers_are_cut_off_and_counted(company: Company) -> None:
     ((_, *listed),) = [table for name, table in page.opened.tables.items() if name.startswith("Callers who")]
     assert [row[1] for row in listed] == [f"+33 1 99 00 {place}" for place in range(100)]
     assert "1,030 callers were missed" in page.opened.text
-    assert "Here are the latest 100." in page.opened.text
+    assert "These are the latest 100." in page.opened.text
     for line, first, count in (("number2", 0, "1,000"), ("number1", 1000, "30")):
         ((_, *listed),) = page.callers[line].tables.values()
         assert [row[1] for row in listed] == [f"+33 1 99 00 {place}" for place in range(first, first + 25)]
@@ -338,7 +338,7 @@ def test_outbound_calls_alone_make_a_page(company: Company) -> None:
     company.add("calls", company.call("2026-11-24T10:00:00", direction="outbound", **ANNE))
     view = PageReader(company.page()).opened
     assert view.figures["Inbound calls"] == ["0", "1 outbound"]
-    assert "Nobody called." in view.text
+    assert "There were no calls." in view.text
     assert "No call was answered." in view.text
 
 

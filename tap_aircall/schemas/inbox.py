@@ -16,7 +16,7 @@ CALL_UUID = text("Identifier of the call at the telephony provider; sid in calls
 
 
 def _position(of: str) -> Schema:
-    return key(integer(f"Position of {of} in the inbox; it only grows."))
+    return key(integer(f"Position of {of} in the inbox; it only increases."))
 
 
 EVENT: Fields = {
@@ -34,16 +34,16 @@ MERGED: Fields = {
 FILE: Fields = {
     "file_name": text("Name of the file."),
     "file_type": text("Type of the file, such as image/png."),
-    "presigned_url": text(f"Address of the file: {EXPIRES}."),
+    "presigned_url": text(f"URL of the file: {EXPIRES}."),
 }
 TEXT_MESSAGE: Fields = {
-    "direct_link": text("Address of the message in Aircall's API."),
+    "direct_link": text("URL of the message in Aircall's API."),
     "direction": text("inbound or outbound."),
     "body": text("The text."),
     "status": text("Status, such as received, sent, delivered or failed."),
     "raw_digits": text("Number of the other party, with spaces."),
     "media_details": objects(FILE, "Files that came with it."),
-    "media_url": list_of(text(""), f"Addresses of the files, each {EXPIRES}."),
+    "media_url": list_of(text(""), f"URLs of the files, each {EXPIRES}."),
     "created_at": time("When the message was created."),
     "updated_at": time("When the message last changed."),
     "sent_at": time("When the message was sent."),
@@ -51,7 +51,7 @@ TEXT_MESSAGE: Fields = {
     "origin": text("Where it comes from, such as native."),
     "number": object_of(
         picked(
-            NUMBER | {"e164_digits": text("The number in international form, without spaces.")},
+            NUMBER | {"e164_digits": text("The number in international format, without spaces.")},
             "id name digits e164_digits country time_zone availability_status",
         ),
         "The company's number that it went through.",
@@ -82,7 +82,7 @@ FIELDS: dict[str, Fields] = {
     "call_events": {
         **EVENT,
         "call_id": id_of("call"),
-        "user_id": integer("Identifier of the user it is about: who was rung, declined, answered, held and so on."),
+        "user_id": integer("Identifier of the user whose phone rang, or who declined, answered, held and so on."),
         "call_uuid": CALL_UUID,
         "hangup_cause": text("Why the call ended."),
         "external_transferred_to": text("External number that the call was transferred to."),
@@ -129,7 +129,7 @@ FIELDS: dict[str, Fields] = {
         "started_at": time("When the agent took the call."),
         "ended_at": time("When the agent finished."),
         "call_end_reason": text("Why the agent's part ended: answered, escalated, disconnected or caller_hung_up."),
-        "escalation_reason": text("Why the agent passed the call on."),
+        "escalation_reason": text("Why the agent escalated the call."),
         "extracted_data": open_object("Data that the agent collected, under names that the company chose."),
     },
     "deleted_objects": {

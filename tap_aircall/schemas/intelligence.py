@@ -53,7 +53,7 @@ RESULTS: dict[str, Fields] = {
         "type": text("call or voicemail."),
         "content": object_of(
             {
-                "language": text("Language that was recognized, such as en or fr-FR."),
+                "language": text("Language of the transcript, such as en or fr-FR."),
                 "utterances": objects(UTTERANCE, "The utterances, in order."),
             },
             "The transcript.",
@@ -113,7 +113,7 @@ RESULTS: dict[str, Fields] = {
     },
     "call_csat_predictions": {
         "call_uuid": CALL_UUID,
-        "score": integer("Expected satisfaction, from 0 to 100."),
+        "score": integer("Predicted satisfaction, from 0 to 100."),
         "drivers": objects(DRIVER, "Reasons for the score."),
     },
 }

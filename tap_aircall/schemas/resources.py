@@ -9,8 +9,8 @@ from tap_aircall.schemas.notation import day, flag, integer, key, list_of, objec
 if TYPE_CHECKING:
     from tap_aircall.schemas.notation import Fields, Schema
 
-LINK = text("Address of the object in Aircall's API.")
-WHOLE = open_object("The whole object without secrets, for targets that create columns for known fields only.")
+LINK = text("URL of the object in Aircall's API.")
+WHOLE = open_object("The whole object without secrets, for targets that create columns only for known fields.")
 
 
 def id_of(what: str) -> Schema:
@@ -62,7 +62,7 @@ NUMBER: Fields = {
     "id": id_of("number"),
     "direct_link": LINK,
     "name": text("Name of the number."),
-    "digits": text("The number in international form, with spaces."),
+    "digits": text("The number in international format, with spaces."),
     "country": text("Country of the number, ISO 3166-1 alpha-2."),
     "time_zone": text("IANA time zone of the number."),
     "open": flag("Whether the number is open; frozen since Smartflows."),
@@ -71,7 +71,7 @@ NUMBER: Fields = {
     "live_recording_activated": flag("Whether calls on the number are recorded."),
     "priority": integer("1 if calls of the number go first in the queue, 0 if not."),
     "messages": object_of(
-        {name: text(f"Address of the audio played {when}.") for name, when in MESSAGES.items()},
+        {name: text(f"URL of the audio played {when}.") for name, when in MESSAGES.items()},
         "Audio messages of the number; within a call, with the defaults filled in.",
     ),
     "created_at": created("number"),
@@ -120,14 +120,14 @@ AI_VOICE_AGENT: Fields = {
     "started_at": time("When the agent took the call."),
     "ended_at": time("When the agent finished."),
     "end_reason": text("Why the agent's part ended."),
-    "escalation_reason": text("Why the agent passed the call on."),
+    "escalation_reason": text("Why the agent escalated the call."),
     "escalation_target": object_of(
-        {"type": text("branch, user, team or external."), "destination": text("Name or number passed on to.")},
-        "Where the agent passed the call on to.",
+        {"type": text("branch, user, team or external."), "destination": text("Name or number of the target.")},
+        "Where the agent escalated the call to.",
     ),
 }
-URL_HOUR = "signed address that expires after one hour and differs each time the call is read"
-URL_SHORT = "short address that expires after three hours; filled only when this field is selected"
+URL_HOUR = "presigned URL that expires after one hour and differs each time the call is read"
+URL_SHORT = "short URL that expires after three hours; filled only when this field is selected"
 CALL: Fields = {
     "id": key(id_of("call")),
     "sid": text("Identifier of the call at the telephony provider; call_uuid in webhooks."),
@@ -141,8 +141,8 @@ CALL: Fields = {
     "started_at": key(time("When the call began; Aircall may move it by a second after the call's end.")),
     "answered_at": time("When the call was answered; null if it was not."),
     "ended_at": time("When the call ended; null while it is ongoing."),
-    "duration": integer("Length in seconds from start to end, ringing included."),
-    "raw_digits": text("Number of the other party in international form, with spaces, or 'anonymous'."),
+    "duration": integer("Length in seconds from start to end, including ringing."),
+    "raw_digits": text("Number of the other party in international format, with spaces, or 'anonymous'."),
     "asset": text("Web page of the recording or voicemail; long-lived, needs a login."),
     "recording": text(f"Recording as MP3: a {URL_HOUR}."),
     "voicemail": text(f"Voicemail as MP3: a {URL_HOUR}."),
@@ -155,9 +155,9 @@ CALL: Fields = {
     "number": object_of(NUMBER | FLOW_EDITOR, "Number of the company that the call went through, as it is now."),
     "user": object_of(USER, "User who took or made the call; null if nobody did."),
     "contact": object_of(CONTACT, "Contact with the other party's number; filled only when this field is selected."),
-    "assigned_to": object_of(USER, "Who the call was assigned to for follow-up."),
-    "transferred_by": object_of(USER, "Who transferred the call."),
-    "transferred_to": object_of(USER, "Who the call was transferred to; the first user if it went to a team."),
+    "assigned_to": object_of(USER, "User to whom the call was assigned for follow-up."),
+    "transferred_by": object_of(USER, "User who transferred the call."),
+    "transferred_to": object_of(USER, "User to whom the call was transferred; the first user if it went to a team."),
     "teams": objects(
         {"id": id_of("team"), "name": text("Name of the team."), "direct_link": LINK, "created_at": created("team")},
         "Teams that the call rang for; inbound calls only.",
@@ -167,7 +167,7 @@ CALL: Fields = {
             "id": id_of("comment"),
             "content": text("Text of the comment, without emojis."),
             "posted_at": time("When the comment was written."),
-            "posted_by": object_of(USER, "Who wrote it; null if an integration did."),
+            "posted_by": object_of(USER, "User who wrote it; null if an integration did."),
         },
         "Comments on the call, at most five.",
     ),
@@ -176,12 +176,12 @@ CALL: Fields = {
             "id": id_of("tag"),
             "name": text("Name of the tag."),
             "created_at": time("When the call was tagged."),
-            "tagged_by": object_of(USER, "Who tagged the call; null if an integration did."),
+            "tagged_by": object_of(USER, "User who tagged the call; null if an integration did."),
         },
         "Tags of the call; a deleted tag disappears from past calls.",
     ),
-    "conference_participants": objects(PARTICIPANT, "Who took part in a conference call."),
-    "participants": objects(PARTICIPANT, "Who took part in a conference call, by the name in webhooks."),
+    "conference_participants": objects(PARTICIPANT, "Participants of a conference call."),
+    "participants": objects(PARTICIPANT, "Participants of a conference call, by the name in webhooks."),
     "ivr_options_selected": objects(
         IVR_OPTION,
         "Keys that the caller pressed in a Smartflow, for calls of the last two months; filled only when this field is "
@@ -239,33 +239,33 @@ FIELDS: dict[str, Fields] = {
         "name": text("Name of the tag."),
         "color": text("Colour of the tag, as #RRGGBB."),
         "description": text("Purpose of Aircall's own tags; null for tags that users created."),
-        "direct_link": text("Address of the tag in Aircall's API; documented, not seen yet."),
+        "direct_link": text("URL of the tag in Aircall's API; documented, not seen yet."),
     },
     "webhooks": {
         "webhook_id": key(text("Identifier of the webhook, a UUID.")),
         "id": integer("Numeric identifier; deprecated for the UUID."),
         "direct_link": LINK,
         "url": text("Where Aircall sends the events."),
-        "active": flag("Whether the webhook is active; Aircall deactivates it when too many deliveries fail."),
+        "active": flag("Whether the webhook is active; Aircall disables it when too many deliveries fail."),
         "events": list_of(text(""), "Events sent, such as call.created."),
         "created_at": created("webhook"),
         "custom_name": text("Name that a user gave the webhook."),
     },
     "company": {
         "name": key(text("Name of the company.")),
-        "users_count": integer("How many users the company has."),
-        "numbers_count": integer("How many numbers the company has."),
+        "users_count": integer("Number of users of the company."),
+        "numbers_count": integer("Number of numbers of the company."),
     },
     "integrations": {
         "company_id": key(id_of("company")),
         "name": key(text("Name of the app.")),
         "custom_name": text("Name that an admin gave the integration."),
-        "logo": text("Address of the app's logo."),
+        "logo": text("URL of the app's logo."),
         "status": text("Whether the app is installed."),
-        "active": flag("Whether the integration is switched on."),
+        "active": flag("Whether the integration is enabled."),
         "number_ids": list_of(integer(""), "Numbers that admins let the app see."),
-        "numbers_count": integer("How many of those numbers there are."),
-        "user": object_of(USER, "Who installed the app."),
+        "numbers_count": integer("Number of these numbers."),
+        "user": object_of(USER, "User who installed the app."),
     },
     "dialer_campaigns": {
         "id": key(id_of("campaign")),
@@ -327,11 +327,11 @@ FIELDS: dict[str, Fields] = {
         "sha256": text("SHA-256 of the file, in hexadecimal."),
         "content_type": text("Media type, such as audio/mpeg."),
         "duration": integer("Duration of the call in seconds, from its start to its end."),
-        "archived_at": time("When the tap kept the file, or found it kept or gone."),
+        "archived_at": time("When the tap stored the file, or found it stored or gone."),
     },
     "call_counts": {
         "date": key(day("Day in UTC.")),
-        "calls": integer("How many calls began on that day, as Aircall counts them."),
+        "calls": integer("Number of calls that began on that day, according to Aircall."),
         "counted_at": time("When they were counted; a later count of the day replaces it."),
     },
 }

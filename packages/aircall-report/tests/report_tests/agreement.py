@@ -63,7 +63,7 @@ def page_against_marts(database: str, query: Query) -> list[str]:
 
 def _shifts_that_differ(view: View, query: Query, day: date) -> list[list[str]]:
     """Return which rows of the agents' day are on the page or in the marts alone."""
-    said = [[row[0], *row[2:8], row[9]] for row in view.tables["What each agent did, and how long"][1:]]
+    said = [[row[0], *row[2:8], row[9]] for row in view.tables["Time of each agent by state"][1:]]
     true = [
         [
             row["user_name"],

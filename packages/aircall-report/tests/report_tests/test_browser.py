@@ -155,7 +155,7 @@ def test_period_and_number_are_chosen_by_keyboard(opened: Page) -> None:
     opened.keyboard.type("Sal")
     expect(lead).to_have_text("Sales, Wed 18 Nov 2026 to Tue 24 Nov 2026. 7 inbound calls: 0% answered, 7 missed.")
     expect(opened.get_by_role("status").first).to_have_text(lead.text_content() or "")
-    expect(opened.get_by_text("Nobody waits")).to_be_visible()
+    expect(opened.get_by_text("Nobody is waiting")).to_be_visible()
     opened.keyboard.press("Home")
     opened.keyboard.press("Shift+Tab")
     opened.keyboard.press("ArrowDown")

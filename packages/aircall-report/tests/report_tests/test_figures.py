@@ -149,7 +149,7 @@ def test_teams_tags_topics_sentiments_and_messages(company: Company) -> None:
         ["Neutral", "0", "0%", ""],
         ["Negative", "1", "50%", ""],
     ]
-    assert "Expected satisfaction: 81 of 100 on average, in 1 call." in page.opened.text
+    assert "Predicted satisfaction: 81 of 100 on average, in 1 call." in page.opened.text
     assert page.opened.tables["Messages by channel"][1:] == [
         ["Group text", "1", "0", ""],
         ["Text message", "3", "1", ""],
@@ -170,7 +170,7 @@ def test_what_agents_did_on_the_last_day(company: Company) -> None:
 
     view = PageReader(company.page()).opened
 
-    _, anne, nameless = view.tables["What each agent did, and how long"]
+    _, anne, nameless = view.tables["Time of each agent by state"]
     assert anne == ["Anne Bois", "", "09:00", "12:00", "1 h", "1 min", "59 min", "1 h", "51%", "Out for lunch: 3600"]
     assert nameless == ["User 40", "", "10:00", "12:00", "1 h", *[NOTHING] * 4, ""]
     assert "(each hour from 09:00 to 12:00)" in view.text
@@ -265,13 +265,13 @@ def test_how_complete_and_fresh_the_data_is(company: Company) -> None:
 
     view = PageReader(company.page()).opened
 
-    assert view.tables["What was loaded, stream by stream"][1:] == [
+    assert view.tables["Loaded data by stream"][1:] == [
         ["call_counts", "3", NOTHING, "24 Jul 2026, 22:00"],
         ["calls", "1,234", "24 Nov 2026, 21:00", NOTHING],
     ]
     assert "Not loaded: messages." in view.text
-    assert "3 calls on 1 day are lacking." in view.text
-    assert view.tables["The latest days that lack calls"][1:] == [["23 Nov 2026", "10", "7"]]
+    assert "3 calls on 1 day are missing." in view.text
+    assert view.tables["The latest days with missing calls"][1:] == [["23 Nov 2026", "10", "7"]]
     assert "Made on 24 Nov 2026, 21:30 (Europe/Paris)" in view.text
 
 
@@ -306,7 +306,7 @@ def test_calls_of_the_far_past_and_of_the_future_are_left_out_and_counted(compan
     company.add("calls", company.call("1970-01-01T00:00:00"), company.call("9000-01-01T00:00:00"))
     view = PageReader(company.page()).opened
     assert view.figures["Inbound calls"] == ["1", "0 outbound"]
-    assert "4 calls of more than five years ago or of the future are left out." in view.text
+    assert "4 calls from more than five years ago or from the future are left out." in view.text
 
 
 @pytest.mark.parametrize("days", [92, 93, 732, 733, 1830])
@@ -330,8 +330,8 @@ def test_one_call_makes_a_page(company: Company) -> None:
     assert "Tue 24 Nov 2026. 1 inbound call: 100% answered, 0 missed." in page.opened.text
     assert [row[0] for row in page.opened.tables["Inbound calls"][1:]] == ["10:00"]
     assert "No call was missed." in page.opened.text
-    assert "Nobody waits" in page.opened.text
-    assert "Whether calls are lacking is not known" in page.opened.text
+    assert "Nobody is waiting" in page.opened.text
+    assert "It is unknown whether calls are missing" in page.opened.text
 
 
 def test_outbound_calls_alone_make_a_page(company: Company) -> None:

@@ -49,7 +49,7 @@ def test_a_hostile_name_is_text_like_any_other(company: Company) -> None:
     shown = {one_line(name) for name in NAMES}
     for caption, column in (
         ("Calls of each agent", 0),
-        ("What each agent did, and how long", 0),
+        ("Time of each agent by state", 0),
         ("Calls of each of the numbers", 0),
         ("Calls of each of the teams", 0),
         ("Calls by tag", 0),

@@ -158,7 +158,7 @@ PROPERTIES: dict[str, dict[str, Any]] = {
     ),
     "api_url": _text(
         "API root",
-        "Root URL of the API, without a version. Plain http is accepted for this machine only.",
+        "Root URL of the API, without a version. Plain http is accepted only for this machine.",
         default="https://api.aircall.io",
     ),
     "dashboard_url": _text(
@@ -537,5 +537,5 @@ def _url(config: Mapping[str, Any], name: str, *, query: bool = False) -> str:
     if not host or parts.scheme not in {"http", "https"} or not is_plain:
         raise InputError(f"Setting {name}: must be a plain URL, such as https://api.aircall.io.")
     if parts.scheme == "http" and not is_loopback(host):
-        raise InputError(f"Setting {name}: must begin with https://; plain http is accepted for this machine only.")
+        raise InputError(f"Setting {name}: must begin with https://; plain http is accepted only for this machine.")
     return url.rstrip("/")

@@ -277,7 +277,7 @@ class TestTest:
         # One ping, but no integrations (they need OAuth) and no recording. Child streams request one call, user or
         # number, and there is no campaign. Calls and their counts share a path.
         assert len(asked) == len(set(asked)) + 1 == len(FROM_API) - 3
-        assert problems(done) == ["Stream 'integrations' is left out: Aircall shows it to OAuth apps only."]
+        assert problems(done) == ["Stream 'integrations' is left out: Aircall shows it only to OAuth apps."]
         assert lines_of(done)[-1].endswith(f" {len(STREAMS) - 1} of {len(STREAMS)} selected streams can be read.")
 
     def test_reads_what_a_catalog_selects(self, config: Path, tmp_path: Path, sandbox: Sandbox) -> None:
@@ -297,7 +297,7 @@ class TestTest:
         assert done.returncode == 1
         assert problems(done) == [
             "Stream 'analytics_reports': Setting analytics_reports: missing; name reports such as CALLS_HISTORY.",
-            "Stream 'call_recordings': Setting recordings_location: missing; name a place for the files.",
+            "Stream 'call_recordings': Setting recordings_location: missing; name a folder or bucket for the files.",
             "The test failed: 1 of 3 selected streams can be read.",
         ]
 
@@ -308,8 +308,8 @@ class TestTest:
 
         assert (done.returncode, done.stdout) == (1, "")
         assert problems(done) == [
-            "Stream 'teams': Aircall refuses /v1/teams with status 410: is the setting api_url right?",
-            "Stream 'tags': Aircall refuses /v1/tags with status 410: is the setting api_url right?",
+            "Stream 'teams': Aircall refuses /v1/teams with status 410; check the setting api_url.",
+            "Stream 'tags': Aircall refuses /v1/tags with status 410; check the setting api_url.",
             f"The test failed: {len(DEFAULT) - 2} of {len(DEFAULT)} selected streams can be read.",
         ]
         assert lines_of(done) == problems(done)

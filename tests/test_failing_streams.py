@@ -113,7 +113,7 @@ def test_every_failed_stream_has_a_line(small: Aircall) -> None:
 
     assert isinstance(error, StreamsFailedError)
     assert sorted(each.line for each in error.errors) == [
-        f"Stream '{name}': Aircall refuses /v1/{name} with status 410: is the setting api_url right?"
+        f"Stream '{name}': Aircall refuses /v1/{name} with status 410; check the setting api_url."
         for name in ("contacts", "tags", "teams")
     ]
     assert set(tables(run)) == set(DEFAULT) - {"tags", "teams", "contacts"}
@@ -232,7 +232,7 @@ def test_each_failure_has_one_line_even_if_the_run_is_killed(small: Aircall, tmp
     states = [message["value"] for message in killed.messages if message["type"] == "STATE"]
     whole = command.run(states[-1])
 
-    refused = "Aircall refuses /v1/{0} with status 410: is the setting api_url right?"
+    refused = "Aircall refuses /v1/{0} with status 410; check the setting api_url."
     assert (killed.exit_code, whole.exit_code) == (143, 1)
     assert sorted(whole.problems()) == [f"Stream '{name}': " + refused.format(name) for name in ("calls", "tags")]
     both = killed.records("contacts") + whole.records("contacts")

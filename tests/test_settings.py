@@ -32,7 +32,7 @@ TEXTS = [name for name, definition in PROPERTIES.items() if "string" in definiti
 GOOD = {"user": "id", "password": "token"}
 CREDENTIALS = "give the API id (user) and API token (password), or set auth_scheme to OAUTH."
 DATES = "must be a date or date-time, such as 2026-01-31 or 2026-01-31T08:00:00Z."
-URL = "must begin with https://; plain http is accepted for this machine only."
+URL = "must begin with https://; plain http is accepted only for this machine."
 ABOUT = "tap-aircall --about lists them."
 INVISIBLE = st.sampled_from("\n\r\0\x7f\u2028\u200b\ud800") | st.characters(categories=["Cc", "Cf", "Cs", "Zl", "Zp"])
 HIDDEN = "s3cret"

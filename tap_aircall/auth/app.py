@@ -67,7 +67,7 @@ class OAuthApp:
         if authenticator.has_tokens:
             return authenticator
         if self.settings.initiate is not InitiateOAuth.GETANDREFRESH or not person.can_type():
-            raise LoginNeededError(f"There are no OAuth tokens for this app yet; a person has to log in once: {LOGIN}")
+            raise LoginNeededError(f"There are no OAuth tokens for this app yet; a person must log in once: {LOGIN}")
         self.log_in(person)
         return self._authenticator()
 

@@ -256,7 +256,7 @@ class TokenFile(TokenStore):
             reason = f"it is not JSON; {ADVICE}"
         else:
             return
-        raise InputError(f"Tokens cannot be kept in {self.path} (setting oauth_settings_location): {reason}.")
+        raise InputError(f"Tokens cannot be stored in {self.path} (setting oauth_settings_location): {reason}.")
 
 
 def default_location() -> Path:
@@ -298,7 +298,7 @@ def _token(value: Any) -> str | None:
     """
     token = value.strip() if isinstance(value, str) else ""
     if not (token.isascii() and token.isprintable()):
-        raise msgspec.ValidationError("characters that no token has")
+        raise msgspec.ValidationError("invalid characters")
     if len(token) > LONGEST_TOKEN:
         raise msgspec.ValidationError(f"more than {LONGEST_TOKEN:,} characters")
     return token or None

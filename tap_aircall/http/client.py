@@ -364,12 +364,10 @@ class AircallClient:
                 f"Aircall rejects the credentials for {path} (status {status}): {advice}"
             )
         if status == HTTPStatus.NOT_FOUND:
-            raise NotFoundError(f"Aircall knows no {path} (status 404): check the setting api_url.")
+            raise NotFoundError(f"Aircall has no {path} (status 404): check the setting api_url.")
         if status == HTTPStatus.REQUEST_TIMEOUT or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             raise TransientError(f"Aircall responded to {path} with status {status}.")
-        raise RejectedRequestError(
-            f"Aircall refuses {path} with status {status}: is the setting api_url right?", status
-        )
+        raise RejectedRequestError(f"Aircall refuses {path} with status {status}; check the setting api_url.", status)
 
 
 def block_seconds(headers: Mapping[str, str], now: float) -> float:

@@ -157,7 +157,7 @@ class SharedFile(Memory):
             raise InputError(f"{PREFIX}: the file {self._path} cannot be used: {reason_of(error)}.") from error
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise InputError(
-                f"{PREFIX}: the file {self._path} is not one of request times; delete it, or name another one."
+                f"{PREFIX}: {self._path} is not a file of request times; delete it, or name another one."
             ) from error
 
     def _lock(self, closed: Event) -> None:

@@ -236,7 +236,7 @@ class Incoming:
 
     def _unpacked(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
         if not set(self._packings) <= {"gzip", "x-gzip", "deflate"} or len(self._packings) > 1:
-            raise TransientError(f"{self._name} has a compression that the tap did not ask for.")
+            raise TransientError(f"{self._name} has a compression that the tap did not request.")
         try:
             yield from unpack(pieces, PIECE, may_be_empty=self.status != HTTPStatus.OK)
         except BrokenError as error:
@@ -258,7 +258,7 @@ def _explained(error: Exception, name: str, place: str, seconds: float, *, has_b
         return UnavailableError(f"The connection to {place} failed: its certificate is not accepted ({refusal}).")
     first = next((cause for cause in causes if isinstance(cause, urllib3.HTTPError)), error)
     if isinstance(first, INVALID):
-        return UnavailableError(f"No request to {place} is possible: the address, or its proxy's, is not valid.")
+        return UnavailableError(f"Cannot send requests to {place}: its URL, or its proxy's, is invalid.")
     if any(isinstance(cause, TooSlowError) for cause in causes):
         line = f"{name} took longer than {RESPONSE_TIMEOUTS * seconds:g} s"
         line += f" ({RESPONSE_TIMEOUTS} times the setting request_timeout)."

@@ -134,7 +134,7 @@ class Page(NamedTuple):
         """
         number = int(query["page"])
         if self.number not in {None, number}:
-            raise ResponseError(f"Aircall sent page {self.number} of the {name} where page {number} was asked for.")
+            raise ResponseError(f"Aircall sent page {self.number} of the {name} instead of page {number}.")
         hidden, is_refuted = self._lack(number)
         message = (
             f"Aircall's list of {name} contradicts itself: page {number} has {len(self.records)} records, but the list "

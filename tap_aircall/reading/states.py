@@ -30,7 +30,7 @@ CLOCK_TOLERANCE_SECONDS = 600
 """Seconds that the clock may be ahead when a state is written; a later state is refused."""
 PAGES_PER_STATE = 10
 """Pages between two states, usually 500 records."""
-NOT_OURS = "not as tap-aircall writes it; restore it, or start without."
+NOT_OURS = "not as tap-aircall writes it; restore it, or remove it from the state."
 """End of the error for a state that cannot be parsed."""
 
 
@@ -86,7 +86,7 @@ def check_keys(stream: str, mark: Mapping[str, Any], keys: Collection[str]) -> N
     if unknown := sorted(mark.keys() - SINGER_KEYS - set(keys)):
         raise InputError(
             f"State of stream '{stream}': has '{one_line(unknown[0])}', which this version of tap-aircall does not "
-            "know; use the version that wrote it, restore an earlier state, or start without."
+            "know; use the version that wrote it, restore an earlier state, or remove it."
         )
 
 
@@ -105,7 +105,7 @@ def check_times(stream: str, mark: Mapping[str, Any], now: float) -> None:
     if latest > now + CLOCK_TOLERANCE_SECONDS:
         raise InputError(
             f"State of stream '{stream}': resumes at {to_rfc3339(latest)}, which is in the future; correct this "
-            "machine's clock, restore an earlier state, or start without."
+            "machine's clock, restore an earlier state, or remove it."
         )
 
 

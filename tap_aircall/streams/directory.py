@@ -122,7 +122,7 @@ class Integrations(SingleObject):
     @override
     def pages(self) -> Generator[list[Record]]:
         if isinstance(self.settings.auth, BasicSettings):
-            raise StreamUnavailableError("is left out: Aircall shows it to OAuth apps only.", is_expected=True)
+            raise StreamUnavailableError("is left out: Aircall shows it only to OAuth apps.", is_expected=True)
         yield from super().pages()
 
 

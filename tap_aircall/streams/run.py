@@ -110,7 +110,7 @@ class Run:
         self.open_events()
         if self.events is None:
             raise InputError(
-                f"Stream '{stream}': needs the setting inbox, where the webhook receiver keeps events. Without an "
+                f"Stream '{stream}': needs the setting inbox, where the webhook receiver stores events. Without an "
                 "inbox, deselect the stream: a Meltano plugin without select reads all streams."
             )
         return self.events

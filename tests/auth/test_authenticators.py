@@ -446,7 +446,7 @@ class TestInterruption:
         ),
         (
             {"callback_url": "http://partner.example.com/callback"},
-            "Setting callback_url: must begin with https://; plain http is accepted for this machine only.",
+            "Setting callback_url: must begin with https://; plain http is accepted only for this machine.",
         ),
         ({"dashboard_url": "dashboard"}, "Setting dashboard_url: must be a plain URL, such as https://api.aircall.io."),
     ],

@@ -208,7 +208,7 @@ def test_a_run_without_a_terminal_fails_at_once(
 
     assert (done.returncode, done.stdout, sandbox.requests) == (1, "", [])
     assert done.stderr.splitlines()[-1].endswith(
-        "There are no OAuth tokens for this app yet; a person has to log in once: "
+        "There are no OAuth tokens for this app yet; a person must log in once: "
         "tap-aircall --config <your config> --login"
     )
 

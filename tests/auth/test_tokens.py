@@ -184,7 +184,7 @@ class TestStore:
 
     @pytest.mark.skipif(not Path("/proc/self").exists(), reason="there is no /proc")
     def test_a_place_where_no_file_can_be_created_is_not_taken_for_a_lock(self) -> None:
-        with pytest.raises(InputError, match=r"kept in /proc/tokens\.json .*: No such file or directory"):
+        with pytest.raises(InputError, match=r"stored in /proc/tokens\.json .*: No such file or directory"):
             keep(TokenFile(Path("/proc/tokens.json"), API, "app"), tokens(1))
 
     @pytest.mark.parametrize("location", ["/", "~nosuchuser/tokens.json", "a\0b", "loop/tokens.json"])
@@ -413,7 +413,7 @@ def test_any_file_holds_tokens_or_gets_one_line(tmp_path_factory: pytest.TempPat
     except InputError as error:
         line = str(error)
     if line:
-        assert line.startswith(f"Tokens cannot be kept in {path} (setting oauth_settings_location): it ")
+        assert line.startswith(f"Tokens cannot be stored in {path} (setting oauth_settings_location): it ")
         assert line.endswith("; name another file, or remove this one and log in again.")
         assert "s3c" not in line
         assert "\n" not in line

@@ -112,7 +112,7 @@ def test_a_record_keeps_its_number_from_answer_to_answer() -> None:
             "Aircall responded to /v2/users/4100000007/numbers with status 500.",
             "Aircall responded to /v2/users/{id}/numbers with status 500.",
         ),
-        ("Aircall knows no /v1/calls/4100000007: check it.", "Aircall knows no /v1/calls/{id} check it."),
+        ("Aircall has no /v1/calls/4100000007: check it.", "Aircall has no /v1/calls/{id} check it."),
     ],
 )
 def test_ids_in_paths_are_left_out(text: str, shown: str) -> None:

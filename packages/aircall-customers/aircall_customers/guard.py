@@ -434,5 +434,5 @@ class Guard:
 def _unusable(error: psycopg.Error) -> GuardError:
     return GuardError(
         f"The database of {DATABASE} cannot be used ({type(error).__name__}): check its address, that its server runs, "
-        "and that its user may make tables."
+        "and that its user may create tables."
     )

@@ -203,4 +203,4 @@ class Reports:
                     return file
                 file.close()
                 was_empty = True
-        raise ReportError("Aircall gives no working download address for the file.")
+        raise ReportError("Aircall gives no working download URL for the file.")

@@ -88,7 +88,7 @@ def _only_member(archive: zipfile.ZipFile) -> zipfile.ZipInfo:
     if len(members) != 1:
         raise ReportError(f"The zip file has {len(members)} files instead of one.")
     if members[0].file_size > LARGEST_FILE:
-        raise ReportError(f"The zip file holds more than {LARGEST_FILE:,} bytes.")
+        raise ReportError(f"The zip file has more than {LARGEST_FILE:,} bytes.")
     if members[0].compress_type not in METHODS:
         raise NotImplementedError
     return members[0]
@@ -105,7 +105,7 @@ def _read(file: IO[bytes]) -> Generator[list[str]]:
             if length > LONGEST_ROW:
                 raise ReportError(f"The file has a row of more than {LONGEST_ROW:,} characters.")
             if "\0" in line:
-                raise ReportError("The file is not text: it has NUL in it.")
+                raise ReportError("The file is not text: it has NUL characters.")
             yield line
 
     file.seek(0)

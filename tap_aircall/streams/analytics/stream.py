@@ -60,7 +60,7 @@ class AnalyticsReports(AircallStream):
         self._positions = {} if self.is_full_table else self.parse_state(self.stream_state)
         wanted = self.settings.analytics_reports
         if not wanted:
-            raise StreamUnavailableError("is left out: the setting analytics_reports names no report.")
+            raise StreamUnavailableError("is left out: the setting analytics_reports is empty.")
         reports, failures = self._reports(), {}
         is_test = self.ABORT_AT_RECORD_COUNT is not None  # a connection test must be cheap
         for report in wanted[:1] if is_test else wanted:
@@ -73,7 +73,7 @@ class AnalyticsReports(AircallStream):
                     break
         if failures:
             lines = " ".join(f"{report} of {day}: {reason}" for report, (day, reason) in failures.items())
-            raise ReportError(f"not all is read; the next run begins with what is missing. {lines}")
+            raise ReportError(f"some days were not read; the next run starts with them. {lines}")
 
     @override
     def sample(self) -> list[Record]:

@@ -184,7 +184,7 @@ class Archive:
             raise
         except Exception as error:
             raise StorageError(
-                f"Setting {SETTING}: no files can be kept in {one_line(self._location)}: {_reason(error)}."
+                f"Setting {SETTING}: files cannot be stored in {one_line(self._location)}: {_reason(error)}."
             ) from error
 
 

@@ -124,7 +124,7 @@ class CallRecordings(CallDetails):
         """Check `recordings_location` without downloading a file."""
         self.prepare()
         if self._archive is None:
-            raise StorageError(f"Setting {SETTING}: missing; name a place for the files.")
+            raise StorageError(f"Setting {SETTING}: missing; name a folder or bucket for the files.")
         self._archive.check(_day_of(int(self.clock.time())))
         return []
 
@@ -206,7 +206,7 @@ class CallRecordings(CallDetails):
             StreamUnavailableError: If the settings name none.
         """
         if self._archive is None:
-            raise StreamUnavailableError(f"is left out: the setting {SETTING} names no place for the files.")
+            raise StreamUnavailableError(f"is left out: the setting {SETTING} is missing.")
         return self._archive
 
     def _link_in(self, call: Record, kind: str) -> str | None:

@@ -308,7 +308,7 @@ class TestFailures:
         run, line = fail(aircall, CALLS, STATUS)
 
         assert line.startswith(
-            "Stream 'analytics_reports': not all is read; the next run begins with what is missing. "
+            "Stream 'analytics_reports': some days were not read; the next run starts with them. "
             "CALLS_HISTORY of 2026-11-21: Aircall says: Too many rows: try [31m fewer !!!"
         )
         assert "\n" not in line

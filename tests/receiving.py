@@ -17,7 +17,7 @@ PUBLIC = "https://hooks.example.com"
 
 
 class Receiver(ThreadingHTTPServer):
-    """Records deliveries, and answers each with `status`."""
+    """Records deliveries, and responds to each with `status`."""
 
     daemon_threads = True
 

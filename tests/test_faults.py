@@ -27,7 +27,7 @@ TIMEOUT = 1.0
 
 
 def lying(**meta: Any) -> Callable[[Any], Any]:
-    """Change the `meta` of a list; other answers stay."""
+    """Change the `meta` of a list; other responses stay."""
 
     def mutate(payload: Any) -> Any:
         if isinstance(payload, dict) and "meta" in payload:

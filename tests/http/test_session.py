@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 class Listener:
-    """Keeps requests, and answers each with an empty object."""
+    """Keeps requests, and responds to each with an empty object."""
 
     def __init__(self, listening: socket.socket) -> None:
         self.url = f"http://127.0.0.1:{listening.getsockname()[1]}"

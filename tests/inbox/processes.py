@@ -83,7 +83,7 @@ class Fleet:
 
 
 class Sender(threading.Thread):
-    """Delivers events at least once: each until one of the receivers answers 200, and some once more.
+    """Delivers events at least once: each until a receiver responds with 200, and some again.
 
     Args:
         ports: Ports of the receivers.

@@ -1,4 +1,4 @@
-"""The tap goes by Aircall's clock: no call is lost, whatever this machine's clock and single answers say."""
+"""The tap uses Aircall's clock: a wrong local clock or wrong responses lose no call."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ RUN = st.fixed_dictionaries(
 @example(ages=[], runs=[{"gap": 20, "ahead": 0, "jumps": 0, "lies": [HOUR], "late": [(50, 0)], "die_after": None}] * 2)
 @settings(max_examples=few_or_many(12, 1_000), derandomize=not RUN_SLOW, database=None)
 def test_no_call_is_lost(ages: list[float], runs: list[dict[str, Any]]) -> None:
-    """Single answers lie or say nothing, this machine's clock is wrong, and calls show up late within the trail."""
+    """Some responses have a wrong or no time, the local clock is wrong, and calls appear late within the trail."""
     with company() as (aircall, clock):
         sandbox, warehouse, catalog = aircall.sandbox, Warehouse(), aircall.catalog("calls")
         for run in runs:
@@ -293,7 +293,7 @@ def test_the_last_day_of_a_report_is_over_at_aircall(wrong: tuple[Aircall, Wrong
 
 
 class TestClock:
-    """The earliest time that fits all answers counts."""
+    """The earliest time that fits all responses counts."""
 
     def clock(self, *, ahead: float = 0.0) -> tuple[AircallClock, WrongClock]:
         machine = WrongClock()

@@ -191,7 +191,7 @@ class TestOutboundCampaigns:
             company.run("campaigns")
 
         line = str(caught.value)
-        assert line.startswith("Stream 'campaigns': Aircall's answer has no list and no object 'campaigns'")
+        assert line.startswith("Stream 'campaigns': Aircall's response has no list and no object 'campaigns'")
         assert line.endswith("define 'campaigns' in custom_streams.")
 
     def test_webhooks_tell_of_outcomes_and_name_their_calls(self, company: Aircall, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The sandbox answers as Aircall does: a test per fact."""
+"""The sandbox responds as Aircall does: a test per fact."""
 
 from __future__ import annotations
 

@@ -63,7 +63,7 @@ class Calls:
 
 
 class Server:
-    """Answers and counts requests.
+    """Responds to requests, and counts them.
 
     Args:
         calls: The calls to serve.

@@ -1,1 +1,1 @@
-"""The documents, and what writes the generated ones."""
+"""The documentation, and the generator of some of its pages."""

@@ -1,4 +1,4 @@
-"""How Sphinx builds the site: `make docs`, strictly, without a network."""
+"""Configuration of Sphinx for `make docs`: strict, without network access."""
 
 project = "tap-aircall"
 html_title = "tap-aircall"

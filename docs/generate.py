@@ -90,21 +90,21 @@ def documents() -> dict[Path, str]:
 
 
 def between_markers(name: str, begin: str, part: str, end: str) -> str:
-    """Return a file's text with what lies between two markers replaced."""
+    """Return a file's text, with the part between two markers replaced."""
     before, _, rest = (ROOT / name).read_text(encoding="utf-8").partition(begin)
     _, _, after = rest.partition(end)
     return f"{before}{begin}{part}{end}{after}"
 
 
 def all_settings() -> dict[str, dict[str, Any]]:
-    """Return the definitions of all settings by name, those that the SDK adds included."""
+    """Return the definitions of all settings by name, including those that the SDK adds."""
     TapAircall.append_builtin_config(TapAircall.config_jsonschema)
     settings: dict[str, dict[str, Any]] = TapAircall.config_jsonschema["properties"]
     return settings
 
 
 def meltano_settings() -> str:
-    """Return the settings and the default selection in Meltano's form."""
+    """Return the settings and the default selection in Meltano's format."""
     settings = [
         {
             "name": name,
@@ -140,7 +140,7 @@ def deselected_fields() -> Iterator[tuple[str, str]]:
 
 
 def meltano_plugins(meltano: str) -> str:
-    """Return the plugins of this project's `meltano.yml`, for projects that lie beside a clone of it."""
+    """Return the plugins of this project's `meltano.yml`, for projects next to a clone of it."""
     _, _, rest = meltano.partition("\nplugins:\n")
     plugins, _, _ = rest.partition("\njobs:\n")
     plugins = re.sub(
@@ -348,7 +348,7 @@ def related(column: Mapping[str, Any]) -> Iterator[str]:
 
 
 def walk(schema: Mapping[str, Any], path: str = "", depth: int = 9) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Yield every field of a schema, nested ones included, with its dotted path."""
+    """Yield every field of a schema, including nested ones, with its dotted path."""
     for name, definition in schema.get("properties", {}).items():
         yield f"{path}{name}", definition
         if depth > 1:

@@ -13,7 +13,7 @@ PAGE = ROOT / "demo-data/report.html"
 PICTURE = ROOT / "docs/images/report.png"
 WIDTH, HEIGHT = 1200, 1470
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-"""The browser of this machine, also for tests; none if there is none."""
+"""This machine's browser, also for tests; None if there is none."""
 
 
 def main() -> int:

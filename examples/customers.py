@@ -1,4 +1,4 @@
-"""Demo of many customers: three made-up ones in Dagster's page, one of whom has revoked credentials.
+"""Demo of many customers: three made-up ones in Dagster's page, one of which has revoked credentials.
 
 `make demo-customers` runs it until Ctrl-C.
 """

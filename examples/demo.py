@@ -58,7 +58,7 @@ COMMENT = "Called back, issue resolved."
 RECEIVER = MELTANO.with_name("aircall-inbox")
 INBOX = FOLDER / "inbox.db"
 PUBLIC = "https://hooks.example.com"
-"""Address of the webhooks; the sandbox forwards it to the receiver, like a proxy."""
+"""Public URL of the webhooks; the sandbox forwards it to the receiver, like a proxy."""
 FROM_INBOX = ("messages", "deleted_objects")
 """Streams to read from the inbox."""
 
@@ -259,7 +259,7 @@ def _make_page(company: str) -> None:
 
 
 def _work(sandbox: Sandbox) -> str:
-    """Let things happen at the company; return a sentence about them."""
+    """Simulate a working day at the company; return a sentence about it."""
     world = sandbox.world
     with sandbox.lock:
         now = int(sandbox.now())
@@ -296,7 +296,7 @@ def _counts(connection: DuckDBPyConnection) -> Iterator[str]:
 
 
 def _from_webhooks(connection: DuckDBPyConnection) -> Iterator[str]:
-    """Show what came through webhooks: a message, an edit of an old call, and a deletion."""
+    """Show data from webhooks: a message, an edit of an old call, and a deletion."""
     rows = connection.execute(
         """
         SELECT 'message', strftime(created_at, '%d %b %H:%M'), body || ' (' || status || ')' FROM aircall.messages

@@ -170,7 +170,7 @@ class OAuthApp:
 
 
 def _login_summary(tokens: Tokens, store: TokenStore, before: Tokens | None) -> str:
-    """Return what to tell a person after a login."""
+    """Return the message to the person after a login."""
     lines = [f"Logged in to {tokens.company}." if tokens.company else "Logged in.", f"Saved in {store.place}."]
     earlier = one_line(before.company or "") if before else ""
     if earlier and earlier != tokens.company:

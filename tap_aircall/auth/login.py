@@ -1,6 +1,6 @@
 """The interactive OAuth login: a person consents in a browser, and a code comes back.
 
-If the callback URL is on this machine, a small server receives the code. Otherwise the person pastes the address that
+If the callback URL is on this machine, a small server receives the code. Otherwise the person pastes the URL that
 the browser ended on. Nothing is written to standard output, which is for Singer messages.
 
 Any web page and any local process can reach that server, so only a response with the `state` of this login counts.
@@ -54,7 +54,7 @@ _Response: TypeAlias = dict[str, str]
 
 
 class Person:
-    """Who logs in: someone at this terminal, perhaps with a browser on this machine."""
+    """The person who logs in, at this terminal and perhaps with a browser on this machine."""
 
     def tell(self, line: str) -> None:
         """Show a line."""
@@ -70,7 +70,7 @@ class Person:
             return webbrowser.open(url)
 
     def can_type(self) -> bool:
-        """Return whether the person is at a terminal, and so can paste an address."""
+        """Return whether the person is at a terminal, and so can paste a URL."""
         return all(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stderr))
 
     def read_line(self) -> str:

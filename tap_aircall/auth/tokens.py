@@ -28,14 +28,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 MARGIN_SECONDS = 120.0
-"""How long before they expire tokens are renewed."""
+"""Time before expiry at which tokens are renewed."""
 SHORTEST_LIFETIME_SECONDS = 600.0
 """Tokens with a shorter lifetime are renewed only when Aircall rejects them: the margin would be too large a part of
 it."""
 ANCESTORS = 64
-"""How many fingerprints of earlier tokens to keep, to recognize those in the config."""
+"""Number of fingerprints of earlier tokens to keep, to recognize those in the config."""
 LOCK_SECONDS = 600.0
-"""How long to wait for another tap that renews the same tokens; longer than its own retries."""
+"""Time limit of the wait for another tap that renews the same tokens; longer than its retries."""
 ROOM_BYTES = 16_384
 """Free space required before new tokens are requested; more than an entry takes."""
 LONGEST_LIFETIME_SECONDS = 1e9
@@ -127,7 +127,7 @@ NO_TOKENS = Tokens(access_token=None)
 
 
 class TokenStore(Protocol):
-    """Where tokens are kept between runs."""
+    """Storage of tokens between runs."""
 
     @property
     def place(self) -> str:

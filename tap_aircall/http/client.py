@@ -53,9 +53,9 @@ LARGEST_RESPONSE = 64 * 2**20
 ATTEMPTS = 11
 ATTEMPTS_BEFORE_FIRST_RESPONSE = 4
 REFUSALS = 20
-"""Responses of 429 to one request that end the run."""
+"""Number of 429 responses to one request that ends the run."""
 BLOCK_SECONDS = 60.0
-"""How long Aircall blocks a company that was too fast, if it does not say (facts: Rate limit)."""
+"""How long Aircall blocks a company that exceeds the limit, if a response does not state it (facts: Rate limit)."""
 LONGEST_BLOCK_SECONDS = 120.0
 RESET_IN_MILLISECONDS_FROM = 1e12
 """A reset time above this is in milliseconds: as seconds, it would be the year 33658."""

@@ -180,7 +180,7 @@ def _spooled(pieces: Iterator[bytes]) -> IO[bytes]:
 
 @contextmanager
 def _explained() -> Iterator[None]:
-    """Blame this machine, not Aircall, for a file that cannot be stored."""
+    """Translate errors of this machine while a file is stored into one line."""
     try:
         yield
     except OSError as error:

@@ -72,7 +72,7 @@ class Memory:
     """
 
     keeps = 0
-    """In milliseconds: how long to keep requests beyond the limiter's window."""
+    """Milliseconds to keep requests beyond the limiter's window."""
 
     def __init__(self, clock: Clock) -> None:
         self._count = Count()

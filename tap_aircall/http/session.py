@@ -49,7 +49,7 @@ ONCE = Retry(total=False, redirect=False)
 PIECE = 2**16
 """Bytes of a body to hold at once, before and after decompression."""
 PACKINGS = {"gzip", "x-gzip", "deflate", "br", "zstd", "compress"}
-"""Values of `Content-Encoding` to take seriously; some servers write others there, such as `utf-8`."""
+"""Values of `Content-Encoding` that are encodings; some servers send others, such as `utf-8`."""
 CERTIFICATE_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 INVALID = (InvalidSchema, InvalidURL, MissingSchema, urllib3.LocationValueError)
 _TUNNEL = re.compile(r"Tunnel connection failed: (\d{3})")

@@ -13,7 +13,7 @@ import re
 from typing import Any, NamedTuple, TypeGuard
 
 from tap_aircall.http.decoding import DEEPEST_INPUT, is_deep
-from tap_aircall.reading.times import told_milliseconds
+from tap_aircall.reading.times import event_milliseconds
 
 DELIVERIES = "/aircall"
 """Default path of webhooks; the receiver accepts any."""
@@ -156,7 +156,7 @@ class Delivery:
             resource=resource if _is_name(resource) else None,
             object_type=object_type,
             object_id=object_id,
-            happened_at=received_at if (told := told_milliseconds(payload.get("timestamp"))) is None else told,
+            happened_at=received_at if (told := event_milliseconds(payload.get("timestamp"))) is None else told,
             received_at=received_at,
             body=body,
         )

@@ -40,7 +40,7 @@ from tap_aircall.inbox.databases import (
 )
 from tap_aircall.inbox.deliveries import LARGEST_BODY, MOST_VALUES
 from tap_aircall.reading.conform import to_id
-from tap_aircall.reading.times import DAY_MILLISECONDS, told_milliseconds
+from tap_aircall.reading.times import DAY_MILLISECONDS, event_milliseconds
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -191,7 +191,7 @@ class Event(NamedTuple):
 
     def second(self, name: str) -> int | None:
         """Return a time from `data` in UNIX seconds; None if missing or implausible."""
-        told = told_milliseconds(self.data.get(name))
+        told = event_milliseconds(self.data.get(name))
         if told is None or told < DAY_MILLISECONDS:  # some programs write 1 January 1970 for no time
             return None
         return told // 1000

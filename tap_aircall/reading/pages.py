@@ -29,7 +29,7 @@ Query: TypeAlias = dict[str, str]
 Reader: TypeAlias = "Callable[[Iterable[Query]], Iterator[Page]]"
 
 PAGE_SIZE = 50
-"""The most records that Aircall puts on a page; it silently clamps `per_page`."""
+"""Maximum number of records on a page; Aircall silently clamps `per_page` to it."""
 _COMPARABLE = (str, int, tuple)
 MOST_MISSING = 10
 """A list that hides more than one record in this many (and more than one in all) is broken. A stale index often counts

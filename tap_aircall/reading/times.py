@@ -65,7 +65,7 @@ def to_milliseconds(value: Any) -> int:
     return (_parse(value) - _EPOCH) // _MILLISECOND
 
 
-def told_milliseconds(value: Any) -> int | None:
+def event_milliseconds(value: Any) -> int | None:
     """Convert the time of an event to UNIX milliseconds; return None if it is not a time or implausible."""
     try:
         moment = to_milliseconds(value)

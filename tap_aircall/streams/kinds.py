@@ -86,7 +86,7 @@ class SingleObject(AircallStream):
 
 
 class OwnedStream(AircallStream):
-    """What each user or number has, at a request for each of them, or more for a long list.
+    """A list or object of each user or number, at a request each, or more for a long list.
 
     It is read whole, but only once the last reading is `owned_lists_every_hours` old. The state records when that
     reading began, after the target has all of it. A run in between sends the target nothing of the stream, not even
@@ -154,7 +154,7 @@ class OwnedStream(AircallStream):
 
     @cached_property
     def _began(self) -> int:
-        """Lower bound of Aircall's time when this run comes to the stream (UNIX seconds)."""
+        """Lower bound of Aircall's time when this run reads the stream (UNIX seconds)."""
         return self.aircall_clock.reached()
 
     def _note(self) -> None:
@@ -167,11 +167,11 @@ class OwnedStream(AircallStream):
         return next(iter(self.read_each([owner["id"] for owner in owners[:1]])), [])
 
     def read_each(self, owners: Sequence[int]) -> Iterator[list[Record]]:
-        """Read what each owner has, concurrently, in the order of the owners."""
+        """Read the lists or objects of all owners concurrently, in the order of the owners."""
         return self.client.in_flight(self.read_of, owners)
 
     def read_of(self, owner: int) -> list[Record]:
-        """Read what one owner has; nothing if Aircall responds with 404."""
+        """Read the list or object of one owner; nothing if Aircall responds with 404."""
         try:
             return [{**record, self.owner_key: owner} for record in self.ask(path_of(self.path, owner))]
         except NotFoundError:

@@ -45,7 +45,7 @@ class Run:
     def __init__(self, settings: Settings | None, clock: Clock) -> None:
         self.clock = clock
         self.aircall_clock = AircallClock(clock)
-        """Aircall's clock, which states go by."""
+        """Aircall's clock, which states use."""
         self.events: EventSource | None = None
         """The events of the inbox, the same throughout the run; None until opened."""
         self.call_pages: dict[tuple[str, ...], Page] = {}

@@ -1,4 +1,4 @@
-"""A local Aircall with made-up data, to try the tap, and for demos and tests.
+"""A local Aircall with made-up data, for trying the tap, demos and tests.
 
 It follows the known facts about the real API, oddities included. The tap never imports it. In Python:
 

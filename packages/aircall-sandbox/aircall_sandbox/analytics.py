@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 EXPORT_PATH = "/v1/analytics/report/export"
 FILE_PATH = "/exports/"
 ADDRESS_SECONDS = 3600.0
-"""Lifetime of a file's address."""
+"""Lifetime of a file's URL."""
 REPORTS = {
     "CALLS_HISTORY",
     "USER_STATUS_HISTORY",
@@ -106,7 +106,7 @@ class Analytics:
         return ApiResponse(200, self._status(export, now))
 
     def file(self, path: str, authorization: str | None, now: float) -> ApiResponse:
-        """Respond to a request for a file as storage does: the address is the credential, and others are refused."""
+        """Respond to a request for a file as storage does: the URL is the credential; others are refused."""
         if authorization is not None:
             return ApiResponse(400, b"<Error><Code>InvalidArgument</Code></Error>")
         export, until = self._addresses.get(path.removeprefix(FILE_PATH), (None, 0.0))

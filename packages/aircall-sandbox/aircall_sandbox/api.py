@@ -115,7 +115,7 @@ class Listing:
 
 
 class Api:
-    """Answers requests about a company.
+    """Responds to requests about a company.
 
     Args:
         world: The company.
@@ -204,7 +204,7 @@ class Api:
         )
 
     def _shown_call(self, call: Record, params: Mapping[str, str]) -> Record:
-        """Drop the parts that no flag asks for, and sign the addresses anew."""
+        """Drop the parts that no flag requests, and sign the URLs again."""
         shown = call | self.world.recordings.links(call, self.world.now)
         reading = next(self._reading)
         if params.get("fetch_contact") != "true":

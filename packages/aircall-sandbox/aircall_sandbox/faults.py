@@ -38,7 +38,7 @@ class Fault:
     body: bytes = b'{"error":"Internal Server Error"}'
     failure: Failure | None = None
     mutate: Callable[[Any], Any] | None = None
-    """Takes the payload of the response, and returns another."""
+    """Takes the payload of the response, and returns a modified one."""
     delay: float = 0.0
     """Real seconds before the response."""
 

@@ -94,7 +94,7 @@ BEFORE_TEAMS = {"out_of_opening_hours", "abandoned_in_ivr"}
 WITH_VOICEMAIL = {"out_of_opening_hours", "no_available_agent", "agents_did_not_answer"}
 ANONYMOUS = "anonymous"
 CALLBACK_SECONDS = 4 * DAY
-"""Seconds after which nobody calls back."""
+"""Seconds after which missed calls are no longer returned."""
 INFORMATION = (
     "Prefers to be called in the morning.",
     "Asks for the same person each time.",
@@ -134,7 +134,7 @@ def generate_company(
 
 @dataclass(eq=False, slots=True)
 class _Caller:
-    """Somebody who calls or is called by the company."""
+    """A person who calls or is called by the company."""
 
     country: str
     digits: list[str]
@@ -154,7 +154,7 @@ class _Party(NamedTuple):
 
 
 class _Missed(NamedTuple):
-    """A missed call that nobody has returned."""
+    """A missed call that has not been returned."""
 
     at: int
     party: _Party
@@ -224,7 +224,7 @@ class _Maker:
         return self.random.random() < share
 
     def pick(self, things: Sequence[Thing]) -> Thing:
-        """Draw one of some things, five times as fast as `random.choice`."""
+        """Draw an item, five times as fast as `random.choice`."""
         return things[int(len(things) * self.random.random())]
 
     def between(self, least: int, most: int) -> int:
@@ -475,7 +475,7 @@ class _Maker:
         return _Party(caller, self.pick(caller.digits), self.pick(line.subjects))
 
     def _caller(self, country: str, started_at: int, known: float) -> _Caller:
-        """Draw somebody who is not on the phone; a few call often, most hardly ever.
+        """Draw a caller who is not on the phone; a few call often, most hardly ever.
 
         Args:
             country: Their country.

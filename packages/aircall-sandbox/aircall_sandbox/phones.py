@@ -1,4 +1,4 @@
-"""Phone numbers that regulators reserve for fiction: nobody owns one."""
+"""Phone numbers that regulators reserve for fiction, so they belong to nobody."""
 
 from __future__ import annotations
 

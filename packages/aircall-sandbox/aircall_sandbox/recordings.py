@@ -76,7 +76,7 @@ class Recordings:
         return f"{self.root()}{path}?{urlencode(params | {'signature': _sign(path, params)})}"
 
     def file(self, url: str, authorization: str | None, now: float) -> tuple[ApiResponse, dict[str, str]]:
-        """Respond to a request as storage does: the link is the credential, and others are refused.
+        """Respond to a request as storage does: the link is the credential; others are refused.
 
         Args:
             url: The requested URL.

@@ -54,7 +54,7 @@ FIRST_ID = 4_100_000_000
 
 @dataclass(kw_only=True)
 class Replay(Fault):
-    """Answers the requests of a trace.
+    """Responds to the requests of a trace.
 
     Use it as the first fault of a sandbox, and its `date` as the sandbox's.
     """

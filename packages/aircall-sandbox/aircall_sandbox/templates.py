@@ -1,4 +1,4 @@
-"""New records in Aircall's form, with a plausible value in every field (facts: Fields)."""
+"""New records in Aircall's format, with a plausible value in every field (facts: Fields)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Text messages and AI voice agents, which reach clients through webhooks only.
+"""Text messages and AI voice agents, which reach clients only through webhooks.
 
 See the facts: Messages and Payloads of deliveries. Times alternate between three formats, since sources disagree.
 """
@@ -86,7 +86,7 @@ class Texts:
         return self._keep("group_message", "received" if is_received else "sent", message)
 
     def edit(self, identity: str, **changes: Any) -> None:
-        """Edit a message. The event contains its id, the changes and the time only."""
+        """Edit a message. The event contains only its id, the changes and the time."""
         message = self.messages[identity]
         message.update(changes)
         family = "group_message" if "group_conversation_id" in message else "message"

@@ -37,12 +37,12 @@ ATTEMPTS = 50
 RETRY_SECONDS = 60.0
 """The longest wait before a retry."""
 FAILURES_UNTIL_OFF = 10
-"""Failures in a row that deactivate a webhook."""
+"""Consecutive failures that disable a webhook."""
 KEPT_SECONDS = 12 * 3_600.0
-"""How long deliveries to a deactivated webhook are still tried."""
+"""How long deliveries to a disabled webhook are still retried."""
 TIMEOUT_SECONDS = 5.0
 """Real seconds to wait for a response."""
-NO_ANSWER = 0
+NO_RESPONSE = 0
 """Status of a delivery without a response."""
 HEADERS = {
     "Content-Type": "application/json",
@@ -96,7 +96,7 @@ class WebhookService:
         self.delay = 2.0
         """Longest delay of a delivery, in seconds; delays are random, so deliveries overtake each other."""
         self.repeated = 0.0
-        """Share of the deliveries that come twice, from 0 to 1."""
+        """Share of deliveries that are sent twice, from 0 to 1."""
         self.forwards: dict[str, str] = {}
         """Loopback base URLs by the public base URL that they stand for."""
         self.log: list[Attempt] = []
@@ -237,7 +237,7 @@ class WebhookService:
     # Deliveries
 
     def deliver(self) -> list[Attempt]:
-        """Send what is due, and return the attempts.
+        """Send due deliveries, and return the attempts.
 
         Raises:
             ValueError: A forward does not lead to a loopback address.
@@ -277,7 +277,7 @@ class WebhookService:
 
     def _send(self, session: requests.Session, url: str | None, delivery: _Delivery) -> int:
         if url is None:
-            return NO_ANSWER
+            return NO_RESPONSE
         if not is_loopback(urlsplit(url).hostname or ""):
             message = "the sandbox delivers to this machine only"
             raise ValueError(message)
@@ -291,10 +291,10 @@ class WebhookService:
                 allow_redirects=False,
             ).status_code
         except requests.RequestException:
-            return NO_ANSWER
+            return NO_RESPONSE
 
     def _note(self, webhook: Record, delivery: _Delivery, *, ok: bool) -> None:
-        """Act on the result of a delivery: retry it, deactivate the webhook, or reactivate it."""
+        """Act on the result of a delivery: retry it, disable the webhook, or enable it again."""
         key, now = delivery.webhook_id, self._now()
         if ok:
             self._failures.pop(key, None)

@@ -184,7 +184,7 @@ class Reports:
             raise ReportError("Aircall does not show the export.") from error
 
     def _download(self, export: Export) -> IO[bytes]:
-        """Download the file, with a new address if one has expired; an empty file is requested twice."""
+        """Download the file, with a new URL if one has expired; an empty file is requested twice."""
         was_empty = False
         for _ in range(DOWNLOADS_PER_EXPORT):
             if export.url is None:

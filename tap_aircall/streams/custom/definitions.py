@@ -37,7 +37,7 @@ class Replication(StrEnum):
     """How each run reads a list."""
 
     FULL_TABLE = "full_table"
-    """Whole."""
+    """The whole list."""
     FROM_TO = "from_to"
     """New records: the list takes `from`, `to` and `order=asc` for the replication key."""
     NEWEST_FIRST = "newest_first"

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from tap_aircall.reading.times import told_milliseconds
+from tap_aircall.reading.times import event_milliseconds
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -39,7 +39,7 @@ def moment_of(event: Event) -> Moment:
     The envelope's time is in whole seconds. Within one, the object's `updated_at` decides, then the stage; the event id
     makes the order unique.
     """
-    updated_at = told_milliseconds(event.data.get("updated_at")) or 0
+    updated_at = event_milliseconds(event.data.get("updated_at")) or 0
     name, status = event.event.partition(".")[2], str(event.data.get("status"))
     stage = next((place for place, names in enumerate(STAGES) if name in names), 0)
     progress = STATUSES.index(status) if status in STATUSES else len(STATUSES)

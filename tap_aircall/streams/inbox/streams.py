@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 SECRET_FIELDS = frozenset({"token"})
 TWIN_MILLISECONDS = 10_000
-"""Largest time between twins: one event in the deprecated and in the current form."""
+"""Largest time between twins: the same event in its deprecated and its current version."""
 TWIN_POSITIONS = 1_000
 """Largest distance between twins in the inbox."""
 

@@ -1,1 +1,1 @@
-"""The audio of calls, kept before its links end."""
+"""The audio of calls, stored before its links expire."""

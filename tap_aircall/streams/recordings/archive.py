@@ -1,4 +1,4 @@
-"""The place for recordings: a folder or an object store, through fsspec.
+"""The storage of recordings: a folder or an object store, through fsspec.
 
 A file is stored whole or not at all. In a folder, it is written under a temporary name and renamed once it is on the
 disk; an object store gets it in one put. New folders and files are readable only by their owner.
@@ -203,7 +203,7 @@ def _file_system(protocol: str) -> AbstractFileSystem:
 
 
 def _reason(error: Exception) -> str:
-    """Return why a place cannot be used, without the error's text: that may be a server's, or hold an address."""
+    """Return why a place cannot be used, without the error's text, which may be a server's, or contain a URL."""
     kind = type(error).__name__
     if "Credential" in kind:
         return NO_CREDENTIALS

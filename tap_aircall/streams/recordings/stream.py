@@ -254,7 +254,7 @@ class CallRecordings(CallDetails):
         return self._record(wanted, None, None)
 
     def _store(self, wanted: Wanted, link: str, incoming: Incoming) -> tuple[Kept, str]:
-        """Store an incoming file unless it is there already."""
+        """Store an incoming file unless it already exists."""
         content_type = incoming.headers.get("Content-Type", "").partition(";")[0].strip().lower()
         name = wanted.name(_extension(content_type, link))
         if incoming.length and wanted.there.get(name) == incoming.length:

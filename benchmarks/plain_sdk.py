@@ -37,7 +37,7 @@ class Paginator(BaseAPIPaginator[tuple[int, int]]):
 
 
 class Calls(RESTStream[tuple[int, int]]):
-    """Calls."""
+    """The stream of calls."""
 
     name = "calls"
     path = "/v1/calls"

@@ -221,7 +221,7 @@ class TokenFile(TokenStore):
         except FileNotFoundError:
             return {}
         if not stat.S_ISREG(status.st_mode):
-            raise OSError(errno.EINVAL, "it is not a plain file; name another file")
+            raise OSError(errno.EINVAL, "it is not a regular file; name another one")
         if status.st_size > LARGEST_TOKEN_FILE:
             raise msgspec.ValidationError
         content = self.path.read_bytes()

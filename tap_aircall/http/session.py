@@ -316,4 +316,4 @@ def _check_header(what: str, value: str) -> None:
         InputError: If it is not; the message does not quote it.
     """
     if not _HEADER.fullmatch(value):
-        raise InputError(f"{what}: has a line break, or a character that no HTTP header can carry.")
+        raise InputError(f"{what}: contains a line break, or a character that an HTTP header cannot carry.")

@@ -101,7 +101,7 @@ class OwnedStream(AircallStream):
 
     @property
     @override
-    def goes_on_from_state(self) -> bool:
+    def continues_from_state(self) -> bool:
         return True
 
     @cached_property

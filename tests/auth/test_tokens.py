@@ -176,7 +176,7 @@ class TestStore:
         make(path)
         before = path.stat()
 
-        reason = "(it is not a plain file; name another file|Is a directory|No such device or address)"
+        reason = "(it is not a regular file; name another one|Is a directory|No such device or address)"
         with pytest.raises(InputError, match=rf"\(setting oauth_settings_location\): {reason}\.$"):
             use(TokenFile(path, API, "app"))
 

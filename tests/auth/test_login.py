@@ -241,7 +241,7 @@ def ends_with_the_right_code(person: Answering) -> None:
     """Run a login; check that only the right answer ends it, and that it logs nothing."""
     with redirect_stderr(io.StringIO()) as stderr:
         assert Login(DASHBOARD, "app", person.callback, person).run() == "right"
-    assert person.pastes is not None or b"Aircall's answer has arrived" in person.page
+    assert person.pastes is not None or b"Aircall's response has arrived" in person.page
     assert stderr.getvalue() == ""
 
 

@@ -90,7 +90,7 @@ def test_it_is_tried_again_for_half_a_minute(
         assert len(file.read()) == 1000
     assert 15 <= sum(aircall.clock.waits) <= 31
 
-    aircall.sandbox.faults.append(Fault(path=FILE_PATH, times=ATTEMPTS, **failure))
+    aircall.sandbox.faults.append(Fault(path=FILE_PATH, times=DOWNLOAD_ATTEMPTS, **failure))
     with refused(UnavailableError, "127.0.0.1"):
         client.downloader.fetch(url, LARGEST)
 

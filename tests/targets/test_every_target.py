@@ -291,7 +291,7 @@ class Target:
 
     load: Callable[[Recording, Path, pytest.FixtureRequest], Loaded]
     expected: Callable[[Recording], dict[str, list[Record]]] = newest
-    rows: str = "the newest of each key; those that Aircall no longer has are deleted"
+    rows: str = "the newest per key; rows deleted in Aircall are deleted"
     lost: str = "nothing"
     alike: Callable[[Any], Any] = same
     open_streams: bool = True
@@ -305,15 +305,15 @@ TARGETS = {
     "BigQuery": Target(
         in_bigquery,
         newest_without_deletions,
-        "the newest of each key; deletions are ignored",
-        "a list that is null is an empty one",
+        "the newest per key; deletions are ignored",
+        "null lists become empty",
         with_times_within,
     ),
     "CSV": Target(
         in_csv,
         last_run,
-        "those of the last run alone",
-        "an empty text is as nothing; nested values are Python's; custom streams and "
+        "only those of the last run",
+        "empty texts become null; nested values are in Python's notation; custom streams and "
         "`number_registration_statuses` fail",
         without_empty,
         open_streams=False,

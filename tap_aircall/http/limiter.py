@@ -118,7 +118,7 @@ class SharedFile(Memory):
         try:
             self._path = Path(path).resolve()  # follow links, since the file is replaced
         except (OSError, RuntimeError) as error:
-            raise InputError(f"{PREFIX}: {path} is a loop of links; name a file.") from error
+            raise InputError(f"{PREFIX}: {path} is a symlink loop; name a file.") from error
         self._mutex = FileLock(f"{self._path}.lock")
         # FileLock would create folders.
         if not self._path.parent.is_dir():
@@ -126,7 +126,7 @@ class SharedFile(Memory):
         if self._path.is_dir():
             raise InputError(f"{PREFIX}: {self._path} is a folder; name a file in it.")
         if self._path.exists() and not self._path.is_file():
-            raise InputError(f"{PREFIX}: {self._path} is no plain file; name another.")
+            raise InputError(f"{PREFIX}: {self._path} is not a regular file; name another one.")
 
     @override
     def now(self) -> float:

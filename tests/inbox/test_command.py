@@ -223,7 +223,7 @@ def test_events_older_than_aircall_are_refused(config: Path, days: str) -> None:
 def test_register_fails_if_the_url_leads_elsewhere(
     aircall: Aircall, config: Path, monkeypatch: pytest.MonkeyPatch, problem: str
 ) -> None:
-    monkeypatch.setattr(Webhooks, "problem_at", lambda *_: problem)
+    monkeypatch.setattr(CompanyWebhooks, "problem_at", lambda *_: problem)
     with refused(InputError, "--url", problem) if problem else nullcontext():
         run("--config", config, "register", "--url", URL)
     assert len(aircall.world.kinds["webhooks"]) == 1

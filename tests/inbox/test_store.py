@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from tap_aircall.errors import InboxError, InputError
 from tap_aircall.inbox import store
 from tap_aircall.inbox.databases import DAMAGED
-from tap_aircall.inbox.deliveries import WEBHOOK, Delivery, Row
+from tap_aircall.inbox.deliveries import WEBHOOK, Delivery, EventRow
 from tap_aircall.inbox.store import Inbox, Webhook
 from tests.inbox.conftest import event
 from tests.messages import refused

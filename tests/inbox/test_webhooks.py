@@ -172,7 +172,7 @@ def test_a_test_delivery_shows_where_a_url_leads(
 
 
 @pytest.mark.parametrize(("status", "facts"), [(200, ["program"]), (307, [307, "redirect"]), (404, [404])])
-def test_a_url_that_leads_elsewhere_is_described(webhooks: Webhooks, status: int, facts: list[object]) -> None:
+def test_a_url_that_leads_elsewhere_is_described(webhooks: CompanyWebhooks, status: int, facts: list[object]) -> None:
     with receiver() as server:
         server.status = status
         assert names(webhooks.problem_at(server.url, "s3cret"), *facts)
@@ -183,7 +183,7 @@ def test_a_url_that_leads_elsewhere_is_described(webhooks: Webhooks, status: int
     [("http://hooks.example.net", [], "https"), (URL, ["call.taged"], "call.taged")],
 )
 def test_the_error_for_a_refused_webhook_names_the_likely_causes(
-    webhooks: Webhooks, inbox: Inbox, url: str, events: list[str], named: str
+    webhooks: CompanyWebhooks, inbox: Inbox, url: str, events: list[str], named: str
 ) -> None:
     with refused(RejectedRequestError, 400, named):
         webhooks.register(url, events)
@@ -317,7 +317,7 @@ def test_the_setting_overrides_aircalls_name_of_the_company(aircall: Aircall, in
     assert CompanyWebhooks(client, inbox, aircall.clock, "Mine").register(URL, []).company == "Mine"
     assert ("GET", "/v1/company") not in asked(aircall)
     with refused(InputError, "inbox_company", 200):
-        _ = Webhooks(client, inbox, aircall.clock, "x" * 201).company
+        _ = CompanyWebhooks(client, inbox, aircall.clock, "x" * 201).company
     client.close()
 
 

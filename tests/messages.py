@@ -50,8 +50,8 @@ def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
 
 
-def _lacking(text: str, facts: Iterable[object]) -> list[object]:
-    return [fact for fact in facts if not re.search(_pattern(fact), text)]
+def _lacking(text: str, wanted: Iterable[object]) -> list[object]:
+    return [fact for fact in wanted if not re.search(_pattern(fact), text)]
 
 
 def _pattern(fact: object) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import subprocess
+import os
 from typing import TYPE_CHECKING, Any
 
 import duckdb
@@ -11,24 +11,14 @@ import phonenumbers
 import pytest
 import yaml
 
-from tests.targets.conftest import PLUGINS, ROOT
-from tests.targets.test_models import needs_dbt
+from tests.targets import served_dbt
+from tests.targets.conftest import ROOT
+from tests.targets.test_models import PYTHON, needs_dbt
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 pytestmark = [needs_dbt, pytest.mark.timeout(600)]
-ASK = """
-import json, sys
-from dbt.cli.main import dbtRunner
-manifest = dbtRunner().invoke(["parse", "--quiet", "--no-send-anonymous-usage-stats"]).result
-for arguments in json.load(sys.stdin):
-    said = []
-    callbacks = [lambda event: event.info.level == "error" and said.append(event.info.msg)]
-    done = dbtRunner(manifest, callbacks).invoke([*arguments, "--quiet", "--no-send-anonymous-usage-stats"])
-    code = [each.node.compiled_code for each in done.result.results] if arguments[0] == "compile" else []
-    print(json.dumps([done.success, "".join(said), code]), flush=True)
-"""
 WRONG: dict[str, list[Any]] = {
     "time_zone": ["UTC+1", "Paris", "", "europe/paris", "UTC'; drop table calls; --", 5],
     "sla_seconds": ["abc", "20 or true", "-1", 1.5, True, ""],
@@ -48,17 +38,15 @@ RIGHT: list[dict[str, Any]] = [
 ]
 
 
-def ask(folder: Path, *questions: list[str]) -> list[list[Any]]:
-    """Run commands of dbt in a project with the macros alone; return whether each succeeded, what it said, and SQL."""
+def ask(folder: Path, *questions: list[str]) -> list[tuple[bool, str]]:
+    """Run commands of dbt in a project with the macros alone; return whether each succeeded, and what it printed."""
     project = {"name": "aircall", "profile": "p", "macro-paths": [str(ROOT / "dbt/macros")], "model-paths": ["none"]}
     profile = {"p": {"target": "t", "outputs": {"t": {"type": "duckdb", "path": ":memory:"}}}}
     for name, content in {"dbt_project.yml": project, "profiles.yml": profile}.items():
         (folder / name).write_text(yaml.safe_dump(content), encoding="utf-8")
-    python = PLUGINS / "utilities/dbt-duckdb/venv/bin/python"
-    done = subprocess.run(
-        [python, "-c", ASK], cwd=folder, input=json.dumps(questions), text=True, check=True, capture_output=True
-    )
-    return [json.loads(line) for line in done.stdout.splitlines() if line.startswith("[")]
+    environment = os.environ | {"DBT_QUIET": "true", "DBT_SEND_ANONYMOUS_USAGE_STATS": "false"}
+    done = [served_dbt.run(PYTHON, *question, folder=folder, environment=environment) for question in questions]
+    return [(each.returncode == 0, each.stdout) for each in done]
 
 
 def test_settings_are_checked_before_they_come_near_sql(tmp_path: Path) -> None:
@@ -72,11 +60,11 @@ def test_settings_are_checked_before_they_come_near_sql(tmp_path: Path) -> None:
         *(["run-operation", "check_name", "--args", json.dumps({"variable": "V", "value": name})] for name in names),
     )
 
-    for (name, value), (is_right, said, _) in zip(wrong, found, strict=False):
+    for (name, value), (is_right, said) in zip(wrong, found, strict=False):
         line = f"DBT_AIRCALL_{name.upper()} (aircall_{name}) is "
         assert not is_right, (name, value)
         assert [each.strip().startswith(line) for each in said.splitlines() if ", but must be " in each] == [True], said
-    assert [is_right for is_right, _, _ in found[len(wrong) :]] == [True] * len(RIGHT) + [False] * len(names)
+    assert [is_right for is_right, _ in found[len(wrong) :]] == [True] * len(RIGHT) + [False] * len(names)
 
 
 def test_a_number_has_an_e164_only_where_it_is_certain(tmp_path: Path) -> None:
@@ -91,7 +79,7 @@ def test_a_number_has_an_e164_only_where_it_is_certain(tmp_path: Path) -> None:
                 text = phonenumbers.format_number(number, form)
                 written |= {(text, country) for country in (region, "FR", "US", "GB", "DE", "IT")}
                 written |= {(text[:-1], region), (text + "7", region), (text.replace(" ", " (0) ", 1), region)}
-    ((_, _, (sql,)),) = ask(
+    ((_, sql),) = ask(
         tmp_path,
         ["compile", "--inline", "select {{ aircall.e164('digits', aircall.phone_key('digits'), 'country') }} from n"],
     )

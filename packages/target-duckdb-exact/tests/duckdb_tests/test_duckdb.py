@@ -180,6 +180,7 @@ def test_errors_are_one_line_without_values(tmp_path: Path) -> None:
         assert words in line
 
 
+@pytest.mark.slow
 def test_meltano_loads_incrementally(project: Project, live_sandbox: Any) -> None:
     path = project.folder / "output/warehouse.duckdb"
     world = live_sandbox.world

@@ -18,7 +18,7 @@ import msgspec
 from filelock import FileLock, Timeout
 from typing_extensions import override
 
-from tap_aircall.errors import InputError, RunEndedError, TransientError, UnavailableError, reason_of
+from tap_aircall.errors import InputError, RunEndedError, TransientError, UnavailableError, one_line, reason_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -117,16 +117,16 @@ class SharedFile(Memory):
         super().__init__(clock)
         try:
             self._path = Path(path).resolve()  # follow links, since the file is replaced
+            if not self._path.parent.is_dir():  # FileLock would create folders
+                raise InputError(f"{PREFIX}: there is no folder {self._path.parent}.")
+            if self._path.is_dir():
+                raise InputError(f"{PREFIX}: {self._path} is a folder; name a file in it.")
+            if self._path.exists() and not self._path.is_file():
+                raise InputError(f"{PREFIX}: {self._path} is not a regular file; name another one.")
         except (OSError, RuntimeError) as error:
-            raise InputError(f"{PREFIX}: {path} is a symlink loop; name a file.") from error
+            reason = reason_of(error) if isinstance(error, OSError) else "it is a symlink loop"
+            raise InputError(f"{PREFIX}: {one_line(path)} cannot be used: {reason}.") from error
         self._mutex = FileLock(f"{self._path}.lock")
-        # FileLock would create folders.
-        if not self._path.parent.is_dir():
-            raise InputError(f"{PREFIX}: there is no folder {self._path.parent}.")
-        if self._path.is_dir():
-            raise InputError(f"{PREFIX}: {self._path} is a folder; name a file in it.")
-        if self._path.exists() and not self._path.is_file():
-            raise InputError(f"{PREFIX}: {self._path} is not a regular file; name another one.")
 
     @override
     def now(self) -> float:

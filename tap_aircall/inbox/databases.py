@@ -61,13 +61,12 @@ def url_of_file(path: Path, *, create: bool) -> sa.URL:
             os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
         else:
             path.stat()
-    except FileNotFoundError:
-        message = f"{PREFIX}: there is no file {path}; aircall-inbox serve creates it."
-        if create:
-            message = f"{PREFIX}: there is no folder {path.parent}."
-        raise InputError(message) from None
     except (OSError, ValueError) as error:
         message = f"{PREFIX}: {path} cannot be opened: {getattr(error, 'strerror', None) or 'no path'}."
+        if isinstance(error, FileNotFoundError) and not create:
+            message = f"{PREFIX}: there is no file {path}; aircall-inbox serve creates it."
+        elif isinstance(error, FileNotFoundError) and not path.parent.is_dir():
+            message = f"{PREFIX}: there is no folder {path.parent}."
         raise InputError(message) from None
     return sa.URL.create("sqlite", database=path.as_uri(), query={"mode": "rw", "uri": "true"})
 

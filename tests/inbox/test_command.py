@@ -189,12 +189,16 @@ def test_a_failure_is_one_line_and_an_exit_code(config: Path) -> None:
         (["status"], {}, ["Setting inbox", "inbox.db", "aircall-inbox serve"]),
         (["status"], {"inbox": None}, ["Setting inbox", "PostgreSQL"]),
         (["serve"], {"inbox": "/missing/inbox.db"}, ["Setting inbox", "/missing"]),
+        pytest.param(
+            *(["serve"], {"inbox": "/proc/inbox.db"}, ["Setting inbox", "/proc/inbox.db"]),
+            marks=pytest.mark.skipif(not Path("/proc/self").exists(), reason="there is no /proc"),
+        ),
         (["serve", "--key", "key.pem"], {}, ["--key", "--certificate"]),
         (["register", "--url", "http://a.b"], {}, ["--url", "https://"]),
         (["register", "--url", URL, "--messages"], {}, ["--messages", "token"]),
         (["unregister"], {"password": None}, ["Setting password", "user"]),
     ],
-    ids=range(7),
+    ids=range(8),
 )
 def test_bad_input_is_one_line(
     config: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], settings: dict[str, Any], named: list[str]

@@ -6,6 +6,7 @@ or the way to the end matters, a test starts the installed command.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -21,12 +22,13 @@ import pytest
 
 from aircall_sandbox import Fault, Sandbox, generate_company
 from tap_aircall.command import read_json
-from tap_aircall.errors import InputError
+from tap_aircall.errors import RUN_TERMINATED, InputError
 from tap_aircall.settings import DEFINITION
 from tap_aircall.streams.registry import STREAMS
 from tests.catalogs import SNAPSHOT, catalog, summary
 from tests.clock import NOW
 from tests.inboxes import FROM_API, fill, one_of_each
+from tests.messages import each_names, names, refused
 from tests.processes import run
 
 if TYPE_CHECKING:
@@ -96,8 +98,8 @@ def call_ids(messages: Iterable[dict[str, Any]]) -> list[int]:
     return [m["record"]["id"] for m in messages if m["type"] == "RECORD" and m["stream"] == "calls"]
 
 
-def fails_with(done: subprocess.CompletedProcess[str], line: str) -> None:
-    assert problems(done) == [line]
+def fails_with(done: subprocess.CompletedProcess[str], *facts: object) -> None:
+    each_names(problems(done), facts)
     assert done.returncode == 1
     assert done.stdout == ""
     assert SECRET not in done.stderr
@@ -121,16 +123,17 @@ def test_a_run_is_quiet_and_ends_with_0(config: Path, sandbox: Sandbox) -> None:
     assert SECRET not in done.stdout + done.stderr
     lines = lines_of(done)
     assert lines[0].startswith("tap-aircall v")
-    assert lines[1] == "Aircall accepts the credentials."
-    assert lines[2].startswith("Read 2,")
+    assert "credentials" in lines[1]
+    assert re.search(r"\b2,\d{3} ", lines[2])
     assert len(lines) == 3 + len(DEFAULT) + 1
 
 
 def test_debug_logs_include_the_sdks_lines(config: Path) -> None:
     done = run("--config", changed(config, streams=["tags"]), LOGLEVEL="DEBUG")
 
-    for words in ("METRIC: ", "Skipping deselected stream 'calls'.", "Beginning ", "tags: 9 records, 1 requests"):
+    for words in ("METRIC: ", "Skipping deselected stream 'calls'.", "Beginning "):
         assert words in done.stderr
+    assert any(names(line, "tags", 9, 1) for line in lines_of(done))
 
 
 def test_settings_come_from_the_environment(config: Path, tmp_path: Path, sandbox: Sandbox) -> None:
@@ -149,7 +152,8 @@ def test_settings_come_from_the_environment(config: Path, tmp_path: Path, sandbo
 
     fails_with(
         run("--config=ENV", TAP_AIRCALL_MAX_CONCURRENT_REQUESTS="many", HOME=str(tmp_path)),
-        "Setting max_concurrent_requests: must be an integer.",
+        "max_concurrent_requests",
+        "integer",
     )
 
 
@@ -157,7 +161,7 @@ def test_discovery_warns_of_settings_that_a_run_would_refuse() -> None:
     done = run("--config=ENV", "--discover", TAP_AIRCALL_REQUESTS_PER_MINUTE="fast")
 
     assert (done.returncode, len(json.loads(done.stdout)["streams"])) == (0, len(STREAMS))
-    assert problems(done)[0] == "Setting requests_per_minute: must be a number."
+    assert names(problems(done)[0], "requests_per_minute", "number")
 
 
 def test_discovery_lists_the_streams_of_a_user(tmp_path: Path) -> None:
@@ -168,7 +172,9 @@ def test_discovery_lists_the_streams_of_a_user(tmp_path: Path) -> None:
 
     fails_with(
         run("--config=ENV", "--discover", TAP_AIRCALL_CUSTOM_STREAMS=json.dumps([CAMPAIGNS | {"path": "campaigns"}])),
-        "Setting custom_streams.0.path: must begin with /v1/ or /v2/, and have no ?, #, %, .. or spaces.",
+        "custom_streams.0.path",
+        "/v1/",
+        "/v2/",
     )
 
 
@@ -224,43 +230,39 @@ class TestStreams:
 
         done = run("--config", changed(config, streams=["tags"]), "--catalog", catalog)
 
-        unused = "Setting streams: has no effect, because a catalog selects the streams; with Meltano, use select."
-        assert (done.returncode, problems(done)) == (0, [unused])
+        assert done.returncode == 0
+        each_names(problems(done), ("Setting streams", "catalog", "Meltano"))
         assert streams_in(done) == {"teams"}
 
     @pytest.mark.parametrize(
-        ("value", "line"),
+        ("value", "facts"),
         [
-            (["tags", "cals"], "Setting streams.1: 'cals' is unknown; did you mean calls?"),
-            (["Tags"], "Setting streams.0: 'Tags' is unknown; did you mean tags?"),
-            (["user_nubmers*"], "Setting streams.0: 'user_nubmers*' is unknown; did you mean user_numbers?"),
-            (["campaigna"], "Setting streams.0: 'campaigna' is unknown; did you mean campaigns?"),
-            (["zz*"], f"Setting streams.0: 'zz*' is unknown; there are {', '.join(STREAMS)}."),
-            ("calls", "Setting streams: must be an array."),
-            ([1], "Setting streams.0: must be a string."),
+            (["tags", "cals"], ["streams.1", "cals", "calls"]),
+            (["Tags"], ["streams.0", "Tags", "tags"]),
+            (["user_nubmers*"], ["streams.0", "user_nubmers*", "user_numbers"]),
+            (["campaigna"], ["streams.0", "campaigna", "campaigns"]),
+            (["zz*"], ["streams.0", "zz*", *STREAMS]),
+            ("calls", ["streams", "array"]),
+            ([1], ["streams.0", "string"]),
         ],
         ids=str,
     )
-    def test_a_pattern_that_matches_no_stream_gets_one_line(self, config: Path, value: Any, line: str) -> None:
+    def test_a_pattern_that_matches_no_stream_gets_one_line(self, config: Path, value: Any, facts: list[str]) -> None:
         for option in ["--discover"] if value != ["zz*"] else ["--discover", "--test"]:
-            fails_with(run("--config", changed(config, streams=value), option), line)
+            fails_with(run("--config", changed(config, streams=value), option), *facts)
 
 
 class TestTest:
     def test_says_that_the_credentials_are_refused(self, config: Path) -> None:
-        fails_with(run("--config", changed(config, password="wrong"), "--test"), REJECTED)
-        fails_with(run("--config", changed(config, password="wrong")), REJECTED)
-        fails_with(run("--config", changed(config, password=None)), f"Setting password: missing; {CREDENTIALS}")
+        fails_with(run("--config", changed(config, password="wrong"), "--test"), *REJECTED)
+        fails_with(run("--config", changed(config, password="wrong")), *REJECTED)
+        fails_with(run("--config", changed(config, password=None)), "Setting password", "auth_scheme", "OAUTH")
 
     def test_says_all_in_one_line(self, config: Path) -> None:
-        count = len(DEFAULT)
-
         done = run("--config", config, "--test")
 
         assert (done.returncode, done.stdout) == (0, "")
-        assert lines_of(done) == [
-            f"The test passed: Aircall accepts the credentials. {count} of {count} selected streams can be read."
-        ]
+        each_names(lines_of(done), (f"{len(DEFAULT)} of {len(DEFAULT)}",))
 
     def test_makes_one_request_a_selected_stream_at_most(self, config: Path, sandbox: Sandbox, tmp_path: Path) -> None:
         before = len(sandbox.requests)
@@ -277,8 +279,8 @@ class TestTest:
         # One ping, but no integrations (they need OAuth) and no recording. Child streams request one call, user or
         # number, and there is no campaign. Calls and their counts share a path.
         assert len(asked) == len(set(asked)) + 1 == len(FROM_API) - 3
-        assert problems(done) == ["Stream 'integrations' is left out: Aircall shows it only to OAuth apps."]
-        assert lines_of(done)[-1].endswith(f" {len(STREAMS) - 1} of {len(STREAMS)} selected streams can be read.")
+        each_names(problems(done), ("integrations", "OAuth"))
+        assert names(lines_of(done)[-1], f"{len(STREAMS) - 1} of {len(STREAMS)}")
 
     def test_reads_what_a_catalog_selects(self, config: Path, tmp_path: Path, sandbox: Sandbox) -> None:
         catalog = write(
@@ -287,7 +289,7 @@ class TestTest:
         before = len(sandbox.requests)
 
         for options in ("--test", "--catalog", catalog), ("--catalog", catalog, "--test"):
-            assert lines_of(run("--config", config, *options))[-1].endswith(" 1 of 1 selected streams can be read.")
+            assert names(lines_of(run("--config", config, *options))[-1], "1 of 1")
         assert [log.path.split("?")[0] for log in sandbox.requests[before:]] == ["/v1/ping", "/v1/tags"] * 2
 
     def test_fails_where_a_setting_is_missing(self, config: Path) -> None:
@@ -295,11 +297,12 @@ class TestTest:
         done = run("--config", changed(config, streams=streams), "--test")
 
         assert done.returncode == 1
-        assert problems(done) == [
-            "Stream 'analytics_reports': Setting analytics_reports: missing; name reports such as CALLS_HISTORY.",
-            "Stream 'call_recordings': Setting recordings_location: missing; name a folder or bucket for the files.",
-            "The test failed: 1 of 3 selected streams can be read.",
-        ]
+        each_names(
+            problems(done),
+            ("'analytics_reports'", "Setting analytics_reports"),
+            ("'call_recordings'", "recordings_location"),
+            ("1 of 3",),
+        )
 
     def test_has_a_line_for_each_stream_that_fails(self, config: Path, sandbox: Sandbox) -> None:
         sandbox.faults += [Fault(path="/v1/teams", status=410), Fault(path="/v1/tags", status=410)]
@@ -307,11 +310,12 @@ class TestTest:
         done = run("--config", config, "--test")
 
         assert (done.returncode, done.stdout) == (1, "")
-        assert problems(done) == [
-            "Stream 'teams': Aircall refuses /v1/teams with status 410; check the setting api_url.",
-            "Stream 'tags': Aircall refuses /v1/tags with status 410; check the setting api_url.",
-            f"The test failed: {len(DEFAULT) - 2} of {len(DEFAULT)} selected streams can be read.",
-        ]
+        each_names(
+            problems(done),
+            ("'teams'", "/v1/teams", 410, "api_url"),
+            ("'tags'", "/v1/tags", 410, "api_url"),
+            (f"{len(DEFAULT) - 2} of {len(DEFAULT)}",),
+        )
         assert lines_of(done) == problems(done)
 
     def test_looks_at_the_fields(self, config: Path, sandbox: Sandbox) -> None:
@@ -320,7 +324,7 @@ class TestTest:
         done = run("--config", changed(config, streams=["tags"]), "--test")
 
         assert (done.returncode, done.stdout) == (0, "")
-        assert "Stream 'tags': a record (without an id) is set aside: It has no usable id or time." in done.stderr
+        each_names(problems(done), ("'tags'", "id"))
 
     def test_of_the_schema_has_the_fields_of_all_streams(self, config: Path) -> None:
         done = run("--config", changed(config, streams=["tags"]), "--test=schema")
@@ -359,81 +363,69 @@ def test_a_structured_log_has_counts_and_the_kind_of_a_failure_for_machines(
     assert (last["level"], last["extra"]) == ("error", {"error_kind": "Forbidden"})
 
 
-REJECTED = (
-    "Aircall rejects the credentials for /v1/ping (status 403): check the settings user and password, and that the API "
-    "id and token are not swapped."
-)
-CREDENTIALS = "give the API id (user) and API token (password), or set auth_scheme to OAUTH."
+REJECTED = ("/v1/ping", 403, "user", "password")
 
 
 def test_an_unreachable_host_gets_one_line(config: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as unused:
         url = f"http://127.0.0.1:{unused.getsockname()[1]}"
 
-    fails_with(
-        run("--config", changed(config, api_url=url)),
-        f"The connection to {url} (setting api_url) failed: connection refused.",
-    )
+    fails_with(run("--config", changed(config, api_url=url)), url, "api_url", "refused")
 
 
 @pytest.mark.parametrize(
-    ("option", "content", "line"),
+    ("option", "content", "facts"),
     [
-        ("--config", '{"user": "a', "Config {}: is not JSON (line 1, column 10)."),
-        ("--config", "[]", "Config {}: must be a JSON object."),
-        ("--state", "\n", "State {}: is empty; it must be a JSON object, such as {{}}."),
-        ("--state", '{"bookmarks": {"calls": {"curs', "State {}: is not JSON (line 1, column 26)."),
-        ("--state", '{"bookmarks": {"orders": {}}}', "State: has unknown streams (orders); is it another tap's?"),
-        ("--state", '{"bookmarks": []}', "State: not a Singer state; it must be an object with 'bookmarks'."),
-        ("--catalog", '{"stream', "Catalog {}: is not JSON (line 1, column 2)."),
-        ("--catalog", "{}", "Catalog: not a Singer catalog; make one with --discover."),
+        ("--config", '{"user": "a', ["Config {}", "line 1, column 10"]),
+        ("--config", "[]", ["Config {}", "JSON object"]),
+        ("--state", "\n", ["State {}", "JSON object"]),
+        ("--state", '{"bookmarks": {"calls": {"curs', ["State {}", "line 1, column 26"]),
+        ("--state", '{"bookmarks": {"orders": {}}}', ["State", "orders"]),
+        ("--state", '{"bookmarks": []}', ["State", "'bookmarks'"]),
+        ("--catalog", '{"stream', ["Catalog {}", "line 1, column 2"]),
+        ("--catalog", "{}", ["Catalog", "--discover"]),
         (
             "--catalog",
             '{"streams": [{"tap_stream_id": "orders", "stream": "orders", "schema": {}, "metadata": []}]}',
-            "Catalog: has unknown streams (orders); make a new one with --discover.",
+            ["Catalog", "orders", "--discover"],
         ),
     ],
 )
-def test_bad_files_get_one_line(config: Path, tmp_path: Path, option: str, content: str, line: str) -> None:
+def test_bad_files_get_one_line(config: Path, tmp_path: Path, option: str, content: str, facts: list[str]) -> None:
     path = write(tmp_path / "bad.json", content)
     good = [] if option == "--config" else ["--config", config]
 
-    fails_with(run(*good, option, path), line.format(path))
+    fails_with(run(*good, option, path), *(fact.format(path) for fact in facts))
 
 
 @pytest.mark.parametrize(("option", "what"), [("--config", "Config"), ("--state", "State"), ("--catalog", "Catalog")])
 def test_a_file_that_cannot_be_read_gets_one_line(config: Path, tmp_path: Path, option: str, what: str) -> None:
     good = [] if option == "--config" else ["--config", config]
-    for path, reason in ((tmp_path / "none.json", "No such file or directory"), (tmp_path, "Is a directory")):
-        fails_with(run(*good, option, path), f"{what} {path}: cannot be read: {reason}.")
-
-
-ENDLESS = "contains NaN, Infinity or too large a number, which is not valid JSON."
+    for path, number in ((tmp_path / "none.json", errno.ENOENT), (tmp_path, errno.EISDIR)):
+        fails_with(run(*good, option, path), f"{what} {path}", os.strerror(number))
 
 
 @pytest.mark.parametrize(
-    ("content", "line"),
+    ("content", "fact"),
     [
-        (b'{"x": NaN}', ENDLESS),
-        (b'{"bookmarks": {"calls": {"cursors": {"0": -Infinity}}}}', ENDLESS),
-        (b'{"x": 1e400}', ENDLESS),
-        (b'{"x": ' + b"[" * 300 + b"]" * 300 + b"}", "is nested too deeply."),
-        (b'{"x": ' + b"[" * 99_999, "is not usable JSON."),
-        (b'{"x": ' + b"9" * 9_999 + b"}", "is not usable JSON."),
-        (b'{"x": "\xff"}', "cannot be read: it is not UTF-8 text."),
-        (b"", "is empty; it must be a JSON object, such as {}."),
+        (b'{"x": NaN}', "NaN"),
+        (b'{"bookmarks": {"calls": {"cursors": {"0": -Infinity}}}}', "Infinity"),
+        (b'{"x": 1e400}', "number"),
+        (b'{"x": ' + b"[" * 300 + b"]" * 300 + b"}", "nested"),
+        (b'{"x": ' + b"[" * 99_999, "JSON"),
+        (b'{"x": ' + b"9" * 9_999 + b"}", "JSON"),
+        (b'{"x": "\xff"}', "UTF-8"),
+        (b"", "JSON object"),
     ],
     ids=lambda value: str(value)[:20],
 )
 @pytest.mark.parametrize("what", ["Config", "State", "Catalog"])
-def test_odd_json_gets_one_line(tmp_path: Path, what: str, content: bytes, line: str) -> None:
+def test_odd_json_gets_one_line(tmp_path: Path, what: str, content: bytes, fact: str) -> None:
     path = tmp_path / "odd.json"
     path.write_bytes(content)
 
-    with pytest.raises(InputError) as caught:
+    with refused(InputError, f"{what} {path}", fact):
         read_json(str(path), what)
-
-    assert str(caught.value) == f"{what} {path}: {line}"
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"])
@@ -479,20 +471,20 @@ def test_a_closed_standard_output_gets_one_line(config: Path) -> None:
     command = f'"{TAP}" --config "{config}" >&-'
     done = subprocess.run(["sh", "-c", command], stderr=subprocess.PIPE, text=True, check=False, timeout=60)  # noqa: S607
 
-    assert (done.returncode, problems(done)) == (1, ["Bad file descriptor: standard output"])
+    each_names(problems(done), (os.strerror(errno.EBADF), "standard output"))
+    assert done.returncode == 1
 
 
 @pytest.mark.parametrize("name", ["LOGLEVEL", "TAP_AIRCALL_LOGLEVEL"])
 def test_an_unknown_log_level_gets_one_line(config: Path, name: str) -> None:
-    line = f"Variable {name}: must be DEBUG, INFO, WARNING, ERROR or CRITICAL."
-    fails_with(run("--config", config, **{name: "bogus"}), line)
-    fails_with(run("--about", **{name: "bogus"}), line)
+    for arguments in (("--config", config), ("--about",)):
+        fails_with(run(*arguments, **{name: "bogus"}), name, "DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
 
 def test_an_empty_log_level_means_the_default(config: Path) -> None:
     done = run("--config", changed(config, password="wrong"), LOGLEVEL="")
 
-    assert (done.returncode, problems(done)) == (1, [REJECTED])
+    fails_with(done, *REJECTED)
 
 
 def test_a_start_date_older_than_aircall_serves_is_pointed_out_once(config: Path, tmp_path: Path) -> None:
@@ -500,7 +492,7 @@ def test_a_start_date_older_than_aircall_serves_is_pointed_out_once(config: Path
     state = write(tmp_path / "state.json", first.stdout.splitlines()[-1].removeprefix('{"type":"STATE","value":')[:-1])
     second = run("--config", config, "--state", state)
 
-    assert problems(first) == ["Setting start_date: Aircall serves only the calls of the last six months."]
+    each_names(problems(first), ("start_date",))
     assert [done.returncode for done in (first, second)] == [0, 0]
     assert problems(second) == []
 
@@ -509,9 +501,7 @@ def test_a_run_with_nothing_selected_says_so(config: Path, tmp_path: Path) -> No
     done = run("--config", config, "--catalog", write(tmp_path / "catalog.json", catalog()))
 
     assert (done.returncode, done.stdout) == (0, "")
-    assert problems(done) == [
-        "No stream is selected, so nothing is read: select some in the catalog, or in the setting streams."
-    ]
+    each_names(problems(done), ("catalog", "setting streams"))
 
 
 def test_no_log_level_shows_a_token_that_no_header_can_carry(config: Path) -> None:
@@ -520,9 +510,7 @@ def test_no_log_level_shows_a_token_that_no_header_can_carry(config: Path) -> No
 
     assert done.returncode == 1
     assert SECRET not in done.stderr
-    assert problems(done)[-1] == (
-        "Setting oauth_access_token: contains a line break or another invisible character; remove it."
-    )
+    assert names(problems(done)[-1], "oauth_access_token")
 
 
 class Endless:
@@ -553,7 +541,7 @@ def test_a_signal_leaves_whole_lines_and_a_usable_state(
     sandbox.faults.clear()
 
     assert endless.process.returncode == 128 + signum
-    assert stderr.splitlines()[-1].endswith("Terminated; the next run can continue from the last state written.")
+    assert stderr.splitlines()[-1].endswith(RUN_TERMINATED)
     messages = [json.loads(line) for line in endless.output.read_text(encoding="utf-8").splitlines()]
     state = next(m["value"] for m in reversed(messages) if m["type"] == "STATE")
     done = run("--config", config, "--state", write(tmp_path / "state.json", state))
@@ -585,9 +573,7 @@ def test_a_target_that_dies_ends_the_run_with_one_line(config: Path) -> None:
 
     assert process.wait() == 1
     lines = [line for line in stderr.splitlines() if "| INFO " not in line]
-    assert [line.split("|", 3)[-1].strip() for line in lines] == [
-        "The target stopped reading; the next run can continue from its last state."
-    ]
+    each_names(lines, ("ERROR", "target", "state"))
 
 
 @pytest.mark.parametrize("unbuffered", ["", pytest.param("1", marks=pytest.mark.slow)])
@@ -610,5 +596,5 @@ def test_a_disk_that_fills_at_the_very_end_ends_the_run_with_one_line(
             env={**os.environ, "PYTHONUNBUFFERED": unbuffered},
         )
 
-    assert problems(done) == ["File too large: standard output"]
+    each_names(problems(done), (os.strerror(errno.EFBIG), "standard output"))
     assert done.returncode == 1

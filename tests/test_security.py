@@ -16,6 +16,7 @@ from tap_aircall.streams.registry import STREAMS
 from tests.clock import NOW
 from tests.conftest import Run
 from tests.inboxes import fill, one_of_each
+from tests.messages import each_names, warnings
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -140,8 +141,7 @@ def test_a_value_that_cannot_be_used_ends_nothing_and_is_kept_and_never_logged(
     spoilt = [each for each in run.records(stream) if each.get("additional_fields")]
     assert spoilt
     assert all(each[field] is None and each["additional_fields"] == change for each in spoilt)
-    (warning,) = [each.getMessage() for each in caplog.records if each.levelname == "WARNING"]
-    assert f"'{field}' in '{stream}' with a value that cannot be used; additional_fields keeps" in warning
+    each_names(warnings(caplog), (field, stream, "additional_fields"))
     assert_nothing_planted(caplog.text)
 
 
@@ -151,6 +151,6 @@ def test_data_cannot_forge_a_line_of_the_log(aircall: Aircall, caplog: pytest.Lo
     with caplog.at_level(logging.DEBUG):
         aircall.run("tags")
 
-    lines = [record.getMessage() for record in caplog.records if "does not know" in record.getMessage()]
+    lines = warnings(caplog)
     assert len(lines) == 2
     assert not [line for line in lines if "\n" in line or len(line) > 320]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import math
+import re
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ from tap_aircall.errors import InputError
 from tap_aircall.settings import DEFINITION, BasicSettings, OAuthSettings
 from tap_aircall.settings import Settings as Made
 from tap_aircall.tap import TapAircall
+from tests.messages import each_names, refused, warnings
 from tests.slow import few_or_many
 
 if TYPE_CHECKING:
@@ -30,10 +32,6 @@ PROPERTIES: dict[str, Any] = {
 SECRETS = [name for name, definition in PROPERTIES.items() if definition.get("secret")]
 TEXTS = [name for name, definition in PROPERTIES.items() if "string" in definition["type"]]
 GOOD = {"user": "id", "password": "token"}
-CREDENTIALS = "give the API id (user) and API token (password), or set auth_scheme to OAUTH."
-DATES = "must be a date or date-time, such as 2026-01-31 or 2026-01-31T08:00:00Z."
-URL = "must begin with https://; plain http is accepted only for this machine."
-ABOUT = "tap-aircall --about lists them."
 INVISIBLE = st.sampled_from("\n\r\0\x7f\u2028\u200b\ud800") | st.characters(categories=["Cc", "Cf", "Cs", "Zl", "Zp"])
 HIDDEN = "s3cret"
 """Prefix of each secret in the property test."""
@@ -41,12 +39,6 @@ HIDDEN = "s3cret"
 
 def make(config: dict[str, Any], **options: Any) -> Made:
     return TapAircall(config=config, **options).this_run.settings
-
-
-def refusal(config: dict[str, Any], **options: Any) -> str:
-    with pytest.raises(InputError) as caught:
-        make(config, **options)
-    return str(caught.value)
 
 
 @pytest.fixture(params=["config", "file", "environment"])
@@ -96,48 +88,43 @@ def test_numbers_in_a_list_are_read_in_every_form(source: Any, written: str) -> 
 
 
 @pytest.mark.parametrize(
-    ("config", "line"),
+    ("config", "facts"),
     [
-        ({"requests_per_minute": math.nan}, "Setting requests_per_minute: must be a number."),
-        ({"requests_per_minute": math.inf}, "Setting requests_per_minute: must be a number."),
-        ({"requests_per_minute": Decimal("sNaN")}, "Setting requests_per_minute: must be a number."),
-        ({"requests_per_minute": 10**400}, "Setting requests_per_minute: must be at most 1000000."),
-        ({"requests_per_minute": 1e-300}, "Setting requests_per_minute: must be at least 0.001."),
-        ({"requests_per_minute": True}, "Setting requests_per_minute: must be a number."),
-        ({"request_timeout": 1e300}, "Setting request_timeout: must be at most 86400."),
-        ({"request_timeout": "nan"}, "Setting request_timeout: must be a number."),
-        ({"reread_after_hours": [1, 1e300]}, "Setting reread_after_hours.1: must be at most 100000."),
-        ({"max_concurrent_requests": 10**9}, "Setting max_concurrent_requests: must be at most 100."),
-        ({"max_concurrent_requests": 4.5}, "Setting max_concurrent_requests: must be an integer."),
-        (
-            {"flattening_enabled": True},
-            "Setting flattening_max_depth: missing; flattening_enabled needs the number of levels to flatten.",
-        ),
-        ({"stream_maps": ["calls"]}, "Setting stream_maps: must be an object."),
-        ({"user": None}, f"Setting user: missing; {CREDENTIALS}"),
-        ({"user": "", "password": ""}, f"Setting user and password: missing; {CREDENTIALS}"),
-        ({"password": 12345}, "Setting password: must be a string."),
-        ({"start_date": "2999-01-01"}, "Setting start_date: is in the future."),
-        ({"start_date": "2026-02-01", "end_date": "2026-01-01"}, "Setting start_date: is after end_date."),
-        ({"start_date": "last week"}, f"Setting start_date: {DATES}"),
-        ({"end_date": "13:00"}, f"Setting end_date: {DATES}"),
-        ({"requests_per_minute": -1}, "Setting requests_per_minute: must be at least 0.001."),
-        ({"requests_per_minute": "fast"}, "Setting requests_per_minute: must be a number."),
-        ({"reread_after_hours": [1, 0]}, "Setting reread_after_hours.1: must be greater than 0."),
-        ({"max_concurrent_requests": 0}, "Setting max_concurrent_requests: must be at least 1."),
-        ({"auth_scheme": "Digest"}, "Setting auth_scheme: 'Digest' is unknown; it must be BASIC or OAUTH."),
-        ({"api_url": "http://api.aircall.io"}, f"Setting api_url: {URL}"),
-        ({"api_url": "http://127.0.0.1.example.com"}, f"Setting api_url: {URL}"),
-        ({"api_url": "aircall"}, "Setting api_url: must be a plain URL, such as https://api.aircall.io."),
-        ({"pasword": "x"}, "Setting pasword: unknown; did you mean password?"),
-        (
-            {"api_id": "x", "api_token": "y"},  # as in other connectors
-            "Setting api_id: unknown; did you mean user? Setting api_token: unknown; did you mean password?",
-        ),
+        ({"requests_per_minute": math.nan}, ["requests_per_minute", "number"]),
+        ({"requests_per_minute": math.inf}, ["requests_per_minute", "number"]),
+        ({"requests_per_minute": Decimal("sNaN")}, ["requests_per_minute", "number"]),
+        ({"requests_per_minute": 10**400}, ["requests_per_minute", 10**6]),
+        ({"requests_per_minute": 1e-300}, ["requests_per_minute", 0.001]),
+        ({"requests_per_minute": True}, ["requests_per_minute", "number"]),
+        ({"request_timeout": 1e300}, ["request_timeout", 86_400]),
+        ({"request_timeout": "nan"}, ["request_timeout", "number"]),
+        ({"reread_after_hours": [1, 1e300]}, ["reread_after_hours.1", 100_000]),
+        ({"max_concurrent_requests": 10**9}, ["max_concurrent_requests", 100]),
+        ({"max_concurrent_requests": 4.5}, ["max_concurrent_requests", "integer"]),
+        ({"flattening_enabled": True}, ["flattening_max_depth", "flattening_enabled"]),
+        ({"stream_maps": ["calls"]}, ["stream_maps", "object"]),
+        ({"user": None}, ["Setting user", "API", "auth_scheme", "OAUTH"]),
+        ({"user": "", "password": ""}, ["Setting user and password", "API", "auth_scheme", "OAUTH"]),
+        ({"password": 12345}, ["password", "string"]),
+        ({"start_date": "2999-01-01"}, ["start_date", "future"]),
+        ({"start_date": "2026-02-01", "end_date": "2026-01-01"}, ["start_date", "end_date"]),
+        ({"start_date": "last week"}, ["start_date", "2026-01-31", "2026-01-31T08:00:00Z"]),
+        ({"end_date": "13:00"}, ["end_date", "2026-01-31", "2026-01-31T08:00:00Z"]),
+        ({"requests_per_minute": -1}, ["requests_per_minute", 0.001]),
+        ({"requests_per_minute": "fast"}, ["requests_per_minute", "number"]),
+        ({"reread_after_hours": [1, 0]}, ["reread_after_hours.1", 0]),
+        ({"max_concurrent_requests": 0}, ["max_concurrent_requests", 1]),
+        ({"auth_scheme": "Digest"}, ["auth_scheme", "Digest", "BASIC", "OAUTH"]),
+        ({"api_url": "http://api.aircall.io"}, ["api_url", "https://"]),
+        ({"api_url": "http://127.0.0.1.example.com"}, ["api_url", "https://"]),
+        ({"api_url": "aircall"}, ["api_url", "URL", "https://api.aircall.io"]),
+        ({"pasword": "x"}, ["pasword", "password"]),
+        ({"api_id": "x", "api_token": "y"}, ["api_id", "user", "api_token", "password"]),  # as in other connectors
     ],
 )
-def test_an_unusable_value_gets_one_line(config: dict[str, Any], line: str) -> None:
-    assert refusal({**GOOD, **config}) == line
+def test_an_unusable_value_gets_one_line(config: dict[str, Any], facts: list[object]) -> None:
+    with refused(InputError, "Setting", *facts):
+        make({**GOOD, **config})
 
 
 @pytest.mark.parametrize(("requests", "warned"), [(120, False), (121, True)])
@@ -148,8 +135,7 @@ def test_more_requests_than_aircall_allows_are_pointed_out(
 ) -> None:
     TapAircall(config={**GOOD, "requests_per_minute": requests}).warn_of_mistakes()
 
-    line = "Setting requests_per_minute: Aircall allows 120 for a company"
-    assert [message.startswith(line) for message in caplog.messages if "Setting" in message] == [True] * warned
+    each_names(warnings(caplog), *[("requests_per_minute", 120)] * warned)
 
 
 class TestText:
@@ -171,22 +157,22 @@ class TestText:
         default = make(dict(GOOD))
         for name in TEXTS:
             if name in GOOD:
-                assert refusal({**GOOD, name: " \n"}).startswith(f"Setting {name}: missing;")
+                with refused(InputError, f"Setting {name}"):
+                    make({**GOOD, name: " \n"})
             else:
                 assert make({**GOOD, name: " \n"}) == default, name
 
     @given(name=st.sampled_from(TEXTS), character=INVISIBLE)
     @settings(max_examples=few_or_many(30, 300))
     def test_invisible_characters_within_it_are_refused(self, name: str, character: str) -> None:
-        line = refusal({**GOOD, name: f"s3cret{character}t0ken"})
-
-        assert line == f"Setting {name}: contains a line break or another invisible character; remove it."
+        with refused(InputError, f"Setting {name}") as raised:
+            make({**GOOD, name: f"s3cret{character}t0ken"})
+        assert not re.search("s3cret|t0ken", str(raised.value))
 
     @pytest.mark.parametrize("name", ["user_agent", "oauth_access_token"])
     def test_characters_that_no_header_can_carry_are_refused(self, name: str) -> None:
-        assert refusal({**GOOD, name: "tap \N{SNOWMAN}"}) == (
-            f"Setting {name}: contains characters that an HTTP header cannot carry."
-        )
+        with refused(InputError, f"Setting {name}", "HTTP"):
+            make({**GOOD, name: "tap \N{SNOWMAN}"})
 
     def test_a_password_may_be_in_any_script(self) -> None:
         auth = make({**GOOD, "password": "\N{SNOWMAN} ключ"}).auth
@@ -202,7 +188,9 @@ class TestText:
 def test_a_secret_in_a_url_is_refused_and_not_shown(name: str, url: str) -> None:
     config = {"auth_scheme": "OAUTH", "oauth_client_id": "a", "oauth_client_secret": "b", name: url.format(HIDDEN)}
 
-    assert refusal(config) == f"Setting {name}: must be a plain URL, such as https://api.aircall.io."
+    with refused(InputError, f"Setting {name}", "URL") as raised:
+        make(config)
+    assert HIDDEN not in str(raised.value)
 
 
 @pytest.mark.parametrize("name", ["oauth_settings_location", "rate_limit_store"])
@@ -213,9 +201,8 @@ def test_a_path_may_begin_with_a_tilde(name: str, monkeypatch: pytest.MonkeyPatc
     made = make({**config, name: "~/x"})
     assert isinstance(made.auth, OAuthSettings)
     assert (made.auth.location if name == "oauth_settings_location" else made.rate_limit_store) == "/home/ada/x"
-    assert refusal({**config, name: "~nosuchuser/x"}) == (
-        f"Setting {name}: there is no home folder ~nosuchuser; use an absolute path."
-    )
+    with refused(InputError, f"Setting {name}", "~nosuchuser"):
+        make({**config, name: "~nosuchuser/x"})
 
 
 @pytest.mark.parametrize("name", ["rate_limit_store", "inbox", "recordings_location"])
@@ -225,7 +212,8 @@ def test_a_path_relative_to_a_folder_that_was_removed_is_refused(
     (tmp_path / "gone").mkdir()
     monkeypatch.chdir(tmp_path / "gone")
     (tmp_path / "gone").rmdir()
-    assert refusal({**GOOD, name: "x"}) == f"Setting {name}: there is no working folder; use an absolute path."
+    with refused(InputError, f"Setting {name}", "folder"):
+        make({**GOOD, name: "x"})
     make({**GOOD, "inbox": "postgresql://host/inbox"})
 
 
@@ -236,22 +224,23 @@ class TestVariables:
             monkeypatch.setenv(f"TAP_AIRCALL_{name.upper()}", value)
 
     @pytest.mark.parametrize(
-        ("name", "text", "line"),
+        ("name", "text", "form"),
         [
-            ("REREAD_AFTER_HOURS", "24,72", "must be a JSON array, such as [0.5, 6, 24, 72, 168, 720]."),
-            ("REREAD_AFTER_HOURS", "[24,", "must be a JSON array, such as [0.5, 6, 24, 72, 168, 720]."),
-            ("CUSTOM_STREAMS", "[{name: x}]", "must be a JSON array."),
-            ("ANALYTICS_REPORTS", "['CALLS_HISTORY']", "must be a JSON array."),
-            ("STREAM_MAPS", "{calls: null}", "must be a JSON object."),
-            ("FLATTENING_ENABLED", "treu", "must be true or false."),
+            ("REREAD_AFTER_HOURS", "24,72", "[0.5, 6, 24, 72, 168, 720]"),
+            ("REREAD_AFTER_HOURS", "[24,", "[0.5, 6, 24, 72, 168, 720]"),
+            ("CUSTOM_STREAMS", "[{name: x}]", "JSON array"),
+            ("ANALYTICS_REPORTS", "['CALLS_HISTORY']", "JSON array"),
+            ("STREAM_MAPS", "{calls: null}", "JSON object"),
+            ("FLATTENING_ENABLED", "treu", "true"),
         ],
     )
     def test_an_unreadable_variable_is_named(
-        self, monkeypatch: pytest.MonkeyPatch, name: str, text: str, line: str
+        self, monkeypatch: pytest.MonkeyPatch, name: str, text: str, form: str
     ) -> None:
         monkeypatch.setenv(f"TAP_AIRCALL_{name}", text)
 
-        assert refusal({}, parse_env_config=True) == f"Variable TAP_AIRCALL_{name}: {line}"
+        with refused(InputError, f"TAP_AIRCALL_{name}", form):
+            make({}, parse_env_config=True)
 
     def test_names_of_reports_may_be_written_with_commas(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("TAP_AIRCALL_ANALYTICS_REPORTS", "CALLS_HISTORY, USER_STATUS_HISTORY")
@@ -275,17 +264,19 @@ class TestVariables:
         with caplog.at_level(logging.WARNING):
             make({}, parse_env_config=True)
 
-        assert caplog.messages == [
-            "Variable TAP_AIRCALL_API_TOKEN: ignored, since there is no setting api_token; did you mean password?",
-            "Variable TAP_AIRCALL_STRAT_DATE: ignored, since there is no setting strat_date; did you mean start_date?",
-            f"Variable TAP_AIRCALL_XYZ: ignored, since there is no setting xyz; {ABOUT}",
-        ]
+        each_names(
+            caplog.messages,
+            ("TAP_AIRCALL_API_TOKEN", "password"),
+            ("TAP_AIRCALL_STRAT_DATE", "start_date"),
+            ("TAP_AIRCALL_XYZ", "--about"),
+        )
 
     def test_an_env_file_that_is_not_text_gets_one_line(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         (tmp_path / ".env").write_bytes(b"TAP_AIRCALL_PASSWORD=\xff")
         monkeypatch.chdir(tmp_path)
 
-        assert refusal({}, parse_env_config=True) == "File .env: cannot be read; it must be UTF-8 text."
+        with refused(InputError, ".env", "UTF-8"):
+            make({}, parse_env_config=True)
 
     def test_variables_are_not_read_unless_asked_for(
         self, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
@@ -358,12 +349,12 @@ CONFIGS = st.fixed_dictionaries(
 @settings(max_examples=few_or_many(75, 1_500), suppress_health_check=list(HealthCheck))
 def test_any_config_makes_settings_or_one_line(config: dict[str, Any], complete: bool) -> None:
     config = {**GOOD, **config} if complete else dict(config)
-    names = [*config, "user", "password", "oauth_client_id", "oauth_access_token", "flattening_max_depth", "start_date"]
+    known = {*config, "user", "password", "oauth_client_id", "oauth_access_token", "flattening_max_depth", "start_date"}
     try:
         assert isinstance(make(config), Made)
     except InputError as error:
         line = str(error)
-        assert any(name in line for name in names)
+        assert any(name in line for name in known)
         assert HIDDEN not in line
         assert "\n" not in line
-        assert line.startswith("Setting ")
+        assert "Setting" in line

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import re
 import subprocess
 import sys
@@ -24,6 +26,7 @@ from tests.companies import add_everything, furnish
 from tests.conftest import Aircall
 from tests.inboxes import FROM_API
 from tests.leaks import PEOPLE, SECRETS
+from tests.messages import names, refused
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -65,7 +68,7 @@ def verified(aircall: Aircall, capsys: pytest.CaptureFixture[str], *streams: str
     try:
         aircall.tap(streams=streams or DEFAULT).verify()
     except TapAircallError as error:
-        has_failed = str(error).startswith("The verification failed: ")
+        has_failed = type(error) is TapAircallError
     assert len(aircall.sandbox.requests) - before <= MOST_REQUESTS
     found = rows(capsys.readouterr().out)
     assert has_failed == (LOSES in {verdict for verdict, _ in found.values()})
@@ -137,7 +140,7 @@ def test_an_empty_account_has_nothing_to_see(
         "positions beyond it are refused with status 400",
         "company: records match the schema",
     }
-    assert caplog.messages[-2] == "There was nothing to check: the account shows no calls, contacts or users."
+    assert names(caplog.messages[-2], "calls", "contacts", "users")
 
 
 def test_what_is_not_there_is_not_seen(
@@ -155,7 +158,7 @@ def test_what_is_not_there_is_not_seen(
         "contacts: records match the schema": "there are none",
     }
     assert LOSES not in {verdict for verdict, _ in found.values()}
-    assert "nothing to check" not in caplog.text
+    assert not [line for line in caplog.messages if names(line, "calls", "contacts", "users")]
 
 
 def test_a_total_that_changes_is_told(aircall: Aircall, capsys: pytest.CaptureFixture[str]) -> None:
@@ -442,7 +445,7 @@ def test_a_trace_is_its_owners_alone_and_takes_no_others_place(
 
     written = folder / "aircall-verify-3.jsonl"
     assert written.stat().st_mode & 0o777 == 0o600
-    assert "Please send us the table and aircall-verify-3.jsonl" in capsys.readouterr().out
+    assert names(capsys.readouterr().out, written.name)
     assert (folder / TRACE).read_text() == "mine"
     assert not (folder / "elsewhere").exists()
 
@@ -557,16 +560,16 @@ def test_they_are_commands(company: Aircall, tmp_path: Path, capsys: pytest.Capt
     bad = subprocess.run(command, capture_output=True, text=True, check=False)
 
     assert good.returncode == 0, good.stderr
-    assert good.stdout.splitlines()[2:4] == ["| | what the tap expects | what was seen |", "|---|---|---|"]
+    assert good.stdout.splitlines()[3] == "|---|---|---|"
     assert '"type"' not in good.stdout
     assert bad.returncode == 1
     assert f"| {LOSES} | users: version 2 lists them all |" in bad.stdout
-    assert "could lose data. Please open an issue with the table and aircall-verify-2.jsonl." in bad.stderr
+    assert names(bad.stderr.splitlines()[-1], "ERROR", "aircall-verify-2.jsonl")
     replaying = [sys.executable, "-m", "aircall_sandbox", "--port", "0", "--trace", "aircall-verify-2.jsonl"]
     with subprocess.Popen(replaying, stdout=subprocess.PIPE, text=True) as sandbox:
         assert sandbox.stdout is not None
         url = sandbox.stdout.readline().split()[3].rstrip(",")
-        with pytest.raises(TapAircallError, match="differences could lose data"):
+        with refused(TapAircallError, "aircall-verify-3.jsonl"):
             company.tap(streams=DEFAULT, api_url=url).verify()
         sandbox.terminate()
     assert rows(capsys.readouterr().out).keys() == rows(bad.stdout).keys()
@@ -577,7 +580,7 @@ def test_what_is_no_trace_is_refused(
 ) -> None:
     other = tmp_path / "other.jsonl"
     other.write_text('{"type": "STATE"}\n')
-    for path, problem in ((other, "not a trace of tap-aircall --verify"), (tmp_path / "none", "No such file")):
+    for path, problem in ((other, "tap-aircall --verify"), (tmp_path / "none", os.strerror(errno.ENOENT))):
         monkeypatch.setattr("sys.argv", ["aircall_sandbox", "--trace", str(path)])
         assert serve() == 2
         (line,) = capsys.readouterr().err.splitlines()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.clock import NOW
+from tests.messages import names
 from tests.targets.conftest import executable
 
 if TYPE_CHECKING:
@@ -161,7 +162,7 @@ def test_errors_are_one_line_without_values(postgres: Postgres, config: dict[str
 
     assert "connection" in fail(lines, sqlalchemy_url="postgresql+psycopg://postgres@127.0.0.1:1/x")
     assert "sqlalchemy_url" in fail(lines, sqlalchemy_url=None)
-    assert "middle of a message" in fail(lines[:-20])
+    assert "message" in fail(lines[:-20])
     postgres.query("ALTER TABLE aircall.people ADD CHECK (phone = '')")
     assert "CheckViolation" in fail(lines)
     role = f"weak_{postgres.name}"
@@ -169,7 +170,7 @@ def test_errors_are_one_line_without_values(postgres: Postgres, config: dict[str
     weak = postgres.url.replace("postgres@", f"{role}@")
     assert "InsufficientPrivilege" in fail(lines, sqlalchemy_url=weak, default_target_schema="other")
     postgres.query("ALTER TABLE aircall.people DROP CONSTRAINT people_phone_check, ALTER phone TYPE bigint USING 1")
-    assert "Could not convert column 'aircall.people.phone' from 'BIGINT' to 'TEXT'" in fail(lines)
+    assert names(fail(lines), "aircall.people.phone", "BIGINT", "TEXT")
 
 
 def test_meltano_loads_incrementally(project: Project, postgres: Postgres, live_sandbox: Any) -> None:

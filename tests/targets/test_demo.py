@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import errno
+import os
 import signal
 from collections import Counter
 from typing import TYPE_CHECKING, Any
@@ -9,6 +11,7 @@ import pytest
 from aircall_sandbox import World, generate_company
 from examples import demo
 from report_tests.company import PageReader
+from tests.messages import each_names
 from tests.targets.test_recipes import never_called_back
 
 if TYPE_CHECKING:
@@ -108,7 +111,7 @@ def test_a_failed_run_is_one_line(
 
     assert demo.main() == 1
 
-    assert capsys.readouterr().err == "Meltano failed with exit code 1; see demo-data/meltano.log.\n"
+    each_names(capsys.readouterr().err.splitlines(), ("Meltano", 1, "demo-data/meltano.log"))
 
 
 def test_missing_meltano_is_one_line(
@@ -118,10 +121,7 @@ def test_missing_meltano_is_one_line(
     assert demo.main() == 1
     monkeypatch.setattr(demo, "MELTANO", tmp_path / "meltano")
     assert demo.main() == 1
-    assert capsys.readouterr().err.splitlines() == [
-        "The demo needs tap-aircall's meltano.yml: run it in a clone of tap-aircall.",
-        "The demo needs Meltano: pip install meltano, or run make demo in a clone of tap-aircall.",
-    ]
+    each_names(capsys.readouterr().err.splitlines(), ("meltano.yml",), ("pip install meltano", "make demo"))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -134,4 +134,4 @@ def test_an_unwritable_folder_is_one_line(
 
     assert demo.main() == 1
 
-    assert capsys.readouterr().err == f"The folder {tmp_path}/demo-data cannot be written to: File exists.\n"
+    each_names(capsys.readouterr().err.splitlines(), (tmp_path / "demo-data", os.strerror(errno.EEXIST)))

@@ -14,6 +14,7 @@ from zipfile import ZipFile
 import pytest
 import yaml
 
+from tests.messages import names
 from tests.targets.conftest import ROOT
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ def test_an_umlaut_in_the_path_needs_a_locale_that_has_it(tmp_path: Path) -> Non
 
     done = make(tmp_path / "Büro", "help", LC_ALL="C")
     assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
-    assert "The name of this folder needs a UTF-8 locale: set LC_ALL=C.UTF-8." in done.stderr
+    assert names(done.stderr, "LC_ALL=C.UTF-8")
     for folder, locale in (("Büro", "C.UTF-8"), (".", "C")):
         shutil.copy2(ROOT / "Makefile", tmp_path)
         assert make(tmp_path / folder, "help", LC_ALL=locale).returncode == 0

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from aircall_report.database import PageError, reading
+from tests.messages import each_names
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 def test_postgresql_is_read_only(postgres: Postgres) -> None:
     with (
         reading(postgres.url.replace("+psycopg", "")) as database,
-        pytest.raises(PageError, match=r"cannot execute CREATE TABLE in a read-only transaction"),
+        pytest.raises(PageError, match=r"cannot execute CREATE TABLE"),  # as PostgreSQL says it
     ):
         database.rows("create table mine (id bigint)")
     assert postgres.query("select count(*) from information_schema.tables where table_schema = 'public'") == [(0,)]
@@ -34,8 +35,5 @@ def test_without_models_it_says_so_in_one_line(postgres: Postgres, tmp_path: Pat
         check=False,
     )
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == (
-        "There are no models in the schema mine: build them (meltano run dbt-duckdb:build or dbt-postgres:build), or "
-        "name their schema with --schema.\n"
-    )
+    each_names(done.stderr.splitlines(), ("mine", "dbt-duckdb:build", "dbt-postgres:build", "--schema"))
     assert not output.exists()

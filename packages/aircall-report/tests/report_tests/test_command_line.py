@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import re
@@ -17,6 +18,7 @@ import pytest
 
 from aircall_report import __main__ as command
 from report_tests.company import COLUMNS, PageReader, days_ago
+from tests.messages import each_names
 
 if TYPE_CHECKING:
     from report_tests.company import Company
@@ -50,7 +52,9 @@ def test_it_writes_the_page_and_leaves_the_database_as_it_was(company: Company, 
         "--database", company.path, "--output", output, "--company", "Fleming Ltd", "--time-zone", "Europe/Paris"
     )
 
-    assert done == (0, f"Wrote {output}.\n", "")
+    code, out, err = done
+    assert (code, err) == (0, "")
+    each_names(out.splitlines(), (output,))
     assert "Fleming Ltd" in PageReader(output.read_text("utf-8")).opened.text
     assert hashlib.sha256(Path(company.path).read_bytes()).digest() == before
     assert sorted(path.name for path in tmp_path.iterdir()) == ["report.html", "warehouse.duckdb"]
@@ -97,37 +101,29 @@ def test_a_bad_option_gets_one_line(company: Company, tmp_path: Path, run: Any) 
     (tmp_path / "text").write_text("no database")
     (tmp_path / "folder").mkdir()
     good = {"--database": company.path, "--output": tmp_path / "report.html"}
-    for option, value, line in (
-        ("--database", tmp_path / "none", f"There is no file {tmp_path}/none."),
-        ("--database", tmp_path, f"There is no file {tmp_path}."),
-        ("--database", tmp_path / "text", f"DuckDB cannot open {tmp_path}/text: "),
-        ("--database", "mysql://user:secret@host/db", "The database is neither a file nor a URL that begins with"),
-        ("--database", "postgresql://user:secret@[host/db", "The URL of the database is not one that PostgreSQL"),
-        ("--database", "postgresql://user:secret@127.0.0.1:1/db", "PostgreSQL cannot be reached: "),
-        ("--schema", 'mi"ne', 'There are no models in the schema mi"ne: build them (meltano run dbt-duckdb:build'),
-        (
-            "--time-zone",
-            "Europe/Atlantis",
-            "There is no time zone Europe/Atlantis; use an IANA",
-        ),
-        ("--time-zone", "../etc/passwd", "There is no time zone ../etc/passwd"),
-        (
-            "--time-zone",
-            "Asia/Tokyo",
-            "The models were built with another time zone than Asia/Tokyo: at the latest call, their clock was",
-        ),
-        ("--sla-seconds", 5, "The models were built with another SLA than 5 s: give theirs with --sla-seconds"),
-        ("--sla-seconds", "soon", "python -m aircall_report: Invalid value for '--sla-seconds'"),
-        ("--output", tmp_path / "folder", "python -m aircall_report: Invalid value for '--output'"),
-        ("--output", tmp_path / "no" / "report.html", f"The file {tmp_path}/no/report.html cannot be written: No such"),
-        ("--colour", "red", "python -m aircall_report: No such option"),
-    ):
+    cases: list[tuple[str, object, tuple[object, ...]]] = [
+        ("--database", tmp_path / "none", (tmp_path / "none",)),
+        ("--database", tmp_path, (tmp_path,)),
+        ("--database", tmp_path / "text", ("DuckDB", tmp_path / "text")),
+        ("--database", "mysql://user:secret@host/db", ("file", "URL")),
+        ("--database", "postgresql://user:secret@[host/db", ("URL", "PostgreSQL")),
+        ("--database", "postgresql://user:secret@127.0.0.1:1/db", ("PostgreSQL", "reached")),
+        ("--schema", 'mi"ne', ('mi"ne', "dbt-duckdb:build")),
+        ("--time-zone", "Europe/Atlantis", ("Europe/Atlantis", "Europe/Paris")),
+        ("--time-zone", "../etc/passwd", ("../etc/passwd",)),
+        ("--time-zone", "Asia/Tokyo", ("Asia/Tokyo",)),
+        ("--sla-seconds", 5, (5, "--sla-seconds")),
+        ("--sla-seconds", "soon", ("python -m aircall_report", "--sla-seconds")),
+        ("--output", tmp_path / "folder", ("python -m aircall_report", "--output")),
+        ("--output", tmp_path / "no" / "report.html", (tmp_path / "no/report.html", os.strerror(errno.ENOENT))),
+        ("--colour", "red", ("python -m aircall_report", "--colour")),
+    ]
+    for option, value, facts in cases:
         options = [part for pair in (good | {option: value}).items() for part in pair]
         code, out, err = run(*options)
         assert code > 0, (option, value)
         assert out == ""
-        assert err.startswith(line), err
-        assert err.count("\n") == 1
+        each_names(err.splitlines(), facts)
         assert "secret" not in err
     assert not (tmp_path / "report.html").exists()
 
@@ -136,9 +132,8 @@ def test_models_of_an_older_version_get_one_line(company: Company, tmp_path: Pat
     company.add("calls", company.call(days_ago(0)))
     company.execute("alter table analytics.aircall__calls drop column is_sla_uncertain")
     code, out, err = run("--database", company.path, "--output", tmp_path / "report.html")
-    assert (code, out, err.count("\n")) == (1, "", 1)
-    assert err.startswith("The models cannot be read (Binder Error: ")
-    assert err.endswith("If an older version built them, build them again.\n")
+    assert (code, out) == (1, "")
+    each_names(err.splitlines(), ("models", "Binder Error"))
 
 
 def test_an_empty_database_says_that_the_models_are_not_built(tmp_path: Path, run: Any) -> None:
@@ -146,10 +141,7 @@ def test_an_empty_database_says_that_the_models_are_not_built(tmp_path: Path, ru
         connection.execute("create schema aircall")
     code, out, err = run("--database", tmp_path / "new.duckdb", "--output", tmp_path / "report.html")
     assert (code, out) == (1, "")
-    assert err == (
-        "There are no models in the schema analytics: build them (meltano run dbt-duckdb:build or "
-        "dbt-postgres:build), or name their schema with --schema.\n"
-    )
+    each_names(err.splitlines(), ("analytics", "dbt-duckdb:build", "dbt-postgres:build", "--schema"))
 
 
 def test_a_view_in_the_place_of_a_mart_reads_no_other_file(company: Company, tmp_path: Path, run: Any) -> None:

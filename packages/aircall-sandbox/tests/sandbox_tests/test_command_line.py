@@ -15,6 +15,7 @@ import pytest
 import requests
 
 from aircall_sandbox import Sandbox, World
+from tests.messages import each_names
 
 COMMAND = [sys.executable, "-m", "aircall_sandbox"]
 SMALL = ["--calls=5", "--contacts=5", "--users=2"]
@@ -31,27 +32,25 @@ def test_a_port_in_use_gets_one_line() -> None:
         port = sandbox.url.rpartition(":")[2]
         done = run("--port", port, *SMALL)
     assert done.returncode == 1
-    (line,) = done.stderr.splitlines()
-    assert line.startswith(f"Port {port} cannot be used: ")
-    assert line.endswith("Choose another with --port.")
+    each_names(done.stderr.splitlines(), (port, "--port"))
 
 
 @pytest.mark.parametrize(
-    ("option", "message"),
+    ("option", "facts"),
     [
-        ("--calls=-1", "must be at least 0"),
-        ("--seed=one", "must be a whole number"),
-        ("--users=0", "must be at least 1"),
-        ("--ai=80", "must be a number from 0 to 1"),
-        ("--ai=nan", "must be a number from 0 to 1"),
-        ("--latency=nan", "must be a number of seconds, not negative"),
+        ("--calls=-1", [0]),
+        ("--seed=one", []),
+        ("--users=0", [1]),
+        ("--ai=80", [0, 1]),
+        ("--ai=nan", [0, 1]),
+        ("--latency=nan", ["seconds"]),
     ],
 )
-def test_a_bad_option_gets_one_line(option: str, message: str) -> None:
+def test_a_bad_option_gets_one_line(option: str, facts: list[object]) -> None:
     done = run(option)
     name = option.partition("=")[0]
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == f"python -m aircall_sandbox: argument {name}: {message}\n"
+    each_names(done.stderr.splitlines(), ("python -m aircall_sandbox", name, *facts))
 
 
 def test_help_lists_every_option_with_its_default() -> None:

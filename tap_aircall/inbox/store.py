@@ -64,7 +64,8 @@ IDS = 500
 LOCK, REGISTERING = 0x616972_63616C6C, 0x616972_63616C6D
 """Keys of the PostgreSQL advisory locks for writing and for registering a webhook."""
 SIZE, FORGOTTEN = "size:", "forgotten:"
-"""Prefixes of keys in `meta`, each before a company's name: bytes of its bodies, and its last forgotten position."""
+"""Prefixes of keys in `meta`, each before a company's name: bytes of its bodies, and its last forgotten event, by
+position and id."""
 _KEPT = ("message.*", "group_message.*", "ai_voice_agent.*")
 """Events that `Inbox.forget` keeps: messages and sessions are merged from all their events, and exist nowhere else."""
 
@@ -294,12 +295,19 @@ class Inbox:
     def forgotten_position(self, company: str) -> int:
         """Return the highest position of a company's forgotten events; 0 if there are none."""
         with translated_errors():
-            return int(self._value(FORGOTTEN + company) or 0)
+            return _position_in(self._value(FORGOTTEN + company))
 
     def event_id(self, position: int) -> str | None:
-        """Return the id of the event at a position, of any company; None if there is none, or it was forgotten."""
+        """Return the id of the event at a position, of any company.
+
+        Returns:
+            The id; None if there is none, or the event was forgotten and is not its company's last forgotten one.
+        """
+        key, value = _meta.c.key, _meta.c.value
+        forgotten = sa.select(value).where(key.startswith(FORGOTTEN), value.startswith(f"{position} "))
         with self._reading() as connection:
-            return connection.scalar(sa.select(_events.c.event_id).where(_events.c.position == position))
+            found = connection.scalar(sa.select(_events.c.event_id).where(_events.c.position == position))
+            return found or (connection.scalar(forgotten) or "").partition(" ")[2] or None
 
     def events(self, company: str, after: int, through: int, *, kinds: Collection[str] = ()) -> Iterator[list[Event]]:
         """Read events in batches, in the order of their positions.
@@ -489,7 +497,8 @@ class Inbox:
         Returns:
             The number of deleted events.
         """
-        old = sa.select(_events.c.position, _SIZE).where(_events.c.company == company, _events.c.received_at < before)
+        columns = (_events.c.position, _events.c.event_id, _SIZE)
+        old = sa.select(*columns).where(_events.c.company == company, _events.c.received_at < before)
         if not everything:
             old = old.where(sa.not_(_are(_KEPT)))
         count, last = 0, 0
@@ -502,8 +511,8 @@ class Inbox:
                     return count
                 count, last = count + len(positions), positions[-1]
                 connection.execute(_events.delete().where(_events.c.position.in_(positions)))
-                forgotten = self._value(FORGOTTEN + company, connection)
-                self._set(connection, FORGOTTEN + company, str(max(last, int(forgotten or 0))))
+                if last > _position_in(self._value(FORGOTTEN + company, connection)):
+                    self._set(connection, FORGOTTEN + company, f"{last} {found[-1].event_id}")
                 self._grow(connection, company, -sum(row.size for row in found))
             time.sleep(FORGET_PAUSE_SECONDS)
 
@@ -610,6 +619,11 @@ class Inbox:
             message = f"{PREFIX}: a later version of tap-aircall made the store; upgrade this one."
             raise InputError(message)
         return int(version)
+
+
+def _position_in(forgotten: str | None) -> int:
+    """Return the position in a value of `FORGOTTEN`; 0 if there is none."""
+    return int((forgotten or "0").partition(" ")[0])
 
 
 def _bounded(rows: Iterable[sa.Row[Any]]) -> Iterator[list[int]]:

@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tap_aircall.errors import InputError
-from tap_aircall.inbox.deliveries import MESSAGES
-from tap_aircall.inbox.store import Inbox
+from tap_aircall.inbox.deliveries import MESSAGES, WEBHOOK
+from tap_aircall.inbox.store import Inbox, Webhook
 from tap_aircall.reading.times import to_seconds
 from tests.messages import each_names, names, refused, warnings
 from tests.slow import few_or_many
@@ -449,15 +449,22 @@ class TestPositions:
         yield hooked
         hooked.inbox.close()
 
-    @given(restored=st.integers(0, 9), more=st.integers(1, 30))
+    @given(restored=st.integers(0, 9), more=st.integers(1, 30), is_forgotten=st.booleans())
     @settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
-    def test_a_restore_is_noticed_even_after_more_events(self, hooked_to: Hooked, restored: int, more: int) -> None:
+    def test_a_restore_is_noticed_even_after_more_events(
+        self, hooked_to: Hooked, restored: int, more: int, *, is_forgotten: bool
+    ) -> None:
         hooked = hooked_to
         is_file = hooked.inbox.engine.dialect.name == "sqlite"
         before = hooked.inbox.last_position(COMPANY)
         hooked.put(*(said("message.sent", n, id=f"{before} {n}") for n in range(10)))
         state = hooked.run("messages").state
+        if is_forgotten:
+            hooked.inbox.add_webhook(Webhook("token", COMPANY, WEBHOOK, None, "https://hooks.example.com", [], 0))
+            hooked.inbox.forget(COMPANY, before=int(hooked.aircall.clock.now * 1000) + 1, everything=True)
+            state = hooked.run("messages", state=state).state
         with hooked.inbox.engine.begin() as connection:  # makes it what a copy from before would be
+            connection.execute(sa.text("DELETE FROM meta WHERE key LIKE 'forgotten:%'"))
             connection.execute(sa.text("DELETE FROM events WHERE position > :last"), {"last": before + restored})
             last = before + restored
             connection.exec_driver_sql(

@@ -25,7 +25,7 @@ class Content:
         company: Name of the company; may be empty.
         span: The days in the report; None if there are no calls.
         figures: The figures of these days.
-        shifts: The shift of each agent on the last of these days.
+        shifts: The shift of each agent on the last of these days on which anyone worked.
         callers: Waiting callers, latest first.
         waiting: Number of waiting callers, by the number that they called.
         streams: The age of each stream's data.

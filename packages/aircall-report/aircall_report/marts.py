@@ -359,8 +359,11 @@ class Marts:
         )
 
     def shifts(self, day: date) -> list[Shift]:
-        """Return the shift of each agent on a day, in the order of their beginning."""
-        names, where = self.agent_names(), f"date = {_day(day)}"
+        """Return the shift of each agent on the last day until this one with any, in the order of their beginning."""
+        (found,) = self._select({"worked": "max(date)"}, "agent_shifts", f"date <= {_day(day)}")
+        if found["worked"] is None:
+            return []
+        names, where = self.agent_names(), f"date = {_day(found['worked'])}"
         hours: dict[int, dict[int, list[int]]] = defaultdict(dict)
         lasted = {state: f"{state}_seconds" for state in STATES}
         known = {state: f"coalesce({column}, 0)" for state, column in lasted.items()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -62,6 +63,11 @@ def duration(seconds: float | None) -> str:
     if whole < 2 * DAY:
         return f"{whole // HOUR:,} h {whole % HOUR // MINUTE} min".removesuffix(" 0 min")
     return f"{whole // DAY:,} days"
+
+
+def breaks(text: str) -> str:
+    """Return the breaks of a mart, which are in seconds, to the minute: Out for lunch: 45 min."""
+    return re.sub(r"(?<=: )[0-9]{1,9}(?=, |$)", lambda found: duration(round(int(found[0]) / MINUTE) * MINUTE), text)
 
 
 def hours(seconds: int) -> str:

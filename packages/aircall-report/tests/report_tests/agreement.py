@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from aircall_report.marts import STATES
-from aircall_report.wording import duration, hours, number, share, weekday
+from aircall_report.wording import breaks, duration, hours, number, share, weekday
 from report_tests.company import COLUMNS, PageReader, page_of
 
 if TYPE_CHECKING:
@@ -63,15 +63,18 @@ def page_against_marts(database: str, query: Query) -> list[str]:
 
 def _shifts_that_differ(view: View, query: Query, day: date) -> list[list[str]]:
     """Return which rows of the agents' day are on the page or in the marts alone."""
-    said = [[row[0], *row[2:8], row[9]] for row in view.tables["Time of each agent by state"][1:]]
+    said = [row[:8] for row in view.tables["Time of each agent by state"][1:]]
     true = [
         [
             row["user_name"],
+            breaks(row["breaks"] or ""),
             *(row[f"{name}_at_local"].strftime("%H:%M") for name in ("began", "ended")),
             *(duration(row[f"{state}_seconds"]) for state in STATES),
-            row["breaks"] or "",
         ]
-        for row in query(f"SELECT * FROM analytics.aircall__agent_shifts WHERE date = DATE '{day}'")
+        for row in query(
+            "SELECT * FROM analytics.aircall__agent_shifts WHERE date = "
+            f"(SELECT max(date) FROM analytics.aircall__agent_shifts WHERE date <= DATE '{day}')"
+        )
     ]
     return [row for row in said if row not in true] + [row for row in true if row not in said]
 

@@ -162,8 +162,8 @@ def test_teams_tags_topics_sentiments_and_messages(company: Company) -> None:
     assert "Calls of each of the teams" not in sales.tables
 
 
-def test_what_agents_did_on_the_last_day(company: Company) -> None:
-    company.add("calls", company.call(days_ago(0), **ANNE))
+def test_what_agents_did_on_the_last_day_on_which_any_worked(company: Company) -> None:
+    company.add("calls", company.call(days_ago(0), **ANNE), company.missed(days_ago(-1)))
     company.shift(11, "Anne Bois")
     unknown = dict.fromkeys(("after_call_work_seconds", "available_seconds", "away_seconds", "occupancy", "breaks"))
     company.shift(40, "", **unknown, began_at_local=days_ago(0, 10))
@@ -171,8 +171,9 @@ def test_what_agents_did_on_the_last_day(company: Company) -> None:
     view = PageReader(company.page()).opened
 
     _, anne, nameless = view.tables["Time of each agent by state"]
-    assert anne == ["Anne Bois", "", "09:00", "12:00", "1 h", "1 min", "59 min", "1 h", "51%", "Out for lunch: 3600"]
-    assert nameless == ["User 40", "", "10:00", "12:00", "1 h", *[NOTHING] * 4, ""]
+    assert anne == ["Anne Bois", "Out for lunch: 1 h", "09:00", "12:00", "1 h", "1 min", "59 min", "1 h", "51%"]
+    assert nameless == ["User 40", "", "10:00", "12:00", "1 h", *[NOTHING] * 4]
+    assert "Agents on Tue 24 Nov 2026" in view.text
     assert "(each hour from 09:00 to 12:00)" in view.text
     assert "Of 1 agent only calls are known" in view.text
 

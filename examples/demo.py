@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 
 from aircall_sandbox import Sandbox, generate_company
+from aircall_sandbox.events import EVENTS
 from tap_aircall.streams.calls.stream import OPTED_INTO
 from tap_aircall.streams.registry import STREAMS
 
@@ -57,9 +58,11 @@ OLD_SECONDS = 2 * 86_400
 COMMENT = "Called back, issue resolved."
 RECEIVER = MELTANO.with_name("aircall-inbox")
 INBOX = FOLDER / "inbox.db"
-PUBLIC = "https://hooks.example.com"
+PUBLIC = "https://inbox.example.com"
 """Public URL of the webhooks; the sandbox forwards it to the receiver, like a proxy."""
-FROM_INBOX = ("messages", "deleted_objects")
+SUBSCRIBED = ",".join(name for name in EVENTS if name.endswith(".v2") or not name.startswith("user."))
+"""Events to deliver: all except the deprecated forms of user events."""
+FROM_INBOX = ("messages", "deleted_objects", "user_events")
 """Streams to read from the inbox."""
 
 
@@ -104,6 +107,7 @@ def _demo() -> Iterator[str]:
         yield "First run: everything ..."
         first = _load("first run", sandbox)
         with _receiving(sandbox):
+            sandbox.webhooks.retell()
             changes = _work(sandbox)
             sandbox.webhooks.deliver()
         yield from textwrap.wrap(f"Meanwhile: {changes}.", WIDTH)
@@ -186,7 +190,7 @@ def _receiving(sandbox: Sandbox) -> Iterator[None]:
     command = [str(RECEIVER), "--config", "ENV"]
     options: dict[str, Any] = {"env": environment, "cwd": FOLDER, "text": True, "encoding": "utf-8"}
     registered = subprocess.run(  # noqa: S603 - our own
-        [*command, "register", "--url", PUBLIC], check=False, capture_output=True, **options
+        [*command, "register", "--url", PUBLIC, "--events", SUBSCRIBED], check=False, capture_output=True, **options
     )
     with subprocess.Popen(  # noqa: S603 - our own
         [*command, "serve", "--port", "0"], stderr=subprocess.PIPE, **options
@@ -279,7 +283,7 @@ def _work(sandbox: Sandbox) -> str:
         sandbox.texts.edit(message["id"], status="read")
     return (
         f"{NEW_CALLS} people call and wait, {EDITED_CONTACTS} contacts are edited and one is deleted, an old call gets "
-        "a comment, and a message arrives"
+        "a comment, and a message arrives; agents log in and out"
     )
 
 
@@ -356,20 +360,29 @@ def _teams(connection: DuckDBPyConnection) -> Iterator[str]:
 
 
 def _agents(connection: DuckDBPyConnection) -> Iterator[str]:
-    """Show the agents who talk most."""
+    """Show the agents who talk most, and their last working day that is over."""
     agents = connection.execute(
         f"""
+        WITH last AS (
+          SELECT * FROM analytics.aircall__agent_shifts
+          WHERE date = (SELECT max(date) FROM analytics.aircall__agent_shifts WHERE date < current_date)
+        )
         SELECT
-          user_name,
+          days.user_name,
           sum(answered_calls)::BIGINT,
           sum(outbound_calls)::BIGINT,
-          round(sum(inbound_talk_seconds + outbound_talk_seconds) / 3600, 1) || ' h'
-        FROM analytics.aircall__agent_days
-        GROUP BY user_id, user_name
+          round(sum(inbound_talk_seconds + outbound_talk_seconds) / 3600, 1) || ' h',
+          strftime(any_value(began_at_local), '%H:%M'),
+          strftime(any_value(ended_at_local), '%H:%M'),
+          round(any_value(away_seconds) / 60)::INTEGER || ' min',
+          round(100 * any_value(occupancy))::INTEGER || ' %'
+        FROM analytics.aircall__agent_days AS days LEFT JOIN last USING (user_id)
+        GROUP BY user_id, days.user_name
         ORDER BY sum(inbound_talk_seconds + outbound_talk_seconds) DESC, user_id LIMIT {LINES}
         """  # noqa: S608 - ours
     ).fetchall()
-    yield from _table((f"top {LINES} agents", "inbound", "outbound", "talked"), agents)
+    header = (f"top {LINES} agents", "inbound", "outbound", "talked", "last day from", "to", "away", "occupancy")
+    yield from _table(header, agents)
 
 
 def _to_call_back(connection: DuckDBPyConnection) -> Iterator[str]:

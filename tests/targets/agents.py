@@ -10,6 +10,7 @@ from collections import defaultdict
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from aircall_sandbox import presence
 from aircall_sandbox.events import of_change
 from tests.targets.answers import iso, local, seconds, utc
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from aircall_sandbox import World
+    from aircall_sandbox.presence import Presence
     from tests.targets.answers import Answers, Told
 
 Record = dict[str, Any]
@@ -25,8 +27,6 @@ DAY, HOUR, QUARTER = 86_400, 3_600, 900
 DAYS = 5
 """Of how many days the inbox knows."""
 STATES = {"in_call": "on_call", "do_not_disturb": "away"}
-UNKNOWN: Record = {"availability": "offline", "availability_status": "available", "substatus": "always_opened"}
-"""How the API shows users before anything is known of them."""
 
 
 class Stretch(NamedTuple):
@@ -38,15 +38,6 @@ class Stretch(NamedTuple):
     state: str
     reason: str | None
     is_known: bool
-
-
-class Days(NamedTuple):
-    """What fills the days of a user; breaks have reasons."""
-
-    on_calls: list[Span]
-    works: list[Span]
-    online: list[Span]
-    breaks: dict[Span, str]
 
 
 def talks(rows: Iterable[Record], told: Told, now: int) -> Iterator[tuple[int, Span]]:
@@ -70,95 +61,66 @@ def talks(rows: Iterable[Record], told: Told, now: int) -> Iterator[tuple[int, S
         by, to = row["transferred_by_id"], row["main_user_id"] or row["transferred_to_id"]
         if by and to and by != to and answered and answered <= handed_over <= (ended or now):
             yield by, (began, handed_over)
-            yield to, (handed_over, ended or now)
+            yield to, (handed_over, ended or now + 1)
         elif user := row["main_user_id"] or row["user_id"]:
-            yield user, (began, ended or now)
+            yield user, (began, ended or now + 1)
 
 
 def live(world: World, rows: list[Record], told: Told) -> list[Stretch]:
     """Let users live their days, and tell the inbox and the polls of it.
 
-    Users come, have lunch and go. They have after-call work, some of it with a break right after it. When the first of
-    them went is lost, and seen by a poll. Of the last, only calls are known.
+    When the first of them went last is lost, and seen by a poll. Of the last, only calls are known.
     """
     now = int(world.now)
+    since = now // DAY * DAY - DAYS * DAY
     on_calls: dict[int, list[Span]] = defaultdict(list)
-    for user, span in talks(rows, told, now):
+    for user, span in sorted(talks(rows, told, now)):
         on_calls[user].append(span)
-    whole = {(row["main_user_id"], row["ended_at"]) for row in rows if row["transferred_to_id"] is None}
+    presence.live(world, on_calls, since, random.Random(1))  # noqa: S311 - no secret
     *users, _ = world.kinds["users"]
-    polled = now - 600
     stretches = []
     for place, user in enumerate(users):
-        online, breaks = [], {}
-        for midnight in range(now // DAY * DAY - (DAYS - 1) * DAY, now, DAY):
-            online.append((midnight + 7 * HOUR + 61 * place, midnight + 17 * HOUR + 61 * place))
-            breaks[midnight + 11 * HOUR, midnight + 11 * HOUR + 2_700 + place] = "Out for lunch"
-        if place == 0:
-            online[-1] = (online[-1][0], polled)
-        works = [
-            (end + 1, end + 3)
-            for begin, end in on_calls[user]
-            if end > online[0][0]
-            and (user, utc(end)) in whole
-            and not any(a < end + 3 and b > end and (a, b) != (begin, end) for a, b in on_calls[user])
-        ][::2]
-        breaks |= {(end, end + 30): "Back office" for _, end in works[::2]}
-        mine = list(_of_user(user, now, Days(on_calls.pop(user), works, online, breaks)))
-        stretches += [each for each, _ in mine]
-        _tell(told, mine, lost=polled if place == 0 else None)
-        at = now if place == 1 else polled
-        seen = next((there for each, there in mine if each.begin <= at < each.end), mine[-1][1])
-        told.user_availabilities.append({"id": user, "availability": seen["availability"], "time_extracted": iso(at)})
+        lived = world.presence[user]
+        gone = max(each.at for each in lived[1:] if each.availability == "offline")
+        _tell(told, world.kinds["users"][user], lived, lost=gone if place == 0 else None)
+        at = {0: gone, 1: now}.get(place, now - 600)
+        seen = next(each for each in reversed(lived) if each.at <= at)
+        told.user_availabilities.append({"id": user, "availability": seen.availability, "time_extracted": iso(at)})
+        stretches += [*_of_calls(user, on_calls.pop(user, []), since), *_of_days(user, lived, now)]
     for user, spans in on_calls.items():
-        alone = _of_user(user, now, Days(spans, [], [], {}))
-        stretches += [each for each, _ in alone if each.state == "on_call"]
+        stretches += _of_calls(user, spans, now)
     random.Random(1).shuffle(told.user_events)  # noqa: S311 - they come in any order
     return stretches
 
 
-def _of_user(user: int, now: int, days: Days) -> Iterator[tuple[Stretch, Record]]:
-    """Yield what a user did, and how the API shows them meanwhile."""
-    edges = sorted({min(edge, now) for spans in days for span in spans for edge in span} | {now})
-    shown = UNKNOWN
-    for begin, end in pairwise(edges):
-
-        def during(spans: Iterable[Span], at: int = begin) -> Span | None:
-            return next((span for span in spans if span[0] <= at < span[1]), None)
-
-        reason = days.breaks.get(during(days.breaks) or (0, 0))
-        if during(days.on_calls):
-            availability = "in_call"
-        elif during(days.works):
-            availability = "after_call_work"
-        elif not during(days.online):
-            availability = "offline"
-        else:
-            availability = "do_not_disturb" if reason else "available"
-        is_known = bool(days.online) and begin >= days.online[0][0]
-        if is_known:
-            status = ("unavailable", reason) if reason else ("available", "always_opened")
-            shown = {"availability": availability, "availability_status": status[0], "substatus": status[1]}
-        state = STATES.get(availability, availability)
-        if is_known or state == "on_call":
-            yield Stretch(user, begin, end, state, reason if state == "away" else None, is_known), shown
+def _of_calls(user: int, spans: list[Span], until: int) -> Iterator[Stretch]:
+    """Yield when a user of whom nothing else is known was on calls."""
+    for begin, end in pairwise(sorted({min(edge, until) for span in spans for edge in span})):
+        if any(a <= begin < b for a, b in spans):
+            yield Stretch(user, begin, end, "on_call", None, is_known=False)
 
 
-def _tell(told: Told, stretches: list[tuple[Stretch, Record]], lost: int | None) -> None:
+def _of_days(user: int, lived: list[Presence], now: int) -> Iterator[Stretch]:
+    """Yield what a user did in the days of which the inbox knows, from their first event on."""
+    for place, (shown, end) in enumerate(zip(lived, [*(each.at for each in lived[1:]), now], strict=True)):
+        state = STATES.get(shown.availability, shown.availability)
+        if (place or state == "on_call") and shown.at < end:
+            yield Stretch(user, shown.at, end, state, shown.substatus if state == "away" else None, place > 0)
+
+
+def _tell(told: Told, user: Record, lived: list[Presence], lost: int | None) -> None:
     """Tell the inbox of all changes but those of one second, each in both of the forms that Aircall has for it."""
-    before = UNKNOWN
-    for stretch, after in stretches:
-        for event in of_change("users", before, after) if stretch.begin != lost else ():
+    for before, after in pairwise(lived):
+        for event in of_change("users", user | before.fields, user | after.fields) if after.at != lost else ():
             told.user_events.append(
                 {
                     "event_id": f"{len(told.user_events):032x}",
                     "event": event.name,
-                    "happened_at": iso(stretch.begin),
-                    "user_id": stretch.user,
+                    "happened_at": iso(after.at),
+                    "user_id": user["id"],
                     "substatus": event.data["substatus"],
                 }
             )
-        before = after
 
 
 def marts(answers: Answers, stretches: list[Stretch]) -> dict[str, list[Record]]:

@@ -144,11 +144,8 @@ class Answers:
     def _user(self, identity: int | None) -> str | None:
         return self.names["user"].get(identity or 0)
 
-    def _call(self, call: Record) -> Record:
-        is_answered, is_ended = call["answered_at"] is not None, call["ended_at"] is not None
-        is_inbound = call["direction"] == "inbound"
-        is_missed = is_inbound and is_ended and not is_answered
-        at = local(call["started_at"])
+    def _settled(self, call: Record) -> tuple[Record, int | None]:
+        """Return a call without a transfer that failed, and its main user."""
         transfers = [
             (seconds(event["happened_at"]), event["event"])
             for event in self.told.call_events
@@ -157,11 +154,18 @@ class Answers:
         if max(transfers, default=(0, ""))[1] == "call.unsuccessful_transfer":
             call = call | {"transferred_by": None, "transferred_to": None}
         user, by, to = (part(call[role], "id") for role in ("user", "transferred_by", "transferred_to"))
-        main = user
-        if is_missed or (not is_inbound and (by or to)):
-            main = None
-        elif to and user in {None, by}:
-            main = to
+        is_inbound = call["direction"] == "inbound"
+        if (is_inbound and call["ended_at"] and not call["answered_at"]) or (not is_inbound and (by or to)):
+            return call, None
+        return call, to if to and user in {None, by} else user
+
+    def _call(self, call: Record) -> Record:
+        is_answered, is_ended = call["answered_at"] is not None, call["ended_at"] is not None
+        is_inbound = call["direction"] == "inbound"
+        is_missed = is_inbound and is_ended and not is_answered
+        at = local(call["started_at"])
+        call, main = self._settled(call)
+        user, by, to = (part(call[role], "id") for role in ("user", "transferred_by", "transferred_to"))
         rang_at = min(
             (
                 rang
@@ -258,6 +262,7 @@ class Answers:
         """Return the seconds of after-call work with the call that each was for."""
         if not hasattr(self, "_worked"):
             self._worked: list[tuple[int, int]] = []
+            mains = {call["id"]: self._settled(call)[1] for call in self.shown}
             for begun in self.told.user_events:
                 if begun["event"] != "user.wut_start.v2":
                     continue
@@ -275,7 +280,7 @@ class Answers:
                     for call in self.shown
                     if call["ended_at"]
                     and at - 60 < call["ended_at"] <= at + 5
-                    and part(call["user"], "id") == begun["user_id"]
+                    and mains[call["id"]] == begun["user_id"]
                 ]
                 if event.startswith("user.wut_end") and before:
                     self._worked.append((max(before, key=lambda call: (call["ended_at"], call["id"]))["id"], end - at))

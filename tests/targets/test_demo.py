@@ -4,11 +4,13 @@ import errno
 import os
 import signal
 from collections import Counter
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from aircall_sandbox import World, generate_company
+from aircall_sandbox.events import of_change
 from examples import demo
 from report_tests.company import PageReader
 from tests.messages import each_names
@@ -85,7 +87,14 @@ def test_it_shows_the_loads_and_ignores_settings_of_the_user(
     assert events[0].endswith("Where is my order? (read)")
     assert events[1].endswith(demo.COMMENT)
     assert (events[2].split()[4], len(worlds[-1].contacts)) == ("contact", 59)
-    assert len(figures(out, "top 5 agents")) == 5
+    events_of_users = [
+        event
+        for identity, user in world.kinds["users"].items()
+        for before, after in pairwise(world.presence[identity])
+        for event in of_change("users", user | before.fields, user | after.fields)
+    ]
+    assert ["user_events", str(len(events_of_users) // 2)] in rows  # each comes in two forms
+    assert [row[-1] for row in figures(out, "top 5 agents")] == ["%"] * 5  # their occupancy is known
     waiting = never_called_back(world, loaded)
     assert f"to call back, latest of {len(waiting)} " in out
     shown = [" ".join(row[-4:]) for row in figures(out, "to call back, latest of")]

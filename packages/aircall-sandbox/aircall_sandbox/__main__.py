@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from typing_extensions import override
 
 from aircall_sandbox import Sandbox, generate_company
-from aircall_sandbox.extras import add_campaigns, add_messaging
+from aircall_sandbox.extras import add_campaigns, add_messaging, add_outbound_campaigns
 from aircall_sandbox.replay import Replay
 from aircall_sandbox.webhooks import is_loopback
 
@@ -63,7 +63,9 @@ def _parser() -> argparse.ArgumentParser:
         metavar="SHARE",
         help="share of answered calls with AI results, such as transcripts and summaries; 1 for all (default: 0)",
     )
-    company.add_argument("--campaigns", action="store_true", help="give users dialer campaigns")
+    company.add_argument(
+        "--campaigns", action="store_true", help="give users dialer campaigns, and the company an outbound campaign"
+    )
     company.add_argument(
         "--messaging", action="store_true", help="give numbers registrations, messaging and WhatsApp, with templates"
     )
@@ -113,6 +115,7 @@ def _serve(options: argparse.Namespace) -> int:
     world.intelligence.share = options.ai
     if options.campaigns:
         add_campaigns(world)
+        add_outbound_campaigns(world)
     if options.messaging:
         add_messaging(world)
     sandbox = Sandbox(

@@ -18,6 +18,7 @@ from faker import Faker
 
 from aircall_sandbox.conversations import SUBJECTS, WRONG_NUMBER
 from aircall_sandbox.phones import e164, phone
+from aircall_sandbox.presence import live, talks_of
 from aircall_sandbox.templates import iso
 from aircall_sandbox.world import World
 
@@ -93,6 +94,8 @@ BEFORE_TEAMS = {"out_of_opening_hours", "abandoned_in_ivr"}
 """Reasons of calls that reach no team."""
 WITH_VOICEMAIL = {"out_of_opening_hours", "no_available_agent", "agents_did_not_answer"}
 ANONYMOUS = "anonymous"
+LIVED_DAYS = 3
+"""Days before today in `World.presence`; after a weekend, one of them is a working day."""
 CALLBACK_SECONDS = 4 * DAY
 """Seconds after which missed calls are no longer returned."""
 INFORMATION = (
@@ -128,7 +131,7 @@ def generate_company(
     maker.make_directory(users)
     maker.make_contacts(contacts)
     maker.make_calls(calls)
-    maker.set_availabilities()
+    live(world, talks_of(world), int(now) // DAY * DAY - LIVED_DAYS * DAY, maker.random)
     return world
 
 
@@ -570,15 +573,6 @@ class _Maker:
                 "transition_ended_at": iso(started_at + 4),
             }
         ]
-
-    def set_availabilities(self) -> None:
-        """Set each user's availability by the local time and their current calls."""
-        for identity, user in self.world.kinds["users"].items():
-            local = datetime.fromtimestamp(self.now, ZoneInfo(user["time_zone"]))
-            at_work = local.weekday() < 5 and OPENING <= local.hour < CLOSING  # noqa: PLR2004 - Saturday
-            free = self.pick(("available", "available", "available", "do_not_disturb", "after_call_work"))
-            is_talking = self.busy_until.get(identity, 0) > self.now
-            user["availability"] = "in_call" if is_talking else free if at_work else "offline"
 
 
 def _mail_name(first: str, last: str) -> str:

@@ -13,6 +13,7 @@ import itertools
 import random
 import threading
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -202,15 +203,25 @@ class WebhookService:
             for result in self._world.intelligence.results_of(after["id"]):
                 self._changed("results", None, result)
 
-    def emit(self, event: str, data: Record, *, after: float = 0.0) -> None:
+    def retell(self) -> None:
+        """Queue the events of what users did in the last days, as if the webhooks had existed."""
+        for identity, presence in self._world.presence.items():
+            user = self._world.kinds["users"][identity]
+            for before, after in pairwise(presence):
+                for event in of_change("users", user | before.fields, user | after.fields):
+                    self.emit(event.name, event.data, at=after.at)
+
+    def emit(self, event: str, data: Record, *, at: float | None = None, after: float = 0.0) -> None:
         """Queue deliveries of an event to the webhooks that subscribe to it.
 
         Args:
             event: Name of the event.
             data: Payload of the event.
-            after: Seconds from now until Aircall sends it.
+            at: When it happens, in UNIX seconds; None for now.
+            after: Seconds from then until Aircall sends it.
         """
-        made_at = (self._world.now if self._world.is_moving else self._now()) + after
+        now = self._world.now if self._world.is_moving else self._now()
+        made_at = (now if at is None else at) + after
         if event.startswith("call."):
             data = data | self._world.recordings.links(data, made_at)
         for webhook in self._receivers():

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from aircall_sandbox.conversations import Subject
+    from aircall_sandbox.presence import Presence
 
 FIRST_CALL_ID = 4_200_000_001
 """More than 32 bits, as in Aircall (facts: Times, ids and texts)."""
@@ -53,6 +54,8 @@ class World:
         self.contacts: dict[int, Record] = {}
         self.kinds: dict[Kind, dict[Any, Record]] = {kind: {} for kind in KINDS}
         self.user_numbers: dict[int, list[int]] = {}
+        self.presence: dict[int, list[Presence]] = {}
+        """What users did in the last days, by id: how they were at first, and each change."""
         self.optional = OptionalResources()
         self.intelligence = Intelligence(self)
         self.recordings = Recordings()
@@ -209,6 +212,7 @@ class World:
         self.changed(kind, record, None)
         if kind == "users":
             self.user_numbers.pop(identity, None)
+            self.presence.pop(identity, None)
         if kind == "tags":
             for call in self.calls.values():
                 call["tags"] = [tag for tag in call["tags"] if tag["id"] != identity]

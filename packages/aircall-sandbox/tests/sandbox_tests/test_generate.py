@@ -52,6 +52,28 @@ def overlaps(calls: list[Record], party: Any) -> list[tuple[int, int]]:
     ]
 
 
+def check_presence(world: World) -> None:
+    """Assert that users are at work when their lines are open, and on calls when calls keep them busy."""
+    on_calls: dict[int, set[int]] = defaultdict(set)
+    since = min(presence[0].at for presence in world.presence.values())
+    for call in world.calls.values():
+        begun_at = call["started_at"] if call["direction"] == "outbound" else call["answered_at"]
+        if begun_at and (user := call["transferred_to"] or call["user"]):
+            ended_at = int(world.now) + 1 if call["ended_at"] is None else call["ended_at"]
+            on_calls[user["id"]].update(range(max(begun_at, since), ended_at))
+    for identity, user in world.kinds["users"].items():
+        presence = world.presence[identity]
+        assert user.items() >= presence[-1].fields.items()
+        assert all(a.at < b.at <= world.now and a.fields != b.fields for a, b in pairwise(presence))
+        for shown, until in zip(presence, [*(each.at for each in presence[1:]), int(world.now) + 1], strict=True):
+            for at in (shown.at, until - 1):
+                assert (shown.availability == "in_call") == (at in on_calls[identity])
+                moment = datetime.fromtimestamp(at, ZoneInfo(user["time_zone"]))
+                assert shown.availability != "offline" or not is_open(moment)
+                is_here = shown.availability in {"available", "do_not_disturb"}
+                assert not is_here or is_open(moment) or moment.hour in {8, 18}
+
+
 def check(world: World) -> None:
     """Assert the invariants of every company."""
     calls = list(world.calls.values())
@@ -96,15 +118,8 @@ def check(world: World) -> None:
     assert overlaps(known, lambda call: [call["contact"]["id"] if call["contact"] else call["raw_digits"]]) == []
     roles = ("user", "transferred_to")
     assert overlaps(calls, lambda call: [call[role]["id"] for role in roles if call[role]]) == []
-    for identity, user in world.kinds["users"].items():
-        at_work = is_open(datetime.fromtimestamp(world.now, ZoneInfo(user["time_zone"])))
-        is_talking = any(
-            call["ended_at"] is None and identity in [call[role]["id"] for role in roles if call[role]]
-            for call in calls
-        )
-        assert (user["availability"] == "in_call") == is_talking
-        assert is_talking or (user["availability"] != "offline") == at_work
-        assert world.user_numbers[identity]
+    check_presence(world)
+    assert all(world.user_numbers[identity] for identity in world.kinds["users"])
 
 
 def test_a_company_of_usual_size_is_consistent(company: World) -> None:

@@ -9,6 +9,7 @@ import requests
 
 from aircall_sandbox import Sandbox, World
 from aircall_sandbox.events import EVENTS
+from aircall_sandbox.presence import Presence
 from sandbox_tests.asking import ask, control, get
 from tests.clock import NOW
 from tests.messages import refused
@@ -160,6 +161,26 @@ class TestDeliveries:
         assert deleted["data"] == {"id": contact}
         updated = next(body for body in hooks.bodies if body["event"] == "contact.updated")
         assert updated["data"]["created_at"] == "2026-11-23T12:59:55Z"
+
+    def test_what_users_did_is_told_as_if_the_webhook_had_existed(self, aircall: Aircall, hooks: Receiver) -> None:
+        user = aircall.world.add("users")["id"]
+        aircall.world.presence[user] = [
+            Presence(T0 - 4 * HOUR, "offline", "available", "always_opened"),
+            Presence(T0 - 3 * HOUR, "available", "available", "always_opened"),
+            Presence(T0 - 2 * HOUR, "do_not_disturb", "unavailable", "On a break"),
+        ]
+        register(aircall, "user.connected.v2", "user.closed.v2")
+        aircall.sandbox.webhooks.delay = 0
+
+        aircall.sandbox.webhooks.retell()
+
+        assert deliver(aircall) == [200] * 3
+        told = [(body["event"], body["timestamp"], body["data"]["substatus"]) for body in hooks.bodies]
+        assert told == [
+            ("user.connected.v2", T0 - 3 * HOUR, "always_opened"),
+            ("user.closed.v2", T0 - 2 * HOUR, None),
+            ("user.closed.v2", T0 - 2 * HOUR, "On a break"),
+        ]
 
     def test_messages_emit_events(self, aircall: Aircall, hooks: Receiver) -> None:
         register(aircall, "message.received", "message.status_updated", "group_message.sent", "ai_voice_agent.ended")

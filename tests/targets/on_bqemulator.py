@@ -3,7 +3,7 @@
     python on_bqemulator.py FOLDER dbt ARGUMENTS...
     python on_bqemulator.py FOLDER load PYTHON CONFIG MESSAGES...
 
-What dbt or the target wrote is left in `tables.pickle` in the folder. For dbt, the folder has the streams' tables in
+What dbt or the target made is left in `tables.pickle` in the folder. For dbt, the folder has the streams' tables in
 `tables.json`; they are made as target-bigquery makes them with `denormalized`: RECORD and REPEATED, and JSON for open
 objects. `compile` needs no warehouse: dbt is told the columns. PYTHON has the target.
 
@@ -106,26 +106,32 @@ def dbt(folder: Path, *arguments: str) -> None:
                     raise ValueError(faults[0])
         if not dbtRunner().invoke([*arguments]).success:
             sys.exit(1)
-        keep(client, "analytics", folder)
+        keep(client, folder, "analytics", "analytics_staging")
 
 
 def load(folder: Path, python: str, *arguments: str) -> None:
     """Run the target."""
     with emulator() as client:
         subprocess.run([python, "-P", "-W", "ignore", __file__, folder, "target", *arguments], check=True)
-        keep(client, "aircall", folder)
+        keep(client, folder, "aircall")
 
 
-def keep(client: bigquery.Client, dataset: str, folder: Path) -> None:
-    """Write what the tables of a dataset hold to a file, and the types of columns."""
-    tables = [client.get_table(table) for table in client.list_tables(dataset)]
-    rows = {table.table_id: [dict(row) for row in client.list_rows(table)] for table in tables}
+def keep(client: bigquery.Client, folder: Path, *datasets: str) -> None:
+    """Write what tables and views hold to a file, and the types of columns."""
+    tables = [client.get_table(table) for dataset in datasets for table in client.list_tables(dataset)]
+    rows = {
+        table.table_id: client.list_rows(table)
+        if table.table_type == "TABLE"
+        else client.query(f"SELECT * FROM `{table.dataset_id}.{table.table_id}`").result()
+        for table in tables
+    }
     types = {
         (table.table_id, column.name): f"{'REPEATED ' * (column.mode == 'REPEATED')}{column.field_type}"
         for table in tables
         for column in table.schema
     }
-    (folder / "tables.pickle").write_bytes(pickle.dumps((rows, types)))
+    found = {name: [dict(row) for row in each] for name, each in rows.items()}
+    (folder / "tables.pickle").write_bytes(pickle.dumps((found, types)))
 
 
 @contextmanager

@@ -119,31 +119,26 @@ def dbt(*arguments: str) -> None:
         raise SystemExit(1)
 
 
-def keep(schema: str, path: Path) -> None:
-    """Write what the tables of a schema hold to a file, and the types of columns; names in lower case."""
-    cursor = snowflake.connector.connect(database="RAW", schema=schema).cursor(snowflake.connector.DictCursor)
+def keep(path: Path, *schemas: str) -> None:
+    """Write what tables and views hold to a file, and the types of columns; names in lower case."""
+    cursor = snowflake.connector.connect(database="RAW", schema="AIRCALL").cursor(snowflake.connector.DictCursor)
 
     def rows(sql: str) -> list[dict[str, Any]]:
         return [{name.lower(): value for name, value in row.items()} for row in cursor.execute(sql).fetchall()]
 
-    columns = rows(f"SELECT * FROM RAW.INFORMATION_SCHEMA.COLUMNS WHERE table_schema = '{schema}'")
-    names = [
-        row["table_name"]
-        for row in rows(
-            f"SELECT * FROM RAW.INFORMATION_SCHEMA.TABLES WHERE table_schema = '{schema}' AND table_type = 'BASE TABLE'"
-        )
-    ]
+    columns = [row for row in rows("SELECT * FROM RAW.INFORMATION_SCHEMA.COLUMNS") if row["table_schema"] in schemas]
     types = {(row["table_name"].lower(), row["column_name"].lower()): row["data_type"] for row in columns}
-    path.write_bytes(pickle.dumps(({name.lower(): rows(f"SELECT * FROM {name}") for name in names}, types)))
+    tables = {row["table_name"].lower(): f"{row['table_schema']}.{row['table_name']}" for row in columns}
+    path.write_bytes(pickle.dumps(({name: rows(f"SELECT * FROM {table}") for name, table in tables.items()}, types)))
 
 
 if __name__ == "__main__":
     folder, command, *rest = sys.argv[1:]
     databases = Path(folder, "databases")
     databases.mkdir(exist_ok=True)
-    run, schema = {"load": (load, "AIRCALL"), "dbt": (dbt, "ANALYTICS")}[command]
+    run, schemas = {"load": (load, ["AIRCALL"]), "dbt": (dbt, ["ANALYTICS", "ANALYTICS_STAGING"])}[command]
     with fakesnow.patch(db_path=databases):
         run(*rest)
-        keep(schema, Path(folder, "tables.pickle"))
+        keep(Path(folder, "tables.pickle"), *schemas)
         sys.stdout.flush()
         os._exit(0)  # fakesnow closes what threads may still use

@@ -77,6 +77,7 @@ def test_a_number_has_an_e164_only_where_it_is_certain(tmp_path: Path) -> None:
                 continue
             for form in (phonenumbers.PhoneNumberFormat.INTERNATIONAL, phonenumbers.PhoneNumberFormat.NATIONAL):
                 text = phonenumbers.format_number(number, form)
+                examples |= {text} if text.startswith("+") else set()
                 written |= {(text, country) for country in (region, "FR", "US", "GB", "DE", "IT")}
                 written |= {(text[:-1], region), (text + "7", region), (text.replace(" ", " (0) ", 1), region)}
     ((_, sql),) = ask(

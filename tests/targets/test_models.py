@@ -78,6 +78,13 @@ KEYS = {
     "agent_hours": ("user_id", "date", "hour"),
     "concurrency": ("quarter_starts_at",),
 }
+LISTS = {
+    "contact_emails": ("contact_id", "email"),
+    "call_participants": ("call_id", "position", "participant_type", "participant_id", "participant_name"),
+    "playbook_topics": ("call_id", "position", "topic", "result"),
+    "evaluation_questions": ("call_id", "scorecard_position", "scorecard", "position", "question"),
+}
+"""Columns of the views that no mart reads."""
 needs_dbt = pytest.mark.skipif(sys.version_info >= (3, 14), reason="dbt 1.11 does not run on Python 3.14")
 pytestmark = pytest.mark.timeout(900)  # dbt compiles for half a minute, and for minutes while others work
 DAY = 86_400
@@ -125,7 +132,9 @@ def hostile_company(now: float) -> World:
     call(14 * HOUR, talk_seconds=None, missed_call_reason="agents_did_not_answer", user=users[first])
     for _ in range(2):
         call(15 * HOUR, talk_seconds=None, missed_call_reason="short_abandoned", raw_digits="anonymous")
-    call(22 * HOUR + 3_599, user=users[first], talk_seconds=3 * HOUR, raw_digits="+33 1 99 11 11 15")
+    parties = [{"id": "7", "type": "user", "name": "Ann"}, {"id": None, "type": "external", "name": None}]
+    meeting: Any = {"conference_participants": parties, "raw_digits": "+33 1 99 11 11 15"}
+    call(22 * HOUR + 3_599, user=users[first], talk_seconds=3 * HOUR, **meeting)
     call(23 * HOUR, user=users[first], talk_seconds=30, raw_digits="+33 1 99 11 11 15")
     agent = {"agent_id": "a", "agent_name": "Robot", "escalation_reason": None, "started_at": None, "ended_at": None}
     for reason in ("answered", "escalated"):
@@ -464,11 +473,49 @@ def test_the_models_say_what_is_true(
     assert counts["calls"] == len(company.answers.rows) + (0 if name == "BigQuery" else len(JUNK))
     assert counts["user_events"] == len(company.answers.told.user_events)
     assert "user_numbers" not in counts
+    for view, rows in lists(company).items():
+        made = warehouse.query(f"SELECT * FROM analytics_staging.stg_aircall__{view}")
+        assert {tuple(json_value(row[column]) for column in LISTS[view]) for row in made} == rows != set()
     if name == "DuckDB":
         assert columns_that_differ(warehouse.query) == []
     if warehouse.database:
         assert wrong_crms(company.answers, warehouse.query) == []
         assert page_against_marts(warehouse.database, warehouse.query) == []
+
+
+def json_value(value: Any) -> Any:
+    """Return JSON, which warehouses give as text or as objects, as text; and anything else as it is."""
+    if isinstance(value, str) and value.startswith("{"):
+        value = json.loads(value)
+    return json.dumps(value, sort_keys=True) if isinstance(value, dict) else value
+
+
+def lists(company: Company) -> dict[str, set[tuple[Any, ...]]]:
+    """Return the rows that the views of `LISTS` should have, from the records that were read."""
+
+    def items(stream: str, name: str) -> Iterator[tuple[Any, int, Record]]:
+        records = [each["record"] for each in company.messages if each["type"] == "RECORD" and each["stream"] == stream]
+        for record in records:
+            for position, item in enumerate(record.get(name) or [], 1):
+                yield record.get("call_id") or record["id"], position, item
+
+    deleted = {int(each["object_id"]) for each in company.answers.told.deleted_objects if "2099" in each["deleted_at"]}
+    return {
+        "contact_emails": {(key, item["value"]) for key, _, item in items("contacts", "emails") if key not in deleted},
+        "call_participants": {
+            (key, position, *map(item.get, ("type", "id", "name")))
+            for key, position, item in items("calls", "conference_participants")
+        },
+        "playbook_topics": {
+            (key, position, item["name"], as_text(item["result"], {"type": ["string"]}))
+            for key, position, item in items("call_playbook_results", "playbook_result_topics")
+        },
+        "evaluation_questions": {
+            (key, position, item["scorecard"]["name"], number, json_value(question))
+            for key, position, item in items("call_evaluations", "evaluations")
+            for number, question in enumerate(item["questions"], 1)
+        },
+    }
 
 
 def with_former_rows(messages: Iterable[Record]) -> Iterator[Record]:
@@ -626,6 +673,10 @@ def test_a_mart_is_not_replaced_by_an_empty_one(company: Company, tmp_path: Path
     build()
     assert not_well(tmp_path) == {}
     before = rows()
+    test = (tmp_path / "target/compiled/aircall/tests/the_last_load_is_recent.sql").read_text(encoding="utf-8")
+    with duckdb.connect(str(path)) as connection:
+        connection.execute("BEGIN; UPDATE analytics.aircall__freshness SET row_count = 0")
+        assert len(connection.execute(test).fetchall()) == 1, "tables without a row are no load"
 
     with duckdb.connect(str(path)) as connection:
         connection.execute("DELETE FROM aircall.contacts")

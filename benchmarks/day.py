@@ -1,4 +1,4 @@
-"""Requests of a day of hourly runs, against the fewest that the API allows; docs/requests.md has the table.
+"""Requests of a day of hourly runs, against the minimum that the API allows; docs/requests.md has the table.
 
 Usage: `python -m benchmarks.day [company]`; all companies take some minutes. The sandbox serves the companies over
 HTTP, and makes their calls on request, since there are too many to keep.

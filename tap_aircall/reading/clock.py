@@ -116,8 +116,8 @@ class AircallClock:
             return
         self._warned = True
         logger.warning(
-            "This machine's clock is %.0f days %s Aircall's (header Date): correct it. Until then, each run reads "
-            "everything since the earlier of the two again.",
+            "This machine's clock is %.0f days %s Aircall's (header Date): correct it. Until then, each run "
+            "rereads everything since the earlier of the two times.",
             abs(ahead) / ABSURD_SECONDS,
             "behind" if ahead > 0 else "ahead of",
         )

@@ -181,7 +181,7 @@ class Reports:
         try:
             return self._client.get(f"{EXPORT_PATH}/{export.identity}", {}, Export.parse)
         except (ForbiddenError, RejectedRequestError) as error:
-            raise ReportError("Aircall does not show the export.") from error
+            raise ReportError("Aircall refuses to show the export.") from error
 
     def _download(self, export: Export) -> IO[bytes]:
         """Download the file, with a new URL if one has expired; an empty file is requested twice."""

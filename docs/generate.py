@@ -1,6 +1,6 @@
 """Generates documents from the code: `make generate`.
 
-A file that is generated as a whole says so in its first line; in others, the text between two markers is replaced.
+Fully generated files are marked in their first line; in others, the text between two markers is replaced.
 """
 
 from __future__ import annotations

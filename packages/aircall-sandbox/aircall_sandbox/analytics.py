@@ -45,7 +45,7 @@ RELATIVE = {"LAST_MONTH", "LAST_WEEK", "THIS_MONTH", "THIS_WEEK", "TODAY", "YEST
 
 @dataclass
 class ExportJob:
-    """A report about some days."""
+    """An export of a report for some days."""
 
     identity: str
     report: str

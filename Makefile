@@ -57,9 +57,10 @@ QUICK := $(addprefix tests/,test_docs.py test_errors.py test_sdk.py test_setting
 check: $(READY) style ## Check style and types, and run the fast tests, within a minute
 	@$(BIN)/python -m pytest -n 2 -q $(QUICK) $(ARGS)
 
+# By file, to make each module's fixtures once; in order, since files with few tests, which xdist would run last, are long.
 .PHONY: test
 test: $(PLUGINS) $(EMULATORS) ## Run all tests except the slow ones, with real targets
-	@$(BIN)/python -m pytest -n 2 $(ARGS)
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 .PHONY: soak
 soak: $(PLUGINS) $(EMULATORS) ## Run all tests, including slow ones, and random ones many times more; takes hours

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,6 +16,7 @@ from hypothesis import strategies as st
 from aircall_customers.customers import SPREAD, Credentials, Customer, CustomersError, Project, read_customers
 from aircall_customers.local import ROOT
 from tap_aircall.tap import TapAircall
+from tests.messages import refused
 
 MOMENTS = st.datetimes(datetime(2020, 1, 1), datetime(2030, 1, 1)).map(lambda each: each.replace(tzinfo=UTC))  # noqa: DTZ001
 PROJECT = Project(ROOT)
@@ -54,42 +57,33 @@ customers:
 
 
 @pytest.mark.parametrize(
-    ("text", "mistake"),
+    ("text", "facts"),  # the reasons are Pydantic's where they are sentences
     [
-        ("", "customers: Field required"),
-        ("defaults: {schedule: '@daily'}", "customers: Field required"),
-        ("customers: [", "is not YAML (line 1)"),
-        pytest.param("customers: " + "[" * 5000, "is not YAML", id="nested too deeply"),
-        *((f"customers: {{acme: !!{tag} x}}", "is not YAML (line 1)") for tag in ("int", "bool", "timestamp", "float")),
-        ("customers: [acme]", "customers: Input should be a valid dictionary"),
-        ("clients: {}", "clients: Extra inputs are not permitted"),
-        ("customers: {acme: {schema: acme}}", "customer acme: credentials: Field required"),
-        (
-            "customers: {acme: {credentials: {}}}",
-            "customer acme: credentials: must name either an environment or a file",
-        ),
-        ("customers: {Acme Inc.: {credentials: {environment: A}}}", "customer Acme Inc.: name: String should match"),
-        (HEAD + ", password: secret}}", "customer acme: password: Extra inputs are not permitted"),
-        ("customers:\n  acme: {}\n  'acme': {}", "duplicate key acme (line 3)"),
-        (HEAD + ", streams: [calls], streams: [tags]}}", "duplicate key streams (line 1)"),
-        (HEAD + ", streams: []}}", "customer acme: streams: List should have at least 1 item"),
+        ("", ["customers", "Field required"]),
+        ("defaults: {schedule: '@daily'}", ["customers", "Field required"]),
+        ("customers: [", ["YAML", "line 1"]),
+        pytest.param("customers: " + "[" * 5000, ["YAML"], id="nested too deeply"),
+        *((f"customers: {{acme: !!{tag} x}}", ["YAML", "line 1"]) for tag in ("int", "bool", "timestamp", "float")),
+        ("customers: [acme]", ["customers", "Input should be a valid dictionary"]),
+        ("clients: {}", ["clients", "Extra inputs are not permitted"]),
+        ("customers: {acme: {schema: acme}}", ["acme", "credentials", "Field required"]),
+        ("customers: {acme: {credentials: {}}}", ["acme", "credentials", "environment", "file"]),
+        ("customers: {Acme Inc.: {credentials: {environment: A}}}", ["Acme Inc.", "name", "String should match"]),
+        (HEAD + ", password: secret}}", ["acme", "password", "Extra inputs are not permitted"]),
+        ("customers:\n  acme: {}\n  'acme': {}", ["acme", "line 3"]),
+        (HEAD + ", streams: [calls], streams: [tags]}}", ["streams", "line 1"]),
+        (HEAD + ", streams: []}}", ["acme", "streams", "List should have at least 1 item"]),
         (
             "customers: {target: {credentials: {environment: TARGET_POSTGRES}}}",
-            "customer target: TARGET_POSTGRES_PASSWORD belongs to target-postgres; name another environment",
+            ["customer target", "TARGET_POSTGRES_PASSWORD", "target-postgres"],
         ),
-        (
-            "customers: {ours: {credentials: {environment: AIRCALL}}}",
-            "customer ours: AIRCALL_INBOX belongs to this deployment; name another environment",
-        ),
+        ("customers: {ours: {credentials: {environment: AIRCALL}}}", ["customer ours", "AIRCALL_INBOX"]),
         (
             HEAD + "}, other: {credentials: {environment: ACME_CUSTOM}, schema: other}}",
-            "customer other: ACME_CUSTOM_STREAMS belongs to environment ACME; name another environment",
+            ["customer other", "ACME_CUSTOM_STREAMS", "ACME"],
         ),
         *(
-            (
-                HEAD + f', target: target-duckdb, target_settings: {{filepath: "{path}"}}}}}}',
-                "customer acme: invalid path: ",
-            )
+            (HEAD + f', target: target-duckdb, target_settings: {{filepath: "{path}"}}}}}}', ["acme", "path"])
             for path in ("~nosuchuser/x", "a\\0b")
         ),
         (
@@ -97,28 +91,27 @@ customers:
                 f"customers: {{a: {{credentials: {{environment: A}}, schema: {'x' * 63}y}}, "
                 f"b: {{credentials: {{environment: B}}, schema: {'x' * 63}z}}}}"
             ),
-            "customer b: loads into the schema of a",  # PostgreSQL truncates names
+            ["customer b", "schema", "a"],  # PostgreSQL cuts names
         ),
-        (HEAD + ", schedule: hourly}}", "customer acme: schedule: 'hourly' is neither a cron expression nor "),
+        (HEAD + ", schedule: hourly}}", ["acme", "schedule", "hourly", "@hourly", "@daily"]),
         (
             HEAD + ", build: 'dbt-postgres:build', build_settings: {schema: acme}}}",
-            "customer acme: build_settings: schema must not be set: each run sets it itself",
+            ["acme", "build_settings", "schema"],
         ),
         (
             HEAD + ", build: 'dbt-postgres:build'}, globex: {credentials: {environment: G}, schema: acme_analytics}}",
-            "customer globex: loads into the schema of acme",
+            ["globex", "schema", "acme"],
         ),
     ],
 )
-def test_each_mistake_is_named_with_its_place_and_without_secrets(listed: Path, text: str, mistake: str) -> None:
+def test_each_mistake_is_named_with_its_place_and_without_secrets(listed: Path, text: str, facts: list[str]) -> None:
     listed.write_text(text)
 
-    with pytest.raises(CustomersError) as refused:
+    with refused(CustomersError, *facts) as raised:
         read_customers(listed, PROJECT)
 
-    assert mistake in str(refused.value)
-    assert "secret" not in str(refused.value)
-    assert "\n" not in str(refused.value)
+    assert "secret" not in str(raised.value)
+    assert "\n" not in str(raised.value)
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "latin-1"])
@@ -128,9 +121,9 @@ def test_a_list_and_its_files_are_read_in_every_encoding_of_unicode(listed: Path
     listed.write_text(f"customers: {{acme: {{credentials: {{file: {key}}}, schema: é}}}}", encoding=encoding)
 
     if encoding == "latin-1":
-        with pytest.raises(CustomersError, match=r"customers\.yml is not UTF-8 text$"):
+        with refused(CustomersError, listed, "UTF-8"):
             read_customers(listed, PROJECT)
-        with pytest.raises(CustomersError, match=r"key\.json is not JSON$"):
+        with refused(CustomersError, key, "JSON"):
             Credentials(file=key).read(PROJECT.plugins["tap-aircall"])
     else:
         acme = read_customers(listed, PROJECT)["acme"]
@@ -202,7 +195,7 @@ def test_no_two_customers_lead_to_one_schema_or_file_however_it_is_written(
     listed.write_text(json.dumps({"customers": written}))
 
     if first[0] == second[0]:
-        with pytest.raises(CustomersError, match=r"customer b: loads into the (schema|file) of a$"):
+        with refused(CustomersError, "customer b", "a"):
             read_customers(listed, PROJECT)
     else:
         assert len(read_customers(listed, PROJECT)) == 2
@@ -232,7 +225,7 @@ customers:
 """
     )
 
-    with pytest.raises(CustomersError, match="customer b: loads into the file of a"):
+    with refused(CustomersError, "customer b", "file", "a"):
         read_customers(listed, Project(tmp_path))
 
 
@@ -261,7 +254,7 @@ def test_the_objects_that_are_printed_can_be_used() -> None:
 
 
 def test_a_list_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(CustomersError, match=r"customers\.yml cannot be read: No such file"):
+    with refused(CustomersError, tmp_path / "customers.yml", os.strerror(errno.ENOENT)):
         read_customers(tmp_path / "customers.yml", PROJECT)
 
 
@@ -309,36 +302,32 @@ def test_the_variables_of_a_load_come_from_the_entry_and_the_credentials(
 
 
 @pytest.mark.parametrize(
-    ("entry", "mistake"),
+    ("entry", "facts"),
     [
-        ({"settings": {"password": "hidden"}}, "password of tap-aircall is secret"),
-        ({"target_settings": {"password": "hidden"}}, "password of target-postgres is secret"),
-        ({"settings": {"start": "2026-01-01"}}, "tap-aircall has no setting start"),
-        ({"target": "target-none"}, "meltano.yml has no target-none"),
-        ({"build": "dbt-none:build"}, "meltano.yml has no dbt-none"),
-        (
-            {"build": "dbt-postgres:build", "build_settings": {"timezone": "UTC"}},
-            "dbt-postgres has no setting timezone",
-        ),
-        ({"credentials": {"environment": "NOBODY"}}, "variables NOBODY_...: no credentials"),
-        ({"credentials": {"file": "/none/acme.json"}}, "the file /none/acme.json cannot be read: No such file"),
+        ({"settings": {"password": "hidden"}}, ["password", "tap-aircall", "secret"]),
+        ({"target_settings": {"password": "hidden"}}, ["password", "target-postgres", "secret"]),
+        ({"settings": {"start": "2026-01-01"}}, ["tap-aircall", "start"]),
+        ({"target": "target-none"}, ["meltano.yml", "target-none"]),
+        ({"build": "dbt-none:build"}, ["meltano.yml", "dbt-none"]),
+        ({"build": "dbt-postgres:build", "build_settings": {"timezone": "UTC"}}, ["dbt-postgres", "timezone"]),
+        ({"credentials": {"environment": "NOBODY"}}, ["NOBODY_"]),
+        ({"credentials": {"file": "/none/acme.json"}}, ["/none/acme.json", os.strerror(errno.ENOENT)]),
     ],
 )
 def test_what_cannot_be_loaded_is_refused_in_one_line(
-    entry: dict[str, object], mistake: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    entry: dict[str, object], facts: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ACME_PASSWORD", "hidden")
     customer = Customer.model_validate({"name": "acme", "credentials": {"environment": "ACME"}, **entry})
 
-    with pytest.raises(CustomersError) as refused:
+    with refused(CustomersError, "acme", *facts) as raised:
         Project(ROOT).environment(customer, tmp_path)
 
-    assert str(refused.value).startswith(f"Customer acme: {mistake}")
-    assert "hidden" not in str(refused.value)
+    assert "hidden" not in str(raised.value)
 
 
 def test_a_folder_without_a_project_is_named(tmp_path: Path) -> None:
-    with pytest.raises(CustomersError, match=r"meltano\.yml"):
+    with refused(CustomersError, tmp_path, "meltano.yml"):
         Project(tmp_path)
 
 

@@ -19,6 +19,7 @@ from tap_aircall.auth.tokens import Tokens
 from tap_aircall.errors import InputError, UnavailableError
 from tap_aircall.tap import TapAircall
 from tests.catalogs import catalog
+from tests.messages import refused
 from tests.people import Admin
 from tests.processes import run
 
@@ -81,7 +82,7 @@ def test_a_lock_that_stays_held_is_told(address: str, monkeypatch: pytest.Monkey
     monkeypatch.setattr(database, "LOCK_SECONDS", 1.0)
     with store(address).locked():
         other = store(address)
-        with pytest.raises(UnavailableError, match=r"^Another tap has locked the tokens of acme"), other.locked():
+        with refused(UnavailableError, "acme", "oauth_settings_location"), other.locked():
             pass
 
 
@@ -104,31 +105,27 @@ def test_a_row_that_holds_something_else_is_told_without_its_content(address: st
     with psycopg.connect(address, autocommit=True) as admin:
         admin.execute("INSERT INTO tap_aircall_tokens VALUES ('acme', %s, 'secret')", (f"{API} app",))
 
-    with pytest.raises(InputError, match=r"the row of acme has no tokens") as refused:
+    with refused(InputError, "acme", "oauth_settings_location") as raised:
         store(address).load()
 
-    assert "secret" not in str(refused.value)
+    assert "secret" not in str(raised.value)
 
 
 @pytest.mark.parametrize(
-    ("location", "message"),
-    [
-        ("s3://secret/tokens#acme", "must be the path of a file, or the URL of a database"),
-        ("postgresql://me:secret@db/tokens", "the URL must end with # and the name of the customer"),
-    ],
+    ("location", "named"), [("s3://secret/tokens#acme", "postgresql://"), ("postgresql://me:secret@db/tokens", "#")]
 )
-def test_a_place_where_rotation_is_not_safe_is_refused(location: str, message: str) -> None:
-    with pytest.raises(InputError, match=message) as refused:
+def test_a_place_where_rotation_is_not_safe_is_refused(location: str, named: str) -> None:
+    with refused(InputError, "oauth_settings_location", named) as raised:
         TokenDatabase(location, API, "app")
 
-    assert "secret" not in str(refused.value)
+    assert "secret" not in str(raised.value)
 
 
 def test_a_database_that_is_down_is_told_without_its_password() -> None:
-    with pytest.raises(UnavailableError, match=r"the database cannot be reached; check the URL") as refused:
+    with refused(UnavailableError, "oauth_settings_location", "URL") as raised:
         TokenDatabase("postgresql://me:secret@127.0.0.1:1/none#acme", API, "app").load()
 
-    assert "secret" not in str(refused.value)
+    assert "secret" not in str(raised.value)
 
 
 def test_two_machines_that_find_the_token_ended_renew_it_once(address: str, tmp_path: Path) -> None:

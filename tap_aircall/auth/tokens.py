@@ -206,6 +206,7 @@ class TokenFile(TokenStore):
     def locked(self) -> Iterator[None]:
         with contextlib.ExitStack() as stack:
             with self._translated_errors():
+                self._read()  # refuses a device before a lock is left beside it
                 self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
                 self._lock_path.touch(mode=0o600)  # a file that cannot be created looks locked to filelock
                 # A new one each time: a lock of filelock belongs to the thread that created it.

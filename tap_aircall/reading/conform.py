@@ -31,6 +31,15 @@ SMALLEST, LARGEST = -(2**63), 2**63 - 1
 DEEPEST_VALUE = 100
 """Levels of nesting kept where no schema describes a value; well below Python's recursion limit."""
 _INTEGER = re.compile(r"-?(0|[1-9][0-9]{0,18})")
+_KINDS = {
+    bool: "boolean",
+    int: "integer",
+    float: "number",
+    str: "string",
+    dict: "object",
+    list: "array",
+    type(None): "null",
+}
 _SECRET = re.compile("token|secret|password|signature", re.IGNORECASE)
 
 
@@ -154,7 +163,8 @@ class _Conformer:
                     result[name] = None
                     self.set_aside(rest, name, value, path, Misfit.UNUSABLE)
                 else:
-                    rest |= {name + place: each for place, each in inner.items()}
+                    for place in inner:
+                        rest[name + place] = inner[place]
         return result, rest
 
     def list(self, sent: list[Any], definition: Mapping[str, Any], path: str) -> tuple[list[Any], Record]:
@@ -241,13 +251,12 @@ class _Conformer:
 
 def _kind(value: Any) -> str:
     """Return the JSON type of a value; `beyond` for integers beyond 64 bits, `endless` for infinity and NaN."""
-    if isinstance(value, bool):
-        return "boolean"
-    if isinstance(value, int):
-        return "integer" if SMALLEST <= value <= LARGEST else "beyond"
-    if isinstance(value, float):
-        return "number" if math.isfinite(value) else "endless"
-    return {str: "string", dict: "object", list: "array", type(None): "null"}[type(value)]
+    kind = _KINDS[type(value)]
+    if kind == "integer" and not SMALLEST <= value <= LARGEST:
+        return "beyond"
+    if kind == "number" and not math.isfinite(value):
+        return "endless"
+    return kind
 
 
 def _to_integer(value: Any) -> int | None:

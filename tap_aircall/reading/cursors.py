@@ -148,7 +148,7 @@ class Cursors:
 
         Args:
             through: The second (UNIX).
-            now: Lower bound of Aircall's time when the run began to read calls, as known by now.
+            now: Lower bound of Aircall's time when the run began to read calls; it may rise within a run.
         """
         self._first_run = min(self._first_run, now)
         for age in self._positions:

@@ -11,6 +11,7 @@ import phonenumbers
 import pytest
 import yaml
 
+from tests.messages import names
 from tests.targets import served_dbt
 from tests.targets.conftest import ROOT
 from tests.targets.test_models import PYTHON, needs_dbt
@@ -52,19 +53,19 @@ def ask(folder: Path, *questions: list[str]) -> list[tuple[bool, str]]:
 def test_settings_are_checked_before_they_come_near_sql(tmp_path: Path) -> None:
     wrong = [(name, value) for name, values in WRONG.items() for value in values]
     variables = [{f"aircall_{name}": value} for name, value in wrong] + RIGHT
-    names = ("air'call", 'air"; drop schema analytics; --', "a\nb", "")
+    schemas = ("air'call", 'air"; drop schema analytics; --', "a\nb", "")
 
     found = ask(
         tmp_path,
         *(["run-operation", "check_settings", "--vars", json.dumps(each)] for each in variables),
-        *(["run-operation", "check_name", "--args", json.dumps({"variable": "V", "value": name})] for name in names),
+        *(["run-operation", "check_name", "--args", json.dumps({"variable": "V", "value": name})] for name in schemas),
     )
 
     for (name, value), (is_right, said) in zip(wrong, found, strict=False):
-        line = f"DBT_AIRCALL_{name.upper()} (aircall_{name}) is "
+        variables_of_it = (f"DBT_AIRCALL_{name.upper()}", f"aircall_{name}")
         assert not is_right, (name, value)
-        assert [each.strip().startswith(line) for each in said.splitlines() if ", but must be " in each] == [True], said
-    assert [is_right for is_right, _ in found[len(wrong) :]] == [True] * len(RIGHT) + [False] * len(names)
+        assert sum(names(line, *variables_of_it) for line in said.splitlines()) == 1, said
+    assert [is_right for is_right, _ in found[len(wrong) :]] == [True] * len(RIGHT) + [False] * len(schemas)
 
 
 def test_a_number_has_an_e164_only_where_it_is_certain(tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ from tap_aircall.streams.registry import STREAMS as STREAMS_OF_TAP
 from tap_aircall.tap import TapAircall
 from tests.clock import FakeClock
 from tests.conftest import Aircall
+from tests.messages import names
 from tests.slow import RUN_SLOW
 from tests.targets import agents, emulators, served_dbt
 from tests.targets.answers import OPEN, ZONE, Answers, Told, iso
@@ -555,7 +556,7 @@ def test_text_columns_of_flattened_objects_will_do(company: Company, tmp_path: P
     done = dbt("run", "--vars", "aircall_loader_deletes: false", folder=tmp_path, TARGET_DUCKDB_FILEPATH=str(path))
 
     assert set(re.findall(r"\bin model (\w+)", done.stdout)) == {"stg_aircall__sms_templates"}, done.stdout[-3000:]
-    assert "has none of the columns of sms_templates, such as id. Its columns are: column0" in done.stdout
+    assert any(names(line, "sms_templates", "id", "column0") for line in done.stdout.splitlines())
     with duckdb.connect(str(path), read_only=True) as connection:
         found = []
         for mart, expected in company.marts.items():
@@ -682,7 +683,7 @@ def test_a_mart_is_not_replaced_by_an_empty_one(company: Company, tmp_path: Path
         connection.execute("DELETE FROM aircall.contacts")
     said = build()
     assert {"aircall__contacts": "error", "the_last_load_is_recent": "fail"}.items() <= not_well(tmp_path).items()
-    assert "aircall__contacts has rows and would become empty" in said
+    assert any(names(line, "aircall__contacts", "DBT_AIRCALL_ALLOW_EMPTY") for line in said.splitlines())
     assert rows() == before
 
     dbt("source", "freshness", folder=tmp_path, TARGET_DUCKDB_FILEPATH=str(path))
@@ -690,7 +691,7 @@ def test_a_mart_is_not_replaced_by_an_empty_one(company: Company, tmp_path: Path
     assert (found["status"], found["max_loaded_at_time_ago_in_s"] // HOUR) == ("error", 72)
 
     said = build(DBT_AIRCALL_SOURCE_SCHEMA="air")
-    assert "There is no table air.calls in warehouse: load the stream calls there, or set DBT_AIRCALL_SOURCE_S" in said
+    assert any(names(line, "air.calls", "DBT_AIRCALL_SOURCE_SCHEMA") for line in said.splitlines())
     assert rows() == before
 
     build("--vars", "{aircall_allow_empty: true, aircall_stale_after_hours: 0}")

@@ -111,7 +111,7 @@ def opened(browser: Browser, folder: Path, request: pytest.FixtureRequest) -> It
 
 
 def faults(page: Page) -> list[str]:
-    """Return what axe has to say against a page, of any weight."""
+    """Return the faults of any weight that axe finds on a page."""
     violations: list[dict[str, Any]] = Axe().run(page).response["violations"]
     return [f"{fault['id']}: {node['html'][:300]}" for fault in violations for node in fault["nodes"]]
 

@@ -169,13 +169,13 @@ class OneLineCommand(click.Command):
 
 
 class Amount(click.FloatRange):
-    """A number in a range, which NaN is not."""
+    """A number in a range; Click would accept NaN in any."""
 
     @override
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         number: float = super().convert(value, param, ctx)
         if math.isnan(number):
-            self.fail(f"{number} is not in the range {self._describe_range()}.", param, ctx)
+            self.fail(f"{value!r} is not a number.", param, ctx)
         return number
 
 

@@ -51,7 +51,7 @@ LOCK_INTERVAL_SECONDS = 0.05
 FILE_LOCK_WARNING_SECONDS = 5.0
 """Wait for the lock after which a warning is logged."""
 FILE_LOCK_SECONDS = 300.0
-"""Time limit of the wait for the lock; a process that holds it for longer must hang."""
+"""Time limit of the wait for the lock; a process that holds it for longer is stuck."""
 
 logger = logging.getLogger(__name__)
 

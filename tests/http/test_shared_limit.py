@@ -190,7 +190,7 @@ def test_what_is_replaced_is_a_plain_file_that_links_may_lead_to(tmp_path: Path,
     assert (tmp_path / "link").is_symlink()
     (tmp_path / "loop").symlink_to("loop")
     for name in ("loop", "x" * 300):
-        with refused(InputError, "rate_limit_store"):
+        with refused(InputError, "rate_limit_store", tmp_path):
             RateLimiter(60, clock, str(tmp_path / name))
     os.mkfifo(tmp_path / "fifo")
     with refused(InputError, "rate_limit_store", tmp_path / "fifo"):

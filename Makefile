@@ -10,6 +10,8 @@ BIN := $(VENV)/bin
 UV_SETTINGS := UV_NO_CONFIG=1 UV_SYSTEM_CERTS=1 UV_BUILD_CONSTRAINT=requirements.lock
 # The caller's environment neither redirects packages nor requires hashes of the project itself, which has none.
 unexport PIP_USER PIP_TARGET PIP_PREFIX PIP_ROOT UV_REQUIRE_HASHES
+# Without bytecode, each of the tests' hundreds of processes would compile its packages again, which triples its CPU time.
+unexport PYTHONDONTWRITEBYTECODE
 UV := $(UV_SETTINGS) $(BIN)/uv
 READY := $(VENV)/ready
 PLUGINS := $(VENV)/plugins-ready

@@ -13,9 +13,11 @@ import math
 import signal
 import socket
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, asynccontextmanager, suppress
+from functools import partial
 from http import HTTPStatus
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, TypeVar
 
 import uvicorn
 from starlette.applications import Starlette
@@ -39,6 +41,8 @@ if TYPE_CHECKING:
     from tap_aircall.inbox.store import Inbox, Webhook
     from tap_aircall.reading.clock import Clock
 
+T = TypeVar("T")
+
 OPEN_FILES = 16_384
 """Maximum number of open files and connections, if the system permits that many."""
 HEALTH = "/health"
@@ -49,10 +53,13 @@ MOST_DELIVERIES = 1_000
 """Deliveries being read or waiting to be stored. More could not be stored in time, and would delay the others."""
 MOST_IN_HAND = 128 * LARGEST_BODY
 """Total bytes of the bodies being read or waiting to be stored."""
-LARGEST_SHARE = MOST_IN_HAND // 2
-"""Bytes of one company's bodies waiting to be stored."""
-SMALLEST_SHARE = MOST_IN_HAND // MOST_DELIVERIES
+LARGEST_SHARE = 8 * LARGEST_BODY
+"""Bytes of one company's bodies waiting to be stored; a commit of that many takes a fraction of a second."""
+SMALLEST_SHARE = LARGEST_SHARE // (MOST_DELIVERIES // 2)
 """Bytes that a body counts for at least."""
+QUICK_BODY = 16_384
+"""Bytes of a body that takes milliseconds to parse, such as a complete call. Larger ones may take tenths of a second,
+so a thread parses them, one after another."""
 GIB = 2**30
 STORE_SECONDS = 3.5
 """Time limit for storing an event. Aircall waits 5 s for the response (facts: Deliveries)."""
@@ -163,6 +170,7 @@ class Receiver:
         self._clock = clock
         self._deliveries = 0
         self._in_hand = 0
+        self._large = ThreadPoolExecutor(1, thread_name_prefix="parse")
         self._shares: Counter[str] = Counter()
         """Bytes of bodies waiting to be stored, by company."""
         self._refused: dict[int, int] = {}
@@ -188,6 +196,7 @@ class Receiver:
         try:
             yield
         finally:
+            self._large.shutdown(wait=False, cancel_futures=True)
             storing.cancel()
             with suppress(asyncio.CancelledError):
                 await storing
@@ -260,12 +269,19 @@ class Receiver:
 
     async def _understand(self, body: bytes) -> Response:
         """Return the response once the event in a body is stored durably."""
-        delivery = Delivery(body)
+
+        async def parse(work: Callable[[], T]) -> T:
+            if len(body) <= QUICK_BODY:
+                return work()
+            return await asyncio.get_running_loop().run_in_executor(self._large, work)
+
+        delivery = await parse(partial(Delivery, body))
         webhook = await self._tokens.webhook(delivery.fingerprint)
         if delivery.is_knock:
             return JSONResponse({"inbox": await asyncio.to_thread(lambda: self._inbox.inbox_id)})
-        row = delivery.row(webhook.company, webhook.kind, int(self._clock.time() * 1000))
-        share = max(len(body), SMALLEST_SHARE)
+        now = int(self._clock.time() * 1000)
+        row = await parse(partial(delivery.row, webhook.company, webhook.kind, now))
+        share = max(len(row.body), SMALLEST_SHARE)
         if self._shares[webhook.company] + share > LARGEST_SHARE:
             raise RefusedDeliveryError(
                 HTTPStatus.SERVICE_UNAVAILABLE, "Too many deliveries for this company; try again."

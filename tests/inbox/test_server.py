@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from tap_aircall.errors import InputError
 from tap_aircall.inbox import server
-from tap_aircall.inbox.deliveries import LARGEST_BODY, MESSAGES
+from tap_aircall.inbox.deliveries import LARGEST_BODY, MESSAGES, Delivery
 from tap_aircall.inbox.server import HEALTH, LARGEST_REFUSED, Receiver, Server, allow_open_files
 from tap_aircall.inbox.store import Inbox
 from tests.inbox.conftest import SECRET, delivery, event, ids, known
@@ -400,6 +400,27 @@ def test_one_company_cannot_starve_the_others(
     assert (done.pop().result(), other.result()) == (503, 200)
     assert (len(ids(inbox)), ids(inbox, "Zoo")) == (1, [3])
     receiver.stop()
+
+
+def test_a_large_body_does_not_delay_the_others(receiver: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun, may_go_on = threading.Event(), threading.Event()
+
+    def slow(body: bytes) -> Delivery:
+        if len(body) > server.QUICK_BODY:
+            begun.set()
+            assert may_go_on.wait(5)
+        return Delivery(body)
+
+    monkeypatch.setattr(server, "Delivery", slow)
+    monkeypatch.setattr(server, "STORE_SECONDS", 60)
+    with ThreadPoolExecutor(1) as pool:
+        large = pool.submit(receiver.post, delivery(1, text="x" * server.QUICK_BODY))
+        assert begun.wait(60)
+        assert receiver.post(delivery(2)).status_code == 200
+        assert not large.done()
+        may_go_on.set()
+        assert large.result().status_code == 200
+    assert ids(receiver.inbox) == [2, 1]
 
 
 def test_a_company_at_its_limit_does_not_affect_others(

@@ -173,6 +173,7 @@ def test_errors_are_one_line_without_values(postgres: Postgres, config: dict[str
     assert names(fail(lines), "aircall.people.phone", "BIGINT", "TEXT")
 
 
+@pytest.mark.slow
 def test_meltano_loads_incrementally(project: Project, postgres: Postgres, live_sandbox: Any) -> None:
     project.environment["TARGET_POSTGRES_SQLALCHEMY_URL"] = postgres.url
     world = live_sandbox.world

@@ -60,7 +60,7 @@ def describe(error: Exception) -> str:
         if about is None or about.sqlstate is None:
             return " ".join(str(error.orig).split())  # no connection
         table = ".".join(filter(None, (about.schema_name, about.table_name, about.column_name)))
-        has_values = about.sqlstate[:2] in {"22", "23"}  # data, constraints
+        has_values = about.sqlstate[:2] in {"22", "23"} or about.context  # data, constraints, triggers
         message = "its message is omitted, since it may quote a record" if has_values else about.message_primary
         return f"PostgreSQL: {type(error.orig).__name__} ({about.sqlstate}) {table}: {message}."
     if isinstance(error, InvalidInputLine):
@@ -71,8 +71,17 @@ def describe(error: Exception) -> str:
     return f"{type(error).__name__} in {place.name}; its message is omitted, since it may quote a record."
 
 
+def without_traceback(*args: Any, **kwargs: Any) -> logging.LogRecord:
+    """Make a log record without the traceback, which may quote a record."""
+    record = logging.LogRecord(*args, **kwargs)
+    record.exc_info = None
+    return record
+
+
 def main() -> None:
     """Run the target."""
+    logging.disable(logging.DEBUG)  # the SDK logs each record
+    logging.setLogRecordFactory(without_traceback)
     # This logger quotes lines that it cannot parse.
     logging.getLogger("singer_sdk.singerlib.encoding.simple").addFilter(lambda _: False)
     try:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from typing import TYPE_CHECKING, Any
 
@@ -150,21 +151,28 @@ def test_errors_are_one_line_without_values(postgres: Postgres, config: dict[str
     ]
     lines = "".join(json.dumps(message) + "\n" for message in messages)
 
-    def fail(lines: str, **changed: Any) -> str:
+    def fail(lines: str, *, count: int = 1, **changed: Any) -> str:
         path = tmp_path / "config.json"
         path.write_text(json.dumps(config | {"use_copy": True, "validate_records": False} | changed), encoding="utf-8")
         command: list[Any] = [executable("target-postgres"), "--config", path]
-        done = subprocess.run(command, input=lines, capture_output=True, text=True, check=False)
+        environment = os.environ | {"LOGLEVEL": "DEBUG"}
+        done = subprocess.run(command, input=lines, capture_output=True, text=True, check=False, env=environment)
         said: list[str] = [line for line in done.stderr.splitlines() if "| INFO " not in line and "Python" not in line]
-        assert (done.returncode, len(said)) == (1, 1), done.stderr
+        assert (done.returncode, len(said)) == (1, count), done.stderr
         assert PHONE not in done.stderr
-        return said[0]
+        return said[-1]
 
     assert "connection" in fail(lines, sqlalchemy_url="postgresql+psycopg://postgres@127.0.0.1:1/x")
     assert "sqlalchemy_url" in fail(lines, sqlalchemy_url=None)
     assert "message" in fail(lines[:-20])
+    assert "InvalidRecord" in fail(lines.replace('"integer"', '"null"'), validate_records=True, count=2)
     postgres.query("ALTER TABLE aircall.people ADD CHECK (phone = '')")
     assert "CheckViolation" in fail(lines)
+    postgres.query(
+        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'No %', NEW.phone; END $$;"
+        "CREATE TRIGGER refuse BEFORE INSERT ON aircall.people FOR EACH ROW EXECUTE FUNCTION refuse()"
+    )
+    assert "RaiseException" in fail(lines)
     role = f"weak_{postgres.name}"
     postgres.query(f"CREATE ROLE {role} LOGIN")
     weak = postgres.url.replace("postgres@", f"{role}@")

@@ -275,6 +275,8 @@ def read_json(path: str, what: str) -> dict[str, Any]:
     Raises:
         InputError: If it cannot be read, or contains something else.
     """
+    if path.lstrip().startswith("{"):  # never repeated, since a config has secrets
+        raise InputError(f"{what}: must be the name of a file, not its content.")
     what = f"{what} {path}"
     try:
         content = sys.stdin.buffer.read() if path == "-" else Path(path).read_bytes()

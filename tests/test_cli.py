@@ -403,6 +403,7 @@ def test_a_file_that_cannot_be_read_gets_one_line(config: Path, tmp_path: Path, 
     good = [] if option == "--config" else ["--config", config]
     for path, number in ((tmp_path / "none.json", errno.ENOENT), (tmp_path, errno.EISDIR)):
         fails_with(run(*good, option, path), f"{what} {path}", os.strerror(number))
+    fails_with(run(*good, option, f' {{"password": "{SECRET}"}}'), what, "file")
 
 
 @pytest.mark.parametrize(

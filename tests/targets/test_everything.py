@@ -104,6 +104,7 @@ def check(sandbox: Sandbox, counts: dict[str, int], configuration: Any, transcri
     assert transcript in spoken
 
 
+@pytest.mark.slow  # the demo loads into DuckDB by Meltano, and test_every_target compares every stream there
 def test_every_stream_arrives_in_duckdb(everything: Project, live_sandbox: Sandbox) -> None:
     log = everything.meltano("run", "tap-aircall", "target-duckdb")
 

@@ -169,7 +169,7 @@ class Page(NamedTuple):
         times: list[int] = []
         odd: list[Record] = []
         for record in self.records:
-            second = None if time is None else _second(record, time)
+            second = None if time is None else second_of(record, time)
             if not isinstance(record.get(key), _COMPARABLE) or (time is not None and second is None):
                 odd.append(record)
                 continue
@@ -248,7 +248,7 @@ def check_hidden(hidden: int, counted: int, name: str) -> None:
         )
 
 
-def _second(record: Record, key: str) -> int | None:
+def second_of(record: Record, key: str) -> int | None:
     """Return a time of a record in UNIX seconds; None if it is missing or invalid."""
     try:
         return to_seconds(record[key])
@@ -288,7 +288,7 @@ def stamp(record: Record, key: str, name: str) -> int:
     Raises:
         ResponseError: If it is missing or invalid.
     """
-    second = _second(record, key)
+    second = second_of(record, key)
     if second is None:
         raise _unusable(key, name)
     return second

@@ -353,12 +353,6 @@ class AircallStream(RESTStream[Any]):
                 shown = identity if type(identity) is int or _UUID.fullmatch(str(identity)) else "without an id"
                 self.logger.warning("Stream '%s': a record (%s) is set aside: %s", self.name, shown, reason)
 
-    def usable(self, odd: Sequence[Record]) -> list[Record]:
-        """Return the records that have an id, though no place in the list; note the others."""
-        usable = [record for record in odd if isinstance(record.get(self.item_key), int | str)]
-        self.note_odd([record for record in odd if record not in usable])
-        return usable
-
     def settle_gaps(self) -> None:
         """Keep gaps in the state; the run that first sees one fails."""
         before = later.parse_gaps(self.given_state.get(later.GAPS, ()))

@@ -39,11 +39,13 @@ class NamedCalls:
         for event in events:
             if event.object_type == "call" and (call_id := event.number) is not None:
                 start = event.second("started_at")
-                if start is None or self.is_wanted(start):
+                if self.is_wanted(start):
                     self._starts[call_id] = self._starts.get(call_id) if start is None else start
 
-    def is_wanted(self, start: int) -> bool:
-        """Return whether to extract calls that began at this time (UNIX seconds)."""
+    def is_wanted(self, start: int | None) -> bool:
+        """Return whether to extract calls that began at this time (UNIX seconds); None, for an unknown one, is wanted."""
+        if start is None:
+            return True
         return (self._first is None or start >= self._first) and (self._last is None or start <= self._last)
 
     def take(self, calls: Iterable[Record]) -> list[Record]:

@@ -11,7 +11,7 @@ from typing_extensions import override
 from tap_aircall.inbox.source import MARK, Mark
 from tap_aircall.reading import states
 from tap_aircall.reading.cursors import FIRST_RUN, POSITIONS, Cursors, Window
-from tap_aircall.reading.pages import PAGE_SIZE, stamp
+from tap_aircall.reading.pages import PAGE_SIZE, second_of
 from tap_aircall.reading.times import to_seconds
 from tap_aircall.reading.walks import AscendingWalk
 from tap_aircall.streams.base import AircallStream
@@ -108,16 +108,15 @@ class Calls(AircallStream):
             yield named.take(page.records)
             named.settle(query, page)
         found = self.client.in_flight(partial(self.read_one, "call", self.get_url_params(None, None)), named.left)
-        calls = (call for call in found if call and named.is_wanted(stamp(call, "started_at", self.name)))
+        calls = (call for call in found if call and named.is_wanted(second_of(call, "started_at")))
         while some := list(itertools.islice(calls, PAGE_SIZE)):
             yield some
 
     def _read(self, window: Window, cursors: Cursors) -> Iterator[list[Record]]:
         walk = AscendingWalk(self.read_pages, "started_at", from_is_exclusive=True, params={}, name=self.name)
-        for number, step in enumerate(walk.steps(*window), start=1):
+        for number, step in enumerate(self.with_notes(walk.steps(*window)), start=1):
             self.progress.expect(step.remaining or 0)
-            self.note_gap(step.gap)
-            yield [*step.records, *self.usable(step.odd)]
+            yield step.records
             if step.through is not None:
                 cursors.advance(step.through, self.began_at)
             if not self.is_full_table and (number % states.PAGES_PER_STATE == 0 or not step.records):

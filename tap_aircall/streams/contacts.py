@@ -59,10 +59,6 @@ class Contacts(AircallStream):
     follows_aircalls_clock = True
 
     @override
-    def prepare(self) -> None:
-        self.run.open_events()
-
-    @override
     def pages(self) -> Generator[list[Record]]:
         if self.is_full_table:
             yield from self._all(Backfill(None, None))

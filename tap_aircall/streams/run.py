@@ -46,8 +46,6 @@ class Run:
         self.clock = clock
         self.aircall_clock = AircallClock(clock)
         """Aircall's clock, which states use."""
-        self.events: EventSource | None = None
-        """The events of the inbox, the same throughout the run; None until opened."""
         self.call_pages: dict[tuple[str, ...], Page] = {}
         """Pages of the list of calls, reduced to a few fields, shared by the streams of `calls.details`."""
         self.failures: dict[str, StreamError] = {}
@@ -90,15 +88,16 @@ class Run:
         """The run's HTTP client."""
         return self._make_client(self.authenticator)
 
-    def open_events(self) -> None:
-        """Open the inbox, if the settings name one.
+    @cached_property
+    def events(self) -> EventSource | None:
+        """The events of the inbox, the same throughout the run; None without an inbox.
 
         Raises:
             InputError: If the inbox cannot be used.
             InboxError: If it cannot be read at the moment.
         """
-        if self.events is None and self.settings.inbox:
-            self.events = EventSource(self.settings.inbox, self.settings.inbox_company)
+        settings = self.settings
+        return EventSource(settings.inbox, settings.inbox_company) if settings.inbox else None
 
     def require_events(self, stream: str) -> EventSource:
         """Return the events of the inbox for a stream that needs them.
@@ -107,7 +106,6 @@ class Run:
             InputError: If there is no inbox, or it cannot be used.
             InboxError: If it cannot be read at the moment.
         """
-        self.open_events()
         if self.events is None:
             raise InputError(
                 f"Stream '{stream}': needs the setting inbox, where the webhook receiver stores events. Without an "
@@ -159,8 +157,8 @@ class Run:
         """Close the client and the inbox."""
         if "client" in vars(self):
             self.client.close()
-        if self.events is not None:
-            self.events.close()
+        if (events := vars(self).get("events")) is not None:
+            events.close()
 
     @cached_property
     def _limiter(self) -> RateLimiter:

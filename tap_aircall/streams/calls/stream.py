@@ -58,10 +58,6 @@ class Calls(AircallStream):
         return metadata
 
     @override
-    def prepare(self) -> None:
-        self.run.open_events()
-
-    @override
     def pages(self) -> Generator[list[Record]]:
         cursors = self.parse_state({} if self.is_full_table else self.stream_state)
         named = self._named(cursors)

@@ -51,7 +51,6 @@ class CallOutcomes(ChildList):
 
     @override
     def prepare(self) -> None:
-        self.run.open_events()
         if self.run.events is None:
             super().prepare()
         else:

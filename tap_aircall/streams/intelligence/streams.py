@@ -73,11 +73,6 @@ class CallIntelligence(CallDetails):
         """Calls that events named: their starts (UNIX seconds)."""
 
     @override
-    def prepare(self) -> None:
-        self.run.open_events()
-        super().prepare()
-
-    @override
     def begin(self) -> Cursors:
         cursors = super().begin()
         self._access = Access(self.client)

@@ -43,10 +43,10 @@ class InboxStream(AircallStream):
     kinds: ClassVar[tuple[str, ...]] = ()
     """Patterns of its events; empty for all."""
 
-    _forgotten: int | None = None
-    """Position up to which forgotten events are no loss to this stream."""
-    _has_warned = False
-    """Whether it has warned of forgotten events."""
+    _start = 0
+    """Position after which this run begins."""
+    _forgotten = 0
+    """Position up to which forgotten events are no loss to this stream, or were reported."""
 
     @property
     @override
@@ -55,7 +55,14 @@ class InboxStream(AircallStream):
 
     @override
     def prepare(self) -> None:
-        self._begin()
+        mark = Mark.parse(self.stream_state)
+        self._start = self.source.resume(mark, self.name)
+        self._forgotten = self.source.forgotten if mark is None else self._start
+
+    @override
+    def sample(self) -> list[Record]:
+        self.prepare()
+        return super().sample()
 
     @override
     def parse_state(self, state: Mapping[str, Any]) -> Mark | None:
@@ -66,24 +73,15 @@ class InboxStream(AircallStream):
         """The events of the inbox; see `Run.require_events`."""
         return self.run.require_events(self.name)
 
-    def _begin(self) -> int:
-        """Return the position after which this run begins; reject unusable settings and states."""
-        mark = Mark.parse(self.stream_state)
-        start = self.source.resume(mark, self.name)
-        if self._forgotten is None:
-            self._forgotten = self.source.forgotten if mark is None else start
-            self._warn_of_forgotten(start)
-        return start
-
     def _warn_of_forgotten(self, after: int) -> None:
-        """Warn once if the inbox forgot events after a position, which this stream has not read."""
-        if self.source.forgotten > max(after, self._forgotten or 0) and not self._has_warned:
-            self._has_warned = True
+        """Warn if the inbox forgot events after a position, which this stream has not read."""
+        if (forgotten := self.source.forgotten) > max(after, self._forgotten):
+            self._forgotten = forgotten
             self.logger.warning("Stream '%s': the inbox forgot events that this stream had not read yet.", self.name)
 
     @override
     def pages(self) -> Generator[list[Record]]:
-        start = self._begin()
+        start = self._start
         for events in self.source.events(start, self.kinds):
             self._warn_of_forgotten(start)
             yield [_whole(record) for record in self.records_of(events)]

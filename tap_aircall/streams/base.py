@@ -250,8 +250,6 @@ class AircallStream(RESTStream[Any]):
         except StreamUnavailableError as reason:
             self.note_left_out(reason)  # the target keeps its rows
         except AircallError as error:
-            if self.ABORT_AT_RECORD_COUNT is not None:
-                raise
             self.run.note_failure(self.name, error)
             self.logger.info("Stream '%s' failed. The run reads the other streams, then fails.", self.name)
         finally:

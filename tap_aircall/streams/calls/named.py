@@ -43,7 +43,7 @@ class NamedCalls:
                     self._starts[call_id] = self._starts.get(call_id) if start is None else start
 
     def is_wanted(self, start: int | None) -> bool:
-        """Return whether to extract calls that began at this time (UNIX seconds); None, for an unknown one, is wanted."""
+        """Return whether to extract calls that began at this time (UNIX seconds); None means unknown, and wanted."""
         if start is None:
             return True
         return (self._first is None or start >= self._first) and (self._last is None or start <= self._last)

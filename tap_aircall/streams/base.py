@@ -32,7 +32,7 @@ from tap_aircall.reading.conform import conform
 from tap_aircall.reading.pages import PAGE_SIZE, Page, ShortPageError
 from tap_aircall.reading.times import to_rfc3339
 from tap_aircall.streams.misfits import Misfits
-from tap_aircall.streams.progress import Progress, SummaryRow, forecast
+from tap_aircall.streams.progress import Progress, SummaryRow
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
@@ -434,17 +434,6 @@ class AircallStream(RESTStream[Any]):
             self.stream_state.pop(key, None)
         self.stream_state.update(kept)  # at once: a signal finds all of it or nothing
         self.tap.state_writer.write_state(self.tap.state)
-
-    def warn_of_cost(self, count: int, streams: int) -> None:
-        """Warn before an expensive run.
-
-        Args:
-            count: Number of this stream's records.
-            streams: Number of selected streams that take a request for each of them.
-        """
-        line = forecast(self.name, count, streams, self.client.limiter.requests_per_minute)
-        if line is not None:
-            self.logger.warning("%s", line)
 
     def note_left_out(self, reason: StreamUnavailableError) -> None:
         """Log why this run skips the stream, or part of it."""

@@ -67,11 +67,9 @@ class ReferenceStream(AircallStream):
     @cached_property
     def _listed(self) -> list[Record] | AircallError:
         try:
-            records = [record for step in self.steps() for record in step.records]
+            return [record for step in self.steps() for record in step.records]
         except AircallError as error:
             return error
-        self.warn_of_cost(len(records), len(self._owned))
-        return records
 
 
 class SingleObject(AircallStream):

@@ -1,4 +1,4 @@
-"""Progress of a stream, cost of a run, and the summary at its end.
+"""Progress of a stream, and the summary at the end of a run.
 
 A terminal gets a progress bar; otherwise, a line is logged twice a minute.
 """
@@ -10,8 +10,6 @@ import math
 import sys
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from tap_aircall.reading.times import HOUR_SECONDS
-
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -21,8 +19,6 @@ if TYPE_CHECKING:
     from tap_aircall.reading.clock import Clock
 
 PROGRESS_LOG_SECONDS = 30.0
-COSTLY_SECONDS = HOUR_SECONDS
-"""Duration from which on a run that takes a request per call, user or number gets a warning."""
 
 
 class Progress:
@@ -125,27 +121,6 @@ def summary(rows: Sequence[SummaryRow], requests: int, seconds: float) -> list[s
         count, sent, time = (number.rjust(width) for number, width in zip(numbers, widths[1:], strict=True))
         lines.append(f"  {stream:<{widths[0]}}  {count} records  {sent} requests  {time}  {row.note}".rstrip())
     return lines
-
-
-def forecast(owner: str, count: int, streams: int, requests_per_minute: float) -> str | None:
-    """Return a warning about a run that takes a request per record; None if it takes an hour or less.
-
-    Args:
-        owner: The stream with these records, such as `calls`.
-        count: Number of its records.
-        streams: Number of streams that take a request for each.
-        requests_per_minute: The rate limit.
-    """
-    requests = count * streams
-    seconds = requests / requests_per_minute * 60
-    if seconds <= COSTLY_SECONDS:
-        return None
-    advice = "select fewer streams, or set a later start_date" if owner == "calls" else "select fewer streams"
-    which = "1 selected stream takes" if streams == 1 else f"{streams} selected streams take"
-    return (
-        f"{which} a request for each of {count:,} {owner}: up to {requests:,} requests, about {duration(seconds)} at "
-        f"{requests_per_minute:g} requests a minute. If that is too long, {advice}."
-    )
 
 
 def duration(seconds: float) -> str:

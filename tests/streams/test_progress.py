@@ -12,7 +12,7 @@ from tap_aircall.errors import RejectedRequestError
 from tap_aircall.streams.progress import Progress
 from tap_aircall.streams.registry import STREAMS
 from tests.clock import NOW, FakeClock
-from tests.messages import each_names, names, refused, warnings
+from tests.messages import each_names, names, refused
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -116,19 +116,3 @@ def test_a_run_ends_with_a_summary_of_all_streams(
         ("call_topics", 60, 60),
         (len(STREAMS) - 5,),
     )
-
-
-@pytest.mark.parametrize(
-    ("per_minute", "expected"), [(0.75, []), (0.5, [("1 selected stream", "40 users", "80 min", 0.5)])]
-)
-def test_more_than_an_hour_of_requests_is_announced_once(
-    aircall: Aircall, caplog: pytest.LogCaptureFixture, per_minute: float, expected: list[tuple[object, ...]]
-) -> None:
-    for second in range(20):
-        aircall.world.add_call(started_at=int(NOW) - 10 * 86_400 + second, answered_at=int(NOW) - 9 * 86_400)
-    for _ in range(40):
-        aircall.world.add("users")
-
-    aircall.run("call_topics", "call_sentiments", "user_numbers", requests_per_minute=per_minute)
-
-    each_names([line for line in warnings(caplog) if names(line, "users")], *expected)

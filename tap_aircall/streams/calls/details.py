@@ -58,8 +58,6 @@ class CallDetails(AircallStream):
     state_keys: ClassVar[tuple[str, ...]] = (FIRST_RUN, POSITIONS, later.KEY, MARK)
     rereads: ClassVar[bool] = False
     """Whether calls are read again at the ages of `reread_after_hours`."""
-    asks_for_each: ClassVar[bool] = True
-    """Whether each call takes a request."""
 
     def __init__(self, tap: Tap, run: Run) -> None:
         super().__init__(tap, run)
@@ -99,12 +97,8 @@ class CallDetails(AircallStream):
         cursors = self.begin()
         read = partial(self.client.in_flight, self._read_calls)
         walk = AscendingWalk(read, "started_at", from_is_exclusive=True, params={}, name=Calls.name)
-        has_warned = False
         for window in cursors.windows():
             for step in self.with_notes(walk.steps(*window)):
-                if not has_warned and self.asks_for_each:
-                    self.warn_of_cost(step.remaining or len(step.records), 1)
-                    has_warned = True
                 self.progress.expect(step.remaining or 0)
                 yield from self.details_of(self.wanted(self._settled(step.records)))
                 if step.through is not None:

@@ -97,7 +97,6 @@ class CallRecordings(CallDetails):
     envelope = "call"
     state_keys = (*CallDetails.state_keys, KEPT)
     rereads = True
-    asks_for_each = False
 
     def __init__(self, tap: Tap, run: Run) -> None:
         super().__init__(tap, run)

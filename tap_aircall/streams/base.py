@@ -154,11 +154,6 @@ class AircallStream(RESTStream[Any]):
         """Whether every run reads everything."""
         return self.replication_method == REPLICATION_FULL_TABLE
 
-    @property
-    def continues_from_state(self) -> bool:
-        """Whether a run continues from the state."""
-        return not self.is_full_table
-
     @abstractmethod
     def pages(self) -> Generator[list[Record]]:
         """Read the records from Aircall in the order to emit them, usually page by page.
@@ -209,7 +204,7 @@ class AircallStream(RESTStream[Any]):
             InputError: Naming the stream.
         """
         state = self.given_state
-        if not state or (not self.continues_from_state and later.GAPS not in state):
+        if not state:
             return
         states.check_keys(self.name, state, (*self.state_keys, later.GAPS))
         try:
@@ -228,7 +223,7 @@ class AircallStream(RESTStream[Any]):
             InputError: Naming the stream.
         """
         state = self.given_state
-        if state and self.continues_from_state and not self.follows_aircalls_clock:
+        if state and not self.follows_aircalls_clock:
             states.check_times(self.name, state, self.aircall_clock.horizon())
 
     def parse_state(self, state: Mapping[str, Any]) -> Any:

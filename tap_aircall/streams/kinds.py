@@ -97,11 +97,6 @@ class OwnedStream(AircallStream):
     """Field for the owner's id, added to each record."""
     state_keys: ClassVar[tuple[str, ...]] = (ASKED_AT,)
 
-    @property
-    @override
-    def continues_from_state(self) -> bool:
-        return True
-
     @cached_property
     def owner_stream(self) -> ReferenceStream:
         """The owners' stream.

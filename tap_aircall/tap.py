@@ -54,7 +54,7 @@ class TapAircall(Tap):
         config: The settings.
         catalog: The streams and fields to read; None for those that the settings choose.
         parse_env_config: Whether to read environment variables too.
-        validate_config: Whether to require valid settings; discovery needs none.
+        validate_config: Whether to require the settings of a run; discovery needs none.
         clock: This machine's clock.
         **kwargs: Passed to the SDK's tap.
 
@@ -97,20 +97,17 @@ class TapAircall(Tap):
             config |= variables
             for line in lines:
                 self.logger.warning(line)
-        lines = problems(config, schema["properties"])
-        if lines and validate_config:
+        if lines := problems(config, schema["properties"]):
             raise InputError(" ".join(lines))
         settings, clock = None, clock or Clock()
         if validate_config:
             settings = Settings.from_config(config, now=clock.time(), version=self.plugin_version)
         self.this_run = Run(settings, clock)
         """What the streams of this run share."""
-        self._definitions = parse_definitions(config.get(SETTING), TAKEN, PARENTS)
+        self._definitions = parse_definitions(config[SETTING], TAKEN, PARENTS)
         self._order = [*STREAMS, *(definition.name for definition in self._definitions)]
         chosen = config.get(registry.SETTING)
         self._chosen = None if chosen is None else registry.choose(chosen, self._order)
-        for line in lines:  # the SDK only says that there are some
-            self.logger.warning(line)
         super().__init__(config=config, catalog=_as_catalog(catalog), validate_config=False, **kwargs)
 
     @override

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tap_aircall.errors import InputError, hint, one_line
 from tap_aircall.streams import directory
@@ -20,7 +20,7 @@ from tap_aircall.streams.kinds import ReferenceStream
 from tap_aircall.streams.recordings.stream import CallRecordings
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator
+    from collections.abc import Collection, Iterable, Iterator, Sequence
     from types import ModuleType
 
     from singer_sdk import Tap
@@ -57,22 +57,18 @@ PARENTS = [name for name, each in STREAMS.items() if issubclass(each, ReferenceS
 SETTING = "streams"
 
 
-def choose(value: Any, names: Collection[str]) -> set[str]:
+def choose(patterns: Sequence[str], names: Collection[str]) -> set[str]:
     """Return the streams that the setting `streams` selects.
 
     Args:
-        value: The setting, unchecked: names of streams, and patterns such as `call_*`.
+        patterns: The setting: names of streams, and patterns such as `call_*`.
         names: All streams.
 
     Raises:
-        InputError: If it is malformed, or a pattern matches no stream.
+        InputError: If a pattern matches no stream.
     """
-    if not isinstance(value, list):
-        raise InputError(f"Setting {SETTING}: must be an array.")
     chosen: set[str] = set()
-    for number, pattern in enumerate(value):
-        if not isinstance(pattern, str):
-            raise InputError(f"Setting {SETTING}.{number}: must be a string.")
+    for number, pattern in enumerate(patterns):
         found = {name for name in names if fnmatchcase(name, pattern)}
         if not found:
             advice = hint(pattern.lower(), names, f"there are {', '.join(names)}.")

@@ -73,23 +73,21 @@ class Definition:
         return self.replication is Replication.FULL_TABLE and self.parent is None and self.primary_keys == ("id",)
 
 
-def parse_definitions(value: Any, taken: Collection[str] = (), parents: Collection[str] = ()) -> list[Definition]:
+def parse_definitions(
+    items: Iterable[Mapping[str, Any]], taken: Collection[str] = (), parents: Collection[str] = ()
+) -> list[Definition]:
     """Parse the setting.
 
     Args:
-        value: The setting, unchecked; None if absent.
+        items: The setting.
         taken: Names of built-in streams.
         parents: Built-in streams that may be parents.
 
     Raises:
         InputError: Names the definition and the field that cannot be used.
     """
-    if value is None:
-        return []
-    if not isinstance(value, list):
-        raise InputError(f"Setting {SETTING}: must be an array.")
     definitions: list[Definition] = []
-    for number, item in enumerate(value):
+    for number, item in enumerate(items):
         # Later checks rely on earlier ones, so only the first problem is reported.
         problems = itertools.chain(_problems_of_form(item), _problems_of_content(item))
         field, problem = next(problems, ("", ""))
@@ -97,7 +95,7 @@ def parse_definitions(value: Any, taken: Collection[str] = (), parents: Collecti
             definition = _definition(item)
             field, problem = "name", _problem_of_name(definition.name, taken, definitions)
         if problem:
-            raise InputError(f"Setting {'.'.join(filter(None, (SETTING, str(number), field)))}: {problem}")
+            raise InputError(f"Setting {SETTING}.{number}.{field}: {problem}")
         definitions.append(definition)
     mine = {each.name for each in definitions}
     possible = sorted({*parents} - mine | {each.name for each in definitions if each.may_be_parent})
@@ -111,10 +109,8 @@ def parse_definitions(value: Any, taken: Collection[str] = (), parents: Collecti
     return definitions
 
 
-def _problems_of_form(item: Any) -> Iterator[tuple[str, str]]:
+def _problems_of_form(item: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Yield fields that are unknown, missing or of the wrong type, each with its problem."""
-    if not isinstance(item, dict):
-        yield "", "must be an object."
     for name in (name for name in item if name not in FIELDS):
         yield one_line(name), f"unknown; {hint(name, FIELDS, 'there are ' + ', '.join(FIELDS) + '.')}"
     for name, meaning in _REQUIRED.items():

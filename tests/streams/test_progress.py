@@ -5,8 +5,6 @@ import sys
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-import pytest
-
 from aircall_sandbox import Fault
 from tap_aircall.errors import RejectedRequestError
 from tap_aircall.streams.progress import Progress
@@ -16,6 +14,8 @@ from tests.messages import each_names, names, refused
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    import pytest
 
     from tests.conftest import Aircall
 

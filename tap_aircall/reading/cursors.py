@@ -129,19 +129,14 @@ class Cursors:
         return [Window(None if first == BEGINNING else first, last) for first, last in itertools.pairwise(borders)]
 
     @property
-    def ages(self) -> list[int]:
-        """Ages in seconds at which calls are read, in order; the first is `NEW`."""
-        return list(self._positions)
-
-    @property
     def read_through(self) -> int | None:
         """The UNIX second up to which all calls were read at least once; None before the first run."""
         return None if self._positions[NEW] == BEGINNING else self._positions[NEW]
 
-    def position_at(self, age: int) -> int:
-        """Return the position (UNIX) of the first cursor with at least this age (seconds), or else of the last."""
-        ages = self.ages
-        return self._positions[next((each for each in ages if each >= age), ages[-1])]
+    @property
+    def read_for_good(self) -> int:
+        """The UNIX second up to which no cursor reads calls again."""
+        return min(self._positions.values())
 
     def advance(self, through: int, now: int) -> None:
         """Note that all calls of the current window up to a second were emitted.

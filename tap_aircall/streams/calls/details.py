@@ -104,7 +104,7 @@ class CallDetails(AircallStream):
                 if step.through is not None:
                     cursors.advance(step.through, self._now - DELAY_SECONDS)
                 self.note(cursors)
-        self.read_no_more_before = cursors.position_at(cursors.ages[-1])
+        self.read_no_more_before = cursors.read_for_good
         yield from self.finish(cursors)
 
     @override

@@ -66,7 +66,7 @@ class Calls(AircallStream):
                 named.take(calls)
                 yield calls
         if not self.is_full_table:
-            self.read_no_more_before = cursors.position_at(cursors.ages[-1])
+            self.read_no_more_before = cursors.read_for_good
         yield from self._read_named(named)
         if self.run.events is not None and not self.is_full_table:
             self.write_state(self.run.events.mark())

@@ -105,8 +105,8 @@ class CallIntelligence(CallDetails):
 
     @override
     def to_state(self, cursors: Cursors) -> dict[str, Any]:
-        through = cursors.position_at(cursors.ages[-1])  # no cursor reads calls up to here again
-        self._found = {each: start for each, start in self._found.items() if start + HOUR_SECONDS > through}
+        forgotten = cursors.read_for_good - HOUR_SECONDS
+        self._found = {each: start for each, start in self._found.items() if start > forgotten}
         granted = {GRANTED: True} if self._access.is_granted else {}
         return {**super().to_state(cursors), FOUND: ids_to_state(self._found) or None, **granted}
 

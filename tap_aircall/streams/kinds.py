@@ -113,7 +113,7 @@ class OwnedStream(AircallStream):
     def is_due(self) -> bool:
         """Whether this run reads the stream."""
         last = self.parse_state(self.given_state)
-        return states.is_due(last, self.settings.owned_lists_every_seconds, self._began)
+        return states.is_due(last, self.settings.owned_lists_every_seconds, self.began_at)
 
     @override
     def prepare(self) -> None:
@@ -145,14 +145,9 @@ class OwnedStream(AircallStream):
         """Return when it was last read (UNIX seconds); None for never."""
         return to_seconds(state[ASKED_AT]) if ASKED_AT in state else None
 
-    @cached_property
-    def _began(self) -> int:
-        """Lower bound of Aircall's time when this run reads the stream (UNIX seconds)."""
-        return self.aircall_clock.reached()
-
     def _note(self) -> None:
         """Record in the state that the stream was read, or refused."""
-        self.write_state({ASKED_AT: to_rfc3339(self._began)})
+        self.write_state({ASKED_AT: to_rfc3339(self.began_at)})
 
     @override
     def sample(self) -> list[Record]:

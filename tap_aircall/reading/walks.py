@@ -150,20 +150,19 @@ def whole_list(read: Reader, key: str, name: str) -> Iterator[Step]:
     raise _contradicts_itself(name)
 
 
-def behind_tokens(ask: Callable[[Query], Any], envelope: str, key: str, name: str) -> Iterator[Step]:
+def behind_tokens(read: Callable[[Query], tuple[Page, Any]], key: str, name: str) -> Iterator[Step]:
     """Read a list that is paged by tokens: WhatsApp templates (facts: Optional features).
 
     It ends without a next token, once it has shown as many records as its total; or when two readings in a row lack the
     same number of records, which is a gap.
 
     Args:
-        ask: Sends a query and returns the decoded response.
-        envelope: Key of the list in it.
+        read: Reads a page, and what Aircall says about the next one (`pageInfo`).
         key: Name of the field that identifies a record.
         name: Name of the list, for errors.
 
     Raises:
-        ResponseError: If there is no list, or it contradicts itself or hides too many records.
+        ResponseError: If it contradicts itself or hides too many records.
     """
     given: set[Any] = set()
     before: Gap | None = None
@@ -172,9 +171,8 @@ def behind_tokens(ask: Callable[[Query], Any], envelope: str, key: str, name: st
         query: Query = {}
         idle = 0
         while True:
-            payload = ask(query)
+            page, info = read(query)
             known = len(given)
-            page = Page.parse(payload, envelope).placed(key, None, name)
             fresh: dict[Any, Record] = {}
             for record in page.records:
                 if record[key] not in given:
@@ -182,7 +180,6 @@ def behind_tokens(ask: Callable[[Query], Any], envelope: str, key: str, name: st
             odd = {repr(record): record for record in page.odd if repr(record) not in given}
             given.update(fresh, odd)
             yield Step([*fresh.values()], odd=[*odd.values()])
-            info = payload.get("pageInfo")
             info = info if isinstance(info, dict) else {}
             following = str(info.get("nextToken") or "")
             idle = 0 if len(given) > known else idle + 1

@@ -191,14 +191,13 @@ class WhatsappTemplates(NumberResource, OptionalOwnedStream):
 
     @override
     def ask(self, path: str) -> list[Record]:
-        def ask(query: Query) -> Any:
-            return self.client.get(path, query, checked)
+        def parse(payload: Any) -> tuple[Page, Any]:
+            return Page.parse(payload, self.envelope).placed(self.item_key, None, self.name), payload.get("pageInfo")
 
-        def checked(payload: Any) -> Any:
-            Page.parse(payload, self.envelope)
-            return payload
+        def read(query: Query) -> tuple[Page, Any]:
+            return self.client.get(path, query, parse)
 
-        steps = walks.behind_tokens(ask, self.envelope, self.item_key, self.name)
+        steps = walks.behind_tokens(read, self.item_key, self.name)
         return [record for step in self.with_notes(steps) for record in step.records]
 
 

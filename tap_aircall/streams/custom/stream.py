@@ -69,6 +69,7 @@ def stream_of(definition: Definition, kind: type[CustomStream] | None = None) ->
         "owner": definition.parent or "",
         "owner_key": definition.parent_key or "",
         "definition": definition,
+        "follows_aircalls_clock": definition.replication is Replication.NEWEST_FIRST,
         "selected_by_default": not definition.is_built_in,
         "cost": f"one per record of `{definition.parent}`, once a day" if definition.parent else "one per 50",
         "__doc__": kind.__doc__,
@@ -212,10 +213,6 @@ class ChildList(CustomStream, OptionalOwnedStream):
 
 class ChangingList(CustomStream):
     """A list of which only new or changed records are read."""
-
-    def __init__(self, tap: Tap, run: Run) -> None:
-        super().__init__(tap, run)
-        self.follows_aircalls_clock = self.definition.replication is Replication.NEWEST_FIRST
 
     @override
     def parse_state(self, state: Mapping[str, Any]) -> int | None:

@@ -72,20 +72,13 @@ class Archive:
         if is_url and (self._options is None or not path.strip("/")):
             raise InputError(f"Setting {SETTING}: must be a folder, or a URL such as s3://bucket, gs:// or abfs://.")
         self._system = _file_system(protocol if is_url else "file")
-        self._names_of = lru_cache(DAYS_REMEMBERED)(self._list)
+        self.names_of = lru_cache(DAYS_REMEMBERED)(self._list)
+        """Returns the files of a day, such as `2026/11/23`, with their sizes in bytes, or raises a `StorageError`."""
 
     @property
     def is_folder(self) -> bool:
         """Whether it is a local folder rather than an object store."""
         return self._options is None
-
-    def names_of(self, day: str) -> dict[str, int]:
-        """Return the files of a day, such as `2026/11/23`, with their sizes in bytes; days are cached.
-
-        Raises:
-            StorageError: If it cannot be listed.
-        """
-        return self._names_of(day)
 
     def check(self, day: str) -> None:
         """Check that the files of a day can be listed, and that a folder can take new ones; leaves nothing behind.

@@ -97,10 +97,10 @@ class CallRecordings(CallDetails):
     envelope = "call"
     state_keys = (*CallDetails.state_keys, KEPT)
     rereads = True
+    _archive: Archive
 
     def __init__(self, tap: Tap, run: Run) -> None:
         super().__init__(tap, run)
-        self._archive: Archive | None = None
         self._read_call = partial(self.read_one, self.envelope, {})
         self._kept: dict[str, dict[int, int]] = {kind: {} for kind in KINDS}
         """Calls with stored files, by kind: their starts, rounded down to the hour (UNIX seconds)."""
@@ -115,15 +115,16 @@ class CallRecordings(CallDetails):
 
     @override
     def pages(self) -> Generator[list[Record]]:
-        _ = self.archive  # fails if there is none
+        if not self.settings.recordings_location:
+            raise StreamUnavailableError(f"is left out: the setting {SETTING} is missing.")
         yield from super().pages()
 
     @override
     def sample(self) -> list[Record]:
         """Check `recordings_location` without downloading a file."""
-        self.prepare()
-        if self._archive is None:
+        if not self.settings.recordings_location:
             raise StorageError(f"Setting {SETTING}: missing; name a folder or bucket for the files.")
+        self.prepare()
         self._archive.check(_day_of(int(self.clock.time())))
         return []
 
@@ -197,17 +198,6 @@ class CallRecordings(CallDetails):
         self.set_aside_call(call_id, reason, str(outcome))
         return None
 
-    @property
-    def archive(self) -> Archive:
-        """The place for files.
-
-        Raises:
-            StreamUnavailableError: If the settings name none.
-        """
-        if self._archive is None:
-            raise StreamUnavailableError(f"is left out: the setting {SETTING} is missing.")
-        return self._archive
-
     def _link_in(self, call: Record, kind: str) -> str | None:
         link = call.get(kind)
         return link if isinstance(link, str) and link and call["id"] not in self._kept[kind] else None
@@ -217,7 +207,7 @@ class CallRecordings(CallDetails):
         for kind in KINDS:
             if self._link_in(call, kind) is not None:
                 day, begin = _day_of(to_seconds(call["started_at"])), Wanted(call, kind, "", {}).name("")
-                there = {name: size for name, size in self.archive.names_of(day).items() if name.startswith(begin)}
+                there = {name: size for name, size in self._archive.names_of(day).items() if name.startswith(begin)}
                 yield Wanted(call, kind, day, there)
 
     def _is_remembered(self, wanted: Wanted) -> bool:
@@ -249,7 +239,7 @@ class CallRecordings(CallDetails):
             else:
                 return self._record(wanted, kept, content_type)
         for name in wanted.there:
-            return self._record(wanted, self.archive.look_at(wanted.day, name), None)
+            return self._record(wanted, self._archive.look_at(wanted.day, name), None)
         return self._record(wanted, None, None)
 
     def _store(self, wanted: Wanted, link: str, incoming: Incoming) -> tuple[Kept, str]:
@@ -257,12 +247,12 @@ class CallRecordings(CallDetails):
         content_type = incoming.headers.get("Content-Type", "").partition(";")[0].strip().lower()
         name = wanted.name(_extension(content_type, link))
         if incoming.length and wanted.there.get(name) == incoming.length:
-            return self.archive.look_at(wanted.day, name), content_type
+            return self._archive.look_at(wanted.day, name), content_type
         pieces = incoming.pieces(LARGEST)
         first = next(pieces, b"")
         if not first or content_type.startswith(NO_AUDIO):
             raise TransientError(f"Aircall's link to a {wanted.kind} leads to something other than audio.")
-        return self.archive.keep(wanted.day, name, itertools.chain([first], pieces)), content_type
+        return self._archive.keep(wanted.day, name, itertools.chain([first], pieces)), content_type
 
     def _link_of(self, wanted: Wanted) -> str | None:
         """Request a call's link again; None if the call is gone or has none."""

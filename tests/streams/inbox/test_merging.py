@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tap_aircall.inbox.store import Event
-from tap_aircall.streams.inbox.merging import merged
+from tap_aircall.streams.inbox.streams import merged
 
 Record = dict[str, Any]
 SECOND = 1_000

@@ -10,7 +10,7 @@ from aircall_sandbox import Fault
 from tap_aircall.errors import AircallError, InputError
 from tests.clock import NOW
 from tests.conftest import Run
-from tests.messages import each_names, names, refused, warnings
+from tests.messages import names, refused, warnings
 from tests.warehouse import Warehouse
 
 if TYPE_CHECKING:
@@ -146,17 +146,6 @@ def test_a_state_of_a_clock_that_was_ahead_hides_nothing(company: Aircall) -> No
 
 def test_a_state_of_a_version_without_it_reads_them(company: Aircall) -> None:
     assert company.run("user_numbers", state={"bookmarks": {"user_numbers": {}}}).requests == 1 + USERS
-
-
-def test_a_cost_is_announced_only_by_the_run_that_pays_it(company: Aircall, caplog: pytest.LogCaptureFixture) -> None:
-    slow: dict[str, Any] = {"requests_per_minute": 0.1}
-    state = company.run("user_numbers", **slow).state
-    each_names(warnings(caplog), (USERS, "users"))
-    caplog.clear()
-
-    company.run("user_numbers", state=state, **slow)
-
-    assert not warnings(caplog)
 
 
 @pytest.mark.parametrize("value", [-1, "often", 200_000])

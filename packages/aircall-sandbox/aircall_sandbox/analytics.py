@@ -64,7 +64,7 @@ class ExportJob:
 
 @dataclass
 class Analytics:
-    """Makes reports about a company. Attributes may be changed at any time, also through `/_sandbox/analytics`.
+    """Makes reports about a company. Attributes may be changed at any time.
 
     Keys of mappings are a report with its first day (`CALLS_HISTORY 2026-05-20`), or a report alone.
     """

@@ -21,7 +21,6 @@ from starlette.routing import Route
 from typing_extensions import override
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from aircall_sandbox import control
 from aircall_sandbox.analytics import EXPORT_PATH, FILE_PATH, Analytics
 from aircall_sandbox.api import OAUTH_ONLY, Api
 from aircall_sandbox.messages import FORBIDDEN, NO_SUCH_PATH, UNAUTHORIZED, ApiResponse, RequestLog
@@ -113,7 +112,7 @@ class Sandbox:
         self._socket: socket.socket | None = None
         self._server: uvicorn.Server | None = None
         everything = Route("/{path:path}", self._handle, methods=["GET", "POST", "PUT", "DELETE"])
-        routes = [*control.routes(self), *self.oauth.routes(), everything]
+        routes = [*self.oauth.routes(), everything]
         self._app = _dated(Starlette(routes=routes), lambda: self.date(self.now()))
 
     def now(self) -> float:

@@ -63,22 +63,9 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-@dataclass(frozen=True)
-class Attempt:
-    """An attempt to deliver an event."""
-
-    webhook_id: str
-    event: str
-    at: float
-    """By the sandbox's clock, in UNIX seconds."""
-    status: int
-    """Of the response; 0 for none in time."""
-
-
 @dataclass
 class _Delivery:
     webhook_id: str
-    event: str
     body: bytes
     attempts: int = 0
 
@@ -100,8 +87,6 @@ class WebhookService:
         """Share of deliveries that are sent twice, from 0 to 1."""
         self.forwards: dict[str, str] = {}
         """Loopback base URLs by the public base URL that they stand for."""
-        self.log: list[Attempt] = []
-        """All attempts."""
         self.of_app: set[str] = set()
         """Ids of the webhooks that the OAuth app created."""
         self._world = world
@@ -228,7 +213,7 @@ class WebhookService:
             if event in webhook["events"]:
                 envelope = {"resource": event.split(".", maxsplit=1)[0], "event": event, "timestamp": int(made_at)}
                 body = msgspec.json.encode(envelope | {"token": webhook["token"], "data": data})
-                self._push(made_at + self.delay * self._random.random(), _Delivery(webhook["webhook_id"], event, body))
+                self._push(made_at + self.delay * self._random.random(), _Delivery(webhook["webhook_id"], body))
 
     def _receivers(self) -> list[Record]:
         """Return the webhooks that get deliveries."""
@@ -247,13 +232,13 @@ class WebhookService:
 
     # Deliveries
 
-    def deliver(self) -> list[Attempt]:
-        """Send due deliveries, and return the attempts.
+    def deliver(self) -> list[int]:
+        """Send due deliveries, and return the statuses of the responses; 0 for none in time.
 
         Raises:
             ValueError: A forward does not lead to a loopback address.
         """
-        attempts: list[Attempt] = []
+        statuses: list[int] = []
         with self._sending, requests.Session() as session:
             session.trust_env = False
             while True:
@@ -262,19 +247,12 @@ class WebhookService:
                     self._world.move_on(now)
                     delivery = self._next_due(now)
                     if delivery is None:
-                        return attempts
+                        return statuses
                     webhook = self._webhooks[delivery.webhook_id]
                 status = self._send(session, self._target(webhook["url"]), delivery)
-                attempt = Attempt(delivery.webhook_id, delivery.event, now, status)
-                attempts.append(attempt)
+                statuses.append(status)
                 with self._lock:
-                    self.log.append(attempt)
                     self._note(webhook, delivery, ok=200 <= status < 300)  # noqa: PLR2004 - what 2xx means
-
-    @property
-    def waiting(self) -> int:
-        """Number of deliveries that are still to be sent."""
-        return len(self._queue)
 
     def _push(self, due: float, delivery: _Delivery) -> None:
         heapq.heappush(self._queue, (due, next(self._order), delivery))

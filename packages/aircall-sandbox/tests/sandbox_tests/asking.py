@@ -25,7 +25,3 @@ def listed(aircall: Aircall, path: str, **params: Any) -> list[int]:
     payload = get(aircall, path, **params).json()
     (records,) = (value for name, value in payload.items() if name != "meta")
     return [record["id"] for record in records]
-
-
-def control(aircall: Aircall, method: str, path: str, body: Any = None) -> requests.Response:
-    return requests.request(method, f"{aircall.sandbox.url}/_sandbox/{path}", json=body, timeout=10)

@@ -11,7 +11,7 @@ import pytest
 import requests
 
 from aircall_sandbox.analytics import EXPORT_PATH
-from sandbox_tests.asking import ask, control, get
+from sandbox_tests.asking import ask, get
 from tests.clock import NOW
 
 if TYPE_CHECKING:
@@ -168,11 +168,3 @@ def test_an_export_is_forgotten_after_a_day(aircall: Aircall) -> None:
     identity = begin(aircall)
     aircall.clock.now += aircall.sandbox.analytics.kept_seconds
     assert get(aircall, f"{EXPORT_PATH}/{identity}").status_code == 404
-
-
-def test_other_processes_can_change_how_reports_are_made(aircall: Aircall) -> None:
-    changes = {"plan": False, "failing": {"CALLS_HISTORY": "no"}, "seconds": 90}
-    assert control(aircall, "POST", "analytics", changes).status_code == 200
-    assert control(aircall, "POST", "analytics", {"world": {}}).status_code == 400
-    analytics = aircall.sandbox.analytics
-    assert (analytics.plan, analytics.failing, analytics.seconds) == (False, {"CALLS_HISTORY": "no"}, 90)

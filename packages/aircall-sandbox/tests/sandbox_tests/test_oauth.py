@@ -8,8 +8,6 @@ from urllib.parse import parse_qsl, urlsplit
 import pytest
 import requests
 
-from sandbox_tests.asking import control
-
 if TYPE_CHECKING:
     from tests.conftest import Aircall
 
@@ -133,7 +131,7 @@ def test_uninstalling_also_revokes_refresh_tokens(aircall: Aircall, action: str,
     aircall.sandbox.oauth.dead_token_status = dead
     tokens = aircall.sandbox.oauth.tokens()
 
-    assert control(aircall, "POST", "oauth", {action: True}).json() == {}
+    getattr(aircall.sandbox.oauth, action)()
 
     assert ping(aircall, tokens["access_token"]) == dead
     assert refresh(aircall, tokens["refresh_token"]).status_code == refreshed

@@ -90,7 +90,7 @@ class Company:
         self.clock = FakeClock()
         self.world = World(now=self.clock.now)
         self.world.intelligence.is_wrapped = False
-        self._api = api.Api(self.world, retired_users_v1=True)
+        self._api = api.Api(self.world)
         self.starts: dict[int, set[int]] = {}
         """Each `started_at` of a call since the start of the run."""
         self.ever: set[tuple[str, Any]] = set()
@@ -140,7 +140,7 @@ class Company:
         """ApiResponse a request."""
         if path.count("/") == 2:
             self._gap = None  # the gap between two requests for a list ends
-        return self._api.respond(path, params, ())
+        return self._api.respond(path, params)
 
     def note_starts(self) -> None:
         """Record the `started_at` of each call."""
@@ -149,7 +149,7 @@ class Company:
 
     def ai_result(self, stream: str, call: int) -> Any:
         """Return an AI result of a call; None if there is none."""
-        response = self._api.respond(f"/v1/calls/{call}/{AI_RESULTS[stream]}", {}, ())
+        response = self._api.respond(f"/v1/calls/{call}/{AI_RESULTS[stream]}", {})
         return response.payload if response.status == 200 else None
 
     # Events

@@ -6,7 +6,7 @@ from itertools import zip_longest
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping
 
     from aircall_sandbox.messages import ApiResponse
 
@@ -18,8 +18,6 @@ class Query(NamedTuple):
     """Including the version."""
     params: Mapping[str, str]
     """The last value of each parameter."""
-    tags: Sequence[str] = ()
-    """All values of `tags[]`."""
 
 
 class Route(NamedTuple):

@@ -59,10 +59,8 @@ class Sandbox:
         clock: Returns the time in UNIX seconds.
         requests_per_minute: Rate limit; None for no limit.
         reset_unit: Unit of the `X-AircallApi-Reset` header of a 429; `none` for no such header.
-        retry_after: Whether a 429 has a `Retry-After` header.
         latency: Real seconds before each response.
         port: Port to listen on; 0 for any free port.
-        retired_users_v1: Whether version 1 of the users is gone.
         oauth: Kind of OAuth tokens; see `aircall_sandbox.oauth.OAuth`.
         seed: Seed of the random delays and repeats of webhook deliveries.
         delivers: Whether deliveries go out when due; otherwise call `webhooks.deliver`.
@@ -75,10 +73,8 @@ class Sandbox:
         clock: Callable[[], float] = time.time,
         requests_per_minute: float | None = None,
         reset_unit: ResetUnit = "seconds",
-        retry_after: bool = False,
         latency: float = 0.0,
         port: int = 0,
-        retired_users_v1: bool = True,
         oauth: Mode = "permanent",
         seed: int = 0,
         delivers: bool = False,
@@ -102,10 +98,9 @@ class Sandbox:
         self._ended = threading.Event()
         world.recordings.root = lambda: self.url
         self._clock = clock
-        self._api = Api(world, retired_users_v1=retired_users_v1)
+        self._api = Api(world)
         self._limit = requests_per_minute
         self._reset_unit = reset_unit
-        self._retry_after = retry_after
         self._recent: deque[float] = deque()
         self._blocked_until = float("-inf")
         self._port = port
@@ -223,9 +218,8 @@ class Sandbox:
         payload = _json(body, request.headers.get("content-type", ""))
         if path == TOKEN_PATH and request.method == "POST":
             return self.oauth.respond(payload), {}
-        tags = request.query_params.getlist("tags[]")
         known = request.method == "GET"
-        response = self._api.respond(path, dict(request.query_params), tags) if known else NO_SUCH_PATH
+        response = self._api.respond(path, dict(request.query_params)) if known else NO_SUCH_PATH
         if path.startswith(EXPORT_PATH):
             response = self.analytics.respond(request.method, path, payload, now)
         if path == WEBHOOKS_PATH or path.startswith(f"{WEBHOOKS_PATH}/"):
@@ -269,8 +263,6 @@ class Sandbox:
         if self._reset_unit != "none":
             scale = 1000 if self._reset_unit == "milliseconds" else 1
             headers["X-AircallApi-Reset"] = str(int(self._blocked_until * scale))
-        if self._retry_after:
-            headers["Retry-After"] = str(int(self._blocked_until - now))
         return headers
 
 

@@ -30,7 +30,7 @@ MEMBER_FIELDS = (
     *("id", "name", "email", "availability_status", "default_number_id"),
     *("created_at", "time_zone", "language", "wrap_up_time"),
 )
-NUMBER_USER_FIELDS = (*CALL_USER_FIELDS[:8], "substatus", "wrap_up_time")
+INTEGRATION_USER_FIELDS = (*CALL_USER_FIELDS[:8], "substatus", "wrap_up_time")
 
 
 class World:
@@ -249,9 +249,9 @@ class World:
         """Return a user as calls show them."""
         return _with_link(self.kinds["users"][identity], CALL_USER_FIELDS, "users")
 
-    def number_user(self, identity: int) -> Record:
-        """Return a user as a single number shows them."""
-        return _with_link(self.kinds["users"][identity], NUMBER_USER_FIELDS, "users")
+    def integration_user(self, identity: int) -> Record:
+        """Return a user as the integration shows them."""
+        return _with_link(self.kinds["users"][identity], INTEGRATION_USER_FIELDS, "users")
 
     def author(self, identity: int) -> Record:
         """Return a user as comments and tags show them."""

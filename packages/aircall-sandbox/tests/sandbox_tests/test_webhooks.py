@@ -76,9 +76,8 @@ class TestObjects:
         own = requests.post(url, json={"url": PUBLIC}, headers=headers, timeout=10).json()["webhook"]["webhook_id"]
         listed = requests.get(url, headers=headers, timeout=10).json()
         assert [webhook["webhook_id"] for webhook in listed["webhooks"]] == [own]
-        for method in ("GET", "PUT", "DELETE"):
+        for method in ("PUT", "DELETE"):
             assert requests.request(method, f"{url}/{other}", json={}, headers=headers, timeout=10).status_code == 404
-        assert requests.get(f"{url}/{own}", headers=headers, timeout=10).status_code == 200
         assert len(get(aircall, "/v1/webhooks").json()["webhooks"]) == 2
 
     @pytest.mark.parametrize(

@@ -56,7 +56,6 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with Sandbox(world) as sandbox:
         sandbox.analytics.seconds = 0  # nobody is to wait
         add_everything(world)
-        sandbox.webhooks.of_app.update(world.kinds["webhooks"])
         # The SDK's tests reject fields that no schema names, so these objects have none.
         world.optional.registration_statuses = {number: {} for number in world.kinds["numbers"]}
         SETTINGS.update(

@@ -121,7 +121,6 @@ def record(folder: Path, calls: int) -> Recording:
     world = company(calls)
     inbox = str(folder / "inbox.db")
     with Sandbox(world, clock=clock.time) as sandbox:
-        sandbox.webhooks.of_app.update(world.kinds["webhooks"])
         sandbox.analytics.seconds = 0
         sandbox.analytics.rows[REPORT] = [{"Call": "1", "Größe": 'say "hi"'}, {"Call": "2"}]
         aircall = Aircall(sandbox, clock)

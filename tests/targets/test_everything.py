@@ -39,7 +39,6 @@ def live_sandbox() -> Iterator[Sandbox]:
         world.add_call(started_at=int(now) - 7200)
     add_everything(world)
     with Sandbox(world) as sandbox:
-        sandbox.webhooks.of_app.update(world.kinds["webhooks"])
         sandbox.analytics.seconds = 0
         sandbox.analytics.rows[REPORT] = [{"Call": "1"}, {"Call": "2"}]
         yield sandbox

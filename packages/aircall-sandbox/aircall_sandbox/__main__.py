@@ -10,14 +10,12 @@ import time
 from functools import partial
 from pathlib import Path
 from typing import NoReturn
-from urllib.parse import urlsplit
 
 from typing_extensions import override
 
 from aircall_sandbox import Sandbox, generate_company
 from aircall_sandbox.extras import add_campaigns, add_messaging, add_outbound_campaigns
 from aircall_sandbox.replay import Replay
-from aircall_sandbox.webhooks import is_loopback
 
 
 class _Parser(argparse.ArgumentParser):
@@ -89,15 +87,6 @@ def _parser() -> argparse.ArgumentParser:
     server.add_argument(
         "--latency", type=seconds, default=0, metavar="SECONDS", help="delay of each response (default: 0)"
     )
-    server.add_argument(
-        "--forward",
-        type=_forward,
-        action="append",
-        default=[],
-        metavar="PUBLIC=LOCAL",
-        help="deliver webhooks of a public address to one on this machine, such as "
-        "https://hooks.example.com=http://127.0.0.1:8788",
-    )
     kinds = ("permanent", "expiring", "rotating")
     server.add_argument("--oauth", choices=kinds, default="permanent", help="kind of OAuth tokens (default: permanent)")
     return parser
@@ -125,9 +114,7 @@ def _serve(options: argparse.Namespace) -> int:
         latency=options.latency,
         oauth=options.oauth,
         seed=options.seed,
-        delivers=True,
     )
-    sandbox.webhooks.forwards.update(options.forward)
     if options.trace is not None:
         try:
             replay = Replay.read(options.trace, sandbox.now)
@@ -168,14 +155,6 @@ def _number(text: str, most: float, message: str) -> float:
     if not (math.isfinite(number) and 0 <= number <= most):
         raise argparse.ArgumentTypeError(message)
     return number
-
-
-def _forward(text: str) -> tuple[str, str]:
-    public, _, local = text.partition("=")
-    if not public.startswith("https://") or not is_loopback(urlsplit(local).hostname or ""):
-        message = "must be a public https address, an equals sign, and a loopback address"
-        raise argparse.ArgumentTypeError(message)
-    return public, local
 
 
 if __name__ == "__main__":

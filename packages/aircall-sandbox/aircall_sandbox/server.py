@@ -46,8 +46,6 @@ STALL_SECONDS = 2.0
 """How long a stalled connection stays open; a client should give up earlier."""
 WEBHOOKS_PATH = "/v1/webhooks"
 TOKEN_PATH = "/v1/oauth/token"  # noqa: S105 - no secret
-DELIVERY_SECONDS = 0.1
-"""Interval between deliveries to webhooks."""
 ResetUnit = Literal["seconds", "milliseconds", "none"]
 
 
@@ -63,7 +61,6 @@ class Sandbox:
         port: Port to listen on; 0 for any free port.
         oauth: Kind of OAuth tokens; see `aircall_sandbox.oauth.OAuth`.
         seed: Seed of the random delays and repeats of webhook deliveries.
-        delivers: Whether deliveries go out when due; otherwise call `webhooks.deliver`.
     """
 
     def __init__(
@@ -77,7 +74,6 @@ class Sandbox:
         port: int = 0,
         oauth: Mode = "permanent",
         seed: int = 0,
-        delivers: bool = False,
     ) -> None:
         self.world = world
         self.clock_offset = 0.0
@@ -94,8 +90,6 @@ class Sandbox:
         self.analytics = Analytics(world, lambda: self.url)
         self.webhooks = WebhookService(world, self.now, self.lock, seed=seed)
         self.texts = Texts(world, self.webhooks, self.now)
-        self._delivers = delivers
-        self._ended = threading.Event()
         world.recordings.root = lambda: self.url
         self._clock = clock
         self._api = Api(world)
@@ -149,17 +143,7 @@ class Sandbox:
             timeout_graceful_shutdown=1,  # does not wait for a delayed response
         )
         self._server = uvicorn.Server(config)
-        if self._delivers:
-            threading.Thread(target=self._deliver, name="deliveries", daemon=True).start()
-        try:
-            self._server.run(sockets=[self._socket] if self._socket else None)
-        finally:
-            self._ended.set()
-
-    def _deliver(self) -> None:
-        """Send due deliveries until the server stops."""
-        while not self._ended.wait(DELIVERY_SECONDS):
-            self.webhooks.deliver()
+        self._server.run(sockets=[self._socket] if self._socket else None)
 
     def __enter__(self) -> Self:
         """Serve in a background thread."""
@@ -233,8 +217,7 @@ class Sandbox:
         authorization, path = request.headers.get("authorization"), request.url.path
         if authorization is None or self._rejection(authorization, path):
             return FORBIDDEN
-        is_app = authorization.startswith("Bearer ")
-        return self.webhooks.respond(request.method, path, dict(request.query_params), payload, is_app=is_app)
+        return self.webhooks.respond(request.method, path, payload)
 
     def _rejection(self, authorization: str, path: str) -> ApiResponse | None:
         """Return the response to invalid credentials; None for valid ones."""

@@ -11,22 +11,19 @@ import heapq
 import ipaddress
 import itertools
 import random
-import threading
-from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
 import msgspec
 import requests
 
-from aircall_sandbox.api import Listing, page_of
 from aircall_sandbox.events import EVENTS, of_change
 from aircall_sandbox.messages import NO_SUCH_PATH, UNKNOWN_OBJECT, ApiResponse
-from aircall_sandbox.routes import Query
 from aircall_sandbox.templates import without
 
 if TYPE_CHECKING:
+    import threading
     from collections.abc import Callable, Mapping
 
     from aircall_sandbox.templates import Record
@@ -34,13 +31,8 @@ if TYPE_CHECKING:
 
 MOST_WEBHOOKS = 100
 REPEATED_WITHIN_SECONDS = 3_600.0
-ATTEMPTS = 50
 RETRY_SECONDS = 60.0
 """The longest wait before a retry."""
-FAILURES_UNTIL_OFF = 10
-"""Consecutive failures that disable a webhook."""
-KEPT_SECONDS = 12 * 3_600.0
-"""How long deliveries to a disabled webhook are still retried."""
 TIMEOUT_SECONDS = 5.0
 """Real seconds to wait for a response."""
 NO_RESPONSE = 0
@@ -53,7 +45,7 @@ HEADERS = {
 }
 
 
-def is_loopback(host: str) -> bool:
+def _is_loopback(host: str) -> bool:
     """Return whether a URL's host, without brackets and port, is a loopback address."""
     if host == "localhost":
         return True
@@ -63,11 +55,9 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-@dataclass
-class _Delivery:
+class _Delivery(NamedTuple):
     webhook_id: str
     body: bytes
-    attempts: int = 0
 
 
 class WebhookService:
@@ -87,51 +77,36 @@ class WebhookService:
         """Share of deliveries that are sent twice, from 0 to 1."""
         self.forwards: dict[str, str] = {}
         """Loopback base URLs by the public base URL that they stand for."""
-        self.of_app: set[str] = set()
-        """Ids of the webhooks that the OAuth app created."""
         self._world = world
         self._now = now
         self._lock = lock
-        self._sending = threading.Lock()
         self._random = random.Random(seed)  # noqa: S311 - not for secrets
         self._queue: list[tuple[float, int, _Delivery]] = []
         self._order = itertools.count()
-        self._failures: dict[str, int] = {}
-        self._off_since: dict[str, float] = {}
         world.changed = self._changed
 
     # API
 
-    def respond(
-        self, method: str, path: str, query: Mapping[str, str], body: Any, *, is_app: bool
-    ) -> ApiResponse | None:
+    def respond(self, method: str, path: str, body: Any) -> ApiResponse | None:
         """Respond to a request below `/v1/webhooks`.
 
         Args:
             method: HTTP method.
             path: The path.
-            query: The parameters.
             body: The decoded body.
-            is_app: Whether it uses OAuth, and so sees the app's own webhooks only.
 
         Returns:
             The response; None for requests that the API handles like those for other objects.
         """
         fields = body if isinstance(body, dict) else {}
         _, _, *rest = path.strip("/").split("/")
-        if rest and is_app and rest[0] not in self.of_app:
-            return UNKNOWN_OBJECT
         if method == "GET":
-            return self._listed_for_app(Query(path, query)) if is_app and not rest else None
+            return None
         if method == "POST" and not rest:
-            return self._refused(fields, is_new=True) or self._create(fields, is_app=is_app)
+            return self._refused(fields, is_new=True) or self._create(fields)
         if rest and rest[0] in self._webhooks:
-            return self._delete(rest[0]) if method == "DELETE" else self._update(rest[0], query, fields)
+            return self._delete(rest[0]) if method == "DELETE" else self._update(rest[0], fields)
         return UNKNOWN_OBJECT if rest else NO_SUCH_PATH
-
-    def _listed_for_app(self, query: Query) -> ApiResponse:
-        own = [webhook for key, webhook in self._webhooks.items() if key in self.of_app]
-        return page_of(Listing.of(query), "webhooks", own, links=False)
 
     def _delete(self, key: str) -> ApiResponse:
         del self._webhooks[key]
@@ -155,26 +130,16 @@ class WebhookService:
             return _bad("too many webhooks")
         return None
 
-    def _create(self, fields: Mapping[str, Any], *, is_app: bool) -> ApiResponse:
+    def _create(self, fields: Mapping[str, Any]) -> ApiResponse:
         events = list(fields.get("events") or EVENTS)
         webhook = self._world.add("webhooks", url=fields["url"], events=events)
-        if is_app:
-            self.of_app.add(webhook["webhook_id"])
         return ApiResponse(201, {"webhook": without(webhook, "id")})
 
-    def _update(self, key: str, query: Mapping[str, str], fields: Mapping[str, Any]) -> ApiResponse:
+    def _update(self, key: str, fields: Mapping[str, Any]) -> ApiResponse:
         if refusal := self._refused(fields, is_new=False):
             return refusal
         webhook = self._webhooks[key]
-        events = fields.get("events") or []
-        match query.get("events_action"):
-            case "add":
-                events = [*webhook["events"], *(event for event in events if event not in webhook["events"])]
-            case "remove":
-                events = [event for event in webhook["events"] if event not in events]
-        webhook.update(active=True, events=list(events or EVENTS), url=fields.get("url", webhook["url"]))
-        self._failures.pop(key, None)
-        self._off_since.pop(key, None)
+        webhook.update(active=True, events=list(fields.get("events") or EVENTS), url=fields.get("url", webhook["url"]))
         return ApiResponse(200, {"webhook": without(webhook, "id")})
 
     # Events
@@ -217,11 +182,7 @@ class WebhookService:
 
     def _receivers(self) -> list[Record]:
         """Return the webhooks that get deliveries."""
-        return [each for key, each in self._webhooks.items() if self._is_tried(key) and self._target(each["url"])]
-
-    def _is_tried(self, webhook_id: str) -> bool:
-        """Return whether Aircall still tries to deliver to a webhook."""
-        return self._now() <= self._off_since.get(webhook_id, self._now()) + KEPT_SECONDS
+        return [each for each in self._webhooks.values() if self._target(each["url"])]
 
     def _target(self, url: str) -> str | None:
         """Return the loopback address that stands for a public one; None if there is no forward."""
@@ -239,7 +200,7 @@ class WebhookService:
             ValueError: A forward does not lead to a loopback address.
         """
         statuses: list[int] = []
-        with self._sending, requests.Session() as session:
+        with requests.Session() as session:
             session.trust_env = False
             while True:
                 with self._lock:
@@ -252,7 +213,7 @@ class WebhookService:
                 status = self._send(session, self._target(webhook["url"]), delivery)
                 statuses.append(status)
                 with self._lock:
-                    self._note(webhook, delivery, ok=200 <= status < 300)  # noqa: PLR2004 - what 2xx means
+                    self._note(delivery, ok=200 <= status < 300)  # noqa: PLR2004 - what 2xx means
 
     def _push(self, due: float, delivery: _Delivery) -> None:
         heapq.heappush(self._queue, (due, next(self._order), delivery))
@@ -260,17 +221,16 @@ class WebhookService:
     def _next_due(self, now: float) -> _Delivery | None:
         while self._queue and self._queue[0][0] <= now:
             _, _, delivery = heapq.heappop(self._queue)
-            if delivery.webhook_id in self._webhooks and self._is_tried(delivery.webhook_id):
+            if delivery.webhook_id in self._webhooks:
                 return delivery
         return None
 
     def _send(self, session: requests.Session, url: str | None, delivery: _Delivery) -> int:
         if url is None:
             return NO_RESPONSE
-        if not is_loopback(urlsplit(url).hostname or ""):
+        if not _is_loopback(urlsplit(url).hostname or ""):
             message = "the sandbox delivers to this machine only"
             raise ValueError(message)
-        delivery.attempts += 1
         try:
             return session.post(
                 url,
@@ -282,22 +242,12 @@ class WebhookService:
         except requests.RequestException:
             return NO_RESPONSE
 
-    def _note(self, webhook: Record, delivery: _Delivery, *, ok: bool) -> None:
-        """Act on the result of a delivery: retry it, disable the webhook, or enable it again."""
-        key, now = delivery.webhook_id, self._now()
-        if ok:
-            self._failures.pop(key, None)
-            self._off_since.pop(key, None)
-            webhook["active"] = True
-            if self._random.random() < self.repeated:
-                self._push(now + REPEATED_WITHIN_SECONDS * self._random.random(), delivery)
-            return
-        self._failures[key] = self._failures.get(key, 0) + 1
-        if self._failures[key] >= FAILURES_UNTIL_OFF and webhook["active"]:
-            webhook["active"] = False
-            self._off_since[key] = now
-        if delivery.attempts < ATTEMPTS:
-            self._push(now + RETRY_SECONDS * (1 + self._random.random()) / 2, delivery)
+    def _note(self, delivery: _Delivery, *, ok: bool) -> None:
+        """Retry a failed delivery, and repeat some others."""
+        if not ok:
+            self._push(self._now() + RETRY_SECONDS * (1 + self._random.random()) / 2, delivery)
+        elif self._random.random() < self.repeated:
+            self._push(self._now() + REPEATED_WITHIN_SECONDS * self._random.random(), delivery)
 
 
 def _bad(reason: str) -> ApiResponse:

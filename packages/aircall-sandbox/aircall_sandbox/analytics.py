@@ -40,7 +40,6 @@ REPORTS = {
     "USER_ACTIVITY_WORK_TIME_AND_AVAILABILITY",
     "USER_ACTIVITY_RINGING_ATTEMPTS",
 }
-RELATIVE = {"LAST_MONTH", "LAST_WEEK", "THIS_MONTH", "THIS_WEEK", "TODAY", "YESTERDAY"}
 
 
 @dataclass
@@ -126,13 +125,10 @@ class Analytics:
         filters, options = fields["filter"], fields.get("exportOptions", {})
         dates, timezone = filters["dateFilter"], filters["timezone"]
         ZoneInfo(timezone)
-        if fields["reportName"] not in REPORTS or len(dates) != 1 or options.get("format", "CSV") != "CSV":
-            message = "reportName, dateFilter or format"
+        if fields["reportName"] not in REPORTS or options.get("format", "CSV") != "CSV":
+            message = "reportName or format"
             raise ValueError(message)
-        if "absoluteRange" in dates:
-            first, last = (date.fromisoformat(dates["absoluteRange"][name]) for name in ("fromDate", "toDate"))
-        else:
-            first = last = _relative(dates["relative"], now, timezone)
+        first, last = (date.fromisoformat(dates["absoluteRange"][name]) for name in ("fromDate", "toDate"))
         if first > last:
             message = "fromDate is after toDate"
             raise ValueError(message)
@@ -140,12 +136,8 @@ class Analytics:
         name = options.get("exportName", f"{fields['reportName'].lower()}-{first}")
         return ExportJob(identity, fields["reportName"], first, last, timezone, now, name)
 
-    @staticmethod
-    def _pending(export: ExportJob) -> Record:
-        return {"exportID": export.identity, "createdAt": _time(export.created_at), "status": "PENDING"}
-
     def _status(self, export: ExportJob, now: float) -> Record:
-        response = self._pending(export)
+        response: Record = {"exportID": export.identity, "createdAt": _time(export.created_at), "status": "PENDING"}
         if now < export.created_at + _of(self.slow, export, self.seconds):
             return response
         reason = _of(self.failing, export, None)
@@ -204,15 +196,6 @@ class Analytics:
 
 def _of(mapping: Mapping[str, Any], export: ExportJob, default: Any) -> Any:
     return next((mapping[key] for key in export.keys if key in mapping), default)
-
-
-def _relative(name: str, now: float, timezone: str) -> date:
-    """Return the day of a relative range; longer ranges are cut to today."""
-    if name not in RELATIVE:
-        message = f"no such range: {name}"
-        raise ValueError(message)
-    today = datetime.fromtimestamp(now, ZoneInfo(timezone)).date()
-    return today - timedelta(days=1) if name == "YESTERDAY" else today
 
 
 def _csv(rows: list[dict[str, str]]) -> bytes:

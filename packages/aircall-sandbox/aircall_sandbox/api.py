@@ -64,13 +64,13 @@ class Listing:
     link_params: Mapping[str, str]
 
     @classmethod
-    def of(cls, query: Query) -> Listing:
+    def of(cls, query: Query, largest_page: int = LARGEST_PAGE) -> Listing:
         """Parse the parameters of lists. Like Aircall, ignore others."""
         params = query.params
         return cls(
             path=query.path,
             page=max(1, _integer(params.get("page"), 1)),
-            per_page=min(LARGEST_PAGE, max(1, _integer(params.get("per_page"), 20))),
+            per_page=min(largest_page, max(1, _integer(params.get("per_page"), 20))),
             descending=params.get("order") == "desc",
             first=_bound(params.get("from"), UNBOUNDED[0]),
             last=_bound(params.get("to"), UNBOUNDED[1]),

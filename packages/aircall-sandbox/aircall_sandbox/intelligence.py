@@ -7,7 +7,7 @@ its end. All results of a call describe the same conversation; they are made up 
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from aircall_sandbox.conversations import SUBJECTS, Conversation
 from aircall_sandbox.messages import UNKNOWN_OBJECT, ApiResponse
@@ -16,11 +16,11 @@ from aircall_sandbox.routes import Route
 from aircall_sandbox.templates import iso, without
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
-    from aircall_sandbox.conversations import Subject
     from aircall_sandbox.routes import Query
     from aircall_sandbox.templates import Record
+    from aircall_sandbox.world import World
 
 ResultKind = Literal[
     "transcription",
@@ -48,19 +48,6 @@ DELAY = 60
 NO_PLAN = ApiResponse(403, {"error": "Forbidden", "troubleshoot": "The company is not active"})
 
 
-class ResultsSource(Protocol):
-    """The parts of a company that results are made from."""
-
-    now: float
-    company_name: str
-    calls: dict[int, Record]
-    subjects: dict[int, Subject]
-    changed: Callable[[str, Record | None, Record | None], None]
-
-    def shown_call(self, identity: int) -> Record | None:
-        """Return a call; None if there is none, or the API does not show it yet."""
-
-
 class Intelligence:
     """The AI results of a company's calls.
 
@@ -68,7 +55,7 @@ class Intelligence:
         company: The company.
     """
 
-    def __init__(self, company: ResultsSource) -> None:
+    def __init__(self, company: World) -> None:
         self.plan = True
         """Whether the company has the AI plan."""
         self.denied_calls: set[int] = set()

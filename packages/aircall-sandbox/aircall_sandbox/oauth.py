@@ -62,8 +62,6 @@ class OAuth:
     def __init__(self, world: World, now: Callable[[], float], lock: RLock, *, mode: Mode) -> None:
         self.client_id = "sandbox-client"
         self.client_secret = "sandbox-client-secret"  # noqa: S105 - of the sandbox
-        self.callback_url: str | None = None
-        """The only registered callback; None for any."""
         self.mode = mode
         self.lifetime = 3600
         """Seconds that an access token lasts, unless it is permanent."""
@@ -147,9 +145,8 @@ class OAuth:
             dict(request.query_params) if request.method == "GET" else dict(parse_qsl((await request.body()).decode()))
         )
         callback = params.get("redirect_uri", "")
-        registered = callback and self.callback_url in {None, callback}
-        if not registered or params.get("client_id") != self.client_id or params.get("response_type") != "code":
-            return HTMLResponse("<h1>Aircall sandbox</h1><p>This app is unknown, or has another callback.</p>", 400)
+        if not callback or params.get("client_id") != self.client_id or params.get("response_type") != "code":
+            return HTMLResponse("<h1>Aircall sandbox</h1><p>This app is unknown, or has no callback.</p>", 400)
         if request.method == "GET":
             fields = "\n".join(
                 f'<input type="hidden" name="{html.escape(name)}" value="{html.escape(value)}">'

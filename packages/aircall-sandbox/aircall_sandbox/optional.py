@@ -10,6 +10,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
+from aircall_sandbox.api import Listing, page_of
 from aircall_sandbox.messages import UNKNOWN_OBJECT, ApiResponse
 from aircall_sandbox.routes import Route
 from aircall_sandbox.templates import without
@@ -116,19 +117,7 @@ class OptionalResources:
 
 
 def _paged(envelope: str, found: list[Record], query: Query) -> ApiResponse:
-    """Return a page of a list."""
-    page, size = int(query.params.get("page", 1)), min(LARGEST_PAGE, int(query.params.get("per_page", 20)))
-    records, total = found[(page - 1) * size : page * size], len(found)
-    link = f"https://api.aircall.io{query.path}?per_page={size}&page={{}}"
-    meta = {
-        "count": len(records),
-        "total": total,
-        "current_page": page,
-        "per_page": size,
-        "next_page_link": link.format(page + 1) if page * size < total else None,
-        "previous_page_link": link.format(page - 1) if page > 1 else None,
-    }
-    return ApiResponse(200, {envelope: records, "meta": meta})
+    return page_of(Listing.of(query, LARGEST_PAGE), envelope, found)
 
 
 def _phone_numbers(campaign: Record, _: Query) -> Record:

@@ -63,11 +63,6 @@ class TestPage:
         url = aircall.sandbox.url + "/oauth/authorize"
         assert requests.get(url, params=page(**changes), timeout=10).status_code == 400
 
-    def test_refuses_another_callback(self, aircall: Aircall) -> None:
-        aircall.sandbox.oauth.callback_url = "https://other.example.com"
-        url = aircall.sandbox.url + "/oauth/authorize"
-        assert requests.get(url, params=page(), timeout=10).status_code == 400
-
     def test_sends_the_browser_back(self, aircall: Aircall) -> None:
         assert decide(aircall).keys() == {"code", "state"}
         assert decide(aircall, "deny") == {"error": "access_denied", "state": "a&b"}

@@ -41,11 +41,10 @@ def test_a_port_in_use_gets_one_line() -> None:
     ("option", "facts"),
     [
         ("--calls=-1", [0]),
-        ("--seed=one", []),
+        ("--seed=one", ["one"]),
         ("--users=0", [1]),
         ("--ai=80", [0, 1]),
-        ("--ai=nan", [0, 1]),
-        ("--latency=nan", ["seconds"]),
+        ("--latency=-1", [0]),
     ],
 )
 def test_a_bad_option_gets_one_line(option: str, facts: list[object]) -> None:
@@ -59,7 +58,7 @@ def test_help_lists_every_option_with_its_default() -> None:
     done = run("--help", COLUMNS="100")
     assert done.returncode == 0
     text = " ".join(done.stdout.split())
-    defaults = dict(re.findall(r"--([\w-]+) (?:[A-Z]+|\{[\w,]+\}) (?:(?! --).)*?\(default: (\w+)\)", text))
+    defaults = dict(re.findall(r"--([\w-]+) (?:(?! --).)*?\[default: ([\w.]+)", text))
     assert defaults == {
         "seed": "1",
         "calls": "12500",
@@ -72,8 +71,8 @@ def test_help_lists_every_option_with_its_default() -> None:
         "latency": "0",
         "oauth": "permanent",
     }
-    assert "--campaigns give users dialer campaigns" in text
-    assert "--messaging give numbers" in text
+    assert "--campaigns Give users dialer campaigns" in text
+    assert "--messaging Give numbers" in text
 
 
 def test_options_add_features_to_the_company() -> None:

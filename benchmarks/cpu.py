@@ -19,11 +19,11 @@ def main() -> None:
     with (
         server(calls=calls) as full,
         server(calls=0) as empty,
-        tap_command(full) as tap,
-        tap_command(empty) as tap_start,
+        tap_command(full.url) as tap,
+        tap_command(empty.url) as tap_start,
     ):
         plain = [sys.executable, "-m", "benchmarks.plain_sdk"]
-        commands = {"tap": (tap, tap_start), "plain SDK": ([*plain, full], [*plain, empty])}
+        commands = {"tap": (tap, tap_start), "plain SDK": ([*plain, full.url], [*plain, empty.url])}
         microseconds: dict[str, list[float]] = {name: [] for name in commands}
         for _ in range(rounds):
             for name, (at_work, at_start) in commands.items():

@@ -1,7 +1,6 @@
 """Requests of a day of hourly runs, against the minimum that the API allows; docs/requests.md has the table.
 
-Usage: `python -m benchmarks.day [company]`; all companies take some minutes. The sandbox serves the companies over
-HTTP, and makes their calls on request, since there are too many to keep.
+Usage: `python -m benchmarks.day [company]`; all companies take some minutes.
 """
 
 from __future__ import annotations
@@ -9,14 +8,11 @@ from __future__ import annotations
 import math
 import sys
 from collections import Counter
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
-
-from typing_extensions import override
+from typing import Any, NamedTuple
 
 from aircall_sandbox import Sandbox, World
-from aircall_sandbox.index import TimeIndex
 from aircall_sandbox.templates import new_call
+from benchmarks.server import DAY, EvenCalls, EvenIndex
 from tap_aircall.reading.clock import TRAIL_SECONDS
 from tap_aircall.reading.cursors import FIRST_RUN, POSITIONS
 from tap_aircall.reading.pages import PAGE_SIZE
@@ -26,12 +22,7 @@ from tap_aircall.tap import TapAircall
 from tap_aircall.writer import SilentWriter
 from tests.clock import FakeClock
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from aircall_sandbox.templates import Record
-
-HOUR, DAY = 3_600, 86_400
+HOUR = 3_600
 NOW = 1_795_438_800
 """2026-11-23T13:00:00Z, the start of the day."""
 RUNS = 24
@@ -156,42 +147,9 @@ def _furnish(world: World, company: Company) -> None:
     world.user_numbers = {user: [numbers[n % len(numbers)]] for n, user in enumerate(world.kinds["users"])}
     for n in range(10 * company.users):
         world.add_contact(created_at=NOW - DAY - n)
-    world.calls_by_start = _EvenIndex(world, company.calls)
-    world.calls = _EvenCalls(company.calls)  # type: ignore[assignment]
-
-
-class _EvenCalls(Mapping[int, "Record"]):
-    """Calls at regular intervals, made on request; the id determines the start."""
-
-    def __init__(self, a_day: int) -> None:
-        self.a_day = a_day
-
-    @override
-    def __getitem__(self, identity: int) -> Record:
-        started_at = identity * DAY // self.a_day
-        return new_call(identity, started_at, None) | {"status": "done", "ended_at": started_at + 60, "duration": 60}
-
-    @override
-    def __iter__(self) -> Iterator[int]:
-        return iter(())
-
-    @override
-    def __len__(self) -> int:
-        return 0
-
-
-class _EvenIndex(TimeIndex):
-    """Finds these calls by time."""
-
-    def __init__(self, world: World, a_day: int) -> None:
-        super().__init__()
-        self._world, self._a_day = world, a_day
-
-    @override
-    def select(self, first: float, last: float, start: int, count: int, *, descending: bool) -> tuple[list[int], int]:
-        low = math.ceil(first * self._a_day / DAY)
-        ids = range(low, max(low, math.floor((min(last, self._world.now) + 1) * self._a_day / DAY - 1e-9) + 1))
-        return list((ids[::-1] if descending else ids)[start : start + count]), len(ids)
+    done = new_call(0, 0, None) | {"status": "done"}
+    world.calls = EvenCalls(company.calls, [done])  # type: ignore[assignment]
+    world.calls_by_start = EvenIndex(company.calls, 0, lambda: world.now)
 
 
 def main() -> None:

@@ -7,7 +7,6 @@ import os
 import subprocess
 import sys
 import tempfile
-import urllib.request
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from tap_aircall.tap import TapAircall
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+USER, PASSWORD = "sandbox-id", "sandbox-token"
 TAP = str(Path(sys.executable).parent / "tap-aircall")
 
 
@@ -49,21 +49,26 @@ def measure(*command: str) -> Usage:
         return Usage(usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
 
 
+@dataclass
+class Served:
+    """What a server tells."""
+
+    url: str
+    requests: int = 0
+    """Requests for calls, once the server has ended."""
+
+
 @contextmanager
-def server(calls: int) -> Iterator[str]:
-    """Run the server with a number of calls; yield its URL."""
+def server(calls: int) -> Iterator[Served]:
+    """Run the server with a number of calls."""
     command = [sys.executable, "-m", "benchmarks.server", str(calls)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603
         assert process.stdin  # noqa: S101
         assert process.stdout  # noqa: S101
-        yield process.stdout.readline().strip()
+        served = Served(process.stdout.readline().strip())
+        yield served
         process.stdin.close()
-
-
-def requests(url: str) -> int:
-    """Return the number of requests that the server received."""
-    with urllib.request.urlopen(f"{url}/requests") as answer:  # noqa: S310 - our own server
-        return int(answer.read())
+        served.requests = int(process.stdout.readline())
 
 
 @contextmanager
@@ -74,7 +79,7 @@ def tap_command(url: str) -> Iterator[list[str]]:
         for item in entry["metadata"]:
             if not item["breadcrumb"]:
                 item["metadata"]["selected"] = entry["tap_stream_id"] == "calls"
-    config = {"user": "id", "password": "token", "api_url": url, "requests_per_minute": 1_000_000}
+    config = {"user": USER, "password": PASSWORD, "api_url": url, "requests_per_minute": 1_000_000}
     with tempfile.TemporaryDirectory() as folder:
         paths = {}
         for name, content in (("config", config), ("catalog", catalog)):

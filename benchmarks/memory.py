@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 
-from benchmarks.harness import measure, requests, server, tap_command
+from benchmarks.harness import measure, server, tap_command
 
 FEW = 10_000
 
@@ -17,9 +17,9 @@ def main() -> None:
     many = int(sys.argv[1]) if len(sys.argv) > 1 else 200_000
     peaks = []
     for calls in (FEW, many):
-        with server(calls=calls) as url, tap_command(url) as tap:
+        with server(calls=calls) as served, tap_command(served.url) as tap:
             usage = measure(*tap)
-            sent = requests(url)
+        sent = served.requests
         peaks.append(usage.peak)
         ratio = sent / (calls / 50)
         print(f"{calls:,} calls: {usage.peak:.0f} MB peak, {sent:,} requests, {ratio:.4f} per page")  # noqa: T201

@@ -11,10 +11,12 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import singer_sdk.typing as th
+from requests.auth import HTTPBasicAuth
 from singer_sdk import RESTStream, Tap
 from singer_sdk.pagination import BaseAPIPaginator
 from typing_extensions import override
 
+from benchmarks.harness import PASSWORD, USER
 from tap_aircall import schemas
 
 if TYPE_CHECKING:
@@ -50,6 +52,11 @@ class Calls(RESTStream[tuple[int, int]]):
     @override
     def url_base(self) -> str:
         return str(self.config["api_url"])
+
+    @property
+    @override
+    def authenticator(self) -> HTTPBasicAuth:
+        return HTTPBasicAuth(USER, PASSWORD)
 
     @override
     def get_new_paginator(self) -> Paginator:

@@ -672,7 +672,7 @@ def checked_url(url: str, path: str) -> str:
         is_usable = False
     if not is_usable or not url.isprintable():
         raise InputError("Option --url: must be a public URL that begins with https://.")
-    return url if parts.path.strip("/") else f"{url.rstrip('/')}{path}"
+    return url if parts.path.strip("/") else parts._replace(path=path).geturl()
 
 
 def moment(milliseconds: int) -> str:

@@ -242,6 +242,7 @@ def test_register_fails_if_the_url_leads_elsewhere(
         ("https://a.b", "https://a.b/aircall"),
         ("https://a.b/", "https://a.b/aircall"),
         ("https://a.b:8443", "https://a.b:8443/aircall"),
+        ("https://a.b?x=1", "https://a.b/aircall?x=1"),
         ("https://a.b/hooks", "https://a.b/hooks"),
         ("https://a.b/hooks/aircall", "https://a.b/hooks/aircall"),
     ],

@@ -87,7 +87,12 @@ def test_new_signatures_in_links_do_not_change_the_id() -> None:
     assert row(links("?X-Amz-Signature=a&expires=1")).event_id == row(links('?s="b"\\')).event_id
     assert row(links("?a")).event_id == row(links("#b")).event_id == row(links("")).event_id
     assert row(links("?a")).event_id != row(links("/c?a")).event_id
+    assert row(links("/é\\?a")).event_id == row(links("/é\\?b")).event_id != row(links("/è\\?b")).event_id
     assert json.loads(row(links("?a")).body)["data"]["recording"] == f"{LINK}?a"
+
+
+def test_links_that_a_text_quotes_are_part_of_it() -> None:
+    assert len({row(event(data=f'"{LINK}?{n}" is {text}')).event_id for n in "ab" for text in ("up", "down")}) == 4
 
 
 def test_the_same_event_of_two_companies_has_two_ids() -> None:

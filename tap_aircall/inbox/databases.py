@@ -29,6 +29,8 @@ RETRY_SECONDS = 0.01
 """Wait before a retry of the switch to WAL, which takes a few milliseconds."""
 CONNECT_SECONDS = 5
 """Time-out of connecting to a database server."""
+SUFFIXES = ("", "-wal", "-shm")
+"""Suffixes of a SQLite store's files while it is in use; the newest events may be only in the second."""
 DAMAGED = f"{PREFIX}: the store is damaged; restore it from a copy."
 NO_LOCKS = f"{PREFIX}: the store cannot be used: {reason_of(OSError(errno.ENOLCK, ''))}."
 
@@ -72,13 +74,15 @@ def url_of_file(path: Path, *, create: bool) -> sa.URL:
 
 
 def is_current(path: Path, info: dict[str, Any]) -> bool:
-    """Return whether a connection still has the current file open; writes to a replaced file are lost."""
+    """Return whether a connection still has the current files open; writes to a replaced file are lost."""
     try:
-        opened, found = info["file"], path.stat()
+        real = path.resolve()  # SQLite puts its other files beside the target of a link
+        opened, found = info["files"], [real.with_name(real.name + suffix).stat() for suffix in SUFFIXES]
     except OSError:
         return False
-    info["file"] = found
-    return os.path.samestat(opened, found) and found.st_size >= opened.st_size and bool(found.st_mode & 0o222)
+    info["files"] = found
+    is_whole = found[0].st_size >= opened[0].st_size and bool(found[0].st_mode & 0o222)
+    return is_whole and all(map(os.path.samestat, opened, found))
 
 
 def has_locks(folder: Path) -> bool:
@@ -103,7 +107,7 @@ def sqlite_engine(url: sa.URL, path: Path, patience: float) -> sa.Engine:
 
     @sa.event.listens_for(engine, "do_connect")
     def _connecting(_dialect: Any, record: Any, _arguments: Any, _options: Any) -> None:
-        record.info["file"] = path.stat()  # before opening, so that a replacement is noticed
+        record.info["files"] = [path.stat()]  # before opening, so that a replacement is noticed
 
     @sa.event.listens_for(engine, "connect")
     def _connected(connection: sqlite3.Connection, _record: Any) -> None:

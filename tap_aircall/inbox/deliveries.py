@@ -56,8 +56,8 @@ _OBJECTS = {
 _ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
 """Writes ASCII, so that every database can store even NUL and lone surrogates."""
 _SIGNED = re.compile(r'(?<!\\)"(https?://[^"?#\\]*(?:\\.[^"?#\\]*)*)[?#][^"\\]*(?:\\.[^"\\]*)*"')
-"""A URL with a query in an encoded body. The query may be a signature that differs with each delivery of an event. A URL
-that a text quotes is no such URL, though the encoded text has `\\"https:` too."""
+"""A URL with a query in an encoded body. The query may be a signature that differs with each delivery of an event. A
+quote within a text follows a backslash."""
 
 
 class NoEventError(ValueError):

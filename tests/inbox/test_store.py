@@ -398,6 +398,17 @@ def test_only_opening_with_create_creates_a_store(tmp_path: Path, postgres: Post
     assert postgres.query("SELECT count(*) FROM information_schema.tables WHERE table_schema = 'public'") == [(0,)]
 
 
+def test_a_file_may_be_a_link(tmp_path: Path) -> None:
+    link, folder = tmp_path / "link.db", tmp_path / "elsewhere"
+    folder.mkdir()
+    link.symlink_to(folder / "inbox.db")
+
+    with closing(Inbox.open(str(link), create=True)) as inbox:
+        for number in (1, 2):
+            inbox.append(rows([number]))
+        assert ids(inbox) == [1, 2]
+
+
 def test_only_its_owner_can_read_a_file(tmp_path: Path) -> None:
     with closing(Inbox.open(str(tmp_path / "in box?#%.db"), create=True)) as inbox:
         inbox.append(rows([1]))

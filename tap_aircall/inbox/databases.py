@@ -181,7 +181,7 @@ def translated_errors() -> Iterator[None]:
     except OSError as error:
         message = f"{PREFIX}: the store cannot be used: {reason_of(error)}."
         raise InboxError(message) from None
-    except ValueError:
+    except (OverflowError, ValueError):
         raise InboxError(DAMAGED) from None
 
 

@@ -14,10 +14,10 @@ import logging
 import time
 import uuid
 from collections import Counter
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from operator import attrgetter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, TypeAlias, TypeVar
 
 import filelock
 import msgspec
@@ -40,7 +40,7 @@ from tap_aircall.inbox.databases import (
 )
 from tap_aircall.inbox.deliveries import LARGEST_BODY, MOST_VALUES
 from tap_aircall.reading.conform import to_id
-from tap_aircall.reading.times import DAY_MILLISECONDS, event_milliseconds
+from tap_aircall.reading.times import DAY_MILLISECONDS, LAST_MILLISECONDS, event_milliseconds
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -161,6 +161,9 @@ MIGRATIONS = (_first_schema, _count_bytes)
 """Migrations of the schema, in order; `meta` records how many have been applied."""
 
 
+Moment: TypeAlias = Annotated[int, msgspec.Meta(ge=0, lt=LAST_MILLISECONDS)]
+
+
 class Event(NamedTuple):
     """An event in the store."""
 
@@ -172,9 +175,9 @@ class Event(NamedTuple):
     object_type: str | None
     """Type of the object, such as `call`; None if unknown."""
     object_id: str | None
-    happened_at: int
+    happened_at: Moment
     """UNIX milliseconds, according to Aircall."""
-    received_at: int
+    received_at: Moment
     """UNIX milliseconds."""
     body: dict[str, Any]
     """The delivery without its token; empty if unusable."""
@@ -556,20 +559,21 @@ class Inbox:
             rows = connection.execute(sa.select(*_READ).where(_events.c.position.in_(positions))).all()
         found = {row.position: row for row in rows}
         there = (found[position] for position in positions if position in found)
-        return [Event._make((*row[:-1], self._body(row.position, row.body))) for row in there]
+        return [event for event in map(self._event, there) if event is not None]
 
-    def _body(self, position: int, text: str) -> dict[str, Any]:
-        """Decode a body; return an empty one if it is damaged or exceeds the receiver's current limits."""
-        try:
+    def _event(self, row: sa.Row[Any]) -> Event | None:
+        """Return the event in a row: without a body that is damaged or exceeds today's limits; None if the rest is."""
+        event, body, text = None, None, str(row.body)
+        with suppress(ValueError, RecursionError):
             body = decode(text.encode()) if sum(map(text.count, ",{[")) <= MOST_VALUES else None
-        except ValueError:
-            body = None
-        if isinstance(body, dict):
-            return body
-        self._unusable += 1
-        if self._unusable <= MOST_UNUSABLE_NAMED:
-            logger.warning("%s: the event at position %d cannot be used and is set aside.", PREFIX, position)
-        return {}
+        is_whole = isinstance(body, dict)
+        with suppress(msgspec.ValidationError):
+            event = msgspec.convert((*row[:-1], body if is_whole else {}), Event)
+        if event is None or not is_whole:
+            self._unusable += 1
+            if self._unusable <= MOST_UNUSABLE_NAMED:
+                logger.warning("%s: the event at position %d cannot be used and is set aside.", PREFIX, row.position)
+        return event
 
     def _value(self, key: str, connection: sa.Connection | None = None) -> str | None:
         wanted = sa.select(_meta.c.value).where(_meta.c.key == key)

@@ -509,7 +509,7 @@ def change(location: str, statement: str) -> None:
 HEAVY = "{}," * 60_000
 
 
-@pytest.mark.parametrize("body", ['{"event"', "[]", f'{{"data": [{HEAVY}0]}}'], ids=range(3))
+@pytest.mark.parametrize("body", ['{"event"', "[]", "[" * 5_000, f'{{"data": [{HEAVY}0]}}'], ids=range(4))
 def test_an_event_that_cannot_be_used_is_set_aside_and_named(
     inbox: Inbox, location: str, caplog: pytest.LogCaptureFixture, body: str
 ) -> None:
@@ -523,11 +523,25 @@ def test_an_event_that_cannot_be_used_is_set_aside_and_named(
     assert [record.args for record in caplog.records] == [("Setting inbox", number) for number in (1, 2, *range(4, 12))]
 
 
+@pytest.mark.parametrize("damage", ["happened_at = -9", "received_at = 9000000000000000000", "happened_at = 'soon'"])
+def test_an_event_with_a_damaged_time_is_set_aside_and_named(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, damage: str
+) -> None:
+    location = str(tmp_path / "inbox.db")
+    with closing(Inbox.open(location, create=True)) as inbox:
+        inbox.append(rows(range(3)))
+        change(location, f"UPDATE events SET {damage} WHERE position = 2")
+
+        assert ids(inbox) == [0, 2]
+    assert [record.args for record in caplog.records] == [("Setting inbox", 2)]
+
+
 @pytest.mark.parametrize(
     "damage",
     [
         "UPDATE meta SET value = 'x' WHERE key = 'schema'",
         "UPDATE meta SET value = 'x' WHERE key LIKE 'forgotten%'",
+        f"UPDATE meta SET value = '{10**21} x' WHERE key LIKE 'forgotten%'",
         "DELETE FROM meta WHERE key = 'inbox_id'",
         "UPDATE webhooks SET events = '{'",
     ],
@@ -542,7 +556,7 @@ def test_a_damaged_value_is_one_line(tmp_path: Path, damage: str) -> None:
 
     def use() -> None:
         with closing(Inbox.open(location, create=False)) as inbox:
-            _ = inbox.last_position("Acme"), inbox.inbox_id, inbox.webhooks()
+            _ = inbox.event_id(inbox.last_position("Acme")), inbox.inbox_id, inbox.webhooks()
 
     with pytest.raises((InboxError, InputError), match=re.escape(DAMAGED)):
         use()

@@ -143,7 +143,7 @@ class TapAircall(Tap):
                     self.mapper.register_raw_streams_from_catalog(Catalog([(entry.tap_stream_id, entry)]))
             maps.check_aliases(self.mapper)
             vars(self.mapper)["flattening_options"] = None
-            for stream in self.aircall_streams:
+            for stream in self.aircall_streams if self.mapper.stream_maps_dict else ():
                 # The SDK would register these without fields, and so refuse maps that name one.
                 if stream.name not in selected:
                     self.mapper.register_raw_stream_schema(stream.name, stream.schema, stream.primary_keys)

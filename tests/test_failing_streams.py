@@ -171,14 +171,14 @@ class TestFollowers:
 
     @pytest.fixture
     def calls(self, aircall: Aircall) -> list[int]:
-        calls = [aircall.world.add_call(started_at=T0 - 80_000 + n)["id"] for n in range(120)]
+        calls = [aircall.world.add_call(started_at=T0 - 80_000 + n)["id"] for n in range(60)]
         for call in calls:
             aircall.world.intelligence.add(call, "topics")
             aircall.world.intelligence.add(call, "summary")
         aircall.world.add("tags")
         return calls
 
-    @pytest.mark.parametrize(("streams", "bad"), [(STREAMS, 0), (STREAMS, 119), (STREAMS[1:], 70)])
+    @pytest.mark.parametrize(("streams", "bad"), [(STREAMS, 0), (STREAMS, 59), (STREAMS[1:], 52)])
     def test_a_failed_follower_does_not_stop_calls_or_other_followers(
         self, aircall: Aircall, calls: list[int], bad: int, streams: tuple[str, ...]
     ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -40,6 +41,7 @@ def test_it_barks(tmp_path: Path) -> None:
         done = subprocess.run(
             [sys.executable, "-m", "pytest", *options, "--log-level=DEBUG", "--rootdir", tmp_path, tmp_path],
             cwd=ROOT,
+            env=os.environ | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
             stdout=output,
             stderr=subprocess.STDOUT,
             check=False,

@@ -28,7 +28,7 @@ def add_call(aircall: Aircall, ago: int) -> None:
 
 
 @settings(
-    max_examples=few_or_many(8, 500),
+    max_examples=few_or_many(6, 500),
     derandomize=not RUN_SLOW,
     database=None,
     deadline=None,

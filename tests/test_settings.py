@@ -67,7 +67,7 @@ def forms(number: Decimal) -> st.SearchStrategy[str]:
 
 
 @given(data=st.data())
-@settings(max_examples=few_or_many(20, 400), suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=few_or_many(10, 400), suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_every_number_is_read_in_every_form(source: Any, data: st.DataObject) -> None:
     name = data.draw(st.sampled_from(["requests_per_minute", "request_timeout", "max_concurrent_requests"]))
     is_whole = name == "max_concurrent_requests"
@@ -346,7 +346,7 @@ CONFIGS = st.fixed_dictionaries(
 @given(config=CONFIGS, complete=st.booleans())
 @example(config={"api_url": f"https://:{HIDDEN}@host"}, complete=True)
 @example(config={"stream_maps": {"calls": {"user": "'"}}}, complete=True)
-@settings(max_examples=few_or_many(75, 1_500), suppress_health_check=list(HealthCheck))
+@settings(max_examples=few_or_many(50, 1_500), suppress_health_check=list(HealthCheck))
 def test_any_config_makes_settings_or_one_line(config: dict[str, Any], complete: bool) -> None:
     config = {**GOOD, **config} if complete else dict(config)
     known = {*config, "user", "password", "oauth_client_id", "oauth_access_token", "flattening_max_depth", "start_date"}

@@ -172,7 +172,7 @@ MAPS = st.dictionaries(
 @given(maps=MAPS)
 @example(maps={"c*": None, "*": {}})
 @example(maps={"calls": {"id": "fake"}})
-@settings(max_examples=few_or_many(40, 400), suppress_health_check=list(HealthCheck))
+@settings(max_examples=few_or_many(25, 400), suppress_health_check=list(HealthCheck))
 def test_a_removed_field_never_leaves_the_tap(aircall: Aircall, maps: dict[str, Any]) -> None:
     if not aircall.world.calls:
         aircall.world.add_call(started_at=T0 - 90_000, raw_digits=PHONE)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from tests.conftest import Record
     from tests.streams.recordings.buckets import Bucket
 
-CALLS = few_or_many(40, 120)
+CALLS = few_or_many(20, 120)
 STREAMS = ("calls", "call_recordings")
 
 pytestmark = pytest.mark.timeout(few_or_many(300, 3_600))

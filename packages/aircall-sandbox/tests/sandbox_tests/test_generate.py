@@ -18,6 +18,7 @@ from aircall_sandbox.extras import add_campaigns
 from aircall_sandbox.intelligence import RESULT_KINDS
 from aircall_sandbox.phones import BLOCKS, e164, phone
 from tests.clock import NOW
+from tests.slow import few_or_many
 
 Record = dict[str, Any]
 WEEK = 7 * 86_400
@@ -126,7 +127,7 @@ def test_a_company_of_usual_size_is_consistent(company: World) -> None:
     check(company)
 
 
-@settings(max_examples=40)
+@settings(max_examples=few_or_many(12, 200))
 @given(
     seed=st.integers(),
     now=st.integers(int(NOW) - WEEK, int(NOW) + 60 * WEEK),

@@ -320,6 +320,7 @@ class Settings:
 
 def _basic(config: Mapping[str, Any]) -> BasicSettings:
     advice = "give the API id (user) and API token (password), or set auth_scheme to OAUTH"
+    advice += " (plain Singer reads variables only with --config=ENV)"
     _require(config, "user", "password", advice=advice)
     return BasicSettings(user=config["user"], password=config["password"])
 

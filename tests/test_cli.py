@@ -255,7 +255,7 @@ class TestTest:
     def test_says_that_the_credentials_are_refused(self, config: Path) -> None:
         fails_with(run("--config", changed(config, password="wrong"), "--test"), *REJECTED)
         fails_with(run("--config", changed(config, password="wrong")), *REJECTED)
-        fails_with(run("--config", changed(config, password=None)), "Setting password", "auth_scheme", "OAUTH")
+        fails_with(run("--config", changed(config, password=None)), "Setting password", "OAUTH", "--config=ENV")
 
     def test_says_all_in_one_line(self, config: Path) -> None:
         done = run("--config", config, "--test")

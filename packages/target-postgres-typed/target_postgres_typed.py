@@ -8,6 +8,7 @@ lists to `jsonb`. Errors are one line without values, which may be personal data
 from __future__ import annotations
 
 import logging
+import re
 import sys
 import traceback
 from functools import cached_property
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from singer_sdk.singerlib.exceptions import InvalidInputLine
 from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import ArgumentError, DBAPIError
 from target_postgres.connector import PostgresConnector
 from target_postgres.sinks import PostgresSink
 from target_postgres.target import TargetPostgres
@@ -58,7 +59,8 @@ def describe(error: Exception) -> str:
     if isinstance(error, DBAPIError) and error.orig is not None:
         about = getattr(error.orig, "diag", None)
         if about is None or about.sqlstate is None:
-            return " ".join(str(error.orig).split())  # no connection
+            # No connection. Without what stands before an @ in the host: the rest of a password that has one.
+            return re.sub("[^' ]*@", "...@", " ".join(str(error.orig).split()))
         table = ".".join(filter(None, (about.schema_name, about.table_name, about.column_name)))
         has_values = about.sqlstate[:2] in {"22", "23"} or about.context  # data, constraints, triggers
         message = "its message is omitted, since it may quote a record" if has_values else about.message_primary
@@ -68,6 +70,8 @@ def describe(error: Exception) -> str:
     if isinstance(error, (NotImplementedError, AssertionError, OSError)):
         return " ".join(str(error).split())  # an incompatible column, a setting or a file
     place = traceback.extract_tb(error.__traceback__)[-1]
+    if isinstance(error, ArgumentError) or place.name == "_parse_url":
+        return "sqlalchemy_url: must be such as postgresql+psycopg://user:password@host/name, with %40 for an @."
     return f"{type(error).__name__} in {place.name}; its message is omitted, since it may quote a record."
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -109,7 +110,9 @@ def _postgres(location: str) -> Iterator[Database]:
     try:
         connection = psycopg.connect(location, connect_timeout=CONNECT_SECONDS)
     except psycopg.OperationalError as error:
-        message = f"PostgreSQL cannot be reached: {_first_line(error)}"
+        # Without what stands before an @ in the host: the rest of a password that has one.
+        reason = re.sub("[^' ]*@", "...@", _first_line(error))
+        message = f"PostgreSQL cannot be reached: {reason}"
         raise PageError(message) from error
     except (psycopg.Error, ValueError) as error:
         # The package's message would quote parts of the URL, such as the password.

@@ -108,6 +108,7 @@ def test_a_bad_option_gets_one_line(company: Company, tmp_path: Path, run: Any) 
         ("--database", "mysql://user:secret@host/db", ("file", "URL")),
         ("--database", "postgresql://user:secret@[host/db", ("URL", "PostgreSQL")),
         ("--database", "postgresql://user:secret@127.0.0.1:1/db", ("PostgreSQL", "reached")),
+        ("--database", "postgresql://user:an@secret@127.0.0.1:1/db", ("PostgreSQL", "'...@127.0.0.1'")),
         ("--schema", 'mi"ne', ('mi"ne', "dbt-duckdb:build")),
         ("--time-zone", "Europe/Atlantis", ("Europe/Atlantis", "Europe/Paris")),
         ("--time-zone", "../etc/passwd", ("../etc/passwd",)),

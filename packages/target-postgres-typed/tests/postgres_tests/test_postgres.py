@@ -163,6 +163,8 @@ def test_errors_are_one_line_without_values(postgres: Postgres, config: dict[str
         return said[-1]
 
     assert "connection" in fail(lines, sqlalchemy_url="postgresql+psycopg://postgres@127.0.0.1:1/x")
+    assert "'...@127.0.0.1'" in fail(lines, sqlalchemy_url="postgresql+psycopg://x:an@s3cret@127.0.0.1:1/x")
+    assert "sqlalchemy_url" in fail(lines, sqlalchemy_url="postgres://x:x@127.0.0.1/x")
     assert "sqlalchemy_url" in fail(lines, sqlalchemy_url=None)
     assert "message" in fail(lines[:-20])
     assert "InvalidRecord" in fail(lines.replace('"integer"', '"null"'), validate_records=True, count=2)

@@ -38,6 +38,8 @@ plain_persist_lines = target_duckdb.persist_lines
 VERSION = "_sdc_table_version"
 SAFE = (duckdb.BinderException, duckdb.CatalogException, duckdb.IOException, duckdb.PermissionException)
 """DuckDB errors that name files, tables and columns, but no values."""
+UNWRITABLE = "TransactionContext Error: Failed to commit: Could not write file"
+"""Start of another such error, as when the disk is full."""
 
 
 class ExactSync(DbSync):
@@ -131,7 +133,7 @@ def in_one_line(record: logging.LogRecord) -> bool:
 
 def describe(error: Exception) -> str:
     """Describe an error in one line without values."""
-    if isinstance(error, (*SAFE, OSError)):
+    if isinstance(error, (*SAFE, OSError)) or str(error).startswith(UNWRITABLE):
         return str(error)
     place = traceback.extract_tb(error.__traceback__)[-1]
     return f"{type(error).__name__} in {place.name}; its message is omitted, since it may quote a record."

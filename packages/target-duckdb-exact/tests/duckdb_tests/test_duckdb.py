@@ -105,13 +105,15 @@ def test_an_interrupted_run_saves_no_state_ahead_of_its_rows(tmp_path: Path) -> 
     assert query(path, "SELECT id FROM aircall.calls ORDER BY id") == [(0,), (1,)]
 
 
-def feed(lines: str, folder: Path, config: Any = None) -> subprocess.CompletedProcess[str]:
-    """Run the target on these lines, in New York's time zone."""
+def feed(
+    lines: str, folder: Path, config: Any = None, file_size: str = "unlimited"
+) -> subprocess.CompletedProcess[str]:
+    """Run the target on these lines, in New York's time zone; with files of at most that many blocks of 512 bytes."""
     settings = {"filepath": str(folder / "warehouse.duckdb"), "default_target_schema": "aircall"}
     path = folder / "config.json"
     path.write_text(json.dumps(settings | {"add_metadata_columns": True} if config is None else config), "utf-8")
     return subprocess.run(
-        [executable("target-duckdb"), "--config", path],
+        ["/bin/sh", "-c", f'ulimit -f {file_size}; exec "$@"', "sh", executable("target-duckdb"), "--config", path],
         env=os.environ | {"TZ": "America/New_York"},
         input=lines,
         capture_output=True,
@@ -161,22 +163,23 @@ def test_errors_are_one_line_without_values(tmp_path: Path) -> None:
     path = tmp_path / "warehouse.duckdb"
     feed(messages("tags", 1, version=1), tmp_path)
     number = messages("calls", 1, version=1, phone={"type": ["integer"], "maximum": 7})
+    small = {"filepath": str(path), "default_target_schema": "aircall", "batch_size_rows": 50}
     errors = [
         feed(number, tmp_path),
         feed(messages("calls", 1, version=1) + messages("calls", 1, version=1)[:150], tmp_path),
         feed(messages("calls", 1, version=1).replace('"id": 1', '"ID": 1'), tmp_path),
         feed(number, tmp_path, {}),
+        feed(messages("calls", *range(2_000), version=1), tmp_path, small, file_size="64"),
     ]
     with duckdb.connect(str(path)):
         errors.append(feed(number, tmp_path))
 
     said = [[line for line in done.stderr.splitlines() if "level=INFO" not in line] for done in errors]
-    assert [done.returncode for done in errors] == [1] * 5
-    assert [len(lines) for lines in said] == [1] * 5, said
+    assert [done.returncode for done in errors] == [1] * 6
+    assert [len(lines) for lines in said] == [1] * 6, said
     assert PHONE not in "".join(done.stderr for done in errors)
-    for (line,), words in zip(
-        said, ["ConversionException", "middle of a message", "KeyError", "'path' or 'filepath'", "lock"], strict=True
-    ):
+    facts = ["ConversionException", "middle of a message", "KeyError", "'path' or 'filepath'", "too large", "lock"]
+    for (line,), words in zip(said, facts, strict=True):
         assert words in line
 
 

@@ -75,13 +75,6 @@ class _Loader(yaml.SafeLoader):
             keys.add(str(key.value))
         return super().construct_mapping(node, deep)
 
-    @override
-    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
-        try:
-            return super().construct_object(node, deep)
-        except (AttributeError, LookupError, ValueError) as error:  # a tag, such as !!int, that does not fit
-            raise yaml.constructor.ConstructorError(None, None, str(error), node.start_mark) from error
-
 
 _Loader.add_implicit_resolver("tag:yaml.org,2002:int", re.compile(r"-?(?:0|[1-9][0-9]*)$"), list("-0123456789"))
 
@@ -103,7 +96,7 @@ def _read_yaml(path: Path) -> Any:
     except yaml.reader.ReaderError as error:
         message = f"{path} is not UTF-8 text"
         raise CustomersError(message) from error
-    except (yaml.YAMLError, RecursionError) as error:  # recursion: nested too deeply
+    except (yaml.YAMLError, RecursionError, AttributeError, LookupError, ValueError) as error:  # the last: odd tags
         mark = getattr(error, "problem_mark", None)
         message = f"{path} is not YAML{f' (line {mark.line + 1})' if mark else ''}"
         raise CustomersError(message) from error

@@ -151,17 +151,6 @@ class Claim(NamedTuple):
         return cls(*json.loads(text))
 
 
-class Outcome(NamedTuple):
-    """How a run ended."""
-
-    error_kind: str | None = None
-    """None for success."""
-    error: str | None = None
-    is_final: bool = False
-    """Whether retrying is pointless: Aircall rejects the credentials."""
-    calls_until: datetime | None = None
-
-
 def database_address() -> str:
     """Return the address of the database: from the run that started this process, else from the environment."""
     handle = os.environ.get(DATABASE_HANDLE)
@@ -289,13 +278,28 @@ class Guard:
         if not held:
             raise self._superseded(claim)
 
-    def end(self, claim: Claim, outcome: Outcome) -> None:
+    def end(
+        self,
+        claim: Claim,
+        error_kind: str | None = None,
+        error: str | None = None,
+        *,
+        is_final: bool = False,
+        calls_until: datetime | None = None,
+    ) -> None:
         """Record how a run ended.
+
+        Args:
+            claim: The run.
+            error_kind: None for success.
+            error: The message.
+            is_final: Whether retrying is pointless: Aircall rejects the credentials.
+            calls_until: All calls that started until then are in the warehouse; None if unknown.
 
         Raises:
             SupersededError: If another run has started since.
         """
-        failed = outcome.error_kind is not None
+        failed = error_kind is not None
         updated = self._execute(
             """UPDATE aircall_customers SET run = NULL, ended_at = clock.now,
                 succeeded_at = CASE WHEN %(failed)s THEN succeeded_at ELSE clock.now END,
@@ -308,10 +312,10 @@ class Guard:
             {
                 **claim._asdict(),
                 "failed": failed,
-                "calls_until": outcome.calls_until,
-                "kind": outcome.error_kind,
-                "error": outcome.error,
-                "final": failed and outcome.is_final,
+                "calls_until": calls_until,
+                "kind": error_kind,
+                "error": error,
+                "final": failed and is_final,
             },
         )
         if not updated.rowcount:

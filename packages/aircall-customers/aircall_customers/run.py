@@ -22,7 +22,7 @@ from pydantic import BaseModel, NonNegativeInt, StringConstraints, ValidationErr
 
 import aircall_customers
 from aircall_customers.customers import OWN, TAP, CustomersError, Project, read_customers
-from aircall_customers.guard import CLAIM, DATABASE, DATABASE_HANDLE, Claim, Guard, GuardError, Outcome
+from aircall_customers.guard import CLAIM, DATABASE, DATABASE_HANDLE, Claim, Guard, GuardError
 from tap_aircall.inbox.groups import end_group, process_group
 
 if TYPE_CHECKING:
@@ -205,12 +205,10 @@ def _end(guard: Guard, claim: Claim, report: Report) -> None:
     is_rejected = report.error_kind in REJECTED and report.error_stream is None
     guard.end(
         claim,
-        Outcome(
-            error_kind=report.error_kind,
-            error=report.error,
-            is_final=report.error_kind == UNINSTALLED or (is_rejected and failures >= REJECTIONS - 1),
-            calls_until=until,
-        ),
+        report.error_kind,
+        report.error,
+        is_final=report.error_kind == UNINSTALLED or (is_rejected and failures >= REJECTIONS - 1),
+        calls_until=until,
     )
     report.calls_until = until.isoformat() if until else None
     report.ended_at = guard.now().isoformat()

@@ -74,14 +74,7 @@ def make(
     """Make an HTML report from the marts: a single file that opens offline."""
     with reading(database) as opened:
         marts = Marts(opened, schema, sla_seconds=sla_seconds, anonymous=anonymous)
-        content = gather(
-            marts,
-            company=one_line(company),
-            now=datetime.now(UTC),
-            time_zone=time_zone,
-            sla_seconds=sla_seconds,
-            anonymous=anonymous,
-        )
+        content = gather(marts, company=one_line(company), now=datetime.now(UTC), time_zone=time_zone)
     _save(output, write(content))
     click.echo(f"Wrote {output}.")
 

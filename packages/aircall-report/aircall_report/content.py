@@ -52,9 +52,7 @@ class Content:
     anonymous: bool
 
 
-def gather(
-    marts: Marts, *, company: str, now: datetime, time_zone: str | None, sla_seconds: int, anonymous: bool
-) -> Content:
+def gather(marts: Marts, *, company: str, now: datetime, time_zone: str | None) -> Content:
     """Read the marts.
 
     Args:
@@ -62,8 +60,6 @@ def gather(
         company: Name of the company; may be empty.
         now: The current time.
         time_zone: Name of the time zone that the models were built with; empty if unknown.
-        sla_seconds: SLA that the models were built with.
-        anonymous: Whether names of people are left out.
 
     Raises:
         PageError: If the models were built with another time zone or SLA, or cannot be read.
@@ -83,8 +79,8 @@ def gather(
         made=now.astimezone(zone),
         zone=zone,
         clock=time_zone or clock(zone.utcoffset(now) or timedelta()),
-        sla_seconds=sla_seconds,
-        anonymous=anonymous,
+        sla_seconds=marts.sla_seconds,
+        anonymous=marts.anonymous,
     )
 
 

@@ -236,8 +236,8 @@ class Marts:
     def __init__(self, database: Database, schema: str, *, sla_seconds: int, anonymous: bool) -> None:
         self._database = database
         self._schema = schema
-        self._sla_seconds = sla_seconds
-        self._anonymous = anonymous
+        self.sla_seconds = sla_seconds
+        self.anonymous = anonymous
         tables = database.rows("select table_schema, table_name from information_schema.tables")
         if (schema, "aircall__calls") not in tables:
             message = (
@@ -288,7 +288,7 @@ class Marts:
             "calls",
         )
         within, beyond = found["within"], found["beyond"]
-        sla = self._sla_seconds
+        sla = self.sla_seconds
         if (within is not None and within > sla) or (beyond is not None and beyond <= sla):
             message = (
                 f"The models were built with another SLA than {sla} s: give theirs with --sla-seconds, or in "
@@ -298,7 +298,7 @@ class Marts:
 
     def days(self, span: Span) -> Iterator[tuple[int | None, date, Tally]]:
         """Yield the figures of each number and day."""
-        bounds = sorted({*WAIT_BOUNDS, self._sla_seconds})
+        bounds = sorted({*WAIT_BOUNDS, self.sla_seconds})
         reasons = {
             reason: f"count(case when is_missed and missed_call_reason = '{reason}' then 1 end)" for reason in REASONS
         }
@@ -355,7 +355,7 @@ class Marts:
             )
         }
         return (
-            {user_id: f"Agent {place}" for place, user_id in enumerate(sorted(found), 1)} if self._anonymous else found
+            {user_id: f"Agent {place}" for place, user_id in enumerate(sorted(found), 1)} if self.anonymous else found
         )
 
     def shifts(self, day: date) -> list[Shift]:
@@ -527,7 +527,7 @@ class Marts:
             yield dict(zip(columns, row, strict=True))
 
     def _personal(self, column: str) -> str:
-        return "null" if self._anonymous else column
+        return "null" if self.anonymous else column
 
     @property
     def _quoted_schema(self) -> str:

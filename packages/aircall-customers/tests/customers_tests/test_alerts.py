@@ -13,11 +13,12 @@ from typing_extensions import override
 
 from aircall_customers.alerts import announce
 from aircall_customers.customers import Customer
-from aircall_customers.guard import Guard, Outcome
 from tests.messages import refused
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from aircall_customers.guard import Guard
 
 ACME = Customer.model_validate({"name": "acme", "credentials": {"environment": "ACME"}})
 
@@ -59,7 +60,7 @@ class Hook:
 
 def fail(guard: Guard, *, is_final: bool = False) -> None:
     with guard.claim("acme", "machine 1") as claim:
-        guard.end(claim, Outcome("Credentials", "Aircall rejects the key.", is_final=is_final))
+        guard.end(claim, "Credentials", "Aircall rejects the key.", is_final=is_final)
 
 
 def test_each_trouble_is_told_once_and_so_is_its_end(guard: Guard, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -71,7 +72,7 @@ def test_each_trouble_is_told_once_and_so_is_its_end(guard: Guard, monkeypatch: 
             fail(guard, is_final=is_final)
             told.append(announce({"acme": ACME}, guard))
         with guard.claim("acme", "machine 1") as claim:
-            guard.end(claim, Outcome())
+            guard.end(claim)
         told += [announce({"acme": ACME}, guard) for _ in range(2)]
 
     assert told == [[], [], ["acme"], [], ["acme"], ["acme"], []]

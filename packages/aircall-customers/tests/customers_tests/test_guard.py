@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from aircall_customers.guard import Claim, Guard, GuardError, Outcome, RefusedError, SupersededError
+from aircall_customers.guard import Claim, Guard, GuardError, RefusedError, SupersededError
 from aircall_customers.local import make_database
 from tests.messages import refused
 from tests.slow import few_or_many
@@ -83,7 +83,7 @@ def test_nothing_is_written_by_a_run_that_another_has_followed(connect: Callable
             lambda: write(machine, first, 3),
             lambda: machine.check(first),
             lambda: machine.state(STATE, first),
-            lambda: machine.end(first, Outcome()),
+            lambda: machine.end(first),
         ]
         for attempt in attempts:
             with refused(SupersededError, "acme", 1):
@@ -133,14 +133,14 @@ def test_a_person_may_change_a_state_only_while_no_run_is_under_way(connect: Cal
 def test_outcomes_are_kept(guard: Guard) -> None:
     until = datetime(2026, 11, 23, 13, tzinfo=UTC)
     with guard.claim("acme", "machine 1", inbox_position=7) as claim:
-        guard.end(claim, Outcome(calls_until=until))
+        guard.end(claim, calls_until=until)
     first = guard.records()["acme"]
     for _ in range(2):
         with guard.claim("acme", "machine 1") as claim:
-            guard.end(claim, Outcome("LoginNeeded", "Please log in again.", is_final=True))
+            guard.end(claim, "LoginNeeded", "Please log in again.", is_final=True)
     failed = guard.records(["acme", "globex"])["acme"]
     with guard.claim("acme", "a person") as claim:
-        guard.end(claim, Outcome())
+        guard.end(claim)
     well = guard.records()["acme"]
 
     assert (first.failures, first.calls_until, first.inbox_position, first.run) == (0, until, 7, None)
@@ -240,7 +240,7 @@ def test_whatever_machines_do_each_run_begins_from_the_state_before_it(
                     with pytest.raises(SupersededError):
                         write(guard, claims[machine], value)
             elif step == "end" and machine in held:
-                guard.end(claims.pop(machine), Outcome())
+                guard.end(claims.pop(machine))
                 held.pop(machine).close()
             elif step == "kill":
                 kill(guard, database)

@@ -256,9 +256,7 @@ def page_of(
     """Return the page of a database."""
     with reading(database) as opened:
         marts = Marts(opened, "analytics", sla_seconds=SLA_SECONDS, anonymous=anonymous)
-        content = gather(
-            marts, company=company, now=now, time_zone=time_zone, sla_seconds=SLA_SECONDS, anonymous=anonymous
-        )
+        content = gather(marts, company=company, now=now, time_zone=time_zone)
     return write(content)
 
 

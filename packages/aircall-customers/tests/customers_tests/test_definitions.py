@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from aircall_customers.alerts import URL
 from aircall_customers.local import HERE
-from customers_tests.test_alerts import Hook, fail
+from customers_tests.test_alerts import fail, got, hook
 from customers_tests.test_run import Site, site
 
 if TYPE_CHECKING:
@@ -18,11 +17,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from dagster import DagsterInstance, Definitions, ExecuteInProcessResult, RunRequest
+    from requests_mock import Mocker
 
     from aircall_customers.guard import Guard
     from tap_aircall.inbox.store import Inbox
 
-__all__ = ["site"]
+__all__ = ["hook", "site"]
 
 
 class Orchestra:
@@ -197,20 +197,17 @@ def test_an_event_in_the_inbox_starts_a_run_soon(
 
 
 def test_the_sensor_of_alerts_tells_of_a_customer_that_is_marked_once(
-    orchestra: Orchestra, site: Site, guard: Guard, monkeypatch: pytest.MonkeyPatch
+    orchestra: Orchestra, site: Site, guard: Guard, hook: Mocker
 ) -> None:
     from dagster import build_sensor_context
 
     site.write(acme={})
     fail(guard, is_final=True)
     sensor = orchestra.definitions.resolve_sensor_def("alerts")
-    hook = Hook()
-
-    with hook.running() as url, build_sensor_context(instance=orchestra.instance) as context:
-        monkeypatch.setenv(URL, url)
+    with build_sensor_context(instance=orchestra.instance) as context:
         said = [str(sensor(context)) for _ in range(2)]
 
-    assert [each["trouble"] for each in hook.got] == ["marked"]
+    assert [each["trouble"] for each in got(hook)] == ["marked"]
     assert "acme" in said[0]
     assert "acme" not in said[1]
 

@@ -12,7 +12,6 @@ from typing import Any
 from dagster import (
     AssetExecutionContext,
     AssetKey,
-    AssetObservation,
     AssetSelection,
     DagsterInstance,
     DagsterRunStatus,
@@ -112,7 +111,6 @@ def build_definitions(
         (message,) = done.get_custom_messages()
         report = Report(**message)
         if not report.succeeded:
-            _observe(context, report)
             raise Failure(report.error, metadata={"error kind": report.error_kind or ""}, allow_retries=False)
         return report
 
@@ -228,12 +226,6 @@ def _metadata(report: Report) -> dict[str, Any]:
         values["calls until"] = MetadataValue.timestamp(until)
         values["minutes behind"] = round((ended - until).total_seconds() / 60, 1)
     return values
-
-
-def _observe(context: AssetExecutionContext, report: Report) -> None:
-    """Record an error for Dagster's plots, by kind."""
-    metadata: dict[str, Any] = {f"error: {report.error_kind}": 1, "error": report.error or ""}
-    context.log_event(AssetObservation(context.asset_key, partition=context.partition_key, metadata=metadata))
 
 
 def _partitions(instance: DagsterInstance, customers: Mapping[str, Customer]) -> list[Any]:

@@ -85,8 +85,6 @@ def asked(requests: Sequence[RunRequest]) -> list[tuple[str | None, str]]:
 def test_customers_come_are_loaded_fail_and_go_without_a_deployment(
     orchestra: Orchestra, site: Site, guard: Guard, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from dagster import AssetKey
-
     site.write(acme={"build": "target-jsonl:build"}, globex={})
     for name, value in site.environment.items():
         monkeypatch.setenv(name, value)
@@ -114,9 +112,10 @@ def test_customers_come_are_loaded_fail_and_go_without_a_deployment(
         "aircall_build",
     ]
     assert not failed.success
-    observed = orchestra.instance.fetch_observations(AssetKey("aircall_load"), limit=10).records
-    metadata = [each.asset_observation.metadata for each in observed if each.asset_observation]
-    assert [each["error: LoginNeeded"].value for each in metadata] == [1]
+    (failure,) = failed.get_step_failure_events()
+    error = failure.step_failure_data.user_failure_data
+    assert error
+    assert (error.description, error.metadata["error kind"].value) == ("Please log in again.", "LoginNeeded")
     assert guard.records()["globex"].marked_at is not None
 
     site.write(acme={})

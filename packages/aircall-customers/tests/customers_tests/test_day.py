@@ -179,8 +179,10 @@ class Day:
             self.kills["daemon"] += 1
             return
         time.sleep(self.chance.random())
-        with suppress(IndexError, ProcessLookupError):
-            os.kill(int(self.chance.choice([each.name for each in self._registry.iterdir()])), 9)
+        with suppress(IndexError, OSError):  # none is there, or it has just ended
+            entry = self.chance.choice(list(self._registry.iterdir()))
+            entry.unlink()
+            os.kill(int(entry.name), 9)
             self.kills["other"] += 1
 
     def load_twins(self, records: Mapping[str, Record]) -> None:

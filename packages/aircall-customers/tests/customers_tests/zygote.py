@@ -12,14 +12,13 @@ import gc
 import importlib
 import json
 import os
-import select
 import signal
 import socket
+import socketserver
 import subprocess
 import sys
 import threading
 import traceback
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -112,91 +111,69 @@ class ZygoteLauncher(RunLauncher, ConfigurableClass):
         return False
 
 
-def serve(path: Path, registry: Path) -> None:
-    """Be the zygote.
+class Zygote(socketserver.ForkingMixIn, socketserver.UnixStreamServer):
+    """Forks a process for each client.
 
     Args:
         path: Where to make its socket.
         registry: A folder where each process has a file, named after it, while it lives.
     """
-    for name in IMPORTS:
-        importlib.import_module(name)
-    gc.freeze()  # so that no collection in a child copies what it shares with this process
 
-    listener = socket.socket(socket.AF_UNIX)
-    listener.bind(str(path))
-    listener.listen(100)
-    children: dict[int, socket.socket] = {}
-    while True:
-        ready, _, _ = select.select([listener, *children.values()], [], [], 0.05)
-        for pid, connection in list(children.items()):
-            if connection in ready and not connection.recv(16):  # the client is gone
-                os.kill(pid, signal.SIGKILL)
-            done, status = os.waitpid(pid, os.WNOHANG)
-            if done:
-                (registry / str(pid)).unlink()
-                with suppress(OSError):
-                    connection.sendall(str(abs(os.waitstatus_to_exitcode(status))).encode())
-                connection.close()
-                del children[pid]
-        if listener in ready:  # last: a process that is to be gone by now is
-            _begin(listener, children, registry)
+    request_queue_size = 100
+    max_children = 1_000
+
+    def __init__(self, path: Path, registry: Path) -> None:
+        for name in IMPORTS:
+            importlib.import_module(name)
+        gc.freeze()  # so that no collection in a child copies what it shares with this process
+        self.registry = registry
+        super().__init__(str(path), _Child)
 
 
-def _begin(listener: socket.socket, children: dict[int, socket.socket], registry: Path) -> None:
-    """Fork a process for the client that has come."""
-    connection, _ = listener.accept()
-    wish, descriptors = _receive(connection)
-    if not descriptors:
-        connection.close()
-        return
-    pid = os.fork()
-    if pid == 0:
-        for each in (listener, connection, *children.values()):
-            each.close()
-        _live(wish, descriptors)
-    for descriptor in descriptors:
+class _Child(socketserver.BaseRequestHandler):
+    """Is what a client asks for, in a process of its own."""
+
+    server: Zygote
+    request: socket.socket
+
+    @override
+    def handle(self) -> None:
+        self.server.socket.close()
+        size, descriptors, _, _ = socket.recv_fds(self.request, 4, 3)
+        body = self.request.makefile("rb").read(int.from_bytes(size, "big"))
+        if not body or len(body) < int.from_bytes(size, "big"):
+            return  # the client was killed meanwhile
+        entry = self.server.registry / str(os.getpid())
+        entry.touch()
+        threading.Thread(target=self._die_with_the_client, args=(entry,), daemon=True).start()
+        code = _live(json.loads(body), descriptors)
+        entry.unlink(missing_ok=True)
+        self.request.sendall(str(code).encode())
+
+    def _die_with_the_client(self, entry: Path) -> None:
+        if not self.request.recv(16):
+            entry.unlink(missing_ok=True)
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _live(wish: dict[str, Any], descriptors: list[int]) -> int:
+    """Be what a client asks for; return the exit code."""
+    for number, descriptor in enumerate(descriptors):
+        os.dup2(descriptor, number)
         os.close(descriptor)
-    (registry / str(pid)).touch()
-    children[pid] = connection
-
-
-def _receive(connection: socket.socket) -> tuple[dict[str, Any], list[int]]:
-    """Return what a client asks for, and its standard streams; none if it was killed meanwhile."""
-    size, descriptors, _, _ = socket.recv_fds(connection, 4, 3)
-    body = b""
-    while len(size) == 4 and len(body) < int.from_bytes(size, "big"):
-        piece = connection.recv(1 << 16)
-        if not piece:
-            break
-        body += piece
+    os.chdir(wish["folder"])
+    os.environ.clear()
+    os.environ.update(wish["environment"])
     try:
-        return json.loads(body), list(descriptors)
-    except ValueError:
-        for descriptor in descriptors:
-            os.close(descriptor)
-        return {}, []
-
-
-def _live(wish: dict[str, Any], descriptors: list[int]) -> None:
-    """Be what a client asks for, to the end."""
-    code = 1
-    try:
-        for number, descriptor in enumerate(descriptors):
-            os.dup2(descriptor, number)
-            os.close(descriptor)
-        os.chdir(wish["folder"])
-        os.environ.clear()
-        os.environ.update(wish["environment"])
-        code = _run(*wish["arguments"])
+        return _run(*wish["arguments"])
     except SystemExit as end:
-        code = end.code if isinstance(end.code, int) else 1
+        return end.code if isinstance(end.code, int) else 1
     except BaseException:  # noqa: BLE001 - whatever it was, it is the end of this process alone
         traceback.print_exc()
+        return 1
     finally:
         sys.stdout.flush()
         sys.stderr.flush()
-        os._exit(code)
 
 
 def _run(kind: str, *arguments: str) -> int:
@@ -218,4 +195,4 @@ def _run(kind: str, *arguments: str) -> int:
 
 
 if __name__ == "__main__":
-    serve(Path(sys.argv[1]), Path(sys.argv[2]))
+    Zygote(Path(sys.argv[1]), Path(sys.argv[2])).serve_forever()

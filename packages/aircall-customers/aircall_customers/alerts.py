@@ -45,10 +45,6 @@ def trouble(customer: Customer, record: Record | None, now: datetime) -> tuple[s
 def announce(customers: Mapping[str, Customer], guard: Guard) -> list[str]:
     """Send an alert for each customer whose trouble is new or over; repeat alerts that may not have arrived.
 
-    Args:
-        customers: All customers, by name.
-        guard: The guard, with their records and past alerts.
-
     Returns:
         The names of the customers with an alert; empty if no URL is set.
 

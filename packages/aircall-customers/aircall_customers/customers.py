@@ -227,10 +227,6 @@ class _List(_Strict):
 def read_customers(path: Path, project: Project) -> dict[str, Customer]:
     """Return the customers of a list, by name.
 
-    Args:
-        path: The list.
-        project: The Meltano project that loads them.
-
     Raises:
         CustomersError: If it cannot be used; names each mistake and its location.
     """
@@ -296,10 +292,6 @@ class Plugin(BaseModel):
     def environment(self, values: Mapping[str, Any], *, secrets: bool) -> dict[str, str]:
         """Return environment variables for settings.
 
-        Args:
-            values: The settings.
-            secrets: Whether secrets are allowed.
-
         Raises:
             CustomersError: If a setting is unknown, or a secret that is not allowed.
         """
@@ -344,10 +336,7 @@ def _identity(path: Path) -> str:
 
 
 class Project:
-    """A Meltano project, read from its files.
-
-    Args:
-        folder: The folder of its meltano.yml.
+    """A Meltano project, read from the `meltano.yml` in a folder and the files that it includes.
 
     Raises:
         CustomersError: If it has no usable meltano.yml.
@@ -438,12 +427,7 @@ class Project:
         return (_identity(self.path(value)) if is_path else text).casefold()
 
     def environment(self, customer: Customer, folder: Path, inbox: str | None = None) -> dict[str, str]:
-        """Return the environment variables with which Meltano loads and builds a customer.
-
-        Args:
-            customer: The customer.
-            folder: The working folder of the run.
-            inbox: Location of the inbox; None without one.
+        """Return the environment variables with which Meltano loads and builds a customer in a working folder.
 
         Raises:
             CustomersError: If the project lacks a plugin or setting that the entry names.

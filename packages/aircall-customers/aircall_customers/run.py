@@ -104,13 +104,7 @@ class Report:
 
 
 def run(name: str, place: Place, *, load: bool = True, build: bool = True) -> Report:
-    """Load a customer, then run its build.
-
-    Args:
-        name: The customer's name.
-        place: Paths and addresses.
-        load: Whether to load.
-        build: Whether to run the build, if the list names one.
+    """Load a customer, then run its build, if the list names one.
 
     Returns:
         The outcome; it contains expected failures, which are not raised.
@@ -281,15 +275,7 @@ class LogLine(BaseModel):
 
 
 class Meltano:
-    """One run of Meltano, with its files in the working folder.
-
-    Args:
-        command: Arguments of `meltano`.
-        target: Name of the loader.
-        folder: The working folder.
-        project: The project; it is not changed.
-        environment: Environment variables of the run.
-    """
+    """One run of Meltano, with its files in the working folder."""
 
     def __init__(
         self, command: Sequence[str], target: str, folder: Path, project: Project, environment: Mapping[str, str]

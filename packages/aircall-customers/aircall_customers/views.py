@@ -50,11 +50,7 @@ class Table(NamedTuple):
 
 
 def make_views(customers: Iterable[Customer], project: Project) -> Iterator[str]:
-    """Create or replace the views in each warehouse.
-
-    Args:
-        customers: The customers; a customer without some table is left out of its view.
-        project: The Meltano project that loads them.
+    """Create or replace the views in each warehouse; leave customers without a table out of its view.
 
     Yields:
         A line about each warehouse, and about each customer in neither DuckDB nor PostgreSQL.

@@ -55,12 +55,6 @@ class Content:
 def gather(marts: Marts, *, company: str, now: datetime, time_zone: str | None) -> Content:
     """Read the marts.
 
-    Args:
-        marts: The marts.
-        company: Name of the company; may be empty.
-        now: The current time.
-        time_zone: Name of the time zone that the models were built with; empty if unknown.
-
     Raises:
         PageError: If the models were built with another time zone or SLA, or cannot be read.
     """

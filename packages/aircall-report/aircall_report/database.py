@@ -26,10 +26,7 @@ class PageError(Exception):
 
 
 def one_line(text: str) -> str:
-    """Sanitize foreign text, so that it cannot break, forge or flood a line.
-
-    Args:
-        text: Text from outside the report, such as a name in the data or an option.
+    """Sanitize text from outside the report, so that it cannot break, forge or flood a line.
 
     Returns:
         At most `LONGEST_TEXT` printable characters; runs of others become one space.

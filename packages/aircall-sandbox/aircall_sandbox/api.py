@@ -101,11 +101,7 @@ class Listing:
 
 
 class Api:
-    """Responds to requests about a company.
-
-    Args:
-        world: The company.
-    """
+    """Responds to requests about a company."""
 
     def __init__(self, world: World) -> None:
         self.world = world
@@ -113,12 +109,7 @@ class Api:
         self._routes = self._all_routes()
 
     def respond(self, path: str, params: Mapping[str, str]) -> ApiResponse:
-        """Respond to a `GET`.
-
-        Args:
-            path: Path, including the version.
-            params: The last value of each parameter.
-        """
+        """Respond to a `GET`, given the path with its version, and the last value of each parameter."""
         return dispatch(self._routes, Query(path, params)) or NO_SUCH_PATH
 
     def _all_routes(self) -> list[Route]:

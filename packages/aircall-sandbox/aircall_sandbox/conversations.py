@@ -200,13 +200,7 @@ class Utterance(NamedTuple):
 
 
 class Conversation:
-    """The conversation of an answered call, or a voicemail.
-
-    Args:
-        call: The call.
-        subject: Its subject.
-        company: Name of the company.
-    """
+    """The conversation of an answered call, or a voicemail."""
 
     def __init__(self, call: Record, subject: Subject, company: str) -> None:
         self.call = call

@@ -116,16 +116,7 @@ def generate_company(
     users: int = 45,
     days: int = 90,
 ) -> World:
-    """Make up a company.
-
-    Args:
-        now: UNIX time in seconds; the last calls are still going on.
-        seed: Same seed, same data.
-        calls: Number of calls.
-        contacts: Number of contacts.
-        users: Number of users.
-        days: Days of call history.
-    """
+    """Make up a company, of which the last calls are still going on: the same seed and time give the same data."""
     world = World(now)
     maker = _Maker(world, seed, days)
     maker.make_directory(users)
@@ -478,13 +469,7 @@ class _Maker:
         return _Party(caller, self.pick(caller.digits), self.pick(line.subjects))
 
     def _caller(self, country: str, started_at: int, known: float) -> _Caller:
-        """Draw a caller who is not on the phone; a few call often, most hardly ever.
-
-        Args:
-            country: Their country.
-            started_at: Start of the call.
-            known: Probability of a contact.
-        """
+        """Draw a caller who is not on the phone, a contact with probability `known`; a few call often."""
         while True:
             contacts = self.callers[country]
             pool = contacts if contacts and self.chance(known) else self.strangers[country]

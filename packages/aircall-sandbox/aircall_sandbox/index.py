@@ -30,15 +30,7 @@ class TimeIndex:
         del self._entries[position]
 
     def select(self, first: float, last: float, start: int, count: int, *, descending: bool) -> tuple[list[int], int]:
-        """Return a slice of the ids with times from `first` to `last`, both inclusive, and the total of these ids.
-
-        Args:
-            first: UNIX seconds.
-            last: UNIX seconds.
-            start: Position of the first id to return, from 0.
-            count: Maximum number of ids to return.
-            descending: Whether the latest come first.
-        """
+        """Return a slice of the ids with times from `first` to `last`, both inclusive, and the total of these ids."""
         low = bisect_left(self._entries, (first, float("-inf")))
         high = bisect_right(self._entries, (last, float("inf")))
         total = max(0, high - low)

@@ -49,11 +49,7 @@ NO_PLAN = ApiResponse(403, {"error": "Forbidden", "troubleshoot": "The company i
 
 
 class Intelligence:
-    """The AI results of a company's calls.
-
-    Args:
-        company: The company.
-    """
+    """The AI results of a company's calls."""
 
     def __init__(self, company: World) -> None:
         self.plan = True
@@ -165,13 +161,7 @@ def _lot(call_id: int) -> float:
 
 
 def _payload(kind: ResultKind, talk: Conversation, made_at: str) -> Record:  # noqa: PLR0911 - one case a kind
-    """Make up a result.
-
-    Args:
-        kind: The kind of result.
-        talk: The conversation.
-        made_at: Time of creation, in Aircall's format.
-    """
+    """Make up a result of a conversation; `made_at` is a time in Aircall's format."""
     call, call_id = talk.call, talk.call["id"]
     user_id, number_id = ((call[part] or {}).get("id", 1) for part in ("user", "number"))
     about: Record = {"id": call_id * 10, "call_id": call_id, "created_at": made_at}

@@ -83,14 +83,7 @@ class OptionalResources:
         ]
 
     def _one(self, resource: Resource, show: Callable[[Any, Query], Any], query: Query, identity: str) -> ApiResponse:
-        """Respond to a request for a resource of one user or number.
-
-        Args:
-            resource: The resource.
-            show: Makes the payload.
-            query: The request.
-            identity: Id of the user or number.
-        """
+        """Respond to a request for a resource of one user or number."""
         if resource in self.denied or (identity.isdigit() and int(identity) in self.denied_ids):
             return DENIED
         found = getattr(self, resource).get(int(identity)) if identity.isdigit() else None

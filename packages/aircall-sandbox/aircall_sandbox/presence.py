@@ -58,15 +58,7 @@ def talks_of(world: World) -> dict[int, list[Span]]:
 
 
 def presence_of(user: Record, talks: Sequence[Span], since: int, until: int, draw: random.Random) -> Iterator[Presence]:
-    """Yield how the API shows a user at a UNIX second, and at each change until another.
-
-    Args:
-        user: The user.
-        talks: When they were on calls, in order.
-        since: The first second.
-        until: The last second.
-        draw: Source of the times of their days.
-    """
+    """Yield how the API shows a user at a UNIX second, and at each change until another."""
     talks = [talk for talk in talks if talk[1] > since]
     works = list(_after_call_work(talks, user["wrap_up_time"]))
     online, breaks = _days(ZoneInfo(user["time_zone"]), sorted([*talks, *works]), since, until, draw)
@@ -133,14 +125,7 @@ def _during(spans: Iterable[Span], at: int) -> Span | None:
 
 
 def live(world: World, talks: Mapping[int, Sequence[Span]], since: int, draw: random.Random) -> None:
-    """Let the users of a company live their days, and show them as they are now.
-
-    Args:
-        world: The company, whose `presence` is filled.
-        talks: When each user was on calls.
-        since: First UNIX second.
-        draw: Source of the times of their days.
-    """
+    """Let the users of a company live their days since a UNIX second, and show them as they are now."""
     for identity, user in world.kinds["users"].items():
         found = list(presence_of(user, talks.get(identity, ()), since, int(world.now), draw))
         world.presence[identity] = found

@@ -78,11 +78,6 @@ class Recordings:
     def file(self, url: str, authorization: str | None, now: float) -> tuple[ApiResponse, dict[str, str]]:
         """Respond to a request as storage does: the link is the credential; others are refused.
 
-        Args:
-            url: The requested URL.
-            authorization: The `Authorization` header; None if there is none.
-            now: UNIX seconds.
-
         Returns:
             The response and its headers.
         """

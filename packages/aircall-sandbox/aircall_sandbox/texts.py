@@ -21,13 +21,7 @@ NUMBER_FIELDS = ("availability_status", "country", "digits", "id", "name", "time
 
 
 class Texts:
-    """The text messages of a company.
-
-    Args:
-        world: The company.
-        webhooks: Its webhooks.
-        now: Returns the sandbox's time in UNIX seconds.
-    """
+    """The text messages of a company."""
 
     def __init__(self, world: World, webhooks: WebhookService, now: Callable[[], float]) -> None:
         self.messages: dict[str, Record] = {}
@@ -93,13 +87,7 @@ class Texts:
         self._webhooks.emit(f"{family}.status_updated", {"id": identity, "updated_at": self._time()} | changes)
 
     def voice_agent(self, call_id: int, event: str, **fields: Any) -> None:
-        """Emit an event of an AI voice agent in a call.
-
-        Args:
-            call_id: The call.
-            event: `started`, `ended`, `escalated` or `summary`.
-            **fields: Further fields of the event.
-        """
+        """Emit an event of an AI voice agent in a call: `started`, `ended`, `escalated` or `summary`."""
         call = self._world.calls[call_id]
         data: Record = {
             "id": call_id,

@@ -90,11 +90,6 @@ class WebhookService:
     def respond(self, method: str, path: str, body: Any) -> ApiResponse | None:
         """Respond to a request below `/v1/webhooks`.
 
-        Args:
-            method: HTTP method.
-            path: The path.
-            body: The decoded body.
-
         Returns:
             The response; None for requests that the API handles like those for other objects.
         """

@@ -34,11 +34,7 @@ INTEGRATION_USER_FIELDS = (*CALL_USER_FIELDS[:8], "substatus", "wrap_up_time")
 
 
 class World:
-    """All data of one made-up company. Not thread-safe: hold the sandbox's lock.
-
-    Args:
-        now: Current time in UNIX seconds; the sandbox advances it.
-    """
+    """All data of one made-up company. Not thread-safe: hold the sandbox's lock."""
 
     def __init__(self, now: float = 0.0) -> None:
         self.now = now
@@ -218,13 +214,7 @@ class World:
                 call["tags"] = [tag for tag in call["tags"] if tag["id"] != identity]
 
     def record_outcome(self, campaign_id: str, call_id: int, outcome: Record) -> Record:
-        """Record the outcome of a call in an outbound campaign (facts: Outbound Campaigns).
-
-        Args:
-            campaign_id: Key in `optional.campaigns`.
-            call_id: The call.
-            outcome: An item of `optional.campaign_outcomes`.
-        """
+        """Record the outcome of a call in an outbound campaign: one of `optional.campaign_outcomes`."""
         outcomes: list[Record] = self.optional.campaigns[campaign_id]["call_outcomes"]
         number = self.calls[call_id]["number"]
         record = {

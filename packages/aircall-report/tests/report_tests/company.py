@@ -136,11 +136,7 @@ COLUMNS = {
 
 
 class Company:
-    """A made-up company, whose marts are filled row by row.
-
-    Args:
-        path: The file to make.
-    """
+    """A made-up company, whose marts are filled row by row."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -275,11 +271,7 @@ class View:
 
 
 class PageReader(HTMLParser):
-    """Reads a page: the view that it opens with, and those to choose.
-
-    Args:
-        html: The page.
-    """
+    """Reads a page: the view that it opens with, and those to choose."""
 
     def __init__(self, html: str) -> None:
         super().__init__()

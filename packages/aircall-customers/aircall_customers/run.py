@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Annotated, Any, NamedTuple, Self
+from typing import IO, TYPE_CHECKING, Annotated, Any, NamedTuple
 
 from pydantic import BaseModel, NonNegativeInt, StringConstraints, ValidationError
 
@@ -26,8 +26,7 @@ from aircall_customers.guard import CLAIM, DATABASE, DATABASE_HANDLE, Claim, Gua
 from tap_aircall.inbox.groups import end_group, process_group
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-    from types import FrameType
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from aircall_customers.customers import Customer
     from aircall_customers.guard import State
@@ -309,7 +308,7 @@ class Meltano:
             SupersededError: If the claim was lost.
         """
         began = time.monotonic()
-        with Stop() as stop, process_group() as group, tempfile.TemporaryFile() as address:
+        with _interruptions() as interruption, process_group() as group, tempfile.TemporaryFile() as address:
             address.write(database.encode())
             address.flush()
             process = subprocess.Popen(  # noqa: S603 - Meltano
@@ -330,7 +329,9 @@ class Meltano:
             next_check = began + CHECK_SECONDS
             try:
                 while process.poll() is None and reason is None:
-                    reason = stop.wait(STOP_POLL_SECONDS)
+                    with contextlib.suppress(subprocess.TimeoutExpired):
+                        process.wait(STOP_POLL_SECONDS)
+                    reason = interruption()
                     if time.monotonic() >= next_check:
                         next_check = time.monotonic() + CHECK_SECONDS
                         guard.check(claim)
@@ -389,32 +390,22 @@ def _one_line(text: str) -> str:
     return " ".join("".join(each if each.isprintable() else " " for each in text).split())[:LONGEST_LINE]
 
 
-class Stop:
-    """Detects when the run must end early: on a signal, or once its parent is gone."""
+@contextlib.contextmanager
+def _interruptions() -> Iterator[Callable[[], str | None]]:
+    """Yield a function that returns why the run must end early: on a signal, or once its parent is gone; else None."""
+    received: list[int] = []
+    before = {
+        number: signal.signal(number, lambda number, _frame: received.append(number))
+        for number in (signal.SIGINT, signal.SIGTERM)
+    }
 
-    def __init__(self) -> None:
-        self._event = threading.Event()
-        self._reason: str | None = None
-        self._before: dict[int, Any] = {}
-
-    def __enter__(self) -> Self:
-        """Install the signal handlers."""
-        for number in (signal.SIGINT, signal.SIGTERM):
-            self._before[number] = signal.signal(number, self._on_signal)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Restore the former handlers."""
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-
-    def wait(self, seconds: float) -> str | None:
-        """Wait up to a number of seconds; return why the run must end, or None."""
-        self._event.wait(seconds)
+    def reason() -> str | None:
         if os.getppid() != aircall_customers.BEGUN_BY:
             return "The run worker is gone; its load was ended."
-        return self._reason
+        return f"The run was stopped ({signal.Signals(received[0]).name})." if received else None
 
-    def _on_signal(self, number: int, _frame: FrameType | None) -> None:
-        self._reason = f"The run was stopped ({signal.Signals(number).name})."
-        self._event.set()
+    try:
+        yield reason
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

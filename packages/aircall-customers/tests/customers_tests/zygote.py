@@ -2,7 +2,7 @@
 
 A day of 200 customers takes some ten thousand processes, and Python takes seconds to start one. A command of the zygote
 is a small client, which hands its arguments and variables over and waits for the end. When the client is killed, so is
-its process. The client of a load ends when the run worker is gone, as `aircall_customers.run.Stop` ends a load. A run
+its process. The client of a load ends when the run worker is gone, as `aircall_customers.run` ends a load. A run
 outlives the daemon that started it, as it does without the zygote.
 """
 

@@ -15,7 +15,6 @@ import sys
 import textwrap
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -70,15 +69,6 @@ class DemoError(Exception):
     """The demo failed; the message is one line."""
 
 
-@dataclass(frozen=True)
-class Load:
-    """Cost of one run of Meltano."""
-
-    name: str
-    seconds: float
-    requests: int
-
-
 def main() -> int:
     """Run the demo; return the exit code."""
     for signum in (signal.SIGTERM, signal.SIGHUP):
@@ -116,8 +106,7 @@ def _demo() -> Iterator[str]:
         yield "Third run: transcripts of the latest calls, one request per call; then the dbt models ..."
         third = _load("transcripts", sandbox, *BUILD, **_transcripts(world))
     yield ""
-    loads = (first, second, third)
-    yield from _table(("run", "seconds", "requests"), [(r.name, f"{r.seconds:.1f}", r.requests) for r in loads])
+    yield from _table(("run", "seconds", "requests"), [first, second, third])
     of_models = (_agents, _to_call_back) if BUILD else ()
     with duckdb.connect(str(WAREHOUSE), read_only=True) as connection:
         for show in (_counts, _from_webhooks, _chart, _teams, *of_models, _quote):
@@ -181,13 +170,8 @@ def _receiving(sandbox: Sandbox) -> Iterator[None]:
     Raises:
         DemoError: The receiver does not start.
     """
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(OTHERS_SETTINGS)} | {
-        "TAP_AIRCALL_API_URL": sandbox.url,
-        "TAP_AIRCALL_USER": sandbox.api_id,
-        "TAP_AIRCALL_PASSWORD": sandbox.api_token,
-        "TAP_AIRCALL_INBOX": str(INBOX.absolute()),
-    }
     command = [str(RECEIVER), "--config", "ENV"]
+    environment = _environment() | _settings(sandbox) | {"TAP_AIRCALL_INBOX": str(INBOX.absolute())}
     options: dict[str, Any] = {"env": environment, "cwd": FOLDER, "text": True, "encoding": "utf-8"}
     registered = subprocess.run(  # noqa: S603 - our own
         [*command, "register", "--url", PUBLIC, "--events", SUBSCRIBED], check=False, capture_output=True, **options
@@ -208,21 +192,29 @@ def _receiving(sandbox: Sandbox) -> Iterator[None]:
             receiver.terminate()
 
 
-def _load(name: str, sandbox: Sandbox, *further: str, **settings: str) -> Load:
-    """Load the sandbox into the warehouse with Meltano.
+def _environment() -> dict[str, str]:
+    """Return the environment without settings for the user's own account."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(OTHERS_SETTINGS)}
 
-    Ignore settings for the user's own account in the environment or an .env file.
-    """
+
+def _settings(sandbox: Sandbox) -> dict[str, str]:
+    return {
+        "TAP_AIRCALL_API_URL": sandbox.url,
+        "TAP_AIRCALL_USER": sandbox.api_id,
+        "TAP_AIRCALL_PASSWORD": sandbox.api_token,
+    }
+
+
+def _load(name: str, sandbox: Sandbox, *further: str, **settings: str) -> tuple[str, str, int]:
+    """Load the sandbox into the warehouse with Meltano; return the name, and the load's seconds and requests."""
     environment = (
-        {name: value for name, value in os.environ.items() if not name.startswith(OTHERS_SETTINGS)}
+        _environment()
+        | _settings(sandbox)
         | {
             "MELTANO_DATABASE_URI": f"sqlite:///{FOLDER.absolute()}/meltano.db",  # separate from the project's state
             "MELTANO_AUTO_INSTALL": "false",
             "MELTANO_CLI_DISABLE_VERSION_CHECK": "true",
             "XDG_STATE_HOME": str(FOLDER.absolute()),  # where Meltano writes its logs
-            "TAP_AIRCALL_API_URL": sandbox.url,
-            "TAP_AIRCALL_USER": sandbox.api_id,
-            "TAP_AIRCALL_PASSWORD": sandbox.api_token,
             "TAP_AIRCALL_REQUESTS_PER_MINUTE": "100000",  # the real Aircall allows 120
             "TARGET_DUCKDB_FILEPATH": str(WAREHOUSE),
         }
@@ -241,7 +233,7 @@ def _load(name: str, sandbox: Sandbox, *further: str, **settings: str) -> Load:
     if code != 0:
         message = f"Meltano failed with exit code {code}; see {LOG}."
         raise DemoError(message)
-    return Load(name, time.monotonic() - began, len(sandbox.requests) - before)
+    return name, f"{time.monotonic() - began:.1f}", len(sandbox.requests) - before
 
 
 def _make_page(company: str) -> None:
@@ -253,7 +245,7 @@ def _make_page(company: str) -> None:
     command = [sys.executable, "-m", "aircall_report", "--database", str(WAREHOUSE), "--output", str(PAGE)]
     done = subprocess.run(  # noqa: S603 - our own
         [*command, "--company", company],
-        env={name: value for name, value in os.environ.items() if not name.startswith(OTHERS_SETTINGS)},
+        env=_environment(),
         capture_output=True,
         text=True,
         check=False,

@@ -213,31 +213,12 @@ class Conversation:
             "company": company,
             "ref": f"{call['id'] * 37 % 90_000 + 10_000}",
         }
-
-    @property
-    def summary(self) -> str:
-        """Summary in two sentences."""
-        return f"{self.reason}. {self.outcome}."
-
-    @property
-    def reason(self) -> str:
+        self.reason = self.fill(f"{self._caller or 'A caller'} {subject.reason}")
         """The customer and their wish."""
-        return self.fill(f"{self._caller or 'A caller'} {self.subject.reason}")
-
-    @property
-    def outcome(self) -> str:
-        """The result."""
-        return self.fill(self.subject.outcome)
-
-    @property
-    def actions(self) -> list[str]:
-        """Next steps."""
-        return [self.fill(action) for action in self.subject.actions]
-
-    @property
-    def comment(self) -> str:
-        """The agent's comment."""
-        return self.fill(self.subject.comment)
+        self.outcome = self.fill(subject.outcome)
+        self.actions = [self.fill(action) for action in subject.actions]
+        self.comment = self.fill(subject.comment)
+        self.summary = f"{self.reason}. {self.outcome}."
 
     def fill(self, text: str) -> str:
         """Fill names and numbers into a text."""

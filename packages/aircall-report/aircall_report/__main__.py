@@ -9,7 +9,7 @@ from secrets import token_hex
 
 import click
 
-from aircall_report.content import gather
+from aircall_report.content import Content
 from aircall_report.database import PageError, one_line, reading
 from aircall_report.marts import Marts
 from aircall_report.page import write
@@ -74,7 +74,7 @@ def make(
     """Make an HTML report from the marts: a single file that opens offline."""
     with reading(database) as opened:
         marts = Marts(opened, schema, sla_seconds=sla_seconds, anonymous=anonymous)
-        content = gather(marts, company=one_line(company), now=datetime.now(UTC), time_zone=time_zone)
+        content = Content(marts, company=one_line(company), now=datetime.now(UTC), time_zone=time_zone)
     _save(output, write(content))
     click.echo(f"Wrote {output}.")
 

@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 import duckdb
 from typing_extensions import override
 
-from aircall_report.content import gather
+from aircall_report.content import Content
 from aircall_report.database import reading
 from aircall_report.marts import Marts
 from aircall_report.page import write
@@ -252,7 +252,7 @@ def page_of(
     """Return the page of a database."""
     with reading(database) as opened:
         marts = Marts(opened, "analytics", sla_seconds=SLA_SECONDS, anonymous=anonymous)
-        content = gather(marts, company=company, now=now, time_zone=time_zone)
+        content = Content(marts, company=company, now=now, time_zone=time_zone)
     return write(content)
 
 

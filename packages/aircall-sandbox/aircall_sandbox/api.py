@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import itertools
 import sys
-from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode
@@ -50,37 +49,21 @@ OVER_CAP = ApiResponse(
 )
 
 
-@dataclass(frozen=True)
 class Listing:
-    """A requested page of a list."""
+    """A requested page of a list. Like Aircall, it ignores other parameters."""
 
-    path: str
-    page: int
-    per_page: int
-    descending: bool
-    first: float
-    """Lower bound in UNIX seconds; whether it is inclusive depends on the list."""
-    last: float
-    link_params: Mapping[str, str]
-
-    @classmethod
-    def of(cls, query: Query, largest_page: int = LARGEST_PAGE) -> Listing:
-        """Parse the parameters of lists. Like Aircall, ignore others."""
+    def __init__(self, query: Query, largest_page: int = LARGEST_PAGE) -> None:
         params = query.params
-        return cls(
-            path=query.path,
-            page=max(1, _integer(params.get("page"), 1)),
-            per_page=min(largest_page, max(1, _integer(params.get("per_page"), 20))),
-            descending=params.get("order") == "desc",
-            first=_bound(params.get("from"), UNBOUNDED[0]),
-            last=_bound(params.get("to"), UNBOUNDED[1]),
-            link_params={name: params[name] for name in ("from", "to", "order", "order_by") if name in params},
-        )
-
-    @property
-    def start(self) -> int:
+        self.path = query.path
+        self.page = max(1, _integer(params.get("page"), 1))
+        self.per_page = min(largest_page, max(1, _integer(params.get("per_page"), 20)))
+        self.descending = params.get("order") == "desc"
+        self.first = _bound(params.get("from"), UNBOUNDED[0])
+        """Lower bound in UNIX seconds; whether it is inclusive depends on the list."""
+        self.last = _bound(params.get("to"), UNBOUNDED[1])
+        self.link_params = {name: params[name] for name in ("from", "to", "order", "order_by") if name in params}
+        self.start = (self.page - 1) * self.per_page
         """Position of the first record, from 0."""
-        return (self.page - 1) * self.per_page
 
     def select(self, index: TimeIndex, first: float, last: float) -> tuple[list[int], int]:
         """Return the ids on the page, and the total, of the ids in an index from `first` to `last`, both inclusive."""
@@ -139,7 +122,7 @@ class Api:
 
     def _calls(self, query: Query) -> ApiResponse:
         """List calls: `from` is exclusive, `to` inclusive, both by `started_at` (facts: Lists and pages)."""
-        listing = Listing.of(query)
+        listing = Listing(query)
         if listing.page * listing.per_page > CAP:
             return OVER_CAP
         first = max(listing.first + 1, self.world.now - RETENTION_SECONDS)
@@ -176,7 +159,7 @@ class Api:
 
     def _contacts(self, query: Query) -> ApiResponse:
         """List contacts: both bounds are inclusive, and by `created_at` in any order (facts: Lists and pages)."""
-        listing = Listing.of(query)
+        listing = Listing(query)
         if listing.page * listing.per_page > CAP:
             return OVER_CAP
         contacts = self.world.contacts
@@ -223,7 +206,7 @@ class Api:
         bounds: bool = False,
         links: bool = True,
     ) -> ApiResponse:
-        listing = Listing.of(query)
+        listing = Listing(query)
         records: Iterable[Record] = self.world.kinds[kind].values()
         if bounds:
             records = (record for record in records if listing.first <= _seconds(record["created_at"]) <= listing.last)
@@ -235,7 +218,7 @@ class Api:
             return UNKNOWN_OBJECT
         ids = self.world.user_numbers.get(user, [])
         numbers = [self.world.call_number(number) for number in ids if number in self.world.kinds["numbers"]]
-        return page_of(Listing.of(_unordered(query)), "numbers", numbers)
+        return page_of(Listing(_unordered(query)), "numbers", numbers)
 
 
 def page_of(listing: Listing, envelope: str, records: list[Record], *, links: bool = True) -> ApiResponse:

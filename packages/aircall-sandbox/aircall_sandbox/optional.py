@@ -110,7 +110,7 @@ class OptionalResources:
 
 
 def _paged(envelope: str, found: list[Record], query: Query) -> ApiResponse:
-    return page_of(Listing.of(query, LARGEST_PAGE), envelope, found)
+    return page_of(Listing(query, LARGEST_PAGE), envelope, found)
 
 
 def _phone_numbers(campaign: Record, _: Query) -> Record:

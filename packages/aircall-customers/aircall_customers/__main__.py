@@ -28,7 +28,7 @@ def main() -> int:
     commands.add_parser("views", help="create views over the tables of all customers, in DuckDB and PostgreSQL")
     options = parser.parse_args()
     try:
-        place = Place.from_environment()
+        place = Place()
         if options.command == "status":
             _show_status(place)
             return 0

@@ -134,7 +134,7 @@ def build_definitions(
         description="Models built on a customer's data, for customers whose entry in the list has `build`.",
     )
     def build(context: AssetExecutionContext, pipes: PipesSubprocessClient) -> Iterator[MaterializeResult[None]]:
-        customer = _listed(Place.from_environment())[context.partition_key]
+        customer = _listed(Place())[context.partition_key]
         if customer.build is None:
             context.log.info("This customer has no build.")
         else:
@@ -150,7 +150,7 @@ def build_definitions(
         description="Syncs the partitions with the list of customers, and requests the runs that are due.",
     )
     def due_customers(context: SensorEvaluationContext) -> SensorResult:
-        place = Place.from_environment()
+        place = Place()
         customers = _listed(place)
         news = inbox_positions(place.inbox, list(customers.values())) if place.inbox else {}
         with Guard(place.database) as guard:
@@ -186,7 +186,7 @@ def build_definitions(
         description="Sends an alert to AIRCALL_ALERT_URL if a customer is marked, failing or behind, or recovers.",
     )
     def alerts(_context: SensorEvaluationContext) -> SkipReason:
-        place = Place.from_environment()
+        place = Place()
         with Guard(place.database) as guard:
             told = announce(_listed(place), guard)
         return SkipReason(f"Alerts sent for: {', '.join(told)}." if told else "No alerts.")

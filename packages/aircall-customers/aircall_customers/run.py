@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import IO, TYPE_CHECKING, Annotated, Any
 
 from pydantic import BaseModel, NonNegativeInt, StringConstraints, ValidationError
 
@@ -47,38 +47,28 @@ REJECTED = {"Credentials", "Forbidden"}
 REJECTIONS = 3
 
 
-class Place(NamedTuple):
-    """Paths and addresses on this machine."""
+class Place:
+    """Paths and addresses on this machine, from environment variables.
 
-    customers: Path
-    """The list of customers."""
-    project: Path
-    """The Meltano project, with its plugins installed."""
-    work: Path
-    """The parent of all working folders."""
-    database: str
-    """URL of the guard's database."""
-    inbox: str | None
-    """Location of the inbox; None without one."""
+    Raises:
+        CustomersError: If a required one is missing.
+    """
 
-    @classmethod
-    def from_environment(cls) -> Place:
-        """Read the place from environment variables.
-
-        Raises:
-            CustomersError: If a required one is missing.
-        """
+    def __init__(self) -> None:
         if not os.environ.get(DATABASE):
             message = f"{DATABASE} is missing: the URL of a PostgreSQL database, such as postgresql://host/name."
             raise CustomersError(message)
+        self.database = os.environ[DATABASE]
+        """URL of the guard's database."""
+        self.customers = Path(os.environ.get("AIRCALL_CUSTOMERS") or "customers.yml").absolute()
+        """The list of customers."""
+        self.project = Path(os.environ.get("AIRCALL_PROJECT") or ".").absolute()
+        """The Meltano project, with its plugins installed."""
         work = os.environ.get("AIRCALL_WORK") or Path(tempfile.gettempdir()) / f"aircall-customers-{os.getuid()}"
-        return cls(
-            customers=Path(os.environ.get("AIRCALL_CUSTOMERS") or "customers.yml").absolute(),
-            project=Path(os.environ.get("AIRCALL_PROJECT") or ".").absolute(),
-            work=Path(work).absolute(),
-            database=os.environ[DATABASE],
-            inbox=os.environ.get("AIRCALL_INBOX") or None,
-        )
+        self.work = Path(work).absolute()
+        """The parent of all working folders."""
+        self.inbox = os.environ.get("AIRCALL_INBOX")
+        """Location of the inbox; empty or None without one."""
 
 
 @dataclass

@@ -101,7 +101,7 @@ class Site:
             for variable, value in self.environment.items():
                 patch.setenv(variable, value)
             patch.setattr(aircall_customers, "BEGUN_BY", os.getppid())
-            return run(name, Place.from_environment())
+            return run(name, Place())
 
     def start_and_hang(self, name: str) -> subprocess.Popen[str]:
         """Start a load that hangs once it has written a state."""
@@ -419,7 +419,7 @@ def test_what_cannot_be_begun_is_said_in_one_line(site: Site, monkeypatch: pytes
     del site.variables["ACME_PASSWORD"], site.variables["ACME_USER"]
     for name, value in site.environment.items():
         monkeypatch.setenv(name, value)
-    place = Place.from_environment()
+    place = Place()
 
     assert names(str(run("nobody", place).error), site.folder / "customers.yml", "nobody")
     assert names(str(run("acme", place).error), "acme", "ACME_", "user", "password")

@@ -45,8 +45,6 @@ BUILD = ("dbt-duckdb:build",) if sys.version_info < (3, 14) else ()
 BAR_WIDTH = 48
 LATEST_CALLS = 200
 SHARE_WITH_TRANSCRIPT = 0.75
-LINES = 5
-"""Rows to show of a long table."""
 WIDTH = 100
 NEW_CALLS = 30
 WAITING_SECONDS = 3_600
@@ -107,9 +105,8 @@ def _demo() -> Iterator[str]:
         third = _load("transcripts", sandbox, *BUILD, **_transcripts(world))
     yield ""
     yield from _table(("run", "seconds", "requests"), [first, second, third])
-    of_models = (_agents, _to_call_back) if BUILD else ()
     with duckdb.connect(str(WAREHOUSE), read_only=True) as connection:
-        for show in (_counts, _from_webhooks, _chart, _teams, *of_models, _quote):
+        for show in (_counts, _from_webhooks, _chart, _teams, _quote):
             yield ""
             yield from show(connection)
     yield ""
@@ -349,43 +346,6 @@ def _teams(connection: DuckDBPyConnection) -> Iterator[str]:
         """  # noqa: S608 - ours
     ).fetchall()
     yield from _table(("team", "calls", "answered", "waiting", "within 20 s"), teams)
-
-
-def _agents(connection: DuckDBPyConnection) -> Iterator[str]:
-    """Show the agents who talk most, and their last working day that is over."""
-    agents = connection.execute(
-        f"""
-        WITH last AS (
-          SELECT * FROM analytics.aircall__agent_shifts
-          WHERE date = (SELECT max(date) FROM analytics.aircall__agent_shifts WHERE date < current_date)
-        )
-        SELECT
-          days.user_name,
-          sum(answered_calls)::BIGINT,
-          sum(outbound_calls)::BIGINT,
-          round(sum(inbound_talk_seconds + outbound_talk_seconds) / 3600, 1) || ' h',
-          strftime(any_value(began_at_local), '%H:%M'),
-          strftime(any_value(ended_at_local), '%H:%M'),
-          round(any_value(away_seconds) / 60)::INTEGER || ' min',
-          round(100 * any_value(occupancy))::INTEGER || ' %'
-        FROM analytics.aircall__agent_days AS days LEFT JOIN last USING (user_id)
-        GROUP BY user_id, days.user_name
-        ORDER BY sum(inbound_talk_seconds + outbound_talk_seconds) DESC, user_id LIMIT {LINES}
-        """  # noqa: S608 - ours
-    ).fetchall()
-    header = (f"top {LINES} agents", "inbound", "outbound", "talked", "last day from", "to", "away", "occupancy")
-    yield from _table(header, agents)
-
-
-def _to_call_back(connection: DuckDBPyConnection) -> Iterator[str]:
-    """Show missed callers who were neither called back nor answered later."""
-    people = connection.execute(
-        """
-        SELECT coalesce(contact_name, raw_digits), missed_calls_waiting, strftime(last_missed_at, '%d %b %H:%M')
-        FROM analytics.aircall__missed_callers WHERE is_waiting ORDER BY last_missed_at DESC, 1
-        """
-    ).fetchall()
-    yield from _table((f"to call back, latest of {len(people):,}", "missed", "last (UTC)"), people[:LINES])
 
 
 def _quote(connection: DuckDBPyConnection) -> Iterator[str]:

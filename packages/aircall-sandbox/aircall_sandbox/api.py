@@ -11,8 +11,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
-from aircall_sandbox.messages import NO_SUCH_PATH, UNKNOWN_OBJECT, ApiResponse
-from aircall_sandbox.routes import Query, Route, dispatch
+from aircall_sandbox.messages import NO_SUCH_PATH, UNKNOWN_OBJECT, ApiResponse, Query, Route, dispatch
 from aircall_sandbox.templates import without
 
 if TYPE_CHECKING:

@@ -10,15 +10,13 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from aircall_sandbox.conversations import SUBJECTS, Conversation
-from aircall_sandbox.messages import UNKNOWN_OBJECT, ApiResponse
+from aircall_sandbox.messages import UNKNOWN_OBJECT, ApiResponse, Query, Route
 from aircall_sandbox.phones import e164
-from aircall_sandbox.routes import Route
 from aircall_sandbox.templates import iso, without
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from aircall_sandbox.routes import Query
     from aircall_sandbox.templates import Record
     from aircall_sandbox.world import World
 

@@ -11,14 +11,12 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from aircall_sandbox.api import Listing, page_of
-from aircall_sandbox.messages import UNKNOWN_OBJECT, ApiResponse
-from aircall_sandbox.routes import Route
+from aircall_sandbox.messages import UNKNOWN_OBJECT, ApiResponse, Query, Route
 from aircall_sandbox.templates import without
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from aircall_sandbox.routes import Query
     from aircall_sandbox.templates import Record
 
 Resource = Literal[

@@ -273,11 +273,6 @@ class Plugin(BaseModel):
     """Plugins that it inherits from, nearest first."""
 
     @property
-    def variables(self) -> str:
-        """Prefix of its settings' environment variables."""
-        return _variables(self.name)
-
-    @property
     def kind(self) -> str:
         """The root of its inheritance: the plugin itself, if it inherits nothing."""
         return [self.name, *self.ancestors][-1]
@@ -285,7 +280,7 @@ class Plugin(BaseModel):
     def value(self, setting: str) -> object:
         """Return a setting's value as Meltano resolves it without the customer's entry."""
         for name in (self.name, *self.ancestors):
-            if given := os.environ.get(f"{_variables(name)}{setting.upper()}"):
+            if given := os.environ.get(f"{_prefix(name)}{setting.upper()}"):
                 return given
         return self.config.get(setting, {each.name: each.value for each in self.settings}.get(setting))
 
@@ -303,12 +298,13 @@ class Plugin(BaseModel):
             message = f"{', '.join(misplaced)} of {self.name} is secret, and belongs in the environment or a file"
             raise CustomersError(message)
         return {
-            f"{self.variables}{name.upper()}": value if isinstance(value, str) else json.dumps(value, default=str)
+            f"{_prefix(self.name)}{name.upper()}": value if isinstance(value, str) else json.dumps(value, default=str)
             for name, value in values.items()
         }
 
 
-def _variables(plugin: str) -> str:
+def _prefix(plugin: str) -> str:
+    """Return the prefix of a plugin's environment variables."""
     return f"{re.sub(r'[^A-Z0-9]', '_', plugin.upper())}_"
 
 
@@ -360,7 +356,7 @@ class Project:
         mistakes: list[str] = []
         places: dict[tuple[object, ...], str] = {}
         taken = {"AIRCALL_INBOX": "this deployment"} | {
-            f"{plugin.variables}{setting.name.upper()}": plugin.name
+            f"{_prefix(plugin.name)}{setting.name.upper()}": plugin.name
             for plugin in self.plugins.values()
             for setting in plugin.settings
         }
@@ -451,7 +447,7 @@ class Project:
             raise CustomersError(message) from error
         if customer.streams is not None:
             left_out = [rule for rule in tap.select if rule.startswith("!")]
-            variables[f"{tap.variables}_SELECT"] = json.dumps([*(f"{name}.*" for name in customer.streams), *left_out])
+            variables[f"{_prefix(TAP)}_SELECT"] = json.dumps([*(f"{name}.*" for name in customer.streams), *left_out])
         return variables
 
     def _build_environment(self, customer: Customer, folder: Path) -> dict[str, str]:

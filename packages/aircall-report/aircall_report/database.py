@@ -6,10 +6,12 @@ The report's queries use SQL that both understand, and one snapshot of the data.
 from __future__ import annotations
 
 import contextlib
-import importlib
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import duckdb
+import psycopg
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,16 +38,10 @@ def one_line(text: str) -> str:
 
 
 class Database:
-    """An open database.
+    """An open database, by a connection of DuckDB or psycopg."""
 
-    Args:
-        connection: A connection of DuckDB or psycopg.
-        failures: The exceptions of that package for failed queries.
-    """
-
-    def __init__(self, connection: Any, failures: type[Exception]) -> None:
+    def __init__(self, connection: Any) -> None:
         self._connection = connection
-        self._failures = failures
 
     def rows(self, query: str) -> list[tuple[Any, ...]]:
         """Return the rows of a query.
@@ -55,7 +51,7 @@ class Database:
         """
         try:
             found: list[tuple[Any, ...]] = self._connection.execute(query).fetchall()
-        except self._failures as error:
+        except (duckdb.Error, psycopg.Error) as error:
             message = (
                 f"The models cannot be read ({_first_line(error)}). If an older version built them, build them again."
             )
@@ -63,8 +59,7 @@ class Database:
         return found
 
 
-@contextlib.contextmanager
-def reading(location: str) -> Iterator[Database]:
+def reading(location: str) -> contextlib.AbstractContextManager[Database]:
     """Open a database for reading.
 
     Args:
@@ -74,14 +69,11 @@ def reading(location: str) -> Iterator[Database]:
     Raises:
         PageError: If it cannot be opened.
     """
-    opened = _postgres(location) if location.startswith(POSTGRES) else _duckdb(location)
-    with opened as database:
-        yield database
+    return _postgres(location) if location.startswith(POSTGRES) else _duckdb(location)
 
 
 @contextlib.contextmanager
 def _duckdb(location: str) -> Iterator[Database]:
-    duckdb = importlib.import_module("duckdb")
     if "://" in location:
         # Not quoted, since it may contain a password.
         message = "The database is neither a file nor a URL that begins with postgresql://."
@@ -98,12 +90,11 @@ def _duckdb(location: str) -> Iterator[Database]:
         raise PageError(message) from error
     with connection:
         connection.execute("begin transaction")
-        yield Database(connection, duckdb.Error)
+        yield Database(connection)
 
 
 @contextlib.contextmanager
 def _postgres(location: str) -> Iterator[Database]:
-    psycopg = importlib.import_module("psycopg")
     try:
         connection = psycopg.connect(location, connect_timeout=CONNECT_SECONDS)
     except psycopg.OperationalError as error:
@@ -121,7 +112,7 @@ def _postgres(location: str) -> Iterator[Database]:
         connection.read_only = True
         connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
         connection.execute("set time zone 'UTC'")
-        yield Database(connection, psycopg.Error)
+        yield Database(connection)
 
 
 def _first_line(error: Exception) -> str:

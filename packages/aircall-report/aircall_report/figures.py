@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, NamedTuple
@@ -101,10 +101,10 @@ class View:
     agents_left_out: int = 0
     tags: list[Label] = field(default_factory=list)
     topics: list[Label] = field(default_factory=list)
-    sentiments: dict[str, int] = field(default_factory=dict)
+    sentiments: Counter[str] = field(default_factory=Counter)
     scored: int = 0
     score: int = 0
-    messages: dict[tuple[str, str], int] = field(default_factory=dict)
+    messages: Counter[tuple[str, str]] = field(default_factory=Counter)
 
 
 @dataclass
@@ -157,20 +157,19 @@ def count(marts: Marts, span: Span) -> Figures:
     _add_teams(figures, marts.teams(span))
     _add_labels(figures, marts.tags(span), "tags")
     _add_labels(figures, marts.topics(span), "topics")
-    for hour in marts.hours(span):
-        for view in _views(figures, hour.number_id, hour.age):
-            inbound, missed = view.hours.get((hour.day, hour.hour), (0, 0))
-            view.hours[hour.day, hour.hour] = (inbound + hour.inbound, missed + hour.missed)
-    for heard in marts.sentiments(span):
-        for view in _views(figures, heard.number_id, heard.age):
-            if heard.sentiment:
-                view.sentiments[heard.sentiment] = view.sentiments.get(heard.sentiment, 0) + heard.conversations
-            view.scored += heard.scored
-            view.score += heard.score
-    for sent in marts.messages(span):
-        for view in _views(figures, sent.number_id, sent.age):
-            key = (sent.channel, sent.direction or "")
-            view.messages[key] = view.messages.get(key, 0) + sent.messages
+    for row in marts.hours(span):
+        for view in _views(figures, row["number_id"], row["age"]):
+            inbound, missed = view.hours.get((row["day"], row["hour"]), (0, 0))
+            view.hours[row["day"], row["hour"]] = (inbound + row["inbound"], missed + row["missed"])
+    for row in marts.sentiments(span):
+        for view in _views(figures, row["number_id"], row["age"]):
+            if row["sentiment"]:
+                view.sentiments[row["sentiment"]] += row["conversations"]
+            view.scored += row["scored"]
+            view.score += row["score"]
+    for row in marts.messages(span):
+        for view in _views(figures, row["number_id"], row["age"]):
+            view.messages[row["channel"], row["direction"] or ""] += row["messages"]
     return figures
 
 

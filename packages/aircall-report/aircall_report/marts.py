@@ -105,17 +105,6 @@ TEAM_COUNTS = {
 """The same for `aircall__team_days`."""
 
 
-class Hour(NamedTuple):
-    """Inbound calls of a number in an hour of the week, 1 for Monday, over the days of an age."""
-
-    number_id: int | None
-    age: int
-    day: int
-    hour: int
-    inbound: int
-    missed: int
-
-
 class Labelled(NamedTuple):
     """Calls with a tag or a topic."""
 
@@ -124,27 +113,6 @@ class Labelled(NamedTuple):
     label: str
     calls: int
     missed: int
-
-
-class Sentiments(NamedTuple):
-    """Conversations with a sentiment, and the sum of their predicted satisfaction."""
-
-    number_id: int | None
-    age: int
-    sentiment: str | None
-    conversations: int
-    scored: int
-    score: int
-
-
-class MessageCount(NamedTuple):
-    """Number of messages of a channel in a direction."""
-
-    number_id: int | None
-    age: int
-    channel: str
-    direction: str | None
-    messages: int
 
 
 class Caller(NamedTuple):
@@ -323,14 +291,13 @@ class Marts:
                 ),
             )
 
-    def hours(self, span: Span) -> Iterator[Hour]:
-        """Yield the calls of each number, age and hour of the week."""
+    def hours(self, span: Span) -> Iterator[dict[str, Any]]:
+        """Yield the calls of each number, age and hour of the week, 1 for Monday."""
         columns = {"day": "day_of_week", "hour": "call_hour"}
         counts = {name: COUNTS[name] for name in ("inbound", "missed")}
-        for row in self._select(
+        return self._select(
             _number_and_age(span) | columns | counts, "calls", f"is_ended and {_within(span)}", groups=4
-        ):
-            yield Hour(**row)
+        )
 
     def agents(self, span: Span) -> Iterator[tuple[int | None, int, int, Tally]]:
         """Yield a number, an age, an agent, and the calls of which they are the main user."""
@@ -424,18 +391,17 @@ class Marts:
             for topic in dict.fromkeys(map(_text, parts if len(parts) == row["count"] else [row["topics"]])):
                 yield Labelled(row["number_id"], row["age"], topic or NAMELESS, row["calls"], 0)
 
-    def sentiments(self, span: Span) -> Iterator[Sentiments]:
-        """Yield the conversations of each number, age and sentiment."""
+    def sentiments(self, span: Span) -> Iterator[dict[str, Any]]:
+        """Yield the conversations of each number, age and sentiment, and the sum of their predicted satisfaction."""
         columns = _number_and_age(span) | {
             "sentiment": "sentiment",
             "conversations": "count(*)",
             "scored": "count(csat_score)",
             "score": "cast(coalesce(sum(csat_score), 0) as bigint)",
         }
-        for row in self._select(columns, "conversations", _within(span), groups=3):
-            yield Sentiments(**row)
+        return self._select(columns, "conversations", _within(span), groups=3)
 
-    def messages(self, span: Span) -> Iterator[MessageCount]:
+    def messages(self, span: Span) -> Iterator[dict[str, Any]]:
         """Yield the number of messages by number, age, channel and direction."""
         columns = _number_and_age(span, "message_date") | {
             "channel": "case when kind = 'group' then 'group' else channel end",
@@ -443,7 +409,7 @@ class Marts:
             "messages": "count(*)",
         }
         for row in self._select(columns, "messages", _within(span, "message_date"), groups=4):
-            yield MessageCount(**row | {"channel": _text(row["channel"])})
+            yield row | {"channel": _text(row["channel"])}
 
     def waiting(self) -> dict[int | None, int]:
         """Return the number of waiting callers, by the number that they called last."""

@@ -168,22 +168,7 @@ class Analytics:
         return packed.getvalue()
 
     def _rows(self, export: ExportJob) -> Iterator[dict[str, str]]:
-        """Make up rows: one per call, or one per user and day."""
-        zone = ZoneInfo(export.timezone)
-        if export.report == "CALLS_HISTORY":
-            first = datetime.combine(export.first, datetime.min.time(), zone).timestamp()
-            last = datetime.combine(export.last + timedelta(days=1), datetime.min.time(), zone).timestamp() - 1
-            found, _ = self.world.calls_by_start.select(first, last, 0, len(self.world.calls), descending=False)
-            for identity in found:
-                call = self.world.calls[identity]
-                yield {
-                    "Call ID": str(identity),
-                    "Datetime": datetime.fromtimestamp(call["started_at"], zone).isoformat(),
-                    "Direction": call["direction"],
-                    "Line": (call["number"] or {}).get("name", ""),
-                    "Duration (s)": str(call["duration"]),
-                }
-            return
+        """Make up rows: one per user and day."""
         for day in range((export.last - export.first).days + 1):
             for user in self.world.kinds["users"].values():
                 yield {

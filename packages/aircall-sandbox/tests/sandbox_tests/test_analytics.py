@@ -75,15 +75,7 @@ def test_an_export_is_pending_until_it_is_made(aircall: Aircall) -> None:
     }
 
 
-def test_calls_of_the_day_are_in_the_report(aircall: Aircall) -> None:
-    calls = [aircall.world.add_call(started_at=T0 - 13 * 3600 + seconds)["id"] for seconds in (-86_401, -86_400, -1, 0)]
-
-    content = download(make(aircall))
-
-    assert [row["Call ID"] for row in rows(content)] == [str(call) for call in calls[1:3]]
-
-
-def test_other_reports_have_a_row_per_user_and_day(aircall: Aircall) -> None:
+def test_a_report_has_a_row_per_user_and_day(aircall: Aircall) -> None:
     user = aircall.world.add("users")
 
     content = download(make(aircall, reportName="USER_ACTIVITY_CALLS_HANDLED"))

@@ -161,11 +161,6 @@ class TestCalls:
         assert full["ivr_options_selected"] == full["ai_voice_agents"] == []
         assert get(aircall, "/v1/calls", fetch_contact="1").json()["calls"][0]["contact"] is None
 
-    def test_signed_addresses_change_each_time(self, aircall: Aircall) -> None:
-        aircall.world.add_call(started_at=T0 - 500)
-        first, second = (get(aircall, "/v1/calls").json()["calls"][0]["recording"] for _ in range(2))
-        assert first != second
-
     def test_a_call_begins_ends_and_is_recalculated(self, aircall: Aircall) -> None:
         call = aircall.world.add_call(started_at=T0 + 10, talk_seconds=60, recalculated_after=300, moves_start=True)
         seen = []

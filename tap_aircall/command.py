@@ -470,12 +470,11 @@ def serve(
     Aircall has disabled are enabled again.
     """
     from tap_aircall.inbox.followup import EXIT_SECONDS, FollowUp  # noqa: PLC0415 - need the extra
-    from tap_aircall.inbox.server import GIB, Receiver, Server, allow_open_files  # noqa: PLC0415 - takes its time
+    from tap_aircall.inbox.server import GIB, Receiver, Server  # noqa: PLC0415 - takes its time
 
     if key and not certificate:
         raise InputError("Option --key: needs --certificate.")
     with opened(config, create=True, patience=SERVER_PATIENCE_SECONDS) as (tap, inbox, webhooks):
-        allow_open_files()
         receiver = Receiver(inbox, tap.this_run.clock, most_gib * GIB)
         server = Server(receiver, host=host, port=port, certificate=certificate, key=key)
         ended = threading.Event()

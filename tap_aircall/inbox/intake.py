@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from tap_aircall.errors import InboxError
@@ -35,9 +33,7 @@ class Intake:
 
     def __init__(self, append: Callable[[Sequence[EventRow]], None]) -> None:
         self._append = append
-        self._waiting: deque[tuple[EventRow, asyncio.Future[None]]] = deque()
-        self._arrived = asyncio.Event()
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="store")
+        self._waiting: asyncio.Queue[tuple[EventRow, asyncio.Future[None]]] = asyncio.Queue()
         self._is_failing = False
 
     async def keep(self, row: EventRow) -> None:
@@ -47,40 +43,25 @@ class Intake:
             InboxError: If it could not be stored.
         """
         stored = asyncio.get_running_loop().create_future()
-        self._waiting.append((row, stored))
-        self._arrived.set()
+        self._waiting.put_nowait((row, stored))
         await stored
 
     async def run(self) -> None:
         """Store queued events until the task is cancelled."""
-        loop = asyncio.get_running_loop()
-        try:
-            while True:
-                await self._arrived.wait()
-                await asyncio.sleep(GATHERING_SECONDS)
-                batch = self._next()
-                if not batch:
-                    self._arrived.clear()
+        while True:
+            batch = [await self._waiting.get()]
+            await asyncio.sleep(GATHERING_SECONDS)
+            while len(batch) < MOST_AT_ONCE and not self._waiting.empty():
+                batch.append(self._waiting.get_nowait())
+            rows = [row for row, stored in batch if not stored.done()]  # the others were cancelled
+            failure = await asyncio.to_thread(self._store, rows) if rows else None
+            for _, stored in batch:
+                if stored.done():
                     continue
-                failure = await loop.run_in_executor(self._thread, self._store, [row for row, _ in batch])
-                for _, stored in batch:
-                    if stored.done():  # cancelled
-                        continue
-                    if failure is None:
-                        stored.set_result(None)
-                    else:
-                        stored.set_exception(failure)
-        finally:
-            self._thread.shutdown(wait=False)
-
-    def _next(self) -> list[tuple[EventRow, asyncio.Future[None]]]:
-        """Take the events for the next commit, skipping cancelled ones."""
-        batch: list[tuple[EventRow, asyncio.Future[None]]] = []
-        while self._waiting and len(batch) < MOST_AT_ONCE:
-            row, stored = self._waiting.popleft()
-            if not stored.done():
-                batch.append((row, stored))
-        return batch
+                if failure is None:
+                    stored.set_result(None)
+                else:
+                    stored.set_exception(failure)
 
     def _store(self, rows: Sequence[EventRow]) -> InboxError | None:
         """Store events, and log when the store starts to fail and when it recovers."""

@@ -1,13 +1,12 @@
 """The receiver's HTTP server: accepts deliveries, and responds with 200 once they are stored durably.
 
-It is exposed to the internet and trusts nothing: it limits the size and duration of bodies, closes idle connections
-under load, and keeps nothing of a delivery without a valid token. It never logs bodies or tokens.
+It trusts nothing: it limits the size and duration of bodies, and keeps nothing of a delivery without a valid token. It
+never logs bodies or tokens. Floods of connections are for the proxy in front of it.
 """
 
 from __future__ import annotations
 
 import asyncio
-import hmac
 import logging
 import math
 import signal
@@ -17,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, asynccontextmanager, suppress
 from functools import partial
 from http import HTTPStatus
-from typing import TYPE_CHECKING, ClassVar, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import uvicorn
 from starlette.applications import Starlette
@@ -25,8 +24,6 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
-from typing_extensions import override
-from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from tap_aircall.errors import InboxError, InputError
 from tap_aircall.http.logs import be_discreet
@@ -43,12 +40,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-OPEN_FILES = 16_384
-"""Maximum number of open files and connections, if the system permits that many."""
 HEALTH = "/health"
 
-LARGEST_REFUSED = 8 * LARGEST_BODY
-"""Bytes to read of a body that is too large, since a client that is still sending does not see the response."""
 MOST_DELIVERIES = 1_000
 """Deliveries being read or waiting to be stored. More could not be stored in time, and would delay the others."""
 MOST_IN_HAND = 128 * LARGEST_BODY
@@ -65,18 +58,10 @@ STORE_SECONDS = 3.5
 """Time limit for storing an event. Aircall waits 5 s for the response (facts: Deliveries)."""
 BODY_SECONDS = 10.0
 """Time limit for reading a body. Aircall gives up after half of it."""
-FIRST_REQUEST_SECONDS = 10.0
-"""Time limit for the first request on a connection."""
-IDLE_SECONDS = 150.0
+IDLE_SECONDS = 150
 """Time limit of an idle connection: longer than that of proxies, which could otherwise reuse it just as it closes."""
-MOST_CONNECTIONS = 5_000
-"""Above this, the connection that has been idle longest is closed."""
-BACKLOG = 2_048
-"""Connections waiting to be accepted."""
-KNOWN_SECONDS = 10.0
-"""How long to cache the tokens in the store; other processes may add some."""
-UNKNOWN_SECONDS = 1.0
-"""How long to cache them when a token is unknown, since it may be new."""
+CACHE_SECONDS = 1.0
+"""How long to cache the tokens and sizes in the store; other processes may change them."""
 REFUSALS_LOG_SECONDS = 60.0
 """Interval between log lines about refused deliveries."""
 SHUTDOWN_SECONDS = 15
@@ -111,7 +96,7 @@ class WebhookTokens:
         self._inbox = inbox
         self._largest = largest
         self._monotonic = monotonic
-        self._known: list[Webhook] = []
+        self._known: dict[str, Webhook] = {}
         self._full: set[str] = set()
         """Companies at their limit."""
         self._read_at = float("-inf")
@@ -124,35 +109,26 @@ class WebhookTokens:
             RefusedDeliveryError: If the token is unknown, or its company has reached its limit in the store.
             InboxError: If the tokens cannot be read from the store.
         """
-        for seconds in (KNOWN_SECONDS, UNKNOWN_SECONDS):
-            await self._refresh(seconds)
-            webhooks = [
-                webhook
-                for webhook in self._known  # all of them, in constant time
-                if hmac.compare_digest(webhook.fingerprint, fingerprint or "")
-            ]
-            if webhooks and webhooks[0].company in self._full:
-                raise RefusedDeliveryError(
-                    HTTPStatus.SERVICE_UNAVAILABLE, "This company's inbox is full; try again later."
-                )
-            if webhooks:
-                return webhooks[0]
-        raise RefusedDeliveryError(HTTPStatus.UNAUTHORIZED, "Unknown token.")
-
-    async def _refresh(self, seconds: float) -> None:
-        """Reload the tokens if the cache is this many seconds old."""
-        if self._monotonic() - self._read_at < seconds:
-            return
         async with self._reading:
-            if self._monotonic() - self._read_at >= seconds:
-                self._known = await asyncio.to_thread(self._inbox.webhooks)
-                sizes = await asyncio.to_thread(self._inbox.sizes)
-                full = {company for company, size in sizes.items() if size >= self._largest}
-                for company in full - self._full:
-                    line = "%s has %.1f GiB in the inbox: deliveries are refused until aircall-inbox forget makes room."
-                    logger.error(line, company, sizes[company] / GIB)
-                self._full = full
-                self._read_at = self._monotonic()
+            await self._refresh()
+        webhook = self._known.get(fingerprint or "")
+        if webhook is None:
+            raise RefusedDeliveryError(HTTPStatus.UNAUTHORIZED, "Unknown token.")
+        if webhook.company in self._full:
+            raise RefusedDeliveryError(HTTPStatus.SERVICE_UNAVAILABLE, "This company's inbox is full; try again later.")
+        return webhook
+
+    async def _refresh(self) -> None:
+        if self._monotonic() - self._read_at < CACHE_SECONDS:
+            return
+        self._known = {each.fingerprint: each for each in await asyncio.to_thread(self._inbox.webhooks)}
+        sizes = await asyncio.to_thread(self._inbox.sizes)
+        full = {company for company, size in sizes.items() if size >= self._largest}
+        for company in full - self._full:
+            line = "%s has %.1f GiB in the inbox: deliveries are refused until aircall-inbox forget makes room."
+            logger.error(line, company, sizes[company] / GIB)
+        self._full = full
+        self._read_at = self._monotonic()
 
 
 class Receiver:
@@ -165,9 +141,10 @@ class Receiver:
     """
 
     def __init__(self, inbox: Inbox, clock: Clock, largest: float = math.inf) -> None:
-        self._largest = largest
         self._inbox = inbox
         self._clock = clock
+        self._tokens = WebhookTokens(inbox, largest, clock.monotonic)
+        self._intake = Intake(inbox.append)
         self._deliveries = 0
         self._in_hand = 0
         self._large = ThreadPoolExecutor(1, thread_name_prefix="parse")
@@ -175,6 +152,7 @@ class Receiver:
         """Bytes of bodies waiting to be stored, by company."""
         self._refused: dict[int, int] = {}
         self._told_at = float("-inf")
+        self._checking = asyncio.Lock()
         self._health: tuple[float, bool] = (float("-inf"), False)
         # Any path, since a proxy may rewrite it; the token identifies the webhook.
         routes = [
@@ -189,9 +167,6 @@ class Receiver:
     @asynccontextmanager
     async def _live(self, _app: Starlette) -> AsyncIterator[None]:
         """Run the intake while the app runs."""
-        self._tokens = WebhookTokens(self._inbox, self._largest, self._clock.monotonic)
-        self._intake = Intake(self._inbox.append)
-        self._checking = asyncio.Lock()
         storing = asyncio.create_task(self._intake.run())
         try:
             yield
@@ -244,18 +219,13 @@ class Receiver:
         Raises:
             RefusedDeliveryError: If it is too large or too slow, or too many bytes are being read.
         """
-        size, declared = 0, request.headers.get("content-length", "")
-        too_large = RefusedDeliveryError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "The body is too large.")
-        if declared.isdecimal() and int(declared[:18]) > LARGEST_REFUSED:
-            raise too_large
+        size = 0
         try:
             async with asyncio.timeout(BODY_SECONDS):
                 async for piece in request.stream():
                     size += len(piece)
-                    if size > LARGEST_REFUSED:
-                        break
                     if size > LARGEST_BODY:
-                        continue
+                        raise RefusedDeliveryError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "The body is too large.")
                     if self._in_hand + len(piece) > MOST_IN_HAND:
                         raise RefusedDeliveryError(
                             HTTPStatus.SERVICE_UNAVAILABLE, "The receiver is overloaded; try again."
@@ -264,8 +234,6 @@ class Receiver:
                     held.append(piece)
         except TimeoutError:
             raise RefusedDeliveryError(HTTPStatus.REQUEST_TIMEOUT, "The body took too long.") from None
-        if size > LARGEST_BODY:
-            raise too_large
 
     async def _understand(self, body: bytes) -> Response:
         """Return the response once the event in a body is stored durably."""
@@ -323,55 +291,6 @@ class Receiver:
         return JSONResponse({"status": "the store is not writable"}, HTTPStatus.SERVICE_UNAVAILABLE)
 
 
-class ImpatientProtocol(H11Protocol):
-    """Closes idle connections; uvicorn alone would wait for their first request forever."""
-
-    silent: ClassVar[dict[ImpatientProtocol, None]] = {}
-    """Idle connections, longest idle first."""
-    _deadline: asyncio.TimerHandle | None = None
-
-    @override
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
-        self._await_request(FIRST_REQUEST_SECONDS)
-        if len(self.connections) > MOST_CONNECTIONS:
-            longest = next(iter(self.silent))
-            del self.silent[longest]
-            longest.transport.abort()
-
-    @override
-    def data_received(self, data: bytes) -> None:
-        super().data_received(data)
-        if self._has_request():
-            self.silent.pop(self, None)
-
-    @override
-    def on_response_complete(self) -> None:
-        super().on_response_complete()
-        if not self._has_request():
-            self._await_request(IDLE_SECONDS)
-
-    @override
-    def connection_lost(self, exc: Exception | None) -> None:
-        self.silent.pop(self, None)
-        if self._deadline is not None:
-            self._deadline.cancel()
-        super().connection_lost(exc)
-
-    def _await_request(self, seconds: float) -> None:
-        self.silent[self] = None
-        if self._deadline is not None:
-            self._deadline.cancel()
-        self._deadline = self.loop.call_later(seconds, self._give_up)
-
-    def _give_up(self) -> None:
-        if not self._has_request():
-            self.transport.abort()
-
-    def _has_request(self) -> bool:
-        return not getattr(self.cycle, "response_complete", True)  # there is no cycle before the first request
-
-
 class Server(uvicorn.Server):
     """Serves a receiver until a signal arrives.
 
@@ -397,15 +316,14 @@ class Server(uvicorn.Server):
     ) -> None:
         config = uvicorn.Config(
             receiver.app,
-            http=ImpatientProtocol,
+            http="h11",
             ws="none",
             proxy_headers=False,  # client addresses are not used
             lifespan="on",
             log_config=None,
             access_log=False,
             server_header=False,
-            backlog=BACKLOG,
-            timeout_keep_alive=int(IDLE_SECONDS),
+            timeout_keep_alive=IDLE_SECONDS,
             timeout_graceful_shutdown=SHUTDOWN_SECONDS,
             ssl_certfile=certificate,
             ssl_keyfile=key,
@@ -449,20 +367,10 @@ def _listen(host: str, port: int) -> socket.socket:
             listener = stack.enter_context(socket.socket(family, kind, protocol))
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listener.bind(address)
-            listener.listen(BACKLOG)
+            listener.listen()
             stack.pop_all()
     except (OSError, OverflowError, UnicodeError) as error:
         reason = (error.strerror if isinstance(error, OSError) else None) or "invalid host or port"
         message = f"Options --host and --port: cannot listen on {host}, port {port}: {reason}."
         raise InputError(message) from None
     return listener
-
-
-def allow_open_files() -> None:
-    """Raise the process's limit of open files as far as needed and permitted."""
-    with suppress(ImportError, OSError, ValueError):
-        import resource  # noqa: PLC0415 - not on every platform
-
-        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-        most = OPEN_FILES if hard == resource.RLIM_INFINITY else min(OPEN_FILES, hard)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, most), hard))

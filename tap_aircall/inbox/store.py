@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, TypeAlias, TypeVar
 
 import filelock
-import msgspec
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
 
 from tap_aircall.errors import InboxError, InputError, needs_extra
 from tap_aircall.http.decoding import decode
@@ -43,7 +43,7 @@ from tap_aircall.reading.conform import to_id
 from tap_aircall.reading.times import DAY_MILLISECONDS, LAST_MILLISECONDS, event_milliseconds
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
     from tap_aircall.inbox.deliveries import EventRow
 
@@ -123,42 +123,9 @@ _READ = [
 ]
 _SIZE = sa.func.length(_events.c.body).label("size")
 """Bytes of a body, which is ASCII."""
-_GIVEN = [column for column in _events.columns if column.name != "position"]
-
-
-def _insert(value: str, source: str) -> sa.TextClause:
-    """Return the statement that inserts rows.
-
-    Args:
-        value: Template of the SQL for one column, with `place` and `type`.
-        source: SQL for the rows, as JSON arrays.
-    """
-    names = ", ".join(column.name for column in _GIVEN)
-    values = ", ".join(value.format(place=place, type=column.type) for place, column in enumerate(_GIVEN))
-    insert = f"INSERT INTO events ({names}) SELECT {values} FROM {source} ON CONFLICT DO NOTHING"  # noqa: S608
-    return sa.text(f"{insert} RETURNING company, length(body)")
-
-
-_INSERT = {
-    "sqlite": _insert("json_extract(value, '$[{place}]')", "json_each(:rows) WHERE true ORDER BY key"),
-    "postgresql": _insert("CAST(value->>{place} AS {type})", "json_array_elements(CAST(:rows AS json))"),
-}
-"""Inserts all rows from one JSON value; inserted one by one, each would wait for the server's other threads."""
-
-
-def _first_schema(connection: sa.Connection) -> None:
-    _metadata.create_all(connection, checkfirst=False)
-    connection.execute(_meta.insert().values(key="inbox_id", value=uuid.uuid4().hex))
-
-
-def _count_bytes(connection: sa.Connection) -> None:
-    company = _events.c.company
-    sizes = sa.select(SIZE + company, sa.cast(sa.func.sum(_SIZE.element), sa.Text)).group_by(company)
-    connection.execute(_meta.insert().from_select(["key", "value"], sizes))
-
-
-MIGRATIONS = (_first_schema, _count_bytes)
-"""Migrations of the schema, in order; `meta` records how many have been applied."""
+_INSERT: dict[str, Callable[[sa.Table], Any]] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
+SCHEMA = "2"
+"""Version of the schema, as `meta` records it."""
 
 
 Moment: TypeAlias = Annotated[int, msgspec.Meta(ge=0, lt=LAST_MILLISECONDS)]
@@ -233,7 +200,7 @@ class Inbox:
 
         Args:
             location: Path of a SQLite file, or URL of a PostgreSQL database.
-            create: Whether to create the store if there is none, and to migrate its schema.
+            create: Whether to create the store if there is none.
             patience: Seconds to wait for other writers.
 
         Raises:
@@ -274,26 +241,14 @@ class Inbox:
 
     def companies(self) -> list[str]:
         """Return the names of all companies with webhooks or events, sorted."""
-        with self._reading() as connection:
-            companies = set(connection.scalars(sa.select(_webhooks.c.company).distinct()))
-            first = sa.select(sa.func.min(_events.c.company))
-            company = connection.scalar(first)
-            while company is not None:  # one index look-up each; DISTINCT would read the whole index
-                companies.add(company)
-                company = connection.scalar(first.where(_events.c.company > company))
-        return sorted(companies)
+        stored = (company for company, size in self.sizes().items() if size)
+        return sorted({*stored, *(webhook.company for webhook in self.webhooks())})
 
     def last_position(self, company: str) -> int:
         """Return the highest position of a company's events, including forgotten ones; 0 if there are none."""
         with self._reading() as connection:
             last = connection.scalar(sa.select(sa.func.max(_events.c.position)).where(_events.c.company == company))
         return max(last or 0, self.forgotten_position(company))
-
-    def first_position(self, company: str) -> int | None:
-        """Return the lowest position of a company's events that are not forgotten; None if there are none."""
-        with self._reading() as connection:
-            first = connection.scalar(sa.select(sa.func.min(_events.c.position)).where(_events.c.company == company))
-        return None if first is None else int(first)
 
     def forgotten_position(self, company: str) -> int:
         """Return the highest position of a company's forgotten events; 0 if there are none."""
@@ -402,9 +357,10 @@ class Inbox:
             InboxError: If some or all of them could not be stored.
         """
         with self._writing() as connection:
-            insert = _INSERT[self.engine.dialect.name]
+            insert = _INSERT[self.engine.dialect.name](_events).on_conflict_do_nothing()
+            insert = insert.returning(_events.c.company, _SIZE)
             added: Counter[str] = Counter()
-            for company, size in connection.execute(insert, {"rows": msgspec.json.encode(rows).decode()}):
+            for company, size in connection.execute(insert, [row._asdict() for row in rows]):
                 added[company] += size
             for company, size in added.items():
                 self._grow(connection, company, size)
@@ -440,7 +396,8 @@ class Inbox:
             InboxError: If it is not.
         """
         with self._writing() as connection:
-            connection.execute(_INSERT[self.engine.dialect.name], {"rows": "[]"})
+            nothing = sa.select(_events).where(sa.false())
+            connection.execute(_events.insert().from_select(_events.columns.keys(), nothing))
             self._set(connection, "checked", uuid.uuid4().hex)  # a new value; SQLite skips writes that change nothing
 
     @contextmanager
@@ -592,37 +549,31 @@ class Inbox:
         connection.execute(_meta.insert().values(key=key, value=value))
 
     def _prepare(self, *, create: bool) -> None:
-        """Create or migrate the schema.
+        """Create the tables if there are none.
 
         Raises:
-            InputError: If another program or a later version made the store, or it must be migrated and `create` is
-                false.
+            InputError: If another program or version made them, or there are none and `create` is false.
         """
         with self.engine.connect() as connection:
-            version = self._version(connection)
-        if version == len(MIGRATIONS):
-            return
+            if self._has_tables(connection):
+                return
         if not create:
-            message = f"{PREFIX}: missing or of an older version; aircall-inbox serve creates or migrates it."
+            message = f"{PREFIX}: missing; aircall-inbox serve creates it."
             raise InputError(message)
         with self._writing() as connection:
-            version = self._version(connection)  # another process may have been faster
-            for migrate in MIGRATIONS[version:]:
-                migrate(connection)
-            self._set(connection, "schema", str(len(MIGRATIONS)))
+            if not self._has_tables(connection):  # another process may have been faster
+                _metadata.create_all(connection, checkfirst=False)
+                self._set(connection, "schema", SCHEMA)
+                self._set(connection, "inbox_id", uuid.uuid4().hex)
 
-    def _version(self, connection: sa.Connection) -> int:
+    def _has_tables(self, connection: sa.Connection) -> bool:
         there = set(sa.inspect(connection).get_table_names()) & set(_metadata.tables)
-        if not there:
-            return 0
-        version = self._value("schema", connection) if there == set(_metadata.tables) else None
-        if version is None:
-            message = f"{PREFIX}: the database has tables of another program; choose another one."
+        if there and (there != set(_metadata.tables) or self._value("schema", connection) != SCHEMA):
+            message = (
+                f"{PREFIX}: another program or another version of tap-aircall made its tables; choose another one."
+            )
             raise InputError(message)
-        if int(version) > len(MIGRATIONS):
-            message = f"{PREFIX}: a later version of tap-aircall made the store; upgrade this one."
-            raise InputError(message)
-        return int(version)
+        return bool(there)
 
 
 def _position_in(forgotten: str | None) -> int:

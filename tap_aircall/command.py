@@ -37,7 +37,7 @@ from tap_aircall.errors import (
     needs_extra,
     reason_of,
 )
-from tap_aircall.http.decoding import is_deep
+from tap_aircall.http.decoding import finite, is_deep
 from tap_aircall.http.logs import be_brief, be_discreet
 from tap_aircall.reading.times import DAY_MILLISECONDS, HOUR_MILLISECONDS
 
@@ -57,6 +57,7 @@ LAST_CHECK_SECONDS = 5.0
 """How long a stopping server waits for a check of the webhooks in progress."""
 SWITCH_SECONDS = 0.0005
 """How soon a busy server yields to the thread that stores. A commit would take several of Python's default 5 ms."""
+UNUSABLE = "contains NaN, Infinity, too large a number or too many levels"
 LONGEST_DAYS = 10_000
 """Limit of days; goes back to before Aircall's first event."""
 
@@ -277,33 +278,24 @@ def read_json(path: str, what: str) -> dict[str, Any]:
     """
     if path.lstrip().startswith("{"):  # never repeated, since a config has secrets
         raise InputError(f"{what}: must be the name of a file, not its content.")
-    what = f"{what} {path}"
     try:
         content = sys.stdin.buffer.read() if path == "-" else Path(path).read_bytes()
-        value = json.loads(content.decode(json.detect_encoding(content)), parse_float=_finite, parse_constant=_finite)
+        value = json.loads(content.decode(json.detect_encoding(content)), parse_float=finite, parse_constant=finite)
     except OSError as error:
-        message = f"{what}: cannot be read: {error.strerror}."
+        problem = f"cannot be read: {error.strerror}"
     except UnicodeDecodeError:
-        message = f"{what}: cannot be read: it is not UTF-8 text."
-    except OverflowError:
-        message = f"{what}: contains NaN, Infinity or too large a number, which is not valid JSON."
+        problem = "is not UTF-8 text"
     except json.JSONDecodeError as error:
-        message = f"{what}: is not JSON (line {error.lineno}, column {error.colno})."
+        problem = f"is not JSON (line {error.lineno}, column {error.colno})"
         if not content.strip():
-            message = f"{what}: is empty; it must be a JSON object, such as {{}}."
+            problem = "is empty; it must be a JSON object, such as {}"
     except (ValueError, RecursionError):
-        message = f"{what}: is not usable JSON."
+        problem = UNUSABLE
     else:
         if isinstance(value, dict) and not is_deep(value):
             return value
-        message = f"{what}: is nested too deeply." if isinstance(value, dict) else f"{what}: must be a JSON object."
-    raise InputError(message)
-
-
-def _finite(text: str) -> float:
-    if not math.isfinite(number := float(text)):
-        raise OverflowError
-    return number
+        problem = UNUSABLE if isinstance(value, dict) else "must be a JSON object"
+    raise InputError(f"{what} {path}: {problem}.")
 
 
 # The tap

@@ -6,6 +6,7 @@ UTF-8 become U+FFFD, the replacement character, for every target alike. Nothing 
 
 from __future__ import annotations
 
+import math
 import re
 import zlib
 from typing import TYPE_CHECKING, Any
@@ -87,6 +88,17 @@ def decode(body: bytes) -> Any:
             pass  # perhaps just invalid text
     text = body.decode("utf-8", "replace").encode()
     return _DECODER.decode(_ESCAPE.sub(lambda match: match["kept"] or b"\\ufffd", text))
+
+
+def finite(text: str) -> float:
+    """Parse a number for the `json` module, which would accept NaN and infinity.
+
+    Raises:
+        ValueError: If it is one of them, or too large for a float.
+    """
+    if not math.isfinite(number := float(text)):
+        raise ValueError("not finite")
+    return number
 
 
 def is_deep(value: Any) -> bool:

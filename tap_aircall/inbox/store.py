@@ -569,9 +569,7 @@ class Inbox:
     def _has_tables(self, connection: sa.Connection) -> bool:
         there = set(sa.inspect(connection).get_table_names()) & set(_metadata.tables)
         if there and (there != set(_metadata.tables) or self._value("schema", connection) != SCHEMA):
-            message = (
-                f"{PREFIX}: another program or another version of tap-aircall made its tables; choose another one."
-            )
+            message = f"{PREFIX}: another program or version of tap-aircall made its tables; choose another one."
             raise InputError(message)
         return bool(there)
 

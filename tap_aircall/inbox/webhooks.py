@@ -7,7 +7,7 @@ import threading
 from contextlib import suppress
 from functools import cached_property, partial
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
 import requests
@@ -21,14 +21,12 @@ from tap_aircall.reading import walks
 from tap_aircall.reading.pages import Page, ShortPageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
+    from tap_aircall.http.client import AircallClient
     from tap_aircall.inbox.store import Inbox
     from tap_aircall.reading.clock import Clock
     from tap_aircall.reading.pages import Query
-
-S = TypeVar("S")
-T = TypeVar("T")
 
 WEBHOOKS_PATH = "/v1/webhooks"
 WEBHOOK_NAME = "tap-aircall inbox"
@@ -46,22 +44,6 @@ REDIRECT = 3
 """First digit of the status of a redirect."""
 
 logger = logging.getLogger(__name__)
-
-
-class Aircall(Protocol):
-    """The methods of `http.client.AircallClient` that this module uses."""
-
-    def get(self, path: str, params: Mapping[str, str], parse: Callable[[Any], T]) -> T:
-        """Send a GET request."""
-
-    def post(self, path: str, body: Mapping[str, Any], parse: Callable[[Any], T], *, attempts: int) -> T:
-        """Send a POST request."""
-
-    def put(self, path: str, body: Mapping[str, Any], parse: Callable[[Any], T]) -> T:
-        """Send a PUT request."""
-
-    def delete(self, path: str) -> None:
-        """Send a DELETE request."""
 
 
 class AircallsWebhook(NamedTuple):
@@ -106,7 +88,7 @@ class CompanyWebhooks:
         company: Name of the company in the inbox; empty to use its name in Aircall.
     """
 
-    def __init__(self, aircall: Aircall, inbox: Inbox, clock: Clock, company: str) -> None:
+    def __init__(self, aircall: AircallClient, inbox: Inbox, clock: Clock, company: str) -> None:
         self._aircall = aircall
         self._inbox = inbox
         self._clock = clock

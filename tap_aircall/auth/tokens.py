@@ -42,8 +42,6 @@ LONGEST_LIFETIME_SECONDS = 1e9
 """Thirty years; a longer lifetime counts as unlimited."""
 LONGEST_TOKEN = 4_096
 """Characters; servers refuse headers much longer than this."""
-LARGEST_TOKEN_FILE = 2**24
-"""Bytes of a token file; enough for a thousand apps."""
 ADVICE = "name another file, or remove this one and log in again"
 
 
@@ -223,8 +221,6 @@ class TokenFile(TokenStore):
             return {}
         if not stat.S_ISREG(status.st_mode):
             raise OSError(errno.EINVAL, "it is not a regular file; name another one")
-        if status.st_size > LARGEST_TOKEN_FILE:
-            raise msgspec.ValidationError
         content = self.path.read_bytes()
         entries = msgspec.json.decode(content.decode(json.detect_encoding(content)), type=dict[str, msgspec.Raw])
         if status.st_mode & 0o077:

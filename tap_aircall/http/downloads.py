@@ -7,7 +7,7 @@ tap requires TLS and never connects to a private network, even if a name resolve
 from __future__ import annotations
 
 import tempfile
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from http import HTTPStatus
 from typing import IO, TYPE_CHECKING, TypeVar
 from urllib.parse import urljoin, urlsplit
@@ -167,24 +167,13 @@ def _spooled(pieces: Iterator[bytes]) -> IO[bytes]:
     file = tempfile.SpooledTemporaryFile(IN_MEMORY)  # noqa: SIM115 - handed to the caller
     try:
         for piece in pieces:
-            with _explained():
-                file.write(piece)
-        with _explained():
-            file.seek(0)
-    except BaseException:  # signals too: an unclosed file would warn when collected
+            file.write(piece)
+        file.seek(0)
+    except BaseException as error:  # signals too: an unclosed file would warn when collected
         with suppress(OSError):  # the disk may be full
             file.close()
+        if isinstance(error, OSError):
+            folder, reason = tempfile.tempdir or "any temporary folder", reason_of(error)
+            raise InputError(f"Variable TMPDIR: cannot store files in {folder}: {reason}.") from error
         raise
     return file
-
-
-@contextmanager
-def _explained() -> Iterator[None]:
-    """Translate errors of this machine while a file is stored into one line."""
-    try:
-        yield
-    except OSError as error:
-        reason = reason_of(error) if error.errno else "it cannot be written to"
-        raise InputError(
-            f"Variable TMPDIR: cannot store files in {tempfile.tempdir or 'any temporary folder'}: {reason}."
-        ) from error

@@ -71,9 +71,6 @@ class Memory:
         clock: This machine's clock.
     """
 
-    keeps = 0
-    """Milliseconds to keep requests beyond the limiter's window."""
-
     def __init__(self, clock: Clock) -> None:
         self._count = Count()
         self._clock = clock
@@ -107,8 +104,6 @@ class SharedFile(Memory):
         InputError: If there can be no such file.
     """
 
-    keeps = OTHERS_WINDOW
-
     def __init__(self, path: str, clock: Clock) -> None:
         if "://" in path:
             raise InputError(
@@ -119,8 +114,6 @@ class SharedFile(Memory):
             self._path = Path(path).resolve()  # follow links, since the file is replaced
             if not self._path.parent.is_dir():  # FileLock would create folders
                 raise InputError(f"{PREFIX}: there is no folder {self._path.parent}.")
-            if self._path.is_dir():
-                raise InputError(f"{PREFIX}: {self._path} is a folder; name a file in it.")
             if self._path.exists() and not self._path.is_file():
                 raise InputError(f"{PREFIX}: {self._path} is not a regular file; name another one.")
         except (OSError, RuntimeError) as error:
@@ -268,7 +261,7 @@ class RateLimiter:
                 return count.paused_until - now
             if len(requests) >= self._most and (free := requests[-self._most] + self._window + 1) > now:
                 return free - now
-            del requests[: bisect_left(requests, now - self._window - self._store.keeps)]
+            del requests[: bisect_left(requests, now - self._window - OTHERS_WINDOW)]
             # The list stays in order even if clocks differ.
             requests.append(max(now, requests[-1]) if requests else now)
             return 0

@@ -4,8 +4,7 @@ It adds what `requests` and urllib3 lack:
 
 - a deadline for slow responses, and refusal of ambiguous framing (see `watching`);
 - a limit on size after decompression, against decompression bombs, in little memory;
-- proxies and certificates from the environment, looked up once for each server; credentials from the settings alone,
-  never from `~/.netrc`;
+- proxies and certificates from the environment, but credentials from the settings alone, never from `~/.netrc`;
 - neither cookies nor redirects;
 - log lines and errors without URLs, headers and credentials.
 """
@@ -21,7 +20,6 @@ import time
 from contextlib import contextmanager
 from http import HTTPStatus, cookiejar
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -36,7 +34,7 @@ from urllib3.util.ssl_match_hostname import CertificateError
 from tap_aircall.errors import InputError, ResponseError, TransientError, UnavailableError
 from tap_aircall.http.decoding import BrokenError, unpack
 from tap_aircall.http.logs import be_discreet
-from tap_aircall.http.watching import RESPONSE_TIMEOUTS, TooSlowError, Watched, watched
+from tap_aircall.http.watching import Watched, watched
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -82,12 +80,12 @@ class Session(requests.Session):
         be_discreet()
         _check_header("Setting user_agent", user_agent)
         self.headers = CaseInsensitiveDict({"User-Agent": user_agent, "Accept": "*/*", "Accept-Encoding": "gzip"})
-        self.trust_env = False  # the adapter reads it
+        self.trust_env = False  # it would read `~/.netrc`, and the rest of the environment at each step
         self.cookies.set_policy(cookiejar.DefaultCookiePolicy(netscape=False))
         self.seconds = timeout
-        self._adapter = Adapter(timeout, at_once, allowed)
-        self.mount("https://", self._adapter)
-        self.mount("http://", self._adapter)
+        adapter = Adapter(at_once, allowed)
+        self.mount("https://", adapter)
+        self.mount("http://", adapter)
 
     @override
     def get_redirect_target(self, resp: requests.Response) -> None:
@@ -113,13 +111,17 @@ class Session(requests.Session):
         """
         began = time.monotonic()
         response = None
+        proxies = get_environ_proxies(request.url)
         try:
             prepared = self.prepare_request(request)
-            response = self.send(prepared, stream=True)
+            _check_header("The credentials", prepared.headers.get("Authorization", ""))
+            response = self.send(
+                prepared, stream=True, timeout=self.seconds, proxies=proxies, verify=self._certificates
+            )
             incoming = Incoming(response, name)
             yield incoming
         except (requests.RequestException, urllib3.HTTPError) as error:
-            if select_proxy(request.url, self._adapter.proxies_for(request.url)):
+            if select_proxy(request.url, proxies):
                 place += " through a proxy (variable HTTPS_PROXY)"
             raise _explained(error, name, place, self.seconds, has_begun=response is not None) from error
         finally:
@@ -129,42 +131,6 @@ class Session(requests.Session):
         logger.debug(
             "%s %s: status %d, %d bytes, %.2f s", request.method, shown, incoming.status, incoming.size, seconds
         )
-
-
-class Adapter(HTTPAdapter):
-    """Connects through the environment's proxies and with its certificates; see `Session` for the arguments."""
-
-    def __init__(self, timeout: float, at_once: int, allowed: Allowed | None) -> None:
-        super().__init__(pool_maxsize=at_once, max_retries=ONCE)
-        self._timeout = timeout
-        self._allowed = allowed
-        self._proxies: dict[tuple[str, ...], Mapping[str, str]] = {}
-
-    def proxies_for(self, url: str) -> Mapping[str, str]:
-        """Return the environment's proxies for a URL, looked up once for each server."""
-        server = urlsplit(url)[:2]
-        if server not in self._proxies:
-            self._proxies[server] = get_environ_proxies(url)
-        return self._proxies[server]
-
-    @override
-    def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
-        url = request.url or ""
-        _check_header("The credentials", request.headers.get("Authorization", ""))
-        verify = self._certificates if url.startswith("https:") else True
-        ours = {"timeout": self._timeout, "proxies": self.proxies_for(url), "verify": verify}
-        return super().send(request, *args, **kwargs | ours)
-
-    @override
-    def get_connection_with_tls_context(
-        self, request: requests.PreparedRequest, verify: Any, proxies: Any = None, cert: Any = None
-    ) -> HTTPConnectionPool:
-        pool = super().get_connection_with_tls_context(request, verify, proxies, cert)
-        assert isinstance(pool, HTTPConnectionPool)  # noqa: S101 - with and without TLS
-        allowed = None if select_proxy(request.url or "", proxies) else self._allowed
-        if not issubclass(pool.ConnectionCls, Watched):
-            pool.ConnectionCls = watched(pool.ConnectionCls, allowed)
-        return pool
 
     @functools.cached_property
     def _certificates(self) -> str | bool:
@@ -181,6 +147,25 @@ class Adapter(HTTPAdapter):
             reason = os.strerror(known) if known else "it holds no certificates"
             raise InputError(f"Variable {name}: the certificates in {path} cannot be used: {reason}.") from error
         return path
+
+
+class Adapter(HTTPAdapter):
+    """Watches responses, and connects to allowed addresses only; see `Session` for the arguments."""
+
+    def __init__(self, at_once: int, allowed: Allowed | None) -> None:
+        super().__init__(pool_maxsize=at_once, max_retries=ONCE)
+        self._allowed = allowed
+
+    @override
+    def get_connection_with_tls_context(
+        self, request: requests.PreparedRequest, verify: Any, proxies: Any = None, cert: Any = None
+    ) -> HTTPConnectionPool:
+        pool = super().get_connection_with_tls_context(request, verify, proxies, cert)
+        assert isinstance(pool, HTTPConnectionPool)  # noqa: S101 - with and without TLS
+        allowed = None if select_proxy(request.url or "", proxies) else self._allowed
+        if not issubclass(pool.ConnectionCls, Watched):
+            pool.ConnectionCls = watched(pool.ConnectionCls, allowed)
+        return pool
 
 
 class Incoming:
@@ -259,10 +244,7 @@ def _explained(error: Exception, name: str, place: str, seconds: float, *, has_b
     first = next((cause for cause in causes if isinstance(cause, urllib3.HTTPError)), error)
     if isinstance(first, INVALID):
         return UnavailableError(f"Cannot send requests to {place}: its URL, or its proxy's, is invalid.")
-    if any(isinstance(cause, TooSlowError) for cause in causes):
-        line = f"{name} took longer than {RESPONSE_TIMEOUTS * seconds:g} s"
-        line += f" ({RESPONSE_TIMEOUTS} times the setting request_timeout)."
-    elif isinstance(first, urllib3.TimeoutError) and not isinstance(first, urllib3.NewConnectionError):
+    if isinstance(first, urllib3.TimeoutError) and not isinstance(first, urllib3.NewConnectionError):
         line = f"{name} did not come within {seconds:g} s (setting request_timeout)."
     elif has_begun:
         line = f"{name} is damaged or truncated."

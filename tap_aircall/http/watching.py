@@ -36,10 +36,6 @@ LARGEST_HEAD = 2**20
 _LENGTH = re.compile(r"[0-9]{1,18}")
 
 
-class TooSlowError(HTTPException):
-    """A response took too long."""
-
-
 class _Watch(io.RawIOBase):
     """Reads one response from a connection, within limits of time and size.
 
@@ -62,7 +58,7 @@ class _Watch(io.RawIOBase):
     @override
     def readinto(self, buffer: WriteableBuffer) -> int | None:
         if time.monotonic() > self._until:
-            raise TooSlowError
+            raise TimeoutError
         size = self._connection.readinto(buffer) or 0
         if self.room == math.inf:
             self._until += size / SLOWEST

@@ -43,13 +43,13 @@ def url_of_server(location: str) -> sa.URL:
     """
     scheme, _, rest = location.partition("://")
     if scheme not in {"postgresql", "postgres", "postgresql+psycopg"}:
-        message = f"{PREFIX}: must be the path of a file, or begin with postgresql://."
-        raise InputError(message)
+        raise InputError(f"{PREFIX}: must be the path of a file, or begin with postgresql://.")
     try:
         return sa.make_url(f"postgresql+psycopg://{rest}")
     except (sa.exc.ArgumentError, ValueError):
-        message = f"{PREFIX}: must be the URL of a database, such as postgresql://user:password@host/name."
-        raise InputError(message) from None
+        raise InputError(
+            f"{PREFIX}: must be the URL of a database, such as postgresql://user:password@host/name."
+        ) from None
 
 
 def url_of_file(path: Path, *, create: bool) -> sa.URL:
@@ -173,14 +173,13 @@ def translated_errors() -> Iterator[None]:
         if getattr(cause, "sqlite_errorname", "") == "SQLITE_IOERR_LOCK":
             raise InboxError(NO_LOCKS) from None
         reason = _of_sqlite(cause) if isinstance(cause, sqlite3.Error) else _of_postgres(cause)
-        message = f"{PREFIX}: the store {reason}."
-        raise InboxError(message) from None
+        raise InboxError(f"{PREFIX}: the store {reason}.") from None
     except filelock.Timeout:
-        message = f"{PREFIX}: another process has been registering a webhook for too long; is it stuck?"
-        raise InboxError(message) from None
+        raise InboxError(
+            f"{PREFIX}: another process has been registering a webhook for too long; is it stuck?"
+        ) from None
     except OSError as error:
-        message = f"{PREFIX}: the store cannot be used: {reason_of(error)}."
-        raise InboxError(message) from None
+        raise InboxError(f"{PREFIX}: the store cannot be used: {reason_of(error)}.") from None
     except (OverflowError, ValueError):
         raise InboxError(DAMAGED) from None
 

@@ -334,8 +334,9 @@ class Server(uvicorn.Server):
         try:
             config.load()
         except OSError as error:
-            message = f"Options --certificate and --key: cannot be used: {error.strerror or type(error).__name__}."
-            raise InputError(message) from None
+            raise InputError(
+                f"Options --certificate and --key: cannot be used: {error.strerror or type(error).__name__}."
+            ) from None
         super().__init__(config)
         self.listener = _listen(host, port)
         scheme = "https" if certificate else "http"
@@ -371,6 +372,5 @@ def _listen(host: str, port: int) -> socket.socket:
             stack.pop_all()
     except (OSError, OverflowError, UnicodeError) as error:
         reason = (error.strerror if isinstance(error, OSError) else None) or "invalid host or port"
-        message = f"Options --host and --port: cannot listen on {host}, port {port}: {reason}."
-        raise InputError(message) from None
+        raise InputError(f"Options --host and --port: cannot listen on {host}, port {port}: {reason}.") from None
     return listener

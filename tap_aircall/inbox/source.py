@@ -87,8 +87,9 @@ class EventSource:
         if mark is None:
             return 0
         if (problem := self._problem_with(mark)) is not None:
-            message = f"State of stream '{stream}': {problem}; restore a matching state and inbox, or remove this one."
-            raise InputError(message)
+            raise InputError(
+                f"State of stream '{stream}': {problem}; restore a matching state and inbox, or remove this one."
+            )
         return mark.position
 
     def _problem_with(self, mark: Mark) -> str | None:
@@ -171,8 +172,7 @@ def _open(location: str) -> Inbox:
     try:
         from tap_aircall.inbox.store import Inbox  # noqa: PLC0415 - needs the extra
     except ModuleNotFoundError as error:
-        message = needs_extra(f"Setting {SETTING}", "inbox")
-        raise InputError(message) from error
+        raise InputError(needs_extra(f"Setting {SETTING}", "inbox")) from error
     return Inbox.open(location, create=False)
 
 
@@ -185,9 +185,7 @@ def chosen(companies: list[str], wanted: str) -> str:
     names = ", ".join(one_line(name) for name in companies)
     if wanted and wanted not in companies:
         advice = hint(wanted, companies, f"it has {names}." if companies else "it has no company yet.")
-        message = f"Setting {COMPANY_SETTING}: the inbox has no company '{one_line(wanted)}'; {advice}"
-        raise InputError(message)
+        raise InputError(f"Setting {COMPANY_SETTING}: the inbox has no company '{one_line(wanted)}'; {advice}")
     if len(companies) > 1 and not wanted:
-        message = f"Setting {COMPANY_SETTING}: missing; the inbox has several companies ({names})."
-        raise InputError(message)
+        raise InputError(f"Setting {COMPANY_SETTING}: missing; the inbox has several companies ({names}).")
     return wanted or next(iter(companies), "")

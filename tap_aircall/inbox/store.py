@@ -211,8 +211,7 @@ class Inbox:
         try:
             engine = postgres_engine(url, patience) if file is None else sqlite_engine(url, file, patience)
         except ModuleNotFoundError as error:
-            message = needs_extra(f"{PREFIX}: PostgreSQL", "inbox")
-            raise InputError(message) from error
+            raise InputError(needs_extra(f"{PREFIX}: PostgreSQL", "inbox")) from error
         inbox = cls(engine, file, patience)
         try:
             with translated_errors():
@@ -501,8 +500,7 @@ class Inbox:
             if not whole:
                 self.engine.dispose()  # the next connection opens the current file
         if not whole:
-            message = f"{PREFIX}: {self._file} was removed, replaced, truncated or made read-only while in use."
-            raise InboxError(message)
+            raise InboxError(f"{PREFIX}: {self._file} was removed, replaced, truncated or made read-only while in use.")
 
     def _take_turn(self, connection: sa.Connection) -> None:
         if self._is_sqlite:
@@ -558,8 +556,7 @@ class Inbox:
             if self._has_tables(connection):
                 return
         if not create:
-            message = f"{PREFIX}: missing; aircall-inbox serve creates it."
-            raise InputError(message)
+            raise InputError(f"{PREFIX}: missing; aircall-inbox serve creates it.")
         with self._writing() as connection:
             if not self._has_tables(connection):  # another process may have been faster
                 _metadata.create_all(connection, checkfirst=False)
@@ -569,8 +566,9 @@ class Inbox:
     def _has_tables(self, connection: sa.Connection) -> bool:
         there = set(sa.inspect(connection).get_table_names()) & set(_metadata.tables)
         if there and (there != set(_metadata.tables) or self._value("schema", connection) != SCHEMA):
-            message = f"{PREFIX}: another program or version of tap-aircall made its tables; choose another one."
-            raise InputError(message)
+            raise InputError(
+                f"{PREFIX}: another program or version of tap-aircall made its tables; choose another one."
+            )
         return bool(there)
 
 

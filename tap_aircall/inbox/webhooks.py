@@ -66,8 +66,7 @@ class AircallsWebhook(NamedTuple):
         record = record if isinstance(record, dict) else {}
         webhook_id, url, events, token = (record.get(name) for name in ("webhook_id", "url", "events", "token"))
         if not isinstance(webhook_id, str) or not webhook_id.replace("-", "").isalnum() or not isinstance(url, str):
-            message = "Aircall's response has a webhook without a webhook_id or url."
-            raise ResponseError(message)
+            raise ResponseError("Aircall's response has a webhook without a webhook_id or url.")
         return cls(
             webhook_id=webhook_id,
             url=url,
@@ -103,8 +102,7 @@ class CompanyWebhooks:
         """
         name = self._company or self._aircall.get("/v1/company", {}, _company_name)
         if not 0 < len(name) <= LONGEST_NAME or not name.isprintable():
-            message = f"Setting inbox_company: give a printable name of at most {LONGEST_NAME} characters."
-            raise InputError(message)
+            raise InputError(f"Setting inbox_company: give a printable name of at most {LONGEST_NAME} characters.")
         return name
 
     @property
@@ -169,14 +167,13 @@ class CompanyWebhooks:
                 made = self._aircall.post(WEBHOOKS_PATH, wish, _webhook, attempts=1)
         except RejectedRequestError as error:
             named = f"these must be names of events: {one_line(', '.join(events))}; " if events else ""
-            message = (
+            raise RejectedRequestError(
                 f"Aircall refuses the webhook (status {error.status}): {named}the URL must be https with a certificate "
-                "that browsers accept, and a company can have at most 100 webhooks."
-            )
-            raise RejectedRequestError(message, error.status) from error
+                "that browsers accept, and a company can have at most 100 webhooks.",
+                error.status,
+            ) from error
         if made.token is None:
-            message = "Aircall's response has a webhook without a token; repeat the command."
-            raise ResponseError(message)
+            raise ResponseError("Aircall's response has a webhook without a token; repeat the command.")
         return self._know(made.token, WEBHOOK, made.webhook_id, url, events)
 
     def register_messages(self, token: str, url: str) -> Webhook:
@@ -293,6 +290,5 @@ def _company_name(payload: Any) -> str:
     company = payload.get("company") if isinstance(payload, dict) else None
     name = company.get("name") if isinstance(company, dict) else None
     if not isinstance(name, str):
-        message = "Aircall's response lacks the name of the company; name it in the setting inbox_company."
-        raise ResponseError(message)
+        raise ResponseError("Aircall's response lacks the name of the company; name it in the setting inbox_company.")
     return one_line(name)

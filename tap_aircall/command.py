@@ -65,11 +65,7 @@ logger = logging.getLogger(PROGRAM)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run `tap-aircall`.
-
-    Args:
-        arguments: The command line without the program's name; None for the process's own.
-    """
+    """Run `tap-aircall` with these arguments, or with those of the process."""
     prepare()
     from tap_aircall.tap import VARIABLES, TapAircall  # noqa: PLC0415 - takes its time
 
@@ -252,11 +248,7 @@ def read_config(_context: click.Context, _option: click.Parameter, paths: tuple[
 
 
 def pop_bad_log_level(prefix: str) -> str:
-    """Remove an invalid LOGLEVEL from the environment; return a line about it, or an empty string.
-
-    Args:
-        prefix: Prefix of the tap's variables.
-    """
+    """Remove an invalid LOGLEVEL from the environment; return a line about it, or an empty string."""
     for name in (f"{prefix}LOGLEVEL", "LOGLEVEL"):
         level = os.environ.get(name)
         if level is not None and level.upper() not in logging.getLevelNamesMapping():
@@ -672,13 +664,7 @@ def moment(milliseconds: int) -> str:
 
 
 def state_of(webhook: AircallsWebhook | None, webhook_id: str | None, *, is_mine: bool) -> str:
-    """Describe the state of a webhook.
-
-    Args:
-        webhook: The webhook as Aircall shows it, if it does.
-        webhook_id: Its id; None for messages in proxy mode.
-        is_mine: Whether it belongs to the config's company.
-    """
+    """Describe the state of a webhook of the config's company, or of messages in proxy mode, which have no id."""
     if not is_mine:
         return "belongs to another company; use its config"
     if webhook_id is None:

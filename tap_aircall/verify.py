@@ -90,10 +90,7 @@ class Finding(NamedTuple):
 def verify(run: Run, streams: Sequence[AircallStream], made_by: str) -> None:
     """Run all checks, print a table of the results, and write the trace to the working directory.
 
-    Args:
-        run: What the streams share.
-        streams: All streams; records of the selected ones are compared with their schemas.
-        made_by: Name and version of the tap.
+    Records of the selected streams are compared with their schemas. `made_by` is the name and version of the tap.
 
     Raises:
         AircallError: If Aircall cannot be reached, or rejects the credentials.
@@ -140,12 +137,7 @@ def table(findings: Sequence[Finding]) -> list[str]:
 
 
 class Verification:
-    """The checks and their results.
-
-    Args:
-        run: What the streams share.
-        streams: All streams.
-    """
+    """The checks and their results."""
 
     def __init__(self, run: Run, streams: Sequence[AircallStream]) -> None:
         self._run = run
@@ -361,12 +353,7 @@ class Verification:
 
     @staticmethod
     def _reader(stream: AircallStream, pages: list[Page]) -> Reader:
-        """Return a function that reads pages as a run does, but one at a time, and at most `WALK_PAGES`.
-
-        Args:
-            stream: The stream of the list.
-            pages: Collects the pages.
-        """
+        """Return a function that reads and collects pages as a run does, but one at a time, up to `WALK_PAGES`."""
 
         def read(queries: Iterable[Query]) -> Iterator[Page]:
             for query in queries:

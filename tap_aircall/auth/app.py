@@ -41,18 +41,12 @@ TOKEN_PATH = "/v1/oauth/token"  # noqa: S105 - no secret
 
 @dataclass(frozen=True)
 class OAuthApp:
-    """A technology partner's app, with the tokens of one company that installed it.
-
-    Args:
-        settings: The OAuth settings.
-        api_url: Root URL of the API.
-        make_client: Returns a client with the given credentials, or with none.
-        clock: This machine's clock.
-    """
+    """A technology partner's app, with the tokens of one company that installed it."""
 
     settings: OAuthSettings
     api_url: str
     make_client: Callable[[Authenticator | None], AircallClient]
+    """Returns a client with the given credentials, or with none."""
     clock: Clock
 
     def authenticator(self, person: Person) -> OAuthAuthenticator:
@@ -72,11 +66,7 @@ class OAuthApp:
         return self._authenticator()
 
     def log_in(self, person: Person, saving: Callable[[], None] = lambda: None) -> None:
-        """Lead a person through the login, and save the tokens.
-
-        Args:
-            person: Who logs in.
-            saving: Called just before the tokens are saved.
+        """Lead a person through the login, and save the tokens; call `saving` just before that.
 
         Raises:
             LoginFailedError: If they do not complete it.

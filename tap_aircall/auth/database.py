@@ -40,13 +40,8 @@ class TokenDatabase(TokenStore):
     An advisory lock lets one tap at a time renew them; the database releases it when the connection ends. New tokens
     are committed before their first use.
 
-    Args:
-        location: URL of the database, with the customer's name after a `#`.
-        api_url: Root URL of the API.
-        client_id: Client id of the app.
-
     Raises:
-        InputError: If the location is not such a URL.
+        InputError: If the location is not the URL of a database, with the customer's name after a `#`.
     """
 
     def __init__(self, location: str, api_url: str, client_id: str) -> None:
@@ -114,8 +109,7 @@ class TokenDatabase(TokenStore):
     def _connected(self) -> Iterator[psycopg.Connection[Any]]:
         with contextlib.closing(psycopg.connect(self._address, **CONNECTION)) as connection:
             # With asynchronous commit, a crash of the database could lose the only valid tokens.
-            if connection.execute("SHOW synchronous_commit").fetchone() == ("off",):
-                connection.execute("SET synchronous_commit = on")
+            connection.execute("SET synchronous_commit = on")
             yield connection
 
     @contextlib.contextmanager

@@ -83,14 +83,7 @@ class Person:
 
 
 class Login:
-    """One login.
-
-    Args:
-        dashboard_url: Root URL of the authorize page.
-        client_id: Client id of the app.
-        callback_url: Where Aircall sends the browser afterwards, as registered for the app.
-        person: Who logs in.
-    """
+    """One login; Aircall sends the browser to `callback_url` afterwards, as registered for the app."""
 
     def __init__(self, dashboard_url: str, client_id: str, callback_url: str, person: Person) -> None:
         self._state = secrets.token_urlsafe(24)  # known only to Aircall and this login's browser

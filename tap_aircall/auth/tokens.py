@@ -40,8 +40,6 @@ ROOM_BYTES = 16_384
 """Free space required before new tokens are requested; more than an entry takes."""
 LONGEST_LIFETIME_SECONDS = 1e9
 """Thirty years; a longer lifetime counts as unlimited."""
-LONGEST_TOKEN = 4_096
-"""Characters; servers refuse headers much longer than this."""
 ADVICE = "name another file, or remove this one and log in again"
 
 
@@ -66,10 +64,7 @@ class Tokens(msgspec.Struct, frozen=True, kw_only=True):
         """Return the tokens in a response of the token endpoint.
 
         Without a refresh token in the response, the previous one stays. `expires_in` may be missing, a number or text.
-
-        Args:
-            payload: The decoded response.
-            now: UNIX seconds.
+        `now` is in UNIX seconds.
 
         Raises:
             ResponseError: If it has no access token.
@@ -159,13 +154,8 @@ class TokenStore(Protocol):
 class TokenFile(TokenStore):
     """A JSON file with an entry for each app and API root, readable only by its owner.
 
-    Each save replaces the file atomically, so that a crash leaves either the old or the new one. The operating system
-    releases the lock when a process dies.
-
-    Args:
-        path: The file; it and its folder are created when needed.
-        api_url: Root URL of the API.
-        client_id: Client id of the app.
+    The file and its folder are created when needed. Each save replaces the file atomically, so that a crash leaves
+    either the old or the new one. The operating system releases the lock when a process dies.
 
     Raises:
         InputError: If the path cannot be that of a file.
@@ -296,8 +286,6 @@ def _token(value: Any) -> str | None:
     token = value.strip() if isinstance(value, str) else ""
     if not (token.isascii() and token.isprintable()):
         raise msgspec.ValidationError("invalid characters")
-    if len(token) > LONGEST_TOKEN:
-        raise msgspec.ValidationError(f"more than {LONGEST_TOKEN:,} characters")
     return token or None
 
 

@@ -17,11 +17,7 @@ if TYPE_CHECKING:
 
 
 def is_loopback(host: str) -> bool:
-    """Return whether a host is this machine, the only one that may be reached without TLS.
-
-    Args:
-        host: As in a URL, without brackets and port.
-    """
+    """Return whether a host, as in a URL without brackets, is this machine, which may be reached without TLS."""
     return host == "localhost" or (is_address(host) and ipaddress.ip_address(host).is_loopback)
 
 
@@ -35,11 +31,7 @@ def is_address(host: str) -> bool:
 
 
 def is_public(address: str) -> bool:
-    """Return whether an IP address is on the public internet: not private, link-local or multicast.
-
-    Args:
-        address: As from `socket.getaddrinfo` or `getpeername`.
-    """
+    """Return whether an IP address is on the public internet: not private, link-local or multicast."""
     ip = ipaddress.ip_address(address.partition("%")[0])
     ip = getattr(ip, "ipv4_mapped", None) or ip
     return ip.is_global and not ip.is_multicast

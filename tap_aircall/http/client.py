@@ -196,9 +196,6 @@ class AircallClient:
     def ping(self, attempts: int = ATTEMPTS) -> None:
         """Check that Aircall accepts the credentials.
 
-        Args:
-            attempts: Maximum number of attempts.
-
         Raises:
             AircallError: If it does not, or cannot be reached.
         """
@@ -292,11 +289,7 @@ class AircallClient:
         return self.authenticator.renew(response.credentials)
 
     def _send(self, request: _Request, credentials: str | None = None) -> Response:
-        """Send one request and read the response.
-
-        Args:
-            request: The request.
-            credentials: `Authorization` header of an earlier request; None to sign it.
+        """Send one request and read the response; sign it unless it gets the `Authorization` header of another one.
 
         Raises:
             ResponseError: If the response is too large.

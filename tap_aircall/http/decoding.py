@@ -69,10 +69,7 @@ def unpack(pieces: Iterable[bytes], largest: int, *, may_be_empty: bool) -> Iter
 
 
 def decode(body: bytes) -> Any:
-    """Decode JSON.
-
-    Args:
-        body: JSON that should be UTF-8.
+    """Decode JSON that should be UTF-8.
 
     Returns:
         The value; its text is valid Unicode without NUL. A number too large for a float is infinite.

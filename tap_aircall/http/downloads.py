@@ -72,14 +72,7 @@ class Downloader:
         self._session.close()
 
     def fetch(self, url: str, largest: int) -> IO[bytes]:
-        """Download a file to a temporary file.
-
-        Args:
-            url: Its URL.
-            largest: Limit of bytes.
-
-        Returns:
-            The temporary file, at its beginning; closing deletes it.
+        """Download a file of at most `largest` bytes to a temporary one, which closing deletes.
 
         Raises:
             InputError: If it cannot be stored on this machine.

@@ -65,11 +65,7 @@ class Count(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class Memory:
-    """Counts the requests of this process.
-
-    Args:
-        clock: This machine's clock.
-    """
+    """Counts the requests of this process."""
 
     def __init__(self, clock: Clock) -> None:
         self._count = Count()
@@ -96,9 +92,7 @@ class Memory:
 class SharedFile(Memory):
     """Counts the requests of all processes of this machine in a file, which holds only times.
 
-    Args:
-        path: The file, created if missing; a second file next to it is its lock.
-        clock: This machine's clock.
+    The file is created if missing; a second one next to it is its lock.
 
     Raises:
         InputError: If there can be no such file.

@@ -169,12 +169,7 @@ class Adapter(HTTPAdapter):
 
 
 class Incoming:
-    """A response whose body is not read yet.
-
-    Args:
-        response: The response.
-        name: Its name, for errors.
-    """
+    """A response whose body is not read yet. Errors call it by its name."""
 
     def __init__(self, response: requests.Response, name: str) -> None:
         self.status = response.status_code
@@ -229,15 +224,7 @@ class Incoming:
 
 
 def _explained(error: Exception, name: str, place: str, seconds: float, *, has_begun: bool) -> AircallError:
-    """Translate an error of `requests` or urllib3 without its message, which may contain secrets.
-
-    Args:
-        error: The error.
-        name: Name of the response.
-        place: Name of the server.
-        seconds: The time-out.
-        has_begun: Whether the response has begun.
-    """
+    """Translate an error of `requests` or urllib3 without its message, which may contain secrets."""
     causes = list(_causes(error))
     if refusal := _refused_certificate(causes):
         return UnavailableError(f"The connection to {place} failed: its certificate is not accepted ({refusal}).")

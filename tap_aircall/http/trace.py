@@ -87,11 +87,7 @@ class Exchange(NamedTuple):
 
 
 class Trace:
-    """Records requests and responses.
-
-    Args:
-        clock: This machine's clock; the trace starts now.
-    """
+    """Records requests and responses; it starts now."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -102,15 +98,7 @@ class Trace:
     def note(
         self, method: str, path: str, params: Mapping[str, str], response: Response | None, seconds: float
     ) -> None:
-        """Record one request.
-
-        Args:
-            method: HTTP method.
-            path: Path with version.
-            params: Query parameters.
-            response: The response; None if there was none.
-            seconds: How long it took.
-        """
+        """Record one request, with its response if there was one, and how long it took."""
         shown: dict[str, Any] = {"status": None}
         times: dict[str, list[Any]] = {}
         if response is not None:
@@ -128,11 +116,7 @@ class Trace:
         self._exchanges.append(Exchange(method, template(path), shown_query(params), round(seconds, 1), shown, times))
 
     def lines(self, tap: str) -> list[str]:
-        """Return the lines of the trace.
-
-        Args:
-            tap: The tap with its version, for the first line.
-        """
+        """Return the lines of the trace; the first one names the tap and its version."""
         bounds = [each.query.get(name) for each in self._exchanges for name in BOUNDS]
         times = [time for each in self._exchanges for listed in each.times.values() for time in listed]
         near = squeezed(time - self._began for time in [*bounds, *times] if type(time) is int)
@@ -152,10 +136,6 @@ class Trace:
 
     def save(self, folder: Path, tap: str) -> Path:
         """Write the trace to a new file, readable only by its owner; never overwrites a file.
-
-        Args:
-            folder: The folder.
-            tap: The tap with its version.
 
         Raises:
             OSError: If the file cannot be written.
@@ -201,11 +181,7 @@ class Trace:
     def _shown(self, name: str, key: str, record: dict[str, Any], kind: str | None) -> Any:
         """Return the number of a record for its id, or its time in UNIX seconds.
 
-        Args:
-            name: The list.
-            key: The field.
-            record: The record.
-            kind: The kind of ids or times in the list; for a value of another kind, its kind is returned.
+        For a value of another kind than the list's ids or times, return its kind.
         """
         if key not in record:
             return ABSENT

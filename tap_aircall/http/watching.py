@@ -37,12 +37,7 @@ _LENGTH = re.compile(r"[0-9]{1,18}")
 
 
 class _Watch(io.RawIOBase):
-    """Reads one response from a connection, within limits of time and size.
-
-    Args:
-        connection: The connection.
-        seconds: Time limit.
-    """
+    """Reads one response from a connection, within limits of time and size."""
 
     def __init__(self, connection: io.RawIOBase, seconds: float) -> None:
         self._connection = connection

@@ -136,24 +136,14 @@ def _use_wal(connection: sqlite3.Connection, patience: float) -> None:
 
 
 def postgres_engine(url: sa.URL, patience: float) -> sa.Engine:
-    """Return an engine for a server; its statements may take up to `patience` seconds."""
-    # Also limits the wait for a server that vanishes silently.
-    arguments = {
-        "connect_timeout": CONNECT_SECONDS,
-        "tcp_user_timeout": int(patience * 1000),
-        **{name: value for name, value in url.query.items() if name in {"connect_timeout", "tcp_user_timeout"}},
-    }
+    """Return an engine for a server; its statements, and a server that vanishes, may take up to `patience` seconds."""
+    arguments = {"connect_timeout": CONNECT_SECONDS, "tcp_user_timeout": int(patience * 1000)}
     engine = sa.create_engine(url, connect_args=arguments, pool_pre_ping=True, hide_parameters=True)
 
     @sa.event.listens_for(engine, "connect")
     def _connected(connection: Any, _record: Any) -> None:
-        with connection.cursor() as cursor:
-            cursor.execute(f"SET statement_timeout = {int(patience * 1000)}")
-            cursor.execute("SET timezone = 'UTC'")
-            # If it is off, a crash could lose events for which Aircall got a 200.
-            cursor.execute("SHOW synchronous_commit")
-            if cursor.fetchone() == ("off",):
-                cursor.execute("SET synchronous_commit = on")
+        connection.execute(f"SET statement_timeout = {int(patience * 1000)}")
+        connection.execute("SET synchronous_commit = on")  # or a crash could lose events for which Aircall got a 200
         connection.commit()
 
     return engine

@@ -80,9 +80,6 @@ class EventRow(NamedTuple):
 class Delivery:
     """The body of one request.
 
-    Args:
-        body: The body, which should be a JSON object.
-
     Raises:
         NoEventError: If it is not a JSON object in UTF-8, or has too many values or levels.
     """
@@ -111,12 +108,7 @@ class Delivery:
         return not self._payload
 
     def row(self, company: str, kind: str, received_at: int) -> EventRow:
-        """Return the event in the form in which it is stored.
-
-        Args:
-            company: The company of the token.
-            kind: Kind of the token: `WEBHOOK` or `MESSAGES`.
-            received_at: When it arrived, in UNIX milliseconds.
+        """Return the event in the form in which it is stored, with the company and the kind of its token.
 
         Raises:
             NoEventError: If it has no name.

@@ -37,12 +37,9 @@ def process_group() -> Iterator[int]:
 
 
 def end_group(group: int, process: subprocess.Popen[Any], grace: float) -> None:
-    """Terminate a process of a group, then kill the group; return once none of it runs.
+    """Terminate a process, so that it can clean up, then kill its group; return once none of it runs.
 
-    Args:
-        group: The group.
-        process: The process that may clean up before it exits.
-        grace: Time limit in seconds for the process to exit, and again for the group to end.
+    `grace` is the time limit in seconds for the process to exit, and again for the group to end.
     """
     if process.poll() is None:
         os.killpg(group, signal.SIGTERM)

@@ -71,12 +71,7 @@ logger = logging.getLogger(__name__)
 
 
 class RefusedDeliveryError(Exception):
-    """A delivery is refused.
-
-    Args:
-        status: Status of the response.
-        reason: Message in the response.
-    """
+    """A delivery is refused, with this status and this reason in the response."""
 
     def __init__(self, status: HTTPStatus, reason: str) -> None:
         super().__init__(reason)
@@ -84,13 +79,7 @@ class RefusedDeliveryError(Exception):
 
 
 class WebhookTokens:
-    """The tokens that authenticate deliveries, by fingerprint.
-
-    Args:
-        inbox: The store.
-        largest: Limit of bytes of one company's events in the store.
-        monotonic: Returns monotonic seconds.
-    """
+    """The tokens that authenticate deliveries; each company may store `largest` bytes of events."""
 
     def __init__(self, inbox: Inbox, largest: float, monotonic: Callable[[], float]) -> None:
         self._inbox = inbox
@@ -132,13 +121,7 @@ class WebhookTokens:
 
 
 class Receiver:
-    """The ASGI app.
-
-    Args:
-        inbox: The store of events.
-        clock: This machine's clock.
-        largest: Approximate limit of bytes of one company's events in the store.
-    """
+    """The ASGI app; each company may store about `largest` bytes of events."""
 
     def __init__(self, inbox: Inbox, clock: Clock, largest: float = math.inf) -> None:
         self._inbox = inbox
@@ -292,14 +275,7 @@ class Receiver:
 
 
 class Server(uvicorn.Server):
-    """Serves a receiver until a signal arrives.
-
-    Args:
-        receiver: The receiver.
-        host: Name or address to listen on.
-        port: Port to listen on; 0 for a free one.
-        certificate: File with the certificate chain, for HTTPS; None for HTTP.
-        key: File with its key, unless it is in the same file.
+    """Serves a receiver until a signal arrives; over HTTPS if there is a certificate, which may hold its own key.
 
     Raises:
         InputError: If the server cannot listen on the port, or the certificate is unusable.

@@ -75,11 +75,7 @@ class EventSource:
         return self._inbox.forgotten_position(self.company)
 
     def resume(self, mark: Mark | None, stream: str) -> int:
-        """Return the position after which a stream resumes.
-
-        Args:
-            mark: The position in its state.
-            stream: Its name.
+        """Return the position after which a stream resumes, from the one in its state.
 
         Raises:
             InputError: If the state belongs to another inbox or company, or is ahead of this inbox.
@@ -144,15 +140,7 @@ class EventSource:
         return self.through
 
     def events(self, after: int, kinds: Collection[str] = ()) -> Iterator[list[Event]]:
-        """Read events in batches, in the order of their positions.
-
-        Args:
-            after: Position to start after.
-            kinds: Patterns of event names, such as `call.*`; empty for all.
-
-        Raises:
-            InboxError: If the inbox cannot be read.
-        """
+        """Read events after a position, as `Inbox.events` does."""
         return self._inbox.events(self.company, after, self.through, kinds=kinds)
 
     def histories(

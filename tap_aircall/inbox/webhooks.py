@@ -78,14 +78,7 @@ class AircallsWebhook(NamedTuple):
 
 
 class CompanyWebhooks:
-    """The webhooks of one company.
-
-    Args:
-        aircall: The client, with the company's credentials.
-        inbox: The store.
-        clock: This machine's clock.
-        company: Name of the company in the inbox; empty to use its name in Aircall.
-    """
+    """The webhooks of one company, whose name in the inbox is its name in Aircall unless `company` is given."""
 
     def __init__(self, aircall: AircallClient, inbox: Inbox, clock: Clock, company: str) -> None:
         self._aircall = aircall
@@ -134,14 +127,7 @@ class CompanyWebhooks:
         """Register a webhook in Aircall and in the inbox. A webhook with the same URL is reused, and gets these events.
 
         Processes that register at the same time take turns, and end up with the same webhook. A duplicate that a killed
-        process left behind is removed.
-
-        Args:
-            url: The https URL.
-            events: Names of events; empty for all, including those that Aircall adds later.
-
-        Returns:
-            The webhook.
+        process left behind is removed. Without names of events, Aircall delivers all, including those it adds later.
 
         Raises:
             RejectedRequestError: If Aircall refuses it.
@@ -177,15 +163,7 @@ class CompanyWebhooks:
         return self._know(made.token, WEBHOOK, made.webhook_id, url, events)
 
     def register_messages(self, token: str, url: str) -> Webhook:
-        """Accept messages from a number in proxy mode.
-
-        Args:
-            token: The token from the number's messaging configuration.
-            url: Callback URL of the number, which `status` shows.
-
-        Returns:
-            Its entry in the inbox.
-        """
+        """Accept messages from a number in proxy mode, which has this token and callback URL in its configuration."""
         return self._know(token, MESSAGES, None, url, [])
 
     def problem_at(self, url: str, token: str | None = None) -> str:

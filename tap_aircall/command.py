@@ -55,8 +55,6 @@ SERVER_PATIENCE_SECONDS = 3.0
 """How long the server waits for other writers: less than Aircall waits for a response."""
 LAST_CHECK_SECONDS = 5.0
 """How long a stopping server waits for a check of the webhooks in progress."""
-SWITCH_SECONDS = 0.0005
-"""How soon a busy server yields to the thread that stores. A commit would take several of Python's default 5 ms."""
 UNUSABLE = "contains NaN, Infinity, too large a number or too many levels"
 LONGEST_DAYS = 10_000
 """Limit of days; goes back to before Aircall's first event."""
@@ -470,7 +468,6 @@ def serve(
             thread.start()
         if not inbox.webhooks():
             logger.warning("No webhook is registered yet, so nothing is accepted. Run %s register.", PROGRAM)
-        sys.setswitchinterval(SWITCH_SECONDS)
         server.serve_until_signal()
         ended.set()
         tap.this_run.client.close()
@@ -535,7 +532,7 @@ def status(config: Given) -> None:
     """Show which webhooks are active, and what has arrived."""
     with opened(config) as (tap, inbox, webhooks):
         now = int(tap.this_run.clock.time() * 1000)
-        click.echo(f"The inbox has {inbox.size() / 2**20:,.1f} MiB.")
+        click.echo(f"The inbox has {sum(inbox.sizes().values()) / 2**20:,.1f} MiB of events.")
         for company in inbox.companies():
             last = inbox.last_event(company)
             said = "no event yet" if last is None else f"last event {last[0]} at {moment(last[1])}"
@@ -671,4 +668,4 @@ def state_of(webhook: AircallsWebhook | None, webhook_id: str | None, *, is_mine
         return "accepted"
     if webhook is None:
         return "deleted in Aircall; register creates a new one"
-    return "active" if webhook.is_active else "disabled by Aircall; serve or register enables it"
+    return "active" if webhook.active else "disabled by Aircall; serve or register enables it"

@@ -20,7 +20,6 @@ AUTOMATIC = zlib.MAX_WBITS | 32
 """Lets zlib detect gzip or zlib format. Both have a checksum, so damage is noticed."""
 DEEPEST_INPUT = 100
 """Levels of nesting allowed in input: ten times those of any catalog or event."""
-_BACKSLASH = b"\\"
 _NUL = b"\\u0000"
 _ESCAPE = re.compile(
     rb"""
@@ -78,7 +77,7 @@ def decode(body: bytes) -> Any:
         msgspec.ValidationError: If it has an integer of more than 4,300 digits.
         msgspec.DecodeError: If it is not JSON.
     """
-    if _BACKSLASH not in body or _NUL not in body:  # searching for one byte is much faster
+    if _NUL not in body:
         try:
             return _DECODER.decode(body)
         except (msgspec.DecodeError, UnicodeDecodeError):

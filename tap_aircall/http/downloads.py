@@ -13,6 +13,7 @@ from typing import IO, TYPE_CHECKING, TypeVar
 from urllib.parse import urljoin, urlsplit
 
 import requests
+from requests.models import REDIRECT_STATI
 
 from tap_aircall.errors import (
     ExpiredError,
@@ -42,13 +43,6 @@ EXPIRED = {
     HTTPStatus.FORBIDDEN,
     HTTPStatus.NOT_FOUND,
     HTTPStatus.GONE,
-}
-REDIRECT_STATUSES = {
-    HTTPStatus.MOVED_PERMANENTLY,
-    HTTPStatus.FOUND,
-    HTTPStatus.SEE_OTHER,
-    HTTPStatus.TEMPORARY_REDIRECT,
-    HTTPStatus.PERMANENT_REDIRECT,
 }
 PASSING = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS}
 
@@ -112,7 +106,7 @@ class Downloader:
             request = requests.Request("GET", url)
             with self._session.open(request, name=f"The file from {host}", place=host, shown=host) as incoming:
                 location = incoming.headers.get("Location")
-                if not (left and incoming.status in REDIRECT_STATUSES and location):
+                if not (left and incoming.status in REDIRECT_STATI and location):
                     self._raise_for_status(incoming.status, host)
                     if not incoming.shows_its_end:
                         raise TransientError(

@@ -135,8 +135,6 @@ class Receiver:
         """Bytes of bodies waiting to be stored, by company."""
         self._refused: dict[int, int] = {}
         self._told_at = float("-inf")
-        self._checking = asyncio.Lock()
-        self._health: tuple[float, bool] = (float("-inf"), False)
         # Any path, since a proxy may rewrite it; the token identifies the webhook.
         routes = [
             Route(HEALTH, self._say_health, methods=["GET"]),
@@ -259,19 +257,12 @@ class Receiver:
         return JSONResponse({"error": reason}, status, headers)
 
     async def _say_health(self, _request: Request) -> Response:
-        """Respond whether the store is writable; check it at most once a second."""
-        async with self._checking:
-            checked_at, is_well = self._health
-            if self._clock.monotonic() - checked_at >= 1:
-                try:
-                    await asyncio.to_thread(self._inbox.check)
-                    is_well = True
-                except InboxError:
-                    is_well = False
-                self._health = self._clock.monotonic(), is_well
-        if is_well:
-            return JSONResponse({"status": "ok"})
-        return JSONResponse({"status": "the store is not writable"}, HTTPStatus.SERVICE_UNAVAILABLE)
+        """Respond whether the store is writable."""
+        try:
+            await asyncio.to_thread(self._inbox.check)
+        except InboxError:
+            return JSONResponse({"status": "the store is not writable"}, HTTPStatus.SERVICE_UNAVAILABLE)
+        return JSONResponse({"status": "ok"})
 
 
 class Server(uvicorn.Server):

@@ -107,20 +107,6 @@ _events = sa.Table(
     sa.Index("events_by_object", "company", "object_type", "object_id", "position"),
     sqlite_autoincrement=True,
 )
-_READ = [
-    _events.c[name]
-    for name in (
-        "position",
-        "event_id",
-        "company",
-        "event",
-        "object_type",
-        "object_id",
-        "happened_at",
-        "received_at",
-        "body",
-    )
-]
 _SIZE = sa.func.length(_events.c.body).label("size")
 """Bytes of a body, which is ASCII."""
 _INSERT: dict[str, Callable[[sa.Table], Any]] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
@@ -166,6 +152,9 @@ class Event(NamedTuple):
         if told is None or told < DAY_MILLISECONDS:  # some programs write 1 January 1970 for no time
             return None
         return told // 1000
+
+
+_READ = [_events.c[name] for name in Event._fields]
 
 
 class Webhook(NamedTuple):
@@ -431,19 +420,6 @@ class Inbox:
             last = connection.scalar(before.order_by(_events.c.position.desc()).limit(1)) or 0
             since = sa.select(sa.func.count()).where(theirs, _events.c.position > last)
             return int(connection.scalar(since) or 0)
-
-    def size(self) -> int:
-        """Return the size of the store in bytes."""
-        with self._reading() as connection:
-            if self._is_sqlite:
-                return int(connection.exec_driver_sql("PRAGMA page_count").scalar_one()) * int(
-                    connection.exec_driver_sql("PRAGMA page_size").scalar_one()
-                )
-            total = sa.select(sa.func.sum(sa.func.pg_total_relation_size(sa.literal_column("oid")))).select_from(
-                sa.text("pg_class")
-            )
-            tables = sa.text("oid IN ('events'::regclass, 'webhooks'::regclass, 'meta'::regclass)")
-            return int(connection.scalar(total.where(tables)) or 0)
 
     def forget(self, company: str, before: int, *, everything: bool = False) -> int:
         """Delete a company's events that arrived before a time.

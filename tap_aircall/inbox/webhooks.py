@@ -7,9 +7,10 @@ import threading
 from contextlib import suppress
 from functools import cached_property, partial
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import urlsplit
 
+import msgspec
 import requests
 
 from tap_aircall.errors import InputError, NotFoundError, RejectedRequestError, ResponseError, TapAircallError, one_line
@@ -46,15 +47,14 @@ REDIRECT = 3
 logger = logging.getLogger(__name__)
 
 
-class AircallsWebhook(NamedTuple):
+class AircallsWebhook(msgspec.Struct, frozen=True):
     """A webhook in Aircall."""
 
-    webhook_id: str
+    webhook_id: Annotated[str, msgspec.Meta(pattern="^[0-9A-Za-z-]+$")]
     url: str
-    is_active: bool
-    events: list[str]
-    token: str | None
-    name: str | None
+    active: bool = True
+    token: str | None = None
+    custom_name: str | None = None
 
     @classmethod
     def parse(cls, record: Any) -> AircallsWebhook:
@@ -63,18 +63,10 @@ class AircallsWebhook(NamedTuple):
         Raises:
             ResponseError: If it is invalid.
         """
-        record = record if isinstance(record, dict) else {}
-        webhook_id, url, events, token = (record.get(name) for name in ("webhook_id", "url", "events", "token"))
-        if not isinstance(webhook_id, str) or not webhook_id.replace("-", "").isalnum() or not isinstance(url, str):
-            raise ResponseError("Aircall's response has a webhook without a webhook_id or url.")
-        return cls(
-            webhook_id=webhook_id,
-            url=url,
-            is_active=record.get("active") is not False,
-            events=[event for event in events if isinstance(event, str)] if isinstance(events, list) else [],
-            token=token if isinstance(token, str) and token else None,
-            name=name if isinstance(name := record.get("custom_name"), str) else None,
-        )
+        try:
+            return msgspec.convert(record, cls)
+        except msgspec.ValidationError as error:
+            raise ResponseError("Aircall's response has a webhook without a valid webhook_id or url.") from error
 
 
 class CompanyWebhooks:
@@ -140,7 +132,7 @@ class CompanyWebhooks:
         there = [webhook for webhook in self.in_aircall().values() if webhook.url == url]
         there.sort(key=lambda webhook: webhook.webhook_id not in known)
         for spare in there[1:]:
-            if spare.name == WEBHOOK_NAME:
+            if spare.custom_name == WEBHOOK_NAME:
                 self._remove(spare.webhook_id)
                 logger.warning("Removed webhook %s, a duplicate with the same URL.", spare.webhook_id)
         try:
@@ -158,7 +150,7 @@ class CompanyWebhooks:
                 "that browsers accept, and a company can have at most 100 webhooks.",
                 error.status,
             ) from error
-        if made.token is None:
+        if not made.token:
             raise ResponseError("Aircall's response has a webhook without a token; repeat the command.")
         return self._know(made.token, WEBHOOK, made.webhook_id, url, events)
 
@@ -225,7 +217,7 @@ class CompanyWebhooks:
             if aircalls is None:
                 line = "Webhook %s was deleted in Aircall, so its events do not arrive; register creates a new one."
                 logger.warning(line, webhook.webhook_id)
-            elif not aircalls.is_active:
+            elif not aircalls.active:
                 self._switch_on(aircalls, webhook.events)
                 line = (
                     "Aircall had disabled webhook %s because deliveries failed; it is enabled again. Aircall sends the "
@@ -245,7 +237,11 @@ class CompanyWebhooks:
             self._clock.wait(CHECK_INTERVAL_SECONDS, ended)
 
     def _switch_on(self, webhook: AircallsWebhook, events: Sequence[str]) -> AircallsWebhook:
-        wish = {"url": webhook.url, **({"custom_name": webhook.name} if webhook.name else {}), **_events(events)}
+        wish = {
+            "url": webhook.url,
+            **({"custom_name": webhook.custom_name} if webhook.custom_name else {}),
+            **_events(events),
+        }
         return self._aircall.put(f"{WEBHOOKS_PATH}/{webhook.webhook_id}", wish, _webhook)
 
     def _know(self, token: str, kind: str, webhook_id: str | None, url: str, events: Sequence[str]) -> Webhook:

@@ -297,7 +297,7 @@ class TestWhatAircallSays:
 
         assert app.saved["access_token"] == tokens["oauth_access_token"]
 
-    @pytest.mark.parametrize("within", ["\r\nX-Evil: ", "\u20ac", "x" * 5000])
+    @pytest.mark.parametrize("within", ["\r\nX-Evil: ", "\u20ac"])
     def test_may_grant_a_token_that_no_request_can_carry(
         self, app: App, caplog: pytest.LogCaptureFixture, within: str
     ) -> None:

@@ -260,10 +260,10 @@ def test_a_url_must_be_public_https(url: str) -> None:
 
 
 def test_status_describes_the_state_of_a_webhook() -> None:
-    active = AircallsWebhook("id", URL, is_active=True, events=[], token=None, name=None)
+    active = AircallsWebhook("id", URL)
     states = [
         command.state_of(active, "id", is_mine=True),
-        command.state_of(active._replace(is_active=False), "id", is_mine=True),
+        command.state_of(AircallsWebhook("id", URL, active=False), "id", is_mine=True),
         command.state_of(None, "id", is_mine=True),
         command.state_of(None, None, is_mine=True),
         command.state_of(active, "id", is_mine=False),

@@ -402,7 +402,6 @@ BREAKS: dict[str, Callable[[Path], object]] = {
 def test_no_delivery_is_confirmed_that_went_to_a_lost_file(receiver: Running, tmp_path: Path, how: str) -> None:
     assert receiver.post(delivery(1)).status_code == 200
     BREAKS[how](tmp_path / "inbox.db")
-    receiver.clock.now += 1
 
     assert receiver.get(HEALTH).status_code == 503
     works_again = how in {"replaced", "without its log"}
@@ -412,7 +411,6 @@ def test_no_delivery_is_confirmed_that_went_to_a_lost_file(receiver: Running, tm
             assert ids(inbox) == [1, 2]
     if (old := tmp_path / "inbox.old").exists():
         old.replace(tmp_path / "inbox.db")
-        receiver.clock.now += 1
         receiver.get(HEALTH)  # may notice that it was replaced once more
         assert receiver.post(delivery(3)).status_code == 200
 
@@ -421,7 +419,6 @@ def test_each_health_check_writes(receiver: Running, tmp_path: Path) -> None:
     written = []
     for _ in range(3):
         assert receiver.get(HEALTH).status_code == 200
-        receiver.clock.now += 1
         written.append((tmp_path / "inbox.db-wal").read_bytes())
     assert len(set(written)) == 3
 
@@ -430,16 +427,12 @@ def test_health_is_whether_the_store_is_writable(receiver: Running, tmp_path: Pa
     assert (receiver.get(HEALTH).status_code, receiver.get(HEALTH).json()) == (200, {"status": "ok"})
     with closing(sqlite3.connect(tmp_path / "inbox.db")) as other:
         other.execute("BEGIN IMMEDIATE")
-        assert receiver.get(HEALTH).status_code == 200  # it was just asked
-        receiver.clock.now += 1
         done = receiver.get(HEALTH)
         assert (done.status_code, done.json()) == (503, {"status": "the store is not writable"})
         other.rollback()
         for old, new, status in (("events", "gone", 503), ("gone", "events", 200)):
             other.execute(f"ALTER TABLE {old} RENAME TO {new}")
-            receiver.clock.now += 1
             assert receiver.get(HEALTH).status_code == status
-    receiver.clock.now += 1
     assert receiver.get(HEALTH).status_code == 200
     assert ids(receiver.inbox) == []
 

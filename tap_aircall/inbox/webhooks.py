@@ -66,7 +66,7 @@ class AircallsWebhook(msgspec.Struct, frozen=True):
         try:
             return msgspec.convert(record, cls)
         except msgspec.ValidationError as error:
-            raise ResponseError("Aircall's response has a webhook without a valid webhook_id or url.") from error
+            raise ResponseError(f"Aircall's response has an invalid webhook: {error}.") from error
 
 
 class CompanyWebhooks:
@@ -237,11 +237,8 @@ class CompanyWebhooks:
             self._clock.wait(CHECK_INTERVAL_SECONDS, ended)
 
     def _switch_on(self, webhook: AircallsWebhook, events: Sequence[str]) -> AircallsWebhook:
-        wish = {
-            "url": webhook.url,
-            **({"custom_name": webhook.custom_name} if webhook.custom_name else {}),
-            **_events(events),
-        }
+        name = {"custom_name": webhook.custom_name} if webhook.custom_name else {}
+        wish = {"url": webhook.url, **name, **_events(events)}
         return self._aircall.put(f"{WEBHOOKS_PATH}/{webhook.webhook_id}", wish, _webhook)
 
     def _know(self, token: str, kind: str, webhook_id: str | None, url: str, events: Sequence[str]) -> Webhook:

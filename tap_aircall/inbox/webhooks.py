@@ -118,8 +118,8 @@ class CompanyWebhooks:
     def register(self, url: str, events: Sequence[str]) -> Webhook:
         """Register a webhook in Aircall and in the inbox. A webhook with the same URL is reused, and gets these events.
 
-        Processes that register at the same time take turns, and end up with the same webhook. A duplicate that a killed
-        process left behind is removed. Without names of events, Aircall delivers all, including those it adds later.
+        Processes that register at the same time take turns, and end up with the same webhook. Without names of events,
+        Aircall delivers all, including those it adds later.
 
         Raises:
             RejectedRequestError: If Aircall refuses it.
@@ -131,10 +131,6 @@ class CompanyWebhooks:
         known = {webhook.webhook_id for webhook in self.known}
         there = [webhook for webhook in self.in_aircall().values() if webhook.url == url]
         there.sort(key=lambda webhook: webhook.webhook_id not in known)
-        for spare in there[1:]:
-            if spare.custom_name == WEBHOOK_NAME:
-                self._remove(spare.webhook_id)
-                logger.warning("Removed webhook %s, a duplicate with the same URL.", spare.webhook_id)
         try:
             if there:
                 made = self._switch_on(there[0], events)

@@ -20,7 +20,7 @@ from tap_aircall.errors import (
 )
 from tap_aircall.inbox.deliveries import MESSAGES, fingerprint
 from tap_aircall.inbox.store import Inbox, Webhook
-from tap_aircall.inbox.webhooks import AGAIN_SECONDS, CHECK_INTERVAL_SECONDS, KNOCKS, WEBHOOK_NAME, CompanyWebhooks
+from tap_aircall.inbox.webhooks import AGAIN_SECONDS, CHECK_INTERVAL_SECONDS, KNOCKS, CompanyWebhooks
 from tests.clock import FakeClock
 from tests.messages import each_names, names, refused, warnings
 from tests.receiving import receiver
@@ -125,19 +125,6 @@ def test_processes_that_register_at_once_end_up_with_one_webhook(aircall: Aircal
 
     assert {each.webhook_id for each in made} == {each["webhook_id"] for each in in_sandbox(aircall)}
     assert len(in_sandbox(aircall)) == len(inbox.webhooks()) == 1
-
-
-def test_a_duplicate_from_a_killed_process_is_removed(
-    aircall: Aircall, inbox: Inbox, webhooks: CompanyWebhooks
-) -> None:
-    aircall.world.add("webhooks", url=URL, custom_name=WEBHOOK_NAME)
-    aircall.world.add("webhooks", url=URL, custom_name="of somebody else")
-    first = webhooks.register(URL, [])
-    aircall.world.add("webhooks", url=URL, custom_name=WEBHOOK_NAME)
-
-    assert webhooks.register(URL, []).webhook_id == first.webhook_id
-    assert [each["custom_name"] for each in in_sandbox(aircall)] == [WEBHOOK_NAME, "of somebody else"]
-    assert [each.webhook_id for each in inbox.webhooks()] == [first.webhook_id]
 
 
 @pytest.fixture

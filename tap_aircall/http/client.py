@@ -97,17 +97,10 @@ class Response(NamedTuple):
 
 
 class AircallClient:
-    """Sends requests to Aircall. Thread-safe.
+    """Sends requests to Aircall, whose clock each response sets. Thread-safe.
 
-    Args:
-        api_url: API root without version, such as `https://api.aircall.io`.
-        authenticator: Signs requests and may renew the credentials; None for unauthenticated requests.
-        limiter: The rate limit.
-        clock: This machine's clock.
-        user_agent: Value of the `User-Agent` header.
-        timeout: Seconds to wait for a connection, and for each next part of a response.
-        max_concurrent_requests: Requests that `in_flight` keeps in flight.
-        aircall_clock: Is set by each response.
+    `api_url` has no version. The timeout is in seconds, for a connection and for each next part of a response. Requests
+    are unsigned without an authenticator.
     """
 
     def __init__(
@@ -236,11 +229,9 @@ class AircallClient:
         while True:
             body = self._receive(request)
             try:
-                return parse(_decode(body, request.path))
-            except RecursionError:
-                self._failed(
-                    request, ResponseError(f"Aircall responded to {request.path} with JSON nested too deeply.")
-                )
+                return parse(decoding.decode(body))
+            except (msgspec.DecodeError, RecursionError):
+                self._failed(request, TransientError(f"Aircall responded to {request.path} without usable JSON."))
             except (TransientError, ResponseError) as error:
                 self._failed(request, error)
 
@@ -382,12 +373,3 @@ def block_seconds(headers: Mapping[str, str], now: float) -> float:
         candidates.append(value - origin)
     useful = (seconds for seconds in candidates if 0 < seconds <= LONGEST_BLOCK_SECONDS)
     return next(useful, BLOCK_SECONDS) + 1
-
-
-def _decode(body: bytes, path: str) -> Any:
-    try:
-        return decoding.decode(body)
-    except msgspec.ValidationError as error:
-        raise ResponseError(f"Aircall responded to {path} with a number of over 4,300 digits.") from error
-    except msgspec.DecodeError as error:
-        raise TransientError(f"Aircall responded to {path} with something that is not JSON.") from error

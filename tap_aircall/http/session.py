@@ -29,7 +29,6 @@ from requests.utils import get_environ_proxies, select_proxy
 from typing_extensions import override
 from urllib3 import HTTPConnectionPool, Retry
 from urllib3 import exceptions as urllib3
-from urllib3.util.ssl_match_hostname import CertificateError
 
 from tap_aircall.errors import InputError, ResponseError, TransientError, UnavailableError
 from tap_aircall.http.decoding import BrokenError, unpack
@@ -254,8 +253,6 @@ def _refused_certificate(causes: Iterable[BaseException]) -> str:
     for cause in causes:
         if isinstance(cause, ssl.SSLCertVerificationError):
             return cause.verify_message.rstrip(".")  # one of OpenSSL's texts, with the host at most
-        if isinstance(cause, CertificateError):
-            return "it is for another host"
     return ""
 
 

@@ -42,14 +42,12 @@ T = TypeVar("T")
 
 HEALTH = "/health"
 
-MOST_DELIVERIES = 1_000
-"""Deliveries being read or waiting to be stored. More could not be stored in time, and would delay the others."""
-MOST_IN_HAND = 128 * LARGEST_BODY
-"""Total bytes of the bodies being read or waiting to be stored."""
+MOST_DELIVERIES = 128
+"""Deliveries being read or waiting to be stored; the body of each is in memory. A commit takes them all."""
 LARGEST_SHARE = 8 * LARGEST_BODY
 """Bytes of one company's bodies waiting to be stored; a commit of that many takes a fraction of a second."""
 SMALLEST_SHARE = LARGEST_SHARE // (MOST_DELIVERIES // 2)
-"""Bytes that a body counts for at least."""
+"""Bytes that a body counts for at least, so that one company never has all deliveries."""
 QUICK_BODY = 16_384
 """Bytes of a body that takes milliseconds to parse, such as a complete call. Larger ones may take tenths of a second,
 so a thread parses them, one after another."""
@@ -129,7 +127,6 @@ class Receiver:
         self._tokens = WebhookTokens(inbox, largest, clock.monotonic)
         self._intake = Intake(inbox.append)
         self._deliveries = 0
-        self._in_hand = 0
         self._large = ThreadPoolExecutor(1, thread_name_prefix="parse")
         self._shares: Counter[str] = Counter()
         """Bytes of bodies waiting to be stored, by company."""
@@ -184,37 +181,30 @@ class Receiver:
         """
         if self._deliveries >= MOST_DELIVERIES:
             raise RefusedDeliveryError(HTTPStatus.SERVICE_UNAVAILABLE, "The receiver is overloaded; try again.")
-        held: list[bytes] = []
         self._deliveries += 1
         try:
-            await self._read(request, held)
+            body = await self._read(request)
             async with asyncio.timeout(STORE_SECONDS):
-                return await self._understand(b"".join(held))
+                return await self._understand(body)
         finally:
             self._deliveries -= 1
-            self._in_hand -= sum(map(len, held))
 
-    async def _read(self, request: Request, held: list[bytes]) -> None:
-        """Read a body into a list of pieces.
+    async def _read(self, request: Request) -> bytes:
+        """Read a body.
 
         Raises:
-            RefusedDeliveryError: If it is too large or too slow, or too many bytes are being read.
+            RefusedDeliveryError: If it is too large or too slow.
         """
-        size = 0
+        body = bytearray()
         try:
             async with asyncio.timeout(BODY_SECONDS):
                 async for piece in request.stream():
-                    size += len(piece)
-                    if size > LARGEST_BODY:
+                    body += piece
+                    if len(body) > LARGEST_BODY:
                         raise RefusedDeliveryError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "The body is too large.")
-                    if self._in_hand + len(piece) > MOST_IN_HAND:
-                        raise RefusedDeliveryError(
-                            HTTPStatus.SERVICE_UNAVAILABLE, "The receiver is overloaded; try again."
-                        )
-                    self._in_hand += len(piece)
-                    held.append(piece)
         except TimeoutError:
             raise RefusedDeliveryError(HTTPStatus.REQUEST_TIMEOUT, "The body took too long.") from None
+        return bytes(body)
 
     async def _understand(self, body: bytes) -> Response:
         """Return the response once the event in a body is stored durably."""

@@ -291,13 +291,7 @@ class Inbox:
     ) -> Iterator[list[Event]]:
         """Read the events about objects, one object at a time, so that only one history is in memory.
 
-        Args:
-            company: The company.
-            object_type: Type of the objects.
-            object_ids: Their ids.
-            kinds: As for `events`.
-            through: Upper bound of positions, inclusive.
-            until: Leave out objects that have an event after this position.
+        Positions go up to `through`. Objects with an event after `until` are left out.
 
         Yields:
             The latest events about one object, up to `MOST_OF_ONE` and `BATCH_BYTES`, in the order of their positions.
@@ -422,15 +416,9 @@ class Inbox:
             return int(connection.scalar(since) or 0)
 
     def forget(self, company: str, before: int, *, everything: bool = False) -> int:
-        """Delete a company's events that arrived before a time.
+        """Delete a company's events that arrived before a time (UNIX milliseconds), and return their number.
 
-        Args:
-            company: The company.
-            before: The time, in UNIX milliseconds.
-            everything: Whether to delete events of messages and sessions too.
-
-        Returns:
-            The number of deleted events.
+        Those of messages and sessions stay, unless `everything` goes.
         """
         columns = (_events.c.position, _events.c.event_id, _SIZE)
         old = sa.select(*columns).where(_events.c.company == company, _events.c.received_at < before)

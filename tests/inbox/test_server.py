@@ -243,18 +243,6 @@ def ended(connection: socket.socket) -> bool:
         return True
 
 
-def test_the_total_size_of_bodies_is_limited(receiver: Running, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server, "MOST_IN_HAND", 100_000)
-    with receiver.connect() as slow:
-        slow.sendall(POST + b"Content-Length: 90000\r\n\r\n" + b" " * 80_000)
-        while receiver.post(delivery("x" * 30_000)).status_code != 503:
-            pass  # until the server has read it
-        assert receiver.post(delivery(1)).status_code == 200
-        slow.sendall(b" " * 10_000)
-        assert status(slow) == 400
-    assert receiver.post(delivery("x" * 60_000)).status_code == 200
-
-
 def test_the_number_of_deliveries_in_progress_is_limited(receiver: Running, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server, "MOST_DELIVERIES", 1)
     with receiver.connect() as slow:

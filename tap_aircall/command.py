@@ -55,7 +55,7 @@ SERVER_PATIENCE_SECONDS = 3.0
 """How long the server waits for other writers: less than Aircall waits for a response."""
 LAST_CHECK_SECONDS = 5.0
 """How long a stopping server waits for a check of the webhooks in progress."""
-UNUSABLE = "contains NaN, Infinity, too large a number or too many levels"
+UNUSABLE = "is not usable JSON: it contains NaN, Infinity or too large a number, or is nested too deeply"
 LONGEST_DAYS = 10_000
 """Limit of days; goes back to before Aircall's first event."""
 
@@ -605,12 +605,7 @@ def last_position(tap: TapAircall, inbox: Inbox) -> int:
 def opened(
     config: Given, *, create: bool = False, patience: float | None = None
 ) -> Iterator[tuple[TapAircall, Inbox, CompanyWebhooks]]:
-    """Open the inbox that the config names.
-
-    Args:
-        config: The values of `--config`.
-        create: Whether to create the store if there is none.
-        patience: Seconds to wait for other writers; None for the default.
+    """Open the inbox that the config names; see `Inbox.open`.
 
     Yields:
         The tap, with its settings and its client; the store; and the company's webhooks.

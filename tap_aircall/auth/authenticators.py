@@ -39,13 +39,7 @@ class Authenticator(APIAuthenticatorBase):
     """What users can do when Aircall rejects the credentials: the end of a sentence."""
 
     def renew(self, refused: str) -> bool:  # noqa: ARG002 - for subclasses
-        """Replace credentials that Aircall refused.
-
-        Args:
-            refused: The `Authorization` header of the refused request.
-
-        Returns:
-            Whether the credentials are new.
+        """Replace the `Authorization` header of a refused request; return whether there is a new one.
 
         Raises:
             AircallError: If they cannot be renewed.

@@ -148,11 +148,8 @@ class AircallClient:
     def get(self, path: str, params: Mapping[str, str], parse: Callable[[Any], T]) -> T:
         """Send a GET request until there is a usable response.
 
-        Args:
-            path: Path with its version, such as `/v1/calls`.
-            params: Query parameters.
-            parse: Converts the decoded JSON to the result. If it raises a `ResponseError`, the request is retried as
-                often as the error allows.
+        `parse` converts the decoded JSON to the result. If it raises a `ResponseError`, the request is retried as often
+        as the error allows.
 
         Raises:
             AircallError: If retrying would not help or did not.
@@ -160,17 +157,7 @@ class AircallClient:
         return self._ask(_Request("GET", path, params), parse)
 
     def post(self, path: str, body: Mapping[str, Any], parse: Callable[[Any], T], *, attempts: int = ATTEMPTS) -> T:
-        """Send a POST request until there is a usable response.
-
-        Args:
-            path: Path with its version.
-            body: JSON to send.
-            parse: As for `get`.
-            attempts: Maximum number of attempts; 1 if Aircall must not act twice on a request whose response was lost.
-
-        Raises:
-            AircallError: If retrying would not help or did not.
-        """
+        """Send a POST request, as `get` does; once if Aircall must not act twice when a response is lost."""
         return self._ask(_Request("POST", path, {}, body, attempts), parse)
 
     def put(self, path: str, body: Mapping[str, Any], parse: Callable[[Any], T]) -> T:

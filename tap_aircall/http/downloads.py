@@ -48,13 +48,7 @@ PASSING = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS}
 
 
 class Downloader:
-    """Fetches files. Thread-safe.
-
-    Args:
-        make_session: Makes a session that connects only where `allowed` permits.
-        limiter: Waits before a retry, until the run ends.
-        this_machine: Whether loopback addresses are allowed, also without TLS, as for a sandbox.
-    """
+    """Fetches files; from loopback addresses, also without TLS, only if `this_machine` allows it. Thread-safe."""
 
     def __init__(self, make_session: Callable[..., Session], limiter: RateLimiter, *, this_machine: bool) -> None:
         self._session = make_session(allowed=self._may_connect)

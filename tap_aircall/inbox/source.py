@@ -101,11 +101,7 @@ class EventSource:
         return None
 
     def mark(self, position: int | None = None) -> dict[str, Any]:
-        """Return a position for a stream's state; empty while the inbox has no company.
-
-        Args:
-            position: Position of the last event read; None for the last that this run reads.
-        """
+        """Return the position of the last event read, or of the run's last, for a state; empty without a company."""
         if not self.company:
             return {}
         position = self.through if position is None else position

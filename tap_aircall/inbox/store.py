@@ -256,13 +256,9 @@ class Inbox:
             return found or (connection.scalar(forgotten) or "").partition(" ")[2] or None
 
     def events(self, company: str, after: int, through: int, *, kinds: Collection[str] = ()) -> Iterator[list[Event]]:
-        """Read events in batches, in the order of their positions.
+        """Read events after one position and up to another, in batches, in their order.
 
-        Args:
-            company: The company.
-            after: Lower bound of positions, exclusive.
-            through: Upper bound of positions, inclusive.
-            kinds: Names of events, or patterns with a `*`, such as `call.*`; empty for all.
+        `kinds` are names of events, or patterns with a `*`, such as `call.*`; empty for all.
 
         Raises:
             InboxError: If the store cannot be read.

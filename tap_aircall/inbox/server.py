@@ -28,13 +28,13 @@ from starlette.routing import Route
 from tap_aircall.errors import InboxError, InputError
 from tap_aircall.http.logs import be_discreet
 from tap_aircall.inbox.deliveries import LARGEST_BODY, Delivery, NoEventError
-from tap_aircall.inbox.intake import Intake
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Sequence
 
     from starlette.requests import Request
 
+    from tap_aircall.inbox.deliveries import EventRow
     from tap_aircall.inbox.store import Inbox, Webhook
     from tap_aircall.reading.clock import Clock
 
@@ -60,6 +60,8 @@ IDLE_SECONDS = 150
 """Time limit of an idle connection: longer than that of proxies, which could otherwise reuse it just as it closes."""
 CACHE_SECONDS = 1.0
 """How long to cache the tokens and sizes in the store; other processes may change them."""
+GATHERING_SECONDS = 0.005
+"""Wait for more events before a commit, whose cost hardly depends on their number."""
 REFUSALS_LOG_SECONDS = 60.0
 """Interval between log lines about refused deliveries."""
 SHUTDOWN_SECONDS = 15
@@ -116,6 +118,64 @@ class WebhookTokens:
             logger.error(line, company, sizes[company] / GIB)
         self._full = full
         self._read_at = self._monotonic()
+
+
+class Intake:
+    """Queues events for group commit: those that arrive during a commit, which waits for the disk, share the next one.
+
+    Args:
+        append: Stores events durably, or raises an `InboxError`. Called in another thread.
+    """
+
+    def __init__(self, append: Callable[[Sequence[EventRow]], None]) -> None:
+        self._append = append
+        self._waiting: asyncio.Queue[tuple[EventRow, asyncio.Future[None]]] = asyncio.Queue()
+        self._is_failing = False
+
+    async def keep(self, row: EventRow) -> None:
+        """Store an event; return once it is durable. If cancelled, drop it unless its commit has begun.
+
+        Raises:
+            InboxError: If it could not be stored.
+        """
+        stored = asyncio.get_running_loop().create_future()
+        self._waiting.put_nowait((row, stored))
+        await stored
+
+    async def run(self) -> None:
+        """Store queued events until the task is cancelled."""
+        while True:
+            batch = [await self._waiting.get()]
+            await asyncio.sleep(GATHERING_SECONDS)
+            while not self._waiting.empty():
+                batch.append(self._waiting.get_nowait())
+            rows = [row for row, stored in batch if not stored.done()]  # the others were cancelled
+            failure = await asyncio.to_thread(self._store, rows) if rows else None
+            for _, stored in batch:
+                if stored.done():
+                    continue
+                if failure is None:
+                    stored.set_result(None)
+                else:
+                    stored.set_exception(failure)
+
+    def _store(self, rows: Sequence[EventRow]) -> InboxError | None:
+        """Store events, and log when the store starts to fail and when it recovers."""
+        try:
+            self._append(rows)
+        except InboxError as error:
+            if not self._is_failing:
+                line = "%s Deliveries are refused until it works again; Aircall sends them again later."
+                logger.error(line, error)  # noqa: TRY400 - the reason is in the line
+            self._is_failing = True
+            return error
+        except Exception as error:
+            logger.exception("Unexpected %s while storing events.", type(error).__name__)
+            return InboxError("The store failed.")
+        if self._is_failing:
+            logger.info("The store works again.")
+        self._is_failing = False
+        return None
 
 
 class Receiver:

@@ -8,9 +8,8 @@ import pytest
 
 from tap_aircall.errors import InboxError
 from tap_aircall.http.logs import be_discreet
-from tap_aircall.inbox import intake
 from tap_aircall.inbox.deliveries import WEBHOOK, Delivery, EventRow
-from tap_aircall.inbox.intake import Intake
+from tap_aircall.inbox.server import Intake
 from tests.inbox.conftest import delivery
 from tests.messages import names
 
@@ -70,19 +69,6 @@ def test_events_that_arrive_during_a_commit_share_the_next_one() -> None:
     while_it_runs(disk, test)
 
     assert disk.commits == [[row(0)], [row(number) for number in range(1, 30)]]
-
-
-def test_a_commit_is_limited_in_size(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(intake, "MOST_AT_ONCE", 10)
-    disk = Disk()
-
-    async def test(taking: Intake) -> None:
-        disk.may_go_on.set()
-        await asyncio.gather(*await kept(taking, *range(25)))
-
-    while_it_runs(disk, test)
-
-    assert [len(commit) for commit in disk.commits] == [10, 10, 5]
 
 
 def test_a_failed_commit_fails_its_events_and_the_next_one_is_tried(caplog: pytest.LogCaptureFixture) -> None:

@@ -237,10 +237,8 @@ class TokenFile(TokenStore):
             ) from error
         except OSError as error:
             reason = reason_of(error)
-        except (msgspec.ValidationError, RecursionError):
+        except (ValueError, RecursionError):
             reason = f"it has no tokens from tap-aircall; {ADVICE}"
-        except ValueError:
-            reason = f"it is not JSON; {ADVICE}"
         else:
             return
         raise InputError(f"Tokens cannot be stored in {self.path} (setting oauth_settings_location): {reason}.")
@@ -255,9 +253,7 @@ def decode_entry(content: bytes | msgspec.Raw) -> Tokens:
     """Decode an entry.
 
     Raises:
-        ValueError: If it is not JSON.
-        ValidationError: If it has no tokens, or unusable ones.
-        RecursionError: If it is nested too deeply.
+        ValueError, RecursionError: If it has no tokens, or unusable ones.
     """
     entry = msgspec.json.decode(content, type=Tokens)
     return replace(entry, access_token=_token(entry.access_token), refresh_token=_token(entry.refresh_token))

@@ -46,8 +46,6 @@ NEAR_SECONDS = 3
 """Distances up to this stay exact; order and bounds are exact to two seconds."""
 MOST_FIELDS = 1_000
 """Limit of fields shown for a response."""
-MOST_RECORDS = 500
-"""Limit of ids and times shown for a list."""
 DEEPEST_SHOWN = 20
 ID_KEYS = ("id", "webhook_id")
 """Fields that may identify a record; the first present is used."""
@@ -176,7 +174,7 @@ class Trace:
                 kinds = (kind_of(record[key]) for record in records if key in record)
                 kind = next((kind for kind in kinds if kind in possible), None)
                 path = f"{shown_name(name)}[].{key}"
-                shown[path] = [self._shown(name, key, record, kind) for record in records[:MOST_RECORDS]]
+                shown[path] = [self._shown(name, key, record, kind) for record in records]
 
     def _shown(self, name: str, key: str, record: dict[str, Any], kind: str | None) -> Any:
         """Return the number of a record for its id, or its time in UNIX seconds.

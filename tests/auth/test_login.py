@@ -533,7 +533,7 @@ class TestWithinARun:
     def test_an_unreadable_token_file_gets_one_line(self, aircall: Aircall, tmp_path: Path) -> None:
         (tmp_path / "tokens.json").write_text('{"access')
 
-        with refused(InputError, tmp_path / "tokens.json", "oauth_settings_location", "JSON"):
+        with refused(InputError, tmp_path / "tokens.json", "oauth_settings_location", "tap-aircall"):
             aircall.run("tags", **aircall.oauth(tmp_path))
 
 

@@ -17,9 +17,10 @@ from collections import Counter
 from contextlib import ExitStack, contextmanager, suppress
 from operator import attrgetter
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, TypeAlias
 
 import filelock
+import msgspec
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
@@ -46,8 +47,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
     from tap_aircall.inbox.deliveries import EventRow
-
-T = TypeVar("T")
 
 BATCH = 200
 """Events per query that reads or deletes them."""
@@ -297,7 +296,9 @@ class Inbox:
         """
         position, object_id = _events.c.position, _events.c.object_id
         newest_first: dict[str, Any] = {"partition_by": object_id, "order_by": position.desc()}
-        for ids in _parts(sorted(set(object_ids)), IDS):
+        all_ids = sorted(set(object_ids))
+        for first in range(0, len(all_ids), IDS):
+            ids = all_ids[first : first + IDS]
             asked = (
                 sa.values(sa.column("object_id", sa.Text), name="asked").data([(each,) for each in ids]).cte("asked")
             )
@@ -549,11 +550,6 @@ def _bounded(rows: Iterable[sa.Row[Any]]) -> Iterator[list[int]]:
         size += row.size
     if part:
         yield part
-
-
-def _parts(items: list[T], size: int) -> Iterator[list[T]]:
-    """Split a list into parts of the given size."""
-    return (items[at : at + size] for at in range(0, len(items), size))
 
 
 def _are(kinds: Iterable[str]) -> sa.ColumnElement[bool]:

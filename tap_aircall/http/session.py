@@ -87,6 +87,13 @@ class Session(requests.Session):
         self.mount("http://", adapter)
 
     @override
+    def send(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:
+        _check_header("The credentials", request.headers.get("Authorization", ""))
+        proxies = get_environ_proxies(request.url or "")
+        ours = {"timeout": self.seconds, "proxies": proxies, "verify": self._certificates}
+        return super().send(request, **kwargs | ours)
+
+    @override
     def get_redirect_target(self, resp: requests.Response) -> None:
         return None
 
@@ -110,17 +117,12 @@ class Session(requests.Session):
         """
         began = time.monotonic()
         response = None
-        proxies = get_environ_proxies(request.url)
         try:
-            prepared = self.prepare_request(request)
-            _check_header("The credentials", prepared.headers.get("Authorization", ""))
-            response = self.send(
-                prepared, stream=True, timeout=self.seconds, proxies=proxies, verify=self._certificates
-            )
+            response = self.send(self.prepare_request(request), stream=True)
             incoming = Incoming(response, name)
             yield incoming
         except (requests.RequestException, urllib3.HTTPError) as error:
-            if select_proxy(request.url, proxies):
+            if select_proxy(request.url, get_environ_proxies(request.url)):
                 place += " through a proxy (variable HTTPS_PROXY)"
             raise _explained(error, name, place, self.seconds, has_begun=response is not None) from error
         finally:

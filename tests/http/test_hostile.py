@@ -292,7 +292,7 @@ def test_an_answer_that_drips_has_an_end_for_whoever_uses_the_session(clock: Fak
 def test_an_answer_that_drips_is_reported_as_such(clock: FakeClock) -> None:
     with Hostile(dripping(OK + b"\r\n", b" ")) as server:
         client = make_client(server.url, clock, timeout=0.1)
-        with refused(UnavailableError, "/v1/calls", 0.3, "request_timeout"):
+        with refused(UnavailableError, "/v1/calls", 0.1, "request_timeout"):
             ask(client, server.url)
         client.close()
 

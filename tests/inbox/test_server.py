@@ -180,7 +180,6 @@ def test_a_body_is_limited_in_size(receiver: Running) -> None:
         connection.sendall(POST + b"Transfer-Encoding: chunked\r\n\r\n%x\r\n" % (LARGEST_BODY + 1))
         connection.sendall(b"x" * LARGEST_BODY + b"x")
         assert status(connection) == 413
-        assert ended(connection)
     assert receiver.post(delivery(2)).status_code == 200
     assert [len(str(each)) for each in ids(receiver.inbox)] == [room, 1]
 

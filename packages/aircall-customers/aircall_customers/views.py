@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -107,21 +108,23 @@ def _in_duckdb(places: Sequence[TablesLocation]) -> int:
     except ModuleNotFoundError as error:
         message = "Views in DuckDB need duckdb 1.5 or newer: install it in this environment."
         raise CustomersError(message) from error
-    draft = Path(f"{NAME}.new")
-    draft.unlink(missing_ok=True)
     try:
-        with duckdb.connect(draft) as connection:
-            tables: list[Table] = []
-            for place in places:
-                connection.execute(f"ATTACH {_text(place.file)} AS customer (READ_ONLY)")
-                columns = connection.execute(IN_DUCKDB, [place.schema]).fetchall()
-                connection.execute("DETACH customer")
-                relation = f"read_duckdb({_text(place.file)}, schema_name={_text(place.schema)}, table_name={{text}})"
-                tables += _tables(place, columns, relation)
-            for name, query in (views := _views(tables)).items():
-                connection.execute(f"CREATE VIEW {name} AS {query}")
-        draft.replace(f"{NAME}.duckdb")
-    except duckdb.Error as error:
+        with tempfile.TemporaryDirectory(prefix=f".{NAME}", dir=".") as folder:
+            draft = Path(folder, NAME)
+            with duckdb.connect(draft) as connection:
+                tables: list[Table] = []
+                for place in places:
+                    connection.execute(f"ATTACH {_text(place.file)} AS customer (READ_ONLY)")
+                    columns = connection.execute(IN_DUCKDB, [place.schema]).fetchall()
+                    connection.execute("DETACH customer")
+                    relation = (
+                        f"read_duckdb({_text(place.file)}, schema_name={_text(place.schema)}, table_name={{text}})"
+                    )
+                    tables += _tables(place, columns, relation)
+                for name, query in (views := _views(tables)).items():
+                    connection.execute(f"CREATE VIEW {name} AS {query}")
+            draft.replace(f"{NAME}.duckdb")
+    except (duckdb.Error, OSError) as error:
         message = f"DuckDB refuses the views: {str(error).splitlines()[0]}"
         raise CustomersError(message) from error
     return len(views)

@@ -67,6 +67,15 @@ def test_a_view_has_the_rows_of_all_customers(
     assert rows == [("c0", 1, "{}", True), ("c1", 1, None, False)]
 
 
+def test_views_that_fail_leave_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    with refused(CustomersError, "DuckDB", "missing.duckdb"):
+        list(make_views([customer("lost", "lost", "target-duckdb", filepath="missing.duckdb")], Project(ROOT)))
+
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_an_address_that_does_not_work_is_not_shown() -> None:
     lost = customer("lost", "lost", "target-postgres", sqlalchemy_url="postgresql+odd://me:secret@nowhere/x")
 

@@ -109,12 +109,7 @@ class NotFoundError(AircallError):
 
 
 class RejectedRequestError(AircallError):
-    """Aircall refuses this request permanently (any other 4xx, or a redirect).
-
-    Args:
-        message: The message.
-        status: HTTP status of the response.
-    """
+    """Aircall refuses this request permanently (any other 4xx, or a redirect)."""
 
     def __init__(self, message: str, status: int) -> None:
         super().__init__(message)
@@ -195,12 +190,7 @@ class ReportError(AircallError):
 
 
 class StreamError(AircallError):
-    """One stream failed; all others were read.
-
-    Args:
-        stream: Name of the stream.
-        cause: Why it failed.
-    """
+    """One stream failed; all others were read."""
 
     def __init__(self, stream: str, cause: AircallError) -> None:
         super().__init__(f"Stream '{stream}': {cause}")
@@ -219,11 +209,7 @@ class StreamError(AircallError):
 
 
 class StreamsFailedError(AircallError):
-    """Several streams failed; all others were read.
-
-    Args:
-        errors: One per stream.
-    """
+    """Several streams failed; all others were read."""
 
     def __init__(self, errors: Sequence[TapAircallError]) -> None:
         super().__init__(" ".join(error.line for error in errors))
@@ -238,12 +224,7 @@ class RunEndedError(TapAircallError):
 
 
 class TerminatedError(BaseException):
-    """A signal ended the run. Not an `Exception`, so that no handler swallows it.
-
-    Args:
-        signum: The signal.
-        line: The message.
-    """
+    """A signal ended the run. Not an `Exception`, so that no handler swallows it."""
 
     def __init__(self, signum: int, line: str = RUN_TERMINATED) -> None:
         super().__init__(signum)

@@ -352,10 +352,6 @@ def problems(config: dict[str, Any], properties: Mapping[str, Any]) -> list[str]
     - Text is stripped: secrets that are mounted as files end in a line break.
     - Numbers become `int` or `float`, also those that arrive as `Decimal` (from the SDK), as text (from the
       environment or Meltano) or as a whole float. Non-finite numbers become text, which the schema refuses.
-
-    Args:
-        config: The config.
-        properties: JSON schemas of the settings by name.
     """
     for name, value in list(config.items()):
         stripped = value.strip() if name in _TEXTS and isinstance(value, str) else value

@@ -97,10 +97,6 @@ class Page(NamedTuple):
     def parse(cls, payload: Any, envelope: str) -> Page:
         """Parse a decoded response. Invalid values in `meta` are ignored.
 
-        Args:
-            payload: The decoded JSON.
-            envelope: Key of the list in it.
-
         Raises:
             ResponseError: If there is no list of objects.
         """
@@ -211,12 +207,7 @@ class Page(NamedTuple):
 
 
 class ShortPageError(ResponseError):
-    """A page lacks records that the total counts, and is valid otherwise.
-
-    Args:
-        message: The error message.
-        page: The page, for callers that read on.
-    """
+    """A page lacks records that the total counts, and is valid otherwise."""
 
     attempts = SHORT_ATTEMPTS
 
@@ -232,11 +223,6 @@ def is_too_odd(odd: int, count: int) -> bool:
 
 def check_hidden(hidden: int, counted: int, name: str) -> None:
     """Refuse a list that hides too many records.
-
-    Args:
-        hidden: Records that it hid so far.
-        counted: Records that it counts.
-        name: Name of the list, for errors.
 
     Raises:
         ResponseError: If it hides more than one record, and more than one in `MOST_MISSING`.
@@ -279,11 +265,6 @@ def _whole(value: Any, smallest: int) -> int | None:
 
 def stamp(record: Record, key: str, name: str) -> int:
     """Return a time of a record in UNIX seconds.
-
-    Args:
-        record: The record.
-        key: Name of the time.
-        name: Name of the list, for errors.
 
     Raises:
         ResponseError: If it is missing or invalid.

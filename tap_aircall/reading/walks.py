@@ -108,11 +108,6 @@ def whole_list(read: Reader, key: str, name: str) -> Iterator[Step]:
     If the total shrinks during the walk, a deletion may have shifted unread records to pages already read. If the list
     ends with fewer records than its total, some were hidden. Either way, it is read again, without repeating records.
 
-    Args:
-        read: Reads the pages.
-        key: Name of the field that identifies a record.
-        name: Name of the list, for errors.
-
     Raises:
         ResponseError: If the list contradicts itself, or hides too much.
         UnreadableError: If it has more than 10,000 records.
@@ -153,13 +148,10 @@ def whole_list(read: Reader, key: str, name: str) -> Iterator[Step]:
 def behind_tokens(read: Callable[[Query], tuple[Page, Any]], key: str, name: str) -> Iterator[Step]:
     """Read a list that is paged by tokens: WhatsApp templates (facts: Optional features).
 
+    `read` returns a page, and what Aircall says about the next one (`pageInfo`).
+
     It ends without a next token, once it has shown as many records as its total; or when two readings in a row lack the
     same number of records, which is a gap.
-
-    Args:
-        read: Reads a page, and what Aircall says about the next one (`pageInfo`).
-        key: Name of the field that identifies a record.
-        name: Name of the list, for errors.
 
     Raises:
         ResponseError: If it contradicts itself or hides too many records.

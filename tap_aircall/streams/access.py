@@ -23,9 +23,6 @@ class Access:
 
     A 403 may mean that the plan lacks the kind, that this one item is off limits, or a temporary fault (facts: Results
     of Aircall's AI). A single response cannot tell, so the first few items are requested one at a time.
-
-    Args:
-        client: Sends the requests.
     """
 
     def __init__(self, client: AircallClient) -> None:
@@ -49,10 +46,6 @@ class Access:
         """Request items one at a time until one succeeds, then concurrently.
 
         The first ones are spread over the items, since neighbours may be off limits together.
-
-        Args:
-            function: Requests one item.
-            items: The items.
 
         Yields:
             Each item, in order, with its result or refusal; nothing once the kind is refused.

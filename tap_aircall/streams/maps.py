@@ -79,10 +79,6 @@ NAMES = frozenset(
 def check(maps: Mapping[str, Any], streams: Iterable[AircallStream]) -> None:
     """Reject maps of unknown streams and fields, and invalid expressions.
 
-    Args:
-        maps: The setting.
-        streams: All streams of the tap.
-
     Raises:
         InputError: Names the stream and the field.
     """

@@ -22,14 +22,7 @@ PROGRESS_LOG_SECONDS = 30.0
 
 
 class Progress:
-    """Progress of one stream towards the total that Aircall gives.
-
-    Args:
-        stream: Name of the stream.
-        client: Counts this stream's requests; has the rate limit.
-        clock: Times the log lines.
-        logger: Gets the log lines.
-    """
+    """Progress of one stream towards the total that Aircall gives."""
 
     def __init__(self, stream: str, client: AircallClient, clock: Clock, logger: logging.Logger) -> None:
         self._stream = stream
@@ -106,13 +99,7 @@ class SummaryRow(NamedTuple):
 
 
 def summary(rows: Sequence[SummaryRow], requests: int, seconds: float) -> list[str]:
-    """Return the lines that sum up a run.
-
-    Args:
-        rows: A row for each stream.
-        requests: All requests of the run.
-        seconds: Its duration.
-    """
+    """Return the lines that sum up a run."""
     total = sum(row.records for row in rows)
     cells = [(row.stream, f"{row.records:,}", f"{row.requests:,}", duration(row.seconds)) for row in rows]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]

@@ -137,10 +137,6 @@ class Run:
     def note_failure(self, stream: str, error: AircallError) -> None:
         """Note that a stream failed; the run reads the others first, then fails.
 
-        Args:
-            stream: Its name.
-            error: Why.
-
         Raises:
             AircallError: This error, if it ends the whole run: a ping fails too (facts: Addresses and errors).
         """

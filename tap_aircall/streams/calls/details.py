@@ -150,12 +150,7 @@ class CallDetails(AircallStream):
         )
 
     def set_aside_call(self, call_id: int, reason: Reason, line: str = "") -> None:
-        """Set a call aside to request it again.
-
-        Args:
-            call_id: The call.
-            reason: Why.
-            line: What to log the first time.
+        """Set a call aside to request it again; log the line the first time.
 
         Raises:
             ResponseError: If too many responses are unusable.

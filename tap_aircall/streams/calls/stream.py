@@ -194,10 +194,6 @@ class NamedCalls:
 
         Aircall does not list them. If the page was too short for all the calls of one moment, the named calls of that
         moment remain, to be requested by id.
-
-        Args:
-            query: The query of the page.
-            page: The page.
         """
         begin, end = int(query["from"]) + TOLERANCE_SECONDS + 1, int(query["to"])
         if page.times and not page.is_last(len(page.records)):

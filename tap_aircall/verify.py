@@ -217,10 +217,8 @@ class Verification:
     def _walk(self, after: int, until: int, shown: set[Any]) -> None:
         """Read a window of calls as a run does, and check that it has all calls that the other order has shown."""
         pages: list[Page] = []
-        params = self._calls.get_url_params(None, None)
         read = self._reader(self._calls, pages)
-        walk = walks.AscendingWalk(read, "started_at", from_is_exclusive=True, params=params, name="calls")
-        steps = list(walk.steps(after, until))
+        steps = list(walks.oldest_first(read, after, until))
         found = [call["id"] for step in steps for call in step.records]
         seen = f"{len(found):,} calls on {_number_of(pages)}"
         is_long = len(pages) > 1 or None

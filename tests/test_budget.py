@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tap_aircall.http.limiter import RateLimiter
+from tap_aircall.reading import walks
 from tap_aircall.reading.pages import PAGE_SIZE, Page
-from tap_aircall.reading.walks import AscendingWalk
 from tests.clock import NOW, FakeClock
 
 if TYPE_CHECKING:
@@ -56,13 +56,12 @@ class Line:
         end = min(begin + PAGE_SIZE, self.calls)
         records: list[Record] = [{"id": n, "started_at": n // 2} for n in range(begin, end)]
         page = Page(records, self.calls - skipped if self._totals else None, linked=end < self.calls)
-        return page.checked(query, "calls", "started_at")
+        return page.checked(query, "started_at")
 
 
 def share_used(line: Line) -> float:
     """Read all calls; return the share of the allowed rate that was used."""
-    walk = AscendingWalk(line.read, "started_at", from_is_exclusive=True, params={}, name="calls")
-    ids = [record["id"] for step in walk.steps(None, 10**9) for record in step.records]
+    ids = [record["id"] for step in walks.oldest_first(line.read, None, 10**9) for record in step.records]
     assert ids == list(range(line.calls))
     return line.requests / (line.clock.now - NOW) / LIMIT
 

@@ -106,10 +106,10 @@ class CompanyWebhooks:
                     yield error.page
 
         def parse(query: Query, payload: Any) -> Page:
-            return Page.parse(payload, "webhooks").checked(query, "webhooks", key="webhook_id")
+            return Page.parse(payload, "webhooks").checked(query, key="webhook_id")
 
         webhooks: list[AircallsWebhook] = []
-        for step in walks.whole_list(read, "webhook_id", "webhooks"):
+        for step in walks.whole_list(read, "webhook_id"):
             webhooks += map(AircallsWebhook.parse, [*step.records, *step.odd])
             if step.gap is not None:
                 logger.warning("%s", step.gap.describe("webhooks"))

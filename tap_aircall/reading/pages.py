@@ -92,6 +92,10 @@ class Page(NamedTuple):
     """Records that `checked` set aside: without an id, or without a time in a list ordered by time."""
     hidden: int = 0
     """Records that it lacks, according to the total."""
+    name: str = "records"
+    """Aircall's name of the list, for errors."""
+    order: str | None = None
+    """Name of the time that orders the list, for errors; set by `checked`."""
 
     @classmethod
     def parse(cls, payload: Any, envelope: str) -> Page:
@@ -112,14 +116,14 @@ class Page(NamedTuple):
             linked=meta["next_page_link"] is not None if "next_page_link" in meta else None,
             size=_whole(meta.get("per_page"), 1),
             number=_whole(meta.get("current_page"), 1),
+            name=envelope,
         )
 
-    def checked(self, query: Query, name: str, time: str | None = None, key: str = "id") -> Page:
+    def checked(self, query: Query, time: str | None = None, key: str = "id") -> Page:
         """Return the page with its times, if it is consistent with itself and the query.
 
         Args:
             query: The query.
-            name: Name of the list, for errors.
             time: Name of the time that an ordered list is sorted by.
             key: Name of the field that identifies a record.
 
@@ -130,18 +134,17 @@ class Page(NamedTuple):
         """
         number = int(query["page"])
         if self.number not in {None, number}:
-            raise ResponseError(f"Aircall sent page {self.number} of the {name} instead of page {number}.")
+            raise ResponseError(f"Aircall sent page {self.number} of the {self.name} instead of page {number}.")
         hidden, is_refuted = self._lack(number)
         message = (
-            f"Aircall's list of {name} contradicts itself: page {number} has {len(self.records)} records, but the list "
-            "goes on."
+            f"Aircall's list of {self.name} contradicts itself: page {number} has {len(self.records)} records, but the "
+            "list goes on."
         )
         if is_refuted:
             raise ResponseError(message)
-        time = time if "order" in query else None
-        page = self.placed(key, time, name)
-        if time is not None:
-            _check_times(page.times, query, name, time)
+        page = self.placed(key, time if "order" in query else None)
+        if page.order is not None:
+            _check_times(page, query)
         if hidden:
             raise ShortPageError(message, page._replace(hidden=hidden))
         return page
@@ -155,7 +158,7 @@ class Page(NamedTuple):
         hidden = max(0, min(size, (self.total or 0) - (number - 1) * size) - count)
         return hidden, self.linked is True and count + hidden < size
 
-    def placed(self, key: str, time: str | None, name: str) -> Page:
+    def placed(self, key: str, time: str | None = None) -> Page:
         """Set aside records without a usable key, or without a usable time if `time` is given.
 
         Raises:
@@ -173,8 +176,8 @@ class Page(NamedTuple):
             if second is not None:
                 times.append(second)
         if is_too_odd(len(odd), len(self.records)):
-            raise _unusable(key if time is None else f"{key}' or '{time}", name)
-        return self._replace(records=records, times=times, odd=odd)
+            raise _unusable(key if time is None else f"{key}' or '{time}", self.name)
+        return self._replace(records=records, times=times, odd=odd, order=time)
 
     @property
     def shown(self) -> int:
@@ -242,20 +245,20 @@ def second_of(record: Record, key: str) -> int | None:
         return None
 
 
-def _check_times(times: Sequence[int], query: Query, name: str, time: str) -> None:
+def _check_times(page: Page, query: Query) -> None:
     """Check that times are in the order and within the bounds of a query."""
-    ascending = times if query["order"] == "asc" else times[::-1]
+    ascending = page.times if query["order"] == "asc" else page.times[::-1]
     latest = itertools.accumulate(ascending, max)
     # Most pages are exactly in order, which is quick to check.
     if ascending != sorted(ascending) and any(
         second < before - TOLERANCE_SECONDS for second, before in zip(ascending, latest, strict=True)
     ):
-        raise misordered(name, time)
+        raise misordered(page)
     if ascending and (
         ascending[0] < int(query.get("from", ascending[0])) - TOLERANCE_SECONDS
         or ascending[-1] > int(query.get("to", ascending[-1])) + TOLERANCE_SECONDS
     ):
-        raise MisorderedError(f"Aircall ignores 'from' and 'to' in its list of {name}.")
+        raise MisorderedError(f"Aircall ignores 'from' and 'to' in its list of {page.name}.")
 
 
 def _whole(value: Any, smallest: int) -> int | None:
@@ -275,9 +278,9 @@ def stamp(record: Record, key: str, name: str) -> int:
     return second
 
 
-def misordered(name: str, time: str) -> MisorderedError:
+def misordered(page: Page) -> MisorderedError:
     """Return the error for a list in another order than asked for."""
-    return MisorderedError(f"Aircall does not list the {name} in the order of '{time}'.")
+    return MisorderedError(f"Aircall does not list the {page.name} in the order of '{page.order}'.")
 
 
 def _unusable(key: str, name: str) -> ResponseError:

@@ -68,7 +68,7 @@ class Step(NamedTuple):
     """Unusable records of the page; repeated if it is read again."""
 
 
-def pages(read: Reader, params: Query, name: str, *, planned: int = 1) -> Generator[tuple[int, Page]]:
+def pages(read: Reader, params: Query, *, planned: int = 1) -> Generator[tuple[int, Page]]:
     """Read a list page by page, up to its last page or position 10,000.
 
     The first page has the total; the other pages are then requested concurrently.
@@ -76,7 +76,6 @@ def pages(read: Reader, params: Query, name: str, *, planned: int = 1) -> Genera
     Args:
         read: Reads the pages.
         params: Query parameters.
-        name: Name of the list, for errors.
         planned: Pages to request concurrently before the total is known.
 
     Yields:
@@ -96,14 +95,14 @@ def pages(read: Reader, params: Query, name: str, *, planned: int = 1) -> Genera
             if page.is_last(through):
                 return
             if not page.places:
-                raise _contradicts_itself(name)
+                raise _contradicts_itself(page)
             number, total = number + 1, page.total
         left = (total or 0) - through
         planned = min(LAST_PAGE, number - 1 + math.ceil(left * (number - 1) / through))
 
 
-def whole_list(read: Reader, key: str, name: str) -> Iterator[Step]:
-    """Read a short list whole.
+def whole_list(read: Reader, key: str) -> Iterator[Step]:
+    """Read a short list whole; `key` identifies its records.
 
     If the total shrinks during the walk, a deletion may have shifted unread records to pages already read. If the list
     ends with fewer records than its total, some were hidden. Either way, it is read again, without repeating records.
@@ -116,18 +115,18 @@ def whole_list(read: Reader, key: str, name: str) -> Iterator[Step]:
     for _ in range(1 + MOST_RETRIES):
         here: set[Any] = set()
         shown, hidden, total, shrank = 0, 0, None, False
-        for number, page in pages(read, {}, name):
+        for number, page in pages(read, {}):
             shrank = shrank or (total is not None and page.total is not None and page.total < total)
             total = total if page.total is None else page.total
             keys = [record[key] for record in page.records]
             odd = [repr(record) for record in page.odd]
             if total is None and keys and here.issuperset(keys):
                 if page.linked or len(keys) == min(PAGE_SIZE, page.size or PAGE_SIZE):
-                    raise _contradicts_itself(name)
+                    raise _contradicts_itself(page)
                 return  # the list has no pages: it is the same whichever page is asked for
             shown += page.shown - len(here.intersection([*keys, *odd]))
             hidden += page.hidden
-            check_hidden(hidden, total or 0, name)
+            check_hidden(hidden, total or 0, page.name)
             here.update(keys, odd)
             yield Step(
                 [record for record, each in zip(page.records, keys, strict=True) if each not in given],
@@ -136,16 +135,16 @@ def whole_list(read: Reader, key: str, name: str) -> Iterator[Step]:
             )
             given.update(keys, odd)
             if number == LAST_PAGE and not page.is_last(CAP):
-                raise UnreadableError(f"Aircall has more than 10,000 {name}, and its API cannot list the rest.")
+                raise UnreadableError(f"Aircall has more than 10,000 {page.name}, and its API cannot list the rest.")
         missing = 0 if total is None else max(0, total - shown)
         if not shrank and missing <= hidden:
             if missing:
                 yield Step([], gap=Gap(None, None, shown + missing, shown))
             return
-    raise _contradicts_itself(name)
+    raise _contradicts_itself(page)
 
 
-def behind_tokens(read: Callable[[Query], tuple[Page, Any]], key: str, name: str) -> Iterator[Step]:
+def behind_tokens(read: Callable[[Query], tuple[Page, Any]], key: str) -> Iterator[Step]:
     """Read a list that is paged by tokens: WhatsApp templates (facts: Optional features).
 
     `read` returns a page, and what Aircall says about the next one (`pageInfo`).
@@ -184,11 +183,11 @@ def behind_tokens(read: Callable[[Query], tuple[Page, Any]], key: str, name: str
             return
         gap = Gap(None, None, total, len(given)) if type(total) is int and not following else None
         if gap is not None and gap == before:
-            check_hidden(gap.missing, gap.counted, name)
+            check_hidden(gap.missing, gap.counted, page.name)
             yield Step([], gap=gap)
             return
         before = gap
-    raise _contradicts_itself(name)
+    raise _contradicts_itself(page)
 
 
 def crowded(name: str) -> UnreadableError:
@@ -198,8 +197,8 @@ def crowded(name: str) -> UnreadableError:
     )
 
 
-def _contradicts_itself(name: str) -> ResponseError:
-    return ResponseError(f"Aircall's list of {name} contradicts itself, however often it is read.")
+def _contradicts_itself(page: Page) -> ResponseError:
+    return ResponseError(f"Aircall's list of {page.name} contradicts itself, however often it is read.")
 
 
 class End(NamedTuple):
@@ -238,7 +237,9 @@ class Chunk:
         """Records that its pages lack."""
         self.gap: Gap | None = None
         """The gap, once it was reported."""
-        self._until = until
+        self.page: Page
+        """The last page read."""
+        self.until = until
         self._here: set[Any] = set()
         self._places = 0
         self._total: int | None = None
@@ -279,6 +280,7 @@ class Chunk:
 
     def take(self, page: Page, keys: list[Any]) -> int | None:
         """Note that a page was read; return how many records are left, including its own, if known."""
+        self.page = page
         remaining = None if page.total is None else page.total - len(self._here)
         self._total = self._total if page.total is None else page.total
         self._is_vague = self._is_vague or (page.size is None and not page.is_full())
@@ -290,7 +292,7 @@ class Chunk:
             before = self._hole or Gap(after, None, 0, 0)
             self._hole = Gap(before.after, None, before.counted + page.places, before.shown + page.shown)
         elif self._hole is not None and self._hole.until is None and page.times:
-            self._hole = self._hole._replace(until=min(page.times[0] + TOLERANCE_SECONDS, self._until))
+            self._hole = self._hole._replace(until=min(page.times[0] + TOLERANCE_SECONDS, self.until))
         if page.times:
             self._first = page.times[0] if self._first is None else self._first
             self._latest = max(page.times) if self._latest is None else max(self._latest, *page.times)
@@ -335,16 +337,18 @@ class Chunk:
         if is_last and not is_cut and (self._total is None or self._total <= len(self._here) + self.hidden):
             gap = self._hole
             if page.hidden:  # the missing records may be anywhere
-                gap = Gap(self.anchor, self._until, len(self._here) + self.hidden, len(self._here))
-            return End(complete=True, behind=self.last, gap=gap and gap._replace(until=gap.until or self._until))
+                gap = Gap(self.anchor, self.until, len(self._here) + self.hidden, len(self._here))
+            return End(complete=True, behind=self.last, gap=gap and gap._replace(until=gap.until or self.until))
         if is_cut or self.gap:
             left = ((self._total or 0) - self._places) // PAGE_SIZE
             return End(behind=self._behind, pages_left=min(LAST_PAGE, max(1, left)))
         return End(moved=True) if is_last else None
 
 
-class AscendingWalk:
-    """Reads a list that is ordered by a time, oldest first, past the cap of 10,000.
+def oldest_first(
+    read: Reader, after: int | None, until: int, *, from_is_exclusive: bool = True, order_by: str | None = None
+) -> Iterator[Step]:
+    """Read a list that is ordered by a time, oldest first, past the cap of 10,000.
 
     At the cap it starts again just before the last record, and drops records already yielded. It does the same after a
     gap, and whenever the list moved: a record repeats, the total shrinks, or the list ends short of its total. Each
@@ -352,100 +356,87 @@ class AscendingWalk:
 
     Args:
         read: Reads the pages.
-        key: Name of the time (UNIX seconds) that orders and filters the list.
+        after: Lower bound of times (UNIX seconds), exclusive; None for the beginning.
+        until: Upper bound (UNIX seconds), inclusive.
         from_is_exclusive: Whether the API's `from` excludes its own second (calls) or not (contacts).
-        params: Query parameters.
-        name: Name of the list, for errors.
+        order_by: Aircall's name of the time, for a list that takes this parameter.
+
+    Yields:
+        The pages in order, without repeated records; the last step has no records and means that all were read.
+
+    Raises:
+        UnreadableError: If 10,000 records or more share one second.
+        ResponseError: If the list contradicts itself, or hides too many records.
     """
+    anchor = after
+    given: dict[Any, int] = {}
+    passed = Gap(after, until, 0, 0)
+    idle, planned = 0, 1
+    while idle <= MOST_RETRIES:
+        known = len(given)
+        chunk = Chunk(anchor, until, given)
+        query = {"order": "asc", "to": str(until)}
+        if order_by is not None:
+            query["order_by"] = order_by
+        if anchor is not None:
+            query["from"] = str(anchor if from_is_exclusive else anchor + 1)
+        end = yield from _read_chunk(chunk, pages(read, query, planned=planned), passed)
+        if end.complete:
+            yield Step([], until, end.behind, gap=end.gap)
+            return
+        idle = 0 if len(given) > known else idle + 1
+        ahead = _anchor(end.behind, anchor)
+        if ahead == anchor and not end.moved:
+            raise crowded(chunk.page.name)
+        anchor, planned = ahead, end.pages_left
+        there = {key: second for key, second in given.items() if anchor is None or second > anchor}
+        shown = len(given) - len(there)
+        missing = 0 if chunk.gap is None else chunk.gap.missing
+        passed = Gap(after, anchor, passed.counted + shown + missing, passed.shown + shown)
+        given = there
+    raise _contradicts_itself(chunk.page)
 
-    def __init__(self, read: Reader, key: str, *, from_is_exclusive: bool, params: Query, name: str) -> None:
-        self._read = read
-        self._key = key
-        self._from_offset = 0 if from_is_exclusive else 1
-        self._params = params
-        self._name = name
 
-    def steps(self, after: int | None, until: int) -> Iterator[Step]:
-        """Read all records in `after < time <= until`.
+def _read_chunk(chunk: Chunk, numbered: Generator[tuple[int, Page]], passed: Gap) -> Generator[Step, None, End]:
+    """Read from an anchor up to page 200, to a gap, or until the list moves.
 
-        Args:
-            after: UNIX seconds, exclusive; None for the beginning.
-            until: UNIX seconds, inclusive.
+    Args:
+        chunk: The chunk; grows.
+        numbered: Its pages.
+        passed: Counts of the walk before the anchor.
 
-        Yields:
-            The pages in order, without repeated records; the last step has no records and means that all were read.
+    Returns:
+        How the chunk ended.
+    """
+    with closing(numbered):
+        for number, page in numbered:
+            keys = [record["id"] for record in page.records]
+            if not chunk.follows(page):
+                raise misordered(page)
+            if end := chunk.moved_at(page, keys):
+                return end
+            remaining = chunk.take(page, keys)
+            check_hidden(passed.missing + chunk.hidden, passed.counted + chunk.counted, page.name)
+            fresh = []
+            for record, key, second in zip(page.records, keys, page.times, strict=True):
+                if key not in chunk.given and second <= chunk.until and (passed.after is None or second > passed.after):
+                    chunk.give(key, second)
+                    fresh.append(record)
+            gap = chunk.report()
+            yield Step(fresh, chunk.through, chunk.last, remaining, gap, page.odd)
+            if end := chunk.end(page, number):
+                return end
+    raise AssertionError  # the last page ends the chunk
 
-        Raises:
-            UnreadableError: If 10,000 records or more share one second.
-            ResponseError: If the list contradicts itself, or hides too many records.
-        """
-        anchor = after
-        given: dict[Any, int] = {}
-        passed = Gap(after, until, 0, 0)
-        idle, planned = 0, 1
-        while idle <= MOST_RETRIES:
-            known = len(given)
-            chunk = Chunk(anchor, until, given)
-            end = yield from self._chunk(chunk, passed, until, planned)
-            if end.complete:
-                yield Step([], until, end.behind, gap=end.gap)
-                return
-            idle = 0 if len(given) > known else idle + 1
-            ahead = self._anchor(end.behind, anchor)
-            if ahead == anchor and not end.moved:
-                raise crowded(self._name)
-            anchor, planned = ahead, end.pages_left
-            there = {key: second for key, second in given.items() if anchor is None or second > anchor}
-            shown = len(given) - len(there)
-            missing = 0 if chunk.gap is None else chunk.gap.missing
-            passed = Gap(after, anchor, passed.counted + shown + missing, passed.shown + shown)
-            given = there
-        raise _contradicts_itself(self._name)
 
-    def _chunk(self, chunk: Chunk, passed: Gap, until: int, planned: int) -> Generator[Step, None, End]:
-        """Read from an anchor up to page 200, to a gap, or until the list moves.
-
-        Args:
-            chunk: The chunk; grows.
-            passed: Counts of the walk before the anchor.
-            until: End of the walk, inclusive.
-            planned: Pages to request before the total is known.
-
-        Returns:
-            How the chunk ended.
-        """
-        query = {**self._params, "order": "asc", "to": str(until)}
-        if chunk.anchor is not None:
-            query["from"] = str(chunk.anchor + self._from_offset)
-        with closing(pages(self._read, query, self._name, planned=planned)) as numbered:
-            for number, page in numbered:
-                keys = [record["id"] for record in page.records]
-                if not chunk.follows(page):
-                    raise misordered(self._name, self._key)
-                if end := chunk.moved_at(page, keys):
-                    return end
-                remaining = chunk.take(page, keys)
-                check_hidden(passed.missing + chunk.hidden, passed.counted + chunk.counted, self._name)
-                fresh = []
-                for record, key, second in zip(page.records, keys, page.times, strict=True):
-                    if key not in chunk.given and second <= until and (passed.after is None or second > passed.after):
-                        chunk.give(key, second)
-                        fresh.append(record)
-                gap = chunk.report()
-                yield Step(fresh, chunk.through, chunk.last, remaining, gap, page.odd)
-                if end := chunk.end(page, number):
-                    return end
-        raise AssertionError  # the last page ends the chunk
-
-    @staticmethod
-    def _anchor(behind: int | None, anchor: int | None) -> int | None:
-        """Step back from a second, but not beyond the last anchor."""
-        if behind is None:
-            return anchor
-        for slack in SLACK_SECONDS:
-            if anchor is None or behind - slack > anchor:
-                return behind - slack
+def _anchor(behind: int | None, anchor: int | None) -> int | None:
+    """Step back from a second, but not beyond the last anchor."""
+    if behind is None:
         return anchor
+    for slack in SLACK_SECONDS:
+        if anchor is None or behind - slack > anchor:
+            return behind - slack
+    return anchor
 
 
 def newest_of(times: Iterable[int], now: int) -> int | None:
@@ -460,7 +451,7 @@ def newest_of(times: Iterable[int], now: int) -> int | None:
     return max((second for second in times if second <= now), default=None)
 
 
-def newest_first(read: Reader, key: str, bookmark: int, params: Query, name: str) -> Iterator[Step]:
+def newest_first(read: Reader, order_by: str, bookmark: int) -> Iterator[Step]:
     """Read a list that is ordered by time of change, newest first, back to a bookmark.
 
     Records that change meanwhile move to the front, where the next run finds them. After a deletion, which shifts
@@ -468,10 +459,8 @@ def newest_first(read: Reader, key: str, bookmark: int, params: Query, name: str
 
     Args:
         read: Reads the pages.
-        key: Name of the time of change (UNIX seconds).
+        order_by: Aircall's name of the time of change.
         bookmark: UNIX seconds; records of this second are read again, since more may have changed within it.
-        params: Query parameters.
-        name: Name of the list, for errors.
 
     Yields:
         The records that changed at the bookmark or later. The last step has no records: its `through` is the bookmark,
@@ -485,7 +474,7 @@ def newest_first(read: Reader, key: str, bookmark: int, params: Query, name: str
     number, furthest, size = 1, 0, 0
     total, oldest, reached = None, None, False
     while number <= LAST_PAGE:
-        query = {**params, "order": "desc", "page": str(number), "per_page": str(PAGE_SIZE)}
+        query = {"order_by": order_by, "order": "desc", "page": str(number), "per_page": str(PAGE_SIZE)}
         page = next(read([query]))
         size = size or page.size or len(page.records) or PAGE_SIZE
         if total is not None and page.total is not None and page.total < total and number > 1:
@@ -499,14 +488,14 @@ def newest_first(read: Reader, key: str, bookmark: int, params: Query, name: str
         short.pop(number, None)
         if page.hidden:
             short[number] = page
-            check_hidden(sum(each.hidden for each in short.values()), total or 0, name)
+            check_hidden(sum(each.hidden for each in short.values()), total or 0, page.name)
         keys = [record["id"] for record in page.records]
         if not reached and number > furthest and not (page.hidden or page.odd) and all(key in given for key in keys):
-            raise _contradicts_itself(name)
+            raise _contradicts_itself(page)
         furthest = max(furthest, number)
         for each, record, changed in zip(keys, page.records, page.times, strict=True):
             if oldest is not None and changed > oldest + TOLERANCE_SECONDS:
-                raise misordered(name, key)
+                raise misordered(page)
             oldest = changed if oldest is None else min(oldest, changed)
             if changed < bookmark:
                 reached = True

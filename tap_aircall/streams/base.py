@@ -318,7 +318,7 @@ class AircallStream(RESTStream[Any]):
 
     def read_whole(self, read: Reader) -> Iterator[Step]:
         """Read a whole list (`walks.whole_list`), and note gaps and unusable records."""
-        return self.with_notes(walks.whole_list(read, self.item_key, self.name))
+        return self.with_notes(walks.whole_list(read, self.item_key))
 
     def with_notes(self, steps: Iterable[Step]) -> Iterator[Step]:
         """Pass on the steps of a walk, and note gaps and unusable records."""
@@ -406,7 +406,7 @@ class AircallStream(RESTStream[Any]):
             ResponseError: If there is none, or it contradicts itself or the query.
         """
         time = query.get("order_by", type(self).replication_key)  # a catalog may name another key, not another order
-        return Page.parse(payload, self.envelope).checked(query, self.name, time, self.item_key)
+        return Page.parse(payload, self.envelope).checked(query, time, self.item_key)
 
     @property
     def item_key(self) -> str:

@@ -14,7 +14,6 @@ from tap_aircall.reading import states, walks
 from tap_aircall.reading.clock import TRAIL_SECONDS
 from tap_aircall.reading.pages import PAGE_SIZE
 from tap_aircall.reading.times import to_rfc3339, to_seconds
-from tap_aircall.reading.walks import AscendingWalk
 from tap_aircall.streams.base import AircallStream
 
 if TYPE_CHECKING:
@@ -121,28 +120,22 @@ class Contacts(AircallStream):
         """Read changed contacts, newest first; return the next bookmark, and whether the old one was reached."""
         newest: int | None = None
         through: int | None = None
-        params = {"order_by": "updated_at"}
-        for step in self.with_notes(walks.newest_first(self.read_pages, "updated_at", bookmark, params, self.name)):
+        for step in self.with_notes(walks.newest_first(self.read_pages, "updated_at", bookmark)):
             newest, through = newest or self._newest_of(step.records), step.through
             yield step.records
         return newest, through is not None
 
     def _all(self, backfill: Backfill) -> Iterator[list[Record]]:
         """Read all contacts in order of creation; keep no state unless there is a next bookmark."""
-        walk = AscendingWalk(
-            self.read_pages,
-            "created_at",
-            from_is_exclusive=False,
-            params={"order_by": "created_at"},
-            name=self.name,
-        )
         newest = self._newest_created()
         if newest is None:
             if backfill.bookmark is not None:
                 raise self._empty()
             return
-        steps = self.with_notes(walk.steps(backfill.created_through, newest))
-        for number, step in enumerate(steps, start=1):
+        steps = walks.oldest_first(
+            self.read_pages, backfill.created_through, newest, from_is_exclusive=False, order_by="created_at"
+        )
+        for number, step in enumerate(self.with_notes(steps), start=1):
             if step.last is None and not step.remaining and backfill.created_through is None:
                 raise self._empty()
             self.progress.expect(step.remaining or 0)
@@ -164,7 +157,7 @@ class Contacts(AircallStream):
     def _newest_change(self) -> int | None:
         """Request the newest `updated_at`."""
         query = {"order_by": "updated_at", "order": "desc"}
-        with closing(walks.pages(self.read_pages, query, self.name)) as numbered:
+        with closing(walks.pages(self.read_pages, query)) as numbered:
             return next(filter(None, (self._newest_of(page.records) for _, page in numbered)), None)
 
     def _newest_of(self, contacts: Sequence[Record]) -> int | None:

@@ -192,12 +192,12 @@ class WhatsappTemplates(NumberResource, OptionalOwnedStream):
     @override
     def ask(self, path: str) -> list[Record]:
         def parse(payload: Any) -> tuple[Page, Any]:
-            return Page.parse(payload, self.envelope).placed(self.item_key, None, self.name), payload.get("pageInfo")
+            return Page.parse(payload, self.envelope).placed(self.item_key), payload.get("pageInfo")
 
         def read(query: Query) -> tuple[Page, Any]:
             return self.client.get(path, query, parse)
 
-        steps = walks.behind_tokens(read, self.item_key, self.name)
+        steps = walks.behind_tokens(read, self.item_key)
         return [record for step in self.with_notes(steps) for record in step.records]
 
 

@@ -112,7 +112,7 @@ class Liar(Model):
                 self.queries.append(query)
                 assert len(self.queries) < 4_000, "does not end"
                 try:
-                    page = self._answer(query).checked(query, "records", self.key)
+                    page = self._answer(query).checked(query, self.key)
                 except ResponseError as error:
                     if attempt == ATTEMPTS:
                         if isinstance(error, ShortPageError):
@@ -138,7 +138,7 @@ class Liar(Model):
 
 
 def whole(model: Model) -> tuple[list[int], int]:
-    steps = list(walks.whole_list(model.read, "id", "records"))
+    steps = list(walks.whole_list(model.read, "id"))
     return ids(steps), missing(steps)
 
 
@@ -148,7 +148,7 @@ def ascending(model: Model) -> tuple[list[int], int]:
 
 
 def newest_first(model: Model) -> tuple[list[int], int]:
-    steps = list(walks.newest_first(model.read, model.key, 0, {}, "records"))
+    steps = list(walks.newest_first(model.read, model.key, 0))
     if steps[-1].through is None:  # the caller then reads the list in another way
         message = "records"
         raise AircallError(message)
@@ -228,12 +228,11 @@ def test_what_is_said_to_be_read_was_read(
     records: list[dict[str, Any]], lie: Callable[[Page, int], Page], which: int, first: int, ignored: set[str]
 ) -> None:
     model = Liar(records, lie=lie, which=which, first=first, times=EVER, ignored=ignored)
-    walker = walks.AscendingWalk(model.read, model.key, from_is_exclusive=True, params={}, name="records")
     given_out: set[int] = set()
     said = 0
 
     try:
-        for step in walker.steps(0, 10**9):
+        for step in walks.oldest_first(model.read, 0, 10**9):
             given_out.update(record["id"] for record in step.records)
             said += step.gap.missing if step.gap else 0
             if step.through is not None:

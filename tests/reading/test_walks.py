@@ -15,7 +15,6 @@ from typing_extensions import override
 from tap_aircall.errors import MisorderedError, ResponseError, UnreadableError
 from tap_aircall.reading import walks
 from tap_aircall.reading.pages import Gap, Page, ShortPageError
-from tap_aircall.reading.walks import AscendingWalk
 from tests.messages import refused
 
 if TYPE_CHECKING:
@@ -76,7 +75,7 @@ class Model:
         there = self._shown(listed[start : start + size])
         page = Page(there, self.total(total), more if self.linked else None, size, number)
         try:
-            return page.checked(query, "records", self.key)
+            return page.checked(query, self.key)
         except ShortPageError as error:
             return error.page
 
@@ -98,8 +97,7 @@ def spread(*counts: tuple[int, int]) -> list[Record]:
 
 
 def walk(model: Model, after: int | None = None, until: int = 10**9) -> list[walks.Step]:
-    reader = AscendingWalk(model.read, model.key, from_is_exclusive=model.first == 1, params={}, name="calls")
-    return list(reader.steps(after, until))
+    return list(walks.oldest_first(model.read, after, until, from_is_exclusive=model.first == 1))
 
 
 def ids(steps: Iterable[walks.Step]) -> list[int]:
@@ -111,7 +109,7 @@ def missing(steps: Iterable[walks.Step]) -> int:
 
 
 def whole(model: Model) -> tuple[list[int], Gap | None]:
-    steps = list(walks.whole_list(model.read, "id", "tags"))
+    steps = list(walks.whole_list(model.read, "id"))
     return ids(steps), steps[-1].gap if steps else None
 
 
@@ -153,7 +151,7 @@ def test_costs_at_most_one_request_more_for_a_hundred_pages(calls: int) -> None:
 
 
 def test_ten_thousand_calls_in_one_second_are_an_error() -> None:
-    with refused(UnreadableError, 10_000, "calls"):
+    with refused(UnreadableError, 10_000, "records"):
         walk(Model(spread((1, 3), (2, 10_001))))
 
 
@@ -266,9 +264,7 @@ def test_what_a_list_hides_is_reported_once_and_the_rest_is_read(
     reported: list[Gap] = []
 
     try:
-        for step in AscendingWalk(
-            model.read, model.key, from_is_exclusive=from_is_exclusive, params={}, name="calls"
-        ).steps(None, 10**9):
+        for step in walks.oldest_first(model.read, None, 10**9, from_is_exclusive=from_is_exclusive):
             found += ids([step])
             reported += [step.gap] if step.gap else []
             for second in unseen.values() if step.through is not None else ():
@@ -361,7 +357,7 @@ def test_only_a_list_that_hides_more_than_a_tenth_is_broken(
         steps = walk(model)
         assert (len(ids(steps)), missing(steps)) == (shown, counted - shown)
     else:
-        with refused(ResponseError, "calls"):
+        with refused(ResponseError, "records"):
             walk(model)
 
 
@@ -417,7 +413,7 @@ class TestWholeList:
 
         model = Stuck(spread((1, 170)), total=lambda _: None, linked=linked)
 
-        with refused(ResponseError, "tags"):
+        with refused(ResponseError, "records"):
             whole(model)
 
     def test_believes_a_list_without_pages_that_gives_all_of_it_each_time(self) -> None:
@@ -451,13 +447,13 @@ class TestWholeList:
     def test_refuses_a_list_that_aircall_cuts(self) -> None:
         model = Model(spread(*((second, 1) for second in range(10_001))))
 
-        with refused(UnreadableError, 10_000, "tags"):
+        with refused(UnreadableError, 10_000, "records"):
             self.read(model)
 
 
 class TestNewestFirst:
     def read(self, model: Model, bookmark: int) -> tuple[list[int], bool]:
-        steps = list(walks.newest_first(model.read, "updated_at", bookmark, {}, "contacts"))
+        steps = list(walks.newest_first(model.read, "updated_at", bookmark))
         assert steps[-1].gap is None
         return ids(steps), steps[-1].through is not None
 
@@ -467,7 +463,7 @@ class TestNewestFirst:
         model.hidden = hidden
 
         try:
-            steps = list(walks.newest_first(model.read, "updated_at", bookmark, {}, "contacts"))
+            steps = list(walks.newest_first(model.read, "updated_at", bookmark))
         except ResponseError:
             assert is_too_much(len(hidden), 300)
         else:

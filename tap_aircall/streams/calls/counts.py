@@ -80,7 +80,7 @@ class CallCounts(AircallStream):
 
     @override
     def parse_page(self, query: Query, payload: Any) -> Page:
-        page = Page.parse(payload, self.envelope).checked(query, "calls", "started_at")
+        page = Page.parse(payload, self.envelope).checked(query, "started_at")
         if page.total is None or page.total < len(page.records):
             raise ResponseError("Aircall gives no total for its list of calls.")
         return page

@@ -20,12 +20,11 @@ from typing_extensions import override
 
 from tap_aircall.errors import InputError, ResponseError
 from tap_aircall.inbox.source import MARK
-from tap_aircall.reading import later, states
+from tap_aircall.reading import later, states, walks
 from tap_aircall.reading.cursors import FIRST_RUN, LATE, NEW, POSITIONS, Cursors
 from tap_aircall.reading.later import Later, Reason
 from tap_aircall.reading.pages import PAGE_SIZE, ShortPageError
 from tap_aircall.reading.times import to_rfc3339, to_seconds
-from tap_aircall.reading.walks import AscendingWalk
 from tap_aircall.streams.base import NAMED, AircallStream
 from tap_aircall.streams.calls.stream import Calls
 
@@ -96,9 +95,8 @@ class CallDetails(AircallStream):
     def pages(self) -> Generator[list[Record]]:
         cursors = self.begin()
         read = partial(self.client.in_flight, self._read_calls)
-        walk = AscendingWalk(read, "started_at", from_is_exclusive=True, params={}, name=Calls.name)
         for window in cursors.windows():
-            for step in self.with_notes(walk.steps(*window)):
+            for step in self.with_notes(walks.oldest_first(read, *window)):
                 self.progress.expect(step.remaining or 0)
                 yield from self.details_of(self.wanted(self._settled(step.records)))
                 if step.through is not None:

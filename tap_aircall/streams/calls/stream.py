@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Any
 from typing_extensions import override
 
 from tap_aircall.inbox.source import MARK, Mark
-from tap_aircall.reading import states
+from tap_aircall.reading import states, walks
 from tap_aircall.reading.cursors import FIRST_RUN, POSITIONS, Cursors, Window
 from tap_aircall.reading.pages import PAGE_SIZE, TOLERANCE_SECONDS, second_of
 from tap_aircall.reading.times import to_seconds
-from tap_aircall.reading.walks import AscendingWalk
 from tap_aircall.streams.base import AircallStream
 
 if TYPE_CHECKING:
@@ -111,8 +110,8 @@ class Calls(AircallStream):
             yield some
 
     def _read(self, window: Window, cursors: Cursors) -> Iterator[list[Record]]:
-        walk = AscendingWalk(self.read_pages, "started_at", from_is_exclusive=True, params={}, name=self.name)
-        for number, step in enumerate(self.with_notes(walk.steps(*window)), start=1):
+        steps = self.with_notes(walks.oldest_first(self.read_pages, *window))
+        for number, step in enumerate(steps, start=1):
             self.progress.expect(step.remaining or 0)
             yield step.records
             if step.through is not None:

@@ -24,7 +24,6 @@ from tap_aircall.reading.conform import without
 from tap_aircall.reading.cursors import BEGINNING
 from tap_aircall.reading.pages import Page, is_too_odd
 from tap_aircall.reading.times import to_seconds
-from tap_aircall.reading.walks import AscendingWalk
 from tap_aircall.schemas import notation as schemas
 from tap_aircall.streams.base import AircallStream
 from tap_aircall.streams.custom.definitions import PLACE, RECORD, SECRETS, Definition, Replication
@@ -120,7 +119,7 @@ class CustomStream(AircallStream):
             raise self._unlike(f"Aircall sent {problems[0]}", "the keys")
         page = page._replace(records=items)
         try:
-            return page.checked(query, self.name, TIME, self.item_key)
+            return page.checked(query, TIME, self.item_key)
         except MisorderedError as error:
             raise UnreadableError(
                 f"Aircall does not sort it by '{self.replication_key}', or ignores 'from' and 'to': use the "
@@ -132,7 +131,7 @@ class CustomStream(AircallStream):
         key = self.envelope
         found = payload.get(key) if isinstance(payload, dict) else None
         if isinstance(found, dict):
-            return Page([found], 1, linked=False)
+            return Page([found], 1, linked=False, name=key)
         if not isinstance(found, list) or not all(isinstance(record, dict) for record in found):
             raise self._unlike(f"Aircall's response has no list and no object '{key}'", "its records_key")
         return Page.parse(payload, key)
@@ -229,9 +228,9 @@ class ChangingList(CustomStream):
             yield from self._changed_since(BEGINNING if bookmark is None else bookmark)
             return
         # `from` may be inclusive or exclusive: the walk drops what lies outside.
-        walk = AscendingWalk(self.read_pages, TIME, from_is_exclusive=True, params={}, name=self.name)
         after = None if bookmark is None else bookmark - 1
-        for number, step in enumerate(self.with_notes(walk.steps(after, self.aircall_clock.horizon())), start=1):
+        steps = walks.oldest_first(self.read_pages, after, self.aircall_clock.horizon())
+        for number, step in enumerate(self.with_notes(steps), start=1):
             yield unpacked(step.records)
             if number % states.PAGES_PER_STATE == 0 and step.records:
                 self._move_to(step.through)
@@ -241,8 +240,7 @@ class ChangingList(CustomStream):
     def _changed_since(self, bookmark: int) -> Iterator[list[Record]]:
         newest: int | None = None
         through: int | None = None
-        params = {"order_by": str(self.replication_key)}
-        for step in self.with_notes(walks.newest_first(self.read_pages, TIME, bookmark, params, self.name)):
+        for step in self.with_notes(walks.newest_first(self.read_pages, str(self.replication_key), bookmark)):
             newest = newest or walks.newest_of((item[TIME] for item in step.records), self.aircall_clock.horizon())
             through = step.through
             yield unpacked(step.records)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import closing
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -19,7 +18,7 @@ from tap_aircall.streams.base import AircallStream
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Mapping, Sequence
 
-    from tap_aircall.reading.pages import Record
+    from tap_aircall.reading.pages import Page, Record
 
 BACKFILL = "backfill"
 """State key: progress of an interrupted reading of all contacts."""
@@ -92,7 +91,7 @@ class Contacts(AircallStream):
             backfill = Backfill(newest, None)
             self.logger.info("More than 10,000 contacts changed, so all contacts are read instead.")
         elif backfill is None:
-            backfill = Backfill(self._newest_change(), None)
+            backfill = Backfill(self._newest_of(self._newest_by("updated_at").records), None)
         yield from self._all(backfill)
         self._finish(backfill.bookmark)
 
@@ -143,22 +142,19 @@ class Contacts(AircallStream):
             if backfill.bookmark and step.through is not None and number % states.PAGES_PER_STATE == 0:
                 self.write_state({BACKFILL: Backfill(backfill.bookmark, step.through).to_state()})
 
+    def _newest_by(self, time: str) -> Page:
+        """Request the newest contacts by a time: a whole page, since only that proves the order."""
+        return self.read_page(self.path, {"order_by": time, "order": "desc", "page": "1", "per_page": str(PAGE_SIZE)})
+
     def _newest_created(self) -> int | None:
-        """Request the newest `created_at`, with a whole page, since only that proves the order."""
-        query = {"order_by": "created_at", "order": "desc", "page": "1", "per_page": str(PAGE_SIZE)}
-        page = self.read_page(self.path, query)
+        """Request the newest `created_at`."""
+        page = self._newest_by("created_at")
         none = self.aircall_clock.horizon() if page.places else None  # a page of hidden records
         return max(page.times, default=none)
 
     def _empty(self) -> ResponseError:
         """Return the error for a list that is suddenly empty."""
         return ResponseError(f"Aircall suddenly lists no {self.name}; try again later.")
-
-    def _newest_change(self) -> int | None:
-        """Request the newest `updated_at`."""
-        query = {"order_by": "updated_at", "order": "desc"}
-        with closing(walks.pages(self.read_pages, query)) as numbered:
-            return next(filter(None, (self._newest_of(page.records) for _, page in numbered)), None)
 
     def _newest_of(self, contacts: Sequence[Record]) -> int | None:
         """Return the bookmark for a first page; None if the page is empty."""

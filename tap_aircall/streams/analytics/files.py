@@ -16,7 +16,7 @@ import csv
 import io
 import tempfile
 import zipfile
-from contextlib import closing, contextmanager
+from contextlib import closing
 from typing import IO, TYPE_CHECKING
 
 from tap_aircall.errors import ReportError, one_line
@@ -55,9 +55,13 @@ def parse(file: IO[bytes], *, zipped: bool) -> Iterator[dict[str, str]]:
             for piece in _unzip(file):
                 unzipped.write(piece)
             file = unzipped
-        with _explained():
+        try:
             for _ in _read(file):
                 pass
+        except UnicodeDecodeError as error:
+            raise ReportError("The file is not UTF-8 text.") from error
+        except csv.Error as error:  # says nothing of the content
+            raise ReportError(f"The file is not valid CSV: {one_line(str(error))}") from error
         columns: dict[str, int] = {}
         with closing(_read(file)) as rows:
             _add_columns(columns, next(rows, []))
@@ -135,14 +139,3 @@ def _add_columns(names: dict[str, int], header: Iterable[str]) -> None:
             names[base] += 1
             unique = f"{base}_{names[base]}"
         names[unique] = 1
-
-
-@contextmanager
-def _explained() -> Iterator[None]:
-    """Translate errors into a `ReportError`, without any content of the file."""
-    try:
-        yield
-    except UnicodeDecodeError as error:
-        raise ReportError("The file is not UTF-8 text.") from error
-    except csv.Error as error:
-        raise ReportError(f"The file is not valid CSV: {one_line(str(error))}") from error

@@ -139,8 +139,13 @@ class TapAircall(Tap):
             selected = {stream.name for stream in self.aircall_streams if stream.selected}
             entries = [entry for entry in self.catalog.streams if entry.tap_stream_id in selected]
             for entry in entries:
-                with maps.explained_flattening(entry.tap_stream_id):
+                try:
                     self.mapper.register_raw_streams_from_catalog(Catalog([(entry.tap_stream_id, entry)]))
+                except ValueError as error:
+                    raise InputError(
+                        f"Setting flattening_separator: gives two columns of stream '{entry.tap_stream_id}' the same "
+                        "name; use another, such as __."
+                    ) from error
             maps.check_aliases(self.mapper)
             vars(self.mapper)["flattening_options"] = None
             for stream in self.aircall_streams if self.mapper.stream_maps_dict else ():

@@ -198,20 +198,6 @@ def check_aliases(plugin_mapper: PluginMapper) -> None:
                 raise InputError(f"Setting {SETTING}: {both}; give them different names.")
 
 
-@contextmanager
-def explained_flattening(stream: str) -> Iterator[None]:
-    """Explain that flattening gives two fields the same name.
-
-    Raises:
-        InputError: In place of the SDK's error.
-    """
-    try:
-        yield
-    except ValueError as error:
-        problem = f"gives two columns of stream '{stream}' the same name; use another, such as __."
-        raise InputError(f"Setting flattening_separator: {problem}") from error
-
-
 def explain_failures(plugin_mapper: PluginMapper) -> None:
     """Make a map that fails for a record raise one line with stream and field, and nothing of the record."""
     for stream, stream_maps in plugin_mapper.stream_maps.items():

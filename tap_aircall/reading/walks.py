@@ -68,7 +68,7 @@ class Step(NamedTuple):
     """Unusable records of the page; repeated if it is read again."""
 
 
-def pages(read: Reader, params: Query, *, planned: int = 1) -> Generator[tuple[int, Page]]:
+def pages(read: Reader, params: Query) -> Generator[tuple[int, Page]]:
     """Read a list page by page, up to its last page or position 10,000.
 
     The first page has the total; the other pages are then requested concurrently.
@@ -76,7 +76,6 @@ def pages(read: Reader, params: Query, *, planned: int = 1) -> Generator[tuple[i
     Args:
         read: Reads the pages.
         params: Query parameters.
-        planned: Pages to request concurrently before the total is known.
 
     Yields:
         Page numbers from 1 on, with their pages.
@@ -84,7 +83,7 @@ def pages(read: Reader, params: Query, *, planned: int = 1) -> Generator[tuple[i
     Raises:
         ResponseError: If a page is empty although the list continues.
     """
-    number, through = 1, 0
+    number, through, planned = 1, 0, 1
     while number <= LAST_PAGE:
         numbers = range(number, max(number, planned) + 1)
         queries = ({**params, "page": str(each), "per_page": str(PAGE_SIZE)} for each in numbers)
@@ -210,8 +209,6 @@ class End(NamedTuple):
     """Where to start again (UNIX seconds): the last time seen, or earlier; None for the chunk's beginning."""
     moved: bool = False
     """Whether it ended because the list moved, rather than at the cap."""
-    pages_left: int = 1
-    """Full pages that the next chunk is known to have; they are requested together with its first."""
     gap: Gap | None = None
     """A gap at the end or anywhere in the chunk; not reported yet."""
 
@@ -340,8 +337,7 @@ class Chunk:
                 gap = Gap(self.anchor, self.until, len(self._here) + self.hidden, len(self._here))
             return End(complete=True, behind=self.last, gap=gap and gap._replace(until=gap.until or self.until))
         if is_cut or self.gap:
-            left = ((self._total or 0) - self._places) // PAGE_SIZE
-            return End(behind=self._behind, pages_left=min(LAST_PAGE, max(1, left)))
+            return End(behind=self._behind)
         return End(moved=True) if is_last else None
 
 
@@ -371,7 +367,7 @@ def oldest_first(
     anchor = after
     given: dict[Any, int] = {}
     passed = Gap(after, until, 0, 0)
-    idle, planned = 0, 1
+    idle = 0
     while idle <= MOST_RETRIES:
         known = len(given)
         chunk = Chunk(anchor, until, given)
@@ -380,15 +376,14 @@ def oldest_first(
             query["order_by"] = order_by
         if anchor is not None:
             query["from"] = str(anchor if from_is_exclusive else anchor + 1)
-        end = yield from _read_chunk(chunk, pages(read, query, planned=planned), passed)
+        end = yield from _read_chunk(chunk, pages(read, query), passed)
         if end.complete:
             yield Step([], until, end.behind, gap=end.gap)
             return
         idle = 0 if len(given) > known else idle + 1
-        ahead = _anchor(end.behind, anchor)
-        if ahead == anchor and not end.moved:
+        before, anchor = anchor, _anchor(end.behind, anchor)
+        if anchor == before and not end.moved:
             raise crowded(chunk.page.name)
-        anchor, planned = ahead, end.pages_left
         there = {key: second for key, second in given.items() if anchor is None or second > anchor}
         shown = len(given) - len(there)
         missing = 0 if chunk.gap is None else chunk.gap.missing

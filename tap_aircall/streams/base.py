@@ -98,8 +98,6 @@ class AircallStream(RESTStream[Any]):
     _version: int | None = None
     """Version to activate once the whole table has been read; None unless the stream is a full table."""
 
-    is_whole = True
-    """Whether this run saw all the records that Aircall counts, and could use them all."""
     read_no_more_before: int | None = None
     """Later runs do not read the list before this time (UNIX seconds); None if they always read all of it."""
     began: float | None = None
@@ -330,7 +328,6 @@ class AircallStream(RESTStream[Any]):
     def note_gap(self, gap: Gap | None) -> None:
         """Note records that Aircall counts but does not show."""
         if gap is not None:
-            self.is_whole = False
             self._gaps.append(gap)
             self.set_aside["hidden by Aircall"] += gap.missing
             self.logger.warning("Stream '%s': %s", self.name, gap.describe(self.name))
@@ -338,7 +335,6 @@ class AircallStream(RESTStream[Any]):
     def note_odd(self, records: Sequence[Record], reason: str = "It has no usable id or time.") -> None:
         """Note records that cannot be emitted, or not be placed in their list; name them by id."""
         for record in records:
-            self.is_whole = False
             self.set_aside["set aside (unusable)"] += 1
             if self.set_aside.total() <= NAMED:
                 identity = record.get(self.item_key, record.get("id"))
@@ -440,5 +436,5 @@ class AircallStream(RESTStream[Any]):
 
         Not while Aircall hides some records: their rows must stay.
         """
-        if self._version is not None and self.is_whole:
+        if self._version is not None and not self.set_aside:
             super()._write_activate_version_message(self._version)

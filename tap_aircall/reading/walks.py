@@ -228,8 +228,6 @@ class Chunk:
     def __init__(self, anchor: int | None, until: int, given: dict[Any, int]) -> None:
         self.anchor = anchor
         self.given = given
-        self.last = max(given.values(), default=None)
-        """Latest time (UNIX seconds) of a record yielded."""
         self.hidden = 0
         """Records that its pages lack."""
         self.gap: Gap | None = None
@@ -295,10 +293,10 @@ class Chunk:
             self._latest = max(page.times) if self._latest is None else max(self._latest, *page.times)
         return remaining
 
-    def give(self, key: Any, second: int) -> None:
-        """Note that a record is yielded."""
-        self.given[key] = second
-        self.last = second if self.last is None else max(self.last, second)
+    @property
+    def last(self) -> int | None:
+        """Latest time (UNIX seconds) of a record yielded."""
+        return max(self.given.values(), default=None)
 
     @property
     def through(self) -> int | None:
@@ -415,7 +413,7 @@ def _read_chunk(chunk: Chunk, numbered: Generator[tuple[int, Page]], passed: Gap
             fresh = []
             for record, key, second in zip(page.records, keys, page.times, strict=True):
                 if key not in chunk.given and second <= chunk.until and (passed.after is None or second > passed.after):
-                    chunk.give(key, second)
+                    chunk.given[key] = second
                     fresh.append(record)
             gap = chunk.report()
             yield Step(fresh, chunk.through, chunk.last, remaining, gap, page.odd)

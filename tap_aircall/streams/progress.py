@@ -64,9 +64,7 @@ class Progress:
             self._logger.info("%s: %s%s records, %s", self._stream, f"{self.records:,}", of_total, self._cost())
 
     def close(self) -> None:
-        """Log the final counts, once; for a short stream, the summary is enough."""
-        if self.seconds is not None:
-            return
+        """Log the final counts; for a short stream, the summary is enough."""
         self.seconds = self._clock.monotonic() - self._began
         if self._bar is not None:
             self._bar.close()

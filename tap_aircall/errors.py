@@ -193,14 +193,9 @@ class StreamError(AircallError):
     """One stream failed; all others were read."""
 
     def __init__(self, stream: str, cause: AircallError) -> None:
-        super().__init__(f"Stream '{stream}': {cause}")
+        super().__init__(str(cause))
         self.stream = stream
         self.cause = cause
-
-    @property
-    @override
-    def line(self) -> str:
-        return str(self)
 
     @property
     @override

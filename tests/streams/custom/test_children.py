@@ -190,7 +190,7 @@ class TestOutboundCampaigns:
         with pytest.raises(AircallError) as caught:
             company.run("campaigns")
 
-        line = str(caught.value)
+        line = caught.value.line
         assert line.startswith("Stream 'campaigns': Aircall's response has no list and no object 'campaigns'")
         assert line.endswith("define 'campaigns' in custom_streams.")
 

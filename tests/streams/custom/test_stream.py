@@ -38,7 +38,7 @@ def read(aircall: Aircall, definitions: list[Record], **options: Any) -> Run:
 def fail(aircall: Aircall, definitions: list[Record], **options: Any) -> str:
     with pytest.raises(AircallError) as caught:
         read(aircall, definitions, **options)
-    return str(caught.value)
+    return caught.value.line
 
 
 def ids(run: Run) -> list[int]:

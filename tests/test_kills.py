@@ -165,30 +165,31 @@ def go_through(company: Company, command: Command, warehouse: Warehouse, *, size
 def test_a_first_run_ends_complete_however_often_it_dies(make_company: Callable[..., Company], seed: int) -> None:
     company = make_company(seed)
     world = company.world
-    for n in range(1_400):
-        call = world.add_call(started_at=T0 - 10 * 86_400 + n * CALL_EVERY)
-        if n % 40 == 0:
+    followers = FOLLOWERS[: 2 * (seed % 2)]
+    calls = few_or_many(400, 1_400) if followers else 1_400  # each follower makes a request per call
+    for began in range(T0 - 24_000 - calls * CALL_EVERY, T0 - 24_000, CALL_EVERY):
+        call = world.add_call(started_at=began)
+        if len(world.calls) % 40 == 0:
             for kind in RESULT_KINDS:
                 world.intelligence.add(call["id"], kind)
-        world.add_contact(created_at=T0 - 10 * 86_400 + n * CALL_EVERY)
+        world.add_contact(created_at=began)
     for _ in range(60):
         world.add("users")
         world.add("tags")
-    followers = FOLLOWERS[: 2 * (seed % 2)]
     streams = ("calls", "contacts", "users", "tags", *followers)
     truth = company.truth(*streams)
     undisturbed = len(company.sandbox.requests)
 
     for _ in range(few_or_many(1, 3)):
         warehouse = Warehouse()
-        before, began = company.is_cut_short.total(), company.clock.time()
-        spent = go_through(company, company.command(*streams), warehouse, size=4_000_000, mishaps=few_or_many(3, 6))
+        before, beginning = company.is_cut_short.total(), company.clock.time()
+        spent = go_through(company, company.command(*streams), warehouse, size=3_000 * calls, mishaps=few_or_many(3, 6))
         mishaps = company.is_cut_short.total() - before
-        aged = AGES * (mishaps + 1 + int(company.clock.time() - began) // CALL_EVERY)
+        aged = AGES * (mishaps + 1 + int(company.clock.time() - beginning) // CALL_EVERY)
 
         assert warehouse.tables == truth.tables
         for stream, most in REPEATED.items():
-            assert spent[stream] <= 1_400 + mishaps * most + aged
+            assert spent[stream] <= calls + mishaps * most + aged
         again = 1 + 2 * PAGES_PER_STATE + company.aircall.in_flight + LISTS + FOLLOWED * len(followers)
         assert spent["requests"] <= undisturbed + mishaps * again + aged * (1 + len(followers))
 

@@ -125,7 +125,7 @@ def test_ctrl_c_finishes_accepted_deliveries(config: Path, monkeypatch: pytest.M
 
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
 def test_one_signal_ends_it_at_any_time(config: Path, signum: int) -> None:
-    for _ in range(few_or_many(2, 30)):
+    for _ in range(few_or_many(1, 30)):
         with serving(config) as (process, _):
             process.send_signal(signum)
             _, log = process.communicate(timeout=60)

@@ -50,19 +50,15 @@ def wrong_crms(answers: Answers, query: Callable[[str], list[Record]]) -> list[s
     wrong = []
     for heading, tables in TABLES.items():
         schema = heading.split(",")[0].lower()
-        query(f"CREATE SCHEMA {schema}")
+        statements = [f"CREATE SCHEMA {schema}"]
         for (table, columns), rows in zip(tables.items(), (people, accounts, owners), strict=True):
-            names = columns.split()
-            query(f"CREATE TABLE {table} ({', '.join(f'{name} text' for name in names)})")
-            values = ", ".join(str(tuple(value or "" for value in row)) for row in rows)
-            query(f"INSERT INTO {table} VALUES {values}")
-            for name in names:
-                query(f"UPDATE {table} SET {name} = NULL WHERE {name} = ''")
-        query(blocks[heading])
+            values = ", ".join(str(tuple(value or "" for value in row)) for row in rows).replace("''", "NULL")
+            statements.append(f"CREATE TABLE {table} ({', '.join(f'{name} text' for name in columns.split())})")
+            statements.append(f"INSERT INTO {table} VALUES {values}")
+        query("; ".join([*statements, blocks[heading]]))
         if [tuple(row.values()) for row in query(blocks["Their calls"])] != expected:
             wrong.append(heading)
-        query("DROP VIEW analytics.crm_people")
-        query(f"DROP SCHEMA {schema} CASCADE")
+        query(f"DROP VIEW analytics.crm_people; DROP SCHEMA {schema} CASCADE")
     return wrong
 
 

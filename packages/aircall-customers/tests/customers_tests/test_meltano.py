@@ -98,6 +98,7 @@ def test_the_models_of_a_customer_are_built_beside_what_was_loaded(site: Site, p
         }
     )
     site.variables |= {
+        "DBT_RESOURCE_TYPES": "model",  # the demo's build tests the data, too
         "TARGET_POSTGRES_SQLALCHEMY_URL": postgres.url,
         "TARGET_POSTGRES_HOST": str(postgres.host),
         "TARGET_POSTGRES_USER": "postgres",

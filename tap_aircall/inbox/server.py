@@ -42,8 +42,12 @@ T = TypeVar("T")
 
 HEALTH = "/health"
 
-MOST_DELIVERIES = 128
-"""Deliveries being read or waiting to be stored; the body of each is in memory. A commit takes them all."""
+LARGEST_REFUSED = 8 * LARGEST_BODY
+"""Bytes to read of a body that is too large, since a client that is still sending does not see the response."""
+MOST_DELIVERIES = 1_000
+"""Deliveries being read or waiting to be stored. More could not be stored in time, and would delay the others."""
+MOST_IN_HAND = 128 * LARGEST_BODY
+"""Total bytes of their bodies."""
 LARGEST_SHARE = 8 * LARGEST_BODY
 """Bytes of one company's bodies waiting to be stored; a commit of that many takes a fraction of a second."""
 SMALLEST_SHARE = LARGEST_SHARE // (MOST_DELIVERIES // 2)
@@ -187,6 +191,7 @@ class Receiver:
         self._tokens = WebhookTokens(inbox, largest, clock.monotonic)
         self._intake = Intake(inbox.append)
         self._deliveries = 0
+        self._in_hand = 0
         self._large = ThreadPoolExecutor(1, thread_name_prefix="parse")
         self._shares: Counter[str] = Counter()
         """Bytes of bodies waiting to be stored, by company."""
@@ -241,30 +246,41 @@ class Receiver:
         """
         if self._deliveries >= MOST_DELIVERIES:
             raise RefusedDeliveryError(HTTPStatus.SERVICE_UNAVAILABLE, "The receiver is overloaded; try again.")
+        body = bytearray()
         self._deliveries += 1
         try:
-            body = await self._read(request)
+            await self._read(request, body)
             async with asyncio.timeout(STORE_SECONDS):
-                return await self._understand(body)
+                return await self._understand(bytes(body))
         finally:
             self._deliveries -= 1
+            self._in_hand -= len(body)
 
-    async def _read(self, request: Request) -> bytes:
-        """Read a body.
+    async def _read(self, request: Request, body: bytearray) -> None:
+        """Append what arrives to a body.
 
         Raises:
-            RefusedDeliveryError: If it is too large or too slow.
+            RefusedDeliveryError: If it is too large or too slow, or too many bytes are in hand.
         """
-        body = bytearray()
+        size = 0
         try:
             async with asyncio.timeout(BODY_SECONDS):
                 async for piece in request.stream():
+                    size += len(piece)
+                    if size > LARGEST_REFUSED:
+                        break
+                    if size > LARGEST_BODY:
+                        continue
+                    if self._in_hand + len(piece) > MOST_IN_HAND:
+                        raise RefusedDeliveryError(
+                            HTTPStatus.SERVICE_UNAVAILABLE, "The receiver is overloaded; try again."
+                        )
+                    self._in_hand += len(piece)
                     body += piece
-                    if len(body) > LARGEST_BODY:
-                        raise RefusedDeliveryError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "The body is too large.")
         except TimeoutError:
             raise RefusedDeliveryError(HTTPStatus.REQUEST_TIMEOUT, "The body took too long.") from None
-        return bytes(body)
+        if size > LARGEST_BODY:
+            raise RefusedDeliveryError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "The body is too large.")
 
     async def _understand(self, body: bytes) -> Response:
         """Return the response once the event in a body is stored durably."""

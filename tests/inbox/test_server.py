@@ -176,10 +176,8 @@ def test_no_body_crashes_it(receiver: Running, body: bytes) -> None:
 def test_a_body_is_limited_in_size(receiver: Running) -> None:
     room = LARGEST_BODY - len(delivery(""))
     assert receiver.post(delivery("x" * room)).status_code == 200
-    with receiver.connect() as connection:
-        connection.sendall(POST + b"Transfer-Encoding: chunked\r\n\r\n%x\r\n" % (LARGEST_BODY + 1))
-        connection.sendall(b"x" * LARGEST_BODY + b"x")
-        assert status(connection) == 413
+    assert receiver.post(delivery("x" * (room + 1))).status_code == 413
+    assert receiver.post(iter([delivery(1), b" " * 4 * LARGEST_BODY])).status_code == 413
     assert receiver.post(delivery(2)).status_code == 200
     assert [len(str(each)) for each in ids(receiver.inbox)] == [room, 1]
 
@@ -221,6 +219,18 @@ def ended(connection: socket.socket) -> bool:
         return connection.recv(1) == b""
     except ConnectionResetError:
         return True
+
+
+def test_the_total_size_of_bodies_is_limited(receiver: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "MOST_IN_HAND", 100_000)
+    with receiver.connect() as slow:
+        slow.sendall(POST + b"Content-Length: 90000\r\n\r\n" + b" " * 80_000)
+        while receiver.post(delivery("x" * 30_000)).status_code != 503:
+            pass  # until the server has read it
+        assert receiver.post(delivery(1)).status_code == 200
+        slow.sendall(b" " * 10_000)
+        assert status(slow) == 400
+    assert receiver.post(delivery("x" * 60_000)).status_code == 200
 
 
 def test_the_number_of_deliveries_in_progress_is_limited(receiver: Running, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -107,17 +107,17 @@ def test_all_faults_at_random_lose_nothing_in_a_long_run(
     make_aircall: Callable[..., Aircall], seed: int, in_flight: int
 ) -> None:
     aircall = make_aircall()
-    furnish(aircall.world, calls=5_000, contacts=3_000, users=40)
+    furnish(aircall.world, calls=few_or_many(1_200, 5_000), contacts=few_or_many(900, 3_000), users=40)
     truth = loaded(aircall)
-    share = 0.05 / len(FAULTS)
+    share = 0.1 / len(FAULTS)
     aircall.sandbox.faults = [
         Fault(times=math.inf, probability=share, seed=100 * seed + number, **fault)
         for number, fault in enumerate(FAULTS.values())
     ]
-    before = len(aircall.sandbox.requests)
+    without = len(aircall.sandbox.requests)
 
     assert loaded(aircall, max_concurrent_requests=in_flight) == truth
-    assert len(aircall.sandbox.requests) - before > 203
+    assert len(aircall.sandbox.requests) > 2 * without
 
 
 def test_refused_connections_are_survived_for_a_while(clock: FakeClock) -> None:

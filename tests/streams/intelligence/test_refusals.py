@@ -116,22 +116,23 @@ def steps() -> st.SearchStrategy[list[Step]]:
 
 ALL = frozenset(AI_RESULTS.values())
 PLAIN = Plan(1)
+MOST = few_or_many(15, 40)
 
 
 @settings(
-    max_examples=few_or_many(12, 1_000),
+    max_examples=few_or_many(8, 1_000),
     derandomize=not RUN_SLOW,
     database=None,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],
 )
-@given(old=st.integers(0, 40), young=st.integers(0, 40), most=st.sampled_from([4, 5_000]), history=steps())
-@example(old=40, young=40, most=5_000, history=[Step(PLAIN, 0, [Refusals(ALL, 20, 40, 1)], set())])
-@example(old=40, young=40, most=5_000, history=[Step(PLAIN, 0, [Refusals(ALL, 1, 3, 1)], set())])
-@example(old=40, young=40, most=4, history=[Step(PLAIN, 0, [Refusals(ALL, 20, 40, 1)], set())])
+@given(old=st.integers(0, MOST), young=st.integers(0, MOST), most=st.sampled_from([4, 5_000]), history=steps())
+@example(old=15, young=15, most=5_000, history=[Step(PLAIN, 0, [Refusals(ALL, 8, 18, 1)], set())])
+@example(old=15, young=15, most=5_000, history=[Step(PLAIN, 0, [Refusals(ALL, 1, 3, 1)], set())])
+@example(old=15, young=15, most=4, history=[Step(PLAIN, 0, [Refusals(ALL, 8, 18, 1)], set())])
 @example(
-    old=20,
-    young=20,
+    old=10,
+    young=10,
     most=5_000,
     history=[Step(PLAIN, 1, [], set()), *[Step(Plan(30), 2, [Refusals(ALL, 1, 9_999, 1)], set())] * 4],
 )
@@ -201,10 +202,10 @@ class TestRefusalsOfCalls:
     def test_a_few_in_the_middle_are_asked_for_again_soon(
         self, aircall: Aircall, stream: str, width: int, caplog: pytest.LogCaptureFixture
     ) -> None:
-        calls = add_calls(aircall, 300)
-        aircall.sandbox.faults.append(Fault(path="/v1/calls/", status=403, after=100, times=51))
+        calls = add_calls(aircall, 110)
+        aircall.sandbox.faults.append(Fault(path="/v1/calls/", status=403, after=30, times=51))
         first = aircall.run(stream, max_concurrent_requests=width)
-        assert len(brought(stream, first)) == 300 - 51
+        assert len(brought(stream, first)) == 110 - 51
         assert len(warnings(caplog)) == 10
         before = asked(aircall)
 
@@ -217,8 +218,8 @@ class TestRefusalsOfCalls:
     def test_calls_that_stay_refused_are_asked_for_at_their_ages(
         self, aircall: Aircall, stream: str, width: int
     ) -> None:
-        old, young = add_calls(aircall, 200, ago=100 * DAY), add_calls(aircall, 100)
-        denied = {*old[120:150], *young[:21]}
+        old, young = add_calls(aircall, 60, ago=100 * DAY), add_calls(aircall, 40)
+        denied = {*old[30:55], *young[:11]}
         aircall.world.intelligence.denied_calls = denied
         run = first = aircall.run(stream, max_concurrent_requests=width)
         assert brought(stream, first) == sorted({*old, *young} - denied)
@@ -249,7 +250,7 @@ class TestRefusalsOfCalls:
     def test_the_first_three_cost_a_day_and_nothing_else(
         self, aircall: Aircall, stream: str, width: int, times: int
     ) -> None:
-        calls = add_calls(aircall, 120, ago=100 * DAY) + add_calls(aircall, 180)
+        calls = add_calls(aircall, 30, ago=100 * DAY) + add_calls(aircall, 60)
         aircall.sandbox.faults.append(Fault(path="/v1/calls/", status=403, times=times))
         run = first = aircall.run("calls", stream, max_concurrent_requests=width)
         assert (asked(aircall), brought(stream, first), first.ids("calls")) == (3, [], calls)
@@ -263,10 +264,10 @@ class TestRefusalsOfCalls:
         assert brought(stream, run, again) == [*calls, *new]
         assert len(brought(stream, again)) == times - 3
         assert refused(again, stream) is None
-        assert set(run.ids("calls")) & set(calls[:120]) == set()  # caught up with for this stream alone
+        assert set(run.ids("calls")) & set(calls[:30]) == set()  # caught up with for this stream alone
 
     def test_the_first_three_calls_may_stay_refused_for_good(self, aircall: Aircall, stream: str, width: int) -> None:
-        calls = add_calls(aircall, 120)
+        calls = add_calls(aircall, 60)
         aircall.world.intelligence.denied_calls = set(calls[:3])
 
         assert brought(stream, aircall.run(stream, max_concurrent_requests=width)) == calls[3:]
@@ -275,11 +276,11 @@ class TestRefusalsOfCalls:
         self, aircall: Aircall, stream: str, width: int, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(later_module, "MOST", 20)
-        calls = add_calls(aircall, 300)
-        aircall.sandbox.faults.append(Fault(path="/v1/calls/", status=403, after=120, times=9_999))
+        calls = add_calls(aircall, 120)
+        aircall.sandbox.faults.append(Fault(path="/v1/calls/", status=403, after=60, times=9_999))
         first = aircall.run("calls", stream, max_concurrent_requests=width)
         granted = brought(stream, first)
-        assert len(granted) == 120
+        assert len(granted) == 60
         assert first.ids("calls") == calls
         aircall.sandbox.faults.clear()
 
@@ -291,7 +292,7 @@ class TestRefusalsOfCalls:
 class TestAPlanWithoutAKind:
     def test_costs_three_requests_a_day(self, aircall: Aircall, caplog: pytest.LogCaptureFixture) -> None:
         aircall.world.intelligence.plan = False
-        add_calls(aircall, 500)
+        add_calls(aircall, 60)
         plain = aircall.run("calls")
         run = aircall.run("calls", "call_topics", "call_summaries")
         told = [(stream, "2026-11-24T12:59:59Z", 403) for stream in ("call_topics", "call_summaries")]
@@ -299,9 +300,9 @@ class TestAPlanWithoutAKind:
         assert (run.requests - plain.requests, asked(aircall)) == (6 + 1, 6)  # with the first page of the list
         caplog.clear()
 
-        for _ in range(11):
+        for _ in range(5):
             add_calls(aircall, 3, ago=-HOUR)
-            plain = later(aircall, plain, 2 * HOUR, "calls")
+            plain = later(aircall, plain, 4 * HOUR, "calls")
             caplog.clear()
             run = aircall.run("calls", "call_topics", "call_summaries", state=run.state)
             assert run.requests == plain.requests
@@ -310,7 +311,7 @@ class TestAPlanWithoutAKind:
         assert asked(aircall) == 6
 
         add_calls(aircall, 3, ago=HOUR)
-        run = later(aircall, run, 2 * HOUR, "calls", "call_topics", "call_summaries")
+        run = later(aircall, run, 4 * HOUR, "calls", "call_topics", "call_summaries")
         assert asked(aircall) == 12
         assert len(json.dumps(run.state["bookmarks"]["call_topics"])) < 200
 
@@ -318,19 +319,19 @@ class TestAPlanWithoutAKind:
     def test_costs_no_more_when_calls_are_few(self, aircall: Aircall, count: int) -> None:
         aircall.world.intelligence.plan = False
         run = aircall.run("call_topics")
-        for number in range(14):
+        for number in range(7):
             add_calls(aircall, count, ago=-HOUR)
-            run = later(aircall, run, 2 * HOUR, "call_topics")
-            assert asked(aircall) <= (3 if number < 12 else 6)
+            run = later(aircall, run, 4 * HOUR, "call_topics")
+            assert asked(aircall) <= (3 if number < 6 else 6)
 
         assert len(json.dumps(run.state["bookmarks"]["call_topics"])) < 200
 
     def test_catches_up_with_everything_when_the_plan_is_bought(self, aircall: Aircall) -> None:
         aircall.world.intelligence.plan = False
-        calls = add_calls(aircall, 60, ago=30 * DAY)
+        calls = add_calls(aircall, 55, ago=30 * DAY)
         run = aircall.run("calls", "call_topics")
-        for _ in range(5):
-            calls += add_calls(aircall, 30, ago=2 * HOUR)
+        for _ in range(3):
+            calls += add_calls(aircall, 5, ago=2 * HOUR)
             run = later(aircall, run, DAY, "calls", "call_topics")
         assert brought("call_topics", run) == []
 
@@ -343,17 +344,17 @@ class TestAPlanWithoutAKind:
 
     def test_catching_up_goes_on_after_a_kill(self, aircall: Aircall) -> None:
         aircall.world.intelligence.plan = False
-        calls = add_calls(aircall, 300, ago=30 * DAY)
+        calls = add_calls(aircall, 120, ago=30 * DAY)
         refusing = aircall.run("call_topics")
         aircall.world.intelligence.plan = True
         aircall.clock.now += DAY
 
-        killed = aircall.run("call_topics", state=refusing.state, die_after=200)
+        killed = aircall.run("call_topics", state=refusing.state, die_after=110)
         before = asked(aircall)
         resumed = aircall.run("call_topics", state=killed.state)
 
         assert brought("call_topics", killed, resumed) == calls
-        assert asked(aircall) - before <= len(calls) - 100
+        assert asked(aircall) - before <= len(calls) - 50
 
     def test_a_full_table_catalog_costs_no_more(self, aircall: Aircall) -> None:
         aircall.world.intelligence.plan = False

@@ -1,21 +1,26 @@
-"""`python -m aircall_sandbox` in a process."""
+"""The command `python -m aircall_sandbox`."""
 
 from __future__ import annotations
 
 import contextlib
-import os
 import re
 import signal
 import socket
 import subprocess
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import requests
 
 from aircall_sandbox import Sandbox, World
+from aircall_sandbox.__main__ import main
 from tests.messages import each_names
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Command = Callable[..., tuple[int, str, str]]
 
 COMMAND = [sys.executable, "-m", "aircall_sandbox"]
 BEGUN = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n"
@@ -23,18 +28,24 @@ BEGUN = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nExpect: 100-continu
 SMALL = ["--calls=5", "--contacts=5", "--users=2"]
 
 
-def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*COMMAND, *arguments], capture_output=True, text=True, check=False, timeout=60, env=os.environ | environment
-    )
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
+    """Return a function that runs the command in this process, and returns its exit code, output and errors."""
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr("sys.argv", ["aircall_sandbox", *arguments])
+        code = main()
+        return (code, *capsys.readouterr())
+
+    return run
 
 
-def test_a_port_in_use_gets_one_line() -> None:
+def test_a_port_in_use_gets_one_line(run: Command) -> None:
     with Sandbox(World()) as sandbox:
         port = sandbox.url.rpartition(":")[2]
-        done = run("--port", port, *SMALL)
-    assert done.returncode == 1
-    each_names(done.stderr.splitlines(), (port, "--port"))
+        code, _, errors = run("--port", port, *SMALL)
+    assert code == 1
+    each_names(errors.splitlines(), (port, "--port"))
 
 
 @pytest.mark.parametrize(
@@ -47,17 +58,17 @@ def test_a_port_in_use_gets_one_line() -> None:
         ("--latency=-1", [0]),
     ],
 )
-def test_a_bad_option_gets_one_line(option: str, facts: list[object]) -> None:
-    done = run(option)
+def test_a_bad_option_gets_one_line(run: Command, option: str, facts: list[object]) -> None:
+    code, output, errors = run(option)
     name = option.partition("=")[0]
-    assert (done.returncode, done.stdout) == (2, "")
-    each_names(done.stderr.splitlines(), ("python -m aircall_sandbox", name, *facts))
+    assert (code, output) == (2, "")
+    each_names(errors.splitlines(), ("python -m aircall_sandbox", name, *facts))
 
 
-def test_help_lists_every_option_with_its_default() -> None:
-    done = run("--help", COLUMNS="100")
-    assert done.returncode == 0
-    text = " ".join(done.stdout.split())
+def test_help_lists_every_option_with_its_default(run: Command) -> None:
+    code, output, _ = run("--help")
+    assert code == 0
+    text = " ".join(output.split())
     defaults = dict(re.findall(r"--([\w-]+) (?:(?! --).)*?\[default: ([\w.]+)", text))
     assert defaults == {
         "seed": "1",

@@ -27,6 +27,7 @@ from tests.conftest import Aircall
 from tests.inboxes import FROM_API
 from tests.leaks import PEOPLE, SECRETS
 from tests.messages import names, refused
+from tests.slow import few_or_many
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 DEFAULT = [name for name, stream in STREAMS.items() if stream.selected_by_default]
 LOSES = "DIFFERS, COULD LOSE DATA"
 TRACE = "aircall-verify.jsonl"
+NOBODY = ("--calls=0", "--contacts=0", "--users=1")
 Verdicts = dict[str, tuple[str, str]]
 
 
@@ -536,7 +538,7 @@ def lies(draw: st.DrawFn) -> Fault:
 def test_whatever_the_server_says_gets_a_verdict(
     company: Aircall, capsys: pytest.CaptureFixture[str], folder: Path
 ) -> None:
-    @settings(max_examples=20)
+    @settings(max_examples=few_or_many(10, 100))
     @given(st.lists(lies(), min_size=1, max_size=3))
     def check(drawn: list[Fault]) -> None:
         company.sandbox.faults[:] = drawn
@@ -565,7 +567,7 @@ def test_they_are_commands(company: Aircall, tmp_path: Path, capsys: pytest.Capt
     assert bad.returncode == 1
     assert f"| {LOSES} | users: version 2 lists them all |" in bad.stdout
     assert names(bad.stderr.splitlines()[-1], "ERROR", "aircall-verify-2.jsonl")
-    replaying = [sys.executable, "-m", "aircall_sandbox", "--port", "0", "--trace", "aircall-verify-2.jsonl"]
+    replaying = [sys.executable, "-m", "aircall_sandbox", "--port=0", *NOBODY, "--trace", "aircall-verify-2.jsonl"]
     with subprocess.Popen(replaying, stdout=subprocess.PIPE, text=True) as sandbox:
         assert sandbox.stdout is not None
         url = sandbox.stdout.readline().split()[3].rstrip(",")
@@ -581,7 +583,7 @@ def test_what_is_no_trace_is_refused(
     other = tmp_path / "other.jsonl"
     other.write_text('{"type": "STATE"}\n')
     for path, problem in ((other, "tap-aircall --verify"), (tmp_path / "none", os.strerror(errno.ENOENT))):
-        monkeypatch.setattr("sys.argv", ["aircall_sandbox", "--trace", str(path)])
+        monkeypatch.setattr("sys.argv", ["aircall_sandbox", *NOBODY, "--trace", str(path)])
         assert serve() == 2
         (line,) = capsys.readouterr().err.splitlines()
         assert problem in line

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from aircall_sandbox.intelligence import ResultKind
     from aircall_sandbox.messages import ApiResponse
     from aircall_sandbox.templates import Kind
+    from tests.states.record import Direct
 
 T = TypeVar("T")
 S = TypeVar("S")
@@ -281,7 +282,7 @@ def _pick(keys: Iterable[Any], which: int) -> Any:
 class DirectClient(AircallClient):
     """Calls a company without HTTP. Concurrent requests get responses in random order."""
 
-    def __init__(self, company: Company, at_request: Callable[[int], None], width: int) -> None:
+    def __init__(self, company: Company | Direct, at_request: Callable[[int], None], width: int) -> None:
         clock = company.clock
         super().__init__(
             api_url="http://unused.invalid",

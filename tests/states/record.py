@@ -15,13 +15,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from typing_extensions import override
+
 from aircall_sandbox import Sandbox, World
+from aircall_sandbox.api import Api
 from tests.clock import NOW, FakeClock
 from tests.conftest import Aircall, Record
+from tests.moving import DirectClient
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
+    from aircall_sandbox.messages import ApiResponse
+    from tap_aircall.tap import TapAircall
     from tests.conftest import Run
 
 FOLDER = Path(__file__).parent
@@ -77,6 +83,20 @@ WAYS = {
 # The company
 
 
+class Direct(Aircall):
+    """An Aircall that taps reach without HTTP."""
+
+    def respond(self, path: str, params: Mapping[str, str]) -> ApiResponse:
+        """Respond to a request."""
+        return Api(self.world).respond(path, params)
+
+    @override
+    def tap(self, run: Run | None = None, **options: Any) -> TapAircall:
+        tap = super().tap(run, **options)
+        tap.this_run.client = DirectClient(self, lambda _: None, 1)
+        return tap
+
+
 @contextmanager
 def company(way: Way) -> Iterator[Aircall]:
     """Make up the company that a state was recorded with, as it was at `NOW`."""
@@ -94,7 +114,7 @@ def company(way: Way) -> Iterator[Aircall]:
         sandbox.analytics.seconds = 0
         for day in ("20", "21", "22"):
             sandbox.analytics.rows[f"{REPORT} 2026-11-{day}"] = [{"Cell": day}] * 2
-        yield Aircall(sandbox, clock)
+        yield (Aircall if "analytics_reports" in way.streams else Direct)(sandbox, clock)
 
 
 def add_call(world: World, started_at: int, *, with_ai_results: bool) -> None:

@@ -73,7 +73,8 @@ soak: $(PLUGINS) $(EMULATORS) ## Run all tests, including slow ones, and random 
 # `make test` already runs tests/targets with those.
 COMPAT := .compat
 TRIED := $(filter-out %-customers,$(PACKAGES))
-NEEDS_INSTALL := tests/targets packages/aircall-customers $(wildcard packages/target-*)
+# Not their parents: pytest collects what `testpaths` names, whatever is ignored above it.
+NEEDS_INSTALL := tests/targets $(wildcard packages/aircall-customers/tests/* packages/target-*/tests/*)
 COMPAT_PYTHONS := $(addprefix compat-3.,11 12 13 14)
 compat-lowest: RESOLUTION := lowest-direct
 compat-highest: RESOLUTION := highest

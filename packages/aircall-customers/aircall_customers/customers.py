@@ -35,14 +35,16 @@ OWN = ("user", "password", "oauth_access_token", "oauth_refresh_token", "oauth_s
 environment: otherwise, one company's calls could end up in another's schema."""
 SCHEMA = "default_target_schema"
 """The loaders' setting for the schema."""
-SET_BY_RUN = frozenset({"source_schema", "schema", "target_path", "log_path"})
-"""dbt settings that each run sets itself: the schemas to read and write, and the folders for its files."""
+SET_BY_RUN = frozenset({"streams", "source_schema", "schema", "target_path", "log_path"})
+"""Settings of the tap and of dbt that each run sets itself, such as the schemas to read and write."""
 PLACES = re.compile(
     r"account|bucket|catalog|database|dataset.*|dbname|host.*|port|project.*|server|.*(dir|file|folder|location|path|prefix|uri|url)"
 )
 """Names of loader settings that decide where the data goes."""
 URL = "sqlalchemy_url"
 """A database loader's setting that overrides all others for its location."""
+NOT_A_PLACE = re.compile(r"(?<=//)[^/]*@|\?.*")
+"""Parts of a URL that may be secret or change: user, password and options."""
 MAPS = "stream_maps"
 """The setting of the tap for the SDK's maps, which add a column to each row."""
 LONGEST_NAME = 63
@@ -187,7 +189,7 @@ class Customer(_Strict):
     inbox_company: str | None = None
     """The customer's name in the inbox; by default the same name."""
 
-    @field_validator("build_settings")
+    @field_validator("settings", "build_settings")
     @classmethod
     def _leaves_out_what_the_run_sets(cls, settings: dict[str, Any]) -> dict[str, Any]:
         if given := sorted(settings.keys() & SET_BY_RUN):
@@ -380,19 +382,33 @@ class Project:
 
     def _places(self, customer: Customer) -> Iterator[tuple[object, ...]]:
         """Yield the normalized locations that a customer's load and build write to."""
-        target = self._plugin(customer.target)
-        values = self.target_values(customer)
-        found = {name: self._resolve(name, values[name]) for name in sorted(values) if PLACES.fullmatch(name)}
-        if URL in found:
-            found = {URL: found[URL]}
-        address = (target.kind, *found.items())
+        found = self._location(customer)
+        places = {name: _identity(each) if isinstance(each, Path) else each for name, each in found.items()}
+        address = (self._plugin(customer.target).kind, *((name, each.casefold()) for name, each in places.items()))
         if FILE in found:
             yield ("file", *address)
             return
-        schema = str(customer.schema_name or target.value(SCHEMA)).casefold()
+        schema = self._schema(customer).casefold()
         for ending in ("", "_analytics", "_analytics_staging") if customer.build else ("",):
             name = f"{schema}{ending}".encode()[:LONGEST_NAME]
             yield ("schema", *address, name)
+
+    def place(self, customer: Customer) -> str:
+        """Return the schema and the location that a customer's load writes to, for people and without credentials."""
+        found = {"schema": self._schema(customer), **self._location(customer)}
+        within = f"{self.folder.resolve()}{os.sep}"  # other machines may have the project elsewhere
+        return ", ".join(
+            f"{name} {NOT_A_PLACE.sub('', str(each)).removeprefix(within)}" for name, each in found.items() if each
+        )
+
+    def _schema(self, customer: Customer) -> str:
+        return str(customer.schema_name or self._plugin(customer.target).value(SCHEMA) or "")
+
+    def _location(self, customer: Customer) -> dict[str, Path | str]:
+        """Return the normalized settings that decide where a customer's loader writes."""
+        values = self.target_values(customer)
+        names = [URL] if URL in values else [name for name in sorted(values) if PLACES.fullmatch(name)]
+        return {name: self._resolve(name, values[name]) for name in names}
 
     def target_values(self, customer: Customer) -> dict[str, Any]:
         """Return the settings of a customer's loader that have a value, from the entry or the project."""
@@ -416,11 +432,11 @@ class Project:
     def _expand(self, value: object) -> str:
         return os.path.expandvars(str(value).replace("$MELTANO_PROJECT_ROOT", str(self.folder)))
 
-    def _resolve(self, name: str, value: object) -> str:
+    def _resolve(self, name: str, value: object) -> Path | str:
         """Normalize a setting that names a location."""
-        text = self._expand(value)
+        text = self._expand(value).casefold()
         is_path = re.search("dir|file|folder|path", name) and "://" not in text
-        return (_identity(self.path(value)) if is_path else text).casefold()
+        return self.path(value) if is_path else {"127.0.0.1": "localhost", "::1": "localhost"}.get(text, text)
 
     def environment(self, customer: Customer, folder: Path, inbox: str | None = None) -> dict[str, str]:
         """Return the environment variables with which Meltano loads and builds a customer in a working folder.

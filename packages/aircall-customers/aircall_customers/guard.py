@@ -137,8 +137,8 @@ class Claim(NamedTuple):
 
     customer: str
     epoch: int
-    schema: str | None = None
-    """The schema that the run loads into."""
+    place: str | None = None
+    """The schema and location that the run loads into; None if it does not load."""
 
     @override
     def __str__(self) -> str:
@@ -222,15 +222,12 @@ class Guard:
     # For runs
 
     @contextmanager
-    def claim(
-        self, customer: str, run: str, *, schema: str | None = None, inbox_position: int | None = None
-    ) -> Iterator[Claim]:
+    def claim(self, customer: str, run: str, *, inbox_position: int | None = None) -> Iterator[Claim]:
         """Claim a customer: no other run of it can start inside the block.
 
         Args:
             customer: Its name.
             run: Description of this run for others, such as its machine and process.
-            schema: The schema that the run loads into.
             inbox_position: Position of the inbox now.
 
         Raises:
@@ -255,7 +252,7 @@ class Guard:
                 inbox_position,
                 customer,
             )
-            yield Claim(customer, epoch, schema)
+            yield Claim(customer, epoch)
         finally:
             with suppress(GuardError):  # a lost connection holds no lock
                 self._value("SELECT pg_advisory_unlock(%s, %s)", LOCKS, number)
@@ -349,19 +346,21 @@ class Guard:
         )
         return None if text is None else json.loads(text)
 
-    def elsewhere(self, claim: Claim, job: str) -> list[tuple[str, str]]:
-        """Return the customer's states for a job that belong to other schemas: pairs of state id and schema.
+    def elsewhere(self, claim: Claim, job: str, schema: str) -> list[tuple[str, str]]:
+        """Return the customer's states for a job that belong to another place: pairs of state id and place.
 
-        States written by a person have no schema, and are left out.
+        States written by a person have no place, and are left out; older ones have only the schema.
 
         Args:
             claim: Claim of the run that would start from them.
             job: Meltano's name of the job without the customer, such as `tap-to-target`.
+            schema: The customer's schema in the list; empty if it has none.
         """
         rows = self._execute(
-            """SELECT state_id, state->>'schema' FROM aircall_states
-            WHERE customer = %s AND state_id LIKE '%%:' || %s || ':%%' AND state->>'schema' <> %s""",
-            (claim.customer, job, claim.schema),
+            """SELECT state_id, coalesce(state->>'place', 'schema ' || (state->>'schema')) AS place FROM aircall_states
+            WHERE customer = %s AND state_id LIKE '%%:' || %s || ':%%'
+                AND coalesce(state->>'place' <> %s, state->>'schema' <> %s)""",
+            (claim.customer, job, claim.place, schema),
         )
         return list(rows)
 
@@ -401,8 +400,8 @@ class Guard:
         if state is None:
             self._execute("DELETE FROM aircall_states WHERE state_id = %s", (state_id,))
             return
-        if claim is not None and claim.schema is not None:
-            state = {**state, "schema": claim.schema}
+        if claim is not None and claim.place is not None:
+            state = {**state, "place": claim.place}
         self._execute(
             """INSERT INTO aircall_states VALUES (%s, %s, %s, %s, aircall_now())
             ON CONFLICT (state_id) DO UPDATE SET state = excluded.state, written_at = excluded.written_at,

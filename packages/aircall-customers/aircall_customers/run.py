@@ -123,13 +123,14 @@ def _run(name: str, place: Place, report: Report, *, load: bool, build: bool) ->
         with guard.claim(
             name,
             f"{socket.gethostname()}, process {os.getpid()}",
-            schema=customer.schema_name or "",
             inbox_position=position,
-        ) as claim:
+        ) as claimed:
+            claim = claimed
             report.run = claim.epoch
             try:
                 if load:
-                    _check_schema(guard, claim, customer)
+                    claim = claimed._replace(place=project.place(customer))
+                    _check_place(guard, claim, customer)
                 inbox = None if position is None else place.inbox
                 with working_folder(place.work / guard.id, claim) as folder:
                     private = set().union(*map(project.variables, customers.values()))
@@ -146,26 +147,26 @@ def _run(name: str, place: Place, report: Report, *, load: bool, build: bool) ->
             _end(guard, claim, report)
 
 
-def _check_schema(guard: Guard, claim: Claim, customer: Customer) -> None:
-    """Refuse to continue from another schema's state: the new schema would never get the older rows."""
-    for state_id, schema in guard.elsewhere(claim, f"{TAP}-to-{customer.target}"):
-        old, new = (f"schema {each}" if each else "the loader's own schema" for each in (schema, claim.schema))
+def _check_place(guard: Guard, claim: Claim, customer: Customer) -> None:
+    """Refuse to continue from another place's state: the new place would never get the older rows."""
+    for state_id, place in guard.elsewhere(claim, f"{TAP}-to-{customer.target}", customer.schema_name or ""):
         message = (
-            f"Customer {customer.name}: the state {state_id} belongs to {old}, and {new} would never get the rows that "
-            "are there. Name that schema again, or remove the state to load all again (docs/customers.md)."
+            f"Customer {customer.name}: the state {state_id} belongs to {place}, and {claim.place} would never get the "
+            "rows that are there. Name that place again, or remove the state to load all again (docs/customers.md)."
         )
         raise CustomersError(message)
 
 
 def _check_streams(customer: Customer, report: Report) -> None:
-    """Reject streams in the list that the tap does not have; its report names all streams that it selected."""
+    """Reject streams in the list that select nothing; the tap's report names all streams that it selected."""
     unknown = [
         pattern
         for pattern in customer.streams or ()
-        if not pattern.startswith("!") and not any(fnmatchcase(name, pattern) for name in report.records)
+        if not (pattern.startswith("!") and report.records)
+        and not any(fnmatchcase(name, pattern) for name in report.records)
     ]
     if unknown and report.error_kind is None:
-        message = f"Customer {customer.name}: streams: the tap has no {', '.join(unknown)}."
+        message = f"Customer {customer.name}: streams: the tap reads nothing for {', '.join(unknown)}."
         raise CustomersError(message)
 
 

@@ -172,7 +172,7 @@ def install(folder: Path) -> Path:
     command = folder / "meltano"
     paths = os.pathsep.join(str(Path(__file__).parents[up]) for up in (4, 1))
     command.write_text(
-        f'#!/bin/sh\nPYTHONPATH="{paths}" exec "{sys.executable}" -m customers_tests.pipeline "$@"\n', "utf-8"
+        f'#!/bin/sh\nPYTHONPATH="{paths}:$PYTHONPATH" exec "{sys.executable}" -m customers_tests.pipeline "$@"\n', "utf-8"
     )
     command.chmod(0o755)
     return command

@@ -73,6 +73,7 @@ customers:
         ("customers:\n  acme: {}\n  'acme': {}", ["acme", "line 3"]),
         (HEAD + ", streams: [calls], streams: [tags]}}", ["streams", "line 1"]),
         (HEAD + ", streams: []}}", ["acme", "streams", "List should have at least 1 item"]),
+        (HEAD + ", settings: {streams: [tags]}}}", ["acme", "settings", "streams"]),
         (
             "customers: {target: {credentials: {environment: TARGET_POSTGRES}}}",
             ["customer target", "TARGET_POSTGRES_PASSWORD", "target-postgres"],
@@ -179,7 +180,7 @@ def entries(draw: st.DrawFn) -> tuple[object, dict[str, object]]:
         how: dict[str, object] = {"filepath": draw(st.sampled_from(roots)) + base}
         place: object = number
     else:
-        host = draw(st.sampled_from([f"db{number}", f"DB{number}"]))
+        host = draw(st.sampled_from(["db1", "DB1"] if number == "1" else ["localhost", "127.0.0.1", "::1"]))
         how = {"host": host, "hard_delete": draw(st.booleans())} | draw(st.sampled_from([{}, {"port": 5432}]))
         place = (number, schema)
     return (target, place), {**entry, "target": target, "target_settings": {**how, **within}}

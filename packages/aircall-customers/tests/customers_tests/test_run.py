@@ -16,6 +16,7 @@ import pytest
 import yaml
 
 import aircall_customers
+from aircall_customers.customers import Project, read_customers
 from aircall_customers.guard import Claim, Guard
 from aircall_customers.local import ROOT
 from aircall_customers.run import Place, Report, calls_until, run, working_folder
@@ -318,42 +319,47 @@ def test_whatever_meltano_prints_the_failure_is_one_line_that_quotes_no_row(
 
 
 @pytest.mark.parametrize(
-    ("streams", "error"),
+    ("streams", "records", "wrong"),
     [
-        (["calls", "call_*"], None),
-        (["calls", "!users"], None),
-        (["call", "calls", "Tags"], "Customer acme: streams: the tap has no call, Tags."),
+        (["calls", "call_*"], {"calls": 2, "call_topics": 0}, []),
+        (["calls", "!users"], {"calls": 2}, []),
+        (["call", "calls", "Tags"], {"calls": 2, "tags": 0}, ["call", "Tags"]),
+        (["!calls"], {}, ["!calls"]),
     ],
 )
-def test_streams_that_the_tap_does_not_have_are_an_error(site: Site, streams: list[str], error: str | None) -> None:
+def test_streams_that_select_nothing_are_an_error(
+    site: Site, streams: list[str], records: dict[str, int], wrong: list[str]
+) -> None:
     site.write(acme={"streams": streams})
-    site.say({"name": "tap-aircall", "requests": 1, "records": {"calls": 2, "call_topics": 0, "tags": 0}}, code=0)
+    site.say({"name": "tap-aircall", "requests": 1, "records": records}, code=0)
 
     report = site.load()
 
-    assert (report.error, report.succeeded) == (error, error is None)
+    assert report.succeeded is not bool(wrong)
+    assert not wrong or names(report.error or "", "acme", "streams", *wrong)
 
 
-def test_a_state_of_one_schema_does_not_go_on_in_another(site: Site, guard: Guard) -> None:
-    site.write(acme={"target": "target-duckdb", "target_settings": {"filepath": str(site.folder / "acme/file")}})
+def test_a_state_of_one_place_does_not_go_on_in_another(site: Site, guard: Guard) -> None:
+    first, second = (str(site.folder / name) for name in ("first", "second"))
     state = "dev:tap-aircall-to-target-duckdb:acme"
     site.say(code=0)
 
-    def load_into(**schema: object) -> str | None:
-        site.write(acme=site.entries["acme"] | schema)
-        return site.load().error
+    def load_into(schema: str, path: str) -> str:
+        site.write(acme={"target": "target-duckdb", "schema": schema, "target_settings": {"filepath": path}})
+        return site.load().error or ""
 
-    assert load_into(schema="one") is None
-    with guard.claim("acme", "its Meltano", schema="one") as claim, guard.writing(state, claim):
-        guard.put(state, claim, {"value": 1})
-    assert load_into(schema="one") is None
-    assert load_into(schema="two") == (
-        f"Customer acme: the state {state} belongs to schema one, and schema two would never get the rows that are "
-        "there. Name that schema again, or remove the state to load all again (docs/customers.md)."
-    )
+    assert not load_into("one", first)
+    project = Project(ROOT)
+    place = project.place(read_customers(site.folder / "customers.yml", project)["acme"])
+    with guard.claim("acme", "its Meltano") as claim, guard.writing(state, claim):
+        guard.put(state, claim._replace(place=place), {"value": 1})
+    assert not load_into("one", f"{site.folder}/acme/../first")
+    assert names(load_into("two", first), "acme", state, place, "schema two")
+    assert names(load_into("one", second), "acme", state, place, "second")
     with guard.writing(state, None):  # a person says that the rows have moved, too
-        guard.put(state, None, {"value": 1})
-    assert load_into(schema="two") is None
+        guard.put(state, None, {"value": 1, "schema": "one"})  # as older versions wrote it
+    assert names(load_into("two", second), "acme", state, "schema one", "schema two")
+    assert not load_into("one", second)
 
 
 def test_a_run_sees_nothing_of_other_customers_nor_of_what_surrounds_it(site: Site) -> None:

@@ -194,8 +194,10 @@
   {{ return("(" ~ time ~ " at time zone 'UTC' at time zone '" ~ zone ~ "')") }}
 {%- endmacro %}
 
+{# PostgreSQL takes four names as abbreviations of a fixed offset. #}
 {% macro postgres__local_time(time, zone) -%}
-  {{ return("(" ~ time ~ " at time zone '" ~ zone ~ "')") }}
+  {%- set links = {'CET': 'Europe/Brussels', 'EET': 'Europe/Athens', 'MET': 'Europe/Brussels', 'WET': 'Europe/Lisbon'} -%}
+  {{ return("(" ~ time ~ " at time zone '" ~ links.get(zone, zone) ~ "')") }}
 {%- endmacro %}
 
 {% macro snowflake__local_time(time, zone) -%}

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
 
 import duckdb
 import phonenumbers
@@ -18,6 +20,8 @@ from tests.targets.test_models import PYTHON, needs_dbt
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from tests.postgres import Postgres
 
 pytestmark = [needs_dbt, pytest.mark.timeout(600)]
 WRONG: dict[str, list[Any]] = {
@@ -66,6 +70,27 @@ def test_settings_are_checked_before_they_come_near_sql(tmp_path: Path) -> None:
         assert not is_right, (name, value)
         assert sum(names(line, *variables_of_it) for line in said.splitlines()) == 1, said
     assert [is_right for is_right, _ in found[len(wrong) :]] == [True] * len(RIGHT) + [False] * len(schemas)
+
+
+def test_times_mean_the_same_in_every_warehouse(tmp_path: Path, postgres: Postgres) -> None:
+    """Though PostgreSQL takes some time zones for abbreviations, and DuckDB drops offsets."""
+    january, july = (datetime(2020, month, 15, 12, tzinfo=UTC) for month in (1, 7))
+    both = f"unnest(array[timestamptz '{january}', timestamptz '{july}']) as times(t)"
+    local = "{{ aircall.postgres__local_time('t', zone) }}"
+    select = f"{{{{ ' union all ' if not loop.first }}}} select '{{{{ zone }}}}', t, {local} from {both}"
+    every = "{% for zone in modules.pytz.all_timezones %}" + select + "{% endfor %}"
+    texts = [f"2026-01-01T10:00:00{offset}" for offset in ("", "Z", "+00", "+00:00", "+02:00", "-05", "+14:00")]
+    read = "select {{ aircall.parsed('t', 'time') }} from texts"
+    (_, sql), (_, of_texts) = ask(tmp_path, ["compile", "--inline", every], ["compile", "--inline", read])
+
+    found = postgres.query(sql)
+    with duckdb.connect() as connection:
+        connection.execute("CREATE TABLE texts AS SELECT unnest(?) AS t", [texts])
+        times = [time for (time,) in connection.execute(of_texts).fetchall()]
+
+    assert times == [datetime(2026, 1, 1, 10)] * 4 + [None] * 3  # noqa: DTZ001 - as DuckDB has it
+    assert len(found) > 1000
+    assert [row for row in found if row[1].astimezone(ZoneInfo(row[0])).replace(tzinfo=None) != row[2]] == []
 
 
 def test_a_number_has_an_e164_only_where_it_is_certain(tmp_path: Path) -> None:

@@ -1,4 +1,5 @@
 {%- do ref('aircall', 'stg_aircall__calls') -%}
+{%- do aircall.check_source() -%}
 {%- set streams = {
   'calls': 'started_at',
   'contacts': 'updated_at',

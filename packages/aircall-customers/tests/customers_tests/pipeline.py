@@ -170,9 +170,10 @@ def _log(event: str, **more: Any) -> None:
 def install(folder: Path) -> Path:
     """Make a command of it, and return its path: what `AIRCALL_MELTANO` is to name."""
     command = folder / "meltano"
-    paths = os.pathsep.join(str(Path(__file__).parents[up]) for up in (4, 1))
+    paths = os.pathsep.join([*(str(Path(__file__).parents[up]) for up in (4, 1)), "$PYTHONPATH"])
     command.write_text(
-        f'#!/bin/sh\nPYTHONPATH="{paths}:$PYTHONPATH" exec "{sys.executable}" -m customers_tests.pipeline "$@"\n', "utf-8"
+        f'#!/bin/sh\nPYTHONPATH="{paths}" exec "{sys.executable}" -m customers_tests.pipeline "$@"\n',
+        "utf-8",
     )
     command.chmod(0o755)
     return command

@@ -31,7 +31,7 @@ from tests.slow import few_or_many
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from multiprocessing.synchronize import Barrier
+    from multiprocessing.synchronize import Semaphore
     from threading import Event
 
     from tests.conftest import Aircall
@@ -158,9 +158,10 @@ ON_A_DATABASE = (load,) if find_spec("aircall_customers") else ()
 """What needs one."""
 
 
-def play(role: Callable[[Me], None], me: Me, barrier: Barrier) -> None:
-    """Wait for the others, and do it."""
-    barrier.wait(60)
+def play(role: Callable[[Me], None], me: Me, ready: Semaphore, go: Semaphore) -> None:
+    """Wait for the others, and do it. A process that is killed as it leaves a barrier would keep the others there."""
+    ready.release()
+    go.acquire()
     role(me)
 
 
@@ -181,15 +182,18 @@ def survive(
     drawn = [*ROLES, *(ON_A_DATABASE if "://" in location else ())]
     roles = roles or [*dice.choices(drawn, k=5), *dice.choices((receive, register), k=2)]
     (folder / str(seed)).mkdir()
-    barrier = FORKED.Barrier(len(roles) + 1)
+    ready, go = FORKED.Semaphore(0), FORKED.Semaphore(0)
     notes = [folder / f"{seed} {number}.jsonl" for number in range(len(roles))]
     processes = [
-        FORKED.Process(target=play, args=(role, Me(config, number, folder / str(seed), notes[number]), barrier))
+        FORKED.Process(target=play, args=(role, Me(config, number, folder / str(seed), notes[number]), ready, go))
         for number, role in enumerate(roles)
     ]
     for process in processes:
         process.start()
-    barrier.wait(60)
+    for _ in roles:
+        ready.acquire()
+    for _ in roles:
+        go.release()
     doomed = dice.sample(range(len(roles)), k=dice.randint(0, 3))
     for number in doomed:
         time.sleep(dice.random() / 20)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import get_args
 
@@ -96,7 +97,8 @@ def serve(
     click.echo(f"Aircall sandbox at {sandbox.url}, user {sandbox.api_id}, password {sandbox.api_token}")
     app = sandbox.oauth
     click.echo(f"OAuth ({app.mode} tokens): client id {app.client_id}, client secret {app.client_secret}")
-    sandbox.serve()
+    with suppress(KeyboardInterrupt):  # Click would end the line
+        sandbox.serve()
 
 
 if __name__ == "__main__":

@@ -51,11 +51,11 @@ OVER_CAP = ApiResponse(
 class Listing:
     """A requested page of a list. Like Aircall, it ignores other parameters."""
 
-    def __init__(self, query: Query, largest_page: int = LARGEST_PAGE) -> None:
+    def __init__(self, query: Query, largest_page: int | None = None) -> None:
         params = query.params
         self.path = query.path
         self.page = max(1, _integer(params.get("page"), 1))
-        self.per_page = min(largest_page, max(1, _integer(params.get("per_page"), 20)))
+        self.per_page = min(largest_page or LARGEST_PAGE, max(1, _integer(params.get("per_page"), 20)))
         self.descending = params.get("order") == "desc"
         self.first = _bound(params.get("from"), UNBOUNDED[0])
         """Lower bound in UNIX seconds; whether it is inclusive depends on the list."""

@@ -165,6 +165,14 @@ def play(role: Callable[[Me], None], me: Me, ready: Semaphore, go: Semaphore) ->
     role(me)
 
 
+def let_go(ready: Semaphore, go: Semaphore, number: int) -> None:
+    """Let processes begin once all are ready."""
+    for _ in range(number):
+        ready.acquire()
+    for _ in range(number):
+        go.release()
+
+
 def survive(
     aircall: Aircall, folder: Path, location: str, seed: int, roles: Sequence[Callable[[Me], None]] = ()
 ) -> None:
@@ -190,10 +198,7 @@ def survive(
     ]
     for process in processes:
         process.start()
-    for _ in roles:
-        ready.acquire()
-    for _ in roles:
-        go.release()
+    let_go(ready, go, len(roles))
     doomed = dice.sample(range(len(roles)), k=dice.randint(0, 3))
     for number in doomed:
         time.sleep(dice.random() / 20)

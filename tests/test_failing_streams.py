@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -112,7 +113,7 @@ def test_every_failed_stream_has_a_line(small: Aircall) -> None:
     run, error = failed(small)
 
     assert isinstance(error, StreamsFailedError)
-    for each, name in zip(sorted(error.errors, key=str), ("contacts", "tags", "teams"), strict=True):
+    for each, name in zip(sorted(error.errors, key=attrgetter("stream")), ("contacts", "tags", "teams"), strict=True):
         check(each, RejectedRequestError, f"/v1/{name}", 410, "api_url", stream=name)
     assert set(tables(run)) == set(DEFAULT) - {"tags", "teams", "contacts"}
 
@@ -136,7 +137,9 @@ def test_a_failing_list_that_several_streams_need_is_waited_for_once(small: Airc
     _, error = failed(small, "users", "user_numbers", "dialer_campaigns", "tags")
 
     assert isinstance(error, StreamsFailedError)
-    for each, name in zip(sorted(error.errors, key=str), ("dialer_campaigns", "user_numbers", "users"), strict=True):
+    for each, name in zip(
+        sorted(error.errors, key=attrgetter("stream")), ("dialer_campaigns", "user_numbers", "users"), strict=True
+    ):
         check(each, UnavailableError, "/v2/users", 500, stream=name)
     assert small.clock.now - began < 300
 

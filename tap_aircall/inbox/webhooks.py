@@ -50,7 +50,7 @@ logger = logging.getLogger(__name__)
 class AircallsWebhook(msgspec.Struct, frozen=True):
     """A webhook in Aircall."""
 
-    webhook_id: Annotated[str, msgspec.Meta(pattern="^[0-9A-Za-z-]+$")]
+    webhook_id: Annotated[str, msgspec.Meta(pattern=r"^[0-9A-Za-z-]+\Z")]
     url: str
     active: bool = True
     token: str | None = None

@@ -211,7 +211,7 @@ class AnalyticsReports(AircallStream):
 
     def _finished(self, what: str, export: Export, asked_at: float) -> Export:
         """Poll an export until Aircall has made it; its URL is new then."""
-        due = asked_at + FIRST_POLL_SECONDS
+        due = asked_at + (0 if export.status == "COMPLETED" else FIRST_POLL_SECONDS)
         while True:
             self.client.limiter.wait(max(0.0, due - self.clock.monotonic()))
             try:

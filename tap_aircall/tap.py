@@ -148,8 +148,9 @@ class TapAircall(Tap):
                     ) from error
             maps.check_aliases(self.mapper)
             vars(self.mapper)["flattening_options"] = None
-            for stream in self.aircall_streams if self.mapper.stream_maps_dict else ():
-                # The SDK would register these without fields, and so refuse maps that name one.
+            for stream in self.aircall_streams:
+                # The SDK would register these without fields, and so refuse maps that name one. Its connection test
+                # reads them.
                 if stream.name not in selected:
                     self.mapper.register_raw_stream_schema(stream.name, stream.schema, stream.primary_keys)
         maps.explain_failures(self.mapper)

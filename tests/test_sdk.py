@@ -7,6 +7,7 @@ import contextlib
 import hashlib
 import inspect
 import logging
+import math
 import re
 import time
 from pathlib import Path
@@ -21,7 +22,8 @@ from singer_sdk.streams import core
 from singer_sdk.testing import SuiteConfig, get_tap_test_class
 from typing_extensions import override
 
-from aircall_sandbox import Sandbox, generate_company
+from aircall_sandbox import Fault, Sandbox, generate_company
+from tap_aircall.errors import UnavailableError
 from tap_aircall.streams.base import UNHANDLED, AircallStream
 from tap_aircall.tap import TapAircall
 from tests.catalogs import catalog
@@ -29,6 +31,7 @@ from tests.clock import NOW
 from tests.companies import add_everything
 from tests.conftest import Run
 from tests.inboxes import fill, one_of_each
+from tests.messages import refused
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
@@ -190,6 +193,17 @@ def test_a_stream_emits_what_the_sdks_own_loop_emits(aircall: Aircall, limit: in
         emitted.append([message["record"] for message in run.messages if message["type"] == "RECORD"])
 
     assert emitted[0] == emitted[1] == [{"id": number} for number in range(3)][:limit]
+
+
+def test_a_connection_test_reads_deselected_streams_too_and_fails_with_any(aircall: Aircall, tmp_path: Path) -> None:
+    options = {"inbox": str(tmp_path / "inbox.db"), "recordings_location": str(tmp_path)}
+    fill(options["inbox"], one_of_each(int(NOW), archived=False))
+
+    assert aircall.tap(streams=["users"], **options).run_connection_test()
+
+    aircall.sandbox.faults.append(Fault(path="/v1/tags", status=500, times=math.inf))
+    with refused(UnavailableError, "/v1/tags", 500):
+        aircall.tap(streams=["users"], **options).run_connection_test()
 
 
 def test_only_the_sdks_line_about_a_failed_stream_is_hidden(aircall: Aircall, caplog: pytest.LogCaptureFixture) -> None:

@@ -243,6 +243,8 @@ class AircallStream(RESTStream[Any]):
         except StreamUnavailableError as reason:
             self.note_left_out(reason)  # the target keeps its rows
         except AircallError as error:
+            if self.ABORT_AT_RECORD_COUNT is not None:
+                raise  # the SDK's connection test fails only by an exception
             self.run.note_failure(self.name, error)
             self.logger.info("Stream '%s' failed. The run reads the other streams, then fails.", self.name)
         finally:

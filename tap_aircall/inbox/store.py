@@ -109,8 +109,8 @@ _events = sa.Table(
 _SIZE = sa.func.length(_events.c.body).label("size")
 """Bytes of a body, which is ASCII."""
 _INSERT: dict[str, Callable[[sa.Table], Any]] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
-SCHEMA = "2"
-"""Version of the schema, as `meta` records it."""
+FIRST_SCHEMA, SCHEMA = "1", "2"
+"""Versions of the schema, as `meta` records them."""
 
 
 Moment: TypeAlias = Annotated[int, msgspec.Meta(ge=0, lt=LAST_MILLISECONDS)]
@@ -508,29 +508,38 @@ class Inbox:
         connection.execute(_meta.insert().values(key=key, value=value))
 
     def _prepare(self, *, create: bool) -> None:
-        """Create the tables if there are none.
+        """Create the tables, or upgrade those of version 1, which did not count bytes.
 
         Raises:
-            InputError: If another program or version made them, or there are none and `create` is false.
+            InputError: If another program or version made them, or they are missing or old and `create` is false.
         """
         with self.engine.connect() as connection:
-            if self._has_tables(connection):
+            if self._version(connection) == SCHEMA:
                 return
         if not create:
-            raise InputError(f"{PREFIX}: missing; aircall-inbox serve creates it.")
+            raise InputError(f"{PREFIX}: missing or of an older version; aircall-inbox serve creates or upgrades it.")
         with self._writing() as connection:
-            if not self._has_tables(connection):  # another process may have been faster
+            version = self._version(connection)  # another process may have been faster
+            if version is None:
                 _metadata.create_all(connection, checkfirst=False)
-                self._set(connection, "schema", SCHEMA)
                 self._set(connection, "inbox_id", uuid.uuid4().hex)
+            elif version == FIRST_SCHEMA:
+                company = _events.c.company
+                sizes = sa.select(SIZE + company, sa.cast(sa.func.sum(_SIZE.element), sa.Text)).group_by(company)
+                connection.execute(_meta.insert().from_select(["key", "value"], sizes))
+            self._set(connection, "schema", SCHEMA)
 
-    def _has_tables(self, connection: sa.Connection) -> bool:
+    def _version(self, connection: sa.Connection) -> str | None:
+        """Return the version of the schema; None without tables."""
         there = set(sa.inspect(connection).get_table_names()) & set(_metadata.tables)
-        if there and (there != set(_metadata.tables) or self._value("schema", connection) != SCHEMA):
+        if not there:
+            return None
+        version = self._value("schema", connection) if there == set(_metadata.tables) else None
+        if version not in {FIRST_SCHEMA, SCHEMA}:
             raise InputError(
                 f"{PREFIX}: another program or version of tap-aircall made its tables; choose another one."
             )
-        return bool(there)
+        return version
 
 
 def _position_in(forgotten: str | None) -> int:

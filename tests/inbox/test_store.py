@@ -350,6 +350,20 @@ def test_a_failed_batch_leaves_nothing(inbox: Inbox) -> None:
     assert ids(inbox) == [1]
 
 
+def test_only_opening_with_create_upgrades_an_old_store(location: str) -> None:
+    with closing(Inbox.open(location, create=True)) as inbox:
+        inbox.append(rows([1]))
+        name, sizes = inbox.inbox_id, inbox.sizes()
+    change(location, "DELETE FROM meta WHERE key LIKE 'size%'")
+    change(location, "UPDATE meta SET value = '1' WHERE key = 'schema'")
+
+    with refused(InputError, "Setting inbox", "aircall-inbox serve"):
+        Inbox.open(location, create=False)
+    for create in (True, True, False):
+        with closing(Inbox.open(location, create=create)) as inbox:
+            assert (inbox.inbox_id, ids(inbox), inbox.sizes()) == (name, [1], sizes)
+
+
 def test_a_store_of_another_version_is_refused(location: str) -> None:
     Inbox.open(location, create=True).close()
     change(location, "UPDATE meta SET value = '99' WHERE key = 'schema'")

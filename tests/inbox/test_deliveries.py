@@ -79,6 +79,12 @@ def test_values_that_only_look_alike_have_different_ids(one: str, other: str) ->
 LINK = "https://files.example.com/a%20b.wav"
 
 
+def test_an_upgrade_does_not_change_the_id() -> None:
+    body = b'{"event": "call.tagged", "token": "x", "timestamp": 1795442400, "data": {"id": 1}}'
+
+    assert Delivery(body).row("Acme", WEBHOOK, 0).event_id == "ba901c46f928efd4f20feff91d728a50"
+
+
 def test_new_signatures_in_links_do_not_change_the_id() -> None:
     def links(end: str) -> dict[str, Any]:
         return event(data={"recording": f"{LINK}{end}", "media": [{"presigned_url": f"{LINK}{end}"}], "x": "planted"})

@@ -221,6 +221,13 @@ class TestAskingAhead:
         polls = [log.at - NOW for log in aircall.sandbox.requests if log.path.startswith(f"{EXPORT_PATH}/")]
         assert polls == [15.0 + POLL_SECONDS * number for number in range(6)]
 
+    def test_an_export_that_is_ready_is_not_waited_for(self, aircall: Aircall) -> None:
+        aircall.sandbox.analytics.seconds = 0
+
+        read(aircall, CALLS, start_date="2026-11-22")
+
+        assert aircall.clock.now - NOW < 15
+
     def test_an_unknown_status_is_waited_for(self, aircall: Aircall) -> None:
         report(aircall, CALLS, "2026-11-22", "a")
         queued = Fault(path=f"{EXPORT_PATH}/", mutate=lambda payload: payload | {"status": "QUEUED"})

@@ -196,7 +196,7 @@ def test_a_stream_emits_what_the_sdks_own_loop_emits(aircall: Aircall, limit: in
 
 
 def test_a_connection_test_reads_deselected_streams_too_and_fails_with_any(aircall: Aircall, tmp_path: Path) -> None:
-    options = {"inbox": str(tmp_path / "inbox.db"), "recordings_location": str(tmp_path)}
+    options: dict[str, Any] = {"inbox": str(tmp_path / "inbox.db"), "recordings_location": str(tmp_path)}
     fill(options["inbox"], one_of_each(int(NOW), archived=False))
 
     assert aircall.tap(streams=["users"], **options).run_connection_test()
